@@ -1,0 +1,32 @@
+# `make dev` and `make test` are all a newcomer needs; both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: dev demo install test lint
+
+dev: install
+	@$(BIN)/connector-pipeline dev
+
+demo: install
+	@$(BIN)/connector-pipeline demo
+
+install: $(STAMP)
+
+# Removed first: what an older constraints file installed must not linger.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "connector-pipeline needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports

@@ -1,0 +1,1 @@
+"""Keep a Postgres catalog true to thousands of merchants' shops, with Dagster."""

@@ -1,0 +1,117 @@
+"""A catalog item: one variant in the internal schema; and a variant that could not become one."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class ProductStatus(StrEnum):
+    """Both platforms' product statuses in one vocabulary (DESIGN 5)."""
+
+    ACTIVE = "active"
+    DRAFT = "draft"
+    ARCHIVED = "archived"
+    UNLISTED = "unlisted"
+    PENDING = "pending"
+    PRIVATE = "private"
+    SCHEDULED = "scheduled"
+
+
+def _storable(text: str) -> str:
+    # Postgres cannot hold NUL, and UTF-8 cannot hold half a surrogate pair; JSON can send both.
+    if "\x00" in text:
+        raise ValueError("contains a NUL character")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("contains half of a surrogate pair") from None
+    return text
+
+
+def _never_float(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("a price must not pass through a float")
+    return value
+
+
+def _plain_number(price: Decimal) -> Decimal:
+    if not price.is_finite():
+        raise ValueError("is not a finite number")
+    if price.is_zero():
+        # 0E+999 and 0E-999 are zeros too, written as Postgres does not read them.
+        return Decimal(0) if abs(price.adjusted()) > 6 else price
+    # By digits and not by arithmetic, which rounds to 28 digits and overflows.
+    # numeric(20,6): Postgres would round more decimals silently, and 14 integer digits is its edge.
+    _, digits, exponent = price.as_tuple()
+    if int(exponent) < -6:
+        written = "".join(map(str, digits))
+        if int(exponent) + len(written) - len(written.rstrip("0")) < -6:
+            raise ValueError("has more than six decimals")
+    if price.adjusted() >= 14:
+        raise ValueError("has more than fourteen digits before the point")
+    return price
+
+
+def _utc(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise ValueError("has no time zone")
+    return time.astimezone(UTC)
+
+
+Storable = Annotated[str, AfterValidator(_storable)]
+# The length first: after a validator of ours pydantic would check it in Python, six times an item.
+Identifier = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
+Price = Annotated[Decimal, BeforeValidator(_never_float), AfterValidator(_plain_number)]
+Inventory = Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
+Time = Annotated[datetime, AfterValidator(_utc)]
+
+
+class CatalogItem(BaseModel):
+    """One variant, normalized. Column for column what `catalog.catalog_items` holds of a shop.
+
+    `price` is in units of `currency` (never cents); None means no price, 0 means free.
+    `inventory` None means not tracked, and it may be negative. Text is kept byte for byte.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    merchant_id: Identifier
+    platform_name: Identifier
+    platform_shop_id: Identifier
+    domain: Identifier
+    product_id: Identifier
+    variant_id: Identifier
+    product_title: Storable
+    variant_title: Storable
+    sku: Storable | None
+    price: Price | None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    inventory: Inventory | None
+    image_url: Storable | None
+    created_at: Time | None
+    updated_at: Time | None
+    product_status: ProductStatus
+
+
+ITEM_COLUMNS: Final = tuple(CatalogItem.model_fields)
+"""The columns of a catalog item in their order; the table has them first, in the same order."""
+
+
+class RejectedVariant(BaseModel):
+    """A variant that cannot be normalized: kept with its reason, never silently dropped.
+
+    `variant_id` and `product_id` are None where even those could not be read. `raw` is the
+    platform's JSON of the variant (and what of its product was needed), parsed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    product_id: str | None
+    variant_id: str | None
+    reason: str
+    raw: Any

@@ -1,0 +1,159 @@
+"""Everything that can go wrong with a shop, named by what to do about it.
+
+    ConnectorError
+    ├── PlatformUnavailable        the shop's platform does not answer properly; retryable
+    │   └── RateLimited            the platform asks for more patience than we have; retryable
+    ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
+    ├── InvalidResponse            an answer that breaks the platform's contract
+    ├── SnapshotIncomplete         totals and ids of a snapshot do not agree
+    ├── SnapshotShrank             a snapshot lost too much to be believed unconfirmed
+    ├── SnapshotMissing            there is no raw snapshot to normalize
+    ├── CurrencyUnknown            the shop's currency could not be read, and is never guessed
+    ├── TokenServiceUnavailable    the Token Service does not answer properly; retryable
+    ├── DatabaseUnavailable        Postgres does not answer; retryable
+    ├── ArchiveUnavailable         the raw archive cannot be written; retryable
+    ├── SyncInterrupted            the run was cancelled or its process ended; retryable
+    ├── UnknownShop                the partition key is not in the registry
+    └── Defect                     something nobody foresaw
+
+    InvalidShop                    a shop that cannot be registered (a ValueError)
+
+A message never holds a credential: whoever raises one of these builds it from names, numbers
+and statuses, not from requests or URLs with a query.
+"""
+
+import traceback
+from pathlib import Path
+from typing import ClassVar, Self
+
+
+class ConnectorError(Exception):
+    """One shop's failure: what happened, whether it will be retried, what an operator can do."""
+
+    retryable: ClassVar[bool] = False
+    default_mend: ClassVar[str] = "See the run's log."
+
+    def __init__(self, message: str, *, partition_key: str | None = None, mend: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.partition_key = partition_key
+        self.mend = mend or self.default_mend
+
+    @property
+    def code(self) -> str:
+        """The error's name as `connector.syncs.error_code` and events carry it."""
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        where = f"{self.partition_key}: " if self.partition_key else ""
+        return f"{where}{self.message} {self.mend}"
+
+    def of(self, partition_key: str) -> "ConnectorError":
+        """The same error, known to be this shop's."""
+        self.partition_key = self.partition_key or partition_key
+        return self
+
+
+class PlatformUnavailable(ConnectorError):
+    """Timeouts, 5xx, resets, captcha pages: retried with backoff before it is raised."""
+
+    retryable = True
+    default_mend = "It will be retried with the next sync; look at the shop's own status page."
+
+
+class RateLimited(PlatformUnavailable):
+    """429 or THROTTLED past the bound of what one sync waits out."""
+
+    default_mend = "The next sync tries again; another app may be using up the shop's limit."
+
+
+class ShopDisconnected(ConnectorError):
+    """Token unknown or revoked, shop closed or frozen, or a key of too low a role."""
+
+    default_mend = (
+        "Not retried. Ask the merchant to reconnect, then `connector-pipeline shops resume SHOP`."
+    )
+
+
+class InvalidResponse(ConnectorError):
+    """A body that breaks the platform's contract."""
+
+    default_mend = "Not retried. The page is kept in the raw archive where one was received whole."
+
+
+class SnapshotIncomplete(ConnectorError):
+    """Totals and ids of a snapshot do not agree after re-reading: nothing may be called deleted."""
+
+    default_mend = "Upserts were kept; deletions wait for a complete snapshot."
+
+
+class SnapshotShrank(ConnectorError):
+    """A full snapshot lost more than half of a shop's items."""
+
+    default_mend = "If the merchant really removed them, sync again with `--allow-shrink`."
+
+
+class SnapshotMissing(ConnectorError):
+    """No complete raw snapshot of the shop is in the archive."""
+
+    default_mend = "Materialize `raw_products` for this shop first."
+
+
+class CurrencyUnknown(ConnectorError):
+    """The shop's currency could not be read, and prices without one are not published."""
+
+    default_mend = "Give the key a role that may read settings, or `shops add --currency`."
+
+
+class TokenServiceUnavailable(ConnectorError):
+    """Connection, timeout, 5xx or a malformed answer: retried before it is raised."""
+
+    retryable = True
+    default_mend = "Check TOKEN_SERVICE_URL and the Token Service; the next sync tries again."
+
+
+class DatabaseUnavailable(ConnectorError):
+    """Postgres does not answer, or ended the connection."""
+
+    retryable = True
+    default_mend = "Check CONNECTOR_DATABASE_URL and the server; the next sync tries again."
+
+
+class ArchiveUnavailable(ConnectorError):
+    """The raw archive cannot be written: a full disk, no permission, the store out of reach."""
+
+    retryable = True
+    default_mend = "Check RAW_ARCHIVE_URL, its permissions and space; the next sync tries again."
+
+
+class SyncInterrupted(ConnectorError):
+    """The run was cancelled, or its process was told to end, in the middle of a shop."""
+
+    retryable = True
+    default_mend = "The catalog is as it was before; sync the shop again."
+
+
+class UnknownShop(ConnectorError):
+    """The partition key names no shop of the registry."""
+
+    default_mend = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
+
+
+class Defect(ConnectorError):
+    """Something nobody foresaw, told by where it happened and not by what it said.
+
+    An unforeseen exception may quote a request, and with it a credential.
+    """
+
+    default_mend = "This is a defect of connector-pipeline: report it with the run's log."
+
+    @classmethod
+    def from_exception(cls, error: Exception) -> Self:
+        """The defect behind an exception; ConnectorErrors are none."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        return cls(f"unexpected {type(error).__name__}{place}.")
+
+
+class InvalidShop(ValueError):
+    """A shop that cannot be registered, with the reason."""

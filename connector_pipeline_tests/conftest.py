@@ -1,0 +1,113 @@
+"""Servers and databases that tests share."""
+
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import hypothesis
+import psycopg
+import pytest
+from psycopg import sql
+
+from connector_pipeline.catalog.migrate import migrate
+from connector_pipeline.database import Database
+from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.registry import ShopRegistry
+
+# No test measures time: a busy machine must not fail one by being slow.
+hypothesis.settings.register_profile(
+    "connector", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("connector")
+
+TEST_SERVER_VARIABLE = "CONNECTOR_TEST_DATABASE_URL"
+
+
+@contextmanager
+def enterable_directory() -> Generator[Path]:
+    """A temporary directory that the account of a root's server may enter, below /tmp itself."""
+    with tempfile.TemporaryDirectory(prefix="connector-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        yield directory
+
+
+@pytest.fixture
+def home() -> Generator[Path]:
+    """An empty CONNECTOR_HOME, short enough for a socket.
+
+    Not tmp_path, whose parents only we may enter: run as root, the server runs as another user.
+    """
+    with enterable_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server: the one that CONNECTOR_TEST_DATABASE_URL names (a superuser's URL), or our own."""
+    if url := os.environ.get(TEST_SERVER_VARIABLE):
+        yield url
+        return
+    not_durable = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    with (
+        enterable_directory() as directory,
+        EmbeddedPostgres(directory, settings=not_durable) as server,
+    ):
+        yield server.url("postgres")
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_url: str) -> Iterator[Callable[[str | None], str]]:
+    """Makes a database, as a copy of the template named or empty, and returns its URL."""
+    made: list[str] = []
+
+    def make(template: str | None = None) -> str:
+        name = f"connector_test_{os.getpid()}_{len(made)}"
+        with psycopg.connect(postgres_url, autocommit=True) as admin:
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
+                    sql.Identifier(name), sql.Identifier(template or "template0")
+                )
+            )
+        made.append(name)
+        return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+
+    yield make
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        for name in made:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def migrated_template(new_database: Callable[[str | None], str]) -> str:
+    """The name of a migrated database to copy: cheaper than migrating for every test."""
+    url = new_database(None)
+    migrate(url)
+    return urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[str | None], str], migrated_template: str) -> str:
+    """A fresh, migrated database."""
+    return new_database(migrated_template)
+
+
+@pytest.fixture
+def empty_database_url(new_database: Callable[[str | None], str]) -> str:
+    """A fresh database that was never migrated."""
+    return new_database(None)
+
+
+@pytest.fixture
+def database(database_url: str) -> Database:
+    """The resource over a fresh, migrated database."""
+    return Database(url=database_url)
+
+
+@pytest.fixture
+def registry(database: Database) -> ShopRegistry:
+    """The registry over the same database as `database`."""
+    return ShopRegistry(database=database)

@@ -1,0 +1,117 @@
+"""What a catalog item may hold."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogItem, ProductStatus
+
+ITEM: dict[str, Any] = {
+    "merchant_id": "m-1",
+    "platform_name": "shopify",
+    "platform_shop_id": "42",
+    "domain": "acme.myshopify.com",
+    "product_id": "1",
+    "variant_id": "2",
+    "product_title": "Tea",
+    "variant_title": "100 g",
+    "sku": None,
+    "price": Decimal("9.95"),
+    "currency": "SEK",
+    "inventory": None,
+    "image_url": None,
+    "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "updated_at": None,
+    "product_status": ProductStatus.ACTIVE,
+}
+
+
+def item(**changes: Any) -> CatalogItem:
+    return CatalogItem(**(ITEM | changes))
+
+
+def test_the_columns_are_in_the_order_of_the_internal_schema() -> None:
+    """COPY and frames rely on this order."""
+    assert tuple(ITEM) == ITEM_COLUMNS
+
+
+@pytest.mark.parametrize("price", [1.5, "NaN", "Infinity", "1e30", "0.0000001", "-1e14"])
+def test_a_price_that_postgres_would_change_is_refused(price: object) -> None:
+    """numeric(20,6) must hold the price exactly, and a float never was exact."""
+    with pytest.raises(ValidationError):
+        item(price=price)
+
+
+@given(st.decimals() | st.builds("{}E{}".format, st.integers(), st.integers()))
+def test_every_other_price_is_refused_and_none_is_changed(price: Decimal | str) -> None:
+    """Also those with a million digits in their exponent."""
+    try:
+        kept = item(price=price).price
+    except ValidationError:
+        return
+    assert kept == Decimal(price)
+    assert kept == round(kept, 6)
+    assert abs(kept) < Decimal(10) ** 14
+
+
+@given(
+    st.decimals(
+        min_value=Decimal("-99999999999999.999999"),
+        max_value=Decimal("99999999999999.999999"),
+        places=6,
+    )
+)
+def test_every_price_the_column_holds_is_kept_exactly(price: Decimal) -> None:
+    """Six decimals, fourteen digits before the point, either sign."""
+    assert item(price=str(price)).price == price
+
+
+@given(st.text())
+def test_text_is_kept_byte_for_byte_or_refused(title: str) -> None:
+    """Only what Postgres cannot hold is refused: NUL, and halves of surrogate pairs."""
+    storable = "\x00" not in title and not any(0xD800 <= ord(char) <= 0xDFFF for char in title)
+    if storable:
+        assert item(product_title=title).product_title == title
+    else:
+        with pytest.raises(ValidationError):
+            item(product_title=title)
+
+
+@pytest.mark.parametrize("title", ["\x00", "a\ud800b", "\udfff"])
+def test_text_that_postgres_cannot_hold_is_refused(title: str) -> None:
+    """JSON can send NUL and half of a surrogate pair; Postgres can store neither."""
+    with pytest.raises(ValidationError):
+        item(sku=title)
+
+
+@pytest.mark.parametrize("inventory", [2**31, -(2**31) - 1, 1.0, "1", True])
+def test_an_inventory_that_is_no_integer_is_refused(inventory: object) -> None:
+    """Neither fractions nor text nor what the column cannot hold."""
+    with pytest.raises(ValidationError):
+        item(inventory=inventory)
+
+
+def test_times_become_utc() -> None:
+    """The same instant, told in UTC."""
+    told = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    found = item(created_at=told).created_at
+    assert found == told
+    assert found is not None
+    assert found.tzinfo is UTC
+
+
+def test_a_time_without_zone_is_refused() -> None:
+    """A naive time is a guess."""
+    with pytest.raises(ValidationError):
+        item(created_at=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_null_stays_null() -> None:
+    """No price is not a price of 0, and unknown stock is not 0 pieces."""
+    empty = item(price=None, inventory=None, sku=None)
+    assert (empty.price, empty.inventory, empty.sku) == (None, None, None)
