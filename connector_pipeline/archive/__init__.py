@@ -1,0 +1,1 @@
+"""Raw snapshots: what a platform said, page by page, kept outside Postgres."""

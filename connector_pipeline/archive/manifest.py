@@ -1,0 +1,82 @@
+"""The manifest of a snapshot, and where things lie in the archive.
+
+    {root}/{platform}/{domain}/pages/{sync}/00001-products.zst
+    {root}/{platform}/{domain}/snapshots/{finished}-{sync}.json     the manifest
+
+The manifest is written after the last page: a snapshot without one does not exist. One that does
+not parse (a write cut off by a crash) counts as none.
+"""
+
+from datetime import datetime
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from connector_pipeline.model.sync import Sync
+
+
+class PageEntry(BaseModel):
+    """One archived page: its file below the sync's folder, and what was stored there.
+
+    `bytes` is the size of the body as received, `sha256` its digest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    bytes: int
+    sha256: str
+
+
+class SnapshotManifest(BaseModel):
+    """All there is to know of a finished snapshot. Times are UTC, durations seconds.
+
+    `complete`: the platform's own counts vouch for it; only then does absence mean deletion.
+    Otherwise `gone` are the absent variants that the platform, asked for them by id, says are gone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sync: Sync
+    currency: str
+    complete: bool
+    gone: tuple[str, ...] = ()
+    pages: tuple[PageEntry, ...]
+    finished_at: datetime
+    seconds: float
+    requests: int
+    retries: int
+    waited_seconds: float
+    details: dict[str, JsonValue]
+    warnings: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all bodies as received."""
+        return sum(page.bytes for page in self.pages)
+
+
+def pages_folder(partition_key: str, sync_id: str) -> str:
+    """Where a sync's pages lie, below the archive's root."""
+    return f"{partition_key}/pages/{_file_name(sync_id)}"
+
+
+def manifests_folder(partition_key: str) -> str:
+    """Where a shop's manifests lie, below the archive's root; their names sort by time."""
+    return f"{partition_key}/snapshots"
+
+
+def manifest_name(finished_at: datetime, sync_id: str) -> str:
+    """The manifest's file name: sorts by the time the snapshot was finished."""
+    return f"{finished_at:%Y%m%dT%H%M%S%f}Z-{_file_name(sync_id)}.json"
+
+
+def is_manifest_of(path: str, sync_id: str) -> bool:
+    """Whether a manifest's path is of this sync."""
+    return path.endswith(f"Z-{_file_name(sync_id)}.json")
+
+
+def _file_name(sync_id: str) -> str:
+    # A requester's sync_id may hold slashes and dots; as a file name it must be only itself.
+    return quote(sync_id, safe="").replace(".", "%2E")

@@ -1,0 +1,28 @@
+"""One raw page as a file: a zstd frame of a JSON line (kind, facts) and the body as received."""
+
+import json
+
+import zstandard
+
+from connector_pipeline.platforms.platform import RawPage
+
+
+def encode_page(page: RawPage) -> bytes:
+    """The file's content."""
+    head = json.dumps({"kind": page.kind, "facts": page.facts}, separators=(",", ":"))
+    return zstandard.compress(head.encode() + b"\n" + page.body)
+
+
+def decode_page(content: bytes) -> RawPage:
+    """The page in a file's content. Raises ValueError for anything else."""
+    try:
+        head, newline, body = zstandard.decompress(content).partition(b"\n")
+    except zstandard.ZstdError as error:
+        raise ValueError(f"not a whole zstd frame: {error}") from None
+    if not newline:
+        raise ValueError("no head line")
+    try:
+        described = json.loads(head)
+        return RawPage(kind=described["kind"], body=body, facts=described["facts"])
+    except (KeyError, TypeError):
+        raise ValueError("head line without kind and facts") from None

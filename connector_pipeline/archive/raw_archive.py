@@ -1,0 +1,59 @@
+"""The raw archive as a Dagster resource: opens writers and finds the snapshots to read."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from dagster import ConfigurableResource
+from pydantic import ValidationError
+
+from connector_pipeline.archive.manifest import SnapshotManifest, manifests_folder
+from connector_pipeline.archive.reader import Snapshot
+from connector_pipeline.archive.retention import delete_older_snapshots
+from connector_pipeline.archive.storage import ArchiveStorage
+from connector_pipeline.archive.writer import SnapshotWriter
+from connector_pipeline.model.errors import SnapshotMissing
+from connector_pipeline.model.sync import Sync
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class RawArchive(ConfigurableResource[None]):
+    """Raw snapshots at `url` (any fsspec URL: a folder, s3://, gs://), `keep` of them per shop.
+
+    Credentials of a remote store come from its own environment, never from the URL.
+    """
+
+    url: str
+    keep: int = 3
+
+    def storage(self) -> ArchiveStorage:
+        """The file system behind the URL."""
+        return ArchiveStorage.at(self.url)
+
+    def write(self, sync: Sync, *, clock: Callable[[], datetime] = _now) -> SnapshotWriter:
+        """A writer for this sync's pages; nothing exists for readers until it is finished."""
+        return SnapshotWriter(self.storage(), sync, clock=clock)
+
+    def latest(self, partition_key: str) -> Snapshot:
+        """The shop's newest finished snapshot. Raises SnapshotMissing."""
+        storage = self.storage()
+        for path in reversed(storage.files(manifests_folder(partition_key))):
+            try:
+                manifest = SnapshotManifest.model_validate_json(storage.read(path))
+            except ValidationError:
+                # Its writer was cut off in the middle; the one before is whole.
+                continue
+            return Snapshot(storage, manifest)
+        raise SnapshotMissing(
+            "the raw archive holds no complete snapshot.", partition_key=partition_key
+        )
+
+    def snapshot_uri(self, manifest: SnapshotManifest) -> str:
+        """Where a snapshot's pages lie, as an operator can open it."""
+        return Snapshot(self.storage(), manifest).uri
+
+    def retain(self, partition_key: str) -> None:
+        """Delete what lies before the newest `keep` snapshots of the shop."""
+        delete_older_snapshots(self.storage(), partition_key, keep=self.keep)

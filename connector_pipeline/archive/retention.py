@@ -1,0 +1,34 @@
+"""Delete the snapshots a shop no longer needs."""
+
+from pydantic import ValidationError
+
+from connector_pipeline.archive.manifest import (
+    SnapshotManifest,
+    manifests_folder,
+    pages_folder,
+)
+from connector_pipeline.archive.storage import ArchiveStorage
+
+
+def delete_older_snapshots(storage: ArchiveStorage, partition_key: str, *, keep: int) -> None:
+    """Keep the shop's newest `keep` snapshots, and no pages of unfinished or older syncs.
+
+    Call it right after a snapshot was finished, while no other sync of the shop is writing. A
+    manifest goes before its pages: a reader never finds a manifest whose pages are being deleted.
+    """
+    kept_folders: set[str] = set()
+    kept = 0
+    for path in reversed(storage.files(manifests_folder(partition_key))):
+        if kept < keep:
+            try:
+                manifest = SnapshotManifest.model_validate_json(storage.read(path))
+            except ValidationError:
+                storage.delete(path)
+                continue
+            kept_folders.add(pages_folder(partition_key, manifest.sync.sync_id))
+            kept += 1
+        else:
+            storage.delete(path)
+    for folder in storage.files(f"{partition_key}/pages"):
+        if folder not in kept_folders:
+            storage.delete(folder)

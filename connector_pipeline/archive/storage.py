@@ -1,0 +1,67 @@
+"""The archive's few needs of a file system, by paths below its root."""
+
+from typing import Any, Protocol, Self, cast
+
+import fsspec  # pyright: ignore[reportMissingTypeStubs]  # ships none; the Protocol below types it
+
+
+class FileSystem(Protocol):
+    """What the archive uses of an fsspec file system (fsspec itself is only partly typed)."""
+
+    def unstrip_protocol(self, name: str) -> str: ...
+    def makedirs(self, path: str, exist_ok: bool = False) -> None: ...
+    def pipe_file(self, path: str, value: bytes) -> None: ...
+    def cat_file(self, path: str) -> bytes: ...
+    def invalidate_cache(self, path: str | None = None) -> None: ...
+    def ls(self, path: str, detail: bool = True) -> list[str]: ...
+    def rm(self, path: str, recursive: bool = False) -> None: ...
+
+
+class ArchiveStorage:
+    """Whole files in folders below `root`, on any fsspec file system."""
+
+    def __init__(self, file_system: FileSystem, root: str):
+        self._file_system = file_system
+        self._root = root.rstrip("/")
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """The storage an fsspec URL names. Raises ValueError or ImportError for an unknown one."""
+        file_system, root = cast("Any", fsspec).core.url_to_fs(url)
+        return cls(file_system, root)
+
+    def uri(self, path: str) -> str:
+        """The path as an operator can open it."""
+        return self._file_system.unstrip_protocol(self._path(path))
+
+    def make_folder(self, path: str) -> None:
+        """Have a folder there; object stores need none."""
+        self._file_system.makedirs(self._path(path), exist_ok=True)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a whole file."""
+        self._file_system.pipe_file(self._path(path), content)
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file. Raises FileNotFoundError."""
+        return self._file_system.cat_file(self._path(path))
+
+    def files(self, folder: str) -> list[str]:
+        """The paths of what lies in a folder, sorted; none when there is no folder."""
+        # Another process may have just written there: fsspec keeps listings of remote stores.
+        self._file_system.invalidate_cache(self._path(folder))
+        try:
+            entries = self._file_system.ls(self._path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(f"{folder}/{entry.rstrip('/').rsplit('/', 1)[-1]}" for entry in entries)
+
+    def delete(self, path: str) -> None:
+        """Delete a file or a folder with all in it; none there is as good."""
+        try:
+            self._file_system.rm(self._path(path), recursive=True)
+        except FileNotFoundError:
+            return
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}"

@@ -1,0 +1,86 @@
+"""The account the embedded Postgres runs as when we are root, which Postgres refuses to be."""
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from connector_pipeline.model.errors import DatabaseUnavailable
+
+_ACCOUNT: Final = "pgserver"
+# Of util-linux, and so on nearly every Linux.
+_SETPRIV: Final = shutil.which("setpriv")
+
+
+def server_user_account() -> pwd.struct_passwd | None:
+    """The account the server runs as, where it cannot be ours: Postgres refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(_ACCOUNT)
+    except KeyError:
+        pass
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/bin/false"]
+    try:
+        subprocess.run([*command, _ACCOUNT], check=True, capture_output=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        raise DatabaseUnavailable(
+            f"Postgres does not run as root, and the account {_ACCOUNT!r} for it could "
+            "not be made.",
+            mend=f"Make it (`useradd --system {_ACCOUNT}`), run as an ordinary user, or "
+            "set CONNECTOR_DATABASE_URL.",
+        ) from None
+    return pwd.getpwnam(_ACCOUNT)
+
+
+def refuse_unreachable(path: Path, server_user: pwd.struct_passwd | None) -> None:
+    """Raises DatabaseUnavailable where the account could not get to the path in any way."""
+    closed = _closed_directory(path, server_user)
+    if server_user is not None and closed is not None and _SETPRIV is None:
+        raise DatabaseUnavailable(
+            f"Postgres does not run as root but as {server_user.pw_name!r}, who may not enter "
+            f"{closed} on the way to {path}.",
+            mend="Run as an ordinary user, set CONNECTOR_HOME (or install) elsewhere, e.g. "
+            f"/var/lib/connector, or `chmod o+x {closed}`.",
+        )
+
+
+def through_closed_directories(
+    paths: Iterable[Path], server_user: pwd.struct_passwd | None
+) -> list[str]:
+    """The words to put before a command so that it runs as the account and gets to the paths.
+
+    None are needed where the paths are open to it. Where root works in a directory of its own
+    (`/root`, what mktemp makes), the command may pass through directories and read, as root
+    could, and nothing more; opening root's directories to everybody would be worse.
+    `no_setuid_fixup` because access(2) forgets capabilities without it, and Postgres asks it.
+    """
+    if server_user is None or _SETPRIV is None:
+        return []
+    if all(_closed_directory(path, server_user) is None for path in paths):
+        return []
+    return [
+        _SETPRIV,
+        f"--reuid={server_user.pw_uid}",
+        f"--regid={server_user.pw_gid}",
+        "--clear-groups",
+        "--securebits=+no_setuid_fixup",
+        "--inh-caps=-all,+dac_read_search",
+        "--ambient-caps=-all,+dac_read_search",
+        "--no-new-privs",
+    ]
+
+
+def _closed_directory(path: Path, server_user: pwd.struct_passwd | None) -> Path | None:
+    """The first directory on the way to the path that the account may not enter."""
+    if server_user is None:
+        return None
+    for directory in reversed(path.parents):
+        status = directory.stat()
+        if status.st_uid != server_user.pw_uid and not status.st_mode & stat.S_IXOTH:
+            return directory
+    return None

@@ -1,0 +1,83 @@
+"""What the pid file of the embedded Postgres says, and whether it is still true."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+from connector_pipeline.model.errors import DatabaseUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLocation:
+    """Where a running server's socket is."""
+
+    socket_directory: str
+    port: int
+
+    def url(self, database: str, *, scheme: str = "postgresql") -> str:
+        """A URL of `database`; the port is named lest PGPORT in the environment name another."""
+        host = quote(self.socket_directory, safe="/")
+        return f"{scheme}://postgres@/{quote(database)}?host={host}&port={self.port}"
+
+
+def data_directory(home: Path) -> Path:
+    """Where the embedded Postgres of this CONNECTOR_HOME keeps its data."""
+    return home / "postgres"
+
+
+def running_server(home: Path) -> ServerLocation | None:
+    """The embedded server of this CONNECTOR_HOME, if it runs and takes connections.
+
+    Starts nothing. Raises DatabaseUnavailable if the data belongs to another user of the machine.
+    """
+    lines = _pid_file_lines(home)
+    # pid, data directory, start time, port, socket directory, address, memory, status
+    if len(lines) < 8 or lines[7].strip() != "ready":
+        return None
+    return ServerLocation(lines[4].strip(), int(lines[3])) if server_lives(home) else None
+
+
+def server_lives(home: Path) -> bool:
+    """Whether the process of the pid file is a server of this data, ready or not.
+
+    The pid alone proves nothing: after a crash another process may have got it. A server's
+    working directory is its data directory.
+    """
+    lines = _pid_file_lines(home)
+    try:
+        return Path(psutil.Process(int(lines[0])).cwd()) == data_directory(home).resolve()
+    except (IndexError, ValueError, psutil.Error, OSError):
+        return False
+
+
+def remove_stale_pid_file(home: Path) -> None:
+    """Remove a dead server's pid file if it cannot be read or its pid is now somebody else's.
+
+    Postgres itself sees to a pid that no longer exists, but takes any live one for a server.
+    Call it only while holding the lock under which servers are started.
+    """
+    lines = _pid_file_lines(home)
+    pid = lines[0].strip() if lines else ""
+    if server_lives(home) or (pid.isdigit() and not psutil.pid_exists(int(pid))):
+        return
+    (data_directory(home) / "postmaster.pid").unlink(missing_ok=True)
+
+
+def not_ours(home: Path, error: OSError) -> DatabaseUnavailable:
+    """The error for a home that cannot be read or written."""
+    return DatabaseUnavailable(
+        f"the embedded Postgres under {home} cannot be reached: {error.strerror} "
+        f"({error.filename}). It may belong to another user of this machine.",
+        mend="Run as its owner, or set CONNECTOR_HOME to a directory of your own.",
+    )
+
+
+def _pid_file_lines(home: Path) -> list[str]:
+    try:
+        return (data_directory(home) / "postmaster.pid").read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise not_ours(home, error) from None

@@ -1,0 +1,148 @@
+"""Environment → typed settings. Every variable is named here and nowhere else."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """Wrong or missing settings: one line each with the variable, what is wrong and an example."""
+
+    def __init__(self, lines: list[str]):
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def _postgres_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must start with postgresql://")
+    return url
+
+
+def _dagster_url(url: SecretStr) -> SecretStr:
+    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, with which dagster-postgres breaks
+    # (dagster issue 33958).
+    if not url.get_secret_value().startswith("postgresql+psycopg2://"):
+        raise ValueError("must start with postgresql+psycopg2://")
+    return url
+
+
+def _http_url(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
+    if "@" in url.split("/", 3)[2]:
+        raise ValueError("must not hold credentials")
+    return url.rstrip("/")
+
+
+def _shop_url_template(url: str) -> str:
+    if "{domain}" not in url:
+        raise ValueError("must contain {domain}")
+    return _http_url(url)
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
+
+ANY_SHOP: Final = "https://{domain}"
+
+_EXAMPLES: Final = {
+    "connector_home": "CONNECTOR_HOME=/var/lib/connector",
+    "connector_database_url": "CONNECTOR_DATABASE_URL=postgresql://connector@db.internal/catalog",
+    "dagster_postgres_url": "DAGSTER_POSTGRES_URL=postgresql+psycopg2://dagster@db.internal/dagster",
+    "raw_archive_url": "RAW_ARCHIVE_URL=s3://bucket/raw",
+    "raw_archive_keep": "RAW_ARCHIVE_KEEP=3",
+    "token_service_url": "TOKEN_SERVICE_URL=http://token-service:8000",
+    "token_service_timeout": "TOKEN_SERVICE_TIMEOUT=5",
+    "token_service_retry_count": "TOKEN_SERVICE_RETRY_COUNT=3",
+    "shopify_api_version": "SHOPIFY_API_VERSION=2026-07",
+    "shopify_batch_size": "SHOPIFY_BATCH_SIZE=250",
+    "shopify_max_retries": "SHOPIFY_MAX_RETRIES=3",
+    "shopify_base_url": "SHOPIFY_BASE_URL=https://{domain}",
+    "woocommerce_base_url": "WOOCOMMERCE_BASE_URL=https://{domain}",
+    "woocommerce_batch_size": "WOOCOMMERCE_BATCH_SIZE=100",
+    "woocommerce_statuses": "WOOCOMMERCE_STATUSES=publish",
+    "woocommerce_max_concurrency": "WOOCOMMERCE_MAX_CONCURRENCY=4",
+    "allow_private_hosts": "ALLOW_PRIVATE_HOSTS=false",
+    "connector_max_retries": "CONNECTOR_MAX_RETRIES=3",
+    "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
+    "shops_per_run": "SHOPS_PER_RUN=100",
+    "shops_at_once": "SHOPS_AT_ONCE=16",
+}
+
+
+class Settings(BaseSettings):
+    """All settings, each named as its environment variable in lower case (DESIGN 4)."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    connector_home: Path = Path(".connector")
+    connector_database_url: PostgresUrl | None = None
+    dagster_postgres_url: DagsterUrl | None = None
+
+    raw_archive_url: str | None = None
+    raw_archive_keep: PositiveInt = 3
+
+    token_service_url: HttpUrl | None = None
+    token_service_timeout: PositiveFloat = 5.0
+    token_service_retry_count: Annotated[int, Field(ge=0, le=20)] = 3
+    internal_jwt_secret: SecretStr | None = None
+
+    shopify_api_version: Annotated[str, Field(pattern=r"^\d{4}-(01|04|07|10)$")] = "2026-07"
+    shopify_batch_size: Annotated[int, Field(ge=1, le=250)] = 250
+    shopify_max_retries: Annotated[int, Field(ge=0, le=20)] = 3
+    shopify_base_url: ShopUrlTemplate = ANY_SHOP
+
+    woocommerce_base_url: ShopUrlTemplate = ANY_SHOP
+    woocommerce_batch_size: Annotated[int, Field(ge=1, le=100)] = 100
+    woocommerce_statuses: Annotated[
+        str,
+        Field(
+            pattern=r"^(publish|draft|pending|private|future)(,(publish|draft|pending|private|future))*$"
+        ),
+    ] = "publish"
+    woocommerce_max_concurrency: Annotated[int, Field(ge=1, le=32)] = 4
+
+    allow_private_hosts: bool = False
+    connector_max_retries: Annotated[int, Field(ge=0, le=20)] = 3
+    connector_retry_delay: PositiveFloat = 1.0
+
+    shops_per_run: PositiveInt = 100
+    shops_at_once: PositiveInt = 16
+
+    @property
+    def home(self) -> Path:
+        """CONNECTOR_HOME as an absolute path: child processes may run elsewhere."""
+        return self.connector_home.expanduser().absolute()
+
+    @property
+    def archive_url(self) -> str:
+        """The fsspec URL of the raw archive."""
+        return self.raw_archive_url or str(self.home / "raw")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment. Raises SettingsError with one line per wrong or missing variable."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines: list[str] = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = str(problem["loc"][0])
+            example = f" Example: {_EXAMPLES[name]}" if name in _EXAMPLES else ""
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name.upper()}: {reason}.{example}")
+        raise SettingsError(lines) from None

@@ -1,0 +1,88 @@
+"""The CSV file that `connector-pipeline shops import` reads."""
+
+import csv
+import io
+from typing import Final
+
+from pydantic import ValidationError
+
+from connector_pipeline.model.errors import InvalidShop
+from connector_pipeline.model.shop import PlatformName, Shop, valid_currency, valid_domain
+
+HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
+
+
+def parse_shops(content: bytes) -> list[Shop]:
+    """The shops of a CSV file in UTF-8 (with or without BOM; LF or CRLF; fields may be quoted).
+
+    Empty lines are passed over. Raises InvalidShop naming every bad line and what is wrong
+    with it, fields out of place, unknown platforms, bad domains and repeated shops included.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InvalidShop(f"line {line}: is not UTF-8") from None
+    shops: list[Shop] = []
+    problems: list[str] = []
+    first_line_of: dict[str, int] = {}
+    # newline="" and strict: a stray quote must not swallow the lines after it unnoticed.
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        header = next(rows, None)
+        if header is None or tuple(header) != HEADER:
+            raise InvalidShop(f"line 1: the header must be exactly {','.join(HEADER)}")
+        line = rows.line_num + 1
+        for row in rows:
+            try:
+                if row:
+                    shop = _shop(row)
+                    earlier = first_line_of.setdefault(shop.partition_key, line)
+                    if earlier != line:
+                        raise InvalidShop(f"{shop.partition_key} is on line {earlier} already")
+                    shops.append(shop)
+            except InvalidShop as error:
+                problems.append(f"line {line}: {error}")
+            line = rows.line_num + 1
+    except csv.Error as error:
+        problems.append(f"line {line}: is not CSV ({error})")
+    if problems:
+        raise InvalidShop("\n".join(problems))
+    return shops
+
+
+def registrable(shop: Shop) -> Shop:
+    """The shop, if the registry may hold it. Raises InvalidShop."""
+    valid_domain(shop.platform_name, shop.domain)
+    if shop.currency is not None:
+        valid_currency(shop.currency)
+    for name in ("merchant_id", "platform_shop_id"):
+        try:
+            str(getattr(shop, name)).encode()
+        except UnicodeEncodeError:
+            raise InvalidShop(f"{name} is not valid Unicode") from None
+    return shop
+
+
+def _shop(row: list[str]) -> Shop:
+    if len(row) != len(HEADER):
+        raise InvalidShop(f"has {len(row)} fields instead of {len(HEADER)}")
+    merchant_id, platform_name, platform_shop_id, domain = row
+    try:
+        shop = Shop(
+            merchant_id=merchant_id,
+            platform_name=PlatformName(platform_name),
+            platform_shop_id=platform_shop_id,
+            domain=domain,
+        )
+    except ValidationError as error:
+        problems = [
+            f"{problem['loc'][0]} {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidShop("; ".join(problems)) from None
+    except ValueError:
+        known = ", ".join(name.value for name in PlatformName)
+        raise InvalidShop(f"{platform_name!r} is not a platform we know: {known}") from None
+    return registrable(shop)

@@ -1,0 +1,124 @@
+"""The Token Service as a Dagster resource: a shop's credentials, asked for when needed."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import jwt
+from dagster import ConfigurableResource
+from pydantic import SecretStr, ValidationError
+
+from connector_pipeline.model.errors import (
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+    TokenServiceUnavailable,
+)
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
+from connector_pipeline.platforms.platform import CredentialsT, FetchReport
+from connector_pipeline.settings import load_settings
+
+JWT_SUBJECT = "platform-connector"
+JWT_LIFETIME = timedelta(seconds=60)
+
+
+def bearer_token(secret: SecretStr, now: datetime) -> str:
+    """What tells the Token Service who we are, for a minute (DESIGN 8)."""
+    claims = {"sub": JWT_SUBJECT, "iat": now, "exp": now + JWT_LIFETIME}
+    return jwt.encode(claims, secret.get_secret_value(), algorithm="HS256")
+
+
+class TokenServiceClient:
+    """Credentials from the Token Service, under one correlation id."""
+
+    def __init__(self, http: OriginHttp, *, correlation_id: str, jwt_secret: SecretStr | None):
+        self._http = http
+        self._correlation_id = correlation_id
+        self._jwt_secret = jwt_secret
+
+    async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
+        """The shop's credentials parsed as `model`, which names the fields it needs.
+
+        Raises ShopDisconnected where the service has none for the shop, and
+        TokenServiceUnavailable for everything else that is not the answer of DESIGN 8.
+        """
+        key = shop.partition_key
+        try:
+            answer = await self._http.request(
+                "GET",
+                f"/api/v1/tokens/{shop.platform_name.value}/{shop.domain}",
+                headers=self._headers(),
+            )
+        except (PlatformUnavailable, InvalidResponse) as error:
+            raise TokenServiceUnavailable(
+                f"the Token Service does not answer properly: {error.message}", partition_key=key
+            ) from error
+        if answer.status == 404:
+            raise ShopDisconnected(
+                "the Token Service has no credentials for this shop.", partition_key=key
+            )
+        if answer.status in (401, 403):
+            raise TokenServiceUnavailable(
+                f"the Token Service refuses us ({answer.status}).",
+                partition_key=key,
+                mend="Check INTERNAL_JWT_SECRET, and that the service lets platform-connector in.",
+            )
+        if answer.status != 200:
+            raise TokenServiceUnavailable(
+                f"the Token Service answered {answer.status}.", partition_key=key
+            )
+        try:
+            return model.model_validate(answer.json["data"])
+        except (TypeError, KeyError, ValidationError):
+            # Without `from`: pydantic's text would quote what it was given, a credential.
+            raise TokenServiceUnavailable(
+                f"the Token Service's answer lacks {' or '.join(_required(model))} under `data`.",
+                partition_key=key,
+            ) from None
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"X-Correlation-ID": self._correlation_id}
+        if self._jwt_secret is not None:
+            token = bearer_token(self._jwt_secret, datetime.now(UTC))
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+
+def _required(model: type[CredentialsT]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required()]
+
+
+class TokenService(ConfigurableResource[None]):
+    """Where credentials come from. INTERNAL_JWT_SECRET is read from the environment when used.
+
+    `timeout` is in seconds; `retry_count` counts the tries after the first.
+    """
+
+    url: str
+    timeout: float = 5.0
+    retry_count: int = 3
+    retry_delay: float = 1.0
+
+    @asynccontextmanager
+    async def open(self, correlation_id: str) -> AsyncGenerator[TokenServiceClient]:
+        """A client for one sync. Raises TokenServiceUnavailable when no URL is set."""
+        if not self.url:
+            raise TokenServiceUnavailable(
+                "TOKEN_SERVICE_URL is not set.",
+                mend="Set it, or use `connector-pipeline dev`, which brings a sandbox.",
+            )
+        policy = HttpPolicy(
+            max_retries=self.retry_count,
+            retry_delay=self.retry_delay,
+            connect_timeout=self.timeout,
+            read_timeout=self.timeout,
+            # A neighbour inside our own network, named by the operator and not by a merchant.
+            allow_private_hosts=True,
+        )
+        async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:
+            yield TokenServiceClient(
+                http,
+                correlation_id=correlation_id,
+                jwt_secret=load_settings().internal_jwt_secret,
+            )

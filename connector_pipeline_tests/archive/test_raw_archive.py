@@ -1,0 +1,195 @@
+"""Raw snapshots: complete or not there at all, and byte for byte what was received."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.archive.page_file import decode_page, encode_page
+from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.model.errors import CurrencyUnknown, SnapshotMissing
+from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.platforms.platform import FetchReport, RawPage
+
+SHOP = "shopify/acme.myshopify.com"
+STARTED = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PAGES = [
+    RawPage(kind="products", body=b'{"n": 1}\n\xff\x00', facts={"cursor": "a"}),
+    RawPage(kind="variants", body=b"", facts={}),
+]
+
+
+def sync(sync_id: str = "sync-1", shop: str = SHOP) -> Sync:
+    return Sync(
+        sync_id=sync_id,
+        partition_key=shop,
+        sync_type=SyncType.FULL,
+        correlation_id="c-1",
+        started_at=STARTED,
+    )
+
+
+def at(seconds: int) -> Callable[[], datetime]:
+    return lambda: STARTED + timedelta(seconds=seconds)
+
+
+def snapshot(archive: RawArchive, sync_id: str, seconds: int) -> None:
+    writer = archive.write(sync(sync_id), clock=at(seconds))
+    writer.begin()
+    for page in PAGES:
+        writer.write(page)
+    writer.finish(FetchReport(currency="SEK", complete=True, requests=2))
+
+
+@pytest.fixture(params=["folder", "memory"])
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> RawArchive:
+    """A folder, and a store that is none: S3 and GCS behave like the second."""
+    if request.param == "folder":
+        return RawArchive(url=str(tmp_path / "raw with spaces"), keep=2)
+    return RawArchive(url=f"memory://{tmp_path.name}-{id(tmp_path)}", keep=2)
+
+
+def test_pages_are_read_back_as_received(archive: RawArchive) -> None:
+    """Bodies byte for byte, in the order they were fetched."""
+    snapshot(archive, "sync-1", 10)
+    found = archive.latest(SHOP)
+    assert list(found.pages()) == PAGES
+    assert found.manifest.sync == sync()
+    assert found.manifest.currency == "SEK"
+    assert found.manifest.complete
+    assert found.manifest.seconds == 10
+
+
+def test_a_snapshot_without_its_manifest_does_not_exist(archive: RawArchive) -> None:
+    """A fetch that was killed before its end leaves nothing for readers."""
+    writer = archive.write(sync(), clock=at(10))
+    writer.begin()
+    writer.write(PAGES[0])
+    with pytest.raises(SnapshotMissing, match=SHOP):
+        archive.latest(SHOP)
+
+
+def test_a_manifest_that_was_cut_off_does_not_exist(tmp_path: Path) -> None:
+    """The snapshot before it is the newest one then."""
+    archive = RawArchive(url=str(tmp_path))
+    snapshot(archive, "sync-1", 10)
+    snapshot(archive, "sync-2", 20)
+    newest = max((tmp_path / SHOP / "snapshots").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-20])
+    assert archive.latest(SHOP).manifest.sync.sync_id == "sync-1"
+
+
+def test_the_newest_snapshot_is_read(archive: RawArchive) -> None:
+    """Newest by the time it was finished, whatever its id."""
+    snapshot(archive, "z", 10)
+    snapshot(archive, "a", 20)
+    assert archive.latest(SHOP).manifest.sync.sync_id == "a"
+
+
+def test_shops_do_not_see_each_other(archive: RawArchive) -> None:
+    """A snapshot belongs to one shop."""
+    snapshot(archive, "sync-1", 10)
+    with pytest.raises(SnapshotMissing):
+        archive.latest("shopify/other.myshopify.com")
+
+
+def test_only_the_newest_snapshots_are_kept(archive: RawArchive) -> None:
+    """Older ones go, and what unfinished syncs left behind with them."""
+    unfinished = archive.write(sync("unfinished"), clock=at(5))
+    unfinished.begin()
+    unfinished.write(PAGES[0])
+    for number in range(4):
+        snapshot(archive, f"sync-{number}", 10 + number)
+    archive.retain(SHOP)
+    storage = archive.storage()
+    assert len(storage.files(f"{SHOP}/snapshots")) == 2
+    assert len(storage.files(f"{SHOP}/pages")) == 2
+    assert list(archive.latest(SHOP).pages()) == PAGES
+
+
+def test_a_sync_tried_again_leaves_nothing_of_its_first_try(archive: RawArchive) -> None:
+    """Its pages and its manifest are those of the second try."""
+    snapshot(archive, "sync-1", 10)
+    writer = archive.write(sync(), clock=at(20))
+    writer.begin()
+    with pytest.raises(SnapshotMissing):
+        archive.latest(SHOP)
+    writer.write(PAGES[1])
+    writer.finish(FetchReport(currency="SEK"))
+    assert list(archive.latest(SHOP).pages()) == [PAGES[1]]
+
+
+def test_a_shop_read_anew_within_a_sync_leaves_nothing_of_the_first_reading(
+    archive: RawArchive,
+) -> None:
+    """What was written can be read back before the end; begun again, nothing is left of it."""
+    writer = archive.write(sync(), clock=at(20))
+    writer.begin()
+    for page in PAGES:
+        writer.write(page)
+    assert list(writer.written()) == PAGES
+    writer.begin()
+    assert list(writer.written()) == []
+    writer.write(PAGES[1])
+    manifest = writer.finish(FetchReport(currency="SEK"), gone=["1", "2"])
+    found = archive.latest(SHOP)
+    assert list(found.pages()) == [PAGES[1]]
+    assert found.manifest == manifest
+    assert found.manifest.gone == ("1", "2")
+
+
+def test_a_damaged_page_is_noticed(tmp_path: Path) -> None:
+    """Neither half a page nor another page passes for what was received."""
+    archive = RawArchive(url=str(tmp_path))
+    snapshot(archive, "sync-1", 10)
+    page = tmp_path / SHOP / "pages" / "sync-1" / "00001-products.zst"
+    whole = page.read_bytes()
+    for damaged in (whole[:-3], b"", encode_page(PAGES[1])):
+        page.write_bytes(damaged)
+        with pytest.raises(SnapshotMissing, match="00001-products"):
+            list(archive.latest(SHOP).pages())
+    page.unlink()
+    with pytest.raises(SnapshotMissing, match="Materialize `raw_products`"):
+        list(archive.latest(SHOP).pages())
+
+
+def test_a_snapshot_without_currency_is_not_finished(archive: RawArchive) -> None:
+    """Prices without a currency are not published, and it is never guessed."""
+    writer = archive.write(sync(), clock=at(10))
+    writer.begin()
+    with pytest.raises(CurrencyUnknown):
+        writer.finish(FetchReport())
+
+
+@pytest.mark.parametrize("sync_id", ["../../escape", "a/b", "..", "x" * 200, "%2e%2e"])
+def test_a_requesters_sync_id_stays_within_the_shops_folder(tmp_path: Path, sync_id: str) -> None:
+    """An id is text of somebody else: it must not choose where files are written."""
+    root = tmp_path / "raw"
+    archive = RawArchive(url=str(root))
+    snapshot(archive, sync_id, 10)
+    assert archive.latest(SHOP).manifest.sync.sync_id == sync_id
+    assert {path.name for path in tmp_path.iterdir()} == {"raw"}
+    assert {path.name for path in (root / SHOP).iterdir()} == {"pages", "snapshots"}
+
+
+@given(
+    st.builds(
+        RawPage,
+        kind=st.text(max_size=20),
+        body=st.binary(max_size=2000),
+        facts=st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.booleans()),
+    )
+)
+def test_every_page_survives_its_file(page: RawPage) -> None:
+    """Whatever a platform sends."""
+    assert decode_page(encode_page(page)) == page
+
+
+@given(st.binary(max_size=200))
+def test_what_is_not_a_page_file_is_refused(content: bytes) -> None:
+    """Garbage in the archive is an error that is handled, not a crash."""
+    with pytest.raises(ValueError, match=r"zstd|head|JSON|Expecting"):
+        decode_page(content)

@@ -1,0 +1,82 @@
+"""Connections: how they are set up, and that no message shows a password."""
+
+import traceback
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres import connect
+
+
+def test_a_connection_is_as_the_project_needs_it(database_url: str) -> None:
+    """UTC, UTF-8, READ COMMITTED, not in autocommit, and named for who looks at the server."""
+    with connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT current_setting('TimeZone'), current_setting('client_encoding'),"
+            " current_setting('transaction_isolation'), current_setting('application_name')"
+        ).fetchone()
+        assert not connection.autocommit
+    assert row == ("UTC", "UTF8", "read committed", "connector-pipeline")
+
+
+def test_a_block_commits_and_an_exception_rolls_back(database_url: str) -> None:
+    """And either way the connection is closed."""
+    with connect(database_url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
+    failing = None
+    try:
+        with connect(database_url) as failing:
+            failing.execute("INSERT INTO kept VALUES (2)")
+            raise LookupError
+    except LookupError:
+        pass
+    assert failing is not None
+    assert failing.closed
+    with connect(database_url) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchall() == [(1,)]
+
+
+def test_a_connection_the_server_ends_is_unavailable(database_url: str) -> None:
+    """In the middle of the block too."""
+
+    def use_it_while_it_ends() -> None:
+        with connect(database_url) as connection:
+            with psycopg.connect(database_url, autocommit=True) as admin:
+                admin.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+            connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        use_it_while_it_ends()
+
+
+def test_a_mistake_of_ours_is_not_taken_for_an_outage(database_url: str) -> None:
+    """A wrong statement would otherwise be retried for ever."""
+    with pytest.raises(psycopg.errors.UndefinedTable), connect(database_url) as connection:
+        connection.execute("SELECT * FROM no_such_table")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://someone:hunter2@127.0.0.1:1/catalog",
+        "postgresql://someone:hunter2@/catalog?host={home}",
+        "postgresql://someone:before@hunter2@127.0.0.1:1/catalog",
+        "postgresql://someone:before/hunter2@127.0.0.1:1/catalog",
+        "postgresql://someone:hunter2/after@127.0.0.1:1/catalog",
+        "postgresql://someone:before#hunter2?@127.0.0.1:1/catalog",
+        "postgresql://someone:%hunter2@127.0.0.1:1/catalog",
+        "postgresql://someone@127.0.0.1:1/catalog?password=hunter2",
+        "postgresql://someone@127.0.0.1:1/catalog?passwort=hunter2",
+    ],
+)
+def test_no_failure_shows_the_password(url: str, home: Path) -> None:
+    """Nor its traceback, however the URL is misspelled."""
+    with (
+        pytest.raises(DatabaseUnavailable) as failed,
+        connect(url.replace("{home}", str(home))),
+    ):
+        pass
+    shown = "".join(traceback.format_exception(failed.value))
+    assert "hunter2" not in shown

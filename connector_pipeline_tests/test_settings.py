@@ -1,0 +1,82 @@
+"""Settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from connector_pipeline.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONNECTOR_DATABASE_URL", "DAGSTER_POSTGRES_URL", "TOKEN_SERVICE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults_are_valid() -> None:
+    """A newcomer sets nothing."""
+    settings = load_settings()
+    assert settings.home == Path.cwd() / ".connector"
+    assert settings.shopify_batch_size == 250
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONNECTOR_DATABASE_URL", "mysql://db"),
+        ("DAGSTER_POSTGRES_URL", "postgresql://db/dagster"),
+        ("TOKEN_SERVICE_URL", "token-service:8000"),
+        ("TOKEN_SERVICE_URL", "http://user:secret@token-service"),
+        ("TOKEN_SERVICE_TIMEOUT", "0"),
+        ("TOKEN_SERVICE_RETRY_COUNT", "-1"),
+        ("SHOPIFY_API_VERSION", "2026-13"),
+        ("SHOPIFY_API_VERSION", "latest"),
+        ("SHOPIFY_BATCH_SIZE", "251"),
+        ("SHOPIFY_BASE_URL", "https://proxy.example"),
+        ("WOOCOMMERCE_BATCH_SIZE", "101"),
+        ("WOOCOMMERCE_STATUSES", "published"),
+        ("SHOPS_AT_ONCE", "many"),
+        ("ALLOW_PRIVATE_HOSTS", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_its_variable_and_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The line is all an operator needs to mend it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    [line] = raised.value.lines
+    assert line.startswith(f"{name}: ")
+    assert f"Example: {name}=" in line
+
+
+def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody mends one variable a start."""
+    monkeypatch.setenv("SHOPS_AT_ONCE", "0")
+    monkeypatch.setenv("SHOPS_PER_RUN", "0")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert [line.split(":")[0] for line in raised.value.lines] == ["SHOPS_PER_RUN", "SHOPS_AT_ONCE"]
+
+
+def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database URL holds a password, also when it is mistyped."""
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgre://connector:hunter2@db/catalog")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files and shells leave empty variables behind."""
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "")
+    assert load_settings().token_service_url is None
+
+
+def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings may end up in a log or a traceback."""
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgresql://connector:hunter2@db/catalog")
+    monkeypatch.setenv("INTERNAL_JWT_SECRET", "hunter3")
+    assert "hunter" not in repr(load_settings())
