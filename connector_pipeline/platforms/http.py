@@ -1,0 +1,300 @@
+"""One HTTP client for all platforms: timeouts, retries, body checks, redirects, size limits.
+
+The only module that imports httpx for platforms, so that a change to its continuation is one line.
+"""
+
+import asyncio
+import ipaddress
+import json
+import random
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from functools import cache
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.platform import FetchReport
+
+USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
+RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HttpPolicy:
+    """How patient one shop's client is. Seconds and bytes.
+
+    `retry_after_limit` bounds what one Retry-After may ask for; a longer one is RateLimited.
+    """
+
+    max_retries: int = 3
+    retry_delay: float = 1.0
+    retry_delay_limit: float = 30.0
+    retry_after_limit: float = 120.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    max_body_bytes: int = 64 * 1024 * 1024
+    allow_private_hosts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    json: Any
+
+
+class _Passing(Exception):
+    """A trouble that may pass: retried, and in the end raised as `error`."""
+
+    def __init__(self, error: PlatformUnavailable, retry_after: float | None = None):
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Building one takes tens of milliseconds, and a run over many shops opens as many clients.
+    return httpx.create_ssl_context()
+
+
+class OriginHttp:
+    """HTTP with one origin and no other: credentials given here cannot go elsewhere.
+
+    Every request counts in `report`. An answer is returned with any status that is not retried;
+    what it means is the wing's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
+    """
+
+    def __init__(self, base_url: str, *, policy: HttpPolicy, report: FetchReport):
+        self._base_url = base_url.rstrip("/")
+        self._origin = _origin(httpx.URL(base_url))
+        self._policy = policy
+        self._report = report
+        self._host_checked = False
+        self._client = httpx.AsyncClient(
+            verify=_tls(),
+            timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+            follow_redirects=False,
+            # A proxy or netrc of the environment would see credentials that are the shop's alone.
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: Any = None,
+        accept_retried: frozenset[int] = frozenset(),
+    ) -> Answer:
+        """One answer for `path` below the shop's base URL; `content` is sent as JSON.
+
+        `accept_retried`: statuses the wing wants to see itself although they are usually retried.
+        """
+        attempt = 0
+        while True:
+            try:
+                return await self._once(method, path, params, headers, content, accept_retried)
+            except _Passing as passing:
+                if attempt >= self._policy.max_retries:
+                    raise passing.error from passing
+                wait = self._wait_before(attempt, passing)
+                attempt += 1
+                self._report.retries += 1
+                self._report.waited_seconds += wait
+                await asyncio.sleep(wait)
+
+    def _wait_before(self, attempt: int, passing: _Passing) -> float:
+        if passing.retry_after is not None:
+            if passing.retry_after > self._policy.retry_after_limit:
+                raise RateLimited(
+                    f"{self._where()} asks to wait {passing.retry_after:.0f} s, "
+                    f"more than the {self._policy.retry_after_limit:.0f} s one sync waits."
+                ) from passing
+            return passing.retry_after
+        ceiling = min(self._policy.retry_delay_limit, self._policy.retry_delay * 2**attempt)
+        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        content: Any,
+        accept_retried: frozenset[int],
+    ) -> Answer:
+        url = httpx.URL(self._base_url + path)
+        await self._check_host(url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            request = self._client.build_request(
+                method, url, params=params, headers=headers, json=content
+            )
+            self._report.requests += 1
+            try:
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await self._read(response)
+                finally:
+                    await response.aclose()
+            except httpx.TimeoutException as error:
+                raise _Passing(
+                    PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__}).")
+                ) from error
+            except httpx.InvalidURL as error:
+                # httpx reads a Location even where it is not asked to follow it.
+                raise InvalidResponse(
+                    f"{self._where()} redirects to no readable address."
+                ) from error
+            # RequestError, not only TransportError: a compressed body cut off is a DecodingError.
+            except httpx.RequestError as error:
+                raise _Passing(
+                    PlatformUnavailable(
+                        f"{self._where()} could not be read ({type(error).__name__})."
+                    )
+                ) from error
+            if response.status_code not in _REDIRECTS:
+                return self._judge(response, body, accept_retried)
+            url = self._redirect_target(response)
+            params = None
+        raise PlatformUnavailable(f"{self._where()} redirects in a circle.")
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        parts = bytearray()
+        async for part in response.aiter_bytes():
+            parts += part
+            if len(parts) > self._policy.max_body_bytes:
+                raise InvalidResponse(
+                    f"{self._where()} sent more than {self._policy.max_body_bytes} bytes at once."
+                )
+        return bytes(parts)
+
+    def _judge(
+        self, response: httpx.Response, body: bytes, accept_retried: frozenset[int]
+    ) -> Answer:
+        status = response.status_code
+        if status in RETRIED_STATUSES and status not in accept_retried:
+            kind = RateLimited if status == 429 else PlatformUnavailable
+            raise _Passing(
+                kind(f"{self._where()} answered {status}."),
+                retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC)),
+            )
+        try:
+            parsed = parse_json(body)
+        except ValueError as error:
+            if status >= 400:
+                return Answer(status, response.headers, body, None)
+            # A captcha, a maintenance page or a cut-off body: judged by whether it parses, not by
+            # its status (WooCommerce FACTS 23).
+            media_type = response.headers.get("Content-Type", "no content type").split(";")[0]
+            raise _Passing(
+                PlatformUnavailable(
+                    f"{self._where()} answered {status} with {len(body)} bytes of {media_type} "
+                    "that are not JSON (a captcha, a maintenance page, or a body cut off)."
+                )
+            ) from error
+        return Answer(status, response.headers, body, parsed)
+
+    def _redirect_target(self, response: httpx.Response) -> httpx.URL:
+        try:
+            target = response.request.url.join(response.headers.get("Location", ""))
+        except httpx.InvalidURL as error:
+            raise InvalidResponse(f"{self._where()} redirects to no readable address.") from error
+        if _origin(target) != self._origin:
+            raise InvalidResponse(
+                f"{self._where()} redirects to {target.scheme}://{target.host}, "
+                "where its credentials are not sent.",
+                mend="Register the shop under the domain it redirects to.",
+            )
+        return target
+
+    async def _check_host(self, url: httpx.URL) -> None:
+        if self._host_checked or self._policy.allow_private_hosts:
+            return
+        if url.scheme != "https":
+            raise InvalidResponse(
+                f"{self._where()} is not HTTPS, and credentials are sent over HTTPS only.",
+                mend="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
+            )
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                url.host, url.port or 443, type=socket.SOCK_STREAM
+            )
+        except OSError as error:
+            raise _Passing(
+                PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
+            ) from error
+        for entry in found:
+            if not ipaddress.ip_address(entry[4][0]).is_global:
+                raise InvalidResponse(
+                    f"{self._where()} resolves to a private address.",
+                    mend="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
+                )
+        self._host_checked = True
+
+    def _where(self) -> str:
+        return f"{self._origin[0]}://{self._origin[1]}"
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON as platforms send it: a UTF-8 BOM is allowed, fractions become Decimal, NaN is refused.
+
+    Raises ValueError.
+    """
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except InvalidOperation:
+        raise ValueError("a number's exponent is out of reach") from None
+
+
+def retry_after_seconds(header: str | None, now: datetime) -> float | None:
+    """Seconds to wait as a Retry-After header says, in seconds or as a date; None if unreadable."""
+    if header is None:
+        return None
+    header = header.strip()
+    if header.isascii() and header.isdigit() and len(header) < 10:
+        return float(header)
+    try:
+        when = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - now).total_seconds())
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return (url.scheme, url.host, url.port)

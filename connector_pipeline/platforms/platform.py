@@ -1,0 +1,135 @@
+"""The contract that every platform's wing fulfils."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from pydantic import BaseModel, JsonValue
+
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.sync import SyncType
+
+CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
+
+LOOKUP: Final = "lookup"
+"""The kind of page, in every wing, that answers for ids asked for; no item is made of it."""
+
+
+class CredentialSource(Protocol):
+    """Where a wing gets a shop's credentials: the Token Service, asked anew at each call."""
+
+    async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
+        """The shop's credentials parsed as `model`.
+
+        Raises ShopDisconnected (the Token Service has none) or TokenServiceUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawPage:
+    """One answer of the platform as received.
+
+    `kind` is the wing's own word for what the body holds. `facts` is what normalizing or going on
+    needs beside the body (cursor, page number, totals); never a credential.
+    """
+
+    kind: str
+    body: bytes
+    facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(slots=True)
+class FetchReport:
+    """What a fetch tells of itself while it runs: filled in by the wing and its HTTP client.
+
+    When the last page has been yielded, `currency` is set and `complete` says whether the
+    platform's own counts vouch for the snapshot. `details` are shown in the partition's metadata.
+    """
+
+    currency: str | None = None
+    complete: bool = False
+    requests: int = 0
+    retries: int = 0
+    waited_seconds: float = 0.0
+    details: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    warnings: list[str] = field(default_factory=list[str])
+
+    def for_another_reading(self) -> "FetchReport":
+        """A report for reading the shop anew: what was spent counts on, what was found does not."""
+        return FetchReport(
+            requests=self.requests, retries=self.retries, waited_seconds=self.waited_seconds
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One answer to a question for ids, and the variant ids it says are gone."""
+
+    page: RawPage
+    gone: tuple[str, ...]
+
+
+class Platform(Protocol):
+    """A wing: reads a shop's catalog as raw pages, and reads catalog items out of raw pages."""
+
+    @property
+    def platform_name(self) -> PlatformName:
+        """The platform this wing speaks to."""
+        ...
+
+    @property
+    def lists_may_skip(self) -> bool:
+        """Whether a list can skip a live item and its counts agree all the same.
+
+        Then what a complete snapshot lacks is asked for by id, too, before it is called deleted.
+        """
+        ...
+
+    @property
+    def whole_products(self) -> bool:
+        """Whether a product in a snapshot, of whatever sync, comes with all its variants.
+
+        If so, a variant that its product lacks is gone, even in an incremental sync.
+        """
+        ...
+
+    def fetch(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        sync_type: SyncType,
+        report: FetchReport,
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the shop's pages as they arrive. Raises the errors of model/errors.py."""
+        ...
+
+    def look_up(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        absent: Mapping[str, str],
+        witness: CatalogItem,
+        report: FetchReport,
+    ) -> AsyncGenerator[Lookup, None]:
+        """Ask the shop by id for variants that its lists lacked: which of them are gone?
+
+        `absent` maps variant ids to product ids. Gone is what a complete snapshot would not have:
+        deleted, or excluded by the filter that the lists are read with. What the answers leave
+        open is not gone. `witness`, an item that the lists had, is asked for beside them: an answer
+        that lacks it is not believed (InvalidResponse). Raises the errors of model/errors.py.
+        """
+        ...
+
+    def normalize(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogItem | RejectedVariant]:
+        """Map raw pages to catalog items, in the pages' order; nothing is dropped silently.
+
+        Asks no platform: the same pages give the same items. Raises InvalidResponse for a page
+        that is not what the platform's contract says.
+        """
+        ...

@@ -1,0 +1,134 @@
+"""What an answer of Shopify's GraphQL endpoint means: a status and a body to a verdict.
+
+Most troubles arrive with HTTP 200 and tell themselves by `errors[].extensions.code`
+(https://shopify.dev/docs/api/admin-graphql/latest#status-and-error-codes).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final, cast
+
+from connector_pipeline.platforms.http import Answer
+
+_MESSAGE_LIMIT: Final = 300
+
+
+class Meaning(Enum):
+    """What to do about an answer."""
+
+    DATA = auto()
+    THROTTLED = auto()
+    TOO_EXPENSIVE = auto()
+    REFUSED = auto()
+    UNAVAILABLE = auto()
+    INVALID = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` continues the sentence "Shopify ..."; `retry` is for UNAVAILABLE alone."""
+
+    meaning: Meaning
+    reason: str = ""
+    retry: bool = False
+
+
+_REFUSED_STATUSES: Final = {
+    401: "does not accept the access token (401)",
+    402: "has frozen the shop, its bill is unpaid (402)",
+    403: "denies access: the token may lack the scope read_products (403)",
+    404: "knows no such shop (404)",
+    423: "has locked the shop (423)",
+}
+_UNAVAILABLE_STATUSES: Final = {
+    430: "turned the request away as a security risk (430)",
+    540: "has disabled the shop's API for now (540)",
+}
+
+# In the order of their precedence: an answer may carry several errors, and a refusal outlasts
+# whatever else is said beside it.
+_CODES: Final = {
+    "SHOP_INACTIVE": Meaning.REFUSED,
+    "ACCESS_DENIED": Meaning.REFUSED,
+    "MAX_COST_EXCEEDED": Meaning.TOO_EXPENSIVE,
+    "THROTTLED": Meaning.THROTTLED,
+    "INTERNAL_SERVER_ERROR": Meaning.UNAVAILABLE,
+}
+
+
+def verdict(answer: Answer) -> Verdict:
+    """Judge one answer. Never raises, whatever the body holds."""
+    status = answer.status
+    if status in _REFUSED_STATUSES:
+        return Verdict(Meaning.REFUSED, _REFUSED_STATUSES[status])
+    if status in _UNAVAILABLE_STATUSES:
+        return Verdict(Meaning.UNAVAILABLE, _UNAVAILABLE_STATUSES[status])
+    if status >= 500:
+        return Verdict(Meaning.UNAVAILABLE, f"answered {status}")
+    if status != 200:
+        return Verdict(Meaning.INVALID, f"answered {status}: {_first_message(answer.json)}")
+    received: object = answer.json
+    if not isinstance(received, dict):
+        return Verdict(Meaning.INVALID, "answered 200 with JSON that is not an object")
+    body = cast("dict[str, Any]", received)
+    if body.get("errors"):
+        return _of_errors(body["errors"])
+    warnings = list(_search_warnings(body))
+    if warnings:
+        # An invalid filter is ignored and everything comes back: only the warning tells.
+        return Verdict(Meaning.INVALID, f"warns about the search: {warnings[0]}")
+    if not isinstance(body.get("data"), dict):
+        return Verdict(Meaning.INVALID, "answered 200 with neither data nor errors")
+    return Verdict(Meaning.DATA)
+
+
+def _of_errors(errors: object) -> Verdict:
+    by_code: dict[str, dict[str, Any]] = {}
+    for error in _objects(errors):
+        extensions = error.get("extensions")
+        if isinstance(extensions, dict):
+            by_code.setdefault(str(cast("dict[str, Any]", extensions).get("code")), error)
+    for code, meaning in _CODES.items():
+        if code in by_code:
+            message = _shortened(by_code[code].get("message"))
+            return Verdict(meaning, _reason(code, message), retry=meaning is Meaning.UNAVAILABLE)
+    return Verdict(Meaning.INVALID, f"answered with an error: {_first_message({'errors': errors})}")
+
+
+def _reason(code: str, message: str) -> str:
+    if code == "ACCESS_DENIED":
+        return f"denies access: the token may lack the scope read_products ({code}: {message})"
+    if code == "SHOP_INACTIVE":
+        return f"says that the shop is closed ({code})"
+    return f"answered {code}: {message}"
+
+
+def _first_message(body: object) -> str:
+    """The first error's message: `errors` is a list of objects, or a string, or an object."""
+    errors = cast("dict[str, Any]", body).get("errors") if isinstance(body, dict) else None
+    for error in _objects(errors):
+        if "message" in error:
+            return _shortened(error["message"])
+    return _shortened(errors) if errors else "without saying why"
+
+
+def _search_warnings(body: dict[str, Any]) -> Iterator[str]:
+    extensions = body.get("extensions")
+    if not isinstance(extensions, dict):
+        return
+    for search in _objects(cast("dict[str, Any]", extensions).get("search")):
+        for warning in _objects(search.get("warnings")):
+            yield _shortened(warning.get("message"))
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for entry in cast("list[object]", value):
+            if isinstance(entry, dict):
+                yield cast("dict[str, Any]", entry)
+
+
+def _shortened(message: object) -> str:
+    text = " ".join(message.split()) if isinstance(message, str) else repr(message)
+    return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}..."

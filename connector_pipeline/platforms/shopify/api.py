@@ -1,0 +1,122 @@
+"""The Shopify wing as a Dagster resource."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+
+import dagster as dg
+
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.shop import PlatformName, Shop, valid_domain
+from connector_pipeline.model.sync import SyncType
+from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
+from connector_pipeline.platforms.platform import (
+    CredentialSource,
+    FetchReport,
+    Lookup,
+    RawPage,
+)
+from connector_pipeline.platforms.shopify import lookup, normalize
+from connector_pipeline.platforms.shopify.client import ShopifyClient
+from connector_pipeline.platforms.shopify.paging import CatalogWalk
+
+
+class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
+    """Shopify's Admin GraphQL API. Holds no secret: a token is asked for when one is needed.
+
+    `batch_size` is products a page, `retry_delay` seconds before the first retry, doubled with
+    each. `base_url` is a template of `{domain}`; another than Shopify's own and
+    `allow_private_hosts` are for sandboxes.
+    """
+
+    api_version: str = "2026-07"
+    batch_size: int = 250
+    max_retries: int = 3
+    retry_delay: float = 1.0
+    base_url: str = "https://{domain}"
+    allow_private_hosts: bool = False
+
+    @property
+    def platform_name(self) -> PlatformName:
+        """The platform this wing speaks to."""
+        return PlatformName.SHOPIFY
+
+    @property
+    def lists_may_skip(self) -> bool:
+        """No: cursors go by id, so edits behind the reader shift no page."""
+        return False
+
+    @property
+    def whole_products(self) -> bool:
+        """True: a product's variants are read to the end of their pages, or the fetch fails."""
+        return True
+
+    async def fetch(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        sync_type: SyncType,
+        report: FetchReport,
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the shop's whole catalog, page by page, paced by the shop's own points.
+
+        An incremental sync reads everything too, for now: absence means nothing in it anyway.
+        Raises InvalidShop for a domain no token may be sent to, ShopDisconnected, RateLimited,
+        PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
+        """
+        report.details["api_version"] = self.api_version
+        async with self._client(shop, credential_source, report) as client:
+            walk = CatalogWalk(client, batch_size=self.batch_size, report=report)
+            async with aclosing(walk.pages()) as pages:
+                async for page in pages:
+                    yield page
+
+    async def look_up(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        absent: Mapping[str, str],
+        witness: CatalogItem,
+        report: FetchReport,
+    ) -> AsyncGenerator[Lookup, None]:
+        """Ask for the absent variants by id; see `Platform.look_up`. Raises what `fetch` raises."""
+        async with self._client(shop, credential_source, report) as client:
+            lookups = lookup.look_up(client, absent=absent, witness_id=witness.variant_id)
+            async with aclosing(lookups) as answers:
+                async for answer in answers:
+                    yield answer
+
+    @asynccontextmanager
+    async def _client(
+        self, shop: Shop, credential_source: CredentialSource, report: FetchReport
+    ) -> AsyncGenerator[ShopifyClient]:
+        """A client for the shop; errors inside learn which shop it is."""
+        domain = valid_domain(PlatformName.SHOPIFY, shop.domain)
+        policy = HttpPolicy(
+            max_retries=self.max_retries,
+            retry_delay=self.retry_delay,
+            allow_private_hosts=self.allow_private_hosts,
+        )
+        try:
+            async with OriginHttp(
+                self.base_url.replace("{domain}", domain), policy=policy, report=report
+            ) as http:
+                yield ShopifyClient(
+                    http,
+                    shop,
+                    credential_source,
+                    api_version=self.api_version,
+                    policy=policy,
+                    report=report,
+                )
+        except ConnectorError as error:
+            error.of(shop.partition_key)
+            raise
+
+    def normalize(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogItem | RejectedVariant]:
+        """Map raw pages to catalog items; see `normalize.normalize`."""
+        return normalize.normalize(shop, currency, pages)

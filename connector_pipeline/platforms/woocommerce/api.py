@@ -1,0 +1,208 @@
+"""The WooCommerce wing as a Dagster resource."""
+
+import ipaddress
+import logging
+import re
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import dagster as dg
+from pydantic import Field
+
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.errors import ConnectorError, CurrencyUnknown, InvalidResponse
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.sync import SyncType
+from connector_pipeline.platforms.http import Answer, HttpPolicy, OriginHttp
+from connector_pipeline.platforms.platform import (
+    CredentialSource,
+    FetchReport,
+    Lookup,
+    RawPage,
+)
+from connector_pipeline.platforms.woocommerce import lookup
+from connector_pipeline.platforms.woocommerce.normalize import LeftOut, normalize
+from connector_pipeline.platforms.woocommerce.paging import CatalogWalk
+from connector_pipeline.platforms.woocommerce.session import REST_ROOT, WooCommerceSession
+
+CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
+CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
+
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_NOT_TOLD: Final = frozenset({400, 403, 404})
+
+_logger = logging.getLogger(__name__)
+
+
+class WooCommerceApi(dg.ConfigurableResource[None]):
+    """Reads shops over the WooCommerce REST API, version 3. Fulfils `Platform`; holds no secret."""
+
+    base_url: str = Field(
+        default="https://{domain}",
+        description="URL of a shop with {domain} in it; another than the default is a sandbox's.",
+    )
+    batch_size: int = Field(default=100, ge=1, le=100, description="Objects a page.")
+    statuses: str = Field(
+        default="publish", description="Product statuses to read, separated by commas."
+    )
+    max_concurrency: int = Field(default=4, ge=1, description="Requests at once to one shop.")
+    max_retries: int = Field(default=3, ge=0, description="Retries of a transient failure.")
+    retry_delay: float = Field(default=1.0, gt=0, description="Seconds before the first retry.")
+    allow_private_hosts: bool = Field(
+        default=False, description="Let shops be on loopback or private addresses (sandboxes)."
+    )
+
+    @property
+    def platform_name(self) -> PlatformName:
+        """The platform this wing speaks to."""
+        return PlatformName.WOOCOMMERCE
+
+    @property
+    def lists_may_skip(self) -> bool:
+        """Yes: pages go by offset, so a product deleted behind the reader pulls a live one past it.
+
+        If another is added meanwhile, totals and ids agree as if nothing had happened.
+        """
+        return True
+
+    @property
+    def whole_products(self) -> bool:
+        """False: variations come from lists of their own, beside their products'."""
+        return False
+
+    async def fetch(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        sync_type: SyncType,
+        report: FetchReport,
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the shop's pages, products before variations, as they arrive.
+
+        An incremental sync reads everything, exactly as a full one does. Raises ShopDisconnected,
+        PlatformUnavailable, RateLimited, InvalidResponse, CurrencyUnknown, and what
+        `credential_source` raises; each knows its shop.
+        """
+        async with self._session(shop, credential_source, report) as session:
+            walk = CatalogWalk(
+                session,
+                batch_size=self.batch_size,
+                statuses=self.statuses.split(","),
+                max_concurrency=self.max_concurrency,
+                report=report,
+            )
+            async with aclosing(walk.pages()) as pages:
+                async for page in pages:
+                    # After the first page, because only products tell a key of too low a role
+                    # from a shop that keeps its settings to administrators.
+                    if report.currency is None:
+                        report.currency = await shop_currency(session, shop)
+                        if session.root != REST_ROOT:
+                            report.details["rest_root"] = session.root
+                    yield page
+
+    async def look_up(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        absent: Mapping[str, str],
+        witness: CatalogItem,
+        report: FetchReport,
+    ) -> AsyncGenerator[Lookup, None]:
+        """Ask for the absent variants' products by id; see `Platform.look_up`.
+
+        A product whose status is not one of `statuses` counts as gone. Raises what `fetch` raises.
+        """
+        async with self._session(shop, credential_source, report) as session:
+            lookups = lookup.look_up(
+                session,
+                absent=absent,
+                witness_id=witness.product_id,
+                statuses=self.statuses.split(","),
+            )
+            async with aclosing(lookups) as answers:
+                async for answer in answers:
+                    yield answer
+
+    @asynccontextmanager
+    async def _session(
+        self, shop: Shop, credential_source: CredentialSource, report: FetchReport
+    ) -> AsyncGenerator[WooCommerceSession]:
+        """A session with the shop; errors inside learn which shop it is."""
+        policy = HttpPolicy(
+            max_retries=self.max_retries,
+            retry_delay=self.retry_delay,
+            allow_private_hosts=self.allow_private_hosts,
+        )
+        base_url = self.base_url.replace("{domain}", shop.domain)
+        try:
+            if not may_carry_credentials(base_url, allow_private_hosts=self.allow_private_hosts):
+                raise InvalidResponse(
+                    "The shop's base URL is not HTTPS, and credentials are sent over HTTPS only.",
+                    mend="Set WOOCOMMERCE_BASE_URL to an https:// address (http:// is for a "
+                    "sandbox on loopback, with ALLOW_PRIVATE_HOSTS=true).",
+                )
+            async with OriginHttp(base_url, policy=policy, report=report) as http:
+                yield WooCommerceSession(shop, http, credential_source)
+        except ConnectorError as error:
+            error.of(shop.partition_key)
+            raise
+
+    def normalize(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogItem | RejectedVariant]:
+        """Map raw pages to catalog items; logs how many variations are left out by rule."""
+        left_out = LeftOut()
+        try:
+            yield from normalize(shop, currency, pages, left_out=left_out)
+        except ConnectorError as error:
+            error.of(shop.partition_key)
+            raise
+        if left_out.variations:
+            _logger.info(
+                "%s: %d variations left out: their product was not read or has none any more",
+                shop.partition_key,
+                left_out.variations,
+            )
+
+
+async def shop_currency(session: WooCommerceSession, shop: Shop) -> str:
+    """The shop's currency: asked of the shop first, then the registry's override (FACTS 16).
+
+    Raises CurrencyUnknown where neither tells.
+    """
+    for path, key in ((CURRENT_CURRENCY, "code"), (CURRENCY_SETTING, "value")):
+        currency = currency_in(await session.get(path, accept=_NOT_TOLD), key)
+        if currency is not None:
+            return currency
+    if shop.currency is not None:
+        return shop.currency
+    raise CurrencyUnknown("The shop does not tell its currency to this key.")
+
+
+def currency_in(answer: Answer, key: str) -> str | None:
+    """The ISO 4217 code an answer holds under `key`, or None."""
+    body: Any = answer.json
+    if answer.status != 200 or not isinstance(body, dict):
+        return None
+    code = cast(dict[str, Any], body).get(key)
+    return code if isinstance(code, str) and _CURRENCY.fullmatch(code) else None
+
+
+def may_carry_credentials(base_url: str, *, allow_private_hosts: bool) -> bool:
+    """Whether Basic authentication may go there: HTTPS, or a sandbox on this machine's loopback."""
+    url = urlsplit(base_url)
+    if url.scheme == "https":
+        return True
+    if url.scheme != "http" or not allow_private_hosts:
+        return False
+    if url.hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.hostname or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,129 @@
+"""Promises of reading an answer's meaning."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.platforms.http import Answer
+from connector_pipeline.platforms.shopify.answers import Meaning, verdict
+from connector_pipeline_tests.platforms.shopify.scripted import error_body, shop_body
+
+
+def answer(body: Any, status: int = 200) -> Answer:
+    return Answer(status, {}, b"", body)
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (400, Meaning.INVALID),
+        (401, Meaning.REFUSED),
+        (402, Meaning.REFUSED),
+        (403, Meaning.REFUSED),
+        (404, Meaning.REFUSED),
+        (418, Meaning.INVALID),
+        (423, Meaning.REFUSED),
+        (430, Meaning.UNAVAILABLE),
+        (501, Meaning.UNAVAILABLE),
+        (540, Meaning.UNAVAILABLE),
+    ],
+)
+def test_each_status_has_its_meaning(status: int, meaning: Meaning) -> None:
+    """On 401 to 404 `errors` is a string, and the status says enough."""
+    judged = verdict(answer({"errors": "[API] Something"}, status))
+    assert judged.meaning is meaning
+    assert str(status) in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        ("THROTTLED", Meaning.THROTTLED),
+        ("MAX_COST_EXCEEDED", Meaning.TOO_EXPENSIVE),
+        ("ACCESS_DENIED", Meaning.REFUSED),
+        ("SHOP_INACTIVE", Meaning.REFUSED),
+        ("INTERNAL_SERVER_ERROR", Meaning.UNAVAILABLE),
+        ("SOMETHING_NEW", Meaning.INVALID),
+        (None, Meaning.INVALID),
+    ],
+)
+def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
+    """Partial data beside an error does not make it data."""
+    judged = verdict(answer(error_body(code, data=shop_body()["data"])))
+    assert judged.meaning is meaning
+
+
+def test_access_denied_names_the_missing_scope() -> None:
+    """What the operator has to grant."""
+    assert "read_products" in verdict(answer(error_body("ACCESS_DENIED"))).reason
+    assert "read_products" in verdict(answer({"errors": "no"}, 403)).reason
+
+
+def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:
+    """Passing statuses are retried by the HTTP client already."""
+    assert verdict(answer(error_body("INTERNAL_SERVER_ERROR"))).retry
+    assert not verdict(answer({}, 540)).retry
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ("Not Found", "Not Found"),
+        ([{"message": "Field 'x'\n doesn't exist"}], "Field 'x' doesn't exist"),
+        ({"base": ["wrong"]}, "wrong"),
+        (["odd"], "odd"),
+        ([{"message": "m" * 5000}], "m..."),
+    ],
+)
+def test_shopifys_message_is_kept_in_whatever_form_it_comes(errors: Any, words: str) -> None:
+    """A list of objects, a string, an object: shortened, on one line."""
+    judged = verdict(answer({"errors": errors}))
+    assert judged.meaning is Meaning.INVALID
+    assert words in judged.reason
+    assert len(judged.reason) < 400
+    assert "\n" not in judged.reason
+
+
+def test_a_search_warning_is_an_error() -> None:
+    """An invalid filter is ignored by Shopify, and everything would come back."""
+    search = [{"path": ["products"], "warnings": [{"field": "updated_at", "message": "Invalid"}]}]
+    judged = verdict(answer({**shop_body(), "extensions": {"search": search}}))
+    assert judged.meaning is Meaning.INVALID
+    assert "Invalid" in judged.reason
+    without = [{"path": ["products"], "warnings": []}]
+    judged = verdict(answer({**shop_body(), "extensions": {"search": without}}))
+    assert judged.meaning is Meaning.DATA
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"data": None}, {"data": []}])
+def test_a_200_without_data_is_invalid(body: Any) -> None:
+    """JSON that is neither data nor errors."""
+    assert verdict(answer(body)).meaning is Meaning.INVALID
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.decimals() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["errors", "data", "extensions", "message", "code", "search", "warnings", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(body=_JSON, status=st.sampled_from([200, 200, 200, 400, 401, 500]))
+def test_no_body_breaks_the_judgement(body: Any, status: int) -> None:
+    """Any JSON at all has a meaning, and is data only where there is data and no error."""
+    judged = verdict(answer(body, status))
+    if judged.meaning is Meaning.DATA:
+        assert status == 200
+        assert isinstance(body["data"], dict)
+        assert not body.get("errors")

@@ -1,0 +1,384 @@
+"""Promises of asking one shop: its token, its patience, and what each trouble is called."""
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    InvalidResponse,
+    PlatformUnavailable,
+    RateLimited,
+    ShopDisconnected,
+    TokenServiceUnavailable,
+)
+from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.shopify.client import ShopifyCredentials
+from connector_pipeline_tests.platforms.shopify.scripted import (
+    Said,
+    ScriptedShopify,
+    Tokens,
+    cost,
+    error_body,
+    product,
+    products_body,
+    shop_body,
+    variant,
+)
+
+Read = Callable[..., Any]
+SHOP = Said(shop_body(1))
+PRODUCTS = Said(products_body([product(1, [variant(1)])]))
+
+
+def throttled(**stated: float) -> Said:
+    extensions = cost(**stated)
+    extensions["cost"]["actualQueryCost"] = None
+    return Said(error_body("THROTTLED", "Throttled", extensions=extensions))
+
+
+async def failure_of(fetch: Any, kind: type[ConnectorError]) -> ConnectorError:
+    """The fetch's error: of this kind, naming the shop, and with no token anywhere in it."""
+    with pytest.raises(kind) as caught:
+        await fetch
+    assert type(caught.value) is kind
+    assert caught.value.partition_key == "shopify/acme.myshopify.com"
+    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert "shpat_" not in told
+    return caught.value
+
+
+async def test_a_throttled_query_waits_exactly_as_long_as_its_points_take(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """(109 - 98) points at 1,000 a second, and the page is not lost."""
+    shopify.script = [
+        SHOP,
+        throttled(requested=109, available=98, rate=1000),
+        throttled(requested=109, available=105, rate=1000),
+        PRODUCTS,
+    ]
+    pages = await read()
+    assert [page.kind for page in pages] == ["shop", "products"]
+    assert report.waited_seconds == pytest.approx(0.011 + 0.004)
+    assert report.retries == 2
+    assert report.requests == 4
+    assert report.complete
+
+
+async def test_a_query_without_points_waits_before_it_is_sent(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """The answer before said how many points are left: nothing needs to be throttled."""
+    shopify.script = [
+        Said({**shop_body(1), "extensions": cost(available=-500_000, rate=1_000_000)}),
+        PRODUCTS,
+    ]
+    await read()
+    assert report.requests == 2
+    assert report.waited_seconds > 0
+
+
+async def test_throttled_without_an_end_is_rate_limited(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """Ten in a row are waited out, the eleventh is not."""
+    shopify.script = [throttled(requested=11, available=10, rate=1000)]
+    error = await failure_of(read(), RateLimited)
+    assert "11 times" in str(error)
+    assert len(shopify.received) == 11
+
+
+async def test_a_wait_of_more_than_five_minutes_is_rate_limited_at_once(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """A sync does not hold its place for a bucket that hardly fills."""
+    shopify.script = [throttled(requested=310, available=0, rate=1)]
+    await failure_of(read(), RateLimited)
+    assert len(shopify.received) == 1
+    assert report.waited_seconds == 0
+
+
+async def test_throttled_without_numbers_backs_off(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """Where Shopify states no budget, or one that is there, the usual delay is waited."""
+    shopify.script = [
+        Said(error_body("THROTTLED")),
+        throttled(requested=10, available=500),
+        SHOP,
+        PRODUCTS,
+    ]
+    await read()
+    assert report.waited_seconds == pytest.approx(0.001 + 0.002)
+
+
+async def test_a_page_too_expensive_is_asked_for_in_halves(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """MAX_COST_EXCEEDED is never retried as is, and the smaller size is kept."""
+    shopify.script = [
+        SHOP,
+        Said(error_body("MAX_COST_EXCEEDED")),
+        Said(error_body("MAX_COST_EXCEEDED")),
+        Said(products_body([], more="next")),
+        PRODUCTS,
+    ]
+    await read()
+    sizes = [received.variables.get("first") for received in shopify.received]
+    assert sizes == [None, 250, 125, 62, 62]
+
+
+async def test_a_bucket_smaller_than_the_page_makes_the_page_smaller(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """To wait for points that the bucket never holds would be to wait for ever."""
+    shopify.script = [SHOP, throttled(requested=310, available=200, maximum=200), PRODUCTS]
+    await read()
+    assert [received.variables.get("first") for received in shopify.received] == [None, 250, 125]
+
+
+async def test_a_shop_that_finds_everything_too_expensive_is_given_up(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """The halving ends at one."""
+    shopify.script = [SHOP, Said(error_body("MAX_COST_EXCEEDED"))]
+    await failure_of(read(), InvalidResponse)
+    last = shopify.received[-1].variables
+    assert (last["first"], last["variants"]) == (1, 1)
+
+
+async def test_a_token_that_dies_on_the_way_is_renewed_and_the_walk_goes_on(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
+) -> None:
+    """The page that was refused is asked for again with the fresh token, nothing before it."""
+    shopify.script = [
+        Said(shop_body(2)),
+        Said(products_body([product(1, [variant(1)])], more="c1")),
+        Said({"errors": "[API] Invalid API key or access token"}, status=401),
+        Said(products_body([product(2, [variant(2)])])),
+    ]
+    pages = await read()
+    assert [page.kind for page in pages] == ["shop", "products", "products"]
+    assert [received.token for received in shopify.received] == [
+        "shpat_first",
+        "shpat_first",
+        "shpat_first",
+        "shpat_second",
+    ]
+    assert [received.variables.get("after") for received in shopify.received[2:]] == ["c1", "c1"]
+    assert tokens.asked == 2
+    assert report.complete
+
+
+async def test_a_token_past_its_time_is_renewed_without_a_401(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens
+) -> None:
+    """`expires_at` is honoured."""
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    tokens.answers[0] = {"access_token": "shpat_first", "expires_at": soon}
+    shopify.script = [SHOP, PRODUCTS]
+    await read()
+    assert [received.token for received in shopify.received] == ["shpat_first", "shpat_second"]
+
+
+async def test_a_token_within_its_time_is_kept(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens
+) -> None:
+    """The Token Service is asked once for a walk of several pages."""
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    tokens.answers = [{"access_token": "shpat_only", "expires_at": later}]
+    shopify.script = [SHOP, Said(products_body([], more="c1")), PRODUCTS]
+    await read()
+    assert tokens.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Said({"errors": "[API] Invalid API key or access token"}, status=401), "access token"),
+        (Said({"errors": "Unavailable Shop"}, status=402), "frozen"),
+        (Said({"errors": "Forbidden"}, status=403), "read_products"),
+        (Said({"errors": "Not Found"}, status=404), "no such shop"),
+        (Said({"errors": "Locked"}, status=423), "locked"),
+        (Said(b"<html>not json</html>", status=404), "no such shop"),
+        (Said(error_body("ACCESS_DENIED", data={"products": None})), "read_products"),
+        (Said(error_body("SHOP_INACTIVE")), "closed"),
+    ],
+)
+async def test_a_refusal_is_confirmed_with_a_fresh_token_before_the_shop_is_disconnected(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, said: Said, words: str
+) -> None:
+    """Asked exactly twice, with two tokens, and then named for what it is."""
+    shopify.script = [said]
+    error = await failure_of(read(), ShopDisconnected)
+    assert words in str(error)
+    assert [received.token for received in shopify.received] == ["shpat_first", "shpat_second"]
+    assert tokens.asked == 2
+
+
+async def test_a_passing_refusal_is_no_disconnection(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """A 403 that the fresh token does not confirm is forgotten, each time it happens."""
+    refusal = Said({"errors": "Forbidden"}, status=403)
+    shopify.script = [refusal, SHOP, refusal, PRODUCTS]
+    await read()
+    assert report.complete
+
+
+@pytest.mark.parametrize("status", [430, 540, 501])
+async def test_a_shop_that_is_off_for_now_is_unavailable(
+    shopify: ScriptedShopify, read: Read, status: int
+) -> None:
+    """Security rejections and disabled shops may pass, but not by asking at once again."""
+    shopify.script = [Said({"errors": "no"}, status=status)]
+    error = await failure_of(read(), PlatformUnavailable)
+    assert str(status) in str(error)
+    assert len(shopify.received) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Said({"errors": "Internal"}, status=503),
+        Said(error_body("INTERNAL_SERVER_ERROR")),
+        Said(b"<html>One moment please</html>", headers={"Content-Type": "text/html"}),
+        Said(shop_body(), cut=True),
+    ],
+    ids=["503", "internal error in a 200", "HTML at 200", "half a body"],
+)
+async def test_a_passing_trouble_is_retried_and_then_named_unavailable(
+    shopify: ScriptedShopify, read: Read, report: FetchReport, said: Said
+) -> None:
+    """As often as max_retries says, with growing delays."""
+    shopify.script = [said]
+    await failure_of(read(max_retries=2), PlatformUnavailable)
+    assert len(shopify.received) == 3
+    assert report.retries == 2
+    assert report.waited_seconds > 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Said(error_body("INTERNAL_SERVER_ERROR")),
+        Said(b"<html>One moment please</html>"),
+        Said(shop_body(), cut=True),
+    ],
+)
+async def test_a_trouble_that_passes_leaves_no_trace_in_the_pages(
+    shopify: ScriptedShopify, read: Read, report: FetchReport, said: Said
+) -> None:
+    """Only whole answers with data become raw pages."""
+    shopify.script = [said, SHOP, said, PRODUCTS]
+    pages = await read()
+    assert [page.kind for page in pages] == ["shop", "products"]
+    assert report.complete
+
+
+async def test_any_other_error_is_shopifys_message_without_the_token(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """Even if Shopify should quote the token back."""
+    shopify.script = [
+        lambda received: Said({"errors": [{"message": f"Bad {received.token} in query"}]})
+    ]
+    error = await failure_of(read(), InvalidResponse)
+    assert "Bad *** in query" in str(error)
+
+
+async def test_a_redirect_to_another_host_gets_no_token(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """The token goes to the shop's own origin and nowhere else."""
+    elsewhere = ScriptedShopify()
+    elsewhere.script = [SHOP]
+    server = await asyncio.start_server(elsewhere.answer, "127.0.0.1", 0)
+    elsewhere.port = server.sockets[0].getsockname()[1]
+    shopify.script = [
+        Said({}, status=307, headers={"Location": f"{elsewhere.url}/admin/api/graphql.json"})
+    ]
+    await failure_of(read(), InvalidResponse)
+    assert elsewhere.received == []
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_token_goes_over_https_only(shopify: ScriptedShopify, read: Read) -> None:
+    """Unless private hosts are allowed, as for the sandbox."""
+    shopify.script = [SHOP]
+    await failure_of(read(allow_private_hosts=False), InvalidResponse)
+    assert shopify.received == []
+
+
+async def test_another_api_version_than_asked_is_warned_of_once(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """An expired version is served by the oldest stable one, silently."""
+    other = {"X-Shopify-API-Version": "2026-01"}
+    shopify.script = [Said(SHOP.body, headers=other), Said(PRODUCTS.body, headers=other)]
+    await read()
+    assert len(report.warnings) == 1
+    assert "2026-01" in report.warnings[0]
+    assert "2026-07" in report.warnings[0]
+    assert report.details["api_version"] == "2026-01"
+
+
+async def test_the_version_asked_for_is_the_one_in_the_path(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """And no warning where it answers."""
+    shopify.script = [SHOP, PRODUCTS]
+    await read()
+    assert shopify.received[0].path == "/admin/api/2026-07/graphql.json"
+    assert report.warnings == []
+
+
+@pytest.mark.parametrize("kind", [ShopDisconnected, TokenServiceUnavailable])
+async def test_the_token_services_refusal_is_passed_on(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, kind: type[ConnectorError]
+) -> None:
+    """And Shopify is not asked without a token."""
+    tokens.answers = [kind("no credentials.")]
+    shopify.script = [SHOP]
+    await failure_of(read(), kind)
+    assert shopify.received == []
+
+
+@pytest.mark.parametrize("token", ["", "shpat_\n", "shpat_ x", "shpat_\u00e9"])
+def test_a_token_no_header_can_carry_is_refused_without_being_shown(token: str) -> None:
+    """HTTP clients quote such a value in their exceptions."""
+    with pytest.raises(ValidationError) as caught:
+        ShopifyCredentials(access_token=SecretStr(token))
+    assert "shpat_" not in str(caught.value)
+
+
+def test_credentials_show_no_token() -> None:
+    """Neither in a repr nor in a dump for a log."""
+    credentials = ShopifyCredentials(access_token=SecretStr("shpat_secret"))
+    assert "shpat_secret" not in repr(credentials) + str(credentials.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "expired"),
+    [
+        (None, False),
+        ("2026-01-01T01:00:00Z", False),
+        ("2026-01-01T00:00:10Z", True),
+        ("2026-01-01T02:00:00+02:00", True),
+        ("2026-01-01T00:00:00", True),
+        ("2026-01-01T01:00:00", False),
+    ],
+)
+def test_expiry_is_judged_in_utc(expires_at: str | None, expired: bool) -> None:
+    """A time without a zone is UTC, and the last seconds count as over."""
+    credentials = ShopifyCredentials.model_validate(
+        {"access_token": "shpat_x", "expires_at": expires_at, "scope": "read_products"}
+    )
+    assert credentials.expired(datetime(2026, 1, 1, tzinfo=UTC)) is expired

@@ -1,0 +1,238 @@
+"""Promises of the walk through a shop's catalog."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.sync import SyncType
+from connector_pipeline.platforms.platform import FetchReport, RawPage
+from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline_tests.platforms.shopify.scripted import (
+    Said,
+    ScriptedShopify,
+    Tokens,
+    page_info,
+    product,
+    products_body,
+    shop_body,
+    variant,
+    variants_body,
+)
+
+Read = Callable[..., Any]
+
+
+async def test_both_cursors_are_followed_to_their_ends(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """The rest of a product's variants comes right after its products page."""
+    bodies = [
+        shop_body(3),
+        products_body([product(1, [variant(1)], more="v1"), product(2, [variant(2)])], more="p1"),
+        variants_body(product(1, [variant(3)], more="v2")),
+        variants_body(product(1, [variant(4)])),
+        products_body([product(3, [variant(5)])]),
+    ]
+    shopify.script = [Said(body) for body in bodies]
+    pages: list[RawPage] = await read()
+    assert [page.kind for page in pages] == ["shop", "products", "variants", "variants", "products"]
+    assert [json.loads(page.body) for page in pages] == bodies
+    assert [page.facts for page in pages] == [
+        {},
+        {"after": None},
+        {"product_id": "1", "after": "v1"},
+        {"product_id": "1", "after": "v2"},
+        {"after": "p1"},
+    ]
+    assert shopify.received[2].variables == {
+        "id": "gid://shopify/Product/1",
+        "after": "v1",
+        "variants": 2048,
+    }
+    assert report.complete
+    assert report.currency == "SEK"
+    assert report.details == {
+        "api_version": "2026-07",
+        "pages": 5,
+        "points": 50,
+        "products": 3,
+        "variants": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("bodies", "words"),
+    [
+        (
+            [products_body([], more="p1"), products_body([], more="p1")],
+            "does not move",
+        ),
+        (
+            [
+                products_body([], more="p1"),
+                products_body([], more="p2"),
+                products_body([], more="p1"),
+            ],
+            "does not move",
+        ),
+        (
+            [
+                products_body([product(1, [variant(1)], more="v1")]),
+                variants_body(product(1, [variant(2)], more="v1")),
+            ],
+            "does not move",
+        ),
+        (
+            [
+                {
+                    "data": {
+                        "products": {
+                            "pageInfo": {"hasNextPage": True, "endCursor": None},
+                            "nodes": [],
+                        }
+                    }
+                }
+            ],
+            "gives no cursor",
+        ),
+        (
+            [{"data": {"products": {"pageInfo": {"hasNextPage": "no"}, "nodes": []}}}],
+            "does not say",
+        ),
+        ([{"data": {"products": {"nodes": []}}}], "'pageInfo'"),
+        ([{"data": {"products": None}}], "'products'"),
+        ([{"data": {"products": {"pageInfo": page_info(), "nodes": None}}}], "nodes"),
+        ([products_body([None])], "'variants'"),
+        ([products_body([product(1, [], id="gid://shopify/Order/1")])], "no id"),
+        (
+            [products_body([product(1, [variant(1)], more="v1")]), {"data": {}}],
+            "'product'",
+        ),
+    ],
+)
+async def test_a_walk_that_leads_nowhere_ends(
+    shopify: ScriptedShopify, read: Read, report: FetchReport, bodies: list[Any], words: str
+) -> None:
+    """Never an endless loop, and never a snapshot that calls itself complete."""
+    shopify.script = [Said(shop_body(1)), *map(Said, bodies)]
+    with pytest.raises(InvalidResponse, match=words):
+        await read()
+    assert len(shopify.received) == len(bodies) + 1
+    assert not report.complete
+
+
+async def test_a_page_that_breaks_the_contract_is_yielded_before_the_walk_fails(
+    shopify: ScriptedShopify, shop: Shop, tokens: Tokens, report: FetchReport
+) -> None:
+    """It is in the archive when someone wants to see it."""
+    shopify.script = [Said(shop_body(1)), Said({"data": {"products": "none"}})]
+    api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
+    fetch = api.fetch(shop, tokens, sync_type=SyncType.FULL, report=report)
+    pages = [await anext(fetch), await anext(fetch)]
+    with pytest.raises(InvalidResponse):
+        await anext(fetch)
+    assert json.loads(pages[-1].body) == {"data": {"products": "none"}}
+
+
+@pytest.mark.parametrize("currency", [None, "sek", "SEKK", "SEK\n", 752, ""])
+async def test_a_currency_is_never_assumed(
+    shopify: ScriptedShopify, read: Read, report: FetchReport, currency: Any
+) -> None:
+    """A currencyCode that is none stops the sync."""
+    shopify.script = [Said(shop_body(1, currency=currency))]
+    with pytest.raises(InvalidResponse, match="currencyCode"):
+        await read()
+    assert report.currency is None
+
+
+async def test_a_snapshot_that_disagrees_with_shopifys_count_is_not_complete(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """Asked once more at the end, and then told in a warning."""
+    shopify.script = [
+        Said(shop_body(3)),
+        Said(products_body([product(1, [variant(1)])])),
+        Said(shop_body(3)),
+    ]
+    pages = await read()
+    assert [page.kind for page in pages] == ["shop", "products", "shop"]
+    assert not report.complete
+    assert "counts 3 products, but 1 were read" in report.warnings[0]
+
+
+async def test_a_product_added_or_deleted_while_reading_does_not_spoil_the_snapshot(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """The count at the end vouches as well as the one at the start."""
+    shopify.script = [
+        Said(shop_body(2)),
+        Said(products_body([product(1, [variant(1)])])),
+        Said(shop_body(1)),
+    ]
+    await read()
+    assert report.complete
+    assert report.warnings == []
+
+
+async def test_a_count_that_is_a_lower_bound_is_taken_for_one(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """Precision AT_LEAST."""
+    at_least = shop_body()
+    at_least["data"]["productsCount"] = {"count": 1, "precision": "AT_LEAST"}
+    shopify.script = [
+        Said(at_least),
+        Said(products_body([product(1, [variant(1)]), product(2, [variant(2)])])),
+    ]
+    await read()
+    assert report.complete
+
+
+async def test_products_that_come_twice_make_no_complete_snapshot(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """Two of one and none of another would add up to the same count."""
+    shopify.script = [
+        Said(shop_body(2)),
+        Said(products_body([product(1, [variant(1)]), product(1, [variant(1)])])),
+    ]
+    await read()
+    assert not report.complete
+    assert "order" in report.warnings[0]
+
+
+async def test_a_product_deleted_while_its_variants_are_read_ends_its_own_chain_only(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """The walk goes on with the next product."""
+    shopify.script = [
+        Said(shop_body(2)),
+        Said(
+            products_body(
+                [product(1, [variant(1)], more="v1"), product(2, [variant(2)], more="v2")]
+            )
+        ),
+        Said(variants_body(None)),
+        Said(variants_body(product(2, [variant(3)]))),
+    ]
+    pages = await read()
+    assert [page.facts.get("product_id") for page in pages] == [None, None, "1", "2"]
+    assert report.complete
+    assert "Product 1 was deleted" in report.warnings[0]
+
+
+async def test_a_fetch_that_is_left_early_is_not_complete(
+    shopify: ScriptedShopify, shop: Shop, tokens: Tokens, report: FetchReport
+) -> None:
+    """Whoever stops after a page has closed the connection and holds no snapshot."""
+    shopify.script = [Said(shop_body(1)), Said(products_body([product(1, [variant(1)])]))]
+    api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
+    fetch = api.fetch(shop, tokens, sync_type=SyncType.FULL, report=report)
+    assert (await anext(fetch)).kind == "shop"
+    await fetch.aclose()
+    assert len(shopify.received) == 1
+    assert not report.complete

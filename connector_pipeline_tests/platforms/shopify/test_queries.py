@@ -1,0 +1,96 @@
+"""Promises of the GraphQL documents."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+from graphql import GraphQLSchema, build_client_schema, parse, validate
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.platforms.shopify.queries import (
+    DOCUMENTS,
+    MAX_QUERY_COST,
+    PRODUCTS,
+    SHOP,
+    VARIANTS,
+    VARIANTS_PER_PAGE,
+    VARIANTS_PER_PRODUCT,
+    requested_cost,
+)
+
+_BESIDE_THE_REPOSITORY = (
+    Path(__file__).parents[3].parent / "shared" / "shopify" / "admin_2026-07.json.gz"
+)
+
+
+@pytest.fixture(scope="module")
+def schema() -> GraphQLSchema:
+    """Shopify's own schema of version 2026-07."""
+    path = Path(os.environ.get("CONNECTOR_SHOPIFY_SCHEMA", _BESIDE_THE_REPOSITORY))
+    if not path.exists():
+        reason = "Shopify's schema is not at hand: set CONNECTOR_SHOPIFY_SCHEMA"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with gzip.open(path) as file:
+        return build_client_schema(json.load(file)["data"], assume_valid=True)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_document_is_valid_in_shopifys_own_schema(schema: GraphQLSchema, name: str) -> None:
+    """What we send exists in version 2026-07, with the arguments and types we give."""
+    assert validate(schema, parse(DOCUMENTS[name])) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "points"),
+    [
+        (SHOP, {}, 11),
+        (PRODUCTS, {"first": 250, "variants": VARIANTS_PER_PRODUCT}, 310),
+        (VARIANTS, {"variants": VARIANTS_PER_PAGE}, 36),
+    ],
+)
+def test_documents_cost_what_their_comments_say(
+    document: str, variables: dict[str, int], points: int
+) -> None:
+    """The prices in the module's docstring are those of the formula."""
+    assert requested_cost(document, variables) == points
+
+
+@given(first=st.integers(1, 250))
+def test_no_page_size_requests_more_than_one_query_may(first: int) -> None:
+    """Every SHOPIFY_BATCH_SIZE that settings allow stays under the limit."""
+    cost = requested_cost(PRODUCTS, {"first": first, "variants": VARIANTS_PER_PRODUCT})
+    assert cost < MAX_QUERY_COST
+
+
+@pytest.mark.parametrize(
+    ("first", "factor"), [(1, 1), (10, 4), (50, 7), (100, 9), (250, 11), (2048, 15)]
+)
+def test_a_connection_costs_the_logarithm_of_its_page(first: int, factor: int) -> None:
+    """2 + children x floor(2 ln size), as Shopify's staff have it."""
+    document = f"query {{ products(first: {first}) {{ nodes {{ id }} pageInfo {{ endCursor }} }} }}"
+    assert requested_cost(document, {}) == 2 + factor
+
+
+@given(small=st.integers(1, 2048), more=st.integers(0, 2048))
+def test_a_smaller_page_never_costs_more(small: int, more: int) -> None:
+    """Halving a page that is too expensive leads somewhere."""
+    assert requested_cost(VARIANTS, {"variants": small}) <= requested_cost(
+        VARIANTS, {"variants": small + more}
+    )
+
+
+def test_edges_and_inline_fragments_are_priced_by_what_they_hold() -> None:
+    """`edges` are free, their nodes are not, and a fragment costs its fields."""
+    document = "{ products(first: 10) { edges { node { id ... on Product { a { b } } } } } }"
+    assert requested_cost(document, {}) == 2 + 4 * 2
+
+
+def test_a_page_size_that_is_no_number_is_a_mistake_of_ours() -> None:
+    """The cost of a page of unknown size is not guessed."""
+    with pytest.raises(TypeError):
+        requested_cost(VARIANTS, {"variants": "many"})

@@ -1,0 +1,454 @@
+"""Promises of a whole fetch, kept against the sandbox's WooCommerce."""
+
+import asyncio
+import json
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector_pipeline.model.catalog_item import CatalogItem
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    CurrencyUnknown,
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.sync import SyncType
+from connector_pipeline.platforms.platform import FetchReport, RawPage
+from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.expected import expected_items
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.token_service import TokenService
+
+WOOCOMMERCE_SHOPS = tuple(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
+SMALL = ShopSpec(
+    platform="woocommerce",
+    domain="small.example",
+    merchant_id="merchant-small",
+    platform_shop_id="wc-small",
+    currency="SEK",
+    products=60,
+    variants=(0, 4),
+    seed=5,
+)
+PRODUCTS, ALL_VARIATIONS = "/wc/v3/products", "/wc/v3/variations"
+ENDPOINTS = {
+    ALL_VARIATIONS: {},
+    "/wc-analytics/variations": {"root_variations": False},
+    "/wc/v3/products/{id}/variations": {"root_variations": False, "analytics_variations": False},
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    """One sandbox for the module."""
+    with SandboxServer() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
+    """The sandbox without faults, with an empty log and the default shops as they were."""
+    for spec in (*WOOCOMMERCE_SHOPS, SMALL):
+        server.store.put(spec)
+    server.requests.clear()
+    yield server
+    server.faults.clear()
+
+
+class Reading:
+    """One fetch of one shop and what came of it."""
+
+    def __init__(self, sandbox: SandboxServer, spec: ShopSpec, **settings: Any):
+        self.sandbox = sandbox
+        self.spec = spec
+        self.shop = Shop(
+            merchant_id=spec.merchant_id,
+            platform_name=PlatformName.WOOCOMMERCE,
+            platform_shop_id=spec.platform_shop_id,
+            domain=spec.domain,
+            currency=settings.pop("currency", None),
+        )
+        given = {"batch_size": 100, "max_retries": 1, "retry_delay": 0.001, **settings}
+        self.api = WooCommerceApi(
+            base_url=sandbox.woocommerce_base_url, allow_private_hosts=True, **given
+        )
+        self.report = FetchReport()
+        self.pages: list[RawPage] = []
+
+    async def read(self, sync_type: SyncType = SyncType.FULL, *, after_first: Any = None) -> None:
+        """Read every page; `after_first` is called when the first has come."""
+        tokens = TokenService(url=self.sandbox.token_service_url, retry_delay=0.001)
+        async with tokens.open("test-correlation") as source:
+            async for page in self.api.fetch(
+                self.shop, source, sync_type=sync_type, report=self.report
+            ):
+                self.pages.append(page)
+                if after_first is not None and len(self.pages) == 1:
+                    after_first()
+
+    async def fails(self, error: type[ConnectorError], **how: Any) -> str:
+        """The text of the error the fetch ends in, which names the shop and tells no secret."""
+        credentials = self.sandbox.store.shop("woocommerce", self.spec.domain).credentials
+        secrets = {credentials.consumer_key, credentials.consumer_secret}
+        with pytest.raises(error) as caught:
+            await self.read(**how)
+        credentials = self.sandbox.store.shop("woocommerce", self.spec.domain).credentials
+        secrets |= {credentials.consumer_key, credentials.consumer_secret}
+        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        assert not [secret for secret in secrets if secret in told]
+        assert type(caught.value) is error
+        assert str(caught.value).startswith(f"woocommerce/{self.spec.domain}: ")
+        return str(caught.value)
+
+    def items(self) -> list[dict[str, Any]]:
+        """The pages as items, in the order of their ids; none of them is rejected."""
+        assert self.report.currency is not None
+        rows = list(self.api.normalize(self.shop, self.report.currency, self.pages))
+        assert [row for row in rows if not isinstance(row, CatalogItem)] == []
+        return in_order_of_ids([row.model_dump() for row in rows])
+
+    def expected(self, statuses: tuple[str, ...] = ("publish",)) -> list[dict[str, Any]]:
+        """What a truthful reader has."""
+        shop = self.sandbox.store.shop("woocommerce", self.spec.domain)
+        return in_order_of_ids(expected_items(shop, statuses))
+
+    def paths(self) -> list[str]:
+        """The paths asked of the shop, below its REST root, in order."""
+        asked = self.sandbox.requests.requests(service="woocommerce", domain=self.spec.domain)
+        return [request.path.rpartition("/wp-json")[2] for request in asked]
+
+
+def in_order_of_ids(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows by product and variant."""
+    return sorted(rows, key=lambda row: (row["product_id"], row["variant_id"]))
+
+
+def fault(sandbox: SandboxServer, kind: str, path: str = "/products", **rule: Any) -> None:
+    """Break the shop's answers to this path, for ever unless `times` says how often."""
+    match = {"platform": "woocommerce", "path_contains": path}
+    sandbox.faults.set([{"match": match, "kind": kind, **rule}])
+
+
+@pytest.mark.parametrize("spec", WOOCOMMERCE_SHOPS, ids=lambda spec: spec.domain)
+async def test_a_default_shop_is_read_field_for_field(
+    sandbox: SandboxServer, spec: ShopSpec
+) -> None:
+    """Every column of every item is what the shop's own records say."""
+    reading = Reading(sandbox, spec)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert reading.report.currency == spec.currency
+    assert reading.report.complete is (spec.orphan_variations == 0)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("batch_size", [7, 100])
+async def test_every_endpoint_of_variations_gives_the_same_catalog(
+    sandbox: SandboxServer, endpoint: str, batch_size: int
+) -> None:
+    """The best one the shop has is found by asking, and every page names it."""
+    spec = replace(WOOCOMMERCE_SHOPS[0], orphan_variations=0, **ENDPOINTS[endpoint])
+    sandbox.store.put(spec)
+    reading = Reading(sandbox, spec, batch_size=batch_size)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert reading.report.details["variations_endpoint"] == endpoint
+    assert {page.facts["endpoint"] for page in reading.pages} == {PRODUCTS, endpoint}
+    assert (reading.report.complete, reading.report.warnings) == (True, [])
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoint: str) -> None:
+    """A request a page, one for the currency, one for each endpoint that is not there."""
+    spec = replace(SMALL, **ENDPOINTS[endpoint])
+    shop = sandbox.store.put(spec)
+    reading = Reading(sandbox, spec, batch_size=20)
+    await reading.read()
+    products = [product for product in shop.products() if product.status == "publish"]
+    variable = [
+        product for product in products if product.type == "variable" and product.variations
+    ]
+    listed = [product for product in shop.products() if getattr(product, "variations", ())]
+    pages_of_products = -(-len(products) // 20)
+    pages_of_variations = -(-sum(len(product.variations) for product in listed) // 20)
+    if endpoint not in (ALL_VARIATIONS, "/wc-analytics/variations"):
+        pages_of_variations = len(variable)
+    not_there = list(ENDPOINTS).index(endpoint)
+    assert reading.report.requests == pages_of_products + 1 + not_there + pages_of_variations
+    assert len(reading.paths()) == reading.report.requests
+
+
+async def test_a_shop_is_asked_two_things_at_a_time_at_most(sandbox: SandboxServer) -> None:
+    """PHP shops gain little past two, and one is as many as the setting allows."""
+    for allowed, peak in ((8, 2), (1, 1)):
+        sandbox.requests.clear()
+        reading = Reading(sandbox, SMALL, batch_size=2, max_concurrency=allowed)
+        await reading.read()
+        assert sandbox.requests.shop("woocommerce", SMALL.domain).peak_in_flight <= peak
+        assert reading.items() == reading.expected()
+
+
+async def test_a_shop_without_variable_products_is_not_asked_for_variations(
+    sandbox: SandboxServer,
+) -> None:
+    """Three simple products cost one page and the currency."""
+    spec = replace(SMALL, products=3, variants=(0, 0), awkward=False)
+    sandbox.store.put(spec)
+    reading = Reading(sandbox, spec)
+    await reading.read()
+    assert reading.paths() == [PRODUCTS, "/wc/v3/data/currencies/current"]
+    assert reading.report.complete
+    assert "variations_endpoint" not in reading.report.details
+
+
+async def test_an_empty_shop_is_a_complete_snapshot(sandbox: SandboxServer) -> None:
+    """One empty page, the currency known."""
+    spec = replace(SMALL, products=0, awkward=False)
+    sandbox.store.put(spec)
+    reading = Reading(sandbox, spec)
+    await reading.read()
+    assert [page.facts["total"] for page in reading.pages] == [0]
+    assert (reading.items(), reading.report.complete) == ([], True)
+
+
+async def test_every_status_asked_for_is_read(sandbox: SandboxServer) -> None:
+    """One series of pages a status."""
+    statuses = ("publish", "draft", "pending", "private", "future")
+    reading = Reading(sandbox, SMALL, statuses=",".join(statuses))
+    await reading.read()
+    assert reading.items() == reading.expected(statuses)
+    assert reading.report.complete
+
+
+async def test_an_incremental_sync_reads_everything(sandbox: SandboxServer) -> None:
+    """For now exactly what a full one reads."""
+    reading = Reading(sandbox, SMALL)
+    await reading.read(SyncType.INCREMENTAL)
+    assert reading.items() == reading.expected()
+
+
+async def test_pages_say_where_they_stand_and_carry_no_secret(sandbox: SandboxServer) -> None:
+    """Number, totals and endpoint are facts of every page; the body is as received."""
+    reading = Reading(sandbox, SMALL, batch_size=10)
+    await reading.read()
+    credentials = sandbox.store.shop("woocommerce", SMALL.domain).credentials
+    for kind in ("products", "variations"):
+        pages = [page for page in reading.pages if page.kind == kind]
+        assert [page.facts["page"] for page in pages] == list(range(1, len(pages) + 1))
+        assert {page.facts["total_pages"] for page in pages} == {len(pages)}
+    for page in reading.pages:
+        assert isinstance(json.loads(page.body), list)
+        assert credentials.consumer_secret not in repr(page)
+
+
+async def test_orphans_make_a_snapshot_incomplete(sandbox: SandboxServer) -> None:
+    """What is counted and never given leaves the shop's count unvouched for, with a warning."""
+    spec = replace(SMALL, orphan_variations=3)
+    sandbox.store.put(spec)
+    reading = Reading(sandbox, spec)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert not reading.report.complete
+    (warning,) = reading.report.warnings
+    assert warning.startswith("Variations: the shop counts ")
+
+
+async def test_a_product_removed_behind_the_reader_is_noticed(sandbox: SandboxServer) -> None:
+    """It makes the reader skip a live one (FACTS 2): the totals of first and last page differ."""
+    shop = sandbox.store.shop("woocommerce", SMALL.domain)
+    reading = Reading(sandbox, SMALL, batch_size=5, max_concurrency=1)
+    await reading.read(after_first=lambda: shop.remove_product(shop.product_ids()[0]))
+    assert not reading.report.complete
+    assert any("Products of status publish" in warning for warning in reading.report.warnings)
+
+
+async def test_products_added_behind_the_reader_lose_none(sandbox: SandboxServer) -> None:
+    """Ids rise, so what is added comes last; the end moves with it."""
+    shop = sandbox.store.shop("woocommerce", SMALL.domain)
+    before = expected_items(shop)
+    reading = Reading(sandbox, SMALL, batch_size=5, max_concurrency=1)
+    await reading.read(after_first=lambda: shop.append_products(12))
+    read = {row["variant_id"] for row in reading.items()}
+    assert {row["variant_id"] for row in before} <= read
+    assert reading.items() == reading.expected()
+
+
+async def test_a_key_rotated_behind_the_reader_is_fetched_anew(sandbox: SandboxServer) -> None:
+    """The walk goes on where it was: no page is read twice."""
+    credentials = sandbox.store.shop("woocommerce", SMALL.domain).credentials
+    reading = Reading(sandbox, SMALL, batch_size=5)
+    await reading.read(after_first=credentials.rotate)
+    assert reading.items() == reading.expected()
+    numbers = [page.facts["page"] for page in reading.pages if page.kind == "products"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    fetched = sandbox.requests.requests(service="token-service", domain=SMALL.domain)
+    assert len(fetched) == 2
+
+
+async def test_a_key_revoked_behind_the_reader_disconnects_the_shop(
+    sandbox: SandboxServer,
+) -> None:
+    """Confirmed once with fresh credentials, then named with WooCommerce's own code."""
+    credentials = sandbox.store.shop("woocommerce", SMALL.domain).credentials
+
+    def revoke() -> None:
+        credentials.revoked = True
+
+    reading = Reading(sandbox, SMALL, batch_size=5)
+    text = await reading.fails(ShopDisconnected, after_first=revoke)
+    assert "401 woocommerce_rest_cannot_view" in text
+
+
+async def test_a_wrong_secret_is_told_from_an_unknown_key(sandbox: SandboxServer) -> None:
+    """The other of WooCommerce's two codes (FACTS 18)."""
+    body = {"code": "woocommerce_rest_authentication_error", "message": "x", "data": {}}
+    fault(sandbox, "status", status=401, body=body)
+    text = await Reading(sandbox, SMALL).fails(ShopDisconnected)
+    assert "woocommerce_rest_authentication_error" in text
+    assert "secret is wrong" in text
+
+
+async def test_a_role_too_low_disconnects_with_a_hint(sandbox: SandboxServer) -> None:
+    """403 by WooCommerce itself."""
+    body = {"code": "woocommerce_rest_cannot_view", "message": "x", "data": {"status": 403}}
+    fault(sandbox, "status", status=403, body=body)
+    assert "shop manager" in await Reading(sandbox, SMALL).fails(ShopDisconnected)
+
+
+async def test_a_firewalls_page_does_not_disconnect_a_shop(sandbox: SandboxServer) -> None:
+    """403 with HTML is not WooCommerce's word on the key (FACTS 23)."""
+    fault(sandbox, "status", status=403, body="<html>Blocked</html>")
+    assert "firewall" in await Reading(sandbox, SMALL).fails(PlatformUnavailable)
+
+
+async def test_a_site_without_woocommerce_is_named(sandbox: SandboxServer) -> None:
+    """Both REST roots are tried, once each."""
+    body = {"code": "rest_no_route", "message": "x", "data": {"status": 404}}
+    fault(sandbox, "status", status=404, body=body)
+    reading = Reading(sandbox, SMALL)
+    assert "no WooCommerce REST API here" in await reading.fails(InvalidResponse)
+    assert reading.report.requests == 2
+
+
+async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> None:
+    """/index.php/wp-json is tried once and remembered (FACTS 21)."""
+    spec = replace(SMALL, plain_permalinks=True)
+    sandbox.store.put(spec)
+    reading = Reading(sandbox, spec, batch_size=10)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert reading.report.details["rest_root"] == "/index.php/wp-json"
+    assert reading.report.requests == len(reading.pages) + 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("status", {"status": 500}),
+        ("status", {"status": 503, "headers": {"Retry-After": "0"}}),
+        ("html", {}),
+        ("captcha", {}),
+        ("truncate", {}),
+        ("reset", {}),
+        ("garbage", {}),
+    ],
+)
+@pytest.mark.parametrize("path", ["/products", "/variations"])
+async def test_what_passes_is_retried_and_what_stays_is_unavailable(
+    sandbox: SandboxServer, kind: str, rule: dict[str, Any], path: str
+) -> None:
+    """Met once, the catalog is whole all the same; met again and again, the shop is unavailable."""
+    fault(sandbox, kind, path, skip=1, times=1, **rule)
+    reading = Reading(sandbox, SMALL, batch_size=20)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert reading.report.retries == 1
+    fault(sandbox, kind, path, skip=1, **rule)
+    reading = Reading(sandbox, SMALL, batch_size=20)
+    await reading.fails(PlatformUnavailable)
+
+
+@pytest.mark.parametrize("body", [{}, {"code": "odd"}, None, [1], "text"])
+async def test_a_list_that_is_none_breaks_the_contract(sandbox: SandboxServer, body: Any) -> None:
+    """JSON at 200 that is no list of objects."""
+    headers = {"X-WP-Total": "1", "X-WP-TotalPages": "1"}
+    fault(sandbox, "body", body=json.dumps(body), headers=headers)
+    await Reading(sandbox, SMALL).fails(InvalidResponse)
+
+
+async def test_a_list_without_its_totals_breaks_the_contract(sandbox: SandboxServer) -> None:
+    """A cache that strips headers does not make every shop one page long."""
+    fault(sandbox, "status", status=200, body=[])
+    assert "X-WP-Total" in await Reading(sandbox, SMALL).fails(InvalidResponse)
+
+
+async def test_a_redirect_to_another_host_gets_no_key(sandbox: SandboxServer) -> None:
+    """The other host is named, and hears nothing."""
+    fault(sandbox, "redirect", location="http://127.0.0.1:9/wp-json/wc/v3/products")
+    assert "redirects to" in await Reading(sandbox, SMALL).fails(InvalidResponse)
+
+
+async def test_the_currency_setting_is_the_second_to_be_asked(sandbox: SandboxServer) -> None:
+    """Where the data endpoint refuses, the setting tells."""
+    fault(sandbox, "status", "/data/currencies", status=403, body={"code": "rest_forbidden"})
+    reading = Reading(sandbox, SMALL)
+    await reading.read()
+    assert reading.report.currency == SMALL.currency
+
+
+async def test_a_shop_that_keeps_its_currency_needs_the_registrys(sandbox: SandboxServer) -> None:
+    """The override is for shops that answer 403; without it no page is handed on."""
+    spec = replace(SMALL, settings_readable=False)
+    sandbox.store.put(spec)
+    told = Reading(sandbox, spec, currency="NOK")
+    await told.read()
+    assert told.report.currency == "NOK"
+    untold = Reading(sandbox, spec)
+    assert "shops add --currency" in await untold.fails(CurrencyUnknown)
+    assert untold.pages == []
+
+
+async def test_the_shops_own_currency_comes_before_the_registrys(sandbox: SandboxServer) -> None:
+    """An override that has gone stale does not relabel prices."""
+    reading = Reading(sandbox, SMALL, currency="NOK")
+    await reading.read()
+    assert reading.report.currency == SMALL.currency
+
+
+async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer) -> None:
+    """The Token Service's 404 names the shop, and the shop is not asked."""
+    sandbox.store.shop("woocommerce", SMALL.domain).credentials.removed = True
+    reading = Reading(sandbox, SMALL)
+    await reading.fails(ShopDisconnected)
+    assert reading.report.requests == 0
+
+
+async def test_no_key_is_sent_to_plain_http_elsewhere(sandbox: SandboxServer) -> None:
+    """A base URL that is neither HTTPS nor loopback is refused before a key is fetched."""
+    reading = Reading(sandbox, SMALL)
+    reading.api = WooCommerceApi(base_url="http://{domain}", allow_private_hosts=True)
+    assert "HTTPS only" in await reading.fails(InvalidResponse)
+    assert reading.report.requests == 0
+
+
+async def test_a_reader_who_stops_leaves_nothing_under_way(sandbox: SandboxServer) -> None:
+    """Closing the generator ends the requests begun ahead."""
+    reading = Reading(sandbox, SMALL, batch_size=1)
+    tokens = TokenService(url=sandbox.token_service_url)
+    before = asyncio.all_tasks()
+    async with tokens.open("test-correlation") as source:
+        pages: Any = reading.api.fetch(
+            reading.shop, source, sync_type=SyncType.FULL, report=reading.report
+        )
+        for _ in range(3):
+            await anext(pages)
+        await pages.aclose()
+    assert asyncio.all_tasks() == before
