@@ -1,0 +1,51 @@
+"""The credentials of a sandbox shop: issued by the Token Service, judged by the platform."""
+
+import hmac
+from hashlib import sha256
+
+
+class ShopCredentials:
+    """Derived from the domain and a generation, so every process issues the same ones.
+
+    Revoked: the platform refuses what the Token Service still hands out, as after an uninstall.
+    Removed: the Token Service has none, while the platform would still accept the old ones.
+    """
+
+    def __init__(self, domain: str):
+        self._domain = domain
+        self._generation = 1
+        self.revoked = False
+        self.removed = False
+
+    def rotate(self) -> None:
+        """Issue new ones: the old stop working, the Token Service hands out the new."""
+        self._generation += 1
+        self.revoked = self.removed = False
+
+    @property
+    def access_token(self) -> str:
+        return f"shpat_{self._secret('token')[:32]}"
+
+    @property
+    def consumer_key(self) -> str:
+        return f"ck_{self._secret('key')[:40]}"
+
+    @property
+    def consumer_secret(self) -> str:
+        return f"cs_{self._secret('secret')[:40]}"
+
+    def accepts_token(self, token: str) -> bool:
+        return not self.revoked and _same(token, self.access_token)
+
+    def accepts_key(self, key: str) -> bool:
+        return not self.revoked and _same(key, self.consumer_key)
+
+    def accepts_secret(self, secret: str) -> bool:
+        return not self.revoked and _same(secret, self.consumer_secret)
+
+    def _secret(self, purpose: str) -> str:
+        return sha256(f"{purpose}:{self._domain}:{self._generation}".encode()).hexdigest()
+
+
+def _same(given: str, ours: str) -> bool:
+    return hmac.compare_digest(given.encode(), ours.encode())

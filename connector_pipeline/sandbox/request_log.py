@@ -1,0 +1,134 @@
+"""What was asked of the sandbox: counts, and how much at once. Never a secret."""
+
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from threading import Lock
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from connector_pipeline.sandbox.routing import destination
+
+_SECRETS: Final = frozenset({"consumer_key", "consumer_secret", "access_token"})
+_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """One finished request; `query` without credentials, `status` 0 if none was sent."""
+
+    method: str
+    service: str
+    domain: str
+    path: str
+    query: str
+    status: int
+
+
+@dataclass(slots=True)
+class ShopRequests:
+    """Counts of one shop at one service."""
+
+    count: int = 0
+    in_flight: int = 0
+    peak_in_flight: int = 0
+    statuses: Counter[int] = field(default_factory=Counter[int])
+
+
+class RequestLog:
+    """The last 10,000 requests, and counts of all since it was cleared."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._requests: deque[LoggedRequest] = deque(maxlen=_KEPT)
+        self._shops: dict[str, ShopRequests] = {}
+
+    def requests(self, *, service: str = "", domain: str = "") -> list[LoggedRequest]:
+        """Finished requests in order of their end, of one service or shop if named."""
+        with self._lock:
+            return [
+                request
+                for request in self._requests
+                if service in ("", request.service) and domain in ("", request.domain)
+            ]
+
+    def shop(self, service: str, domain: str) -> ShopRequests:
+        """The counts of one shop; zeros if it was not asked."""
+        with self._lock:
+            return self._shops.get(f"{service}/{domain}", ShopRequests())
+
+    def clear(self) -> None:
+        with self._lock:
+            self._requests.clear()
+            running = {key: shop.in_flight for key, shop in self._shops.items() if shop.in_flight}
+            self._shops = {
+                key: ShopRequests(in_flight=count, peak_in_flight=count)
+                for key, count in running.items()
+            }
+
+    def as_json(self) -> dict[str, Any]:
+        with self._lock:
+            return {
+                "requests": [asdict(request) for request in self._requests],
+                "shops": {
+                    key: {
+                        "count": shop.count,
+                        "peak_in_flight": shop.peak_in_flight,
+                        "statuses": {str(status): n for status, n in shop.statuses.items()},
+                    }
+                    for key, shop in self._shops.items()
+                },
+            }
+
+    def begin(self, key: str) -> None:
+        with self._lock:
+            shop = self._shops.setdefault(key, ShopRequests())
+            shop.in_flight += 1
+            shop.peak_in_flight = max(shop.peak_in_flight, shop.in_flight)
+
+    def end(self, key: str, request: LoggedRequest) -> None:
+        with self._lock:
+            shop = self._shops.setdefault(key, ShopRequests(in_flight=1))
+            shop.in_flight -= 1
+            shop.count += 1
+            shop.statuses[request.status] += 1
+            self._requests.append(request)
+
+
+def without_secrets(query: str) -> str:
+    """A query string without its credentials."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return urlencode([(name, value) for name, value in pairs if name not in _SECRETS])
+
+
+class RequestLogMiddleware:
+    """Counts every request to a platform or the Token Service, whatever becomes of it."""
+
+    def __init__(self, app: ASGIApp, log: RequestLog):
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = destination(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        status = 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        key = f"{found.service}/{found.domain}"
+        self._log.begin(key)
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            query = without_secrets(scope["query_string"].decode("latin-1"))
+            request = LoggedRequest(
+                scope["method"], found.service, found.domain, scope["path"], query, status
+            )
+            self._log.end(key, request)

@@ -1,0 +1,166 @@
+"""The sandbox as one process on one port of the loopback interface."""
+
+import socket
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, cast
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from connector_pipeline.sandbox.control import Control
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
+from connector_pipeline.sandbox.faults import Faults
+from connector_pipeline.sandbox.request_log import RequestLog, RequestLogMiddleware
+from connector_pipeline.sandbox.shopify import ShopifyServer
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.store import Store
+from connector_pipeline.sandbox.token_service import TokenServiceServer
+from connector_pipeline.sandbox.woocommerce import WooCommerceServer
+
+LOOPBACK = "127.0.0.1"
+
+
+def create_app(
+    shops: Iterable[ShopSpec] = DEFAULT_SHOPS, jwt_secret: str | None = None
+) -> Starlette:
+    """All servers as one ASGI application; `app.state` has `store`, `faults` and `requests`."""
+    store, faults, requests = Store(shops), Faults(), RequestLog()
+    app = Starlette(
+        routes=[
+            *TokenServiceServer(store, jwt_secret).routes(),
+            *ShopifyServer(store).routes(),
+            *WooCommerceServer(store).routes(),
+            *Control(store, faults, requests).routes(),
+        ],
+        middleware=[
+            Middleware(RequestLogMiddleware, log=requests),
+            Middleware(FaultMiddleware, faults=faults),
+        ],
+    )
+    app.state.store, app.state.faults, app.state.requests = store, faults, requests
+    return app
+
+
+class _BreakableProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with the connection in the scope: a fault may break it."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport
+
+
+class SandboxServer:
+    """The sandbox in a thread of this process, for tests and demos; a context manager.
+
+    `port` 0 takes a free one. Raises OSError when the port is taken.
+    """
+
+    def __init__(
+        self,
+        shops: Iterable[ShopSpec] = DEFAULT_SHOPS,
+        *,
+        port: int = 0,
+        jwt_secret: str | None = None,
+    ):
+        app = create_app(shops, jwt_secret)
+        self.store: Store = app.state.store
+        self.faults: Faults = app.state.faults
+        self.requests: RequestLog = app.state.requests
+        # Bound before anything is started, so that the URL is known and exact.
+        self._socket = _listening_socket(port)
+        self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(_config(app))
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+
+    @property
+    def token_service_url(self) -> str:
+        return f"{self.url}/token-service"
+
+    @property
+    def shopify_base_url(self) -> str:
+        """A template with {domain}."""
+        return f"{self.url}/shopify/{{domain}}"
+
+    @property
+    def woocommerce_base_url(self) -> str:
+        """A template with {domain}."""
+        return f"{self.url}/woocommerce/{{domain}}"
+
+    def environment(self) -> dict[str, str]:
+        """The settings that lead a connector here."""
+        return {
+            "TOKEN_SERVICE_URL": self.token_service_url,
+            "SHOPIFY_BASE_URL": self.shopify_base_url,
+            "WOOCOMMERCE_BASE_URL": self.woocommerce_base_url,
+            "ALLOW_PRIVATE_HOSTS": "true",
+        }
+
+    def start(self) -> None:
+        """Serve until `stop`. Requests are accepted from here on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the server; requests that hang are let go."""
+        self.faults.closing = True
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        self._socket.close()
+
+    def run(self) -> None:
+        """Serve in this thread until interrupted."""
+        self._run()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def serve(
+    port: int, shops: Iterable[ShopSpec] = DEFAULT_SHOPS, jwt_secret: str | None = None
+) -> None:
+    """Serve on `port` of the loopback interface until interrupted. Prints nothing itself."""
+    SandboxServer(shops, port=port, jwt_secret=jwt_secret).run()
+
+
+def _listening_socket(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((LOOPBACK, port))
+        # From here on connections wait in the backlog instead of being refused.
+        listening.listen(2048)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _config(app: Starlette) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_BreakableProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )

@@ -1,0 +1,140 @@
+"""The part of Shopify's Admin schema the sandbox speaks: same names, nullability and arguments.
+
+Written in SDL after the introspection of version 2026-07, and tested to be a subset of it. Where
+Shopify has more (sort keys, arguments, fields), a query that uses it is refused here.
+"""
+
+from typing import Final
+
+SDL: Final = """
+schema { query: QueryRoot }
+
+scalar DateTime
+scalar Money
+scalar UnsignedInt64
+scalar URL
+
+interface Node { id: ID! }
+
+type QueryRoot {
+  shop: Shop!
+  product(id: ID!): Product
+  productVariant(id: ID!): ProductVariant
+  node(id: ID!): Node
+  nodes(ids: [ID!]!): [Node]!
+  products(
+    after: String, before: String, first: Int, last: Int, query: String,
+    reverse: Boolean = false, sortKey: ProductSortKeys = ID
+  ): ProductConnection!
+  productVariants(
+    after: String, before: String, first: Int, last: Int, query: String,
+    reverse: Boolean = false, sortKey: ProductVariantSortKeys = ID
+  ): ProductVariantConnection!
+  productsCount(limit: Int = 10000, query: String): Count
+  productVariantsCount(limit: Int = 10000, query: String): Count
+}
+
+enum ProductSortKeys { CREATED_AT ID TITLE UPDATED_AT }
+enum ProductVariantSortKeys { ID POSITION SKU TITLE }
+enum ProductStatus { ACTIVE ARCHIVED DRAFT UNLISTED }
+enum CountPrecision { AT_LEAST EXACT }
+enum MediaContentType { EXTERNAL_VIDEO IMAGE MODEL_3D VIDEO }
+enum MediaStatus { FAILED PROCESSING READY UPLOADED }
+enum CurrencyCode {
+  AED AUD BRL CAD CHF CLP CZK DKK EUR GBP HKD HUF INR ISK JPY KRW KWD MXN NOK NZD PLN SEK SGD
+  THB TRY USD VND ZAR
+}
+
+type Shop implements Node {
+  id: ID!
+  name: String!
+  myshopifyDomain: String!
+  currencyCode: CurrencyCode!
+}
+
+type Product implements Node {
+  id: ID!
+  legacyResourceId: UnsignedInt64!
+  title: String!
+  handle: String!
+  vendor: String!
+  productType: String!
+  status: ProductStatus!
+  createdAt: DateTime!
+  updatedAt: DateTime!
+  totalInventory: Int!
+  hasOnlyDefaultVariant: Boolean!
+  featuredImage: Image @deprecated(reason: "Use `featuredMedia` instead.")
+  featuredMedia: Media
+  media(
+    after: String, before: String, first: Int, last: Int, reverse: Boolean = false
+  ): MediaConnection!
+  variants(
+    after: String, before: String, first: Int, last: Int, reverse: Boolean = false,
+    sortKey: ProductVariantSortKeys = POSITION
+  ): ProductVariantConnection!
+  variantsCount: Count
+}
+
+type ProductVariant implements Node {
+  id: ID!
+  legacyResourceId: UnsignedInt64!
+  title: String!
+  displayName: String!
+  sku: String
+  barcode: String
+  price: Money!
+  compareAtPrice: Money
+  position: Int!
+  inventoryQuantity: Int
+  inventoryItem: InventoryItem!
+  createdAt: DateTime!
+  updatedAt: DateTime!
+  image: Image @deprecated(reason: "Use `media` instead.")
+  media(
+    after: String, before: String, first: Int, last: Int, reverse: Boolean = false
+  ): MediaConnection!
+  product: Product!
+}
+
+type InventoryItem implements Node { id: ID! sku: String tracked: Boolean! }
+
+interface Media {
+  id: ID!
+  alt: String
+  mediaContentType: MediaContentType!
+  preview: MediaPreviewImage
+  status: MediaStatus!
+}
+
+type MediaImage implements Media & Node {
+  id: ID!
+  alt: String
+  image: Image
+  mediaContentType: MediaContentType!
+  preview: MediaPreviewImage
+  status: MediaStatus!
+}
+
+type MediaPreviewImage { image: Image }
+type Image { id: ID altText: String url: URL! }
+type Count { count: Int! precision: CountPrecision! }
+
+type PageInfo {
+  hasNextPage: Boolean!
+  hasPreviousPage: Boolean!
+  startCursor: String
+  endCursor: String
+}
+
+type ProductConnection { edges: [ProductEdge!]! nodes: [Product!]! pageInfo: PageInfo! }
+type ProductEdge { cursor: String! node: Product! }
+type ProductVariantConnection {
+  edges: [ProductVariantEdge!]!
+  nodes: [ProductVariant!]!
+  pageInfo: PageInfo!
+}
+type ProductVariantEdge { cursor: String! node: ProductVariant! }
+type MediaConnection { edges: [MediaEdge!]! nodes: [Media!]! pageInfo: PageInfo! }
+type MediaEdge { cursor: String! node: Media! }
+"""

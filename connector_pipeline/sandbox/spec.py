@@ -1,0 +1,99 @@
+"""What a sandbox shop is made from: a specification small enough to send over HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, cast
+
+Platform = Literal["shopify", "woocommerce"]
+
+EPOCH: Final = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+"""All generated times count from here: fixed, so that the same catalog comes out every day."""
+
+LARGEST_PRODUCT: Final = 2048
+"""Variants a Shopify product can have (FACTS, Versions)."""
+
+_DECIMALS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "KWD": 3, "BHD": 3, "TND": 3}
+
+
+class InvalidSpec(ValueError):
+    """A shop cannot be made from this, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSpec:
+    """One shop. The same spec gives the same catalog in every process and Python.
+
+    `variants` is the least and the most a product has; WooCommerce products that draw 0 or 1 are
+    simple, grouped or external. `big_products` are the variant counts of the first products after
+    the awkward ones. The rest applies to WooCommerce only: the zone of its local times, which of
+    the three variation endpoints it has, `orphan_variations` counted in totals and never returned,
+    `former_variables` products that became simple and whose variations are still listed (FACTS 6),
+    `variation_names` false for shops before 8.3, `settings_readable` false for a key of too low a
+    role, `plain_permalinks` for shops without /wp-json (FACTS 21).
+    """
+
+    platform: Platform
+    domain: str
+    merchant_id: str
+    platform_shop_id: str
+    currency: str = "EUR"
+    products: int = 100
+    variants: tuple[int, int] = (1, 4)
+    seed: int = 1
+    big_products: tuple[int, ...] = ()
+    awkward: bool = True
+    utc_offset_minutes: int = 60
+    root_variations: bool = True
+    analytics_variations: bool = True
+    parent_variations: bool = True
+    orphan_variations: int = 0
+    former_variables: int = 0
+    variation_names: bool = True
+    settings_readable: bool = True
+    plain_permalinks: bool = False
+
+    def __post_init__(self) -> None:
+        least, most = self.variants
+        lowest = 1 if self.platform == "shopify" else 0
+        if self.platform not in ("shopify", "woocommerce"):
+            raise InvalidSpec(f"platform {self.platform!r}: expected shopify or woocommerce")
+        if not self.domain or "/" in self.domain:
+            raise InvalidSpec(f"domain {self.domain!r}: expected a host name")
+        if not lowest <= least <= most <= LARGEST_PRODUCT:
+            raise InvalidSpec(
+                f"variants {self.variants}: expected {lowest} <= least <= most <= {LARGEST_PRODUCT}"
+            )
+        if any(not 1 <= count <= LARGEST_PRODUCT for count in self.big_products):
+            raise InvalidSpec(f"big_products: expected counts from 1 to {LARGEST_PRODUCT}")
+        if min(self.products, self.orphan_variations, self.former_variables) < 0:
+            raise InvalidSpec("products, orphan_variations and former_variables are not negative")
+
+    @property
+    def decimals(self) -> int:
+        """Minor digits of the currency (ISO 4217)."""
+        return _DECIMALS.get(self.currency, 2)
+
+    def as_json(self) -> dict[str, Any]:
+        """The spec as `PUT /sandbox/shops/{platform}/{domain}` takes it back."""
+        return asdict(self)
+
+
+def spec_from_json(platform: str, domain: str, body: object) -> ShopSpec:
+    """Read a spec sent over HTTP. Raises InvalidSpec."""
+    if not isinstance(body, Mapping):
+        raise InvalidSpec("expected a JSON object")
+    given = dict(cast("Mapping[str, Any]", body))
+    unknown = sorted(given.keys() - {field.name for field in fields(ShopSpec)})
+    if unknown:
+        raise InvalidSpec(f"unknown: {', '.join(unknown)}")
+    variants = given.get("variants", (1, 4))
+    given["variants"] = (variants, variants) if isinstance(variants, int) else tuple(variants)
+    given["big_products"] = tuple(given.get("big_products", ()))
+    given.update(platform=platform, domain=domain)
+    given.setdefault("merchant_id", "merchant-sandbox")
+    given.setdefault("platform_shop_id", domain)
+    try:
+        return ShopSpec(**given)
+    except (TypeError, ValueError) as error:
+        raise InvalidSpec(str(error)) from None
