@@ -1,0 +1,90 @@
+"""What Dagster's UI shows of a published shop."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSchema
+
+from connector_pipeline.archive.manifest import SnapshotManifest
+from connector_pipeline.batch import PartitionMetadata
+from connector_pipeline.catalog.publish import PublishCounts
+from connector_pipeline.catalog.tables import catalog_items
+
+TABLE_NAME: Final = "catalog.catalog_items"
+
+COLUMN_SCHEMA: Final = TableSchema(
+    columns=[
+        TableColumn(
+            name=column.name,
+            type=str(column.type).lower(),
+            description=column.comment,
+            constraints=TableColumnConstraints(nullable=bool(column.nullable)),
+        )
+        for column in catalog_items.columns
+    ]
+)
+
+PREVIEW_COLUMNS: Final = (
+    "variant_id",
+    "product_title",
+    "variant_title",
+    "sku",
+    "price",
+    "currency",
+    "inventory",
+    "product_status",
+)
+"""What a person wants to see of an item first."""
+
+
+def publish_metadata(
+    manifest: SnapshotManifest, counts: PublishCounts, rows: Sequence[Mapping[str, Any]]
+) -> PartitionMetadata:
+    """Counts of the publish, what the fetch cost, a preview and the table's columns."""
+    return {
+        "dagster/partition_row_count": MetadataValue.int(counts.items),
+        "dagster/table_name": MetadataValue.text(TABLE_NAME),
+        "inserted": MetadataValue.int(counts.inserted),
+        "updated": MetadataValue.int(counts.updated),
+        "unchanged": MetadataValue.int(counts.unchanged),
+        "revived": MetadataValue.int(counts.revived),
+        "deleted": MetadataValue.int(counts.deleted),
+        "rejected": MetadataValue.int(counts.rejected),
+        "duplicates": MetadataValue.int(counts.duplicates),
+        "pages": MetadataValue.int(len(manifest.pages)),
+        "requests": MetadataValue.int(manifest.requests),
+        "seconds": MetadataValue.float(round(manifest.seconds, 3)),
+        "sync_id": MetadataValue.text(manifest.sync.sync_id),
+        "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
+        "complete": MetadataValue.bool(manifest.complete),
+        "warnings": MetadataValue.json(list(manifest.warnings)),
+        "preview": MetadataValue.md(preview_table(rows)),
+        "dagster/column_schema": MetadataValue.table_schema(COLUMN_SCHEMA),
+    }
+
+
+def preview_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table of a few rows; titles cannot break out of their cells."""
+    lines = [
+        "| " + " | ".join(PREVIEW_COLUMNS) + " |",
+        "| " + " | ".join("---" for _ in PREVIEW_COLUMNS) + " |",
+    ]
+    lines += [
+        "| " + " | ".join(_cell(row[name]) for name in PREVIEW_COLUMNS) + " |" for row in rows
+    ]
+    return "\n".join(lines)
+
+
+_ESCAPED: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#+!|~"})
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "*null*"
+    if isinstance(value, Decimal):
+        # The column has six decimals, whatever the currency has.
+        value = f"{value.normalize():f}"
+    text = " ".join(str(value).split())
+    # A merchant writes the titles: without escapes one could draw links and images in the UI.
+    return (text if len(text) <= 60 else text[:59] + "…").translate(_ESCAPED)

@@ -1,0 +1,275 @@
+"""Publish one shop's snapshot to the catalog: stage, compare, change what differs.
+
+The snapshot is staged chunk by chunk without a lock. Then, under the shop's lock and in the same
+transaction, one pass compares it with the catalog, the guard looks at what would go, and only rows
+that differ are written. A reader sees all of it or none. `ON CONFLICT DO UPDATE … WHERE` would
+not do: it locks, and so writes, every row it meets, changed or not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import class_row
+
+from connector_pipeline import sync_log
+from connector_pipeline.catalog.guard import refusal
+from connector_pipeline.catalog.staging import Chunk, stage
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.model.errors import SnapshotShrank
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.sync_log import PublishCounts
+
+__all__ = ["Chunk", "PublishCounts", "publish"]
+
+_KEY: Final = ("platform_name", "domain", "variant_id")
+_CONTENT: Final = [column for column in ITEM_COLUMNS if column not in _KEY]
+
+
+def _listed(columns: Iterable[str], prefix: str = "") -> LiteralString:
+    # The names are the model's own fields, so the statements below are as fixed as literals.
+    return cast("LiteralString", ", ".join(prefix + column for column in columns))
+
+
+_OF_THE_SHOP: Final = "item.platform_name = %(platform_name)s AND item.domain = %(domain)s"
+_DIFFERS: Final = (
+    f"({_listed(_CONTENT, 'item.')}) IS DISTINCT FROM ({_listed(_CONTENT, 'staged.')})"
+)
+
+_COMPARE: Final = f"""
+    SELECT
+        count(staged.variant_id) AS items,
+        count(*) FILTER (WHERE item.variant_id IS NULL) AS new,
+        count(*) FILTER (WHERE staged.variant_id IS NOT NULL AND item.deleted_at IS NOT NULL)
+            AS returned,
+        count(*) FILTER (
+            WHERE staged.variant_id IS NOT NULL AND item.variant_id IS NOT NULL
+                AND item.deleted_at IS NULL AND {_DIFFERS}
+        ) AS different,
+        count(item.variant_id) FILTER (WHERE item.deleted_at IS NULL) AS live,
+        count(item.variant_id) FILTER (WHERE item.deleted_at IS NULL AND staged.variant_id IS NULL)
+            AS missing
+    FROM pg_temp.staged_items AS staged
+    FULL JOIN (SELECT * FROM catalog.catalog_items AS item WHERE {_OF_THE_SHOP}) AS item
+        ON item.variant_id = staged.variant_id
+"""  # noqa: S608
+
+_UPDATE: Final = f"""
+    UPDATE catalog.catalog_items AS item
+    SET ({_listed(_CONTENT)}, changed_at, deleted_at, sync_id) =
+        ROW({_listed(_CONTENT, "staged.")}, %(now)s::timestamptz, NULL::timestamptz, %(sync_id)s)
+    FROM pg_temp.staged_items AS staged
+    WHERE {_OF_THE_SHOP} AND item.variant_id = staged.variant_id
+        AND (item.deleted_at IS NOT NULL OR {_DIFFERS})
+"""  # noqa: S608
+
+_INSERT: Final = f"""
+    INSERT INTO catalog.catalog_items
+        ({_listed(ITEM_COLUMNS)}, first_synced_at, changed_at, sync_id)
+    SELECT {_listed(ITEM_COLUMNS, "staged.")}, %(now)s, %(now)s, %(sync_id)s
+    FROM pg_temp.staged_items AS staged
+    WHERE NOT EXISTS (
+        SELECT FROM catalog.catalog_items AS item
+        WHERE {_OF_THE_SHOP} AND item.variant_id = staged.variant_id
+    )
+"""  # noqa: S608
+
+# An absent row is gone by a snapshot that vouches for the whole shop; by the platform's own word on
+# that variant; or, in an incremental snapshot of whole products, with its product in it, but not
+# where not a single variant of the product could be read. A rejected variant keeps its last good
+# row: where its id could not be read, any variant of its product may be the one; where not even the
+# product's could, any variant of the shop.
+_GONE: Final = f"""
+    {_OF_THE_SHOP} AND item.deleted_at IS NULL
+    AND (
+        %(whole_shop)s
+        OR item.variant_id = ANY(%(gone)s::text[])
+        OR %(whole_products)s AND item.product_id IN (
+            SELECT product_id FROM pg_temp.staged_items
+        )
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_temp.staged_items AS staged WHERE staged.variant_id = item.variant_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_temp.staged_rejects AS reject WHERE reject.variant_id = item.variant_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_temp.staged_rejects AS reject
+        WHERE reject.variant_id IS NULL AND reject.product_id = item.product_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_temp.staged_rejects AS reject
+        WHERE reject.variant_id IS NULL AND reject.product_id IS NULL
+    )
+"""  # noqa: S608
+
+_COUNT_GONE: Final = f"SELECT count(*) FROM catalog.catalog_items AS item WHERE {_GONE}"  # noqa: S608
+
+_TOMBSTONE: Final = f"""
+    UPDATE catalog.catalog_items AS item
+    SET deleted_at = %(now)s, changed_at = %(now)s, sync_id = %(sync_id)s
+    WHERE {_GONE}
+"""  # noqa: S608
+
+_FORGET_ALL_REJECTS: Final = """
+    DELETE FROM connector.rejected_variants
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+"""
+
+# An incremental or incomplete snapshot says nothing of variants that are not in it, unless they
+# are of its whole products.
+_FORGET_REJECTS_SPOKEN_OF: Final = """
+    DELETE FROM connector.rejected_variants
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+        AND (
+            variant_id IN (
+                SELECT variant_id FROM pg_temp.staged_items
+                UNION SELECT variant_id FROM pg_temp.staged_rejects
+            )
+            OR (variant_id IS NULL OR %(whole_products)s) AND product_id IN (
+                SELECT product_id FROM pg_temp.staged_items
+                UNION SELECT product_id FROM pg_temp.staged_rejects
+            )
+            OR variant_id IS NULL AND product_id IS NULL
+        )
+"""
+
+_KEEP_REJECTS: Final = """
+    INSERT INTO connector.rejected_variants
+        (platform_name, domain, product_id, variant_id, reason, raw, sync_id, rejected_at)
+    SELECT %(platform_name)s, %(domain)s, product_id, variant_id, reason, raw, %(sync_id)s, %(now)s
+    FROM pg_temp.staged_rejects
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Staged items beside the shop's rows: new, tombstones returned, different; live, missing."""
+
+    items: int
+    new: int
+    returned: int
+    different: int
+    live: int
+    missing: int
+
+
+def publish(
+    connection: psycopg.Connection,
+    *,
+    shop: Shop,
+    sync: Sync,
+    complete: bool,
+    chunks: Iterable[Chunk],
+    gone: Iterable[str] = (),
+    whole_products: bool = False,
+    allow_shrink: bool = False,
+) -> PublishCounts:
+    """Make the catalog's rows of the shop what the snapshot says, in one transaction.
+
+    Absent items become tombstones if the sync is full and `complete`; in a full one that is not,
+    only those among `gone`, the variant ids that the platform said are; in an incremental one of
+    `whole_products` only those of products that are in the snapshot; else none. The same snapshot
+    again writes no catalog row. The sync's row, the shop's and its rejects change with it.
+
+    Takes an idle connection and has committed when it returns; on any exception nothing has
+    changed. Two publishes of one shop take turns. Raises SnapshotShrank (`allow_shrink`
+    confirms), UnknownShop if the shop left the registry, ValueError for malformed chunks, and
+    whatever `chunks` raises.
+    """
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        raise RuntimeError("publish needs a connection without a transaction of its caller's")
+    is_full = sync.sync_type is SyncType.FULL
+    whole_shop = complete and is_full
+    confirmed = list(gone) if is_full and not whole_shop else []
+    # A full snapshot that is not complete contradicts itself: its products are not believed either.
+    whole_products = whole_products and not is_full
+    may_delete = whole_shop or whole_products or bool(confirmed)
+    with connection.transaction():
+        staged = stage(connection, shop, chunks)
+        values: dict[str, object] = {
+            "platform_name": shop.platform_name,
+            "domain": shop.domain,
+            "sync_id": sync.sync_id,
+            "gone": confirmed,
+            "whole_shop": whole_shop,
+            "whole_products": whole_products,
+            "now": _lock_shop(connection, shop),
+        }
+        compared = _compare(connection, values)
+        deleted = _gone(connection, values) if may_delete and compared.missing else 0
+        _guard(shop, compared, deleted, allow_shrink=allow_shrink)
+
+        different = compared.different + compared.returned
+        _write(connection, _UPDATE, values, expected=different)
+        _write(connection, _INSERT, values, expected=compared.new)
+        _write(connection, _TOMBSTONE, values, expected=deleted)
+        connection.execute(_FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_SPOKEN_OF, values)
+        connection.execute(_KEEP_REJECTS, values)
+
+        counts = PublishCounts(
+            items=compared.items,
+            inserted=compared.new,
+            updated=compared.different,
+            unchanged=compared.items - compared.new - different,
+            revived=compared.returned,
+            deleted=deleted,
+            rejected=staged.rejected,
+            duplicates=staged.duplicates,
+        )
+        sync_log.succeed(connection, sync=sync, shop=shop, counts=counts, complete=complete)
+    return counts
+
+
+def _lock_shop(connection: psycopg.Connection, shop: Shop) -> datetime:
+    """Wait for the shop's lock, held to the end of the transaction. Returns the time since when.
+
+    That, and not the transaction's start, dates the rows: of two publishes that take turns the
+    later one's rows are the younger ones.
+    """
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (shop.partition_key,)
+    )
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return row[0]
+
+
+def _compare(connection: psycopg.Connection, values: dict[str, object]) -> _Comparison:
+    # A shop's rows and their hash fit; 4 MB, the default, would spill every join to disk.
+    connection.execute("SET LOCAL work_mem = '64MB'")
+    with connection.cursor(row_factory=class_row(_Comparison)) as cursor:
+        row = cursor.execute(_COMPARE, values).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return row
+
+
+def _gone(connection: psycopg.Connection, values: dict[str, object]) -> int:
+    row = connection.execute(_COUNT_GONE, values).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _guard(shop: Shop, compared: _Comparison, gone: int, *, allow_shrink: bool) -> None:
+    reason = refusal(live=compared.live, gone=gone, items=compared.items)
+    if reason is not None and not allow_shrink:
+        raise SnapshotShrank(reason, partition_key=shop.partition_key)
+
+
+def _write(
+    connection: psycopg.Connection,
+    statement: LiteralString,
+    values: dict[str, object],
+    *,
+    expected: int,
+) -> None:
+    if expected == 0:
+        return
+    written = connection.execute(statement, values).rowcount
+    if written != expected:
+        # Somebody wrote the shop's rows without its lock: what was decided no longer holds.
+        raise RuntimeError(f"{expected} rows were to change and {written} did")

@@ -1,0 +1,90 @@
+"""Read one shop's rows of the catalog: as a DataFrame, row by row, or just a few."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import pandas as pd
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from connector_pipeline.catalog.tables import catalog_items
+from connector_pipeline.model.shop import parse_partition_key
+
+COLUMNS: Final = tuple(column.name for column in catalog_items.columns)
+_ROWS_AT_ONCE: Final = 2_000
+
+_ITEMS: Final = sql.SQL(
+    """
+    SELECT {columns} FROM catalog.catalog_items
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+        AND (%(include_deleted)s OR deleted_at IS NULL)
+    """
+).format(columns=sql.SQL(", ").join(sql.Identifier(name) for name in COLUMNS))
+
+_LIVE: Final = """
+    SELECT variant_id, product_id FROM catalog.catalog_items
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
+"""
+
+_REJECTS: Final = """
+    SELECT rejected_at, product_id, variant_id, reason, raw, sync_id
+    FROM connector.rejected_variants
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+    ORDER BY id
+"""
+
+
+def shop_items(
+    connection: psycopg.Connection, partition_key: str, *, include_deleted: bool = False
+) -> pd.DataFrame:
+    """The shop's rows with the table's columns, all dtype object, in the order of variant ids.
+
+    Prices are Decimal, times aware, missing values None. Raises InvalidShop for a malformed key.
+    """
+    found = connection.execute(
+        _ITEMS + sql.SQL("ORDER BY variant_id"), _values(partition_key, include_deleted)
+    ).fetchall()
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
+
+
+def rows(
+    connection: psycopg.Connection, partition_key: str, *, include_deleted: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The same row by row, however many there are: they are not in memory at once."""
+    query = _ITEMS + sql.SQL("ORDER BY variant_id")
+    with connection.cursor("catalog_rows", row_factory=dict_row) as cursor:
+        cursor.itersize = _ROWS_AT_ONCE
+        yield from cursor.execute(query, _values(partition_key, include_deleted))
+
+
+def live_variants(connection: psycopg.Connection, partition_key: str) -> dict[str, str]:
+    """The product id of each variant id that is not deleted."""
+    values = _values(partition_key, include_deleted=False)
+    return dict(connection.execute(_LIVE, values).fetchall())
+
+
+def preview(
+    connection: psycopg.Connection, partition_key: str, *, limit: int
+) -> Sequence[dict[str, Any]]:
+    """A few live rows of the shop, the first by variant id."""
+    query = _ITEMS + sql.SQL("ORDER BY variant_id LIMIT %(limit)s")
+    values = _values(partition_key, include_deleted=False) | {"limit": limit}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, values).fetchall()
+
+
+def rejects(connection: psycopg.Connection, partition_key: str) -> Iterator[dict[str, Any]]:
+    """The shop's rejected variants: `raw` is the platform's JSON as text."""
+    with connection.cursor("rejects", row_factory=dict_row) as cursor:
+        cursor.itersize = _ROWS_AT_ONCE
+        yield from cursor.execute(_REJECTS, _values(partition_key, include_deleted=False))
+
+
+def _values(partition_key: str, include_deleted: bool) -> dict[str, Any]:
+    platform_name, domain = parse_partition_key(partition_key)
+    return {
+        "platform_name": platform_name,
+        "domain": domain,
+        "include_deleted": include_deleted,
+    }

@@ -1,0 +1,150 @@
+"""Bring a snapshot into temporary tables beside the catalog, as it streams in."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+import psycopg
+from psycopg import sql
+
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, RejectedVariant
+from connector_pipeline.model.shop import Shop
+
+_REJECT_COLUMNS: Final = ("product_id", "variant_id", "reason", "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a snapshot: items in a frame of ITEM_COLUMNS, all dtype object, and its rejects.
+
+    Missing values are None, never NaN; prices are Decimal, times aware.
+    """
+
+    items: pd.DataFrame
+    rejected: list[RejectedVariant]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What was staged: rejected variants, and earlier copies of a variant that were dropped."""
+
+    rejected: int
+    duplicates: int
+
+
+def stage(connection: psycopg.Connection, shop: Shop, chunks: Iterable[Chunk]) -> Staged:
+    """Copy the chunks into `pg_temp.staged_items` and `staged_rejects`, gone with the transaction.
+
+    Of a variant that comes twice the later copy is kept. Raises ValueError for a chunk that is
+    not what Chunk says, or holds another shop's items.
+    """
+    _create_tables(connection)
+    item_types = _column_types(connection, "staged_items")
+    reject_types = _column_types(connection, "staged_rejects")
+    rejected = 0
+    for chunk in chunks:
+        _refuse_malformed(chunk.items, shop)
+        # Lists of columns, zipped, take half the time of itertuples.
+        _copy(
+            connection,
+            "staged_items",
+            ITEM_COLUMNS,
+            item_types,
+            zip(*(chunk.items[column].tolist() for column in ITEM_COLUMNS), strict=True),
+        )
+        _copy(
+            connection,
+            "staged_rejects",
+            _REJECT_COLUMNS,
+            reject_types,
+            (_reject_row(reject) for reject in chunk.rejected),
+        )
+        rejected += len(chunk.rejected)
+    duplicates = _drop_earlier_copies(connection)
+    # Nothing analyzes a temporary table by itself, and the comparison's plan depends on its size.
+    connection.execute("ANALYZE pg_temp.staged_items (variant_id)")
+    connection.execute("ANALYZE pg_temp.staged_rejects (variant_id)")
+    return Staged(rejected=rejected, duplicates=duplicates)
+
+
+def _create_tables(connection: psycopg.Connection) -> None:
+    for staged, source, columns in (
+        ("staged_items", ("catalog", "catalog_items"), ITEM_COLUMNS),
+        ("staged_rejects", ("connector", "rejected_variants"), _REJECT_COLUMNS),
+    ):
+        connection.execute(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+            ).format(sql.Identifier(staged), _names(columns), sql.Identifier(*source))
+        )
+
+
+def _column_types(connection: psycopg.Connection, table: str) -> list[int]:
+    described = connection.execute(
+        sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier("pg_temp", table))
+    ).description
+    return [column.type_code for column in described or ()]
+
+
+def _copy(
+    connection: psycopg.Connection,
+    table: str,
+    columns: Iterable[str],
+    types: list[int],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    # Binary, with the columns' types: no text needs escaping, and a float is not taken for money.
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        sql.Identifier("pg_temp", table), _names(columns)
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _drop_earlier_copies(connection: psycopg.Connection) -> int:
+    # A fresh table that one COPY after another filled holds its rows in the order they came.
+    return connection.execute(
+        """
+        DELETE FROM pg_temp.staged_items AS staged
+        USING (
+            SELECT variant_id, max(ctid) AS last
+            FROM pg_temp.staged_items GROUP BY variant_id HAVING count(*) > 1
+        ) AS repeated
+        WHERE staged.variant_id = repeated.variant_id AND staged.ctid <> repeated.last
+        """
+    ).rowcount
+
+
+def _refuse_malformed(items: pd.DataFrame, shop: Shop) -> None:
+    if tuple(items.columns) != ITEM_COLUMNS:
+        raise ValueError(f"a chunk's columns must be {', '.join(ITEM_COLUMNS)}")
+    if not all(pd.api.types.is_object_dtype(dtype) for dtype in items.dtypes):
+        raise ValueError("a chunk's columns must all be of dtype object, or None becomes NaN")
+    # They would be written under this shop's lock into another's rows.
+    for column, value in (("platform_name", shop.platform_name), ("domain", shop.domain)):
+        if any(cell != value for cell in items[column].tolist()):
+            raise ValueError(f"a chunk for {shop.partition_key} holds items of another {column}")
+
+
+def _reject_row(reject: RejectedVariant) -> tuple[str | None, ...]:
+    return (
+        _storable(reject.product_id),
+        _storable(reject.variant_id),
+        _storable(reject.reason),
+        # ASCII, so what Postgres cannot hold (NUL, half surrogates) stays an escape of JSON.
+        json.dumps(reject.raw, ensure_ascii=True, default=str),
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(column) for column in columns)

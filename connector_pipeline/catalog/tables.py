@@ -1,0 +1,228 @@
+"""The tables of the schemas `catalog` (for readers) and `connector` (ours).
+
+The migrations make exactly these; a test compares the two. A change here needs a migration. The
+view `catalog.available_items` is in the migrations alone.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    text,
+)
+
+from connector_pipeline.model.catalog_item import ProductStatus
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.sync import SyncStatus, SyncType
+
+CATALOG: Final = "catalog"
+CONNECTOR: Final = "connector"
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# Names and ids are compared and sorted by their bytes, the same on every server.
+_Id: Final = Text(collation="C")
+_Time: Final = DateTime(timezone=True)
+
+
+def _one_of(column: str, vocabulary: type[StrEnum]) -> CheckConstraint:
+    words = ", ".join(f"'{word.value}'" for word in vocabulary)
+    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")
+
+
+catalog_items: Final = Table(
+    "catalog_items",
+    metadata,
+    Column("merchant_id", _Id, nullable=False, comment="Whose shop it is."),
+    Column("platform_name", _Id, primary_key=True, comment="shopify or woocommerce."),
+    Column("platform_shop_id", _Id, nullable=False, comment="The platform's id of the shop."),
+    Column("domain", _Id, primary_key=True, comment="The shop's host name, in lower case."),
+    Column("product_id", _Id, nullable=False, comment="The platform's numeric id, as text."),
+    Column(
+        "variant_id",
+        _Id,
+        primary_key=True,
+        comment="The platform's numeric id, as text; {product_id}_default for a WooCommerce "
+        "product without variations. Unique within a shop only.",
+    ),
+    Column("product_title", Text, nullable=False, comment="As the platform gave it."),
+    Column(
+        "variant_title",
+        Text,
+        nullable=False,
+        comment="As the platform gave it; the product's title where the variant has none.",
+    ),
+    Column("sku", Text, comment="As the platform gave it: null and the empty string both occur."),
+    Column(
+        "price",
+        Numeric(20, 6),
+        comment="In units of currency, never cents. Null: no price. 0: free.",
+    ),
+    Column("currency", Text, nullable=False, comment="The shop's ISO 4217 code."),
+    Column("inventory", Integer, comment="Units in stock. Null: not tracked. Negative: oversold."),
+    Column("image_url", Text, comment="The variant's image, else the product's."),
+    Column("created_at", _Time, comment="When the product was made, by the platform."),
+    Column(
+        "updated_at",
+        _Time,
+        comment="The later of product's and variant's last change, by the platform.",
+    ),
+    Column("product_status", Text, nullable=False, comment="Only active is for sale."),
+    Column("first_synced_at", _Time, nullable=False, comment="When we first published the row."),
+    Column(
+        "changed_at",
+        _Time,
+        nullable=False,
+        comment="When we last changed the row, deletion and return included. Follow this.",
+    ),
+    Column(
+        "deleted_at",
+        _Time,
+        comment="Tombstone: when we learned that it is gone. Null: it lives.",
+    ),
+    Column("sync_id", _Id, nullable=False, comment="The sync that last changed the row."),
+    _one_of("product_status", ProductStatus),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
+    # numeric holds NaN, and a missing value that passed through a float becomes one.
+    CheckConstraint("price <> 'NaN'::numeric", name="price_is_a_number"),
+    # One per documented query of readers (docs/contracts.md) and no other: publish pays for each.
+    Index(
+        "catalog_items_available_merchant_id_idx",
+        "merchant_id",
+        postgresql_where=text("deleted_at IS NULL AND product_status = 'active'"),
+    ),
+    Index(None, "domain", "product_id"),
+    Index(None, "changed_at"),
+    schema=CATALOG,
+    comment="One row per variant of every shop; deleted ones stay as tombstones.",
+)
+
+shops: Final = Table(
+    "shops",
+    metadata,
+    Column("platform_name", _Id, primary_key=True, comment="shopify or woocommerce."),
+    Column("domain", _Id, primary_key=True, comment="The shop's host name, in lower case."),
+    Column("merchant_id", _Id, nullable=False, comment="Whose shop it is."),
+    Column("platform_shop_id", _Id, nullable=False, comment="The platform's id of the shop."),
+    Column("currency", Text, comment="An operator's override of the shop's currency."),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default=ShopState.ACTIVE.value,
+        comment="Only active shops are synced on schedule.",
+    ),
+    Column(
+        "registered_at",
+        _Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When it was added.",
+    ),
+    Column(
+        "updated_at",
+        _Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When its registration or state last changed.",
+    ),
+    Column(
+        "last_full_sync_at",
+        _Time,
+        comment="When the last complete full sync that was published started.",
+    ),
+    Column(
+        "last_successful_sync_at",
+        _Time,
+        comment="When the last sync that was published started: changes since are not in it.",
+    ),
+    Column(
+        "consecutive_failures",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Syncs that failed since the last success.",
+    ),
+    Column("last_error_code", Text, comment="The last failure's code; null after a success."),
+    Column("last_error_message", Text, comment="The last failure in words; null after a success."),
+    _one_of("state", ShopState),
+    Index(None, "merchant_id"),
+    schema=CONNECTOR,
+    comment="The registry: every shop, its state and how its syncs go.",
+)
+
+syncs: Final = Table(
+    "syncs",
+    metadata,
+    Column("sync_id", _Id, primary_key=True, comment="The requester's, or made by us."),
+    Column("platform_name", _Id, nullable=False, comment="The shop's platform."),
+    Column("domain", _Id, nullable=False, comment="The shop's domain."),
+    Column("merchant_id", _Id, nullable=False, comment="Whose shop it is."),
+    Column("sync_type", Text, nullable=False, comment="full or incremental."),
+    Column("status", Text, nullable=False, comment="Where the sync stands."),
+    Column("items", Integer, comment="Items in the snapshot, duplicates counted once."),
+    Column("inserted", Integer, comment="Items new to the catalog."),
+    Column("updated", Integer, comment="Items whose content differed."),
+    Column("unchanged", Integer, comment="Items that were in the catalog as they are."),
+    Column("revived", Integer, comment="Tombstones whose variant returned."),
+    Column("deleted", Integer, comment="Items that became tombstones."),
+    Column("rejected", Integer, comment="Variants that could not be normalized."),
+    Column("duplicates", Integer, comment="Earlier copies of a variant within the snapshot."),
+    Column("pages", Integer, comment="Pages fetched so far."),
+    Column("requests", Integer, comment="Requests made so far."),
+    Column("seconds", Double[float](), comment="From start to finish."),
+    Column("error_code", Text, comment="Why it failed, by the error's name."),
+    Column("error_message", Text, comment="Why it failed, in words."),
+    Column("correlation_id", Text, nullable=False, comment="Ties logs and events together."),
+    Column("run_id", Text, comment="The Dagster run."),
+    Column("requested_at", _Time, comment="When it was asked for, if by a request."),
+    Column("started_at", _Time, nullable=False, comment="When it started."),
+    Column("progressed_at", _Time, comment="When pages and requests were last written."),
+    Column("fetched_at", _Time, comment="When the last page was in the archive."),
+    Column("finished_at", _Time, comment="When it succeeded or failed."),
+    _one_of("sync_type", SyncType),
+    _one_of("status", SyncStatus),
+    Index(None, "platform_name", "domain", "started_at"),
+    schema=CONNECTOR,
+    comment="One row per attempt to bring a shop's catalog up to date.",
+)
+
+rejected_variants: Final = Table(
+    "rejected_variants",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="Ours."),
+    Column("platform_name", _Id, nullable=False, comment="The shop's platform."),
+    Column("domain", _Id, nullable=False, comment="The shop's domain."),
+    Column("product_id", _Id, comment="Null where even that could not be read."),
+    Column("variant_id", _Id, comment="Null where even that could not be read."),
+    Column("reason", Text, nullable=False, comment="Why it could not be normalized."),
+    Column(
+        "raw",
+        Text,
+        nullable=False,
+        comment="Its JSON in ASCII; jsonb would refuse NUL and half surrogates.",
+    ),
+    Column("sync_id", _Id, nullable=False, comment="The sync that met it."),
+    Column("rejected_at", _Time, nullable=False, comment="When that sync was published."),
+    Index(None, "platform_name", "domain"),
+    schema=CONNECTOR,
+    comment="What the last sync of each shop could not normalize, with the reason.",
+)

@@ -1,0 +1,188 @@
+"""The ShopRegistry resource: `connector.shops` and `connector.syncs`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal, LiteralString
+
+import dagster as dg
+import psycopg
+from psycopg.rows import dict_row
+
+from connector_pipeline import sync_log
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
+from connector_pipeline.model.shop import (
+    RegisteredShop,
+    Shop,
+    ShopState,
+    parse_partition_key,
+)
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.shop_csv import parse_shops, registrable
+from connector_pipeline.sync_log import SyncProgress
+
+Added = Literal["added", "updated", "unchanged"]
+
+_SELECT: Final = """
+    SELECT merchant_id, platform_name, platform_shop_id, domain, currency, state,
+        consecutive_failures, last_full_sync_at, last_successful_sync_at
+    FROM connector.shops
+"""
+
+_ADD: Final = """
+    INSERT INTO connector.shops AS shop
+        (merchant_id, platform_name, platform_shop_id, domain, currency)
+    VALUES (%(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s, %(currency)s)
+    ON CONFLICT (platform_name, domain) DO UPDATE SET
+        merchant_id = excluded.merchant_id,
+        platform_shop_id = excluded.platform_shop_id,
+        currency = coalesce(excluded.currency, shop.currency),
+        updated_at = now()
+    WHERE (shop.merchant_id, shop.platform_shop_id, shop.currency) IS DISTINCT FROM
+        (excluded.merchant_id, excluded.platform_shop_id,
+         coalesce(excluded.currency, shop.currency))
+    -- xmax is 0 on a row that was inserted and not on one that was updated.
+    RETURNING shop.xmax = 0
+"""
+
+
+class ShopRegistry(dg.ConfigurableResource[None]):
+    """The shops, their state, and how their syncs go. Safe to use from many threads at once.
+
+    Every method is a transaction of its own and may raise DatabaseUnavailable.
+    """
+
+    database: dg.ResourceDependency[Database]
+
+    def get(self, key: str) -> RegisteredShop:
+        """The shop of a partition key. Raises UnknownShop, and InvalidShop for a malformed key."""
+        platform_name, domain = parse_partition_key(key)
+        with self.database.connect() as connection:
+            found = connection.cursor(row_factory=dict_row).execute(
+                _SELECT + "WHERE platform_name = %s AND domain = %s",
+                (platform_name, domain),
+            )
+            row = found.fetchone()
+        if row is None:
+            raise _unknown(key)
+        return RegisteredShop.model_validate(row)
+
+    def list(self, state: ShopState | None = None) -> Sequence[RegisteredShop]:
+        """All shops, or those in one state, sorted by partition key."""
+        with self.database.connect() as connection:
+            rows = connection.cursor(row_factory=dict_row).execute(
+                _SELECT + "WHERE %(state)s::text IS NULL OR state = %(state)s "
+                "ORDER BY platform_name, domain",
+                {"state": state},
+            )
+            return [RegisteredShop.model_validate(row) for row in rows]
+
+    def active_partition_keys(self) -> Sequence[str]:
+        """The partition keys of all active shops, sorted."""
+        return [shop.partition_key for shop in self.list(ShopState.ACTIVE)]
+
+    def add(self, shop: Shop) -> Added:
+        """Register a shop, or bring what is registered of it up to date; its state stays.
+
+        A currency of None leaves an operator's override as it is. Raises InvalidShop.
+        """
+        registrable(shop)
+        with self.database.connect() as connection:
+            return _add(connection, shop)
+
+    def import_csv(self, path: Path) -> dict[Added, int]:
+        """Add the shops of a CSV file, all or none; how many were added, updated and unchanged.
+
+        The header is exactly merchant_id,platform_name,platform_shop_id,domain. Raises
+        InvalidShop naming every bad line, and OSError for a file that cannot be read.
+        """
+        try:
+            shops = parse_shops(path.read_bytes())
+        except InvalidShop as error:
+            raise InvalidShop(f"{path}: no shop was imported.\n{error}") from None
+        with self.database.connect() as connection:
+            # Sorted: two imports at once then wait for each other instead of deadlocking.
+            ordered = sorted(shops, key=lambda shop: shop.partition_key)
+            outcomes = Counter(_add(connection, shop) for shop in ordered)
+        return {
+            "added": outcomes["added"],
+            "updated": outcomes["updated"],
+            "unchanged": outcomes["unchanged"],
+        }
+
+    def set_state(self, key: str, state: ShopState) -> None:
+        """Pause, resume or disconnect a shop; resumed, it starts without failures.
+
+        Raises UnknownShop.
+        """
+        self._change(
+            key,
+            """
+            UPDATE connector.shops
+            SET state = %(state)s, updated_at = now(),
+                consecutive_failures =
+                    CASE WHEN %(resumed)s THEN 0 ELSE consecutive_failures END
+            WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+            """,
+            {"state": state, "resumed": state is ShopState.ACTIVE},
+        )
+
+    def remove(self, key: str) -> None:
+        """Forget a shop. Its catalog rows and its syncs stay. Raises UnknownShop."""
+        self._change(
+            key,
+            """
+            DELETE FROM connector.shops
+            WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+            """,
+            {},
+        )
+
+    def start_sync(self, sync: Sync, shop: Shop, run_id: str | None = None) -> None:
+        """Record that a sync runs. See sync_log.start."""
+        with self.database.connect() as connection:
+            sync_log.start(connection, sync, shop, run_id)
+
+    def record_progress(
+        self, sync_id: str, *, pages: int, requests: int, fetched_at: datetime | None = None
+    ) -> None:
+        """Record how far a running sync has come. See sync_log.record_progress."""
+        with self.database.connect() as connection:
+            sync_log.record_progress(
+                connection, sync_id, pages=pages, requests=requests, fetched_at=fetched_at
+            )
+
+    def progress(self, sync_id: str) -> SyncProgress | None:
+        """How far a sync has come, None if it has not started."""
+        with self.database.connect() as connection:
+            return sync_log.progress(connection, sync_id)
+
+    def fail_sync(self, sync_id: str, error: ConnectorError) -> None:
+        """Record that a sync failed, on its shop too. See sync_log.fail.
+
+        That one succeeded is recorded by publish, in the transaction that makes it true.
+        """
+        with self.database.connect() as connection:
+            sync_log.fail(connection, sync_id, error)
+
+    def _change(self, key: str, statement: LiteralString, values: dict[str, object]) -> None:
+        platform_name, domain = parse_partition_key(key)
+        with self.database.connect() as connection:
+            changed = connection.execute(
+                statement, values | {"platform_name": platform_name, "domain": domain}
+            )
+            if changed.rowcount == 0:
+                raise _unknown(key)
+
+
+def _add(connection: psycopg.Connection, shop: Shop) -> Added:
+    row = connection.execute(_ADD, shop.model_dump(mode="json")).fetchone()
+    if row is None:
+        return "unchanged"
+    return "added" if row[0] else "updated"
+
+
+def _unknown(key: str) -> UnknownShop:
+    return UnknownShop("is not in the registry.", partition_key=key)

@@ -1,0 +1,235 @@
+"""`connector.syncs`: one row per sync, and what its outcome means for `connector.shops`.
+
+Each function is part of the caller's transaction.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import psycopg
+
+from connector_pipeline.model.errors import ConnectorError, ShopDisconnected, UnknownShop
+from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.sync import Sync, SyncType
+
+_LONGEST_MESSAGE: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """How far a sync has come."""
+
+    status: str
+    pages: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishCounts:
+    """What a publish did to the catalog's rows of one shop.
+
+    `items` are the snapshot's, `duplicates` the earlier copies of a variant in it that were
+    passed over. `revived` came back from a tombstone, `deleted` became one.
+    """
+
+    items: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    revived: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+
+
+def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | None) -> None:
+    """Record that a sync runs. Started again (a retried run), the same sync begins anew.
+
+    Raises ConnectorError if another shop's sync has the same id.
+    """
+    started = connection.execute(
+        """
+        INSERT INTO connector.syncs (
+            sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
+            run_id, started_at
+        ) VALUES (
+            %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s, 'running',
+            %(correlation_id)s, %(run_id)s, %(started_at)s
+        )
+        ON CONFLICT (sync_id) DO UPDATE SET
+            merchant_id = excluded.merchant_id, sync_type = excluded.sync_type,
+            status = excluded.status, correlation_id = excluded.correlation_id,
+            run_id = coalesce(excluded.run_id, syncs.run_id), started_at = excluded.started_at,
+            pages = NULL, requests = NULL, seconds = NULL, error_code = NULL,
+            error_message = NULL, progressed_at = NULL, fetched_at = NULL, finished_at = NULL
+        WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
+        """,
+        _identity(sync, shop) | {"run_id": run_id},
+    )
+    _refuse_foreign(started, sync, shop)
+
+
+def record_progress(
+    connection: psycopg.Connection,
+    sync_id: str,
+    *,
+    pages: int,
+    requests: int,
+    fetched_at: datetime | None = None,
+) -> None:
+    """Record how far a running sync has come; `fetched_at` once its last page is archived."""
+    connection.execute(
+        """
+        UPDATE connector.syncs
+        SET pages = %s, requests = %s, fetched_at = coalesce(%s, fetched_at),
+            progressed_at = clock_timestamp()
+        WHERE sync_id = %s
+        """,
+        (pages, requests, fetched_at, sync_id),
+    )
+
+
+def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | None:
+    """How far a sync has come, None if it has not started."""
+    row = connection.execute(
+        """
+        SELECT status, coalesce(pages, 0), coalesce(requests, 0)
+        FROM connector.syncs WHERE sync_id = %s
+        """,
+        (sync_id,),
+    ).fetchone()
+    return None if row is None else SyncProgress(*row)
+
+
+def fail(connection: psycopg.Connection, sync_id: str, error: ConnectorError) -> None:
+    """Record that a sync failed, and on its shop that one more did.
+
+    ShopDisconnected marks an active shop disconnected: the platform's wing has confirmed it.
+    """
+    message = _storable(f"{error.message} {error.mend}")[:_LONGEST_MESSAGE]
+    shop = connection.execute(
+        """
+        UPDATE connector.syncs
+        SET status = 'failed', error_code = %s, error_message = %s,
+            finished_at = clock_timestamp(),
+            seconds = extract(epoch FROM clock_timestamp() - started_at)
+        WHERE sync_id = %s
+        RETURNING platform_name, domain
+        """,
+        (error.code, message, sync_id),
+    ).fetchone()
+    if shop is None:
+        return
+    disconnected = isinstance(error, ShopDisconnected)
+    connection.execute(
+        """
+        UPDATE connector.shops
+        SET consecutive_failures = consecutive_failures + 1,
+            last_error_code = %(code)s, last_error_message = %(message)s,
+            state = CASE WHEN %(disconnected)s AND state = %(active)s
+                    THEN %(disconnected_state)s ELSE state END,
+            updated_at = CASE WHEN %(disconnected)s AND state = %(active)s
+                         THEN now() ELSE updated_at END
+        WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+        """,
+        {
+            "code": error.code,
+            "message": message,
+            "disconnected": disconnected,
+            "active": ShopState.ACTIVE,
+            "disconnected_state": ShopState.DISCONNECTED,
+            "platform_name": shop[0],
+            "domain": shop[1],
+        },
+    )
+
+
+def succeed(
+    connection: psycopg.Connection,
+    *,
+    sync: Sync,
+    shop: Shop,
+    counts: PublishCounts,
+    complete: bool,
+) -> None:
+    """Record that a sync was published, and on its shop from when on changes are to be read.
+
+    Those times are when the sync started: what changed on the platform while it ran may not be
+    in it. A snapshot published again from the archive sets them back to its own start.
+    Raises UnknownShop if the shop is no longer in the registry.
+    """
+    published = connection.execute(
+        """
+        INSERT INTO connector.syncs (
+            sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
+            started_at, items, inserted, updated, unchanged, revived, deleted, rejected,
+            duplicates, finished_at, seconds
+        ) VALUES (
+            %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s,
+            'succeeded', %(correlation_id)s, %(started_at)s, %(items)s, %(inserted)s, %(updated)s,
+            %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s, %(duplicates)s,
+            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
+        )
+        ON CONFLICT (sync_id) DO UPDATE SET
+            status = excluded.status, items = excluded.items, inserted = excluded.inserted,
+            updated = excluded.updated, unchanged = excluded.unchanged,
+            revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
+            duplicates = excluded.duplicates, finished_at = excluded.finished_at,
+            seconds = excluded.seconds, error_code = NULL, error_message = NULL
+        WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
+        """,
+        _identity(sync, shop)
+        | {
+            "items": counts.items,
+            "inserted": counts.inserted,
+            "updated": counts.updated,
+            "unchanged": counts.unchanged,
+            "revived": counts.revived,
+            "deleted": counts.deleted,
+            "rejected": counts.rejected,
+            "duplicates": counts.duplicates,
+        },
+    )
+    _refuse_foreign(published, sync, shop)
+    known = connection.execute(
+        """
+        UPDATE connector.shops
+        SET last_successful_sync_at = %(started_at)s,
+            last_full_sync_at = CASE WHEN %(full)s THEN %(started_at)s ELSE last_full_sync_at END,
+            consecutive_failures = 0, last_error_code = NULL, last_error_message = NULL
+        WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+        """,
+        _identity(sync, shop) | {"full": complete and sync.sync_type is SyncType.FULL},
+    )
+    if known.rowcount == 0:
+        raise UnknownShop(
+            "left the registry while it was synced; nothing was published.",
+            partition_key=shop.partition_key,
+        )
+
+
+def _identity(sync: Sync, shop: Shop) -> dict[str, object]:
+    return {
+        "sync_id": sync.sync_id,
+        "platform_name": shop.platform_name,
+        "domain": shop.domain,
+        "merchant_id": shop.merchant_id,
+        "sync_type": sync.sync_type,
+        "correlation_id": sync.correlation_id,
+        "started_at": sync.started_at,
+    }
+
+
+def _refuse_foreign(written: psycopg.Cursor, sync: Sync, shop: Shop) -> None:
+    if written.rowcount == 0:
+        raise ConnectorError(
+            f"the sync_id {sync.sync_id} is already another shop's.",
+            partition_key=shop.partition_key,
+            mend="Ask for the sync again under an id of its own.",
+        )
+
+
+def _storable(text: str) -> str:
+    # A message may quote what a platform sent: NUL and half surrogates, which Postgres refuses.
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

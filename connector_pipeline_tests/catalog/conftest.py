@@ -1,0 +1,15 @@
+"""A publisher over a fresh database with two shops."""
+
+import pytest
+
+from connector_pipeline.database import Database
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline_tests.catalog.snapshots import ACME, OTHER, Publisher
+
+
+@pytest.fixture
+def publisher(database: Database, registry: ShopRegistry) -> Publisher:
+    """Publishes to a database in which both shops are registered."""
+    registry.add(ACME)
+    registry.add(OTHER)
+    return Publisher(database)

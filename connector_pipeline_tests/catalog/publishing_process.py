@@ -1,0 +1,56 @@
+"""A process that publishes one version of a shop, to be killed while it does.
+
+    python -m connector_pipeline_tests.catalog.publishing_process VERSION
+
+Takes the database's URL from its standard input, and says "ready" when it is about to publish.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+
+from connector_pipeline.catalog.publish import Chunk, publish
+from connector_pipeline.database import Database
+from connector_pipeline.model.catalog_item import CatalogItem
+from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, chunk, item
+
+ROWS = 2_000
+CHUNK_ROWS = 250
+
+
+def version_items(version: int) -> list[CatalogItem]:
+    """The shop at a version: every item differs from every other version's, some come and go."""
+    return [
+        item(f"{number // 4}-{number:04}", sku=str(version))
+        for number in range(ROWS)
+        if number % 10 or version % 2
+    ]
+
+
+def version_chunks(version: int) -> Iterator[Chunk]:
+    """The version in several chunks, so that staging takes several steps."""
+    items = version_items(version)
+    for start in range(0, len(items), CHUNK_ROWS):
+        yield chunk(items[start : start + CHUNK_ROWS])
+
+
+def publish_version(database: Database, version: int, attempt: str) -> float:
+    """One full, complete sync of the version. Returns the seconds it took after "ready"."""
+    sync = Sync(
+        sync_id=f"version-{version}-{attempt}",
+        partition_key=ACME.partition_key,
+        sync_type=SyncType.FULL,
+        correlation_id="kill",
+        started_at=LONG_AGO,
+    )
+    chunks = list(version_chunks(version))
+    with database.connect() as connection:
+        started = time.monotonic()
+        print("ready", flush=True)  # noqa: T201 - whoever means to kill this process waits for it
+        publish(connection, shop=ACME, sync=sync, complete=True, chunks=chunks)
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    publish_version(Database(url=sys.stdin.readline().strip()), int(sys.argv[1]), "killed")

@@ -1,0 +1,139 @@
+"""Snapshots for tests of publish: items, chunks and syncs, as short to write as may be."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import pandas as pd
+import psycopg
+from psycopg.rows import dict_row
+
+from connector_pipeline.catalog.publish import Chunk, PublishCounts, publish
+from connector_pipeline.database import Database
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogItem, RejectedVariant
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.sync import Sync, SyncType
+
+ACME = Shop(
+    merchant_id="m1",
+    platform_name=PlatformName.SHOPIFY,
+    platform_shop_id="101",
+    domain="acme.myshopify.com",
+)
+OTHER = Shop(
+    merchant_id="m2",
+    platform_name=PlatformName.WOOCOMMERCE,
+    platform_shop_id="202",
+    domain="shop.example.com",
+)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def item(variant_id: str, *, shop: Shop = ACME, **changes: Any) -> CatalogItem:
+    """An item of the shop; its product is the variant's id up to a dash."""
+    values: dict[str, Any] = {
+        "merchant_id": shop.merchant_id,
+        "platform_name": shop.platform_name.value,
+        "platform_shop_id": shop.platform_shop_id,
+        "domain": shop.domain,
+        "product_id": variant_id.partition("-")[0],
+        "variant_id": variant_id,
+        "product_title": "Shirt",
+        "variant_title": "Small",
+        "sku": None,
+        "price": Decimal("10.00"),
+        "currency": "SEK",
+        "inventory": None,
+        "image_url": None,
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+        "product_status": "active",
+    }
+    return CatalogItem.model_validate(values | changes)
+
+
+def chunk(items: Iterable[CatalogItem], rejected: Iterable[RejectedVariant] = ()) -> Chunk:
+    """A chunk of these items and rejects."""
+    rows = [tuple(getattr(each, name) for name in ITEM_COLUMNS) for each in items]
+    frame = pd.DataFrame(rows, columns=list(ITEM_COLUMNS), dtype=object)
+    return Chunk(items=frame, rejected=list(rejected))
+
+
+def rejected(
+    variant_id: str | None, *, product_id: str | None = "p", raw: Any = None
+) -> RejectedVariant:
+    """A rejected variant."""
+    return RejectedVariant(
+        product_id=product_id, variant_id=variant_id, reason="price is not a number", raw=raw
+    )
+
+
+@dataclass
+class Publisher:
+    """Publishes snapshots of registered shops, each as a sync of its own, a minute apart."""
+
+    database: Database
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def sync(self, shop: Shop = ACME, sync_type: SyncType = SyncType.FULL) -> Sync:
+        """The next sync: sync-1, sync-2 and so on."""
+        number = next(self.numbers)
+        return Sync(
+            sync_id=f"sync-{number}",
+            partition_key=shop.partition_key,
+            sync_type=sync_type,
+            correlation_id=f"correlation-{number}",
+            started_at=LONG_AGO + timedelta(minutes=number),
+        )
+
+    def __call__(
+        self,
+        items: Iterable[CatalogItem],
+        rejects: Iterable[RejectedVariant] = (),
+        *,
+        shop: Shop = ACME,
+        sync_type: SyncType = SyncType.FULL,
+        complete: bool = True,
+        gone: Iterable[str] = (),
+        whole_products: bool = False,
+        allow_shrink: bool = False,
+    ) -> PublishCounts:
+        """Publish one snapshot."""
+        with self.database.connect() as connection:
+            return publish(
+                connection,
+                shop=shop,
+                sync=self.sync(shop, sync_type),
+                complete=complete,
+                chunks=[chunk(items, rejects)],
+                gone=gone,
+                whole_products=whole_products,
+                allow_shrink=allow_shrink,
+            )
+
+    def rows(self, shop: Shop = ACME) -> dict[str, dict[str, Any]]:
+        """The shop's rows by variant id, tombstones and where each row lies (ctid) included."""
+        with self.database.connect() as connection:
+            return {row["variant_id"]: row for row in _rows(connection, shop)}
+
+    def live(self, shop: Shop = ACME) -> set[str]:
+        """The variant ids that are not deleted."""
+        rows = self.rows(shop).values()
+        return {row["variant_id"] for row in rows if row["deleted_at"] is None}
+
+
+def _rows(connection: psycopg.Connection, shop: Shop) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT ctid, xmin, * FROM catalog.catalog_items WHERE platform_name = %s"
+            " AND domain = %s",
+            (shop.platform_name, shop.domain),
+        ).fetchall()
+
+
+def many(number: int, **changes: Any) -> list[Any]:
+    """So many items of ACME."""
+    return [item(f"{index}-0", **changes) for index in range(number)]

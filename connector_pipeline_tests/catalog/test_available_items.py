@@ -1,0 +1,63 @@
+"""The view `catalog.available_items`: what may be sold."""
+
+import psycopg
+
+from connector_pipeline.model.catalog_item import ProductStatus
+from connector_pipeline_tests.catalog.snapshots import OTHER, Publisher, item
+
+DESCRIBE = """
+    SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum)
+    FROM pg_attribute
+    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum
+"""
+# In the view the first is always active and the second always null.
+LEFT_OUT = {"product_status", "deleted_at"}
+
+
+def available(url: str) -> set[str]:
+    """The variant ids that a reader finds in the view."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SET ROLE catalog_reader")
+        rows = connection.execute("SELECT variant_id FROM catalog.available_items").fetchall()
+    return {row[0] for row in rows}
+
+
+def test_only_active_items_are_available(publisher: Publisher, database_url: str) -> None:
+    """Of every status that a product may have."""
+    publisher([item(status.value, product_status=status) for status in ProductStatus])
+    assert available(database_url) == {"active"}
+
+
+def test_deleted_items_are_not_available_until_they_return(
+    publisher: Publisher, database_url: str
+) -> None:
+    """A tombstone leaves the view, and a variant that comes back is in it again."""
+    publisher([item("1"), item("2")])
+    publisher([item("1")])
+    assert available(database_url) == {"1"}
+    publisher([item("1"), item("2")])
+    assert available(database_url) == {"1", "2"}
+
+
+def test_items_of_every_shop_are_available(publisher: Publisher, database_url: str) -> None:
+    """Without a price, without stock: whether that can be sold is the reader's to decide."""
+    publisher([item("1", price=None, inventory=0)])
+    publisher([item("2", shop=OTHER)], shop=OTHER)
+    assert available(database_url) == {"1", "2"}
+
+
+def test_the_view_describes_its_columns_as_the_table_does(database_url: str) -> None:
+    """The same columns in the same order with the same types and comments, and one of its own."""
+    with psycopg.connect(database_url) as connection:
+        table, view = (
+            connection.execute(DESCRIBE, (name,)).fetchall()
+            for name in ("catalog.catalog_items", "catalog.available_items")
+        )
+        row = connection.execute(
+            "SELECT obj_description('catalog.available_items'::regclass)"
+        ).fetchone()
+    assert view == [column for column in table if column[0] not in LEFT_OUT]
+    assert all(comment for _, _, comment in view)
+    assert row is not None
+    assert row[0]

@@ -1,0 +1,34 @@
+"""The guard's table of cases."""
+
+import pytest
+
+from connector_pipeline.catalog.guard import refusal
+
+
+@pytest.mark.parametrize(
+    ("live", "gone", "items"),
+    [
+        (0, 0, 0),  # an empty shop stays empty
+        (10, 0, 10),
+        (49, 48, 1),  # a small shop may lose nearly all
+        (50, 25, 25),  # exactly half is not more than half
+        (100, 0, 0),  # all rejected: nothing goes
+    ],
+)
+def test_a_plausible_snapshot_is_believed(live: int, gone: int, items: int) -> None:
+    """These lose nothing, little, or are too small to tell."""
+    assert refusal(live=live, gone=gone, items=items) is None
+
+
+@pytest.mark.parametrize(("live", "gone", "items"), [(50, 26, 24), (1000, 501, 900)])
+def test_a_snapshot_that_lost_more_than_half_is_refused(live: int, gone: int, items: int) -> None:
+    """The refusal gives the numbers."""
+    reason = refusal(live=live, gone=gone, items=items)
+    assert reason is not None
+    assert {str(live), str(gone), str(items)} <= set(reason.replace("'s", "").split())
+
+
+@pytest.mark.parametrize("live", [1, 49, 50])
+def test_an_empty_snapshot_of_a_shop_with_items_is_refused(live: int) -> None:
+    """However few they are."""
+    assert refusal(live=live, gone=live, items=0) is not None

@@ -1,0 +1,164 @@
+"""What a publish deletes, and what it never does: tombstones, revival, guards."""
+
+import pytest
+
+from connector_pipeline.catalog.read import rejects
+from connector_pipeline.model.errors import SnapshotShrank
+from connector_pipeline.model.sync import SyncType
+from connector_pipeline.sync_log import PublishCounts
+from connector_pipeline_tests.catalog.snapshots import (
+    ACME,
+    Publisher,
+    item,
+    many,
+    rejected,
+)
+
+
+def test_what_a_complete_full_snapshot_lacks_becomes_a_tombstone(publisher: Publisher) -> None:
+    """The row stays, with the time, and is not buried twice."""
+    publisher([item("1"), item("2")])
+    before = publisher.rows()
+    assert publisher([item("1")]) == PublishCounts(items=1, unchanged=1, deleted=1)
+    buried = publisher.rows()["2"]
+    assert buried["deleted_at"] == buried["changed_at"] > before["2"]["changed_at"]
+    assert buried["sync_id"] == "sync-2"
+    assert publisher([item("1")]) == PublishCounts(items=1, unchanged=1)
+    assert publisher.rows()["2"] == buried
+
+
+def test_a_variant_that_returns_is_revived(publisher: Publisher) -> None:
+    """Its tombstone goes, its first time stays."""
+    publisher([item("1"), item("2")])
+    first = publisher.rows()["2"]
+    publisher([item("1")])
+    assert publisher([item("1"), item("2")]) == PublishCounts(items=2, unchanged=1, revived=1)
+    row = publisher.rows()["2"]
+    assert row["deleted_at"] is None
+    assert row["first_synced_at"] == first["first_synced_at"]
+    assert row["sync_id"] == "sync-3"
+
+
+@pytest.mark.parametrize(
+    ("sync_type", "complete"),
+    [(SyncType.FULL, False), (SyncType.INCREMENTAL, True), (SyncType.INCREMENTAL, False)],
+)
+def test_absence_means_nothing_unless_full_and_complete(
+    publisher: Publisher, sync_type: SyncType, complete: bool
+) -> None:
+    """Such a snapshot upserts, however much it lacks, even if it is empty."""
+    publisher(many(60))
+    counts = publisher([item("0-0", sku="new")], sync_type=sync_type, complete=complete)
+    assert counts == PublishCounts(items=1, updated=1)
+    assert publisher([], sync_type=sync_type, complete=complete) == PublishCounts()
+    assert len(publisher.live()) == 60
+
+
+def test_what_the_platform_says_is_gone_is_deleted_from_an_incomplete_snapshot(
+    publisher: Publisher,
+) -> None:
+    """Exactly that: not what else is absent, nor what the snapshot has or could not read."""
+    publisher(many(60))
+    gone = ["0-0", "1-0", "2-0", "elsewhere"]
+    counts = publisher(many(1), [rejected("2-0")], complete=False, gone=gone)
+    assert counts == PublishCounts(items=1, unchanged=1, deleted=1, rejected=1)
+    assert publisher.live() == {f"{index}-0" for index in range(60)} - {"1-0"}
+
+
+def test_only_a_full_sync_deletes_what_the_platform_says_is_gone(publisher: Publisher) -> None:
+    """An incremental one was not asked to tell."""
+    publisher(many(2))
+    publisher(many(1), sync_type=SyncType.INCREMENTAL, gone=["1-0"])
+    assert publisher.live() == {"0-0", "1-0"}
+
+
+def test_the_guard_looks_at_what_the_platform_says_is_gone_too(publisher: Publisher) -> None:
+    """Asked by id or not, a shop does not lose most of its items without an operator's word."""
+    publisher(many(60))
+    gone = [f"{index}-0" for index in range(20, 60)]
+    with pytest.raises(SnapshotShrank, match="lacks 40"):
+        publisher(many(20), complete=False, gone=gone)
+    assert len(publisher.live()) == 60
+    publisher(many(20), complete=False, gone=gone, allow_shrink=True)
+    assert len(publisher.live()) == 20
+
+
+def test_an_incomplete_snapshot_keeps_the_rejects_it_does_not_speak_of(
+    publisher: Publisher,
+) -> None:
+    """That some variants are gone says nothing of the others."""
+    publisher(many(3), [rejected("9-0", product_id="9")])
+    publisher(many(2), complete=False, gone=["2-0"])
+    with publisher.database.connect() as connection:
+        assert [row["variant_id"] for row in rejects(connection, ACME.partition_key)] == ["9-0"]
+
+
+def test_an_incremental_snapshot_of_whole_products_buries_their_missing_variants(
+    publisher: Publisher,
+) -> None:
+    """Those of no other product, and only where the platform's products come whole."""
+    publisher([item("1-1"), item("1-2"), item("2-1"), item("3-1"), item("3-2")])
+    snapshot = [item("1-1"), item("2-1", sku="new")]
+    assert publisher(snapshot, sync_type=SyncType.INCREMENTAL).deleted == 0
+    counts = publisher(snapshot, sync_type=SyncType.INCREMENTAL, whole_products=True)
+    assert counts == PublishCounts(items=2, unchanged=2, deleted=1)
+    assert publisher.live() == {"1-1", "2-1", "3-1", "3-2"}
+
+
+def test_an_incremental_snapshot_keeps_what_it_could_not_read(publisher: Publisher) -> None:
+    """A rejected variant keeps its row, one without an id its product's, or the whole shop's."""
+    publisher([item("1-1"), item("1-2"), item("1-3"), item("2-1"), item("2-2")])
+    for unread, live in (
+        ([rejected(None, product_id=None)], {"1-1", "1-2", "1-3", "2-1", "2-2"}),
+        ([rejected(None, product_id="1")], {"1-1", "1-2", "1-3", "2-1", "2-2"}),
+        # Of product 2 nothing could be read, so what it lacks is not known.
+        ([rejected("1-2"), rejected("2-1", product_id="2")], {"1-1", "1-2", "2-1", "2-2"}),
+    ):
+        publisher([item("1-1")], unread, sync_type=SyncType.INCREMENTAL, whole_products=True)
+        assert publisher.live() == live
+
+
+def test_an_incremental_snapshot_of_whole_products_replaces_their_rejects(
+    publisher: Publisher,
+) -> None:
+    """A rejected variant that its product has no more is not listed for ever."""
+    publisher([item("1-1")], [rejected("1-2", product_id="1"), rejected("2-1", product_id="2")])
+    publisher([item("1-1")], sync_type=SyncType.INCREMENTAL, whole_products=True)
+    with publisher.database.connect() as connection:
+        kept = [row["variant_id"] for row in rejects(connection, ACME.partition_key)]
+    assert kept == ["2-1"]
+
+
+def test_an_incomplete_full_snapshot_of_whole_products_deletes_nothing(
+    publisher: Publisher,
+) -> None:
+    """The platform contradicts itself about it, so it is not believed in part either."""
+    publisher([item("1-1"), item("1-2")])
+    assert publisher([item("1-1")], complete=False, whole_products=True).deleted == 0
+
+
+def test_a_snapshot_that_shrank_past_the_guard_changes_nothing(publisher: Publisher) -> None:
+    """It is refused with the numbers, and the catalog is as it was, new items included."""
+    publisher(many(60))
+    before = publisher.rows()
+    with pytest.raises(SnapshotShrank, match="lacks 31 of the catalog's 60") as refused:
+        publisher([*many(29), item("new")])
+    assert refused.value.partition_key == ACME.partition_key
+    assert publisher.rows() == before
+
+
+def test_an_operator_confirms_that_a_shop_shrank(publisher: Publisher) -> None:
+    """With `allow_shrink` even an empty snapshot is published."""
+    publisher(many(60))
+    assert publisher(many(10), allow_shrink=True).deleted == 50
+    with pytest.raises(SnapshotShrank, match="is empty"):
+        publisher([])
+    assert publisher([], allow_shrink=True).deleted == 10
+    assert publisher.live() == set()
+
+
+def test_tombstones_do_not_count_for_the_guard(publisher: Publisher) -> None:
+    """What is gone already cannot be lost again."""
+    publisher(many(60))
+    publisher(many(31))
+    assert publisher(many(16)).deleted == 15

@@ -1,0 +1,91 @@
+"""kill -9 of a publishing process, under a reader that never stops looking."""
+
+import hashlib
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import psycopg
+import pytest
+
+from connector_pipeline_tests.catalog.publishing_process import publish_version, version_items
+from connector_pipeline_tests.catalog.snapshots import Publisher
+
+_CHECKSUM = """
+    SELECT md5(coalesce(string_agg(variant_id || ':' || sku, ',' ORDER BY variant_id), ''))
+    FROM catalog.catalog_items WHERE deleted_at IS NULL
+"""
+
+
+def checksum(version: int) -> str:
+    """What the reader sees of a whole version of the shop."""
+    items = sorted(version_items(version), key=lambda item: item.variant_id)
+    text = ",".join(f"{item.variant_id}:{item.sku}" for item in items)
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+class Reader(threading.Thread):
+    """Polls the shop's checksum and keeps what it saw, repetitions left out."""
+
+    def __init__(self, url: str):
+        super().__init__()
+        self._url = url
+        self._done = threading.Event()
+        self.seen: list[str] = []
+
+    def run(self) -> None:
+        """Look until told to stop."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self._done.is_set():
+                row = connection.execute(_CHECKSUM).fetchone()
+                assert row is not None
+                if self.seen[-1:] != [row[0]]:
+                    self.seen.append(row[0])
+
+    def stop(self) -> None:
+        """After the look that is under way."""
+        self._done.set()
+        self.join()
+
+
+def publish_and_kill(url: str, version: int, after: float) -> None:
+    """Start publishing the version in a process and kill it so many seconds later."""
+    command = [sys.executable, "-m", "connector_pipeline_tests.catalog.publishing_process"]
+    with subprocess.Popen(
+        [*command, str(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(url, file=process.stdin, flush=True)
+        assert process.stdout.readline() == "ready\n"
+        # The instant is arbitrary: what is promised holds at every one.
+        time.sleep(after)
+        process.kill()
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_publish_killed_at_any_instant_leaves_the_old_state_or_the_new(
+    publisher: Publisher, kills: int
+) -> None:
+    """A reader sees whole versions only, in their order, and each next publish succeeds."""
+    publish_version(publisher.database, 0, "whole")
+    undisturbed = publish_version(publisher.database, 1, "whole")
+    reader = Reader(publisher.database.url)
+    reader.start()
+    versions = range(1, kills + 2)
+    try:
+        for version in versions[1:]:
+            # One in each part of the time that a publish takes.
+            after = undisturbed * (version - 2 + random.random()) / kills
+            publish_and_kill(publisher.database.url, version, after)
+            publish_version(publisher.database, version, "whole")
+    finally:
+        reader.stop()
+    known = {checksum(version): version for version in versions}
+    assert all(seen in known for seen in reader.seen), "half a version was seen"
+    order = [known[seen] for seen in reader.seen]
+    assert order == sorted(order)
+    with publisher.database.connect() as connection:
+        assert connection.execute(_CHECKSUM).fetchone() == (checksum(versions[-1]),)

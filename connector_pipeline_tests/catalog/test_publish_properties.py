@@ -1,0 +1,182 @@
+"""Publish against a model of it in a few lines of Python, over random sequences of snapshots."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connector_pipeline.catalog.guard import refusal
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.errors import SnapshotShrank
+from connector_pipeline.model.sync import SyncType
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sync_log import PublishCounts
+from connector_pipeline_tests.catalog.snapshots import Publisher, item, rejected
+
+
+@dataclass
+class Row:
+    """A row of the model; `changed` is the number of the publish that last changed it."""
+
+    content: CatalogItem
+    changed: int
+    deleted: bool = False
+
+
+@dataclass
+class Model:
+    """What publish promises, said again."""
+
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+
+    def publish(
+        self,
+        number: int,
+        items: list[CatalogItem],
+        rejects: list[RejectedVariant],
+        *,
+        sync_type: SyncType,
+        complete: bool,
+        whole_products: bool,
+    ) -> PublishCounts | None:
+        """The counts, or None where the guard refuses."""
+        snapshot = {each.variant_id: each for each in items}
+        products = {each.product_id for each in snapshot.values()}
+        live = {key for key, row in self.rows.items() if not row.deleted}
+
+        def spoken_of(key: str) -> bool:
+            if sync_type is SyncType.FULL:
+                return complete
+            return whole_products and self.rows[key].content.product_id in products
+
+        def may_be(key: str, reject: RejectedVariant) -> bool:
+            if reject.variant_id is not None:
+                return reject.variant_id == key
+            return reject.product_id in (None, self.rows[key].content.product_id)
+
+        gone = {
+            key
+            for key in live - snapshot.keys()
+            if spoken_of(key) and not any(may_be(key, reject) for reject in rejects)
+        }
+        if refusal(live=len(live), gone=len(gone), items=len(snapshot)):
+            return None
+        inserted = updated = revived = 0
+        for key, content in snapshot.items():
+            row = self.rows.get(key)
+            inserted += row is None
+            revived += row is not None and row.deleted
+            updated += row is not None and not row.deleted and row.content != content
+            if row is None or row.deleted or row.content != content:
+                self.rows[key] = Row(content, number)
+        for key in gone:
+            self.rows[key] = Row(self.rows[key].content, number, deleted=True)
+        return PublishCounts(
+            items=len(snapshot),
+            inserted=inserted,
+            updated=updated,
+            unchanged=len(snapshot) - inserted - updated - revived,
+            revived=revived,
+            deleted=len(gone),
+            rejected=len(rejects),
+            duplicates=len(items) - len(snapshot),
+        )
+
+
+products = st.integers(0, 2).map(str)
+ids = st.builds("{}-{}".format, products, st.integers(0, 3))
+contents = st.fixed_dictionaries(
+    {
+        "sku": st.sampled_from([None, "", "a", "A"]),
+        "price": st.sampled_from([None, Decimal(0), Decimal("1.0"), Decimal("1.00")]),
+        "inventory": st.sampled_from([None, 0, -1]),
+    }
+)
+items_of_a_shop = st.lists(
+    st.builds(lambda key, changes: item(key, **changes), ids, contents), max_size=12
+)
+# With its id, with its product's alone, and with neither.
+rejects_of_a_shop = st.lists(
+    st.builds(rejected, ids)
+    | st.builds(lambda product: rejected(None, product_id=product), products | st.none()),
+    max_size=2,
+)
+snapshots = st.tuples(
+    items_of_a_shop,
+    rejects_of_a_shop,
+    st.fixed_dictionaries(
+        {
+            "sync_type": st.sampled_from(SyncType),
+            "complete": st.booleans(),
+            "whole_products": st.booleans(),
+        }
+    ),
+)
+storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sequence=st.lists(snapshots, max_size=5))
+def test_publish_does_what_the_model_does(
+    publisher: Publisher, registry: ShopRegistry, sequence: list[Any]
+) -> None:
+    """After every snapshot of a sequence counts, contents, tombstones and changes agree."""
+    with publisher.database.connect() as connection:
+        connection.execute("TRUNCATE catalog.catalog_items, connector.rejected_variants")
+    model = Model()
+    seen: dict[str, Any] = {}
+    for number, (items, rejects, arguments) in enumerate(sequence):
+        expected = model.publish(number, items, rejects, **arguments)
+        if expected is None:
+            with pytest.raises(SnapshotShrank):
+                publisher(items, rejects, **arguments)
+        else:
+            assert publisher(items, rejects, **arguments) == expected
+        rows = publisher.rows()
+        assert rows.keys() == model.rows.keys()
+        for key, row in model.rows.items():
+            assert row.content.model_dump() == {
+                name: rows[key][name] for name in row.content.model_dump()
+            }
+            assert (rows[key]["deleted_at"] is not None) == row.deleted
+            # Nothing of a row may change, its place included, unless this publish changed it.
+            assert (rows[key] != seen.get(key)) == (expected is not None and row.changed == number)
+        seen = rows
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    changes=st.fixed_dictionaries(
+        {
+            "product_title": storable,
+            "variant_title": storable,
+            "sku": st.none() | storable,
+            "image_url": st.none() | storable,
+            "price": st.none()
+            | st.decimals(
+                min_value=Decimal(-(10**13)), max_value=Decimal(10**13), places=6, allow_nan=False
+            ),
+            "inventory": st.none() | st.integers(-(2**31), 2**31 - 1),
+            "updated_at": st.none() | st.datetimes(timezones=st.timezones()),
+        }
+    )
+)
+def test_every_value_an_item_may_hold_comes_back(
+    publisher: Publisher, changes: dict[str, Any]
+) -> None:
+    """Through COPY and back, and equal enough to be unchanged the second time."""
+    try:
+        given_item = item("1", **changes)
+    except (ValueError, OverflowError):
+        return  # the model refuses it (a time before year 1 in UTC, say)
+    publisher([given_item])
+    row = publisher.rows()["1"]
+    assert given_item.model_dump() == {name: row[name] for name in given_item.model_dump()}
+    assert publisher([given_item]).unchanged == 1

@@ -1,0 +1,256 @@
+"""The registry of shops and the record of their syncs."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    InvalidShop,
+    PlatformUnavailable,
+    ShopDisconnected,
+    UnknownShop,
+)
+from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
+from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sync_log import SyncProgress
+
+ACME = Shop(
+    merchant_id="m1",
+    platform_name=PlatformName.SHOPIFY,
+    platform_shop_id="101",
+    domain="acme.myshopify.com",
+)
+KEY = ACME.partition_key
+HEADER = "merchant_id,platform_name,platform_shop_id,domain\n"
+
+
+def sync_of(shop: Shop, sync_id: str = "sync-1") -> Sync:
+    """A full sync of the shop."""
+    return Sync(
+        sync_id=sync_id,
+        partition_key=shop.partition_key,
+        sync_type=SyncType.FULL,
+        correlation_id="correlation-1",
+        started_at=datetime.now(UTC),
+    )
+
+
+def changed(shop: Shop, **changes: object) -> Shop:
+    """The shop with other values."""
+    return Shop.model_validate(shop.model_dump() | changes)
+
+
+def recorded(registry: ShopRegistry, columns: str, sync_id: str = "sync-1") -> tuple[object, ...]:
+    """Columns of a sync's row."""
+    with registry.database.connect() as connection:
+        row = connection.execute(
+            f"SELECT {columns} FROM connector.syncs WHERE sync_id = %s",  # type: ignore[arg-type]
+            (sync_id,),
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def test_a_shop_added_is_active_and_known(registry: ShopRegistry) -> None:
+    """By its key, in the list and as a partition."""
+    assert registry.add(ACME) == "added"
+    assert registry.get(KEY) == RegisteredShop(**ACME.model_dump())
+    assert registry.list() == [registry.get(KEY)]
+    assert registry.active_partition_keys() == [KEY]
+
+
+def test_adding_again_updates_only_what_differs(registry: ShopRegistry) -> None:
+    """The outcome tells which it was; the state is the operator's and stays."""
+    registry.add(ACME)
+    registry.set_state(KEY, ShopState.PAUSED)
+    assert registry.add(ACME) == "unchanged"
+    assert registry.add(changed(ACME, merchant_id="m2")) == "updated"
+    assert registry.get(KEY).merchant_id == "m2"
+    assert registry.get(KEY).state is ShopState.PAUSED
+
+
+def test_an_override_of_the_currency_outlives_who_does_not_name_one(
+    registry: ShopRegistry,
+) -> None:
+    """A CSV import and a sync request know no currency."""
+    assert registry.add(changed(ACME, currency="SEK")) == "added"
+    assert registry.add(ACME) == "unchanged"
+    assert registry.add(changed(ACME, currency="EUR")) == "updated"
+    assert registry.get(KEY).currency == "EUR"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"domain": "shop.example.com"}, {"currency": "kr"}, {"merchant_id": "\ud800"}],
+)
+def test_a_shop_that_could_not_be_synced_is_not_added(
+    registry: ShopRegistry, changes: dict[str, str]
+) -> None:
+    """Its domain is where credentials go."""
+    with pytest.raises(InvalidShop):
+        registry.add(changed(ACME, **changes))
+    assert registry.list() == []
+
+
+def test_an_unknown_shop_is_said_to_be(registry: ShopRegistry) -> None:
+    """By every method that names one, with how to register it."""
+    with pytest.raises(UnknownShop, match="shops add"):
+        registry.get(KEY)
+    with pytest.raises(UnknownShop):
+        registry.set_state(KEY, ShopState.PAUSED)
+    with pytest.raises(UnknownShop):
+        registry.remove(KEY)
+    with pytest.raises(InvalidShop):
+        registry.get("acme")
+
+
+def test_only_active_shops_are_partitions(registry: ShopRegistry) -> None:
+    """And a list may be of one state."""
+    shops = [changed(ACME, domain=f"{name}.myshopify.com") for name in ("c", "a", "b")]
+    for shop in shops:
+        registry.add(shop)
+    registry.set_state("shopify/b.myshopify.com", ShopState.PAUSED)
+    assert registry.active_partition_keys() == [
+        "shopify/a.myshopify.com",
+        "shopify/c.myshopify.com",
+    ]
+    assert [shop.domain for shop in registry.list(ShopState.PAUSED)] == ["b.myshopify.com"]
+
+
+def test_a_shop_removed_is_forgotten(registry: ShopRegistry) -> None:
+    """And may be added again."""
+    registry.add(ACME)
+    registry.remove(KEY)
+    assert registry.list() == []
+    assert registry.add(ACME) == "added"
+
+
+def test_an_import_adds_updates_and_leaves(registry: ShopRegistry, tmp_path: Path) -> None:
+    """And tells how many of each."""
+    registry.add(ACME)
+    file = tmp_path / "shops.csv"
+    file.write_text(
+        HEADER + "m1,shopify,101,acme.myshopify.com\nm2,woocommerce,202,shop.example.com\n"
+    )
+    assert registry.import_csv(file) == {"added": 1, "updated": 0, "unchanged": 1}
+    file.write_text(HEADER + "m3,shopify,101,acme.myshopify.com\n")
+    assert registry.import_csv(file) == {"added": 0, "updated": 1, "unchanged": 0}
+    assert len(registry.list()) == 2
+
+
+def test_an_import_with_a_bad_line_imports_nothing(registry: ShopRegistry, tmp_path: Path) -> None:
+    """The error names the file and the line."""
+    file = tmp_path / "shops.csv"
+    file.write_text(HEADER + "m1,shopify,101,acme.myshopify.com\nm2,shopify,2,elsewhere\n")
+    with pytest.raises(InvalidShop, match=r"shops\.csv: no shop was imported\.\nline 3: "):
+        registry.import_csv(file)
+    assert registry.list() == []
+
+
+def test_shops_may_be_added_from_many_threads(registry: ShopRegistry) -> None:
+    """The same shop by several at once is added once."""
+    start = threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def run() -> None:
+        start.wait()
+        outcomes.append(registry.add(ACME))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["added", *["unchanged"] * 7]
+
+
+def test_a_sync_runs_and_tells_how_far_it_is(registry: ShopRegistry) -> None:
+    """Its progress is there for whoever polls."""
+    registry.add(ACME)
+    assert registry.progress("sync-1") is None
+    registry.start_sync(sync_of(ACME), ACME, "run-1")
+    assert registry.progress("sync-1") == SyncProgress("running", pages=0, requests=0)
+    registry.record_progress("sync-1", pages=2, requests=3)
+    assert registry.progress("sync-1") == SyncProgress("running", pages=2, requests=3)
+    assert recorded(registry, "run_id, merchant_id, sync_type, correlation_id") == (
+        "run-1",
+        "m1",
+        "full",
+        "correlation-1",
+    )
+
+
+def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None:
+    """With its code, what happened and what to do; failures in a row are counted."""
+    registry.add(ACME)
+    for number in (1, 2):
+        registry.start_sync(sync_of(ACME, f"sync-{number}"), ACME)
+        registry.fail_sync(f"sync-{number}", PlatformUnavailable("answered 503.", mend="Wait."))
+    assert recorded(registry, "status, error_code, error_message, seconds >= 0") == (
+        "failed",
+        "PlatformUnavailable",
+        "answered 503. Wait.",
+        True,
+    )
+    shop = registry.get(KEY)
+    assert shop.consecutive_failures == 2
+    assert shop.state is ShopState.ACTIVE
+
+
+def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
+    registry: ShopRegistry,
+) -> None:
+    """Resumed, it starts without failures; a paused shop stays paused."""
+    registry.add(ACME)
+    registry.start_sync(sync_of(ACME), ACME)
+    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
+    assert registry.get(KEY).state is ShopState.DISCONNECTED
+    assert registry.active_partition_keys() == []
+    registry.set_state(KEY, ShopState.ACTIVE)
+    assert registry.get(KEY).consecutive_failures == 0
+    registry.set_state(KEY, ShopState.PAUSED)
+    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
+    assert registry.get(KEY).state is ShopState.PAUSED
+
+
+def test_a_retried_sync_begins_anew(registry: ShopRegistry) -> None:
+    """Nothing of its first attempt is left to be read as of the second."""
+    registry.add(ACME)
+    registry.start_sync(sync_of(ACME), ACME, "run-1")
+    registry.record_progress("sync-1", pages=2, requests=3, fetched_at=datetime.now(UTC))
+    registry.fail_sync("sync-1", PlatformUnavailable("answered 503."))
+    registry.start_sync(sync_of(ACME), ACME, "run-2")
+    columns = "status, run_id, pages, error_code, error_message, finished_at, fetched_at"
+    assert recorded(registry, columns) == ("running", "run-2", None, None, None, None, None)
+
+
+def test_a_sync_id_belongs_to_one_shop(registry: ShopRegistry) -> None:
+    """A requester who uses it twice is told, and the first one's record stays."""
+    other = changed(ACME, domain="other.myshopify.com")
+    registry.add(ACME)
+    registry.add(other)
+    registry.start_sync(sync_of(ACME), ACME)
+    with pytest.raises(ConnectorError, match="already another shop's"):
+        registry.start_sync(sync_of(other), other)
+    assert recorded(registry, "domain") == ("acme.myshopify.com",)
+
+
+def test_a_message_of_any_content_is_recorded(registry: ShopRegistry) -> None:
+    """What a platform sent may be quoted in it, NUL and half surrogates too."""
+    registry.add(ACME)
+    registry.start_sync(sync_of(ACME), ACME)
+    registry.fail_sync("sync-1", ConnectorError("\x00\ud800" + "x" * 10_000, mend=""))
+    message = recorded(registry, "error_message")[0]
+    assert isinstance(message, str)
+    assert message.startswith("\\x00\\ud800xxx")
+    assert len(message) == 4_000
+
+
+def test_a_failure_of_a_sync_nobody_started_is_passed_over(registry: ShopRegistry) -> None:
+    """A record that was lost must not hide the failure itself."""
+    registry.fail_sync("never-started", PlatformUnavailable("answered 503."))
+    assert registry.progress("never-started") is None
