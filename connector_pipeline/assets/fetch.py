@@ -1,0 +1,218 @@
+"""Fetch one shop into the raw archive: credentials, pages, manifest, and the sync's own record."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from connector_pipeline.archive.manifest import SnapshotManifest
+from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.archive.writer import SnapshotWriter
+from connector_pipeline.assets.absence import Absence, absence
+from connector_pipeline.catalog.read import live_variants
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import (
+    ArchiveUnavailable,
+    ConnectorError,
+    Defect,
+    InvalidShop,
+    SyncInterrupted,
+    UnknownShop,
+)
+from connector_pipeline.model.shop import PlatformName, RegisteredShop, parse_partition_key
+from connector_pipeline.model.sync import Sync, SyncType, own_sync_id
+from connector_pipeline.platforms.platform import CredentialSource, FetchReport, Platform
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.token_service import TokenService
+
+_PROGRESS_EVERY: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ShopFetcher:
+    """Fetches shops on behalf of one run; `requested_sync_id` is of a run over a single shop."""
+
+    registry: ShopRegistry
+    database: Database
+    token_service: TokenService
+    raw_archive: RawArchive
+    platforms: Mapping[PlatformName, Platform]
+    sync_type: SyncType
+    run_id: str
+    root_run_id: str
+    requested_sync_id: str | None = None
+    correlation_id: str | None = None
+
+    async def fetch(self, partition_key: str) -> SnapshotManifest:
+        """Fetch the shop's snapshot and keep it. Raises nothing but ConnectorError."""
+        shop = await asyncio.to_thread(registered_shop, self.registry, partition_key)
+        sync_id = self.requested_sync_id or own_sync_id(self.root_run_id, partition_key)
+        sync = Sync(
+            sync_id=sync_id,
+            partition_key=partition_key,
+            sync_type=self.sync_type,
+            correlation_id=self.correlation_id or sync_id,
+            started_at=datetime.now(UTC),
+        )
+        await asyncio.to_thread(self.registry.start_sync, sync, shop, self.run_id)
+        try:
+            return await self._fetch(shop, sync)
+        except asyncio.CancelledError:
+            # Not awaited: a cancelled task gets no more turns of the loop to rely on.
+            self.registry.fail_sync(sync_id, SyncInterrupted("the fetch was cancelled."))
+            raise
+        except Exception as error:
+            named = _named(error).of(partition_key)
+            await asyncio.to_thread(self.registry.fail_sync, sync_id, named)
+            if named is error:
+                raise
+            raise named from error
+
+    async def _fetch(self, shop: RegisteredShop, sync: Sync) -> SnapshotManifest:
+        report = FetchReport()
+        gone: tuple[str, ...] = ()
+        writer = self.raw_archive.write(sync)
+        async with self.token_service.open(sync.correlation_id) as credential_source:
+            await self._read(shop, sync, credential_source, writer, report)
+            if sync.sync_type is SyncType.FULL:
+                if report.complete:
+                    gone = await self._gone(shop, credential_source, writer, report)
+                if not report.complete:
+                    # The merchant may have been at work: a second reading agrees more often than
+                    # not.
+                    report = report.for_another_reading()
+                    await self._read(shop, sync, credential_source, writer, report)
+                    report.details["readings"] = 2
+                    gone = await self._gone(shop, credential_source, writer, report)
+        manifest = await asyncio.to_thread(partial(writer.finish, report, gone=gone))
+        await asyncio.to_thread(
+            self._record_progress, sync, writer, report, fetched_at=manifest.finished_at
+        )
+        await asyncio.to_thread(self.raw_archive.retain, shop.partition_key)
+        return manifest
+
+    async def _read(
+        self,
+        shop: RegisteredShop,
+        sync: Sync,
+        credential_source: CredentialSource,
+        writer: SnapshotWriter,
+        report: FetchReport,
+    ) -> None:
+        """Read the shop from its first page to its last; what was read before is discarded."""
+        await asyncio.to_thread(writer.begin)
+        told = time.monotonic()
+        platform = self.platforms[shop.platform_name]
+        pages = platform.fetch(shop, credential_source, sync_type=sync.sync_type, report=report)
+        # Closed here and now when something fails: its connections must not wait for the garbage
+        # collector.
+        async with aclosing(pages):
+            async for page in pages:
+                await asyncio.to_thread(writer.write, page)
+                if time.monotonic() - told >= _PROGRESS_EVERY:
+                    told = time.monotonic()
+                    await asyncio.to_thread(self._record_progress, sync, writer, report)
+
+    async def _gone(
+        self,
+        shop: RegisteredShop,
+        credential_source: CredentialSource,
+        writer: SnapshotWriter,
+        report: FetchReport,
+    ) -> tuple[str, ...]:
+        """The live variants that the snapshot lacks and the platform, asked by id, says are gone.
+
+        The answers are archived. Where asking fails none is, and the report warns of it. A snapshot
+        is not complete, after all, that lacks what is still there, or may.
+        """
+        platform = self.platforms[shop.platform_name]
+        if report.complete and not platform.lists_may_skip:
+            return ()
+        missing = await asyncio.to_thread(self._missing, shop, writer, report)
+        report.details |= {"absent": len(missing.absent), "gone": 0}
+        if not missing.absent:
+            return ()
+        if missing.witness is None:
+            if report.complete:
+                # An empty shop by its own counts; the guard has the last word on it.
+                return ()
+            report.warnings.append(
+                f"{_absent(missing)} and has none to hold the platform's answers "
+                "against: none is deleted by this sync."
+            )
+            return ()
+        gone: list[str] = []
+        lookups = platform.look_up(
+            shop, credential_source, absent=missing.absent, witness=missing.witness, report=report
+        )
+        try:
+            async with aclosing(lookups):
+                async for lookup in lookups:
+                    await asyncio.to_thread(writer.write, lookup.page)
+                    gone += lookup.gone
+        except ConnectorError as error:
+            report.complete = False
+            report.warnings.append(
+                f"{_absent(missing)} and asking for them by id failed ({error.code}: "
+                f"{error.message}) Items are added and updated, none is deleted by this sync."
+            )
+            return ()
+        report.details["gone"] = len(gone)
+        if report.complete and len(gone) < len(missing.absent):
+            report.complete = False
+            report.warnings.append(
+                f"{_absent(missing)}, of which the shop still has {len(missing.absent) - len(gone)}"
+                ": it was edited while it was read."
+            )
+        return tuple(gone)
+
+    def _missing(
+        self, shop: RegisteredShop, writer: SnapshotWriter, report: FetchReport
+    ) -> Absence:
+        with self.database.connect() as connection:
+            live = live_variants(connection, shop.partition_key)
+        if not live:
+            return Absence({}, None)
+        # What a reading that ended has: `finish` raises where it has no currency.
+        currency = report.currency or ""
+        platform = self.platforms[shop.platform_name]
+        return absence(live, platform.normalize(shop, currency, writer.written()))
+
+    def _record_progress(
+        self,
+        sync: Sync,
+        writer: SnapshotWriter,
+        report: FetchReport,
+        fetched_at: datetime | None = None,
+    ) -> None:
+        self.registry.record_progress(
+            sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
+        )
+
+
+def _absent(missing: Absence) -> str:
+    return f"The snapshot lacks {len(missing.absent)} live items of the catalog"
+
+
+def _named(error: Exception) -> ConnectorError:
+    """The error as an operator is told of it: whatever it is, it is this shop's alone."""
+    if isinstance(error, ConnectorError):
+        return error
+    if isinstance(error, OSError):
+        return ArchiveUnavailable(
+            f"the raw archive cannot be written ({type(error).__name__}: {error.strerror})."
+        )
+    return Defect.from_exception(error)
+
+
+def registered_shop(registry: ShopRegistry, partition_key: str) -> RegisteredShop:
+    """The shop of a partition. Raises UnknownShop, for a malformed key too."""
+    try:
+        parse_partition_key(partition_key)
+    except InvalidShop as error:
+        raise UnknownShop(f"{error}.", partition_key=partition_key) from None
+    return registry.get(partition_key)

@@ -1,0 +1,194 @@
+"""What is expected of a shop's catalog, and which shops of many fall short: pure decisions."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from connector_pipeline.catalog.shop_facts import ShopFacts
+from connector_pipeline.model.currency import ACTIVE_CURRENCIES
+
+REJECTED_IN_HUNDRED: Final = 1
+"""From here on rejects are more than the odd broken product."""
+
+OLDEST_FULL_SYNC: Final = timedelta(hours=48)
+"""Twice the day within which a shop is to be read in full: one failed attempt is no news."""
+
+_NAMED_CURRENCIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """How a shop falls short: in words with numbers, and how badly beside others of the check."""
+
+    words: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One check: what is expected, whether readers are misled otherwise, and what to do then."""
+
+    name: str
+    description: str
+    mend: str
+    misleads_readers: bool
+    shortfall: Callable[[ShopFacts, datetime], Shortfall | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many shops were judged, and in what each of the failing ones falls short, worst first."""
+
+    expectation: Expectation
+    judged: int
+    failing: tuple[tuple[str, Shortfall], ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failing
+
+    @property
+    def words(self) -> str:
+        """The verdict for the person on call."""
+        if not self.judged:
+            return "There was no shop to judge."
+        if self.passed:
+            return f"{_number(self.judged, 'shop')} judged, none falls short."
+        key, worst = self.failing[0]
+        found = f"{key}: {worst.words}."
+        if self.judged > 1:
+            found = f"{len(self.failing)} of {self.judged} shops fall short, the worst: {found}"
+        return f"{found} {self.expectation.mend}"
+
+
+def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -> Verdict:
+    """The verdict over these shops at this time."""
+    judged = 0
+    failing: list[tuple[str, Shortfall]] = []
+    for shop in shops:
+        judged += 1
+        if (shortfall := expectation.shortfall(shop, now)) is not None:
+            failing.append((shop.partition_key, shortfall))
+    failing.sort(key=lambda found: (-found[1].weight, found[0]))
+    return Verdict(expectation=expectation, judged=judged, failing=tuple(failing))
+
+
+def _repeated_ids(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    if shop.duplicates == 0:
+        return None
+    return Shortfall(f"{_number(shop.duplicates, 'repeated variant')}", shop.duplicates)
+
+
+def _negative_prices(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    return _items(shop, shop.negative_prices, "below 0")
+
+
+def _empty_titles(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    return _items(shop, shop.empty_titles, "without a title")
+
+
+def _unknown_currencies(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    unknown = {
+        code: items
+        for code, items in (shop.currencies or {}).items()
+        if code not in ACTIVE_CURRENCIES
+    }
+    named = ", ".join(sorted(unknown, key=lambda code: (-unknown[code], code))[:_NAMED_CURRENCIES])
+    return _items(shop, sum(unknown.values()), f"in {named}")
+
+
+def _many_rejects(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    # A rejected variant that keeps its last good row counts on both sides: at one in a hundred
+    # that makes no difference.
+    known = shop.items + shop.rejected
+    if shop.rejected == 0 or shop.rejected * 100 < known * REJECTED_IN_HUNDRED:
+        return None
+    part = shop.rejected / known
+    return Shortfall(f"{shop.rejected} of {known} variants rejected ({part:.1%})", part)
+
+
+def _incomplete_snapshot(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    if not shop.incomplete:
+        return None
+    return Shortfall("the last full snapshot is incomplete", 1)
+
+
+def _old_full_sync(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    # A shop just registered has as long as any other for its first full sync.
+    age = now - (shop.last_full_sync_at or shop.registered_at)
+    if age <= OLDEST_FULL_SYNC:
+        return None
+    hours = age / timedelta(hours=1)
+    if shop.last_full_sync_at is None:
+        return Shortfall(f"registered {hours:.0f} h ago and never read in full", hours)
+    return Shortfall(f"last read in full {hours:.0f} h ago", hours)
+
+
+def _items(shop: ShopFacts, number: int, what: str) -> Shortfall | None:
+    if number == 0:
+        return None
+    return Shortfall(f"{number} of {_number(shop.items, 'item')} {what}", number)
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+EXPECTATIONS: Final = (
+    Expectation(
+        name="variant_ids_unique",
+        description=(
+            "A snapshot has each variant once. Of repeated ones the catalog keeps the later copy: "
+            "its primary key holds a variant once per shop."
+        ),
+        mend="The shop changed while it was read; if the next sync finds some too, the platform "
+        "repeats ids.",
+        misleads_readers=False,
+        shortfall=_repeated_ids,
+    ),
+    Expectation(
+        name="prices_not_negative",
+        description="No live item costs less than nothing.",
+        mend="Ask the merchant to correct the prices, then sync again.",
+        misleads_readers=True,
+        shortfall=_negative_prices,
+    ),
+    Expectation(
+        name="currency_known",
+        description="Every live item's currency is an active code of ISO 4217.",
+        mend="Mend the shop's settings, or `shops add SHOP --merchant-id M --currency CUR`, "
+        "then sync again.",
+        misleads_readers=True,
+        shortfall=_unknown_currencies,
+    ),
+    Expectation(
+        name="titles_not_empty",
+        description="Every live item has a product title and a variant title.",
+        mend="Ask the merchant for titles; the items are published as they are.",
+        misleads_readers=False,
+        shortfall=_empty_titles,
+    ),
+    Expectation(
+        name="rejects_under_one_percent",
+        description="Fewer than 1 % of the shop's variants could not be normalized.",
+        mend="`connector-pipeline catalog rejects SHOP` tells why.",
+        misleads_readers=False,
+        shortfall=_many_rejects,
+    ),
+    Expectation(
+        name="snapshot_complete",
+        description="The platform's own counts vouch for the last full snapshot.",
+        mend="Nothing was called deleted for being absent from it; if it persists, see the "
+        "warnings of `raw_products`.",
+        misleads_readers=False,
+        shortfall=_incomplete_snapshot,
+    ),
+    Expectation(
+        name="last_full_sync_recent",
+        description="A complete full sync of the shop started within the last 48 hours.",
+        mend="Sync it: `connector-pipeline sync SHOP --type full`.",
+        misleads_readers=False,
+        shortfall=_old_full_sync,
+    ),
+)

@@ -1,0 +1,106 @@
+"""The sensor that makes the partitions equal to the active shops of the registry."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunsFilter,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+)
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+from connector_pipeline.assets.partitions import shops
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.registry import ShopRegistry
+
+EVERY_SECONDS: Final = 15
+PARTITION_TAG: Final = "dagster/partition"
+_UNDER_WAY: Final = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+_BACKFILLS_UNDER_WAY: Final = [
+    BulkActionStatus.REQUESTED,
+    BulkActionStatus.CANCELING,
+    BulkActionStatus.FAILING,
+]
+
+
+def partition_changes(
+    *, active: Iterable[str], existing: Iterable[str], in_runs: Iterable[str] | None
+) -> tuple[list[str], list[str]]:
+    """Which keys to add and which to delete, each sorted.
+
+    `in_runs` are the keys that runs under way hold, None where that cannot be told for all of them:
+    deleting a key under a run kills the run, so what a run may hold waits for a later tick.
+    """
+    wanted, present = set(active), set(existing)
+    to_add = sorted(wanted - present)
+    to_delete = [] if in_runs is None else sorted(present - wanted - set(in_runs))
+    return to_add, to_delete
+
+
+@sensor(
+    minimum_interval_seconds=EVERY_SECONDS,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Adds a partition for every active shop of the registry and removes the others.",
+)
+def shop_partitions(
+    context: SensorEvaluationContext, registry: ShopRegistry
+) -> SensorResult | SkipReason:
+    """Compare the registry with the partitions and ask Dagster for the difference."""
+    try:
+        active = registry.active_partition_keys()
+    except ConnectorError as error:
+        # A registry that cannot be read is not an empty registry.
+        return SkipReason(f"{error.code}: {error} No partition was changed.")
+    existing = context.instance.get_dynamic_partitions(str(shops.name))
+    to_add, to_delete = partition_changes(
+        active=active, existing=existing, in_runs=_keys_in_runs(context)
+    )
+    if not to_add and not to_delete:
+        return SkipReason(f"All {len(existing)} partitions agree with the registry.")
+    requests = [
+        build(keys)
+        for build, keys in (
+            (shops.build_add_request, to_add),
+            (shops.build_delete_request, to_delete),
+        )
+        if keys
+    ]
+    context.log.info(f"adding {len(to_add)} and deleting {len(to_delete)} partitions")
+    return SensorResult(dynamic_partitions_requests=requests)
+
+
+def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> None:
+    """Add what the next tick would add: who starts a daemon or a run need not wait for it."""
+    existing = instance.get_dynamic_partitions(str(shops.name))
+    to_add, _ = partition_changes(
+        active=registry.active_partition_keys(), existing=existing, in_runs=None
+    )
+    if to_add:
+        instance.add_dynamic_partitions(str(shops.name), to_add)
+
+
+def _keys_in_runs(context: SensorEvaluationContext) -> set[str] | None:
+    if context.instance.get_backfills(BulkActionsFilter(statuses=_BACKFILLS_UNDER_WAY), limit=1):
+        # Between its runs no run holds a key, but a backfill fails as a whole, good shops and
+        # all, when a key of it is gone: as after a shop of it turned out to be disconnected.
+        return None
+    keys: set[str] = set()
+    for run in context.instance.get_runs(RunsFilter(statuses=_UNDER_WAY)):
+        key = run.tags.get(PARTITION_TAG)
+        if key is None:
+            # A run over a range: which keys lie between its ends depends on what we would change.
+            return None
+        keys.add(key)
+    return keys

@@ -1,0 +1,71 @@
+"""Everything Dagster knows of the project: its table of contents."""
+
+from dagster import AssetsDefinition, BackfillPolicy, Definitions, in_process_executor
+
+from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.assets.catalog_items import catalog_items
+from connector_pipeline.assets.checks import catalog_checks
+from connector_pipeline.assets.raw_products import raw_products
+from connector_pipeline.automation.shop_partitions import shop_partitions
+from connector_pipeline.catalog.io_manager import CatalogIOManager
+from connector_pipeline.database import Database
+from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.settings import Settings, load_settings
+from connector_pipeline.token_service import TokenService
+
+
+def build_definitions(settings: Settings) -> Definitions:
+    """The project's definitions under these settings."""
+    database = Database()
+    registry = ShopRegistry(database=database)
+    return Definitions(
+        assets=[
+            _in_runs_of(raw_products, settings.shops_per_run),
+            # Another size on purpose: assets with the same policy share their runs, and then one
+            # shop that cannot be fetched costs every other shop of its run the catalog.
+            _in_runs_of(catalog_items, settings.shops_per_run + 1),
+        ],
+        asset_checks=[catalog_checks],
+        sensors=[shop_partitions],
+        resources={
+            "database": database,
+            "registry": registry,
+            "token_service": TokenService(
+                url=settings.token_service_url or "",
+                timeout=settings.token_service_timeout,
+                retry_count=settings.token_service_retry_count,
+            ),
+            "shopify": ShopifyApi(
+                api_version=settings.shopify_api_version,
+                batch_size=settings.shopify_batch_size,
+                max_retries=settings.shopify_max_retries,
+                retry_delay=settings.connector_retry_delay,
+                base_url=settings.shopify_base_url,
+                allow_private_hosts=settings.allow_private_hosts,
+            ),
+            "woocommerce": WooCommerceApi(
+                batch_size=settings.woocommerce_batch_size,
+                statuses=settings.woocommerce_statuses,
+                max_concurrency=settings.woocommerce_max_concurrency,
+                max_retries=settings.connector_max_retries,
+                retry_delay=settings.connector_retry_delay,
+                base_url=settings.woocommerce_base_url,
+                allow_private_hosts=settings.allow_private_hosts,
+            ),
+            "raw_archive": RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
+            "catalog_io_manager": CatalogIOManager(database=database, registry=registry),
+        },
+        # A run is a few dozen network waits: a process per step would cost more than the work.
+        executor=in_process_executor,
+    )
+
+
+def _in_runs_of(asset: AssetsDefinition, shops: int) -> AssetsDefinition:
+    return asset.with_attributes(  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
+        backfill_policy=BackfillPolicy.multi_run(shops)
+    )
+
+
+defs = build_definitions(load_settings())

@@ -1,0 +1,139 @@
+"""The whole pipeline as Dagster runs it, over the sandbox and a fresh database."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+import pytest
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, ExecuteInProcessResult
+
+from connector_pipeline.assets.raw_products import SYNC_ID_TAG
+from connector_pipeline.catalog.read import shop_items
+from connector_pipeline.database import Database
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sandbox.expected import expected_items
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.settings import load_settings
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+RAW_PRODUCTS = "raw_products"
+CATALOG_ITEMS = "catalog_items"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Materializes partitions in real runs, and tells what became of them."""
+
+    instance: DagsterInstance
+    registry: ShopRegistry
+    database: Database
+    sandbox: SandboxServer
+
+    def register(self, *keys: str) -> None:
+        """Register shops, sandbox ones or not, and make them partitions."""
+        known = {
+            f"{shop.spec.platform}/{shop.spec.domain}": shop.spec for shop in self.sandbox.store
+        }
+        for key in keys:
+            platform, domain = key.split("/")
+            spec = known.get(key)
+            self.registry.add(
+                Shop(
+                    merchant_id=spec.merchant_id if spec else "m-0",
+                    platform_name=PlatformName(platform),
+                    platform_shop_id=spec.platform_shop_id if spec else "0",
+                    domain=domain,
+                )
+            )
+        self.instance.add_dynamic_partitions("shops", list(keys))
+
+    def materialize(
+        self,
+        *keys: str,
+        assets: Iterable[str] = (RAW_PRODUCTS, CATALOG_ITEMS),
+        allow_shrink: bool = False,
+        tags: dict[str, str] | None = None,
+    ) -> ExecuteInProcessResult:
+        """One run over one shop, or over the range of several."""
+        settings = load_settings()
+        job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+        selected = list(assets)
+        ranged = {RANGE_START: keys[0], RANGE_END: keys[-1]} if len(keys) > 1 else {}
+        config: dict[str, Any] = {
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        }
+        if CATALOG_ITEMS in selected:
+            config["ops"] = {CATALOG_ITEMS: {"config": {"allow_shrink": allow_shrink}}}
+        return job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[AssetKey(name) for name in selected],
+            partition_key=keys[0] if len(keys) == 1 else None,
+            tags={**ranged, **(tags or {})},
+            run_id=str(uuid4()),
+            run_config=config,
+            raise_on_error=False,
+        )
+
+    def materialized(self, asset: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """The partitions a run materialized, with their metadata; a doubled one is an error."""
+        found: dict[str, dict[str, Any]] = {}
+        records = self.instance.fetch_materializations(
+            AssetRecordsFilter(asset_key=AssetKey(asset)), limit=1000
+        ).records
+        for record in records:
+            if record.run_id != run_id:
+                continue
+            event = record.asset_materialization
+            assert event is not None
+            assert event.partition is not None
+            assert event.partition not in found
+            found[event.partition] = {name: value.value for name, value in event.metadata.items()}
+        return found
+
+    def served(self, key: str) -> dict[str, dict[str, Any]]:
+        """What the sandbox says a truthful reader has of the shop, by variant id."""
+        platform, domain = key.split("/")
+        items = expected_items(self.sandbox.store.shop(platform, domain))
+        return {item["variant_id"]: item for item in items}
+
+    def rows(self, key: str) -> pd.DataFrame:
+        """The shop's live rows as the catalog holds them."""
+        with self.database.connect() as connection:
+            return shop_items(connection, key)
+
+    def failure(self, result: ExecuteInProcessResult) -> str:
+        """The text of the first failed step."""
+        for event in result.all_events:
+            if event.is_step_failure:
+                data = event.step_failure_data
+                assert data.user_failure_data is not None
+                assert data.user_failure_data.description is not None
+                return data.user_failure_data.description
+        raise AssertionError([str(event.message) for event in result.all_events][-3:])
+
+
+@pytest.fixture
+def pipeline(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Generator[Pipeline]:
+    """A pipeline over a fresh sandbox with the default shops, a fresh database and archive."""
+    with SandboxServer() as sandbox, DagsterInstance.ephemeral() as instance:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
+        monkeypatch.setenv("RAW_ARCHIVE_URL", str(tmp_path / "raw"))
+        # Retries happen as in production, only sooner.
+        monkeypatch.setenv("CONNECTOR_RETRY_DELAY", "0.01")
+        database = Database(url=database_url)
+        yield Pipeline(instance, ShopRegistry(database=database), database, sandbox)
+
+
+def sync_id_tag(sync_id: str) -> dict[str, str]:
+    """The run tag that names the sync."""
+    return {SYNC_ID_TAG: sync_id}

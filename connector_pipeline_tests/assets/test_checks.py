@@ -1,0 +1,188 @@
+"""The asset checks in real runs: over one shop, over a range, and over all of them."""
+
+from typing import Any
+
+import pytest
+from dagster import AssetCheckEvaluation, AssetKey, DagsterEventType, ExecuteInProcessResult
+from psycopg import sql
+
+from connector_pipeline.assets.checks import MOST_SHOPS_NAMED, verdict_metadata
+from connector_pipeline.assets.verdicts import EXPECTATIONS, judge
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.settings import load_settings
+from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
+from connector_pipeline_tests.assets.test_verdicts import BY_NAME, NOW, shop
+
+SHOPS = [f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS]
+GOOD, BAD, FAILING = SHOPS[:3]
+NAMES = {expectation.name for expectation in EXPECTATIONS}
+
+
+def plant_bad_rows(pipeline: Pipeline, key: str) -> None:
+    """Whatever is published of the shop from now on costs less than nothing and has no title."""
+    _, domain = key.split("/")
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            """
+            CREATE FUNCTION catalog.spoil() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN NEW.price := -1; NEW.product_title := ''; RETURN NEW; END $$
+            """
+        )
+        connection.execute(
+            sql.SQL(
+                "CREATE TRIGGER spoil BEFORE INSERT OR UPDATE ON catalog.catalog_items "
+                "FOR EACH ROW WHEN (NEW.domain = {}) EXECUTE FUNCTION catalog.spoil()"
+            ).format(sql.Literal(domain))
+        )
+
+
+def evaluated(pipeline: Pipeline, run_id: str) -> dict[str, AssetCheckEvaluation]:
+    """The run's evaluations by check, as Dagster stored them; a doubled one is an error."""
+    found: dict[str, AssetCheckEvaluation] = {}
+    records = pipeline.instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
+    for record in records:
+        event = record.dagster_event
+        assert event is not None
+        evaluation = event.event_specific_data
+        assert isinstance(evaluation, AssetCheckEvaluation)
+        assert evaluation.check_name not in found
+        found[evaluation.check_name] = evaluation
+    return found
+
+
+def told(evaluation: AssetCheckEvaluation) -> dict[str, Any]:
+    """The evaluation's metadata as plain values."""
+    return {name: value.value for name, value in evaluation.metadata.items()}
+
+
+def run_checks_alone(pipeline: Pipeline) -> ExecuteInProcessResult:
+    """As from the UI: the checks and nothing else, without a partition."""
+    definitions = build_definitions(load_settings())
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = set(job.asset_layer.asset_graph.asset_check_keys)
+    return job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
+        instance=pipeline.instance,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def test_a_run_over_one_shop_is_judged(pipeline: Pipeline) -> None:
+    """Every check is evaluated, and a good shop passes each."""
+    pipeline.register(GOOD)
+    result = pipeline.materialize(GOOD)
+    assert result.success
+    found = evaluated(pipeline, result.run_id)
+    assert found.keys() == NAMES
+    assert [name for name, evaluation in found.items() if not evaluation.passed] == []
+    assert {told(evaluation)["shops_judged"] for evaluation in found.values()} == {1}
+    assert {evaluation.asset_key for evaluation in found.values()} == {AssetKey(CATALOG_ITEMS)}
+
+
+def test_a_failing_check_fails_no_shop(pipeline: Pipeline) -> None:
+    """Of whatever severity: the run succeeds and the partition is materialized."""
+    pipeline.register(BAD)
+    plant_bad_rows(pipeline, BAD)
+    result = pipeline.materialize(BAD)
+    found = evaluated(pipeline, result.run_id)
+    rows = len(pipeline.rows(BAD))
+    failing = {name: found[name].severity.value for name in found if not found[name].passed}
+    assert failing == {"prices_not_negative": "ERROR", "titles_not_empty": "WARN"}
+    assert told(found["prices_not_negative"])["failing_shops"] == {
+        BAD: f"{rows} of {rows} items below 0"
+    }
+    assert result.success
+    assert pipeline.materialized(CATALOG_ITEMS, result.run_id).keys() == {BAD}
+
+
+def test_a_run_over_a_range_names_the_shops_that_fall_short(pipeline: Pipeline) -> None:
+    """One evaluation per check, over the run's shops and no others."""
+    pipeline.register(*SHOPS)
+    plant_bad_rows(pipeline, BAD)
+    pipeline.materialize(*SHOPS, assets=[RAW_PRODUCTS])
+    result = pipeline.materialize(*SHOPS, assets=[CATALOG_ITEMS])
+    assert result.success
+    assert pipeline.materialized(CATALOG_ITEMS, result.run_id).keys() == set(SHOPS)
+    found = evaluated(pipeline, result.run_id)
+    assert found.keys() == NAMES
+    prices = found["prices_not_negative"]
+    rows = len(pipeline.rows(BAD))
+    assert not prices.passed
+    assert told(prices) == {
+        "shops_judged": len(SHOPS),
+        "shops_failing": 1,
+        "failing_shops": {BAD: f"{rows} of {rows} items below 0"},
+        "failing_shops_not_named": 0,
+    }
+    assert str(prices.description).startswith(f"1 of {len(SHOPS)} shops fall short")
+    assert found["currency_known"].passed
+
+
+def test_shops_that_failed_in_the_run_are_not_judged_and_the_others_are(
+    pipeline: Pipeline,
+) -> None:
+    """Though Dagster skips the checks after a step that failed."""
+    pipeline.register(GOOD, BAD, FAILING)
+    plant_bad_rows(pipeline, BAD)
+    pipeline.materialize(GOOD, BAD, assets=[RAW_PRODUCTS])
+    # FAILING has no snapshot, and so cannot be published.
+    result = pipeline.materialize(GOOD, BAD, FAILING, assets=[CATALOG_ITEMS])
+    assert not result.success
+    assert "SnapshotMissing" in pipeline.failure(result)
+    assert pipeline.materialized(CATALOG_ITEMS, result.run_id).keys() == {GOOD, BAD}
+    found = evaluated(pipeline, result.run_id)
+    assert found.keys() == NAMES
+    assert {told(evaluation)["shops_judged"] for evaluation in found.values()} == {2}
+    assert told(found["prices_not_negative"])["failing_shops"].keys() == {BAD}
+
+
+def test_a_run_in_which_no_shop_was_published_judges_none(pipeline: Pipeline) -> None:
+    """There is nothing of this run to judge."""
+    pipeline.register(FAILING)
+    result = pipeline.materialize(FAILING, assets=[CATALOG_ITEMS])
+    assert not result.success
+    assert evaluated(pipeline, result.run_id) == {}
+
+
+def test_checks_run_alone_judge_every_active_shop(pipeline: Pipeline) -> None:
+    """Also one that no run has reached for days; not one that is paused."""
+    pipeline.register(GOOD, BAD, FAILING)
+    pipeline.materialize(GOOD)
+    pipeline.registry.set_state(FAILING, ShopState.PAUSED)
+    with pipeline.database.connect() as connection:
+        connection.execute("UPDATE connector.shops SET registered_at = now() - interval '60 hours'")
+    result = run_checks_alone(pipeline)
+    assert result.success
+    found = evaluated(pipeline, result.run_id)
+    assert found.keys() == NAMES
+    late = found["last_full_sync_recent"]
+    assert (late.passed, late.severity.value) == (False, "WARN")
+    assert told(late) == {
+        "shops_judged": 2,
+        "shops_failing": 1,
+        "failing_shops": {BAD: "registered 60 h ago and never read in full"},
+        "failing_shops_not_named": 0,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_check_says_what_it_expects(pipeline: Pipeline, name: str) -> None:
+    """In the definitions, where the UI shows it."""
+    definitions = build_definitions(load_settings())
+    graph = definitions.resolve_implicit_global_asset_job_def().asset_layer.asset_graph
+    [key] = [key for key in graph.asset_check_keys if key.name == name]
+    assert graph.get_check_spec(key).description == BY_NAME[name].description
+    assert not graph.get_check_spec(key).blocking
+
+
+def test_an_evaluation_names_a_bounded_number_of_shops() -> None:
+    """The worst of them, and how many more there are."""
+    shops = [shop(f"shopify/{number}", negative_prices=number) for number in range(1, 101)]
+    told_of = verdict_metadata(judge(BY_NAME["prices_not_negative"], shops, NOW))
+    named = told_of["failing_shops"].value
+    assert isinstance(named, dict)
+    assert list(named)[:2] == ["shopify/100", "shopify/99"]
+    assert len(named) == MOST_SHOPS_NAMED
+    assert told_of["failing_shops_not_named"].value == 100 - MOST_SHOPS_NAMED

@@ -1,0 +1,55 @@
+"""Cancelling a run cancels what it was doing."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from dagster import DagsterExecutionInterruptedError
+
+from connector_pipeline.assets.interruptible import run_interruptible
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_lets_every_task_clean_up(number: signal.Signals) -> None:
+    """Also those that wait in a group; then the run is told that it was interrupted."""
+    cleaned: list[int] = []
+
+    async def one(name: int, started: asyncio.Semaphore) -> None:
+        try:
+            started.release()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cleaned.append(name)
+            raise
+
+    async def all_of_them() -> None:
+        started = asyncio.Semaphore(0)
+        async with asyncio.TaskGroup() as group:
+            for name in range(3):
+                group.create_task(one(name, started))
+            for _ in range(3):
+                await started.acquire()
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(DagsterExecutionInterruptedError):
+        run_interruptible(all_of_them())
+    assert sorted(cleaned) == [0, 1, 2]
+
+
+def test_without_an_interrupt_nothing_changes() -> None:
+    """The work's end is the end, its exception is the exception, and handlers are put back."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    done: list[str] = []
+
+    async def good() -> None:
+        done.append("good")
+
+    async def bad() -> None:
+        raise LookupError("bad")
+
+    run_interruptible(good())
+    with pytest.raises(LookupError):
+        run_interruptible(bad())
+    assert done == ["good"]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

@@ -1,0 +1,241 @@
+"""From a shop to its rows in Postgres, as real Dagster runs over real HTTP and a real database."""
+
+import math
+from typing import Any
+
+import pytest
+
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline_tests.assets.conftest import (
+    CATALOG_ITEMS,
+    RAW_PRODUCTS,
+    Pipeline,
+    sync_id_tag,
+)
+
+OURS = {"first_synced_at", "changed_at", "deleted_at", "sync_id"}
+
+
+SHOPS = [f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS]
+SHOPIFY, OTHER_SHOPIFY = [key for key in SHOPS if key.startswith("shopify/")][:2]
+WOOCOMMERCE, OTHER_WOOCOMMERCE = [key for key in SHOPS if key.startswith("woocommerce/")][:2]
+
+
+def catalog(pipeline: Pipeline, key: str) -> dict[str, dict[str, Any]]:
+    """The platform's columns of the shop's rows, by variant id."""
+    rows = pipeline.rows(key).to_dict("records")
+    return {
+        row["variant_id"]: {str(name): row[name] for name in row if name not in OURS}
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("key", SHOPS)
+def test_a_shops_rows_equal_what_its_platform_serves(pipeline: Pipeline, key: str) -> None:
+    """Every variant, field by field: titles byte for byte, money exact, null as null."""
+    pipeline.register(key)
+    result = pipeline.materialize(key)
+    assert result.success, pipeline.failure(result)
+    expected = pipeline.served(key)
+    found = catalog(pipeline, key)
+    assert found.keys() == expected.keys()
+    assert found == expected
+    assert not any(isinstance(row["price"], float) for row in found.values())
+
+
+def test_the_metadata_tell_what_was_done(pipeline: Pipeline) -> None:
+    """Rows, changes, pages, requests, seconds, a preview and the columns, per partition."""
+    pipeline.register(SHOPIFY)
+    result = pipeline.materialize(SHOPIFY)
+    metadata = pipeline.materialized(CATALOG_ITEMS, result.run_id)[SHOPIFY]
+    rows = len(pipeline.served(SHOPIFY))
+    assert metadata["dagster/partition_row_count"] == rows
+    assert (metadata["inserted"], metadata["updated"], metadata["unchanged"]) == (rows, 0, 0)
+    assert metadata["rejected"] == 0
+    assert metadata["pages"] > 0
+    assert metadata["requests"] >= metadata["pages"]
+    assert math.isfinite(metadata["seconds"])
+    assert "| variant_id |" in metadata["preview"]
+    assert [column.name for column in metadata["dagster/column_schema"].columns][:2] == [
+        "merchant_id",
+        "platform_name",
+    ]
+    raw = pipeline.materialized(RAW_PRODUCTS, result.run_id)[SHOPIFY]
+    assert raw["complete"] is True
+    assert raw["pages"] == metadata["pages"]
+
+
+@pytest.mark.parametrize("key", [SHOPIFY, WOOCOMMERCE])
+def test_a_second_sync_changes_nothing(pipeline: Pipeline, key: str) -> None:
+    """The same shop read again leaves every row as it was."""
+    pipeline.register(key)
+    pipeline.materialize(key)
+    before = pipeline.rows(key)
+    result = pipeline.materialize(key)
+    metadata = pipeline.materialized(CATALOG_ITEMS, result.run_id)[key]
+    assert (metadata["inserted"], metadata["updated"], metadata["deleted"]) == (0, 0, 0)
+    assert metadata["unchanged"] == len(before)
+    assert pipeline.rows(key).to_dict("records") == before.to_dict("records")
+
+
+def test_the_catalog_is_made_from_the_archive_alone(pipeline: Pipeline) -> None:
+    """A mended mapping asks no platform again."""
+    pipeline.register(SHOPIFY)
+    pipeline.materialize(SHOPIFY, assets=[RAW_PRODUCTS])
+    pipeline.sandbox.requests.clear()
+    result = pipeline.materialize(SHOPIFY, assets=[CATALOG_ITEMS])
+    assert result.success, pipeline.failure(result)
+    assert pipeline.sandbox.requests.requests() == []
+    assert catalog(pipeline, SHOPIFY) == pipeline.served(SHOPIFY)
+
+
+def test_a_run_over_many_shops_materializes_each(pipeline: Pipeline) -> None:
+    """One run, a materialization per shop and asset, each with its own metadata."""
+    pipeline.register(*SHOPS)
+    raw = pipeline.materialize(*SHOPS, assets=[RAW_PRODUCTS])
+    assert pipeline.materialized(RAW_PRODUCTS, raw.run_id).keys() == set(SHOPS)
+    items = pipeline.materialize(*SHOPS, assets=[CATALOG_ITEMS])
+    materialized = pipeline.materialized(CATALOG_ITEMS, items.run_id)
+    assert {
+        key: metadata["dagster/partition_row_count"] for key, metadata in materialized.items()
+    } == {key: len(pipeline.served(key)) for key in SHOPS}
+
+
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "status", "status": 401}, "ShopDisconnected"),
+    ({"kind": "status", "status": 404}, "ShopDisconnected|InvalidResponse"),
+    ({"kind": "status", "status": 500}, "PlatformUnavailable"),
+    ({"kind": "html"}, "PlatformUnavailable"),
+    ({"kind": "truncate"}, "PlatformUnavailable"),
+    ({"kind": "reset"}, "PlatformUnavailable"),
+    ({"kind": "garbage"}, "PlatformUnavailable"),
+    ({"kind": "empty_json"}, "InvalidResponse"),
+]
+
+
+@pytest.mark.parametrize("victim", [SHOPIFY, WOOCOMMERCE])
+@pytest.mark.parametrize(("fault", "error"), FAULTS, ids=lambda value: str(value)[:40])
+def test_a_bad_answer_fails_only_its_shop_and_keeps_its_catalog(
+    pipeline: Pipeline, victim: str, fault: dict[str, Any], error: str
+) -> None:
+    """A named error on that partition, its last good rows untouched, the neighbour published."""
+    neighbour = OTHER_SHOPIFY if victim == SHOPIFY else OTHER_WOOCOMMERCE
+    pipeline.register(victim, neighbour)
+    pipeline.materialize(victim)
+    good = catalog(pipeline, victim)
+    domain = victim.split("/")[1]
+    platform = victim.split("/")[0]
+    pipeline.sandbox.faults.set([{"match": {"domain": domain, "platform": platform}, **fault}])
+    raw = pipeline.materialize(victim, neighbour, assets=[RAW_PRODUCTS])
+    assert not raw.success
+    assert pipeline.materialized(RAW_PRODUCTS, raw.run_id).keys() == {neighbour}
+    text = pipeline.failure(raw)
+    assert any(name in text for name in error.split("|")), text
+    assert victim in text
+    assert neighbour not in text
+    assert catalog(pipeline, victim) == good
+    items = pipeline.materialize(neighbour, assets=[CATALOG_ITEMS])
+    assert items.success
+    assert catalog(pipeline, neighbour) == pipeline.served(neighbour)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "html"},
+        {"kind": "truncate"},
+        {"kind": "reset"},
+        {"kind": "garbage"},
+    ],
+    ids=lambda fault: str(fault["kind"]),
+)
+def test_the_token_service_failing_is_told_as_such(
+    pipeline: Pipeline, fault: dict[str, Any]
+) -> None:
+    """Not the platform's fault, not the merchant's, and no shop is called disconnected for it."""
+    pipeline.register(SHOPIFY)
+    pipeline.sandbox.faults.set([{"match": {"path_contains": "/token-service/"}, **fault}])
+    result = pipeline.materialize(SHOPIFY)
+    assert "TokenServiceUnavailable" in pipeline.failure(result)
+    assert pipeline.registry.get(SHOPIFY).state is ShopState.ACTIVE
+
+
+def test_a_shop_the_token_service_does_not_know_is_disconnected(pipeline: Pipeline) -> None:
+    """It is marked so in the registry, and says how to come back."""
+    unknown = "shopify/nobody.myshopify.com"
+    pipeline.register(unknown)
+    result = pipeline.materialize(unknown)
+    assert "ShopDisconnected" in pipeline.failure(result)
+    assert "shops resume" in pipeline.failure(result)
+    assert pipeline.registry.get(unknown).state is ShopState.DISCONNECTED
+
+
+@pytest.mark.parametrize("key", ["shopify/stranger.myshopify.com", "magento/x.example", "nonsense"])
+def test_a_partition_without_a_registered_shop_fails_by_name(pipeline: Pipeline, key: str) -> None:
+    """UnknownShop, with how to register it, also for keys that are none."""
+    pipeline.instance.add_dynamic_partitions("shops", [key])
+    result = pipeline.materialize(key)
+    text = pipeline.failure(result)
+    assert text.startswith("UnknownShop")
+    assert "shops add" in text
+
+
+def test_a_sync_is_known_by_the_id_it_was_asked_under(pipeline: Pipeline) -> None:
+    """The requester's id is on the rows and on the record of the sync."""
+    pipeline.register(SHOPIFY)
+    pipeline.materialize(SHOPIFY, tags=sync_id_tag("request-1"))
+    assert set(pipeline.rows(SHOPIFY)["sync_id"]) == {"request-1"}
+    with pipeline.database.connect() as connection:
+        rows = connection.execute("SELECT sync_id, status FROM connector.syncs").fetchall()
+    assert rows == [("request-1", "succeeded")]
+
+
+def test_a_failed_sync_is_recorded_with_its_reason(pipeline: Pipeline) -> None:
+    """Who polls `connector.syncs` learns what the partition says."""
+    pipeline.register(WOOCOMMERCE)
+    pipeline.sandbox.faults.set(
+        [{"match": {"platform": "woocommerce"}, "kind": "status", "status": 503}]
+    )
+    pipeline.materialize(WOOCOMMERCE)
+    with pipeline.database.connect() as connection:
+        [row] = connection.execute("SELECT status, error_code FROM connector.syncs").fetchall()
+    assert row == ("failed", "PlatformUnavailable")
+    assert pipeline.registry.get(WOOCOMMERCE).consecutive_failures == 1
+
+
+def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> None:
+    """Not after success, and not after failures that happened while a credential was in use."""
+    pipeline.register(SHOPIFY, WOOCOMMERCE)
+    credentials = [shop.credentials for shop in pipeline.sandbox.store]
+    secrets = [
+        secret
+        for each in credentials
+        for secret in (each.access_token, each.consumer_key, each.consumer_secret)
+    ]
+    pipeline.materialize(SHOPIFY)
+    pipeline.materialize(WOOCOMMERCE)
+    pipeline.sandbox.faults.set([{"match": {}, "kind": "truncate", "skip": 2}])
+    pipeline.materialize(SHOPIFY)
+    pipeline.materialize(WOOCOMMERCE)
+    texts = [
+        str(record)
+        for run in pipeline.instance.get_runs()
+        for record in pipeline.instance.all_logs(run.run_id)
+    ]
+    with pipeline.database.connect() as connection:
+        for table in ("catalog.catalog_items", "connector.syncs", "connector.shops"):
+            texts += [str(row) for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
+    for shop in (SHOPIFY, WOOCOMMERCE):
+        texts += [repr(page) for page in _archive(pipeline, shop)]
+    for text in texts:
+        assert not any(secret in text for secret in secrets)
+
+
+def _archive(pipeline: Pipeline, key: str) -> list[object]:
+    from connector_pipeline.archive.raw_archive import RawArchive
+    from connector_pipeline.settings import load_settings
+
+    snapshot = RawArchive(url=load_settings().archive_url).latest(key)
+    return [snapshot.manifest, *snapshot.pages()]

@@ -1,0 +1,305 @@
+"""Deletions out of snapshots that do not vouch for being whole, as real runs over the sandbox."""
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
+
+WOO = ShopSpec(
+    platform="woocommerce",
+    domain="small.example",
+    merchant_id="merchant-small",
+    platform_shop_id="wc-small",
+    products=60,
+    variants=(0, 4),
+    seed=5,
+)
+ORPHANS = replace(WOO, orphan_variations=3, former_variables=1)
+SHOPIFY = ShopSpec(
+    platform="shopify",
+    domain="small.myshopify.com",
+    merchant_id="merchant-small",
+    platform_shop_id="71",
+    products=60,
+    seed=5,
+)
+WOO_KEY, SHOPIFY_KEY = "woocommerce/small.example", "shopify/small.myshopify.com"
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shops of several pages."""
+    monkeypatch.setenv("WOOCOMMERCE_BATCH_SIZE", "10")
+    monkeypatch.setenv("WOOCOMMERCE_MAX_CONCURRENCY", "1")
+    monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "10")
+
+
+def put(pipeline: Pipeline, spec: ShopSpec) -> tuple[str, SandboxShop]:
+    """A shop of this spec, registered and synced once."""
+    shop = pipeline.sandbox.store.put(spec)
+    key = f"{spec.platform}/{spec.domain}"
+    pipeline.register(key)
+    sync(pipeline, key)
+    assert live(pipeline, key) == set(pipeline.served(key))
+    return key, shop
+
+
+def sync(pipeline: Pipeline, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sync the shop; the metadata of both partitions."""
+    result = pipeline.materialize(key)
+    assert result.success, pipeline.failure(result)
+    return (
+        pipeline.materialized(RAW_PRODUCTS, result.run_id)[key],
+        pipeline.materialized(CATALOG_ITEMS, result.run_id)[key],
+    )
+
+
+def live(pipeline: Pipeline, key: str) -> set[str]:
+    """The variant ids that are not deleted."""
+    return set(pipeline.rows(key)["variant_id"])
+
+
+def test_a_shop_that_disagrees_for_ever_still_loses_what_it_deleted(pipeline: Pipeline) -> None:
+    """Forced deletes, trash, drafts, single variations and changed types: exactly those go."""
+    key, shop = put(pipeline, ORPHANS)
+    published = [each for each in shop.products() if each.status == "publish"]
+    variable = [each for each in published if each.type == "variable" and each.variations]
+    simple = [each for each in published if each.type == "simple" and not each.variations]
+    shop.remove_product(variable[0].id)
+    shop.trash_product(variable[1].id)
+    shop.edit_product(variable[2].id, {"status": "draft"})
+    shop.edit_product(variable[3].id, {"type": "simple"})
+    shop.remove_variant(variable[4].variations[0].id)
+    shop.remove_product(simple[0].id)
+    raw, items = sync(pipeline, key)
+    assert raw["complete"] is False
+    assert raw["details"]["readings"] == 2
+    assert raw["details"]["absent"] == raw["details"]["gone"] == items["deleted"] > 5
+    assert live(pipeline, key) == set(pipeline.served(key))
+    shop.restore_product(variable[0].id)
+    shop.edit_product(variable[2].id, {"status": "publish"})
+    _, items = sync(pipeline, key)
+    assert items["revived"] > 0
+    assert live(pipeline, key) == set(pipeline.served(key))
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("spec", [WOO, ORPHANS], ids=["agrees", "disagrees"])
+@pytest.mark.parametrize("total", [0, 10, 60])
+def test_an_empty_page_in_mid_listing_deletes_nothing(
+    pipeline: Pipeline, spec: ShopSpec, total: int
+) -> None:
+    """With status 200, in every reading, whatever totals it claims: what is there stays there."""
+    key, shop = put(pipeline, spec)
+    gone = next(each for each in shop.products() if each.status == "publish")
+    shop.remove_product(gone.id)
+    listed = set(pipeline.served(key))
+    before = live(pipeline, key)
+    page = {
+        "match": {"domain": spec.domain, "path_contains": "/v3/products"},
+        "kind": "body",
+        "body": [],
+        "headers": {"X-WP-Total": str(total), "X-WP-TotalPages": str(-(-total // 10))},
+        "times": 1,
+    }
+    products = len([each for each in shop.products() if each.status == "publish"])
+    pages = -(-products // 10)
+    # A rule counts what reaches it: the second no longer sees the request that the first one hit.
+    pipeline.sandbox.faults.set([{**page, "skip": 2}, {**page, "skip": 2 + pages - 1}])
+    raw, items = sync(pipeline, key)
+    assert raw["complete"] is False
+    assert live(pipeline, key) >= listed
+    assert live(pipeline, key) == before - {f"{gone.id}_default"} - {
+        str(each.id) for each in gone.variations
+    }
+    assert items["deleted"] == len(before) - len(listed)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_page_that_was_empty_once_is_read_again(pipeline: Pipeline) -> None:
+    """The second reading agrees, and takes the first one's place in the archive."""
+    key, _ = put(pipeline, WOO)
+    pages = sync(pipeline, key)[0]["pages"]
+    pipeline.sandbox.faults.set(
+        [
+            {
+                "match": {"path_contains": "/v3/products"},
+                "kind": "body",
+                "body": [],
+                "headers": {"X-WP-Total": "60", "X-WP-TotalPages": "6"},
+                "skip": 2,
+                "times": 1,
+            }
+        ]
+    )
+    raw, items = sync(pipeline, key)
+    assert (raw["complete"], raw["warnings"], raw["pages"]) == (True, [], pages)
+    assert raw["details"]["readings"] == 2
+    assert raw["requests"] > 2 * pages
+    assert items["deleted"] == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "truncate"},
+        {"kind": "body", "body": [], "headers": {"X-WP-Total": "0", "X-WP-TotalPages": "0"}},
+        {
+            "kind": "body",
+            "body": [{"id": 1}],
+            "headers": {"X-WP-Total": "1", "X-WP-TotalPages": "1"},
+        },
+        {"kind": "status", "status": 401},
+    ],
+    ids=lambda fault: f"{fault['kind']}-{fault.get('status', fault.get('body'))}",
+)
+def test_where_asking_fails_nothing_is_deleted_and_it_says_so(
+    pipeline: Pipeline, fault: dict[str, Any]
+) -> None:
+    """Upserts only, with a warning on both partitions and in the log."""
+    key, shop = put(pipeline, ORPHANS)
+    gone = next(each for each in shop.products() if each.status == "publish")
+    before = live(pipeline, key)
+    shop.remove_product(gone.id)
+    (added,) = shop.append_products(1)
+    shop.edit_product(added, {"status": "publish"})
+    pipeline.sandbox.requests.clear()
+    # Products of both readings come on one page each; what follows is the question for ids.
+    pipeline.sandbox.faults.set([{"match": {"path_contains": "/v3/products"}, "skip": 2, **fault}])
+    raw, items = sync(pipeline, key)
+    assert items["deleted"] == 0
+    assert items["inserted"] > 0
+    assert live(pipeline, key) == before | set(pipeline.served(key))
+    for metadata in (raw, items):
+        assert any("asking for them by id failed" in each for each in metadata["warnings"])
+    pipeline.sandbox.faults.clear()
+    sync(pipeline, key)
+    assert live(pipeline, key) == set(pipeline.served(key))
+
+
+def test_the_answers_are_in_the_archive(pipeline: Pipeline) -> None:
+    """Materializing the catalog again deletes the same variants and asks nobody."""
+    key, shop = put(pipeline, ORPHANS)
+    shop.remove_product(next(each.id for each in shop.products() if each.status == "publish"))
+    pipeline.materialize(key, assets=[RAW_PRODUCTS])
+    pipeline.sandbox.requests.clear()
+    for _ in range(2):
+        result = pipeline.materialize(key, assets=[CATALOG_ITEMS])
+        assert result.success, pipeline.failure(result)
+        assert live(pipeline, key) == set(pipeline.served(key))
+    assert pipeline.sandbox.requests.requests() == []
+
+
+def miscounted(faults: Any, **rule: Any) -> None:
+    """Have Shopify count a product more than it lists, for ever."""
+    shop = {"id": "gid://shopify/Shop/71", "name": "x", "currencyCode": SHOPIFY.currency}
+    body = {"data": {"shop": shop, "productsCount": {"count": 9_999, "precision": "EXACT"}}}
+    match = {"platform": "shopify", "body_contains": "query Shop"}
+    rules = [{"match": match, "kind": "body", "body": body}]
+    if rule:
+        match = {"platform": "shopify", "body_contains": "query Nodes"}
+        rules.append({"match": match, **rule})
+    faults.set(rules)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_shopify_count_that_is_wrong_for_ever_hides_no_deletion(pipeline: Pipeline) -> None:
+    """Shopify is asked for what is absent by id, too."""
+    key, shop = put(pipeline, SHOPIFY)
+    products = list(shop.products())
+    for each in products[:30]:
+        shop.remove_product(each.id)
+    shop.remove_variant(
+        next(each for each in products[30:] if len(each.variants) > 1).variants[0].id
+    )
+    miscounted(pipeline.sandbox.faults)
+    raw, items = sync(pipeline, key)
+    assert raw["complete"] is False
+    assert raw["details"]["absent"] == raw["details"]["gone"] == items["deleted"] > 30
+    assert live(pipeline, key) == set(pipeline.served(key))
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+def test_an_empty_page_of_shopifys_deletes_nothing(pipeline: Pipeline, times: int) -> None:
+    """In mid-listing or at what looks like the end: no live variant is lost."""
+    key, _ = put(pipeline, SHOPIFY)
+    before = live(pipeline, key)
+    info = {"hasNextPage": False, "endCursor": None}
+    page = {
+        "match": {"platform": "shopify", "body_contains": "query Products"},
+        "kind": "body",
+        "body": {"data": {"products": {"pageInfo": info, "nodes": []}}},
+        "times": 1,
+    }
+    # The empty page ends a reading, so the second reading's third page is two requests on.
+    pipeline.sandbox.faults.set([{**page, "skip": 2}, {**page, "skip": 4}][:times])
+    raw, items = sync(pipeline, key)
+    assert raw["complete"] is (times == 1)
+    assert raw["details"]["readings"] == 2
+    assert items["deleted"] == 0
+    assert live(pipeline, key) == before
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "body", "body": {"data": {"nodes": [None]}}},
+        {"kind": "body", "body": {"data": {"nodes": [None] * 2}}},
+        {"kind": "body", "body": {"data": {"nodes": None}}},
+        {"kind": "body", "body": {"errors": [{"message": "no"}]}},
+    ],
+    ids=["500", "fewer", "all-null", "none", "errors"],
+)
+def test_where_shopify_cannot_be_asked_nothing_is_deleted(
+    pipeline: Pipeline, rule: dict[str, Any]
+) -> None:
+    """An answer that says everything is gone, what was just listed included, is not believed."""
+    key, shop = put(pipeline, SHOPIFY)
+    before = live(pipeline, key)
+    shop.remove_product(next(each.id for each in shop.products() if len(each.variants) == 1))
+    miscounted(pipeline.sandbox.faults, **rule)
+    raw, items = sync(pipeline, key)
+    assert items["deleted"] == 0
+    assert live(pipeline, key) == before
+    assert any("asking for them by id failed" in each for each in raw["warnings"])
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("spec", [WOO, ORPHANS, SHOPIFY], ids=["agrees", "disagrees", "shopify"])
+def test_edits_behind_the_reader_never_cost_a_live_variant(
+    pipeline: Pipeline, spec: ShopSpec
+) -> None:
+    """Whenever the merchant deletes and adds, only what is gone from the shop is deleted."""
+    key, shop = put(pipeline, spec)
+    doomed = [each.id for each in shop.products()][:8]
+    before = live(pipeline, key)
+    pipeline.sandbox.requests.clear()
+    done = threading.Event()
+
+    def edit() -> None:
+        # At every third answer of the shop, wherever the reader stands by then.
+        for number, product_id in enumerate(doomed, start=1):
+            while len(pipeline.sandbox.requests.requests(domain=spec.domain)) < number * 3:
+                if done.wait(0.001):
+                    return
+            shop.remove_product(product_id)
+            shop.append_products(1)
+
+    merchant = threading.Thread(target=edit)
+    merchant.start()
+    try:
+        sync(pipeline, key)
+    finally:
+        done.set()
+        merchant.join()
+    assert live(pipeline, key) >= before & set(pipeline.served(key))
+    sync(pipeline, key)
+    assert live(pipeline, key) == set(pipeline.served(key))

@@ -1,0 +1,163 @@
+"""Partitions equal the active registry."""
+
+import pytest
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    SensorResult,
+    SkipReason,
+    build_sensor_context,
+)
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.test_utils import create_run_for_test
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.assets.partitions import shops
+from connector_pipeline.automation.shop_partitions import partition_changes, shop_partitions
+from connector_pipeline.database import Database
+from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.registry import ShopRegistry
+
+KEYS = st.sets(st.sampled_from([f"shopify/shop-{n}.myshopify.com" for n in range(8)]))
+ACME = "shopify/acme.myshopify.com"
+BETA = "woocommerce/beta.example"
+
+
+@given(active=KEYS, existing=KEYS, in_runs=KEYS)
+def test_after_the_change_only_runs_hold_what_is_not_active(
+    active: set[str], existing: set[str], in_runs: set[str]
+) -> None:
+    """Added and deleted keys make the partitions the registry, but for keys that runs hold."""
+    to_add, to_delete = partition_changes(active=active, existing=existing, in_runs=in_runs)
+    after = (existing | set(to_add)) - set(to_delete)
+    assert active <= after
+    assert after - active == (existing - active) & in_runs
+    assert not set(to_delete) & in_runs
+
+
+@given(active=KEYS, existing=KEYS)
+def test_nothing_is_deleted_while_it_is_unknown_what_runs_hold(
+    active: set[str], existing: set[str]
+) -> None:
+    """Deleting a key under a run would kill the run."""
+    to_add, to_delete = partition_changes(active=active, existing=existing, in_runs=None)
+    assert set(to_add) == active - existing
+    assert to_delete == []
+
+
+def shop(key: str) -> Shop:
+    platform, domain = key.split("/")
+    return Shop(
+        merchant_id="m-1",
+        platform_name=PlatformName(platform),
+        platform_shop_id="1",
+        domain=domain,
+    )
+
+
+def tick(instance: DagsterInstance, registry: ShopRegistry) -> SensorResult | SkipReason:
+    """One evaluation, its requests carried out as the daemon would."""
+    with build_sensor_context(instance=instance, resources={"registry": registry}) as context:
+        result = shop_partitions(context)
+    assert isinstance(result, SensorResult | SkipReason)
+    if isinstance(result, SensorResult):
+        for request in result.dynamic_partitions_requests or []:
+            keys = list(request.partition_keys)
+            if type(request).__name__ == "AddDynamicPartitionsRequest":
+                instance.add_dynamic_partitions("shops", keys)
+            else:
+                for key in keys:
+                    instance.delete_dynamic_partition("shops", key)
+    return result
+
+
+def test_a_tick_adds_and_removes(registry: ShopRegistry) -> None:
+    """Registered shops become partitions; paused and removed ones cease to be."""
+    with DagsterInstance.ephemeral() as instance:
+        registry.add(shop(ACME))
+        registry.add(shop(BETA))
+        tick(instance, registry)
+        assert set(instance.get_dynamic_partitions("shops")) == {ACME, BETA}
+        registry.set_state(ACME, ShopState.PAUSED)
+        tick(instance, registry)
+        assert instance.get_dynamic_partitions("shops") == [BETA]
+        registry.set_state(ACME, ShopState.ACTIVE)
+        registry.remove(BETA)
+        tick(instance, registry)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+        assert isinstance(tick(instance, registry), SkipReason)
+
+
+def test_a_registry_that_cannot_be_read_is_not_an_empty_one() -> None:
+    """An outage of the database deletes no partition."""
+    nowhere = ShopRegistry(database=Database(url="postgresql://nobody@127.0.0.1:1/nothing"))
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME])
+        result = tick(instance, nowhere)
+        assert isinstance(result, SkipReason)
+        assert "DatabaseUnavailable" in str(result.skip_message)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+
+
+def test_a_key_waits_while_a_run_holds_it(registry: ShopRegistry) -> None:
+    """The partition goes at the first tick after the run."""
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME, BETA])
+        run = create_run_for_test(
+            instance, status=DagsterRunStatus.STARTED, tags={"dagster/partition": ACME}
+        )
+        tick(instance, registry)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+        instance.report_run_failed(run)
+        tick(instance, registry)
+        assert instance.get_dynamic_partitions("shops") == []
+
+
+def test_no_key_goes_while_a_run_holds_a_range(registry: ShopRegistry) -> None:
+    """What lies between a range's ends changes with the keys, so all deletions wait."""
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME, BETA])
+        create_run_for_test(
+            instance,
+            status=DagsterRunStatus.STARTED,
+            tags={
+                "dagster/asset_partition_range_start": ACME,
+                "dagster/asset_partition_range_end": ACME,
+            },
+        )
+        tick(instance, registry)
+        assert set(instance.get_dynamic_partitions("shops")) == {ACME, BETA}
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [
+        (BulkActionStatus.REQUESTED, True),
+        (BulkActionStatus.CANCELING, True),
+        (BulkActionStatus.COMPLETED_SUCCESS, False),
+        (BulkActionStatus.FAILED, False),
+    ],
+)
+def test_no_key_goes_while_a_backfill_is_under_way(
+    registry: ShopRegistry, status: BulkActionStatus, kept: bool
+) -> None:
+    """A backfill whose key is gone fails as a whole, also between its runs."""
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME, BETA])
+        instance.add_backfill(
+            PartitionBackfill(
+                backfill_id="b-1",
+                status=status,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=0.0,
+            )
+        )
+        tick(instance, registry)
+        assert bool(instance.get_dynamic_partitions("shops")) == kept
+
+
+def test_the_partitions_definition_is_called_shops() -> None:
+    """Operators and backfills name it."""
+    assert shops.name == "shops"
