@@ -1,0 +1,5 @@
+"""`python -m connector_pipeline.cli` is `connector-pipeline`."""
+
+from connector_pipeline.cli.main import main
+
+main()

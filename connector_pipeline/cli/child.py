@@ -1,0 +1,28 @@
+"""Become another program, but end with the parent even if the parent is killed.
+
+`python -m connector_pipeline.cli.child PARENT_PID COMMAND…`. A separate small program, because the
+request must be made in the child itself, and code between fork and exec is unsafe with threads.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> None:
+    """Ask Linux for SIGTERM at the parent's death (elsewhere nothing can be asked), then exec."""
+    parent, *command = sys.argv[1:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):
+            # It died before the request was made.
+            sys.exit(1)
+    os.execv(command[0], command)  # noqa: S606  our own supervisor's command
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Dagster's processes as `connector-pipeline dev` runs them: code server, webserver, daemon."""
+
+import json
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psutil
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from connector_pipeline.cli.ports import free_port
+from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
+
+_GRPC_INFO_TAG: Final = ".dagster/grpc_info"
+_START_PATIENCE: Final = 120.0
+_STOP_PATIENCE: Final = 20.0
+_TRIES: Final = 5
+_IN_A_WORKER: Final = [
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+class DagsterProcesses:
+    """One code server for webserver and daemon: definitions are imported once, not twice."""
+
+    def __init__(self, supervisor: Supervisor, instance: DagsterInstance, home: Path):
+        self._supervisor = supervisor
+        self._instance = instance
+        self._workspace = home / "dagster" / "workspace.yaml"
+        self._daemon: Child | None = None
+        # A socket and not a port: gRPC lets two servers share one, and a second `dev` on this
+        # machine would launch its runs with our settings. A path of its own, short enough for one.
+        self._sockets = tempfile.TemporaryDirectory(prefix="connector-")
+
+    def start(self, port: int) -> str:
+        """Start all three and wait until the UI answers; its address, on `port` or the next free.
+
+        Raises ChildEnded when one of them ends, or when the UI does not come up in time.
+        """
+        fail_lost_runs(self._instance)
+        code_socket = Path(self._sockets.name) / "code-server"
+        self._supervisor.start(
+            "code-server",
+            (
+                *(sys.executable, "-m", "dagster", "code-server", "start"),
+                *("--socket", str(code_socket), "--module-name", "connector_pipeline.definitions"),
+            ),
+        )
+        self._write_workspace(code_socket)
+        # First of all: a webserver that finds no code server shows an error until it is reloaded.
+        self._wait_until("the code server", lambda: _answers(code_socket))
+        self._daemon = self._supervisor.start(
+            "daemon",
+            (sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(self._workspace)),
+        )
+        for _ in range(_TRIES):
+            port = free_port(port)
+            if self._started_webserver(port):
+                return f"http://127.0.0.1:{port}"
+        raise ChildEnded(f"the webserver found no port from {port} on, {_TRIES} times over.")
+
+    def _started_webserver(self, port: int) -> bool:
+        """Start the webserver; False where somebody else took the port meanwhile."""
+        webserver = self._supervisor.start(
+            "webserver",
+            (
+                *(sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1"),
+                *("--port", str(port), "--workspace", str(self._workspace)),
+            ),
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            self._wait_until(f"the webserver at {url}", lambda: _has_loaded(url))
+            if _has_port(webserver, port):
+                return True
+        except ChildEnded:
+            if webserver.process.poll() is None or free_port(port) == port:
+                raise
+        self._supervisor.stop(webserver, patience=_STOP_PATIENCE)
+        return False
+
+    def check(self) -> None:
+        """Raises ChildEnded if one of the processes has ended."""
+        self._supervisor.check()
+
+    def stop(self) -> None:
+        """Launch nothing more, cancel the runs under way, then stop the processes."""
+        if self._daemon is not None:
+            self._supervisor.stop(self._daemon, patience=_STOP_PATIENCE)
+        self._cancel_runs()
+        self._supervisor.stop_all(patience=_STOP_PATIENCE)
+        fail_lost_runs(self._instance)
+        self._sockets.cleanup()
+
+    def _write_workspace(self, code_socket: Path) -> None:
+        self._workspace.parent.mkdir(parents=True, exist_ok=True)
+        server = {"socket": str(code_socket), "location_name": "connector_pipeline"}
+        # JSON is YAML too.
+        self._workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
+
+    def _wait_until(self, what: str, ready: Callable[[], bool]) -> None:
+        until = time.monotonic() + _START_PATIENCE
+        while not ready():
+            self._supervisor.check()
+            if time.monotonic() > until:
+                raise ChildEnded(f"{what} did not answer within {_START_PATIENCE:.0f} s.")
+            time.sleep(0.1)
+
+    def _cancel_runs(self) -> None:
+        runs = runs_in_workers(self._instance)
+        for run_id in runs:
+            self._instance.run_launcher.terminate(run_id)
+        until = time.monotonic() + _STOP_PATIENCE
+        while runs and runs_in_workers(self._instance) and time.monotonic() < until:
+            time.sleep(0.2)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1)
+        return connection.connect_ex(str(path)) == 0
+
+
+def _has_port(child: Child, port: int) -> bool:
+    """Whether it is this child that listens: somebody else's webserver answers as ours does."""
+    try:
+        found = psutil.Process(child.process.pid).net_connections("inet")
+    except psutil.Error:
+        return False
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in found
+    )
+
+
+_LOCATIONS: Final = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"
+
+
+def _has_loaded(url: str) -> bool:
+    request = urllib.request.Request(  # noqa: S310  our own webserver on loopback
+        f"{url}/graphql",
+        data=json.dumps({"query": _LOCATIONS}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            entries = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
+    except OSError:
+        return False
+    return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
+
+
+def runs_in_workers(instance: DagsterInstance) -> list[str]:
+    """Runs under way that a code server launched; a command's own run has no such worker."""
+    return [
+        run.run_id
+        for run in instance.get_runs(RunsFilter(statuses=_IN_A_WORKER))
+        if _GRPC_INFO_TAG in run.tags
+    ]
+
+
+def fail_lost_runs(instance: DagsterInstance) -> None:
+    """Say of runs whose worker cannot live any more that they failed; Dagster retries them.
+
+    Only while no code server runs: a run's worker is its child.
+    """
+    for run_id in runs_in_workers(instance):
+        run = instance.get_run_by_id(run_id)
+        if run is not None:
+            instance.report_run_failed(
+                run, "Its worker ended with the connector-pipeline dev that had launched it."
+            )

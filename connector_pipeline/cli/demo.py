@@ -1,0 +1,130 @@
+"""`connector-pipeline demo`: every sandbox shop to Postgres, as real Dagster runs."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+from dagster import DagsterInstance
+from rich.text import Text
+
+from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.catalog.read import preview
+from connector_pipeline.cli.local_services import local_services
+from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
+from connector_pipeline.cli.progress import followed, sync_progress
+from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
+from connector_pipeline.database import Database
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.settings import SettingsError, load_settings
+
+_ROWS: Final = 10
+_CHANGES: Final = ("inserted", "updated", "revived", "unchanged", "deleted", "rejected")
+_COUNTS: Final = (*_CHANGES, "pages", "requests")
+_ITEM_COLUMNS: Final = (
+    "variant_id",
+    "product_title",
+    "variant_title",
+    "price",
+    "currency",
+    "inventory",
+)
+
+
+def run_demo(*, as_json: bool) -> bool:
+    """Sync every sandbox shop and show what came of it; whether all succeeded.
+
+    Raises SettingsError where TOKEN_SERVICE_URL names a real Token Service.
+    """
+    if load_settings().token_service_url is not None:
+        raise SettingsError(
+            ["TOKEN_SERVICE_URL: is set, but the demo is for the sandbox's shops. Unset it."]
+        )
+    with local_services(own_sandbox=True) as services, DagsterInstance.get() as instance:
+        database = Database()
+        registry = ShopRegistry(database=database)
+        shops = register_sandbox_shops(registry, services.sandbox_shops())
+        add_active_partitions(instance, registry)
+        timed = _sync_all(instance, registry, shops)
+        with database.connect() as connection:
+            rows = [
+                row
+                for shop in shops
+                for row in preview(connection, shop.partition_key, limit=_rows_of_each(shops))
+            ][:_ROWS]
+    _show(timed, rows, as_json=as_json)
+    return all(outcome.failure is None for outcome, _ in timed)
+
+
+def _sync_all(
+    instance: DagsterInstance, registry: ShopRegistry, shops: Sequence[Shop]
+) -> list[tuple[SyncOutcome, float]]:
+    timed: list[tuple[SyncOutcome, float]] = []
+    job = sync_job()
+    with sync_progress(err) as progress:
+        overall = progress.add_task("all shops", total=len(shops), note="")
+        for shop in shops:
+            sync_id = str(uuid4())
+            task = progress.add_task(shop.partition_key, total=None, note="starting")
+            started = time.monotonic()
+            with followed(progress, task, registry, sync_id):
+                outcome = sync_shop(
+                    job, instance, shop.partition_key, run_id=str(uuid4()), sync_id=sync_id
+                )
+            timed.append((outcome, time.monotonic() - started))
+            items = outcome.count("dagster/partition_row_count")
+            note = f"{items} variants" if outcome.failure is None else "failed"
+            progress.update(task, total=1, completed=1, note=note)
+            progress.advance(overall)
+    return timed
+
+
+def _variants(outcome: SyncOutcome) -> str:
+    """How many, by what became of them."""
+    if outcome.failure is not None:
+        return "failed"
+    counted = [f"{outcome.count(name)} {name}" for name in _CHANGES if outcome.count(name)]
+    return ", ".join(counted) or "none"
+
+
+def _rows_of_each(shops: Sequence[Shop]) -> int:
+    return -(-_ROWS // max(1, len(shops)))
+
+
+def _show(
+    timed: Sequence[tuple[SyncOutcome, float]], rows: Sequence[dict[str, Any]], *, as_json: bool
+) -> None:
+    if as_json:
+        for outcome, seconds in timed:
+            print_json(
+                {
+                    "shop": outcome.partition_key,
+                    "run_id": outcome.run_id,
+                    "error": outcome.failure,
+                    "variants": outcome.count("dagster/partition_row_count"),
+                    **{name: outcome.count(name) for name in _COUNTS},
+                    "seconds": round(seconds, 3),
+                }
+            )
+        return
+    table = new_table()
+    table.add_column("shop", no_wrap=True)
+    table.add_column("variants")
+    for name in ("pages", "requests", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for outcome, seconds in timed:
+        table.add_row(
+            Text(outcome.partition_key),
+            _variants(outcome),
+            str(outcome.count("pages")),
+            str(outcome.count("requests")),
+            f"{seconds:.1f}",
+        )
+    out.print(table)
+    out.print()
+    print_rows(rows, columns=_ITEM_COLUMNS, as_json=False, empty="The catalog is empty.")
+    for outcome, _ in timed:
+        if outcome.failure is not None:
+            err.print(outcome.failure, markup=False, soft_wrap=True)

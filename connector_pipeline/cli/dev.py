@@ -1,0 +1,155 @@
+"""`connector-pipeline dev`: everything on this machine, until Ctrl-C."""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+from urllib.parse import urlsplit
+
+from dagster import DagsterInstance
+from rich.console import Console
+
+from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.cli.dagster_processes import DagsterProcesses
+from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
+from connector_pipeline.cli.local_services import SANDBOX_PORT, LocalServices, local_services
+from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.cli.supervisor import Supervisor
+from connector_pipeline.database import Database
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.settings import ANY_SHOP, load_settings
+
+UI_PORT: Final = 3000
+
+
+class _Stop(BaseException):
+    """Ctrl-C or a TERM signal: like KeyboardInterrupt, not to be caught as an error."""
+
+
+def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
+    """Run until Ctrl-C or SIGTERM, then stop all of it.
+
+    Raises AlreadyRunning, ChildEnded, SettingsError, DatabaseUnavailable.
+    """
+    # With --json standard output has the session as one object, and nothing else.
+    console = err if as_json else out
+    with sole_session(load_settings().home):
+        try:
+            with _stop_on_signals(console):
+                _run(console, port, as_json=as_json)
+        except _Stop:
+            console.print("Stopped.")
+
+
+def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
+    with local_services(sandbox_port=SANDBOX_PORT, own_sandbox=True) as services:
+        home = services.settings.home
+        registry = ShopRegistry(database=Database())
+        register_sandbox_shops(registry, services.sandbox_shops())
+        _say_templates(console, services)
+        with DagsterInstance.get() as instance:
+            add_active_partitions(instance, registry)
+            processes = DagsterProcesses(Supervisor(home / "logs"), instance, home)
+            try:
+                ui_url = processes.start(wanted_port)
+                _say_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
+                _say_if_moved(console, "the UI", wanted_port, ui_url)
+                session = _session(services, ui_url)
+                announce(home, session)
+                if as_json:
+                    print_json(session.model_dump())
+                    sys.stdout.flush()
+                else:
+                    _welcome(services, registry.list(), ui_url)
+                while True:
+                    processes.check()
+                    time.sleep(0.5)
+            finally:
+                processes.stop()
+
+
+def _session(services: LocalServices, ui_url: str) -> DevSession:
+    return DevSession(
+        pid=os.getpid(),
+        ui_url=ui_url,
+        sandbox_url=services.sandbox_url,
+        sandbox_environment=services.sandbox.environment() if services.sandbox else {},
+    )
+
+
+def _say_if_moved(console: Console, what: str, wanted: int, url: str | None) -> None:
+    if url is not None and urlsplit(url).port != wanted:
+        console.print(f"Port {wanted} is taken: {what} is at {url}.")
+
+
+def _say_templates(console: Console, services: LocalServices) -> None:
+    if services.sandbox is not None:
+        return
+    for name in ("shopify_base_url", "woocommerce_base_url"):
+        template = getattr(services.settings, name)
+        if template != ANY_SHOP:
+            console.print(f"{name.upper()} is {template}: shops are asked there.")
+
+
+def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: str) -> None:
+    counts = Counter(shop.platform_name.value for shop in shops)
+    counted = ", ".join(f"{number} {platform}" for platform, number in sorted(counts.items()))
+    example = shops[0].partition_key if shops else "SHOP"
+    database = (
+        f"embedded PostgreSQL in {_short(services.settings.home / 'postgres')}"
+        if services.embedded
+        else "the one of CONNECTOR_DATABASE_URL"
+    )
+    origin = (
+        f"the sandbox at {services.sandbox_url}" if services.sandbox_url else "TOKEN_SERVICE_URL"
+    )
+    program = _short(Path(sys.argv[0]).absolute())
+    lines = (
+        ("UI", ui_url),
+        ("Database", database),
+        (
+            "Shops",
+            f"{counted or 'none yet: connector-pipeline shops add'}; credentials from {origin}",
+        ),
+        ("Catalog", f"{program} catalog show {example}"),
+        ("Stop", f"Ctrl-C (logs are in {_short(services.settings.home / 'logs')})"),
+    )
+    for name, value in lines:
+        out.print(f"[bold]{name:<9}[/bold] {value}", highlight=False, soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    """The path as one would type it here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@contextmanager
+def _stop_on_signals(console: Console) -> Generator[None]:
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:
+            # A second Ctrl-C must not leave half of it running.
+            return
+        stopping = True
+        console.print("\nStopping: runs under way are cancelled, then everything ends.")
+        raise _Stop
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,129 @@
+"""The command line `connector-pipeline`. Exit status: 0 done, 1 failed, 2 wrong usage."""
+
+import sys
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from connector_pipeline.catalog.migrate import current_and_head
+from connector_pipeline.cli import catalog_commands, shops_commands
+from connector_pipeline.cli.demo import run_demo
+from connector_pipeline.cli.dev import UI_PORT, run_dev
+from connector_pipeline.cli.dev_session import AlreadyRunning
+from connector_pipeline.cli.doctor import run_doctor
+from connector_pipeline.cli.local_services import SANDBOX_PORT, database_services
+from connector_pipeline.cli.output import JsonFlag, err, out, print_json
+from connector_pipeline.cli.ports import free_port
+from connector_pipeline.cli.shops_commands import ShopArgument
+from connector_pipeline.cli.supervisor import ChildEnded
+from connector_pipeline.cli.sync import run_sync
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import ConnectorError, InvalidShop
+from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.settings import SettingsError
+
+app = typer.Typer(
+    name="connector-pipeline",
+    help="Keep a Postgres catalog true to thousands of merchants' shops.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(shops_commands.app, name="shops")
+app.add_typer(catalog_commands.app, name="catalog")
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="The UI's port; the next free one if taken.")] = UI_PORT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run everything here: Postgres, sandbox, Dagster's UI and daemon, until Ctrl-C."""
+    run_dev(port=port, as_json=as_json)
+
+
+@app.command()
+def demo(as_json: JsonFlag = False) -> None:
+    """Sync every sandbox shop as real Dagster runs, without the UI, and show the catalog."""
+    _exit_unless(run_demo(as_json=as_json))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port; the next free one if taken.")] = SANDBOX_PORT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve the sandbox alone (Token Service, Shopify, WooCommerce on loopback) until Ctrl-C."""
+    server = SandboxServer(port=free_port(port))
+    if as_json:
+        print_json(server.environment())
+    else:
+        for name, value in server.environment().items():
+            out.print(f"export {name}='{value}'", markup=False, soft_wrap=True)
+    sys.stdout.flush()
+    # Ctrl-C is how it is meant to end.
+    with suppress(KeyboardInterrupt):
+        server.run()
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Look at settings, database, migrations and Token Service; say what to mend."""
+    _exit_unless(run_doctor(as_json=as_json))
+
+
+@app.command()
+def migrate(as_json: JsonFlag = False) -> None:
+    """Bring the database's schemas to this version of the code."""
+    with database_services(), Database().connect() as connection:
+        revision, _ = current_and_head(connection)
+    if as_json:
+        print_json({"revision": revision})
+    else:
+        out.print(f"The database is at revision {revision}.")
+
+
+@app.command()
+def sync(
+    shop: ShopArgument,
+    sync_type: Annotated[
+        RequestedSyncType, typer.Option("--type", help="What to read of the shop.")
+    ] = RequestedSyncType.auto,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Confirm that most of the shop is gone.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sync one shop now, as a Dagster run, and wait for its end."""
+    _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
+
+
+def main() -> None:
+    """Run the command line; what an operator can mend is said without a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(*error.lines)
+    except InvalidShop as error:
+        _fail(str(error), status=2)
+    except ConnectorError as error:
+        _fail(f"{error.code}: {error}")
+    except ChildEnded as error:
+        _fail(str(error))
+    except AlreadyRunning as error:
+        session = error.session
+        where = f" at {session.ui_url} (pid {session.pid})" if session else ", and just starting"
+        _fail(f"connector-pipeline dev is already running{where}.")
+
+
+def _fail(*lines: str, status: int = 1) -> None:
+    for line in lines:
+        err.print(line, markup=False, soft_wrap=True)
+    sys.exit(status)
+
+
+def _exit_unless(succeeded: bool) -> None:
+    if not succeeded:
+        raise typer.Exit(1)

@@ -1,0 +1,59 @@
+"""Progress bars of running syncs, read from `connector.syncs` as any other poller would."""
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.registry import ShopRegistry
+
+_EVERY_SECONDS: Final = 0.3
+
+
+def sync_progress(console: Console) -> Progress:
+    """Bars for syncs: what is being done, pages and requests so far, the time it has taken."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+@contextmanager
+def followed(
+    progress: Progress, task: TaskID, registry: ShopRegistry, sync_id: str
+) -> Generator[None]:
+    """While the block runs, keep the task's note at what the sync has recorded of itself."""
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(_EVERY_SECONDS):
+            try:
+                seen = registry.progress(sync_id)
+            except ConnectorError:
+                # The sync itself will say what is wrong with the database.
+                continue
+            if seen is not None:
+                progress.update(task, note=f"{seen.pages} pages, {seen.requests} requests")
+
+    follower = threading.Thread(target=follow, name=f"follow-{sync_id}", daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        done.set()
+        follower.join()

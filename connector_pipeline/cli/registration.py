@@ -1,0 +1,23 @@
+"""Register the sandbox's shops, so that a newcomer has something to sync."""
+
+from collections.abc import Iterable
+
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sandbox.spec import ShopSpec
+
+
+def register_sandbox_shops(registry: ShopRegistry, specs: Iterable[ShopSpec]) -> list[Shop]:
+    """Add each shop the sandbox serves; what an operator paused stays paused."""
+    shops = [
+        Shop(
+            merchant_id=spec.merchant_id,
+            platform_name=PlatformName(spec.platform),
+            platform_shop_id=spec.platform_shop_id,
+            domain=spec.domain,
+        )
+        for spec in specs
+    ]
+    for shop in shops:
+        registry.add(shop)
+    return shops

@@ -1,0 +1,89 @@
+"""Sync a shop as a real Dagster run in this process, beside whatever else runs over the storage."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition
+
+from connector_pipeline.assets.raw_products import SYNC_ID_TAG
+from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.settings import load_settings
+
+_CATALOG_ITEMS: Final = AssetKey("catalog_items")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOutcome:
+    """What became of a shop's run: the metadata of its `catalog_items`, or the failure's text."""
+
+    partition_key: str
+    run_id: str
+    metadata: Mapping[str, Any]
+    failure: str | None
+
+    def count(self, name: str) -> int | float:
+        """A number of the metadata, 0 where the run failed before it was known."""
+        value = self.metadata.get(name, 0)
+        return value if isinstance(value, int | float) else 0
+
+
+def sync_job() -> JobDefinition:
+    """The job that materializes both assets, under the settings of the environment as it is now."""
+    # Imported here: the module reads the environment, which local_services completes first.
+    from connector_pipeline.definitions import build_definitions
+
+    return build_definitions(load_settings()).resolve_implicit_global_asset_job_def()
+
+
+def sync_shop(
+    job: JobDefinition,
+    instance: DagsterInstance,
+    partition_key: str,
+    *,
+    run_id: str,
+    sync_id: str,
+    sync_type: RequestedSyncType = RequestedSyncType.auto,
+    allow_shrink: bool = False,
+) -> SyncOutcome:
+    """Materialize both assets of the shop and wait for the end. Ctrl-C cancels the run."""
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=partition_key,
+        run_id=run_id,
+        raise_on_error=False,
+        tags={SYNC_ID_TAG: sync_id},
+        run_config={
+            "ops": {
+                "raw_products": {"config": {"sync_type": sync_type.value}},
+                "catalog_items": {"config": {"allow_shrink": allow_shrink}},
+            },
+            # The terminal shows progress; the run's log is in the UI.
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
+    return SyncOutcome(
+        partition_key=partition_key,
+        run_id=run_id,
+        metadata=_metadata(result.all_events),
+        failure=None if result.success else _failure(result.all_events),
+    )
+
+
+def _metadata(events: Sequence[DagsterEvent]) -> dict[str, Any]:
+    for event in events:
+        if event.is_step_materialization and event.asset_key == _CATALOG_ITEMS:
+            found = event.step_materialization_data.materialization.metadata
+            return {name: value.value for name, value in found.items()}
+    return {}
+
+
+def _failure(events: Sequence[DagsterEvent]) -> str:
+    for event in events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return data.user_failure_data.description
+            if data.error is not None:
+                return data.error.message.strip()
+    return "The run failed outside its steps; see its log in the UI."

@@ -1,0 +1,138 @@
+"""`connector-pipeline shops …`: the registry."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector_pipeline.cli.local_services import database_services
+from connector_pipeline.cli.output import JsonFlag, out, print_json, print_rows
+from connector_pipeline.database import Database
+from connector_pipeline.model.shop import (
+    RegisteredShop,
+    Shop,
+    ShopState,
+    parse_partition_key,
+    valid_currency,
+)
+from connector_pipeline.registry import ShopRegistry
+
+app = typer.Typer(
+    help="The registry of shops: each active one is a partition.", no_args_is_help=True
+)
+
+ShopArgument = Annotated[
+    str, typer.Argument(metavar="SHOP", help="Partition key, e.g. shopify/acme.myshopify.com")
+]
+_COLUMNS = (
+    "shop",
+    "state",
+    "last_successful_sync_at",
+)
+
+
+@app.command()
+def add(
+    shop: ShopArgument,
+    merchant_id: Annotated[str, typer.Option(help="The merchant whose shop it is.")],
+    platform_shop_id: Annotated[
+        str | None, typer.Option(help="The platform's id of the shop; its domain if left out.")
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option(help="ISO 4217 code, for shops whose key may not read it (WooCommerce)."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register a shop, or change what is registered of it."""
+    platform_name, domain = parse_partition_key(shop)
+    registered = Shop(
+        merchant_id=merchant_id,
+        platform_name=platform_name,
+        platform_shop_id=platform_shop_id or domain,
+        domain=domain,
+        currency=None if currency is None else valid_currency(currency),
+    )
+    with database_services():
+        outcome = _registry().add(registered)
+    if as_json:
+        print_json({"shop": registered.partition_key, "outcome": outcome})
+    else:
+        out.print(f"{registered.partition_key}: {outcome}.")
+
+
+@app.command("import")
+def import_csv(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Register the shops of a CSV file, all or none.
+
+    Its header is merchant_id,platform_name,platform_shop_id,domain.
+    """
+    with database_services():
+        outcomes = _registry().import_csv(file)
+    if as_json:
+        print_json(dict(outcomes))
+    else:
+        counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+        out.print(f"{file}: {counted}.")
+
+
+@app.command("list")
+def list_shops(
+    state: Annotated[ShopState | None, typer.Option(help="Only shops of this state.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the registered shops."""
+    with database_services():
+        shops = _registry().list(state)
+    print_rows(
+        [_row(shop) for shop in shops],
+        columns=_COLUMNS,
+        as_json=as_json,
+        empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M",
+    )
+
+
+@app.command()
+def pause(shop: ShopArgument, as_json: JsonFlag = False) -> None:
+    """Leave a shop out of syncs; its catalog stays."""
+    _set_state(shop, ShopState.PAUSED, as_json=as_json)
+
+
+@app.command()
+def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
+    """Sync a paused or disconnected shop again."""
+    _set_state(shop, ShopState.ACTIVE, as_json=as_json)
+
+
+@app.command()
+def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
+    """Forget a shop; its catalog rows stay until they are deleted by hand."""
+    parse_partition_key(shop)
+    with database_services():
+        _registry().remove(shop)
+    _say(shop, "removed", as_json=as_json)
+
+
+def _set_state(shop: str, state: ShopState, *, as_json: bool) -> None:
+    parse_partition_key(shop)
+    with database_services():
+        _registry().set_state(shop, state)
+    _say(shop, state.value, as_json=as_json)
+
+
+def _say(shop: str, outcome: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"shop": shop, "outcome": outcome})
+    else:
+        out.print(f"{shop}: {outcome}.")
+
+
+def _registry() -> ShopRegistry:
+    return ShopRegistry(database=Database())
+
+
+def _row(shop: RegisteredShop) -> dict[str, Any]:
+    return {"shop": shop.partition_key, **shop.model_dump()}

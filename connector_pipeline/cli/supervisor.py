@@ -1,0 +1,91 @@
+"""Child processes of `connector-pipeline dev`: each with a log file, none left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_LAST_LINES: Final = 15
+
+
+class ChildEnded(Exception):
+    """A child ended by itself; the text has its name, exit status and last log lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child: a process group of its own, so that Ctrl-C reaches it only through us."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+class Supervisor:
+    """Starts children and stops them in the reverse order."""
+
+    def __init__(self, logs: Path):
+        logs.mkdir(parents=True, exist_ok=True)
+        self._logs = logs
+        self._children: list[Child] = []
+
+    def start(self, name: str, command: Sequence[str]) -> Child:
+        """Start a child; its output goes to `{logs}/{name}.log`, begun anew."""
+        log = self._logs / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603  our own commands, without a shell
+                [sys.executable, "-m", "connector_pipeline.cli.child", str(os.getpid()), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        child = Child(name, process, log)
+        self._children.append(child)
+        return child
+
+    def check(self) -> None:
+        """Raises ChildEnded if one of the children has ended."""
+        for child in self._children:
+            status = child.process.poll()
+            if status is not None:
+                tail = child.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+                raise ChildEnded(
+                    f"{child.name} ended with status {status}; the end of {child.log}:\n"
+                    + "\n".join(tail)
+                )
+
+    def stop(self, child: Child, *, patience: float) -> None:
+        """Interrupt a child, wait `patience` seconds, then kill whatever is left of its group."""
+        if child.process.poll() is None:
+            child.process.send_signal(signal.SIGINT)
+            try:
+                child.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+        _kill_group(child.process.pid)
+        if child in self._children:
+            self._children.remove(child)
+
+    def stop_all(self, *, patience: float) -> None:
+        """Interrupt all children at once, then see each to its end."""
+        for child in self._children:
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGINT)
+        until = time.monotonic() + patience
+        for child in reversed(list(self._children)):
+            self.stop(child, patience=max(0.1, until - time.monotonic()))
+
+
+def _kill_group(group: int) -> None:
+    # Run workers and code servers are grandchildren: they share the child's process group.
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,84 @@
+"""`connector-pipeline sync SHOP`: one partition, a real Dagster run, waits for its end."""
+
+from typing import Final
+from uuid import uuid4
+
+from dagster import DagsterInstance
+
+from connector_pipeline.assets.fetch import registered_shop
+from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.cli.local_services import local_services
+from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.progress import followed, sync_progress
+from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.registry import ShopRegistry
+
+_COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
+
+
+class NotActive(ConnectorError):
+    """The shop is registered, but is not to be synced now."""
+
+
+def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_json: bool) -> bool:
+    """Sync one shop and say what became of it; whether it succeeded.
+
+    Raises UnknownShop, NotActive, SettingsError, DatabaseUnavailable.
+    """
+    with local_services() as services, DagsterInstance.get() as instance:
+        registry = ShopRegistry(database=Database())
+        register_sandbox_shops(registry, services.sandbox_shops())
+        registered = registered_shop(registry, shop)
+        if registered.state is not ShopState.ACTIVE:
+            raise NotActive(
+                f"the shop is {registered.state.value}.",
+                partition_key=shop,
+                mend=f"`connector-pipeline shops resume {shop}` first.",
+            )
+        add_active_partitions(instance, registry)
+        sync_id = str(uuid4())
+        with sync_progress(err) as progress:
+            task = progress.add_task(shop, total=None, note="starting")
+            with followed(progress, task, registry, sync_id):
+                outcome = sync_shop(
+                    sync_job(),
+                    instance,
+                    shop,
+                    run_id=str(uuid4()),
+                    sync_id=sync_id,
+                    sync_type=sync_type,
+                    allow_shrink=allow_shrink,
+                )
+            progress.update(task, total=1, completed=1)
+    _say(outcome, sync_id, as_json=as_json)
+    return outcome.failure is None
+
+
+def _say(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
+    items = outcome.count("dagster/partition_row_count")
+    if as_json:
+        print_json(
+            {
+                "shop": outcome.partition_key,
+                "run_id": outcome.run_id,
+                "sync_id": sync_id,
+                "succeeded": outcome.failure is None,
+                "error": outcome.failure,
+                "items": items,
+                **{
+                    name: outcome.count(name) for name in (*_COUNTS, "pages", "requests", "seconds")
+                },
+            }
+        )
+    elif outcome.failure is None:
+        counts = ", ".join(f"{outcome.count(name)} {name}" for name in _COUNTS)
+        out.print(
+            f"{outcome.partition_key}: {items} items: {counts}.", markup=False, soft_wrap=True
+        )
+    else:
+        err.print(outcome.failure, markup=False, soft_wrap=True)

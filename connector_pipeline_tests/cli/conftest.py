@@ -1,0 +1,71 @@
+"""The command line as a user types it, over a fresh database."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from connector_pipeline.cli.main import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The objects that `--json` printed."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def environment(
+    database_url: str,
+    empty_database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Generator[None]:
+    """Settings of a command over databases of its own; what it exports is taken back."""
+    before = dict(os.environ)
+    dagster_url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
+    monkeypatch.setenv("CONNECTOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", dagster_url)
+    monkeypatch.delenv("TOKEN_SERVICE_URL", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    yield
+    monkeypatch.undo()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def command(environment: None, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `connector-pipeline` with these words."""
+
+    def run(*words: str) -> Ended:
+        argv, sys.argv = sys.argv, ["connector-pipeline", *words]
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 1
+        finally:
+            sys.argv = argv
+        captured = capsys.readouterr()
+        return Ended(status, captured.out, captured.err)
+
+    return run

@@ -1,0 +1,126 @@
+"""sync, catalog, doctor, migrate and what they say when they cannot."""
+
+import json
+
+import pytest
+
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.expected import expected_items
+from connector_pipeline.sandbox.store import Store
+from connector_pipeline_tests.cli.conftest import Command
+
+SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
+SHOP = f"{SPEC.platform}/{SPEC.domain}"
+ITEMS = len(expected_items(Store([SPEC]).shop(SPEC.platform, SPEC.domain)))
+
+
+def test_sync_publishes_a_shop_and_the_catalog_shows_it(command: Command) -> None:
+    """Without dev running: the sandbox is there for the command alone."""
+    [synced] = command("sync", SHOP, "--json").rows()
+    assert synced["succeeded"] is True
+    assert (synced["items"], synced["inserted"]) == (ITEMS, ITEMS)
+    rows = command("catalog", "show", SHOP, "--json").rows()
+    assert len(rows) == ITEMS
+    assert {"merchant_id", "variant_id", "price", "product_status", "sync_id"} <= rows[0].keys()
+    assert all(row["price"] is None or isinstance(row["price"], str) for row in rows)
+    assert {row["sync_id"] for row in rows} == {synced["sync_id"]}
+    [again] = command("sync", SHOP, "--json").rows()
+    assert (again["inserted"], again["updated"], again["unchanged"]) == (0, 0, ITEMS)
+    shown = command("catalog", "show", SHOP, "--limit", "3")
+    assert "product_title" in shown.out
+    assert f"first 3 of {ITEMS} rows" in shown.err
+    assert command("catalog", "rejects", SHOP, "--json").status == 0
+
+
+def test_a_sync_that_fails_says_why(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit status 1 and the error's name, the shop, and what to do."""
+    command("shops", "add", SHOP, "--merchant-id", "m-1")
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("TOKEN_SERVICE_RETRY_COUNT", "0")
+    ended = command("sync", SHOP)
+    assert ended.status == 1
+    assert f"TokenServiceUnavailable: {SHOP}" in ended.err
+    assert "TOKEN_SERVICE_URL" in ended.err
+
+
+def test_an_unregistered_shop_is_not_synced(command: Command) -> None:
+    """It fails by name, with how to register it."""
+    ended = command("sync", "shopify/nobody.myshopify.com")
+    assert ended.status == 1
+    assert "UnknownShop" in ended.err
+    assert "shops add" in ended.err
+
+
+def test_a_paused_shop_is_not_synced(command: Command) -> None:
+    """Whoever paused it meant it."""
+    command("shops", "add", SHOP, "--merchant-id", "m-1")
+    command("shops", "pause", SHOP)
+    ended = command("sync", SHOP)
+    assert ended.status == 1
+    assert "paused" in ended.err
+    assert "shops resume" in ended.err
+
+
+def test_doctor_finds_all_well(command: Command) -> None:
+    """One line each."""
+    found = command("doctor", "--json")
+    assert found.status == 0
+    subjects = {row["subject"]: row["ok"] for row in found.rows()}
+    assert {"settings", "database", "migrations", "token service", "raw archive"} <= subjects.keys()
+    assert all(subjects.values())
+
+
+def test_doctor_names_what_is_wrong_and_the_mend(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Token Service that is down is found before a sync finds it."""
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
+    found = command("doctor", "--json")
+    assert found.status == 1
+    [bad] = [row for row in found.rows() if not row["ok"]]
+    assert bad["subject"] == "token service"
+    assert "TOKEN_SERVICE_URL" in bad["mend"]
+
+
+def test_doctor_finds_a_database_that_is_down(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its password in the text."""
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/catalog")
+    found = command("doctor")
+    assert found.status == 1
+    assert "database" in found.out
+    assert "hunter2" not in found.out + found.err
+
+
+def test_wrong_settings_stop_every_command_with_a_line_each(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback."""
+    monkeypatch.setenv("SHOPS_AT_ONCE", "many")
+    monkeypatch.setenv("SHOPIFY_API_VERSION", "latest")
+    ended = command("shops", "list")
+    assert ended.status == 1
+    assert [line.split(":")[0] for line in ended.err.splitlines()] == [
+        "SHOPIFY_API_VERSION",
+        "SHOPS_AT_ONCE",
+    ]
+
+
+def test_migrate_tells_the_revision(command: Command) -> None:
+    """Also where there is nothing to do."""
+    [row] = command("migrate", "--json").rows()
+    assert row["revision"]
+
+
+@pytest.mark.parametrize("words", [["sync"], ["shops", "add"], ["nonsense"], ["shops", "x"]])
+def test_wrong_usage_is_status_2(command: Command, words: list[str]) -> None:
+    """As DESIGN 4 says."""
+    assert command(*words).status == 2
+
+
+def test_json_is_one_object_a_line(command: Command) -> None:
+    """Titles with newlines and tabs do not break it."""
+    command("sync", SHOP)
+    out = command("catalog", "show", SHOP, "--json").out
+    assert len([json.loads(line) for line in out.split("\n") if line]) == ITEMS

@@ -1,0 +1,305 @@
+"""`connector-pipeline dev` as a newcomer uses it: start, materialize in the UI, Ctrl-C."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from connector_pipeline.embedded_postgres.postmaster import running_server
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on InvalidSubsetError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+BACKFILL = """
+mutation Backfill($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+BACKFILL_STATUS = """
+query Status($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill { status assetBackfillData { assetBackfillStatuses {
+    ... on AssetPartitionsStatusCounts { assetKey { path }
+      numPartitionsMaterialized numPartitionsFailed numPartitionsTargeted } } } } } }
+"""
+STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+PARTITIONS = """
+query { assetNodeOrError(assetKey: {path: ["raw_products"]}) {
+  ... on AssetNode { partitionKeys } } }
+"""
+SENSORS = """
+query { sensorsOrError(repositorySelector: {
+  repositoryLocationName: "connector_pipeline", repositoryName: "__repository__"}) {
+  ... on Sensors { results { name sensorState { status } } } } }
+"""
+
+
+class Dev:
+    """A running `dev`: its session, its UI's API, its catalog."""
+
+    def __init__(self, process: subprocess.Popen[str], home: Path):
+        assert process.stdout is not None
+        self.process = process
+        self.home = home
+        self.session: dict[str, Any] = json.loads(process.stdout.readline())
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Ask as the UI does."""
+        request = urllib.request.Request(
+            f"{self.session['ui_url']}/graphql",
+            data=json.dumps({"query": query, "variables": variables}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+        assert "errors" not in found, found
+        return found["data"]
+
+    def materialize(self, key: str) -> str:
+        """Press the button; the run's id."""
+        launched = self.graphql(
+            LAUNCH,
+            params={
+                "selector": {
+                    "repositoryLocationName": "connector_pipeline",
+                    "repositoryName": "__repository__",
+                    "pipelineName": "__ASSET_JOB",
+                    "assetSelection": [{"path": ["raw_products"]}, {"path": ["catalog_items"]}],
+                },
+                "runConfigData": {},
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": key}]},
+            },
+        )["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run_id: str = launched["run"]["runId"]
+        return run_id
+
+    def status(self, run_id: str) -> str:
+        """The run's status."""
+        status: str = self.graphql(STATUS, id=run_id)["runOrError"]["status"]
+        return status
+
+    def wait_for(self, run_id: str, *statuses: str) -> str:
+        """Wait, at most two minutes, until the run has one of the statuses."""
+        until = time.monotonic() + 120
+        while (status := self.status(run_id)) not in statuses:
+            assert time.monotonic() < until, status
+            time.sleep(0.2)
+        return status
+
+    def backfill(self, keys: list[str]) -> dict[str, tuple[int, int]]:
+        """Backfill both assets; how many partitions were materialized and failed of each."""
+        launched = self.graphql(
+            BACKFILL,
+            params={
+                "partitionNames": keys,
+                "assetSelection": [{"path": ["raw_products"]}, {"path": ["catalog_items"]}],
+            },
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        until = time.monotonic() + 180
+        while True:
+            found = self.graphql(BACKFILL_STATUS, id=launched["backfillId"])
+            backfill = found["partitionBackfillOrError"]
+            if backfill["status"].startswith("COMPLETED") or backfill["status"] == "FAILED":
+                break
+            assert time.monotonic() < until, backfill
+            time.sleep(0.5)
+        return {
+            asset["assetKey"]["path"][0]: (
+                asset["numPartitionsMaterialized"],
+                asset["numPartitionsFailed"],
+            )
+            for asset in backfill["assetBackfillData"]["assetBackfillStatuses"]
+        }
+
+    def sandbox(self, method: str, path: str, body: object = None) -> Any:
+        """Ask the sandbox's control."""
+        request = urllib.request.Request(
+            f"{self.session['sandbox_url']}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def items(self, key: str) -> list[dict[str, Any]]:
+        """The live items that the catalog has of the shop."""
+        server = running_server(self.home)
+        assert server is not None
+        columns = sql.SQL(", ").join(map(sql.Identifier, ITEM_COLUMNS))
+        query = sql.SQL(
+            "SELECT {} FROM catalog.catalog_items WHERE platform_name || '/' || domain = {} "
+            "AND deleted_at IS NULL ORDER BY variant_id"
+        )
+        with psycopg.connect(server.url("catalog"), row_factory=dict_row) as connection:
+            return connection.execute(query.format(columns, key)).fetchall()
+
+    def served(self, key: str) -> list[dict[str, Any]]:
+        """What the sandbox says a truthful reader has of the shop."""
+        items = self.sandbox("GET", f"/sandbox/shops/{key}/expected")
+        for item in items:
+            item["price"] = None if item["price"] is None else Decimal(item["price"])
+            for name in ("created_at", "updated_at"):
+                item[name] = item[name] and datetime.fromisoformat(item[name])
+        return sorted(items, key=lambda item: item["variant_id"])
+
+    def syncs(self, run_id: str) -> list[tuple[str, str | None]]:
+        """Status and error code of the run's syncs."""
+        server = running_server(self.home)
+        assert server is not None
+        with psycopg.connect(server.url("catalog")) as connection:
+            return connection.execute(
+                "SELECT status, error_code FROM connector.syncs WHERE run_id = %s", (run_id,)
+            ).fetchall()
+
+    def stop(self) -> str:
+        """Ctrl-C, and what it said."""
+        self.process.send_signal(signal.SIGINT)
+        _, said = self.process.communicate(timeout=90)
+        assert self.process.returncode == 0, said
+        return said
+
+
+@contextmanager
+def dev(home: Path, *words: str) -> Generator[Dev]:
+    """Run `connector-pipeline dev` over this home."""
+    process = start(home, *words)
+    try:
+        yield Dev(process, home)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=90)
+
+
+def start(home: Path, *words: str) -> subprocess.Popen[str]:
+    """The process, with nothing of our settings in its environment."""
+    ours = ("CONNECTOR_", "DAGSTER", "TOKEN_SERVICE", "SHOPIFY_", "WOOCOMMERCE_", "RAW_ARCHIVE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "connector_pipeline.cli", "dev", "--json", *words],
+        env={**environment, "CONNECTOR_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of processes that have to do with this home."""
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes()
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(process.name) != os.getpid() and str(home).encode() in environment + command:
+            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+@pytest.fixture
+def own_home() -> Generator[Path]:
+    """An empty CONNECTOR_HOME that a server of another user may enter."""
+    directory = Path(tempfile.mkdtemp(prefix="connector-dev-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
+def test_a_newcomers_session(own_home: Path) -> None:
+    """From an empty home to rows by the UI's own API; interrupted in mid-sync; started again."""
+    with socket.create_server(("127.0.0.1", 3900)), dev(own_home, "--port", "3900") as first:
+        assert first.session["ui_url"] == "http://127.0.0.1:3901"
+        keys = first.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
+        shops = first.sandbox("GET", "/sandbox/shops")
+        assert set(keys) == {f"{shop['platform_name']}/{shop['domain']}" for shop in shops}
+        [sensor] = first.graphql(SENSORS)["sensorsOrError"]["results"]
+        assert (sensor["name"], sensor["sensorState"]["status"]) == ("shop_partitions", "RUNNING")
+
+        second = start(own_home)
+        _, said = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert f"already running at {first.session['ui_url']}" in said
+
+        shopify = next(key for key in keys if key.startswith("shopify/"))
+        woocommerce = next(key for key in keys if key.startswith("woocommerce/"))
+        runs = [first.materialize(shopify), first.materialize(woocommerce)]
+        assert [first.wait_for(run, "SUCCESS", "FAILURE") for run in runs] == ["SUCCESS"] * 2
+        published = {key: first.items(key) for key in (shopify, woocommerce)}
+        assert all(items == first.served(key) for key, items in published.items())
+
+        first.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 5}])
+        interrupted = first.materialize(shopify)
+        first.wait_for(interrupted, "STARTED")
+        said = first.stop()
+        assert "Traceback" not in said, said
+    assert processes_of(own_home) == []
+
+    with dev(own_home, "--port", "3900") as again:
+        assert again.status(interrupted) == "CANCELED"
+        assert again.syncs(interrupted) == [("failed", "SyncInterrupted")]
+        assert {key: again.items(key) for key in published} == published
+        run = again.materialize(shopify)
+        assert again.wait_for(run, "SUCCESS", "FAILURE") == "SUCCESS"
+        again.stop()
+    assert processes_of(own_home) == []
+
+
+def test_a_backfill_of_all_shops_leaves_out_only_the_bad_ones(own_home: Path) -> None:
+    """One shop has no credentials any more and one answers HTML: the other four are published."""
+    with dev(own_home, "--port", "3910") as running:
+        keys = running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
+        revoked = next(key for key in keys if key.startswith("shopify/"))
+        broken = next(key for key in keys if key.startswith("woocommerce/"))
+        running.sandbox("PUT", f"/sandbox/shops/{revoked}/credentials", {"revoke": True})
+        html = {
+            "match": {"domain": broken.split("/")[1], "platform": "woocommerce"},
+            "kind": "html",
+        }
+        running.sandbox("PUT", "/sandbox/faults", [html])
+        outcomes = running.backfill(keys)
+        assert outcomes["raw_products"] == (4, 2)
+        assert outcomes["catalog_items"] == (4, 2)
+        for key in keys:
+            bad = key in (revoked, broken)
+            assert running.items(key) == ([] if bad else running.served(key))
+        # The revoked shop is disconnected, and leaves the partitions now that nothing holds it.
+        until = time.monotonic() + 60
+        while revoked in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        running.stop()

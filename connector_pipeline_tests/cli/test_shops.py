@@ -1,0 +1,84 @@
+"""`connector-pipeline shops …`."""
+
+from pathlib import Path
+
+import pytest
+
+from connector_pipeline_tests.cli.conftest import Command
+
+ACME = "shopify/acme.myshopify.com"
+HEADER = "merchant_id,platform_name,platform_shop_id,domain\n"
+
+
+def test_a_shop_is_added_once(command: Command) -> None:
+    """Adding it again changes nothing, and says so."""
+    added = command("shops", "add", ACME, "--merchant-id", "m-1")
+    assert (added.status, added.out) == (0, f"{ACME}: added.\n")
+    assert command("shops", "add", ACME, "--merchant-id", "m-1").out == f"{ACME}: unchanged.\n"
+    assert command("shops", "add", ACME, "--merchant-id", "m-2").out == f"{ACME}: updated.\n"
+    [row] = command("shops", "list", "--json").rows()
+    assert (row["shop"], row["merchant_id"], row["state"]) == (ACME, "m-2", "active")
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("acme", "acme"),
+        ("magento/x.example", "magento"),
+        ("shopify/ACME.myshopify.com", "ACME.myshopify.com"),
+    ],
+)
+def test_a_malformed_shop_is_wrong_usage(command: Command, key: str, wrong: str) -> None:
+    """Exit status 2, and what is wrong."""
+    ended = command("shops", "add", key, "--merchant-id", "m-1")
+    assert ended.status == 2
+    assert repr(wrong) in ended.err
+
+
+def test_a_currency_must_be_one(command: Command) -> None:
+    """Never a guess, so never a typing error either."""
+    ended = command("shops", "add", ACME, "--merchant-id", "m-1", "--currency", "kronor")
+    assert ended.status == 2
+    assert "kronor" in ended.err
+
+
+def test_a_file_is_imported_whole(command: Command, tmp_path: Path) -> None:
+    """All of its shops."""
+    file = tmp_path / "shops.csv"
+    file.write_text(HEADER + "m-1,shopify,1,acme.myshopify.com\nm-2,woocommerce,2,beta.example\n")
+    imported = command("shops", "import", str(file), "--json")
+    assert imported.rows() == [{"added": 2, "updated": 0, "unchanged": 0}]
+    assert len(command("shops", "list", "--json").rows()) == 2
+
+
+def test_a_file_with_bad_lines_registers_nothing(command: Command, tmp_path: Path) -> None:
+    """Every bad line is named, and the good ones wait for them."""
+    file = tmp_path / "shops.csv"
+    file.write_text(
+        HEADER + "m-1,shopify,1,acme.myshopify.com\n,shopify,2,b.myshopify.com\nm-3,ebay,3,c.d\n"
+    )
+    ended = command("shops", "import", str(file))
+    assert ended.status == 2
+    assert "3" in ended.err
+    assert "4" in ended.err
+    assert command("shops", "list", "--json").rows() == []
+
+
+def test_a_shop_is_paused_resumed_and_removed(command: Command) -> None:
+    """The states an operator sets."""
+    command("shops", "add", ACME, "--merchant-id", "m-1")
+    for words, state in ((("pause", ACME), "paused"), (("resume", ACME), "active")):
+        assert command("shops", *words).status == 0
+        [row] = command("shops", "list", "--json").rows()
+        assert row["state"] == state
+    assert command("shops", "remove", ACME).status == 0
+    assert command("shops", "list", "--json").rows() == []
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "remove"])
+def test_an_unknown_shop_cannot_be_changed(command: Command, verb: str) -> None:
+    """It fails by name, with how to register it."""
+    ended = command("shops", verb, ACME)
+    assert ended.status == 1
+    assert ended.err.startswith("UnknownShop: ")
+    assert "shops add" in ended.err
