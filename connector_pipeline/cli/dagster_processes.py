@@ -19,6 +19,8 @@ from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
 _GRPC_INFO_TAG: Final = ".dagster/grpc_info"
 _START_PATIENCE: Final = 120.0
 _STOP_PATIENCE: Final = 20.0
+# A cancelled run still writes down what became of its shops, on a busy machine too.
+_CANCEL_PATIENCE: Final = 60.0
 _TRIES: Final = 5
 _IN_A_WORKER: Final = [
     DagsterRunStatus.STARTING,
@@ -117,7 +119,7 @@ class DagsterProcesses:
         runs = runs_in_workers(self._instance)
         for run_id in runs:
             self._instance.run_launcher.terminate(run_id)
-        until = time.monotonic() + _STOP_PATIENCE
+        until = time.monotonic() + _CANCEL_PATIENCE
         while runs and runs_in_workers(self._instance) and time.monotonic() < until:
             time.sleep(0.2)
 

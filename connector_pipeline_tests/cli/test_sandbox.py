@@ -19,9 +19,9 @@ def test_the_sandbox_serves_until_ctrl_c() -> None:
         assert process.stdout is not None
         settings = json.loads(process.stdout.readline())
         url = settings["TOKEN_SERVICE_URL"].removesuffix("/token-service")
-        with urllib.request.urlopen(f"{url}/sandbox/shops", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/sandbox/shops", timeout=300) as answer:
             assert len(json.load(answer)) == 6
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (0, "")

@@ -43,7 +43,7 @@ class SandboxClient:
 
     def __init__(self, server: SandboxServer):
         self.server = server
-        self.http = httpx.Client(base_url=server.url, timeout=10)
+        self.http = httpx.Client(base_url=server.url, timeout=60)
 
     def credentials(self, platform: str, domain: str) -> dict[str, str]:
         answer = self.http.get(
