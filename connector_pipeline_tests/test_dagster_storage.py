@@ -1,10 +1,15 @@
 """Where Dagster keeps its runs and events."""
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
+from dagster import AssetMaterialization, DagsterInstance, OpExecutionContext, job, op
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from connector_pipeline.dagster_storage import ConnectorStorage
@@ -57,3 +62,63 @@ def test_runs_that_are_meant_to_stay_are_not_kept_in_a_temporary_folder(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with pytest.raises(SettingsError, match="DAGSTER_POSTGRES_URL"):
         ConnectorStorage.from_config_value(None, {})
+
+
+@pytest.fixture
+def instance(
+    monkeypatch: pytest.MonkeyPatch, new_database: Callable[[str | None], str], tmp_path: Path
+) -> Generator[DagsterInstance]:
+    """An instance over this storage, as dagster.yaml makes one."""
+    url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    storage = {"module": "connector_pipeline.dagster_storage", "class": "ConnectorStorage"}
+    (tmp_path / "dagster.yaml").write_text(json.dumps({"storage": {"custom": storage}}))
+    with DagsterInstance.from_config(str(tmp_path)) as made:
+        yield made
+
+
+def admin(query: LiteralString) -> object:
+    """The only value of a query's only row, over a connection that is not the storage's."""
+    url = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def backends() -> object:
+    """The server's processes that answer the storage's connections."""
+    return admin(
+        "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+
+def test_a_run_writes_its_events_over_the_connections_it_has(instance: DagsterInstance) -> None:
+    """Not over two or three new ones for each event."""
+
+    @op
+    def talk(context: OpExecutionContext) -> None:
+        for number in range(20):
+            context.log_event(AssetMaterialization("spoken", metadata={"number": number}))
+
+    @job
+    def talking() -> None:
+        talk()
+
+    assert talking.execute_in_process(instance=instance).success
+    before = backends()
+    assert before
+    assert talking.execute_in_process(instance=instance).success
+    assert backends() == before
+
+
+def test_connections_that_the_server_closed_are_not_used(instance: DagsterInstance) -> None:
+    """As after a restart of Postgres between two events of a process."""
+    assert instance.get_runs() == []
+    closed = admin(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    assert closed
+    assert instance.get_runs() == []
