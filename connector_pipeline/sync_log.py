@@ -1,6 +1,7 @@
 """`connector.syncs`: one row per sync, and what its outcome means for `connector.shops`.
 
-Each function is part of the caller's transaction.
+Each function is part of the caller's transaction. An outcome is recorded together with the event
+that tells of it, or not at all.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Final
 import psycopg
 
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected, UnknownShop
+from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.outbox import put_outcome
 
 _LONGEST_MESSAGE: Final = 4_000
 
@@ -61,7 +64,7 @@ def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | 
             merchant_id = excluded.merchant_id, sync_type = excluded.sync_type,
             status = excluded.status, correlation_id = excluded.correlation_id,
             run_id = coalesce(excluded.run_id, syncs.run_id), started_at = excluded.started_at,
-            pages = NULL, requests = NULL, seconds = NULL, error_code = NULL,
+            complete = NULL, pages = NULL, requests = NULL, seconds = NULL, error_code = NULL,
             error_message = NULL, progressed_at = NULL, fetched_at = NULL, finished_at = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         """,
@@ -108,19 +111,20 @@ def fail(connection: psycopg.Connection, sync_id: str, error: ConnectorError) ->
     ShopDisconnected marks an active shop disconnected: the platform's wing has confirmed it.
     """
     message = _storable(f"{error.message} {error.mend}")[:_LONGEST_MESSAGE]
-    shop = connection.execute(
+    failed = connection.execute(
         """
         UPDATE connector.syncs
         SET status = 'failed', error_code = %s, error_message = %s,
             finished_at = clock_timestamp(),
             seconds = extract(epoch FROM clock_timestamp() - started_at)
         WHERE sync_id = %s
-        RETURNING platform_name, domain
+        RETURNING platform_name, domain, merchant_id, correlation_id, finished_at
         """,
         (error.code, message, sync_id),
     ).fetchone()
-    if shop is None:
+    if failed is None:
         return
+    platform_name, domain, merchant_id, correlation_id, finished_at = failed
     disconnected = isinstance(error, ShopDisconnected)
     connection.execute(
         """
@@ -139,10 +143,13 @@ def fail(connection: psycopg.Connection, sync_id: str, error: ConnectorError) ->
             "disconnected": disconnected,
             "active": ShopState.ACTIVE,
             "disconnected_state": ShopState.DISCONNECTED,
-            "platform_name": shop[0],
-            "domain": shop[1],
+            "platform_name": platform_name,
+            "domain": domain,
         },
     )
+    data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
+    event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
+    put_outcome(connection, f"{platform_name}/{domain}", event)
 
 
 def succeed(
@@ -152,35 +159,42 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    absences_confirmed: bool = False,
 ) -> None:
     """Record that a sync was published, and on its shop from when on changes are to be read.
 
     Those times are when the sync started: what changed on the platform while it ran may not be
-    in it. A snapshot published again from the archive sets them back to its own start.
+    in it. A snapshot published again from the archive sets them back to its own start. A full one
+    that leaves no deletion open counts as a full sync: it is complete, or the platform confirmed
+    all its absences. Some shops never give a complete one, and are read in full all the same.
     Raises UnknownShop if the shop is no longer in the registry.
     """
     published = connection.execute(
         """
         INSERT INTO connector.syncs (
             sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
-            started_at, items, inserted, updated, unchanged, revived, deleted, rejected,
-            duplicates, finished_at, seconds
+            started_at, complete, items, inserted, updated, unchanged, revived, deleted,
+            rejected, duplicates, finished_at, seconds
         ) VALUES (
             %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s,
-            'succeeded', %(correlation_id)s, %(started_at)s, %(items)s, %(inserted)s, %(updated)s,
-            %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s, %(duplicates)s,
+            'succeeded', %(correlation_id)s, %(started_at)s, %(complete)s, %(items)s,
+            %(inserted)s, %(updated)s, %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s,
+            %(duplicates)s,
             clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
         )
         ON CONFLICT (sync_id) DO UPDATE SET
-            status = excluded.status, items = excluded.items, inserted = excluded.inserted,
-            updated = excluded.updated, unchanged = excluded.unchanged,
+            status = excluded.status, complete = excluded.complete, items = excluded.items,
+            inserted = excluded.inserted, updated = excluded.updated,
+            unchanged = excluded.unchanged,
             revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
             duplicates = excluded.duplicates, finished_at = excluded.finished_at,
             seconds = excluded.seconds, error_code = NULL, error_message = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
+        RETURNING finished_at
         """,
         _identity(sync, shop)
         | {
+            "complete": complete,
             "items": counts.items,
             "inserted": counts.inserted,
             "updated": counts.updated,
@@ -200,13 +214,22 @@ def succeed(
             consecutive_failures = 0, last_error_code = NULL, last_error_message = NULL
         WHERE platform_name = %(platform_name)s AND domain = %(domain)s
         """,
-        _identity(sync, shop) | {"full": complete and sync.sync_type is SyncType.FULL},
+        _identity(sync, shop)
+        | {"full": sync.sync_type is SyncType.FULL and (complete or absences_confirmed)},
     )
     if known.rowcount == 0:
         raise UnknownShop(
             "left the registry while it was synced; nothing was published.",
             partition_key=shop.partition_key,
         )
+    data = FetchCompleted(
+        merchant_id=shop.merchant_id, sync_id=sync.sync_id, total_products=counts.items
+    )
+    [(finished_at,)] = published.fetchall()
+    event = Envelope[FetchCompleted].of(
+        data, correlation_id=sync.correlation_id, timestamp=finished_at
+    )
+    put_outcome(connection, shop.partition_key, event)
 
 
 def _identity(sync: Sync, shop: Shop) -> dict[str, object]:

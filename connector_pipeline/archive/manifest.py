@@ -33,7 +33,8 @@ class SnapshotManifest(BaseModel):
     """All there is to know of a finished snapshot. Times are UTC, durations seconds.
 
     `complete`: the platform's own counts vouch for it; only then does absence mean deletion.
-    Otherwise `gone` are the absent variants that the platform, asked for them by id, says are gone.
+    Otherwise `gone` are the absent variants that the platform, asked for them by id, says are gone;
+    `absences_confirmed` tells that these are all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,7 @@ class SnapshotManifest(BaseModel):
     currency: str
     complete: bool
     gone: tuple[str, ...] = ()
+    absences_confirmed: bool = False
     pages: tuple[PageEntry, ...]
     finished_at: datetime
     seconds: float

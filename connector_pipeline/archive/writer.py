@@ -64,7 +64,13 @@ class SnapshotWriter:
         """What has been written so far, read back page by page. Raises SnapshotMissing."""
         return read_pages(self._storage, self._sync, tuple(self._entries))
 
-    def finish(self, report: FetchReport, *, gone: Iterable[str] = ()) -> SnapshotManifest:
+    def finish(
+        self,
+        report: FetchReport,
+        *,
+        gone: Iterable[str] = (),
+        absences_confirmed: bool = False,
+    ) -> SnapshotManifest:
         """Write the manifest: from here on the snapshot exists. Raises CurrencyUnknown, OSError."""
         if report.currency is None:
             raise CurrencyUnknown(
@@ -77,6 +83,7 @@ class SnapshotWriter:
             currency=report.currency,
             complete=report.complete,
             gone=tuple(gone),
+            absences_confirmed=absences_confirmed,
             pages=tuple(self._entries),
             finished_at=finished_at,
             seconds=(finished_at - self._sync.started_at).total_seconds(),

@@ -17,6 +17,14 @@ class Absence:
     witness: CatalogItem | None
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The absent variants that the platform, asked by id, says are gone; whether these are all."""
+
+    gone: tuple[str, ...] = ()
+    every_absence: bool = False
+
+
 def absence(
     live: Mapping[str, str], normalized: Iterable[CatalogItem | RejectedVariant]
 ) -> Absence:

@@ -12,7 +12,7 @@ from typing import Final
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.writer import SnapshotWriter
-from connector_pipeline.assets.absence import Absence, absence
+from connector_pipeline.assets.absence import Absence, Confirmed, absence
 from connector_pipeline.catalog.read import live_variants
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import (
@@ -74,21 +74,28 @@ class ShopFetcher:
 
     async def _fetch(self, shop: RegisteredShop, sync: Sync) -> SnapshotManifest:
         report = FetchReport()
-        gone: tuple[str, ...] = ()
+        confirmed = Confirmed()
         writer = self.raw_archive.write(sync)
         async with self.token_service.open(sync.correlation_id) as credential_source:
             await self._read(shop, sync, credential_source, writer, report)
             if sync.sync_type is SyncType.FULL:
                 if report.complete:
-                    gone = await self._gone(shop, credential_source, writer, report)
+                    confirmed = await self._confirmed(shop, credential_source, writer, report)
                 if not report.complete:
                     # The merchant may have been at work: a second reading agrees more often than
                     # not.
                     report = report.for_another_reading()
                     await self._read(shop, sync, credential_source, writer, report)
                     report.details["readings"] = 2
-                    gone = await self._gone(shop, credential_source, writer, report)
-        manifest = await asyncio.to_thread(partial(writer.finish, report, gone=gone))
+                    confirmed = await self._confirmed(shop, credential_source, writer, report)
+        manifest = await asyncio.to_thread(
+            partial(
+                writer.finish,
+                report,
+                gone=confirmed.gone,
+                absences_confirmed=confirmed.every_absence,
+            )
+        )
         await asyncio.to_thread(
             self._record_progress, sync, writer, report, fetched_at=manifest.finished_at
         )
@@ -117,13 +124,13 @@ class ShopFetcher:
                     told = time.monotonic()
                     await asyncio.to_thread(self._record_progress, sync, writer, report)
 
-    async def _gone(
+    async def _confirmed(
         self,
         shop: RegisteredShop,
         credential_source: CredentialSource,
         writer: SnapshotWriter,
         report: FetchReport,
-    ) -> tuple[str, ...]:
+    ) -> Confirmed:
         """The live variants that the snapshot lacks and the platform, asked by id, says are gone.
 
         The answers are archived. Where asking fails none is, and the report warns of it. A snapshot
@@ -131,20 +138,20 @@ class ShopFetcher:
         """
         platform = self.platforms[shop.platform_name]
         if report.complete and not platform.lists_may_skip:
-            return ()
+            return Confirmed()
         missing = await asyncio.to_thread(self._missing, shop, writer, report)
         report.details |= {"absent": len(missing.absent), "gone": 0}
         if not missing.absent:
-            return ()
+            return Confirmed(every_absence=True)
         if missing.witness is None:
             if report.complete:
                 # An empty shop by its own counts; the guard has the last word on it.
-                return ()
+                return Confirmed()
             report.warnings.append(
                 f"{_absent(missing)} and has none to hold the platform's answers "
                 "against: none is deleted by this sync."
             )
-            return ()
+            return Confirmed()
         gone: list[str] = []
         lookups = platform.look_up(
             shop, credential_source, absent=missing.absent, witness=missing.witness, report=report
@@ -160,7 +167,7 @@ class ShopFetcher:
                 f"{_absent(missing)} and asking for them by id failed ({error.code}: "
                 f"{error.message}) Items are added and updated, none is deleted by this sync."
             )
-            return ()
+            return Confirmed()
         report.details["gone"] = len(gone)
         if report.complete and len(gone) < len(missing.absent):
             report.complete = False
@@ -168,7 +175,7 @@ class ShopFetcher:
                 f"{_absent(missing)}, of which the shop still has {len(missing.absent) - len(gone)}"
                 ": it was edited while it was read."
             )
-        return tuple(gone)
+        return Confirmed(tuple(gone), every_absence=len(gone) == len(missing.absent))
 
     def _missing(
         self, shop: RegisteredShop, writer: SnapshotWriter, report: FetchReport

@@ -186,7 +186,10 @@ EXPECTATIONS: Final = (
     ),
     Expectation(
         name="last_full_sync_recent",
-        description="A complete full sync of the shop started within the last 48 hours.",
+        description=(
+            "A full sync that left no deletion open started within the last 48 hours: it was "
+            "complete, or the shop, asked by id, confirmed whatever it lacked to be gone."
+        ),
         mend="Sync it: `connector-pipeline sync SHOP --type full`.",
         misleads_readers=False,
         shortfall=_old_full_sync,

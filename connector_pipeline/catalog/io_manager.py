@@ -80,6 +80,7 @@ class CatalogIOManager(ConfigurableIOManager):
                     sync=normalized.manifest.sync,
                     complete=normalized.manifest.complete,
                     gone=normalized.manifest.gone,
+                    absences_confirmed=normalized.manifest.absences_confirmed,
                     chunks=normalized.chunks,
                     whole_products=normalized.whole_products,
                     allow_shrink=shops.allow_shrink,

@@ -8,7 +8,7 @@ not do: it locks, and so writes, every row it meets, changed or not.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Final, LiteralString, cast
 
 import psycopg
@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 from connector_pipeline import sync_log
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.catalog.staging import Chunk, stage
+from connector_pipeline.catalog.turn import LONGEST_TURN, refuse_late_commit, wait_for_turn
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
@@ -167,20 +168,23 @@ def publish(
     complete: bool,
     chunks: Iterable[Chunk],
     gone: Iterable[str] = (),
+    absences_confirmed: bool = False,
     whole_products: bool = False,
     allow_shrink: bool = False,
+    longest_turn: timedelta = LONGEST_TURN,
 ) -> PublishCounts:
     """Make the catalog's rows of the shop what the snapshot says, in one transaction.
 
     Absent items become tombstones if the sync is full and `complete`; in a full one that is not,
-    only those among `gone`, the variant ids that the platform said are; in an incremental one of
-    `whole_products` only those of products that are in the snapshot; else none. The same snapshot
-    again writes no catalog row. The sync's row, the shop's and its rejects change with it.
+    only those among `gone`, the variant ids that the platform said are (`absences_confirmed`: all
+    that are absent); in an incremental one of `whole_products` only those of products that are in
+    the snapshot; else none. The same snapshot again writes no catalog row. The sync's row, the
+    shop's and its rejects change with it.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop take turns. Raises SnapshotShrank (`allow_shrink`
-    confirms), UnknownShop if the shop left the registry, ValueError for malformed chunks, and
-    whatever `chunks` raises.
+    confirms), PublishTooSlow if its turn took longer than `longest_turn`, UnknownShop if the shop
+    left the registry, ValueError for malformed chunks, and whatever `chunks` raises.
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         raise RuntimeError("publish needs a connection without a transaction of its caller's")
@@ -192,6 +196,7 @@ def publish(
     may_delete = whole_shop or whole_products or bool(confirmed)
     with connection.transaction():
         staged = stage(connection, shop, chunks)
+        turn_began = wait_for_turn(connection, shop)
         values: dict[str, object] = {
             "platform_name": shop.platform_name,
             "domain": shop.domain,
@@ -199,7 +204,7 @@ def publish(
             "gone": confirmed,
             "whole_shop": whole_shop,
             "whole_products": whole_products,
-            "now": _lock_shop(connection, shop),
+            "now": turn_began,
         }
         compared = _compare(connection, values)
         deleted = _gone(connection, values) if may_delete and compared.missing else 0
@@ -222,22 +227,17 @@ def publish(
             rejected=staged.rejected,
             duplicates=staged.duplicates,
         )
-        sync_log.succeed(connection, sync=sync, shop=shop, counts=counts, complete=complete)
+        sync_log.succeed(
+            connection,
+            sync=sync,
+            shop=shop,
+            counts=counts,
+            complete=complete,
+            absences_confirmed=absences_confirmed,
+        )
+        # Last of all: nothing but the commit may come after it.
+        refuse_late_commit(connection, shop, turn_began, longest_turn)
     return counts
-
-
-def _lock_shop(connection: psycopg.Connection, shop: Shop) -> datetime:
-    """Wait for the shop's lock, held to the end of the transaction. Returns the time since when.
-
-    That, and not the transaction's start, dates the rows: of two publishes that take turns the
-    later one's rows are the younger ones.
-    """
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (shop.partition_key,)
-    )
-    row = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    return row[0]
 
 
 def _compare(connection: psycopg.Connection, values: dict[str, object]) -> _Comparison:

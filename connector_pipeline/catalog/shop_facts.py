@@ -33,8 +33,6 @@ class ShopFacts:
 
 # One pass over the shops' items, grouped by currency so that an unknown one can be named; lateral,
 # because a join reads the whole catalog for a hundred shops of a thousand.
-# `last_full_sync_at` moves with complete full syncs alone: a full sync that is the last published
-# one and did not move it was incomplete.
 _FACTS: Final = r"""
     WITH judged AS (
         SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
@@ -45,10 +43,7 @@ _FACTS: Final = r"""
         coalesce(items.negative_prices, 0) AS negative_prices,
         coalesce(items.empty_titles, 0) AS empty_titles, items.currencies,
         rejects.rejected, coalesce(sync.duplicates, 0) AS duplicates,
-        coalesce(
-            sync.sync_type = 'full' AND shop.last_full_sync_at IS DISTINCT FROM sync.started_at,
-            false
-        ) AS incomplete
+        coalesce(sync.sync_type = 'full' AND NOT sync.complete, false) AS incomplete
     FROM judged JOIN connector.shops AS shop USING (platform_name, domain)
     CROSS JOIN LATERAL (
         SELECT sum(items)::bigint AS items, sum(negative_prices)::bigint AS negative_prices,
@@ -72,7 +67,7 @@ _FACTS: Final = r"""
         WHERE reject.platform_name = shop.platform_name AND reject.domain = shop.domain
     ) AS rejects
     LEFT JOIN LATERAL (
-        SELECT sync.sync_type, sync.started_at, sync.duplicates
+        SELECT sync.sync_type, sync.complete, sync.duplicates
         FROM connector.syncs AS sync
         WHERE sync.platform_name = shop.platform_name AND sync.domain = shop.domain
             AND sync.started_at = shop.last_successful_sync_at AND sync.status = 'succeeded'

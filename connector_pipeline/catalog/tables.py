@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -20,8 +21,11 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
+    UniqueConstraint,
+    Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from connector_pipeline.model.catalog_item import ProductStatus
 from connector_pipeline.model.shop import ShopState
@@ -35,6 +39,7 @@ metadata: Final = MetaData(
         "pk": "%(table_name)s_pkey",
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
         "ck": "%(table_name)s_%(constraint_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
     }
 )
 
@@ -147,7 +152,7 @@ shops: Final = Table(
     Column(
         "last_full_sync_at",
         _Time,
-        comment="When the last complete full sync that was published started.",
+        comment="When the last full sync started that was published and left no deletion open.",
     ),
     Column(
         "last_successful_sync_at",
@@ -178,6 +183,11 @@ syncs: Final = Table(
     Column("merchant_id", _Id, nullable=False, comment="Whose shop it is."),
     Column("sync_type", Text, nullable=False, comment="full or incremental."),
     Column("status", Text, nullable=False, comment="Where the sync stands."),
+    Column(
+        "complete",
+        Boolean,
+        comment="Whether the platform's counts vouch for the snapshot. Null: not published.",
+    ),
     Column("items", Integer, comment="Items in the snapshot, duplicates counted once."),
     Column("inserted", Integer, comment="Items new to the catalog."),
     Column("updated", Integer, comment="Items whose content differed."),
@@ -225,4 +235,43 @@ rejected_variants: Final = Table(
     Index(None, "platform_name", "domain"),
     schema=CONNECTOR,
     comment="What the last sync of each shop could not normalize, with the reason.",
+)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Grows; within a shop in the order of commits. Send by it.",
+    ),
+    Column(
+        "partition_key",
+        _Id,
+        nullable=False,
+        comment="The shop, {platform_name}/{domain}: its events are sent in order.",
+    ),
+    Column("subject", Text, nullable=False, comment="Where to send it."),
+    Column(
+        "event_id",
+        Uuid,
+        nullable=False,
+        comment="The same for a repeat: the message id by which receivers drop one.",
+    ),
+    Column("payload", JSONB, nullable=False, comment="The event in its envelope."),
+    Column(
+        "created_at",
+        _Time,
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+        comment="When it was written; old ones are deleted, sent or not.",
+    ),
+    Column("sent_at", _Time, comment="When its receipt was acknowledged. Null: to be sent."),
+    UniqueConstraint("event_id"),
+    Index(None, "partition_key", "created_at"),
+    Index("outbox_unsent_id_idx", "id", postgresql_where=text("sent_at IS NULL")),
+    schema=CONNECTOR,
+    comment="Events to be sent, written in the transaction of what they tell.",
 )

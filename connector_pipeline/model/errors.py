@@ -8,6 +8,7 @@
     ├── SnapshotIncomplete         totals and ids of a snapshot do not agree
     ├── SnapshotShrank             a snapshot lost too much to be believed unconfirmed
     ├── SnapshotMissing            there is no raw snapshot to normalize
+    ├── PublishTooSlow             rows would become visible too long after their date; retryable
     ├── CurrencyUnknown            the shop's currency could not be read, and is never guessed
     ├── TokenServiceUnavailable    the Token Service does not answer properly; retryable
     ├── DatabaseUnavailable        Postgres does not answer; retryable
@@ -97,6 +98,16 @@ class SnapshotMissing(ConnectorError):
     """No complete raw snapshot of the shop is in the archive."""
 
     default_mend = "Materialize `raw_products` for this shop first."
+
+
+class PublishTooSlow(ConnectorError):
+    """A publish held its turn so long that who follows the changes would miss its rows."""
+
+    retryable = True
+    default_mend = (
+        "The catalog is as it was before, and the next sync tries again; if it persists, see in "
+        "pg_stat_activity what slows or blocks the server."
+    )
 
 
 class CurrencyUnknown(ConnectorError):

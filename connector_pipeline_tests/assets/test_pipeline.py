@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from connector_pipeline.assets.raw_products import CORRELATION_ID_TAG
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import (
@@ -205,6 +206,32 @@ def test_a_failed_sync_is_recorded_with_its_reason(pipeline: Pipeline) -> None:
     assert pipeline.registry.get(WOOCOMMERCE).consecutive_failures == 1
 
 
+def test_every_sync_ends_in_one_event(pipeline: Pipeline) -> None:
+    """Of the run's own id and correlation id, whether it was published or failed on the way."""
+    pipeline.register(SHOPIFY)
+    asked = {CORRELATION_ID_TAG: "trace-1"}
+    pipeline.materialize(SHOPIFY, tags=sync_id_tag("request-1") | asked)
+    pipeline.sandbox.faults.set(
+        [{"match": {"platform": "shopify"}, "kind": "status", "status": 503}]
+    )
+    pipeline.materialize(SHOPIFY, tags=sync_id_tag("request-2") | asked)
+    with pipeline.database.connect() as connection:
+        rows = connection.execute(
+            "SELECT partition_key, payload FROM connector.outbox ORDER BY id"
+        ).fetchall()
+    assert {key for key, _ in rows} == {SHOPIFY}
+    completed, failed = (payload for _, payload in rows)
+    assert {completed["correlation_id"], failed["correlation_id"]} == {"trace-1"}
+    merchant_id = pipeline.registry.get(SHOPIFY).merchant_id
+    assert completed["data"] == {
+        "merchant_id": merchant_id,
+        "sync_id": "request-1",
+        "total_products": len(pipeline.served(SHOPIFY)),
+    }
+    assert failed["data"]["error"].startswith("PlatformUnavailable: ")
+    assert failed["data"]["sync_id"] == "request-2"
+
+
 def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> None:
     """Not after success, and not after failures that happened while a credential was in use."""
     pipeline.register(SHOPIFY, WOOCOMMERCE)
@@ -225,7 +252,12 @@ def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> N
         for record in pipeline.instance.all_logs(run.run_id)
     ]
     with pipeline.database.connect() as connection:
-        for table in ("catalog.catalog_items", "connector.syncs", "connector.shops"):
+        for table in (
+            "catalog.catalog_items",
+            "connector.syncs",
+            "connector.shops",
+            "connector.outbox",
+        ):
             texts += [str(row) for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
     for shop in (SHOPIFY, WOOCOMMERCE):
         texts += [repr(page) for page in _archive(pipeline, shop)]

@@ -59,6 +59,12 @@ def sync(pipeline: Pipeline, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
+def read_in_full_last(pipeline: Pipeline, key: str) -> bool:
+    """Whether the shop's last sync counts as a full one."""
+    shop = pipeline.registry.get(key)
+    return shop.last_full_sync_at == shop.last_successful_sync_at
+
+
 def live(pipeline: Pipeline, key: str) -> set[str]:
     """The variant ids that are not deleted."""
     return set(pipeline.rows(key)["variant_id"])
@@ -81,6 +87,8 @@ def test_a_shop_that_disagrees_for_ever_still_loses_what_it_deleted(pipeline: Pi
     assert raw["details"]["readings"] == 2
     assert raw["details"]["absent"] == raw["details"]["gone"] == items["deleted"] > 5
     assert live(pipeline, key) == set(pipeline.served(key))
+    # All that could be deleted was asked for: the shop was read in full.
+    assert read_in_full_last(pipeline, key)
     shop.restore_product(variable[0].id)
     shop.edit_product(variable[2].id, {"status": "publish"})
     _, items = sync(pipeline, key)
@@ -178,6 +186,7 @@ def test_where_asking_fails_nothing_is_deleted_and_it_says_so(
     assert live(pipeline, key) == before | set(pipeline.served(key))
     for metadata in (raw, items):
         assert any("asking for them by id failed" in each for each in metadata["warnings"])
+    assert not read_in_full_last(pipeline, key)
     pipeline.sandbox.faults.clear()
     sync(pipeline, key)
     assert live(pipeline, key) == set(pipeline.served(key))

@@ -98,6 +98,7 @@ class Publisher:
         sync_type: SyncType = SyncType.FULL,
         complete: bool = True,
         gone: Iterable[str] = (),
+        absences_confirmed: bool = False,
         whole_products: bool = False,
         allow_shrink: bool = False,
     ) -> PublishCounts:
@@ -110,6 +111,7 @@ class Publisher:
                 complete=complete,
                 chunks=[chunk(items, rejects)],
                 gone=gone,
+                absences_confirmed=absences_confirmed,
                 whole_products=whole_products,
                 allow_shrink=allow_shrink,
             )

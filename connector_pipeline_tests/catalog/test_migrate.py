@@ -36,7 +36,8 @@ DESCRIBE = """
             attcollation::regcollation, pg_get_expr(adbin, adrelid)
         ),
         col_description(class.oid, attnum)
-    FROM pg_class AS class JOIN pg_attribute ON attrelid = class.oid AND attnum > 0
+    FROM pg_class AS class
+        JOIN pg_attribute ON attrelid = class.oid AND attnum > 0 AND NOT attisdropped
         LEFT JOIN pg_attrdef ON adrelid = class.oid AND adnum = attnum
     WHERE relnamespace IN ('catalog'::regnamespace, 'connector'::regnamespace) AND relkind = 'r'
     UNION ALL

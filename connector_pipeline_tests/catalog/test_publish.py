@@ -1,5 +1,6 @@
 """Publish: all or nothing per shop, only what differs, and nothing deleted without proof."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,9 @@ import pytest
 
 from connector_pipeline.catalog.publish import Chunk, publish
 from connector_pipeline.catalog.read import rejects, shop_items
-from connector_pipeline.model.errors import ConnectorError, UnknownShop
+from connector_pipeline.catalog.turn import LONGEST_TURN
+from connector_pipeline.cli.local_services import project_file
+from connector_pipeline.model.errors import ConnectorError, PublishTooSlow, UnknownShop
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import SyncType
 from connector_pipeline.registry import ShopRegistry
@@ -274,15 +277,20 @@ def test_the_sync_and_the_shop_record_the_success(
     assert shop.consecutive_failures == 0
 
 
-def test_only_a_complete_full_sync_counts_as_one(
+def test_only_a_full_sync_that_leaves_no_deletion_open_counts_as_one(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """An incomplete one leaves deletions open, so the next full sync is as due as before."""
-    publisher([item("1")], complete=False)
-    publisher([item("1")], sync_type=SyncType.INCREMENTAL)
+    """Otherwise the next full sync is as due as before."""
+    publisher([item("1"), item("2")], complete=False)
+    publisher([item("1")], complete=False, gone=["2"])
+    publisher([item("1")], sync_type=SyncType.INCREMENTAL, absences_confirmed=True)
     shop = registry.get(ACME.partition_key)
     assert shop.last_full_sync_at is None
-    assert shop.last_successful_sync_at == LONG_AGO + timedelta(minutes=2)
+    assert shop.last_successful_sync_at == LONG_AGO + timedelta(minutes=3)
+    publisher([item("1")], complete=False, absences_confirmed=True)
+    assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=4)
+    publisher([item("1")], complete=True)
+    assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=5)
 
 
 def test_a_reader_never_sees_half_a_shop(publisher: Publisher) -> None:
@@ -387,6 +395,50 @@ def test_rows_are_dated_when_the_lock_was_had(publisher: Publisher) -> None:
         publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=slow())
         frame = shop_items(connection, ACME.partition_key)
     assert frame.loc[0, "changed_at"] > staged_at[0]
+
+
+def test_rows_never_become_visible_long_after_their_date(
+    publisher: Publisher, registry: ShopRegistry
+) -> None:
+    """A publish that hangs is undone as a whole, to be tried again, before a follower misses it."""
+    publisher([item("1"), item("2")])
+    before = publisher.rows()
+    sync = publisher.sync()
+    registry.start_sync(sync, ACME, "run-1")
+
+    def attempt(**bound: timedelta) -> None:
+        with publisher.database.connect() as connection:
+            publish(
+                connection,
+                shop=ACME,
+                sync=sync,
+                complete=True,
+                chunks=[chunk([item("1", sku="new")], [rejected("3")])],
+                **bound,
+            )
+
+    # Less than nothing, so that any turn is too long, however soon it is over.
+    with pytest.raises(PublishTooSlow, match="would miss them") as refused:
+        attempt(longest_turn=timedelta(seconds=-1))
+    assert refused.value.retryable
+    assert publisher.rows() == before
+    progress = registry.progress(sync.sync_id)
+    assert progress is not None
+    assert progress.status == "running"
+    with publisher.database.connect() as connection:
+        events = connection.execute("SELECT count(*) FROM connector.outbox").fetchone()
+        assert events == (1,)
+        assert list(rejects(connection, ACME.partition_key)) == []
+    attempt()
+    assert publisher.live() == {"1"}
+
+
+def test_followers_overlap_by_more_than_a_publish_may_take() -> None:
+    """What docs/contracts.md asks of them covers what publish allows, with time for the commit."""
+    contract = project_file("docs/contracts.md").read_text()
+    [minutes] = set(re.findall(r"interval '(\d+) minutes'", contract))
+    assert timedelta(minutes=int(minutes)) >= LONGEST_TURN + timedelta(minutes=5)
+    assert f"{LONGEST_TURN // timedelta(minutes=1)} minutes" in contract
 
 
 def test_an_unregistered_shop_is_not_published(publisher: Publisher) -> None:

@@ -1,53 +1,20 @@
 """kill -9 of a publishing process, under a reader that never stops looking."""
 
-import hashlib
 import random
 import subprocess
 import sys
-import threading
 import time
 
-import psycopg
 import pytest
 
 from connector_pipeline_tests.catalog.publishing_process import publish_version, version_items
+from connector_pipeline_tests.catalog.shop_reader import Reader, checksum, live_checksum
 from connector_pipeline_tests.catalog.snapshots import Publisher
 
-_CHECKSUM = """
-    SELECT md5(coalesce(string_agg(variant_id || ':' || sku, ',' ORDER BY variant_id), ''))
-    FROM catalog.catalog_items WHERE deleted_at IS NULL
-"""
 
-
-def checksum(version: int) -> str:
+def version_checksum(version: int) -> str:
     """What the reader sees of a whole version of the shop."""
-    items = sorted(version_items(version), key=lambda item: item.variant_id)
-    text = ",".join(f"{item.variant_id}:{item.sku}" for item in items)
-    return hashlib.md5(text.encode()).hexdigest()
-
-
-class Reader(threading.Thread):
-    """Polls the shop's checksum and keeps what it saw, repetitions left out."""
-
-    def __init__(self, url: str):
-        super().__init__()
-        self._url = url
-        self._done = threading.Event()
-        self.seen: list[str] = []
-
-    def run(self) -> None:
-        """Look until told to stop."""
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            while not self._done.is_set():
-                row = connection.execute(_CHECKSUM).fetchone()
-                assert row is not None
-                if self.seen[-1:] != [row[0]]:
-                    self.seen.append(row[0])
-
-    def stop(self) -> None:
-        """After the look that is under way."""
-        self._done.set()
-        self.join()
+    return checksum(item.model_dump() for item in version_items(version))
 
 
 def publish_and_kill(url: str, version: int, after: float) -> None:
@@ -83,9 +50,9 @@ def test_a_publish_killed_at_any_instant_leaves_the_old_state_or_the_new(
             publish_version(publisher.database, version, "whole")
     finally:
         reader.stop()
-    known = {checksum(version): version for version in versions}
+    known = {version_checksum(version): version for version in versions}
     assert all(seen in known for seen in reader.seen), "half a version was seen"
     order = [known[seen] for seen in reader.seen]
     assert order == sorted(order)
     with publisher.database.connect() as connection:
-        assert connection.execute(_CHECKSUM).fetchone() == (checksum(versions[-1]),)
+        assert live_checksum(connection) == version_checksum(versions[-1])

@@ -81,6 +81,11 @@ def test_a_full_snapshot_that_was_not_vouched_for_is_incomplete(publisher: Publi
     assert not of_acme(publisher).incomplete
     publisher([item("1")])
     assert not of_acme(publisher).incomplete
+    publisher([item("1")], complete=False, absences_confirmed=True)
+    confirmed = of_acme(publisher)
+    # Read in full, and still somebody should look at why the shop miscounts.
+    assert confirmed.incomplete
+    assert confirmed.last_full_sync_at == LONG_AGO + timedelta(minutes=5)
 
 
 def test_a_shop_never_synced_has_nothing_but_its_registration(publisher: Publisher) -> None:

@@ -1,0 +1,194 @@
+"""kill -9 of a Dagster run worker while it publishes, under a reader that never stops looking."""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import LiteralString
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from dagster import DagsterInstance
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import serialize_value
+
+from connector_pipeline.cli.local_services import project_file
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.settings import load_settings
+from connector_pipeline_tests.assets.conftest import Pipeline
+from connector_pipeline_tests.catalog.shop_reader import Reader, checksum, live_checksum
+
+SPEC = ShopSpec(
+    platform="shopify",
+    domain="killed.myshopify.com",
+    merchant_id="merchant-killed",
+    platform_shop_id="9",
+    products=200,
+    variants=(1, 4),
+    seed=9,
+)
+KEY = "shopify/killed.myshopify.com"
+PATIENCE = 120.0
+"""Seconds to wait for what must come, on however busy a machine."""
+
+Watcher = psycopg.Connection
+
+
+@pytest.fixture
+def stored(
+    pipeline: Pipeline,
+    empty_database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Generator[Pipeline]:
+    """The pipeline on Dagster's real storage, which other processes find as in a deployment."""
+    home = tmp_path / "dagster"
+    home.mkdir()
+    shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
+    url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    with DagsterInstance.get() as instance:
+        yield replace(pipeline, instance=instance)
+
+
+class RunWorker:
+    """A run over the shop in a process of its own, started as Dagster's launchers start theirs."""
+
+    def __init__(self, pipeline: Pipeline, log: Path):
+        self._log = log
+        job = build_definitions(load_settings()).resolve_implicit_global_asset_job_def()
+        pointer = ModuleCodePointer("connector_pipeline.definitions", "defs", str(Path.cwd()))
+        origin = JobPythonOrigin(job.name, RepositoryPythonOrigin(sys.executable, pointer))
+        run = pipeline.instance.create_run_for_job(
+            job, tags={"dagster/partition": KEY}, job_code_origin=origin
+        )
+        args = ExecuteRunArgs(origin, run.run_id, pipeline.instance.get_ref())
+        command = [sys.executable, "-m", "dagster", "api", "execute_run", serialize_value(args)]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    def wait_for(self, seen: Callable[[], bool]) -> None:
+        """Until what it must come to is seen, or the run has ended unseen."""
+        until = time.monotonic() + PATIENCE
+        while not seen() and self._process.poll() is None:
+            assert time.monotonic() < until, self._log.read_text()[-4000:]
+            time.sleep(0.001)
+        assert not self._process.returncode, self._log.read_text()[-4000:]
+
+    def kill(self) -> None:
+        """With no chance to clean up."""
+        self._process.kill()
+        self._process.wait()
+
+
+def publishing(watcher: Watcher) -> bool:
+    """Whether a publish has begun its transaction."""
+    return _any_session(watcher, "query LIKE '%staged_items%'")
+
+
+def at_the_turn(watcher: Watcher) -> bool:
+    """Whether a publish waits for its turn: all is staged and nothing written."""
+    return _any_session(
+        watcher, "wait_event_type = 'Lock' AND query LIKE '%pg_advisory_xact_lock%'"
+    )
+
+
+def at_the_end(watcher: Watcher) -> bool:
+    """Whether a publish waits for its shop's row: the catalog's are written, and not committed."""
+    return _any_session(
+        watcher, "wait_event_type = 'Lock' AND query LIKE '%UPDATE connector.shops%'"
+    )
+
+
+def _any_session(watcher: Watcher, condition: LiteralString) -> bool:
+    found = watcher.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        f" AND application_name = 'connector-pipeline' AND state <> 'idle' AND {condition}"
+    )
+    return found.fetchone() is not None
+
+
+@contextmanager
+def held(url: str, statement: LiteralString, *values: str) -> Generator[None]:
+    """Hold what the statement locks."""
+    with psycopg.connect(url) as connection:
+        connection.execute(statement, values)
+        yield
+        connection.rollback()
+
+
+@pytest.mark.parametrize("random_kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
+    stored: Pipeline, tmp_path: Path, random_kills: int
+) -> None:
+    """At any instant, the last before the commit too; and each next sync succeeds."""
+    shop = stored.sandbox.store.put(SPEC)
+    stored.register(KEY)
+    products = list(shop.product_ids())
+    versions: list[str] = []
+
+    def edit_the_shop() -> None:
+        version = len(versions)
+        for product in products[2:]:
+            shop.edit_product(product, {"title": f"version {version}"})
+        # Some go and some come back, so that every kind of write is under way.
+        (shop.remove_product if version % 2 else shop.restore_product)(products[0])
+        (shop.restore_product if version % 2 else shop.remove_product)(products[1])
+        versions.append(checksum(stored.served(KEY).values()))
+
+    def next_sync() -> None:
+        result = stored.materialize(KEY)
+        assert result.success, stored.failure(result)
+        assert live_checksum(watcher) == versions[-1]
+
+    shop.remove_product(products[0])
+    edit_the_shop()
+    url = stored.database.connection_url()
+    reader = Reader(url)
+    with psycopg.connect(url, autocommit=True) as watcher:
+        next_sync()
+        reader.start()
+        try:
+            # Held up at two instants that chance seldom finds: with all staged and nothing
+            # written, and with all written and nothing committed.
+            edit_the_shop()
+            with held(url, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", KEY):
+                worker = RunWorker(stored, tmp_path / "log")
+                worker.wait_for(lambda: at_the_turn(watcher))
+                worker.kill()
+                assert live_checksum(watcher) == versions[-2]
+            next_sync()
+            edit_the_shop()
+            with held(url, "SELECT 1 FROM connector.shops FOR UPDATE"):
+                worker = RunWorker(stored, tmp_path / "log")
+                worker.wait_for(lambda: publishing(watcher) or at_the_end(watcher))
+                began = time.monotonic()
+                worker.wait_for(lambda: at_the_end(watcher))
+                whole_publish = time.monotonic() - began
+                worker.kill()
+                assert live_checksum(watcher) == versions[-2]
+            next_sync()
+            for _ in range(random_kills):
+                edit_the_shop()
+                worker = RunWorker(stored, tmp_path / "log")
+                worker.wait_for(lambda: publishing(watcher))
+                # The instant is arbitrary: what is promised holds at every one.
+                time.sleep(random.uniform(0, whole_publish))
+                worker.kill()
+                next_sync()
+        finally:
+            reader.stop()
+    known = {seen: version for version, seen in enumerate(versions)}
+    assert all(seen in known for seen in reader.seen), "half a version was seen"
+    order = [known[seen] for seen in reader.seen]
+    assert order == sorted(order)
