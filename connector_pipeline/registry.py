@@ -27,7 +27,8 @@ Added = Literal["added", "updated", "unchanged"]
 
 _SELECT: Final = """
     SELECT merchant_id, platform_name, platform_shop_id, domain, currency, state,
-        consecutive_failures, last_full_sync_at, last_successful_sync_at
+        consecutive_failures, last_full_sync_at, last_successful_sync_at,
+        high_water_mark
     FROM connector.shops
 """
 
@@ -39,6 +40,8 @@ _ADD: Final = """
         merchant_id = excluded.merchant_id,
         platform_shop_id = excluded.platform_shop_id,
         currency = coalesce(excluded.currency, shop.currency),
+        -- Rows hold what changed here: only a full sync brings it to those that did not change.
+        high_water_mark = NULL,
         updated_at = now()
     WHERE (shop.merchant_id, shop.platform_shop_id, shop.currency) IS DISTINCT FROM
         (excluded.merchant_id, excluded.platform_shop_id,

@@ -1,10 +1,13 @@
 """Environment → typed settings. Every variable is named here and nowhere else."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -50,6 +53,20 @@ def _shop_url_template(url: str) -> str:
     return _http_url(url)
 
 
+_DURATION: Final = re.compile(r"([0-9]{1,6})\s*([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(written: object) -> object:
+    if not isinstance(written, str):
+        return written
+    match = _DURATION.fullmatch(written.strip())
+    if match is None:
+        raise ValueError("must be a number and a unit: s, m, h or d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -79,6 +96,7 @@ _EXAMPLES: Final = {
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
+    "full_sync_every": "FULL_SYNC_EVERY=24h",
 }
 
 
@@ -122,6 +140,7 @@ class Settings(BaseSettings):
 
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
+    full_sync_every: Duration = timedelta(hours=24)
 
     @property
     def home(self) -> Path:

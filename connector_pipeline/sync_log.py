@@ -167,6 +167,7 @@ def succeed(
     in it. A snapshot published again from the archive sets them back to its own start. A full one
     that leaves no deletion open counts as a full sync: it is complete, or the platform confirmed
     all its absences. Some shops never give a complete one, and are read in full all the same.
+    The high-water mark moves with what left nothing unread: such a full sync, a whole increment.
     Raises UnknownShop if the shop is no longer in the registry.
     """
     published = connection.execute(
@@ -183,7 +184,8 @@ def succeed(
             clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
         )
         ON CONFLICT (sync_id) DO UPDATE SET
-            status = excluded.status, complete = excluded.complete, items = excluded.items,
+            sync_type = excluded.sync_type, status = excluded.status,
+            complete = excluded.complete, items = excluded.items,
             inserted = excluded.inserted, updated = excluded.updated,
             unchanged = excluded.unchanged,
             revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
@@ -206,16 +208,24 @@ def succeed(
         },
     )
     _refuse_foreign(published, sync, shop)
+    full = sync.sync_type is SyncType.FULL
     known = connection.execute(
         """
         UPDATE connector.shops
         SET last_successful_sync_at = %(started_at)s,
+            high_water_mark =
+                CASE WHEN %(full)s OR %(increment)s AND high_water_mark IS NOT NULL
+                THEN %(started_at)s ELSE high_water_mark END,
             last_full_sync_at = CASE WHEN %(full)s THEN %(started_at)s ELSE last_full_sync_at END,
             consecutive_failures = 0, last_error_code = NULL, last_error_message = NULL
         WHERE platform_name = %(platform_name)s AND domain = %(domain)s
         """,
         _identity(sync, shop)
-        | {"full": sync.sync_type is SyncType.FULL and (complete or absences_confirmed)},
+        | {
+            "full": full and (complete or absences_confirmed),
+            # Without a mark there is nothing it could follow: the registration has changed.
+            "increment": not full and complete,
+        },
     )
     if known.rowcount == 0:
         raise UnknownShop(

@@ -36,6 +36,8 @@ def test_defaults_are_valid() -> None:
         ("WOOCOMMERCE_BATCH_SIZE", "101"),
         ("WOOCOMMERCE_STATUSES", "published"),
         ("SHOPS_AT_ONCE", "many"),
+        ("FULL_SYNC_EVERY", "24"),
+        ("FULL_SYNC_EVERY", "a day"),
         ("ALLOW_PRIVATE_HOSTS", "perhaps"),
     ],
 )

@@ -1,18 +1,21 @@
 """The manifest of a snapshot, and where things lie in the archive.
 
-    {root}/{platform}/{domain}/pages/{sync}/00001-products.zst
-    {root}/{platform}/{domain}/snapshots/{finished}-{sync}.json     the manifest
+    {root}/{platform}/{domain}/pages/{sync}/sync.json               what the pages are of
+    {root}/{platform}/{domain}/pages/{sync}/0000001-products.zst
+    {root}/{platform}/{domain}/snapshots/{finished}-{sync}.json     the manifest; of an incremental
+                                                                    sync it ends in .increment.json
 
 The manifest is written after the last page: a snapshot without one does not exist. One that does
 not parse (a write cut off by a crash) counts as none.
 """
 
 from datetime import datetime
+from typing import Final
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync import Sync, SyncType
 
 
 class PageEntry(BaseModel):
@@ -64,19 +67,35 @@ def pages_folder(partition_key: str, sync_id: str) -> str:
     return f"{partition_key}/pages/{_file_name(sync_id)}"
 
 
+def sync_file(partition_key: str, sync_id: str) -> str:
+    """Where a sync says of itself what its pages are of: it may be taken up again."""
+    return f"{pages_folder(partition_key, sync_id)}/sync.json"
+
+
 def manifests_folder(partition_key: str) -> str:
     """Where a shop's manifests lie, below the archive's root; their names sort by time."""
     return f"{partition_key}/snapshots"
 
 
-def manifest_name(finished_at: datetime, sync_id: str) -> str:
+_INCREMENT: Final = ".increment.json"
+
+
+def manifest_name(finished_at: datetime, sync: Sync) -> str:
     """The manifest's file name: sorts by the time the snapshot was finished."""
-    return f"{finished_at:%Y%m%dT%H%M%S%f}Z-{_file_name(sync_id)}.json"
+    suffix = ".json" if sync.sync_type is SyncType.FULL else _INCREMENT
+    return f"{finished_at:%Y%m%dT%H%M%S%f}Z-{_file_name(sync.sync_id)}{suffix}"
 
 
 def is_manifest_of(path: str, sync_id: str) -> bool:
     """Whether a manifest's path is of this sync."""
-    return path.endswith(f"Z-{_file_name(sync_id)}.json")
+    name = _file_name(sync_id)
+    return path.endswith((f"Z-{name}.json", f"Z-{name}{_INCREMENT}"))
+
+
+def is_of_increment(path: str) -> bool:
+    """Whether a manifest's path is of an incremental sync."""
+    # A sync's own dots are escaped in its file name.
+    return path.endswith(_INCREMENT)
 
 
 def _file_name(sync_id: str) -> str:

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 from dagster import ConfigurableResource
 from pydantic import ValidationError
 
-from connector_pipeline.archive.manifest import SnapshotManifest, manifests_folder
+from connector_pipeline.archive.manifest import (
+    SnapshotManifest,
+    is_manifest_of,
+    manifests_folder,
+    sync_file,
+)
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.archive.retention import delete_older_snapshots
 from connector_pipeline.archive.storage import ArchiveStorage
@@ -49,6 +54,26 @@ class RawArchive(ConfigurableResource[None]):
         raise SnapshotMissing(
             "the raw archive holds no complete snapshot.", partition_key=partition_key
         )
+
+    def finished(self, partition_key: str, sync_id: str) -> SnapshotManifest | None:
+        """The manifest of this sync's snapshot, if it was finished."""
+        storage = self.storage()
+        for path in storage.files(manifests_folder(partition_key)):
+            if is_manifest_of(path, sync_id):
+                try:
+                    return SnapshotManifest.model_validate_json(storage.read(path))
+                except (FileNotFoundError, ValidationError):
+                    return None
+        return None
+
+    def unfinished(self, partition_key: str, sync_id: str) -> Sync | None:
+        """The sync of that id as an interrupted attempt began it, if it left pages behind."""
+        if self.finished(partition_key, sync_id) is not None:
+            return None
+        try:
+            return Sync.model_validate_json(self.storage().read(sync_file(partition_key, sync_id)))
+        except (FileNotFoundError, ValidationError):
+            return None
 
     def snapshot_uri(self, manifest: SnapshotManifest) -> str:
         """Where a snapshot's pages lie, as an operator can open it."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import Final
 
 from connector_pipeline.archive.manifest import (
     PageEntry,
@@ -11,13 +12,14 @@ from connector_pipeline.archive.manifest import (
     manifest_name,
     manifests_folder,
     pages_folder,
+    sync_file,
 )
-from connector_pipeline.archive.page_file import encode_page
+from connector_pipeline.archive.page_file import decode_page, encode_page
 from connector_pipeline.archive.reader import read_pages
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import CurrencyUnknown
-from connector_pipeline.model.sync import Sync
-from connector_pipeline.platforms.platform import FetchReport, RawPage
+from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.platforms.platform import LOOKUP, FetchReport, RawPage
 
 
 class SnapshotWriter:
@@ -29,6 +31,8 @@ class SnapshotWriter:
         self._clock = clock
         self._folder = pages_folder(sync.partition_key, sync.sync_id)
         self._entries: list[PageEntry] = []
+        self._recovered: list[PageEntry] = []
+        self._diverged = True
 
     @property
     def pages(self) -> int:
@@ -41,24 +45,54 @@ class SnapshotWriter:
         Called again, it discards what was written: the shop is read anew.
         """
         self._entries.clear()
+        self._recovered.clear()
+        self._diverged = True
         for path in self._storage.files(manifests_folder(self._sync.partition_key)):
             if is_manifest_of(path, self._sync.sync_id):
                 self._storage.delete(path)
         self._storage.delete(self._folder)
         self._storage.make_folder(self._folder)
+        self._storage.write(
+            sync_file(self._sync.partition_key, self._sync.sync_id),
+            self._sync.model_dump_json().encode(),
+        )
+
+    def resume(self) -> Iterator[RawPage]:
+        """Take up what an interrupted attempt at this sync archived, instead of `begin`.
+
+        Yields its pages in order, up to the first that is not whole. Written again, such a page is
+        known for what is there already; the first that differs replaces all from there on.
+        """
+        self._entries.clear()
+        self._recovered.clear()
+        self._diverged = False
+        for number, path in enumerate(self._page_files(), start=1):
+            name = path.rsplit("/", 1)[-1]
+            try:
+                page = decode_page(self._storage.read(path))
+            except (FileNotFoundError, ValueError):
+                # Cut off by what interrupted the attempt.
+                return
+            # What was asked for by id depends on the whole of the pages: it is asked anew.
+            if page.kind == LOOKUP or name != _page_name(number, page.kind):
+                return
+            self._recovered.append(_entry(name, page))
+            yield page
 
     def write(self, page: RawPage) -> None:
         """Add a page. Raises OSError when the archive cannot be written."""
-        name = f"{len(self._entries) + 1:05d}-{page.kind}.zst"
-        self._storage.write(f"{self._folder}/{name}", encode_page(page))
-        self._entries.append(
-            PageEntry(
-                name=name,
-                kind=page.kind,
-                bytes=len(page.body),
-                sha256=hashlib.sha256(page.body).hexdigest(),
-            )
-        )
+        number = len(self._entries) + 1
+        entry = _entry(_page_name(number, page.kind), page)
+        if not self._diverged:
+            if number <= len(self._recovered) and self._recovered[number - 1] == entry:
+                self._entries.append(entry)
+                return
+            self._diverged = True
+            for path in self._page_files():
+                if path.rsplit("/", 1)[-1] >= _page_name(number, ""):
+                    self._storage.delete(path)
+        self._storage.write(f"{self._folder}/{entry.name}", encode_page(page))
+        self._entries.append(entry)
 
     def written(self) -> Iterator[RawPage]:
         """What has been written so far, read back page by page. Raises SnapshotMissing."""
@@ -78,8 +112,11 @@ class SnapshotWriter:
                 partition_key=self._sync.partition_key,
             )
         finished_at = self._clock()
+        sync = self._sync
+        if report.read_in_full:
+            sync = sync.model_copy(update={"sync_type": SyncType.FULL, "since": None})
         manifest = SnapshotManifest(
-            sync=self._sync,
+            sync=sync,
             currency=report.currency,
             complete=report.complete,
             gone=tuple(gone),
@@ -96,7 +133,27 @@ class SnapshotWriter:
         folder = manifests_folder(self._sync.partition_key)
         self._storage.make_folder(folder)
         self._storage.write(
-            f"{folder}/{manifest_name(finished_at, self._sync.sync_id)}",
+            f"{folder}/{manifest_name(finished_at, sync)}",
             manifest.model_dump_json(indent=1).encode(),
         )
         return manifest
+
+    def _page_files(self) -> list[str]:
+        return [path for path in self._storage.files(self._folder) if path.endswith(_SUFFIX)]
+
+
+_SUFFIX: Final = ".zst"
+
+
+def _page_name(number: int, kind: str) -> str:
+    # Names sort as the pages come, of the largest shop too.
+    return f"{number:07d}-{kind}{_SUFFIX}"
+
+
+def _entry(name: str, page: RawPage) -> PageEntry:
+    return PageEntry(
+        name=name,
+        kind=page.kind,
+        bytes=len(page.body),
+        sha256=hashlib.sha256(page.body).hexdigest(),
+    )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -24,12 +24,22 @@ from connector_pipeline.model.errors import (
     UnknownShop,
 )
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, parse_partition_key
-from connector_pipeline.model.sync import Sync, SyncType, own_sync_id
+from connector_pipeline.model.sync import (
+    RequestedSyncType,
+    Sync,
+    SyncStatus,
+    SyncType,
+    own_sync_id,
+    planned_sync,
+)
 from connector_pipeline.platforms.platform import CredentialSource, FetchReport, Platform
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.token_service import TokenService
 
 _PROGRESS_EVERY: Final = 0.5
+
+RESUMABLE_FOR: Final = timedelta(hours=6)
+"""How old an interrupted sync may be to be gone on with: its first pages are that old, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,8 @@ class ShopFetcher:
     token_service: TokenService
     raw_archive: RawArchive
     platforms: Mapping[PlatformName, Platform]
-    sync_type: SyncType
+    sync_type: RequestedSyncType
+    full_sync_every: timedelta
     run_id: str
     root_run_id: str
     requested_sync_id: str | None = None
@@ -51,16 +62,14 @@ class ShopFetcher:
         """Fetch the shop's snapshot and keep it. Raises nothing but ConnectorError."""
         shop = await asyncio.to_thread(registered_shop, self.registry, partition_key)
         sync_id = self.requested_sync_id or own_sync_id(self.root_run_id, partition_key)
-        sync = Sync(
-            sync_id=sync_id,
-            partition_key=partition_key,
-            sync_type=self.sync_type,
-            correlation_id=self.correlation_id or sync_id,
-            started_at=datetime.now(UTC),
-        )
+        now = datetime.now(UTC)
+        interrupted = await asyncio.to_thread(self._interrupted, partition_key, sync_id, now)
+        if isinstance(interrupted, SnapshotManifest):
+            return interrupted
+        sync = interrupted or self._new_sync(shop, sync_id, now)
         await asyncio.to_thread(self.registry.start_sync, sync, shop, self.run_id)
         try:
-            return await self._fetch(shop, sync)
+            return await self._fetch(shop, sync, resumed=interrupted is not None)
         except asyncio.CancelledError:
             # Not awaited: a cancelled task gets no more turns of the loop to rely on.
             self.registry.fail_sync(sync_id, SyncInterrupted("the fetch was cancelled."))
@@ -72,13 +81,48 @@ class ShopFetcher:
                 raise
             raise named from error
 
-    async def _fetch(self, shop: RegisteredShop, sync: Sync) -> SnapshotManifest:
+    def _new_sync(self, shop: RegisteredShop, sync_id: str, now: datetime) -> Sync:
+        plan = planned_sync(
+            self.sync_type,
+            high_water_mark=shop.high_water_mark,
+            last_full_sync_at=shop.last_full_sync_at,
+            full_sync_every=self.full_sync_every,
+            now=now,
+        )
+        return Sync(
+            sync_id=sync_id,
+            partition_key=shop.partition_key,
+            sync_type=plan.sync_type,
+            correlation_id=self.correlation_id or sync_id,
+            started_at=now,
+            since=plan.since,
+        )
+
+    def _interrupted(
+        self, partition_key: str, sync_id: str, now: datetime
+    ) -> SnapshotManifest | Sync | None:
+        """What an earlier attempt at this sync left: its snapshot, its pages, or nothing of use.
+
+        A snapshot is of use only while its sync is on record as running: the run that made it
+        crashed. Whoever runs a sync again that ended wants the shop as it is now.
+        """
+        finished = self.raw_archive.finished(partition_key, sync_id)
+        if finished is not None:
+            progress = self.registry.progress(sync_id)
+            running = progress is not None and progress.status == SyncStatus.RUNNING
+            fresh = now - finished.sync.started_at < RESUMABLE_FOR
+            return finished if running and fresh else None
+        sync = self.raw_archive.unfinished(partition_key, sync_id)
+        fresh = sync is not None and now - sync.started_at < RESUMABLE_FOR
+        return sync if fresh else None
+
+    async def _fetch(self, shop: RegisteredShop, sync: Sync, *, resumed: bool) -> SnapshotManifest:
         report = FetchReport()
         confirmed = Confirmed()
         writer = self.raw_archive.write(sync)
         async with self.token_service.open(sync.correlation_id) as credential_source:
-            await self._read(shop, sync, credential_source, writer, report)
-            if sync.sync_type is SyncType.FULL:
+            await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
+            if sync.sync_type is SyncType.FULL or report.read_in_full:
                 if report.complete:
                     confirmed = await self._confirmed(shop, credential_source, writer, report)
                 if not report.complete:
@@ -109,12 +153,24 @@ class ShopFetcher:
         credential_source: CredentialSource,
         writer: SnapshotWriter,
         report: FetchReport,
+        *,
+        resumed: bool = False,
     ) -> None:
-        """Read the shop from its first page to its last; what was read before is discarded."""
-        await asyncio.to_thread(writer.begin)
+        """Read the shop from its first page to its last; what was read before is discarded.
+
+        Unless it is `resumed`: then the pages archived by an interrupted attempt are gone on from.
+        """
+        if not resumed:
+            await asyncio.to_thread(writer.begin)
         told = time.monotonic()
         platform = self.platforms[shop.platform_name]
-        pages = platform.fetch(shop, credential_source, sync_type=sync.sync_type, report=report)
+        pages = platform.fetch(
+            shop,
+            credential_source,
+            since=sync.since,
+            report=report,
+            archived=writer.resume() if resumed else (),
+        )
         # Closed here and now when something fails: its connections must not wait for the garbage
         # collector.
         async with aclosing(pages):

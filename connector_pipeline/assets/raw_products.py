@@ -18,7 +18,7 @@ from connector_pipeline.assets.partitions import shops
 from connector_pipeline.batch import PartitionMetadata, ShopBatch
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.sync import RequestedSyncType, chosen_sync_type
+from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
 from connector_pipeline.registry import ShopRegistry
@@ -58,13 +58,15 @@ def raw_products(
     """Fetch the run's shops, several at once, each on its own account."""
     batch = ShopBatch(context)
     run = context.run
+    settings = load_settings()
     fetcher = ShopFetcher(
         registry=registry,
         database=database,
         token_service=token_service,
         raw_archive=raw_archive,
         platforms={platform.platform_name: platform for platform in (shopify, woocommerce)},
-        sync_type=chosen_sync_type(config.sync_type),
+        sync_type=config.sync_type,
+        full_sync_every=settings.full_sync_every,
         run_id=run.run_id,
         root_run_id=run.tags.get(ROOT_RUN_ID_TAG, run.run_id),
         # An id names one sync of one shop, so a run over many makes its own.
@@ -77,7 +79,7 @@ def raw_products(
             context.log.info(
                 f"{platform.platform_name.value} shops are asked at {platform.base_url}"
             )
-    places = asyncio.Semaphore(load_settings().shops_at_once)
+    places = asyncio.Semaphore(settings.shops_at_once)
 
     async def fetch(partition_key: str) -> None:
         async with places:

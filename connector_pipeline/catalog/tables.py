@@ -160,6 +160,11 @@ shops: Final = Table(
         comment="When the last sync that was published started: changes since are not in it.",
     ),
     Column(
+        "high_water_mark",
+        _Time,
+        comment="Every change on the platform up to then is in the catalog. Null: no such time.",
+    ),
+    Column(
         "consecutive_failures",
         Integer,
         nullable=False,

@@ -63,6 +63,7 @@ class RegisteredShop(Shop):
     consecutive_failures: int = 0
     last_full_sync_at: datetime | None = None
     last_successful_sync_at: datetime | None = None
+    high_water_mark: datetime | None = None
 
 
 def partition_key(platform_name: PlatformName, domain: str) -> str:

@@ -1,8 +1,8 @@
 """A sync: one attempt to bring one shop's catalog up to date."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import Annotated
+from typing import Annotated, Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -40,7 +40,10 @@ SyncId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=
 
 
 class Sync(BaseModel):
-    """What is known of a sync when it starts. Times are UTC."""
+    """What is known of a sync when it starts. Times are UTC.
+
+    `since` is what an incremental sync asks for changes from; a full one asks for everything.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,6 +52,7 @@ class Sync(BaseModel):
     sync_type: SyncType
     correlation_id: str
     started_at: datetime
+    since: datetime | None = None
 
 
 def own_sync_id(root_run_id: str, partition_key: str) -> str:
@@ -56,8 +60,40 @@ def own_sync_id(root_run_id: str, partition_key: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"connector-pipeline:{root_run_id}:{partition_key}"))
 
 
-def chosen_sync_type(requested: RequestedSyncType) -> SyncType:
-    """The sync type that a request comes down to: `auto` is full, which is always right."""
-    if requested is RequestedSyncType.incremental:
-        return SyncType.INCREMENTAL
-    return SyncType.FULL
+OVERLAP: Final = timedelta(minutes=10)
+"""How far an increment reaches back behind the high-water mark.
+
+Shopify's search index lags behind its products, and a shop's clock need not be ours.
+"""
+
+
+class SyncPlan(NamedTuple):
+    """What a sync is to read: everything, or what changed since a time (UTC)."""
+
+    sync_type: SyncType
+    since: datetime | None
+
+
+_EVERYTHING: Final = SyncPlan(SyncType.FULL, None)
+
+
+def planned_sync(
+    requested: RequestedSyncType,
+    *,
+    high_water_mark: datetime | None,
+    last_full_sync_at: datetime | None,
+    full_sync_every: timedelta,
+    now: datetime,
+) -> SyncPlan:
+    """What a request comes down to for a shop with this history.
+
+    Without a high-water mark there is nothing to go on from, whatever was asked for. `auto` is
+    full once the last full sync is `full_sync_every` old: only a full one finds what was deleted.
+    """
+    if requested is RequestedSyncType.full or high_water_mark is None:
+        return _EVERYTHING
+    if requested is RequestedSyncType.auto and (
+        last_full_sync_at is None or now - last_full_sync_at >= full_sync_every
+    ):
+        return _EVERYTHING
+    return SyncPlan(SyncType.INCREMENTAL, high_water_mark - OVERLAP)

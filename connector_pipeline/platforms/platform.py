@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.model.sync import SyncType
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
 
@@ -45,11 +45,14 @@ class FetchReport:
     """What a fetch tells of itself while it runs: filled in by the wing and its HTTP client.
 
     When the last page has been yielded, `currency` is set and `complete` says whether the
-    platform's own counts vouch for the snapshot. `details` are shown in the partition's metadata.
+    platform's own counts vouch for the snapshot, or in an increment for the list of changes.
+    `read_in_full`: everything was read although changes were asked for. `details` are shown in the
+    partition's metadata.
     """
 
     currency: str | None = None
     complete: bool = False
+    read_in_full: bool = False
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
@@ -100,10 +103,17 @@ class Platform(Protocol):
         shop: Shop,
         credential_source: CredentialSource,
         *,
-        sync_type: SyncType,
+        since: datetime | None,
         report: FetchReport,
+        archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
-        """Yield the shop's pages as they arrive. Raises the errors of model/errors.py."""
+        """Yield the shop's pages as they arrive: all, or only of what changed since a time (UTC).
+
+        Where the platform cannot tell what changed, everything is read and the report says so.
+        `archived` are the pages that an interrupted attempt at the same sync yielded, in order:
+        as long as the next of them is the answer to what would be asked next, it is yielded again
+        and not asked for. Raises the errors of model/errors.py.
+        """
         ...
 
     def look_up(

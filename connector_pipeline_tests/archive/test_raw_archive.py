@@ -141,15 +141,98 @@ def test_a_shop_read_anew_within_a_sync_leaves_nothing_of_the_first_reading(
     assert found.manifest.gone == ("1", "2")
 
 
+def interrupted(archive: RawArchive, sync_id: str = "sync-1") -> None:
+    """Two pages of a sync that never ended."""
+    writer = archive.write(sync(sync_id), clock=at(10))
+    writer.begin()
+    for page in PAGES:
+        writer.write(page)
+
+
+def test_an_interrupted_sync_is_found_as_it_began(archive: RawArchive) -> None:
+    """With its own start and what it asked for; not once it was finished, nor another's."""
+    assert archive.unfinished(SHOP, "sync-1") is None
+    interrupted(archive)
+    assert archive.unfinished(SHOP, "sync-1") == sync()
+    assert archive.unfinished(SHOP, "sync-2") is None
+    assert archive.finished(SHOP, "sync-1") is None
+    snapshot(archive, "sync-1", 10)
+    assert archive.unfinished(SHOP, "sync-1") is None
+    finished = archive.finished(SHOP, "sync-1")
+    assert finished is not None
+    assert finished.sync == sync()
+
+
+def test_a_resumed_sync_goes_on_after_its_last_whole_page(archive: RawArchive) -> None:
+    """What was archived is read back, written again it costs nothing, and the rest follows."""
+    interrupted(archive)
+    writer = archive.write(sync(), clock=at(20))
+    third = RawPage(kind="variants", body=b"3", facts={"n": 3})
+    for page in writer.resume():
+        writer.write(page)
+    assert writer.pages == 2
+    writer.write(third)
+    writer.finish(FetchReport(currency="SEK"))
+    assert list(archive.latest(SHOP).pages()) == [*PAGES, third]
+
+
+def test_a_resumed_sync_that_is_answered_otherwise_keeps_nothing_of_what_came_after(
+    archive: RawArchive,
+) -> None:
+    """A page that differs replaces the archived one and all that follow it."""
+    interrupted(archive)
+    writer = archive.write(sync(), clock=at(20))
+    other = RawPage(kind="other", body=b"{}", facts={})
+    list(writer.resume())
+    writer.write(other)
+    writer.write(PAGES[1])
+    writer.finish(FetchReport(currency="SEK"))
+    assert list(archive.latest(SHOP).pages()) == [other, PAGES[1]]
+    assert len(archive.storage().files(f"{SHOP}/pages/sync-1")) == 3
+
+
+def test_a_page_cut_off_by_the_interruption_is_not_resumed_from(tmp_path: Path) -> None:
+    """The page before it is the last that is believed."""
+    archive = RawArchive(url=str(tmp_path))
+    interrupted(archive)
+    last = max((tmp_path / SHOP / "pages" / "sync-1").glob("*.zst"))
+    last.write_bytes(last.read_bytes()[:-3])
+    assert list(archive.write(sync(), clock=at(20)).resume()) == PAGES[:1]
+
+
+def test_increments_are_kept_with_the_full_snapshot_they_follow(archive: RawArchive) -> None:
+    """However many there are; those before the newest full one go."""
+    increment = SyncType.INCREMENTAL
+    for number in range(9):
+        full = number in (0, 4)
+        made = sync(f"sync-{number}").model_copy(update={} if full else {"sync_type": increment})
+        writer = archive.write(made, clock=at(10 + number))
+        writer.begin()
+        writer.finish(FetchReport(currency="SEK"))
+        archive.retain(SHOP)
+    kept = [path.split("sync-")[1] for path in archive.storage().files(f"{SHOP}/snapshots")]
+    assert kept == ["0.json", "4.json", *(f"{number}.increment.json" for number in range(5, 9))]
+    assert archive.finished(SHOP, "sync-8") is not None
+
+
+def test_what_was_read_in_full_is_a_full_snapshot(archive: RawArchive) -> None:
+    """A platform that cannot tell what changed was asked for everything."""
+    asked = sync().model_copy(update={"sync_type": SyncType.INCREMENTAL, "since": STARTED})
+    writer = archive.write(asked, clock=at(20))
+    writer.begin()
+    writer.finish(FetchReport(currency="SEK", read_in_full=True))
+    assert archive.latest(SHOP).manifest.sync == sync()
+
+
 def test_a_damaged_page_is_noticed(tmp_path: Path) -> None:
     """Neither half a page nor another page passes for what was received."""
     archive = RawArchive(url=str(tmp_path))
     snapshot(archive, "sync-1", 10)
-    page = tmp_path / SHOP / "pages" / "sync-1" / "00001-products.zst"
+    page = tmp_path / SHOP / "pages" / "sync-1" / "0000001-products.zst"
     whole = page.read_bytes()
     for damaged in (whole[:-3], b"", encode_page(PAGES[1])):
         page.write_bytes(damaged)
-        with pytest.raises(SnapshotMissing, match="00001-products"):
+        with pytest.raises(SnapshotMissing, match="0000001-products"):
             list(archive.latest(SHOP).pages())
     page.unlink()
     with pytest.raises(SnapshotMissing, match="Materialize `raw_products`"):

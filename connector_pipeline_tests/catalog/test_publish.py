@@ -293,6 +293,33 @@ def test_only_a_full_sync_that_leaves_no_deletion_open_counts_as_one(
     assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=5)
 
 
+def test_the_high_water_mark_moves_only_with_what_left_nothing_unread(
+    publisher: Publisher, registry: ShopRegistry
+) -> None:
+    """An increment that was not whole is asked for again, and so is all after a new registration."""
+
+    def mark() -> object:
+        return registry.get(ACME.partition_key).high_water_mark
+
+    def minute(number: int) -> object:
+        return LONG_AGO + timedelta(minutes=number)
+
+    publisher([item("1")], complete=False)
+    publisher([item("1")], sync_type=SyncType.INCREMENTAL)
+    assert mark() is None
+    publisher([item("1")])
+    assert mark() == minute(3)
+    publisher([item("1")], sync_type=SyncType.INCREMENTAL, complete=False)
+    publisher([item("1")], complete=False)
+    assert mark() == minute(3)
+    publisher([item("1")], sync_type=SyncType.INCREMENTAL)
+    assert mark() == minute(6)
+    publisher([item("1")], complete=False, absences_confirmed=True)
+    assert mark() == minute(7)
+    registry.add(ACME.model_copy(update={"merchant_id": "another"}))
+    assert mark() is None
+
+
 def test_a_reader_never_sees_half_a_shop(publisher: Publisher) -> None:
     """While snapshots replace each other, every look at the shop shows exactly one of them."""
     publisher(many(200, sku="0"))

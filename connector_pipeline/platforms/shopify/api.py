@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 
 import dagster as dg
 
 from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName, Shop, valid_domain
-from connector_pipeline.model.sync import SyncType
 from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
 from connector_pipeline.platforms.platform import (
     CredentialSource,
@@ -56,8 +56,9 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         shop: Shop,
         credential_source: CredentialSource,
         *,
-        sync_type: SyncType,
+        since: datetime | None,
         report: FetchReport,
+        archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
         """Yield the shop's whole catalog, page by page, paced by the shop's own points.
 
@@ -65,6 +66,7 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         Raises InvalidShop for a domain no token may be sent to, ShopDisconnected, RateLimited,
         PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
         """
+        report.read_in_full = since is not None
         report.details["api_version"] = self.api_version
         async with self._client(shop, credential_source, report) as client:
             walk = CatalogWalk(client, batch_size=self.batch_size, report=report)

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -14,7 +15,6 @@ from pydantic import Field
 from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, CurrencyUnknown, InvalidResponse
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.model.sync import SyncType
 from connector_pipeline.platforms.http import Answer, HttpPolicy, OriginHttp
 from connector_pipeline.platforms.platform import (
     CredentialSource,
@@ -77,8 +77,9 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
         shop: Shop,
         credential_source: CredentialSource,
         *,
-        sync_type: SyncType,
+        since: datetime | None,
         report: FetchReport,
+        archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
         """Yield the shop's pages, products before variations, as they arrive.
 
@@ -86,6 +87,7 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
         PlatformUnavailable, RateLimited, InvalidResponse, CurrencyUnknown, and what
         `credential_source` raises; each knows its shop.
         """
+        report.read_in_full = since is not None
         async with self._session(shop, credential_source, report) as session:
             walk = CatalogWalk(
                 session,

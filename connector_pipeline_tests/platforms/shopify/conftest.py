@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.model.sync import SyncType
 from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline_tests.platforms.shopify.scripted import ScriptedShopify, Tokens
@@ -55,7 +54,7 @@ def read(
     async def read_all(**settings: Any) -> list[RawPage]:
         defaults = {"allow_private_hosts": True, "retry_delay": 0.001, "max_retries": 2}
         api = ShopifyApi(base_url=shopify.url, **{**defaults, **settings})
-        fetch = api.fetch(shop, tokens, sync_type=SyncType.FULL, report=report)
+        fetch = api.fetch(shop, tokens, since=None, report=report)
         return [page async for page in fetch]
 
     return read_all

@@ -8,7 +8,6 @@ import pytest
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import SyncType
 from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline_tests.platforms.shopify.scripted import (
@@ -131,7 +130,7 @@ async def test_a_page_that_breaks_the_contract_is_yielded_before_the_walk_fails(
     """It is in the archive when someone wants to see it."""
     shopify.script = [Said(shop_body(1)), Said({"data": {"products": "none"}})]
     api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
-    fetch = api.fetch(shop, tokens, sync_type=SyncType.FULL, report=report)
+    fetch = api.fetch(shop, tokens, since=None, report=report)
     pages = [await anext(fetch), await anext(fetch)]
     with pytest.raises(InvalidResponse):
         await anext(fetch)
@@ -231,7 +230,7 @@ async def test_a_fetch_that_is_left_early_is_not_complete(
     """Whoever stops after a page has closed the connection and holds no snapshot."""
     shopify.script = [Said(shop_body(1)), Said(products_body([product(1, [variant(1)])]))]
     api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
-    fetch = api.fetch(shop, tokens, sync_type=SyncType.FULL, report=report)
+    fetch = api.fetch(shop, tokens, since=None, report=report)
     assert (await anext(fetch)).kind == "shop"
     await fetch.aclose()
     assert len(shopify.received) == 1

@@ -5,6 +5,7 @@ import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
 )
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.model.sync import SyncType
 from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
 from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
@@ -83,13 +83,11 @@ class Reading:
         self.report = FetchReport()
         self.pages: list[RawPage] = []
 
-    async def read(self, sync_type: SyncType = SyncType.FULL, *, after_first: Any = None) -> None:
+    async def read(self, since: datetime | None = None, *, after_first: Any = None) -> None:
         """Read every page; `after_first` is called when the first has come."""
         tokens = TokenService(url=self.sandbox.token_service_url, retry_delay=0.001)
         async with tokens.open("test-correlation") as source:
-            async for page in self.api.fetch(
-                self.shop, source, sync_type=sync_type, report=self.report
-            ):
+            async for page in self.api.fetch(self.shop, source, since=since, report=self.report):
                 self.pages.append(page)
                 if after_first is not None and len(self.pages) == 1:
                     after_first()
@@ -231,7 +229,7 @@ async def test_every_status_asked_for_is_read(sandbox: SandboxServer) -> None:
 async def test_an_incremental_sync_reads_everything(sandbox: SandboxServer) -> None:
     """For now exactly what a full one reads."""
     reading = Reading(sandbox, SMALL)
-    await reading.read(SyncType.INCREMENTAL)
+    await reading.read(datetime(2026, 1, 1, tzinfo=UTC))
     assert reading.items() == reading.expected()
 
 
@@ -445,9 +443,7 @@ async def test_a_reader_who_stops_leaves_nothing_under_way(sandbox: SandboxServe
     tokens = TokenService(url=sandbox.token_service_url)
     before = asyncio.all_tasks()
     async with tokens.open("test-correlation") as source:
-        pages: Any = reading.api.fetch(
-            reading.shop, source, sync_type=SyncType.FULL, report=reading.report
-        )
+        pages: Any = reading.api.fetch(reading.shop, source, since=None, report=reading.report)
         for _ in range(3):
             await anext(pages)
         await pages.aclose()
