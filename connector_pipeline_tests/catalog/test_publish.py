@@ -296,7 +296,7 @@ def test_only_a_full_sync_that_leaves_no_deletion_open_counts_as_one(
 def test_the_high_water_mark_moves_only_with_what_left_nothing_unread(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """An increment that was not whole is asked for again, and so is all after a new registration."""
+    """An increment that was not whole is asked for again; so is all after a new registration."""
 
     def mark() -> object:
         return registry.get(ACME.partition_key).high_water_mark
