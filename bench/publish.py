@@ -35,7 +35,7 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.platform import RawPage
-from connector_pipeline.platforms.shopify.normalize import normalize
+from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline.registry import ShopRegistry
 
 SHOP: Final = Shop(
@@ -94,7 +94,7 @@ def _product(numbers: list[int], repriced: int) -> dict[str, Any]:
 
 def normalized(raw: Iterable[RawPage]) -> Iterator[Chunk]:
     """Chunks as the asset `catalog_items` makes them."""
-    return chunks(normalize(SHOP, "SEK", raw))
+    return chunks(ShopifyApi().rows(SHOP, "SEK", raw))
 
 
 def publish_once(database: Database, number: int, given: Iterable[Chunk]) -> PublishCounts:

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 from dagster import AssetExecutionContext, Config, asset
@@ -17,7 +16,7 @@ from connector_pipeline.batch import ShopBatch
 from connector_pipeline.catalog.io_manager import NormalizedShop, NormalizedShops
 from connector_pipeline.catalog.publish import Chunk
 from connector_pipeline.database import Database
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogItem, RejectedVariant
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
 from connector_pipeline.registry import ShopRegistry
@@ -63,7 +62,7 @@ def catalog_items(
         return NormalizedShop(
             shop=shop,
             manifest=manifest,
-            chunks=chunks(platform.normalize(shop, manifest.currency, snapshot.pages())),
+            chunks=chunks(platform.rows(shop, manifest.currency, snapshot.pages())),
             whole_products=platform.whole_products,
         )
 
@@ -74,20 +73,15 @@ def catalog_items(
     )
 
 
-_values: Final = attrgetter(*ITEM_COLUMNS)
-
-
-def chunks(normalized: Iterable[CatalogItem | RejectedVariant]) -> Iterator[Chunk]:
-    """Gather items into frames of at most CHUNK_ROWS rows, with the rejects met on the way."""
-    # Values are taken as items come: thousands of models alive at once cost the garbage collector
-    # more than all the rest of a publish.
-    rows: list[tuple[Any, ...]] = []
+def chunks(normalized: Iterable[CatalogRow | RejectedVariant]) -> Iterator[Chunk]:
+    """Gather rows into frames of at most CHUNK_ROWS, with the rejects met on the way."""
+    rows: list[CatalogRow] = []
     rejected: list[RejectedVariant] = []
-    for item in normalized:
-        if isinstance(item, CatalogItem):
-            rows.append(_values(item))
+    for each in normalized:
+        if isinstance(each, CatalogRow):
+            rows.append(each)
         else:
-            rejected.append(item)
+            rejected.append(each)
         if len(rows) + len(rejected) == CHUNK_ROWS:
             yield _chunk(rows, rejected)
             rows, rejected = [], []
@@ -95,7 +89,7 @@ def chunks(normalized: Iterable[CatalogItem | RejectedVariant]) -> Iterator[Chun
         yield _chunk(rows, rejected)
 
 
-def _chunk(rows: list[tuple[Any, ...]], rejected: list[RejectedVariant]) -> Chunk:
+def _chunk(rows: list[CatalogRow], rejected: list[RejectedVariant]) -> Chunk:
     # dtype object: pandas would make floats of Decimals' neighbours and NaN of None.
     items = pd.DataFrame(rows, columns=list(ITEM_COLUMNS), dtype=object)
     return Chunk(items=items, rejected=rejected)

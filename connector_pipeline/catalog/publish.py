@@ -41,22 +41,30 @@ _DIFFERS: Final = (
     f"({_listed(_CONTENT, 'item.')}) IS DISTINCT FROM ({_listed(_CONTENT, 'staged.')})"
 )
 
+_FEW: Final = 20_000
+"""Rows that may be named one by one: looking those up is faster than joining the shop again."""
+
+# OFFSET 0, or Postgres would compare the rows again for each of the columns.
 _COMPARE: Final = f"""
     SELECT
-        count(staged.variant_id) AS items,
-        count(*) FILTER (WHERE item.variant_id IS NULL) AS new,
-        count(*) FILTER (WHERE staged.variant_id IS NOT NULL AND item.deleted_at IS NOT NULL)
-            AS returned,
-        count(*) FILTER (
-            WHERE staged.variant_id IS NOT NULL AND item.variant_id IS NOT NULL
-                AND item.deleted_at IS NULL AND {_DIFFERS}
-        ) AS different,
-        count(item.variant_id) FILTER (WHERE item.deleted_at IS NULL) AS live,
-        count(item.variant_id) FILTER (WHERE item.deleted_at IS NULL AND staged.variant_id IS NULL)
-            AS missing
-    FROM pg_temp.staged_items AS staged
-    FULL JOIN (SELECT * FROM catalog.catalog_items AS item WHERE {_OF_THE_SHOP}) AS item
-        ON item.variant_id = staged.variant_id
+        count(staged_id) AS items,
+        count(*) FILTER (WHERE item_id IS NULL) AS new,
+        count(*) FILTER (WHERE staged_id IS NOT NULL AND deleted) AS returned,
+        count(*) FILTER (WHERE different AND NOT deleted) AS different,
+        count(item_id) FILTER (WHERE NOT deleted) AS live,
+        count(item_id) FILTER (WHERE NOT deleted AND staged_id IS NULL) AS missing,
+        CASE WHEN count(*) FILTER (WHERE different) <= %(few)s
+            THEN array_agg(staged_id) FILTER (WHERE different) END AS few_to_update
+    FROM (
+        SELECT staged.variant_id AS staged_id, item.variant_id AS item_id,
+            item.deleted_at IS NOT NULL AS deleted,
+            staged.variant_id IS NOT NULL AND item.variant_id IS NOT NULL
+                AND (item.deleted_at IS NOT NULL OR {_DIFFERS}) AS different
+        FROM pg_temp.staged_items AS staged
+        FULL JOIN (SELECT * FROM catalog.catalog_items AS item WHERE {_OF_THE_SHOP}) AS item
+            ON item.variant_id = staged.variant_id
+        OFFSET 0
+    ) AS compared
 """  # noqa: S608
 
 _UPDATE: Final = f"""
@@ -67,6 +75,11 @@ _UPDATE: Final = f"""
     WHERE {_OF_THE_SHOP} AND item.variant_id = staged.variant_id
         AND (item.deleted_at IS NOT NULL OR {_DIFFERS})
 """  # noqa: S608
+
+_UPDATE_FEW: Final = f"""
+    {_UPDATE} AND staged.variant_id = ANY(%(few_to_update)s::text[])
+        AND item.variant_id = ANY(%(few_to_update)s::text[])
+"""
 
 _INSERT: Final = f"""
     INSERT INTO catalog.catalog_items
@@ -150,7 +163,10 @@ _KEEP_REJECTS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Staged items beside the shop's rows: new, tombstones returned, different; live, missing."""
+    """Staged items beside the shop's rows: new, tombstones returned, different; live, missing.
+
+    `few_to_update` names those that returned or differ, unless there are none or many.
+    """
 
     items: int
     new: int
@@ -158,6 +174,7 @@ class _Comparison:
     different: int
     live: int
     missing: int
+    few_to_update: list[str] | None
 
 
 def publish(
@@ -205,13 +222,16 @@ def publish(
             "whole_shop": whole_shop,
             "whole_products": whole_products,
             "now": turn_began,
+            "few": _FEW,
         }
         compared = _compare(connection, values)
         deleted = _gone(connection, values) if may_delete and compared.missing else 0
         _guard(shop, compared, deleted, allow_shrink=allow_shrink)
 
         different = compared.different + compared.returned
-        _write(connection, _UPDATE, values, expected=different)
+        few = compared.few_to_update
+        values["few_to_update"] = few
+        _write(connection, _UPDATE if few is None else _UPDATE_FEW, values, expected=different)
         _write(connection, _INSERT, values, expected=compared.new)
         _write(connection, _TOMBSTONE, values, expected=deleted)
         connection.execute(_FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_SPOKEN_OF, values)

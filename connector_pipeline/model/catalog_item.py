@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from operator import attrgetter
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -100,6 +101,35 @@ class CatalogItem(BaseModel):
 
 ITEM_COLUMNS: Final = tuple(CatalogItem.model_fields)
 """The columns of a catalog item in their order; the table has them first, in the same order."""
+
+
+class CatalogRow(NamedTuple):
+    """The values of a catalog item, checked by its rules: what a publish handles by the million."""
+
+    merchant_id: str
+    platform_name: str
+    platform_shop_id: str
+    domain: str
+    product_id: str
+    variant_id: str
+    product_title: str
+    variant_title: str
+    sku: str | None
+    price: Decimal | None
+    currency: str
+    inventory: int | None
+    image_url: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    product_status: str
+
+
+_values: Final = attrgetter(*ITEM_COLUMNS)
+
+
+def row_of(item: CatalogItem) -> CatalogRow:
+    """The item's values."""
+    return CatalogRow._make(_values(item))
 
 
 class RejectedVariant(BaseModel):

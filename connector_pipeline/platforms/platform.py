@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.shop import PlatformName, Shop
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
@@ -143,3 +143,17 @@ class Platform(Protocol):
         that is not what the platform's contract says.
         """
         ...
+
+    def rows(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogRow | RejectedVariant]:
+        """What `normalize` yields, items as bare rows; a wing may have a faster way to them."""
+        ...
+
+
+def rows_of(
+    normalized: Iterable[CatalogItem | RejectedVariant],
+) -> Iterator[CatalogRow | RejectedVariant]:
+    """Items as bare rows, rejects as they are."""
+    for each in normalized:
+        yield row_of(each) if isinstance(each, CatalogItem) else each

@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
+from itertools import groupby
 
 import dagster as dg
 
-from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName, Shop, valid_domain
 from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
@@ -15,10 +16,12 @@ from connector_pipeline.platforms.platform import (
     FetchReport,
     Lookup,
     RawPage,
+    rows_of,
 )
 from connector_pipeline.platforms.shopify import lookup, normalize
 from connector_pipeline.platforms.shopify.client import ShopifyClient
 from connector_pipeline.platforms.shopify.paging import CatalogWalk
+from connector_pipeline.platforms.shopify.plain_pages import plain_rows
 
 
 class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
@@ -122,3 +125,15 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
     ) -> Iterator[CatalogItem | RejectedVariant]:
         """Map raw pages to catalog items; see `normalize.normalize`."""
         return normalize.normalize(shop, currency, pages)
+
+    def rows(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogRow | RejectedVariant]:
+        """The same as bare rows: a page without oddities at once, any other through `normalize`."""
+        read = ((page, plain_rows(shop, currency, page)) for page in pages)
+        for odd, group in groupby(read, key=lambda each: each[1] is None):
+            if odd:
+                yield from rows_of(self.normalize(shop, currency, (page for page, _ in group)))
+            else:
+                for _, rows in group:
+                    yield from rows or ()

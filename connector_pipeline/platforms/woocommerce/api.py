@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 from pydantic import Field
 
-from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, CurrencyUnknown, InvalidResponse
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.http import Answer, HttpPolicy, OriginHttp
@@ -21,6 +21,7 @@ from connector_pipeline.platforms.platform import (
     FetchReport,
     Lookup,
     RawPage,
+    rows_of,
 )
 from connector_pipeline.platforms.woocommerce import lookup
 from connector_pipeline.platforms.woocommerce.normalize import LeftOut, normalize
@@ -170,6 +171,12 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
                 shop.partition_key,
                 left_out.variations,
             )
+
+    def rows(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogRow | RejectedVariant]:
+        """The same as bare rows."""
+        return rows_of(self.normalize(shop, currency, pages))
 
 
 async def shop_currency(session: WooCommerceSession, shop: Shop) -> str:
