@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.shopify.client import ShopifyCredentials
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.session import WooCommerceCredentials
 from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.server import SandboxServer

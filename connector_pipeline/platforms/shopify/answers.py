@@ -4,6 +4,7 @@ Most troubles arrive with HTTP 200 and tell themselves by `errors[].extensions.c
 (https://shopify.dev/docs/api/admin-graphql/latest#status-and-error-codes).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -27,20 +28,27 @@ class Meaning(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason` continues the sentence "Shopify ..."; `retry` is for UNAVAILABLE alone."""
+    """`reason` continues the sentence "Shopify ..."; `retry` is for UNAVAILABLE alone.
+
+    `scopes` are those that the token may lack.
+    """
 
     meaning: Meaning
     reason: str = ""
     retry: bool = False
+    scopes: tuple[str, ...] = ()
 
 
 _REFUSED_STATUSES: Final = {
     401: "does not accept the access token (401)",
     402: "has frozen the shop, its bill is unpaid (402)",
-    403: "denies access: the token may lack the scope read_products (403)",
+    403: "denies access (403)",
     404: "knows no such shop (404)",
     423: "has locked the shop (423)",
 }
+# "`read_products` access scope. Also: ..."
+_SCOPE: Final = re.compile(r"\b(?:unauthenticated_)?(?:read|write)_[a-z_]+\b")
+_OUR_SCOPES: Final = ("read_products",)
 _UNAVAILABLE_STATUSES: Final = {
     430: "turned the request away as a security risk (430)",
     540: "has disabled the shop's API for now (540)",
@@ -61,7 +69,8 @@ def verdict(answer: Answer) -> Verdict:
     """Judge one answer. Never raises, whatever the body holds."""
     status = answer.status
     if status in _REFUSED_STATUSES:
-        return Verdict(Meaning.REFUSED, _REFUSED_STATUSES[status])
+        scopes = _OUR_SCOPES if status == 403 else ()
+        return Verdict(Meaning.REFUSED, _REFUSED_STATUSES[status], scopes=scopes)
     if status in _UNAVAILABLE_STATUSES:
         return Verdict(Meaning.UNAVAILABLE, _UNAVAILABLE_STATUSES[status])
     if status >= 500:
@@ -91,17 +100,42 @@ def _of_errors(errors: object) -> Verdict:
             by_code.setdefault(str(cast("dict[str, Any]", extensions).get("code")), error)
     for code, meaning in _CODES.items():
         if code in by_code:
-            message = _shortened(by_code[code].get("message"))
-            return Verdict(meaning, _reason(code, message), retry=meaning is Meaning.UNAVAILABLE)
+            error = by_code[code]
+            return Verdict(
+                meaning,
+                _reason(code, error),
+                retry=meaning is Meaning.UNAVAILABLE,
+                scopes=_missing_scopes(error) if code == "ACCESS_DENIED" else (),
+            )
     return Verdict(Meaning.INVALID, f"answered with an error: {_first_message({'errors': errors})}")
 
 
-def _reason(code: str, message: str) -> str:
-    if code == "ACCESS_DENIED":
-        return f"denies access: the token may lack the scope read_products ({code}: {message})"
+def _reason(code: str, error: dict[str, Any]) -> str:
     if code == "SHOP_INACTIVE":
         return f"says that the shop is closed ({code})"
-    return f"answered {code}: {message}"
+    message = _shortened(error.get("message"))
+    if code != "ACCESS_DENIED":
+        return f"answered {code}: {message}"
+    required = _required_access(error)
+    if isinstance(required, str) and required not in message:
+        message = f"{message} Required: {_shortened(required)}"
+    return f"denies access ({code}: {message})"
+
+
+def _required_access(error: dict[str, Any]) -> object:
+    extensions = error.get("extensions")
+    if not isinstance(extensions, dict):
+        return None
+    return cast("dict[str, Any]", extensions).get("requiredAccess")
+
+
+def _missing_scopes(error: dict[str, Any]) -> tuple[str, ...]:
+    """The scopes that `requiredAccess` names, which is a sentence; else the one we need."""
+    for stated in (_required_access(error), error.get("message")):
+        named = _SCOPE.findall(stated) if isinstance(stated, str) else []
+        if named:
+            return tuple(dict.fromkeys(named))
+    return _OUR_SCOPES
 
 
 def _first_message(body: object) -> str:

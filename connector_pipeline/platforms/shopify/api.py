@@ -63,16 +63,20 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         report: FetchReport,
         archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
-        """Yield the shop's whole catalog, page by page, paced by the shop's own points.
+        """Yield the shop's catalog, or what changed of it, page by page at the pace of its points.
 
-        An incremental sync reads everything too, for now: absence means nothing in it anyway.
         Raises InvalidShop for a domain no token may be sent to, ShopDisconnected, RateLimited,
         PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
         """
-        report.read_in_full = since is not None
         report.details["api_version"] = self.api_version
         async with self._client(shop, credential_source, report) as client:
-            walk = CatalogWalk(client, batch_size=self.batch_size, report=report)
+            walk = CatalogWalk(
+                client,
+                batch_size=self.batch_size,
+                report=report,
+                since=since,
+                archived=archived,
+            )
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
                     yield page

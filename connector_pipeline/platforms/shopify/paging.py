@@ -1,35 +1,32 @@
 """The walk through a shop's catalog: products page by page, and each product's variants whole.
 
-A page is yielded before it is looked into, so that one that breaks the contract is in the archive
-for inspection when the walk fails because of it.
+A page that breaks the contract is yielded before the walk fails because of it: it is in the archive
+for inspection then.
 """
 
 import re
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final, Protocol, cast
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http import Answer
 from connector_pipeline.platforms.platform import FetchReport, RawPage
-from connector_pipeline.platforms.shopify.client import TooExpensiveError
+from connector_pipeline.platforms.shopify.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.gid import numeric_id
-from connector_pipeline.platforms.shopify.queries import (
-    PRODUCTS,
-    SHOP,
-    VARIANTS,
-    VARIANTS_PER_PAGE,
-    VARIANTS_PER_PRODUCT,
-)
+from connector_pipeline.platforms.shopify.queries import changed_since
+from connector_pipeline.platforms.shopify.questions import Client, Question, Questions, Reply
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
+PRODUCTS_AT_ONCE: Final = 4
+"""Large products whose variants are asked for at once.
 
-class Client(Protocol):
-    """Who asks the shop."""
-
-    async def ask(self, document: str, variables: Mapping[str, str | int | None]) -> Answer:
-        """The answer with data. Raises TooExpensiveError if the page must be smaller."""
-        ...
+Their pages cost few points, so a shop of many would be read at the pace of its answers and not of
+its points; a handful makes up for that, and leaves other apps their turn.
+"""
 
 
 class CatalogWalk:
@@ -37,15 +34,26 @@ class CatalogWalk:
 
     Pages: `shop` (first, and once more at the end if the count of products disagrees), `products`
     (facts: `after`, the cursor it was asked with), each followed by the `variants` pages (facts:
-    `product_id`, `after`) of those of its products that have more variants than fit on it.
+    `product_id`, `after`) of those of its products that have more variants than fit on it. The next
+    products page is asked for while the one before is still being archived.
+
+    With `since`, only the products changed since then (facts: `changed`, the search), each with all
+    its variants. One that is changed while it is read comes again, later and newer.
     """
 
-    def __init__(self, client: Client, *, batch_size: int, report: FetchReport):
-        self._client = client
+    def __init__(
+        self,
+        client: Client,
+        *,
+        batch_size: int,
+        report: FetchReport,
+        since: datetime | None = None,
+        archived: Iterable[RawPage] = (),
+    ):
+        self._archived = ArchivedPages(archived)
+        self._questions = Questions(client, batch_size=batch_size, archived=self._archived)
         self._report = report
-        # Sizes that turned out too expensive stay smaller for the rest of the walk.
-        self._products_sizes = {"first": batch_size, "variants": VARIANTS_PER_PRODUCT}
-        self._variants_sizes = {"variants": VARIANTS_PER_PAGE}
+        self._changed = None if since is None else changed_since(since)
         self._pages = 0
         self._products = 0
         self._variants = 0
@@ -55,157 +63,240 @@ class CatalogWalk:
 
     async def pages(self) -> AsyncGenerator[RawPage, None]:
         """Yield every page. Raises InvalidResponse, and what the client raises."""
-        answer = await self._ask(SHOP, {}, {})
-        yield self._page("shop", answer, {})
-        shop = _object(_data(answer), "shop")
-        self._report.currency = _currency(shop)
-        count = _Count(_data(answer).get("productsCount"))
+        async with self._questions:
+            reply = await self._questions.answer(Question("shop"), _Shop.of)
+            yield self._page(reply)
+            shop = _Shop.of(reply.data)
+            self._report.currency = shop.currency
 
-        chain = _Chain("products")
-        while chain.more:
-            after = chain.cursor
-            answer = await self._ask(PRODUCTS, self._products_sizes, {"after": after})
-            yield self._page("products", answer, {"after": after})
-            connection = _object(_data(answer), "products")
-            self._note_if_empty(connection, "products")
-            for product in _nodes(connection, "products"):
-                product_id, variants = self._count_product(product)
-                product_chain = _Chain(f"variants of product {product_id}")
-                product_chain.follow(variants)
-                while product_chain.more:
-                    after = product_chain.cursor
-                    answer = await self._ask(
-                        VARIANTS, self._variants_sizes, {"id": product["id"], "after": after}
+            chain = _Chain("products", _ProductsPage.of)
+            while chain.more:
+                question = self._products_after(chain.cursor)
+                reply = await self._questions.answer(question, chain.read)
+                try:
+                    products = chain.read(reply.data)
+                except InvalidResponse:
+                    yield self._page(reply)
+                    raise
+                chain.follow(products)
+                self._count(products)
+                if chain.more:
+                    self._questions.ahead(self._products_after(chain.cursor))
+                yield self._page(reply)
+                async with aclosing(self._rest_of(products)) as rest:
+                    async for page in rest:
+                        yield page
+
+            if self._changed is None and not shop.counts(self._products):
+                # The merchant may have added or deleted products meanwhile: ask once more.
+                reply = await self._questions.answer(Question("shop"), _Shop.of)
+                yield self._page(reply)
+                shop = _Shop.of(reply.data)
+        self._report.complete = self._vouched_for(shop)
+
+    def _products_after(self, cursor: str | None) -> Question:
+        return Question("products", after=cursor, changed=self._changed)
+
+    async def _rest_of(self, products: "_ProductsPage") -> AsyncGenerator[RawPage, None]:
+        """The variants pages of those products of a page that have more than fit on it."""
+        chains = [
+            (
+                product.number,
+                _Chain(
+                    f"variants of product {product.number}",
+                    partial(_variants_page, number=product.number),
+                    product.following,
+                ),
+            )
+            for product in products.products
+            if product.following is not None
+        ]
+        for place, (number, chain) in enumerate(chains):
+            for other_number, other in chains[place : place + PRODUCTS_AT_ONCE]:
+                self._questions.ahead(Question("variants", other.cursor, other_number))
+            while chain.more:
+                question = Question("variants", chain.cursor, number)
+                reply = await self._questions.answer(question, chain.read)
+                yield self._page(reply)
+                variants = chain.read(reply.data)
+                if variants is None:
+                    # Deleted since its products page was read: there is no rest to read.
+                    self._report.warnings.append(
+                        f"Product {number} was deleted while it was being read."
                     )
-                    yield self._page("variants", answer, {"product_id": product_id, "after": after})
-                    if _data(answer).get("product", False) is None:
-                        # Deleted since its products page was read: there is no rest to read.
-                        self._report.warnings.append(
-                            f"Product {product_id} was deleted while it was being read."
-                        )
-                        break
-                    variants = _object(_object(_data(answer), "product"), "variants")
-                    self._note_if_empty(variants, f"variants of product {product_id}")
-                    self._variants += len(_nodes(variants, "variants"))
-                    product_chain.follow(variants)
-            chain.follow(connection)
+                    break
+                self._count_variants(number, variants)
+                chain.follow(variants)
 
-        if not count.agrees(self._products):
-            # The merchant may have added or deleted products meanwhile: ask once more.
-            answer = await self._ask(SHOP, {}, {})
-            yield self._page("shop", answer, {})
-            count = _Count(_data(answer).get("productsCount"))
-        self._tell_details()
-        self._report.complete = self._vouched_for(count)
-
-    async def _ask(
-        self, document: str, sizes: dict[str, int], variables: Mapping[str, str | int | None]
-    ) -> Answer:
-        while True:
-            try:
-                return await self._client.ask(document, {**sizes, **variables})
-            except TooExpensiveError as error:
-                name = next((name for name, size in sizes.items() if size > 1), None)
-                if name is None:
-                    raise InvalidResponse(
-                        "Shopify finds even the smallest page too expensive."
-                    ) from error
-                sizes[name] //= 2
-
-    def _page(self, kind: str, answer: Answer, facts: dict[str, Any]) -> RawPage:
+    def _page(self, reply: Reply) -> RawPage:
         self._pages += 1
-        self._tell_details()
-        return RawPage(kind, answer.body, facts)
-
-    def _tell_details(self) -> None:
         self._report.details.update(
             pages=self._pages, products=self._products, variants=self._variants
         )
+        if self._archived.taken:
+            self._report.details["pages_from_archive"] = self._archived.taken
+        return reply.page
 
-    def _count_product(self, product: Any) -> tuple[str, dict[str, Any]]:
-        """Count a product of a products page; its numeric id and its connection of variants."""
-        variants = _object(product, "variants")
-        number = numeric_id(product.get("id"), "Product")
-        if number is None:
-            raise InvalidResponse("A product of Shopify's has no id of the form it promises.")
-        # Ids that ascend are distinct, without memory of them all.
-        self._ids_ascend = self._ids_ascend and int(number) > self._last_id
-        self._last_id = int(number)
-        self._products += 1
-        self._note_if_empty(variants, f"variants of product {number}")
-        self._variants += len(_nodes(variants, "variants"))
-        return number, variants
+    def _count(self, page: "_ProductsPage") -> None:
+        if not page.products and page.following is not None:
+            self._empty_page_of = "products"
+        for product in page.products:
+            # Ids that ascend are distinct, without memory of them all.
+            self._ids_ascend = self._ids_ascend and int(product.number) > self._last_id
+            self._last_id = int(product.number)
+            self._products += 1
+            self._count_variants(product.number, product)
 
-    def _note_if_empty(self, connection: dict[str, Any], what: str) -> None:
-        page_info = _object(connection, "pageInfo")
-        if not _nodes(connection, what) and page_info.get("hasNextPage") is True:
-            self._empty_page_of = what
+    def _count_variants(self, number: str, page: "_VariantsPage") -> None:
+        self._variants += page.variants
+        if not page.variants and page.following is not None:
+            self._empty_page_of = f"variants of product {number}"
 
-    def _vouched_for(self, count: "_Count") -> bool:
+    def _vouched_for(self, shop: "_Shop") -> bool:
+        self._report.details.update(products=self._products, variants=self._variants)
         if self._empty_page_of is not None:
             # Whatever the count says: a broken page with status 200 looks just like this.
             self._report.warnings.append(
                 f"Shopify sent an empty page of {self._empty_page_of} that was not the last."
             )
             return False
+        if self._changed is not None:
+            # Nothing counts the changes, and in their order ids do not ascend: every chain was
+            # followed to its end, and a search that Shopify warns of is an error.
+            return True
         if not self._ids_ascend:
             self._report.warnings.append(
                 "Shopify sent products out of the order of their ids: some may be missing."
             )
             return False
-        if not count.agrees(self._products):
+        if not shop.counts(self._products):
             self._report.warnings.append(
-                f"Shopify counts {count.products} products, but {self._products} were read."
+                f"Shopify counts {shop.products} products, but {self._products} were read."
             )
             return False
         return True
 
 
-class _Chain:
+@dataclass(frozen=True, slots=True)
+class _VariantsPage:
+    """How many variants a page has of a product, and the cursor to more of them."""
+
+    variants: int
+    following: str | None
+
+    @classmethod
+    def of(cls, product: object, number: str) -> "_VariantsPage":
+        connection = _object(product, "variants")
+        what = f"variants of product {number}"
+        return cls(len(_nodes(connection, what)), _following(connection, what))
+
+
+@dataclass(frozen=True, slots=True)
+class _ProductOnPage(_VariantsPage):
+    """A product with the variants that came along."""
+
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ProductsPage:
+    products: tuple[_ProductOnPage, ...]
+    following: str | None
+
+    @classmethod
+    def of(cls, data: object) -> "_ProductsPage":
+        connection = _object(data, "products")
+        products = tuple(_product(node) for node in _nodes(connection, "products"))
+        return cls(products, _following(connection, "products"))
+
+
+def _product(node: Any) -> _ProductOnPage:
+    gid = cast("dict[str, Any]", node).get("id") if isinstance(node, dict) else None
+    number = numeric_id(gid, "Product")
+    if number is None:
+        raise InvalidResponse("A product of Shopify's has no id of the form it promises.")
+    variants = _VariantsPage.of(cast("object", node), number)
+    return _ProductOnPage(variants.variants, variants.following, number)
+
+
+def _variants_page(data: Any, number: str) -> _VariantsPage | None:
+    """None if the product is there no more."""
+    if isinstance(data, dict) and cast("dict[str, Any]", data).get("product", False) is None:
+        return None
+    return _VariantsPage.of(_object(cast("object", data), "product"), number)
+
+
+class _Leading(Protocol):
+    """A page that leads to the next of its chain, or is the last."""
+
+    @property
+    def following(self) -> str | None: ...
+
+
+PageT = TypeVar("PageT", bound=_Leading | None)
+
+
+class _Chain(Generic[PageT]):
     """The pages of one connection, which must end: no cursor comes twice."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str, page_of: Callable[[object], PageT], cursor: str | None = None):
         self._what = what
-        self._seen: set[str] = set()
-        self.cursor: str | None = None
+        self._page_of = page_of
+        self._seen: set[str] = set() if cursor is None else {cursor}
+        self.cursor = cursor
         self.more = True
 
-    def follow(self, connection: dict[str, Any]) -> None:
-        """Go on as `pageInfo` says. Raises InvalidResponse if it leads nowhere, or back."""
-        page_info = _object(connection, "pageInfo")
-        more, cursor = page_info.get("hasNextPage"), page_info.get("endCursor")
-        if not isinstance(more, bool):
-            raise InvalidResponse(f"Shopify does not say whether there are more {self._what}.")
-        self.more = more
-        if not more:
-            return
-        if not isinstance(cursor, str) or not cursor:
-            raise InvalidResponse(
-                f"Shopify says there are more {self._what}, but gives no cursor to them."
-            )
-        if cursor in self._seen:
+    def read(self, data: object) -> PageT:
+        """The page that `data` is. Raises InvalidResponse if it leads nowhere, or back."""
+        page = self._page_of(data)
+        if page is not None and page.following in self._seen:
             raise InvalidResponse(f"Shopify's cursor through the {self._what} does not move on.")
-        self._seen.add(cursor)
-        self.cursor = cursor
+        return page
+
+    def follow(self, page: _Leading) -> None:
+        """Go on where a page leads that was read."""
+        self.cursor = page.following
+        self.more = page.following is not None
+        if page.following is not None:
+            self._seen.add(page.following)
 
 
-class _Count:
-    """`productsCount`: `precision` AT_LEAST makes it a lower bound; null vouches for nothing."""
+@dataclass(frozen=True, slots=True)
+class _Shop:
+    """The shop's currency and `productsCount`; null vouches for nothing, AT_LEAST is a bound."""
 
-    def __init__(self, stated: object):
+    currency: str
+    products: object
+    exact: bool
+
+    @classmethod
+    def of(cls, data: object) -> "_Shop":
+        currency = _object(data, "shop").get("currencyCode")
+        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+            raise InvalidResponse(
+                f"Shopify's currencyCode is not an ISO 4217 code: {currency!r:.40}."
+            )
+        stated: object = cast("dict[str, Any]", data).get("productsCount")
         count = cast("dict[str, Any]", stated) if isinstance(stated, dict) else {}
-        self.products: object = count.get("count")
-        self._exact = count.get("precision") == "EXACT"
+        return cls(currency, count.get("count"), count.get("precision") == "EXACT")
 
-    def agrees(self, products: int) -> bool:
+    def counts(self, products: int) -> bool:
         """Whether that many products read is what Shopify says there are."""
         if not isinstance(self.products, int):
             return self.products is None
-        return products == self.products if self._exact else products >= self.products
+        return products == self.products if self.exact else products >= self.products
 
 
-def _data(answer: Answer) -> dict[str, Any]:
-    return _object(answer.json, "data")
+def _following(connection: dict[str, Any], what: str) -> str | None:
+    page_info = _object(connection, "pageInfo")
+    more, cursor = page_info.get("hasNextPage"), page_info.get("endCursor")
+    if not isinstance(more, bool):
+        raise InvalidResponse(f"Shopify does not say whether there are more {what}.")
+    if not more:
+        return None
+    if not isinstance(cursor, str) or not cursor:
+        raise InvalidResponse(f"Shopify says there are more {what}, but gives no cursor to them.")
+    return cursor
 
 
 def _object(parent: object, name: str) -> dict[str, Any]:
@@ -220,10 +311,3 @@ def _nodes(connection: dict[str, Any], what: str) -> list[Any]:
     if not isinstance(nodes, list):
         raise InvalidResponse(f"Shopify's page of {what} has no list of nodes.")
     return cast("list[Any]", nodes)
-
-
-def _currency(shop: dict[str, Any]) -> str:
-    currency = shop.get("currencyCode")
-    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-        raise InvalidResponse(f"Shopify's currencyCode is not an ISO 4217 code: {currency!r:.40}.")
-    return currency

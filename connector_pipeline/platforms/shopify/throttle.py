@@ -4,12 +4,15 @@ Paced by what each answer's `extensions.cost.throttleStatus` says and nothing el
 differ by the shop's plan and change (https://shopify.dev/docs/api/usage/limits).
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Self, cast
 
 MAX_THROTTLED_IN_A_ROW: Final = 10
 MAX_THROTTLED_SECONDS: Final = 300.0
+THROTTLED_WITHOUT_BACKOFF: Final = 3
+"""Whoever is throttled oftener although it waited for its points waits longer than they take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,63 @@ class PointBudget:
     def can_ever_hold(self, points: float) -> bool:
         """Whether waiting helps at all."""
         return points <= self.maximum_available
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """Points put aside for one request from when it is sent to when it is answered.
+
+    `beside` are the points that other requests used and were answered for meanwhile.
+    """
+
+    points: float
+    beside: float = 0.0
+
+
+class SharedBudget:
+    """One shop's points among the requests under way to it at once.
+
+    An answer states what the bucket held when that query ended, and does not tell which of the
+    queries beside it had been counted by then. So all of them are taken off: what is believed to be
+    there is there, and what is taken off too much is given back by the next answer. Nothing is
+    known before the first one, and nothing is held back.
+    """
+
+    def __init__(self) -> None:
+        self._stated: PointBudget | None = None
+        self._under_way: set[Reservation] = set()
+
+    def reserve(self, points: float) -> Reservation:
+        """Put the points of a request aside: it is sent now."""
+        reservation = Reservation(points)
+        self._under_way.add(reservation)
+        return reservation
+
+    def settle(self, reservation: Reservation, *, status: object, used: float, now: float) -> None:
+        """The request has ended, with an answer that states `throttleStatus` or without."""
+        self._under_way.discard(reservation)
+        for other in self._under_way:
+            other.beside += used
+        stated = PointBudget.from_throttle_status(status, learned_at=now)
+        if stated is not None:
+            available = stated.currently_available - reservation.beside
+            self._stated = replace(stated, currently_available=available)
+
+    def seconds_until(self, points: float, now: float) -> float:
+        """Seconds from `now` until the points are there beside those under way.
+
+        Infinite where no time brings them, but an answer may.
+        """
+        if self._stated is None:
+            return 0.0
+        aside = sum(reservation.points for reservation in self._under_way)
+        if aside and aside + points > self._stated.maximum_available:
+            return math.inf
+        return self._stated.seconds_until(aside + points, now)
+
+    def can_ever_hold(self, points: float) -> bool:
+        """Whether the bucket is large enough, as far as is known."""
+        return self._stated is None or self._stated.can_ever_hold(points)
 
 
 @dataclass(slots=True)

@@ -51,6 +51,20 @@ class Said:
         return f"HTTP/1.1 {self.status} Said\r\n{head}\r\n".encode() + sent
 
 
+def by_question(bodies: dict[tuple[str | None, str | None], Any]) -> Callable[[Received], Said]:
+    """Answers by product id and cursor; (None, "shop") is the shop, (None, None) the first page."""
+    shop = bodies.pop((None, "shop"))
+
+    def said(received: Received) -> Said:
+        if "Shop {" in received.body["query"]:
+            return Said(shop)
+        gid = received.variables.get("id")
+        number = None if gid is None else gid.rsplit("/", 1)[-1]
+        return Said(bodies[number, received.variables["after"]])
+
+    return said
+
+
 class ScriptedShopify:
     """Answers each request with the next of `script`, the last one again and again."""
 

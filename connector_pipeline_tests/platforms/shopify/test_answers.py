@@ -55,10 +55,30 @@ def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
     assert judged.meaning is meaning
 
 
-def test_access_denied_names_the_missing_scope() -> None:
-    """What the operator has to grant."""
-    assert "read_products" in verdict(answer(error_body("ACCESS_DENIED"))).reason
-    assert "read_products" in verdict(answer({"errors": "no"}, 403)).reason
+@pytest.mark.parametrize(
+    ("stated", "scopes"),
+    [
+        ("`read_products` access scope.", ("read_products",)),
+        (
+            "`read_products` access scope. Also: The user must have a permission. "
+            "Or `read_inventory` access scope.",
+            ("read_products", "read_inventory"),
+        ),
+        (None, ("read_products",)),
+        ("a permission to view products", ("read_products",)),
+        ({"scope": "odd"}, ("read_products",)),
+    ],
+)
+def test_access_denied_names_the_missing_scope(stated: Any, scopes: tuple[str, ...]) -> None:
+    """As `requiredAccess` states it, else the one that the wing needs."""
+    body = error_body("ACCESS_DENIED", "Access denied for products field.")
+    body["errors"][0]["extensions"]["requiredAccess"] = stated
+    judged = verdict(answer(body))
+    assert judged.scopes == scopes
+    if isinstance(stated, str):
+        assert stated in judged.reason
+    assert verdict(answer({"errors": "no"}, 403)).scopes == ("read_products",)
+    assert verdict(answer({"errors": "no"}, 401)).scopes == ()
 
 
 def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:

@@ -18,7 +18,7 @@ from connector_pipeline.model.errors import (
     TokenServiceUnavailable,
 )
 from connector_pipeline.platforms.platform import FetchReport
-from connector_pipeline.platforms.shopify.client import ShopifyCredentials
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline_tests.platforms.shopify.scripted import (
     Said,
     ScriptedShopify,
@@ -137,10 +137,13 @@ async def test_a_page_too_expensive_is_asked_for_in_halves(
 async def test_a_bucket_smaller_than_the_page_makes_the_page_smaller(
     shopify: ScriptedShopify, read: Read
 ) -> None:
-    """To wait for points that the bucket never holds would be to wait for ever."""
+    """To wait for points that the bucket never holds would be to wait for ever.
+
+    By the formula 31 is the first half that fits: those before it are not sent.
+    """
     shopify.script = [SHOP, throttled(requested=310, available=200, maximum=200), PRODUCTS]
     await read()
-    assert [received.variables.get("first") for received in shopify.received] == [None, 250, 125]
+    assert [received.variables.get("first") for received in shopify.received] == [None, 250, 31]
 
 
 async def test_a_shop_that_finds_everything_too_expensive_is_given_up(
