@@ -1,9 +1,10 @@
 """`connector-pipeline doctor`: a line for each thing a sync needs, with the mend it lacks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 from dagster import DagsterInstance
 from pydantic import BaseModel
@@ -15,7 +16,9 @@ from connector_pipeline.cli.local_services import LocalServices, local_services
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
+from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.token_service import TokenService
@@ -86,6 +89,7 @@ def _findings() -> list[Finding]:
             _looked_at("raw archive", lambda: _raw_archive(services.settings)),
             _looked_at("token service", lambda: _token_service(services)),
             _looked_at("shops", _shops),
+            _looked_at("shopify api", lambda: _shopify_api(services)),
         ]
     return found
 
@@ -129,12 +133,7 @@ def _raw_archive(settings: Settings) -> str:
 
 def _token_service(services: LocalServices) -> str:
     async def ask() -> None:
-        service = TokenService(
-            url=services.settings.token_service_url or "",
-            timeout=services.settings.token_service_timeout,
-            retry_count=0,
-        )
-        async with service.open("doctor") as client:
+        async with _token_service_of(services.settings).open("doctor") as client:
             await client.credentials(_PROBE, _NoFields)
 
     # It knows no such shop, and says so as the contract has it.
@@ -144,7 +143,56 @@ def _token_service(services: LocalServices) -> str:
     return f"{services.settings.token_service_url} answers{sandbox}"
 
 
+def _token_service_of(settings: Settings) -> TokenService:
+    return TokenService(
+        url=settings.token_service_url or "",
+        timeout=settings.token_service_timeout,
+        retry_count=0,
+    )
+
+
 def _shops() -> str:
     shops = ShopRegistry(database=Database()).list()
     counts = {state: sum(shop.state is state for shop in shops) for state in ShopState}
     return ", ".join(f"{count} {state.value}" for state, count in counts.items())
+
+
+def _shopify_api(services: LocalServices) -> str:
+    settings = services.settings
+    asked = settings.shopify_api_version
+    shop = _a_shopify_shop(ShopRegistry(database=Database()).list(ShopState.ACTIVE))
+    if shop is None:
+        return f"asks for {asked}; not compared, no active Shopify shop is registered to ask"
+    api = ShopifyApi(
+        api_version=asked,
+        max_retries=0,
+        base_url=settings.shopify_base_url,
+        allow_private_hosts=settings.allow_private_hosts,
+    )
+
+    async def ask() -> ApiVersions:
+        async with _token_service_of(settings).open("doctor") as credential_source:
+            return await api.api_versions(shop, credential_source)
+
+    try:
+        versions = asyncio.run(ask())
+    except ConnectorError as error:
+        # The shop's trouble, which its own partition tells of.
+        return (
+            f"asks for {asked}; not compared, {shop.partition_key}: {error.code}: {error.message}"
+        )
+    supported = f"supported are {', '.join(versions.supported)}"
+    if not versions.as_asked:
+        raise ConnectorError(
+            f"asks for {asked}, but {shop.partition_key} answers with {versions.served}; "
+            f"{supported}.",
+            mend="Set SHOPIFY_API_VERSION to one of these.",
+        )
+    return f"{shop.partition_key} answers with {asked} as asked; {supported}"
+
+
+def _a_shopify_shop(shops: Sequence[RegisteredShop]) -> RegisteredShop | None:
+    """The one that was synced last: most likely it answers."""
+    known = [shop for shop in shops if shop.platform_name is PlatformName.SHOPIFY]
+    never = datetime.min.replace(tzinfo=UTC)
+    return max(known, key=lambda shop: shop.last_successful_sync_at or never, default=None)

@@ -1,5 +1,6 @@
 """Faults and latency, set by rules: which requests, how often, and what goes wrong."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,7 +14,7 @@ KINDS: Final = (
 )  # fmt: skip
 
 _MATCHES: Final = ("platform", "domain", "path_contains", "body_contains")
-_PARAMETERS: Final = ("status", "headers", "body", "seconds", "location", "at")
+_PARAMETERS: Final = ("status", "headers", "body", "seconds", "location", "at", "lasting")
 
 _PAGE: Final = (
     "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
@@ -38,6 +39,7 @@ class FaultRule:
     """One rule. The first `skip` requests that match pass, then `times` (None: all) are hit.
 
     `at` is for reset and hang: "start" before anything is sent, "middle" after half the body.
+    `lasting`: hit no more so many seconds after the first hit.
     """
 
     kind: str
@@ -50,8 +52,10 @@ class FaultRule:
     seconds: float | None = None
     location: str | None = None
     at: str | None = None
+    lasting: float | None = None
     matched: int = 0
     applied: int = 0
+    over_at: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -80,6 +84,11 @@ class FaultRule:
         self.matched += 1
         if self.matched <= self.skip or (self.times is not None and self.applied >= self.times):
             return False
+        if self.lasting is not None:
+            now = time.monotonic()
+            self.over_at = now + self.lasting if self.over_at is None else self.over_at
+            if now >= self.over_at:
+                return False
         self.applied += 1
         return True
 

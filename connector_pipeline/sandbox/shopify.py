@@ -1,7 +1,7 @@
 """Shopify's Admin API over HTTP: versions, tokens, and the one GraphQL endpoint."""
 
 import json
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,14 +9,8 @@ from starlette.routing import Route
 
 from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.shopify_execution import answer
+from connector_pipeline.sandbox.shopify_versions import served_version
 from connector_pipeline.sandbox.store import SandboxShop, Store
-
-SUPPORTED_VERSIONS: Final = ("2026-01", "2026-04", "2026-07", "2026-10")
-
-
-def served_version(asked: str) -> str:
-    """An unknown or expired version is served by the oldest stable one, silently."""
-    return asked if asked in SUPPORTED_VERSIONS else SUPPORTED_VERSIONS[0]
 
 
 class ShopifyServer:

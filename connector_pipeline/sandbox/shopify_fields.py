@@ -17,6 +17,7 @@ from connector_pipeline.sandbox.shopify_leaves import (
 )
 from connector_pipeline.sandbox.shopify_paging import Connection, Key, page_of
 from connector_pipeline.sandbox.shopify_search import Search, parse_search
+from connector_pipeline.sandbox.shopify_versions import API_VERSIONS
 from connector_pipeline.sandbox.store import SandboxShop
 
 Resolver = Callable[..., Any]
@@ -261,7 +262,10 @@ _CONNECTION: Final[dict[str, Plain]] = {
 }
 
 RELATIONS: Final[dict[str, dict[str, Plain]]] = {
-    "QueryRoot": {"shop": lambda _, info: info.context.shop},
+    "QueryRoot": {
+        "shop": lambda _, info: info.context.shop,
+        "publicApiVersions": lambda _, info: API_VERSIONS,
+    },
     "Product": {
         "featuredImage": lambda product, _: _first_media(product_media(product)),
         "featuredMedia": lambda product, _: _first_media(product_media(product)),

@@ -61,6 +61,11 @@ def _display_name(node: VariantNode) -> str:
 
 
 LEAVES: Final[dict[str, dict[str, Leaf]]] = {
+    "ApiVersion": {
+        "displayName": lambda version: version.handle,
+        "handle": lambda version: version.handle,
+        "supported": lambda version: version.supported,
+    },
     "Shop": {
         "id": lambda shop: _gid("Shop", sum(shop.spec.domain.encode())),
         "name": lambda shop: shop.spec.domain.split(".")[0],

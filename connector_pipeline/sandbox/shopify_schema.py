@@ -32,6 +32,7 @@ type QueryRoot {
   ): ProductVariantConnection!
   productsCount(limit: Int = 10000, query: String): Count
   productVariantsCount(limit: Int = 10000, query: String): Count
+  publicApiVersions: [ApiVersion!]!
 }
 
 enum ProductSortKeys { CREATED_AT ID TITLE UPDATED_AT }
@@ -44,6 +45,8 @@ enum CurrencyCode {
   AED AUD BRL CAD CHF CLP CZK DKK EUR GBP HKD HUF INR ISK JPY KRW KWD MXN NOK NZD PLN SEK SGD
   THB TRY USD VND ZAR
 }
+
+type ApiVersion { displayName: String! handle: String! supported: Boolean! }
 
 type Shop implements Node {
   id: ID!

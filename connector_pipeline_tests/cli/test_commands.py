@@ -11,6 +11,9 @@ from connector_pipeline_tests.cli.conftest import Command
 
 SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
 SHOP = f"{SPEC.platform}/{SPEC.domain}"
+SHOPIFY_SHOP = next(
+    f"shopify/{spec.domain}" for spec in DEFAULT_SHOPS if spec.platform == "shopify"
+)
 ITEMS = len(expected_items(Store([SPEC]).shop(SPEC.platform, SPEC.domain)))
 
 
@@ -68,6 +71,36 @@ def test_doctor_finds_all_well(command: Command) -> None:
     subjects = {row["subject"]: row["ok"] for row in found.rows()}
     assert {"settings", "database", "migrations", "token service", "raw archive"} <= subjects.keys()
     assert all(subjects.values())
+
+
+def shopify_finding(command: Command) -> tuple[bool, str]:
+    """What doctor says of Shopify's API version, and whether that is well."""
+    [found] = [row for row in command("doctor", "--json").rows() if row["subject"] == "shopify api"]
+    return found["ok"], f"{found['seen']} {found['mend']}"
+
+
+def test_doctor_compares_the_api_version_with_the_one_a_shop_serves(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And lists those supported. Without a shop that answers there is nothing to fail for."""
+    ok, seen = shopify_finding(command)
+    assert ok
+    assert "no active Shopify shop" in seen
+    command("shops", "add", "shopify/nobody.myshopify.com", "--merchant-id", "m-1")
+    ok, seen = shopify_finding(command)
+    assert ok
+    assert "not compared, shopify/nobody.myshopify.com: ShopDisconnected" in seen
+    command("shops", "remove", "shopify/nobody.myshopify.com")
+    command("shops", "add", SHOPIFY_SHOP, "--merchant-id", "m-1")
+    ok, seen = shopify_finding(command)
+    assert ok
+    assert "2026-07 as asked; supported are 2026-01, 2026-04, 2026-07, 2026-10" in seen
+    monkeypatch.setenv("SHOPIFY_API_VERSION", "2024-01")
+    ok, seen = shopify_finding(command)
+    assert not ok
+    assert "asks for 2024-01" in seen
+    assert "answers with 2026-01" in seen
+    assert "SHOPIFY_API_VERSION" in seen
 
 
 def test_doctor_names_what_is_wrong_and_the_mend(

@@ -18,10 +18,11 @@ from connector_pipeline.platforms.platform import (
     RawPage,
     rows_of,
 )
-from connector_pipeline.platforms.shopify import lookup, normalize
+from connector_pipeline.platforms.shopify import lookup, normalize, versions
 from connector_pipeline.platforms.shopify.client import ShopifyClient
 from connector_pipeline.platforms.shopify.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.plain_pages import plain_rows
+from connector_pipeline.platforms.shopify.versions import ApiVersions
 
 
 class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
@@ -96,6 +97,11 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
             async with aclosing(lookups) as answers:
                 async for answer in answers:
                     yield answer
+
+    async def api_versions(self, shop: Shop, credential_source: CredentialSource) -> ApiVersions:
+        """The API version the shop serves, and those supported. Raises what `fetch` raises."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await versions.api_versions(client, self.api_version)
 
     @asynccontextmanager
     async def _client(

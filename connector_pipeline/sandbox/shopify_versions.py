@@ -1,0 +1,26 @@
+"""The API versions that the sandbox serves (FACTS, Versions)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+SUPPORTED_VERSIONS: Final = ("2026-01", "2026-04", "2026-07", "2026-10")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiVersion:
+    """A version as `publicApiVersions` lists it: what comes next is not supported yet."""
+
+    handle: str
+    supported: bool
+
+
+API_VERSIONS: Final = (
+    *(ApiVersion(version, True) for version in SUPPORTED_VERSIONS),
+    ApiVersion("2027-01", False),
+    ApiVersion("unstable", False),
+)
+
+
+def served_version(asked: str) -> str:
+    """An unknown or expired version is served by the oldest stable one, silently."""
+    return asked if asked in SUPPORTED_VERSIONS else SUPPORTED_VERSIONS[0]
