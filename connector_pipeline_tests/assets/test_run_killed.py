@@ -1,4 +1,4 @@
-"""kill -9 of a Dagster run worker while it publishes, under a reader that never stops looking."""
+"""kill -9 of a Dagster run worker: while it publishes, under a reader, and while it fetches."""
 
 import random
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import LiteralString
@@ -20,11 +20,15 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
 
+from connector_pipeline.archive.manifest import pages_folder
+from connector_pipeline.archive.page_file import decode_page
+from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.store import now
 from connector_pipeline.settings import load_settings
-from connector_pipeline_tests.assets.conftest import Pipeline
+from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, sync_id_tag
 from connector_pipeline_tests.catalog.shop_reader import Reader, checksum, live_checksum
 
 SPEC = ShopSpec(
@@ -64,13 +68,13 @@ def stored(
 class RunWorker:
     """A run over the shop in a process of its own, started as Dagster's launchers start theirs."""
 
-    def __init__(self, pipeline: Pipeline, log: Path):
+    def __init__(self, pipeline: Pipeline, log: Path, tags: dict[str, str] | None = None):
         self._log = log
         job = build_definitions(load_settings()).resolve_implicit_global_asset_job_def()
         pointer = ModuleCodePointer("connector_pipeline.definitions", "defs", str(Path.cwd()))
         origin = JobPythonOrigin(job.name, RepositoryPythonOrigin(sys.executable, pointer))
         run = pipeline.instance.create_run_for_job(
-            job, tags={"dagster/partition": KEY}, job_code_origin=origin
+            job, tags={"dagster/partition": KEY, **(tags or {})}, job_code_origin=origin
         )
         args = ExecuteRunArgs(origin, run.run_id, pipeline.instance.get_ref())
         command = [sys.executable, "-m", "dagster", "api", "execute_run", serialize_value(args)]
@@ -192,3 +196,49 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
     assert all(seen in known for seen in reader.seen), "half a version was seen"
     order = [known[seen] for seen in reader.seen]
     assert order == sorted(order)
+
+
+def archived_pages(sync_id: str) -> int:
+    """How many whole pages the raw archive holds of a sync."""
+    storage = RawArchive(url=load_settings().archive_url).storage()
+    found = 0
+    for path in storage.files(pages_folder(KEY, sync_id)):
+        if path.endswith(".zst"):
+            with suppress(ValueError):
+                decode_page(storage.read(path))
+                found += 1
+    return found
+
+
+def test_a_run_killed_while_it_fetches_goes_on_after_its_last_page(
+    stored: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried again under the same sync, it asks for nothing that the archive holds already."""
+    monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "20")
+    shop = stored.sandbox.store.put(SPEC)
+    stored.register(KEY)
+    tags = sync_id_tag("killed-1")
+    shopify = {"platform": "shopify", "domain": SPEC.domain}
+    # The shop, six pages of products, and silence.
+    stored.sandbox.faults.set([{"match": shopify, "kind": "hang", "skip": 7}])
+    worker = RunWorker(stored, tmp_path / "log", tags)
+    worker.wait_for(lambda: archived_pages("killed-1") == 7)
+    worker.kill()
+    stored.sandbox.faults.clear()
+    stored.sandbox.requests.clear()
+    # A page that is not asked for again does not know of this.
+    read, *_ = shop.product_ids()
+    shop.edit_product(read, {"title": "Changed since"}, at=now())
+    result = stored.materialize(KEY, tags=tags)
+    assert result.success, stored.failure(result)
+    asked = stored.sandbox.requests.requests(service="shopify", domain=SPEC.domain)
+    # 200 products are ten pages of 20, and the shop is one.
+    assert len(asked) == 11 - 7
+    raw = stored.materialized(RAW_PRODUCTS, result.run_id)[KEY]
+    assert (raw["pages"], raw["requests"], raw["complete"]) == (11, 4, True)
+    assert raw["details"]["pages_from_archive"] == 7
+    assert len(stored.rows(KEY)) == len(stored.served(KEY))
+    assert "Changed since" not in set(stored.rows(KEY)["product_title"])
+    # The next sync starts anew, and has it.
+    assert stored.materialize(KEY).success
+    assert "Changed since" in set(stored.rows(KEY)["product_title"])

@@ -1,0 +1,158 @@
+"""A Shopify shop's life between two full syncs: increments publish exactly what changed."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from psycopg.rows import dict_row
+
+from connector_pipeline.archive.manifest import SnapshotManifest
+from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.model.sync import OVERLAP
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.store import SandboxShop, now
+from connector_pipeline.settings import load_settings
+from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, Pipeline
+
+SPEC = ShopSpec(
+    platform="shopify",
+    domain="increments.myshopify.com",
+    merchant_id="merchant-increments",
+    platform_shop_id="55",
+    products=400,
+    variants=(2, 4),
+    seed=5,
+    # One that does not fit on a products page: its rest must come along in an increment, too.
+    big_products=(300,),
+    awkward=False,
+)
+KEY = "shopify/increments.myshopify.com"
+OURS = {"first_synced_at", "changed_at", "deleted_at", "sync_id"}
+Rows = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def shop(pipeline: Pipeline) -> SandboxShop:
+    """The shop, registered."""
+    held = pipeline.sandbox.store.put(SPEC)
+    pipeline.register(KEY)
+    return held
+
+
+def synced(pipeline: Pipeline) -> tuple[dict[str, Any], SnapshotManifest]:
+    """One `auto` run of both assets: what it says it did, and its snapshot."""
+    result = pipeline.materialize(KEY)
+    assert result.success, pipeline.failure(result)
+    manifest = RawArchive(url=load_settings().archive_url).latest(KEY).manifest
+    return pipeline.materialized(CATALOG_ITEMS, result.run_id)[KEY], manifest
+
+
+def all_rows(pipeline: Pipeline) -> Rows:
+    """The shop's rows, tombstones included."""
+    with pipeline.database.connect() as connection:
+        rows = connection.cursor(row_factory=dict_row).execute(
+            "SELECT * FROM catalog.catalog_items WHERE domain = %s", (SPEC.domain,)
+        )
+        return {row["variant_id"]: row for row in rows}
+
+
+def live(rows: Rows) -> Rows:
+    """The platform's columns of what is not deleted."""
+    return {
+        key: {name: row[name] for name in row if name not in OURS}
+        for key, row in rows.items()
+        if row["deleted_at"] is None
+    }
+
+
+def mark(pipeline: Pipeline) -> datetime:
+    """From when on the next increment reads, but for the overlap."""
+    found = pipeline.registry.get(KEY).high_water_mark
+    assert found is not None
+    return found
+
+
+def test_an_increment_publishes_exactly_what_changed(pipeline: Pipeline, shop: SandboxShop) -> None:
+    """A new price, a new product, a variant less; a deleted product waits for the full sync."""
+    first, _ = synced(pipeline)
+    assert first["sync_type"] == "full"
+    before, served_before = all_rows(pipeline), pipeline.served(KEY)
+    large, repriced, thinned, deleted = list(shop.product_ids())[:4]
+    ids = {product: list(shop.variant_ids(product)) for product in (repriced, thinned, deleted)}
+    shop.edit_variant(shop.variant_ids(large)[299], {"price": "4711.00"}, at=now())
+    shop.edit_variant(ids[repriced][0], {"price": "1234.50"}, at=now())
+    shop.remove_variant(ids[thinned][0], at=now())
+    [added] = shop.append_products(1, at=now())
+    shop.remove_product(deleted)
+
+    second, snapshot = synced(pipeline)
+    assert (second["sync_type"], second["complete"]) == ("incremental", True)
+    assert snapshot.details["products"] == 4
+    assert snapshot.warnings == ()
+    after, served = all_rows(pipeline), pipeline.served(KEY)
+    waiting = {str(number) for number in ids[deleted]}
+    assert live(after) == served | {key: served_before[key] for key in waiting}
+    gone = {str(ids[thinned][0])}
+    new = {str(number) for number in shop.variant_ids(added)}
+    moved = {key for key, row in served.items() if row != served_before.get(key)}
+    assert {key for key, row in after.items() if row != before.get(key)} == moved | gone
+    assert {key for key, row in after.items() if row["deleted_at"] is not None} == gone
+    assert (second["inserted"], second["deleted"]) == (len(new), 1)
+    assert second["updated"] == len(moved - new)
+
+    # The overlap brings them once more, and changes nothing.
+    third, again = synced(pipeline)
+    assert (third["inserted"], third["updated"], third["deleted"]) == (0, 0, 0)
+    assert again.details["products"] == 4
+    assert all_rows(pipeline) == after
+
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            "UPDATE connector.shops SET last_full_sync_at = last_full_sync_at - interval '25 hours'"
+        )
+    fourth, _ = synced(pipeline)
+    assert fourth["sync_type"] == "full"
+    assert fourth["deleted"] == len(waiting)
+    assert live(all_rows(pipeline)) == served
+
+
+@contextmanager
+def publish_broken(pipeline: Pipeline) -> Generator[None]:
+    """No row of the catalog can be written."""
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON catalog.catalog_items "
+            "FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    yield
+    with pipeline.database.connect() as connection:
+        connection.execute("DROP FUNCTION refuse() CASCADE")
+
+
+def test_an_increment_that_was_not_published_is_read_again(
+    pipeline: Pipeline, shop: SandboxShop
+) -> None:
+    """The high-water mark moves with the publish and not with the reading."""
+    _, full = synced(pipeline)
+    assert mark(pipeline) == full.sync.started_at
+    product, other, *_ = shop.product_ids()
+    shop.edit_product(product, {"title": "Changed before the failure"}, at=now())
+    with publish_broken(pipeline):
+        result = pipeline.materialize(KEY)
+        assert not result.success
+    lost = RawArchive(url=load_settings().archive_url).latest(KEY).manifest
+    assert lost.sync.since == full.sync.started_at - OVERLAP
+    assert mark(pipeline) == full.sync.started_at
+
+    shop.edit_product(other, {"title": "Changed after it"}, at=now())
+    done, increment = synced(pipeline)
+    assert done["sync_type"] == "incremental"
+    assert increment.sync.since == full.sync.started_at - OVERLAP
+    assert live(all_rows(pipeline)) == pipeline.served(KEY)
+    assert mark(pipeline) == increment.sync.started_at > lost.sync.started_at
