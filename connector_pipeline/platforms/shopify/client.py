@@ -66,7 +66,9 @@ class ShopifyClient:
 
     def points_are_there(self, document: str, variables: Variables) -> bool:
         """Whether the query could be sent now without waiting for points."""
-        return self._budget.seconds_until(self._cost(document, variables), self._clock()) <= 0
+        cost = self._cost(document, variables)
+        there = self._budget.seconds_until(cost, self._clock()) <= 0
+        return there and self._budget.can_ever_hold(cost)
 
     async def ask(self, document: str, variables: Variables) -> Answer:
         """The answer with data to one query, however often it has to be asked.

@@ -16,8 +16,22 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.gid import numeric_id
-from connector_pipeline.platforms.shopify.queries import changed_since
-from connector_pipeline.platforms.shopify.questions import Client, Question, Questions, Reply
+from connector_pipeline.platforms.shopify.queries import (
+    PRODUCTS,
+    VARIANTS,
+    VARIANTS_PER_PAGE,
+    VARIANTS_PER_PRODUCT,
+    changed_since,
+    largest_of_equal_cost,
+    requested_cost,
+)
+from connector_pipeline.platforms.shopify.questions import (
+    Client,
+    Question,
+    Questions,
+    Reply,
+    Thrift,
+)
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
@@ -57,6 +71,8 @@ class CatalogWalk:
         self._pages = 0
         self._products = 0
         self._variants = 0
+        self._most_variants = 1
+        self._batch_size = batch_size
         self._last_id = 0
         self._ids_ascend = True
         self._empty_page_of: str | None = None
@@ -81,7 +97,8 @@ class CatalogWalk:
                 chain.follow(products)
                 self._count(products)
                 if chain.more:
-                    self._questions.ahead(self._products_after(chain.cursor))
+                    following = self._products_after(chain.cursor)
+                    self._questions.ahead(following, self._thrift(shop))
                 yield self._page(reply)
                 async with aclosing(self._rest_of(products)) as rest:
                     async for page in rest:
@@ -96,6 +113,19 @@ class CatalogWalk:
 
     def _products_after(self, cursor: str | None) -> Question:
         return Question("products", after=cursor, changed=self._changed)
+
+    def _thrift(self, shop: "_Shop") -> Thrift | None:
+        """How small a page may be that by the count is one of the last two.
+
+        A page has to wait for what it requests, and what it does not use comes back: to the pages
+        after it, of which the last ones have too few. A shop of 900 products is read from a bucket
+        of 400 points in less than half the time.
+        """
+        left = shop.products - self._products if isinstance(shop.products, int) else 0
+        if self._changed is not None or not shop.exact or not 0 < left <= 2 * self._batch_size:
+            return None
+        sizes = {"first": left, "variants": largest_of_equal_cost(self._most_variants)}
+        return Thrift(sizes, _cheaper_than_a_page)
 
     async def _rest_of(self, products: "_ProductsPage") -> AsyncGenerator[RawPage, None]:
         """The variants pages of those products of a page that have more than fit on it."""
@@ -145,6 +175,7 @@ class CatalogWalk:
             self._ids_ascend = self._ids_ascend and int(product.number) > self._last_id
             self._last_id = int(product.number)
             self._products += 1
+            self._most_variants = max(self._most_variants, product.variants)
             self._count_variants(product.number, product)
 
     def _count_variants(self, number: str, page: "_VariantsPage") -> None:
@@ -208,6 +239,18 @@ class _ProductsPage:
         connection = _object(data, "products")
         products = tuple(_product(node) for node in _nodes(connection, "products"))
         return cls(products, _following(connection, "products"))
+
+
+def _cheaper_than_a_page(data: object) -> bool:
+    """Whether the rest of a page's products costs less than the page at its usual size would."""
+    try:
+        page = _ProductsPage.of(data)
+    except InvalidResponse:
+        return True
+    cut = sum(product.following is not None for product in page.products)
+    rest = cut * requested_cost(VARIANTS, {"variants": VARIANTS_PER_PAGE})
+    usual = {"first": len(page.products), "variants": VARIANTS_PER_PRODUCT}
+    return rest <= requested_cost(PRODUCTS, usual)
 
 
 def _product(node: Any) -> _ProductOnPage:

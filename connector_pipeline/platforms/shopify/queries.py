@@ -199,12 +199,22 @@ def _cost_of(
             children = _cost_of(node.selection_set, fragments, variables)
             size = _page_size(node, variables)
             if size is not None:
-                cost += 2 + children * math.floor(2 * math.log(max(2, size)))
+                cost += 2 + children * _factor(size)
             elif node.name.value in _FREE:
                 cost += children
             else:
                 cost += (1 + children) * _ids(node, variables)
     return cost
+
+
+def _factor(size: int) -> int:
+    """What a page of `size` multiplies the cost of its children by."""
+    return math.floor(2 * math.log(max(2, size)))
+
+
+def largest_of_equal_cost(size: int) -> int:
+    """The largest page size that costs no more than `size` does: 7 for 5, 20 for 15."""
+    return max(size, math.floor(math.exp((_factor(size) + 1) / 2)))
 
 
 def _ids(field: FieldNode, variables: Mapping[str, object]) -> int:

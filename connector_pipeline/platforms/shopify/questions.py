@@ -28,6 +28,10 @@ class Client(Protocol):
         """The answer with data. Raises TooExpensiveError if the page must be smaller."""
         ...
 
+    def points_are_there(self, document: str, variables: Mapping[str, str | int | None]) -> bool:
+        """Whether it could be asked now without waiting for points."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -65,6 +69,17 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Thrift:
+    """Page sizes that are expected to be enough, for where the points for usual ones are missing.
+
+    `enough` judges the answer: where it is not, the page is asked for again at its usual sizes.
+    """
+
+    sizes: Mapping[str, int]
+    enough: Callable[[dict[str, Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A page and its `data`."""
 
@@ -99,10 +114,10 @@ class Questions:
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
-    def ahead(self, question: Question) -> None:
+    def ahead(self, question: Question, thrift: Thrift | None = None) -> None:
         """Ask now what will be answered in its turn; not while the archive has the answers."""
         if self._archived.exhausted and question not in self._under_way:
-            self._under_way[question] = asyncio.create_task(self._ask(question))
+            self._under_way[question] = asyncio.create_task(self._ask(question, thrift))
 
     async def answer(self, question: Question, readable: Callable[[dict[str, Any]], Any]) -> Reply:
         """The reply to a question; an archived one only if `readable` raises no InvalidResponse.
@@ -123,16 +138,25 @@ class Questions:
         task = self._under_way.pop(question, None)
         return await (self._ask(question) if task is None else task)
 
-    async def _ask(self, question: Question) -> Reply:
+    async def _ask(self, question: Question, thrift: Thrift | None = None) -> Reply:
         while True:
-            sizes = dict(self._sizes[question.kind])
+            usual = self._sizes[question.kind]
+            sizes, thrifty = dict(usual), False
+            if thrift is not None and not self._points_are_there(question, usual):
+                sizes = {name: min(size, thrift.sizes[name]) for name, size in usual.items()}
+                thrifty = True
             try:
                 answer = await self._client.ask(question.document, {**sizes, **question.variables})
             except TooExpensiveError as error:
                 self._halve(question.kind, sizes, error)
-            else:
-                data = cast("dict[str, Any]", answer.json["data"])
+                continue
+            data = cast("dict[str, Any]", answer.json["data"])
+            if thrift is None or not thrifty or thrift.enough(data):
                 return Reply(RawPage(question.kind, answer.body, question.facts), data)
+            thrift = None
+
+    def _points_are_there(self, question: Question, sizes: Mapping[str, int]) -> bool:
+        return self._client.points_are_there(question.document, {**sizes, **question.variables})
 
     def _halve(self, kind: str, asked: dict[str, int], error: TooExpensiveError) -> None:
         name = next((name for name, size in asked.items() if size > 1), None)

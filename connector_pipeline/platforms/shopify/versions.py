@@ -37,9 +37,6 @@ async def api_versions(client: Client, asked: str) -> ApiVersions:
     listed: Any = answer.json["data"].get("publicApiVersions")
     if not isinstance(listed, list):
         raise InvalidResponse("Shopify does not list its API versions.")
-    supported = [
-        str(version["handle"])
-        for version in cast("list[Any]", listed)
-        if isinstance(version, dict) and version.get("supported") is True and "handle" in version
-    ]
+    known = [cast("dict[str, Any]", each) for each in cast("list[Any]", listed) if each]
+    supported = [str(each.get("handle")) for each in known if each.get("supported") is True]
     return ApiVersions(asked, answer.headers.get("X-Shopify-API-Version"), tuple(supported))
