@@ -11,7 +11,7 @@ from connector_pipeline.platforms.shopify.client import TooExpensiveError, Varia
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.queries import NODES
 
-_IDS_AT_ONCE: Final = 100
+IDS_AT_ONCE: Final = 100
 _PREFIX: Final = "gid://shopify/ProductVariant/"
 
 
@@ -32,7 +32,7 @@ async def look_up(
     to the question, and what the client raises.
     """
     remaining = iter(absent)
-    while asked := list(islice(remaining, _IDS_AT_ONCE - 1)):
+    while asked := list(islice(remaining, IDS_AT_ONCE - 1)):
         ids = [*asked, witness_id]
         try:
             answer = await client.ask(NODES, {"ids": [_PREFIX + number for number in ids]})

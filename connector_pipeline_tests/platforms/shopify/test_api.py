@@ -17,6 +17,7 @@ from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.spec import ShopSpec
 from connector_pipeline.sandbox.store import SandboxShop
 
 SHOPS = [spec.domain for spec in DEFAULT_SHOPS if spec.platform == "shopify"]
@@ -99,7 +100,7 @@ def expected(sandbox: SandboxServer, domain: str) -> list[dict[str, Any]]:
 async def test_every_field_of_every_variant_is_what_the_shop_holds(
     sandbox: SandboxServer, domain: str, since: datetime | None
 ) -> None:
-    """An incremental sync reads everything too, for now."""
+    """An increment from before all of its changes has everything, too."""
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, domain, report, since=since)]
     assert rows_of(sandbox, domain, pages, report) == expected(sandbox, domain)
@@ -141,6 +142,73 @@ async def test_a_shop_of_few_points_is_read_without_ever_being_throttled(
     pages = [page async for page in fetch(sandbox, TEA, report, batch_size=50)]
     assert rows_of(sandbox, TEA, pages, report) == expected(sandbox, TEA)
     assert report.retries == 0
+
+
+async def test_a_shop_of_few_points_is_waited_for_to_the_point(sandbox: SandboxServer) -> None:
+    """900 products, 4,500 variants, a bucket of 400: no answer is THROTTLED, and no point idle.
+
+    (At ten times the restore rate of the smallest plans.)
+    """
+    small = ShopSpec(
+        platform="shopify",
+        domain="few-points.myshopify.com",
+        merchant_id="m",
+        platform_shop_id="1",
+        products=900,
+        variants=(5, 5),
+        awkward=False,
+    )
+    sandbox.store.put(small).bucket.resize(400, 500)
+    report = FetchReport()
+    pages = [page async for page in fetch(sandbox, small.domain, report)]
+    assert rows_of(sandbox, small.domain, pages, report) == expected(sandbox, small.domain)
+    assert (report.retries, report.requests, len(pages)) == (0, 5, 5)
+    used = report.details["points"]
+    assert isinstance(used, int)
+    # What they restore while answers are on their way is not waited for.
+    assert report.waited_seconds <= (used - 400) / 500 + 0.01
+
+
+async def test_many_large_products_are_read_at_once_without_being_throttled(
+    sandbox: SandboxServer,
+) -> None:
+    """The requests beside each other share the shop's points."""
+    large = ShopSpec(
+        platform="shopify",
+        domain="large.myshopify.com",
+        merchant_id="m",
+        platform_shop_id="1",
+        products=60,
+        variants=(1, 2),
+        big_products=(251,) * 25,
+        awkward=False,
+    )
+    sandbox.store.put(large).bucket.resize(350, 1000)
+    # Long enough for requests to meet, whatever the machine.
+    match = {"domain": large.domain, "platform": "shopify"}
+    sandbox.faults.set([{"match": match, "kind": "latency", "seconds": 0.03}])
+    report = FetchReport()
+    pages = [page async for page in fetch(sandbox, large.domain, report, batch_size=30)]
+    assert rows_of(sandbox, large.domain, pages, report) == expected(sandbox, large.domain)
+    assert (report.retries, report.requests) == (0, len(pages))
+    assert sandbox.requests.shop("shopify", large.domain).peak_in_flight > 1
+    assert report.complete
+
+
+async def test_a_restore_rate_lowered_on_the_way_is_followed(sandbox: SandboxServer) -> None:
+    """The merchant changed the plan: the next wait is as long as the new rate makes it."""
+    held, _ = shop_of(sandbox, TEA)
+    held.bucket.resize(330, 4000)
+    report = FetchReport()
+    pages: list[RawPage] = []
+    async for page in fetch(sandbox, TEA, report, batch_size=40):
+        pages.append(page)
+        if len(pages) == 4:
+            held.bucket.restore_rate = 400.0
+    assert rows_of(sandbox, TEA, pages, report) == expected(sandbox, TEA)
+    # At the most the one request that was waiting when the rate was lowered.
+    assert report.retries <= 1
+    assert report.complete
 
 
 async def test_a_bucket_smaller_than_a_page_is_read_in_smaller_pages(
@@ -213,6 +281,59 @@ async def test_a_trouble_that_stays_is_unavailable(sandbox: SandboxServer) -> No
     with pytest.raises(PlatformUnavailable, match="503"):
         await anext(pages)
     assert not report.complete
+
+
+def trouble(kind: str, skip: int, **how: Any) -> dict[str, Any]:
+    return {"match": {"platform": "shopify", "domain": TEA}, "kind": kind, "skip": skip, **how}
+
+
+ROTATION = "the token rotated"
+TROUBLES: dict[str, dict[str, Any]] = {
+    "three times 503": trouble("status", 3, status=503, times=3),
+    "half a body": trouble("truncate", 4, times=1),
+    "HTML at 200": trouble("html", 6, status=200, times=1),
+    "two resets": trouble("reset", 8, times=2),
+}
+
+
+def throttled_for(seconds: float) -> dict[str, Any]:
+    return trouble("throttled", 9, lasting=seconds)
+
+
+ALONE = [
+    *((name, [rule], name) for name, rule in TROUBLES.items()),
+    (ROTATION, [], ROTATION),
+    ("throttled", [throttled_for(10)], "THROTTLED for 10 s"),
+]
+TOGETHER = [*TROUBLES.values(), throttled_for(2)]
+TOGETHER_LONG = [*TROUBLES.values(), throttled_for(10)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "rotated"),
+    [
+        *(pytest.param(rules, name == ROTATION, id=shown) for name, rules, shown in ALONE),
+        pytest.param(TOGETHER, True, id="all together"),
+        pytest.param(TOGETHER_LONG, True, id="all, for 10 s", marks=pytest.mark.slow),
+    ],
+)
+async def test_troubles_on_the_way_leave_no_trace(
+    sandbox: SandboxServer, rules: list[dict[str, Any]], rotated: bool
+) -> None:
+    """Each alone, and all together: the snapshot is complete, and every field is right."""
+    held, _ = shop_of(sandbox, TEA)
+    sandbox.faults.set(rules)
+    report = FetchReport()
+    pages: list[RawPage] = []
+    async for page in fetch(sandbox, TEA, report, batch_size=25):
+        pages.append(page)
+        if rotated and len(pages) == 6:
+            held.credentials.rotate()
+    assert rows_of(sandbox, TEA, pages, report) == expected(sandbox, TEA)
+    assert report.complete
+    assert report.warnings == []
+    assert report.retries >= len(rules) + rotated
+    assert all(rule["applied"] for rule in sandbox.faults.as_json())
 
 
 async def test_products_deleted_behind_the_reader_shift_no_page(sandbox: SandboxServer) -> None:

@@ -20,15 +20,18 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.platforms.platform import FetchReport
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline_tests.platforms.shopify.scripted import (
+    Received,
     Said,
     ScriptedShopify,
     Tokens,
+    by_question,
     cost,
     error_body,
     product,
     products_body,
     shop_body,
     variant,
+    variants_body,
 )
 
 Read = Callable[..., Any]
@@ -235,6 +238,116 @@ async def test_a_passing_refusal_is_no_disconnection(
     assert report.complete
 
 
+async def test_a_token_that_dies_again_is_renewed_again(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
+) -> None:
+    """They live 60 minutes, and a sync may live longer: each dead one is replaced once."""
+    dead = Said({"errors": "[API] Invalid API key or access token"}, status=401)
+    tokens.answers = [{"access_token": f"shpat_{number}"} for number in range(4)]
+    shopify.script = [
+        Said(shop_body(3)),
+        dead,
+        Said(products_body([product(1, [variant(1)])], more="c1")),
+        dead,
+        # Accepted, if throttled; the token dies while the points are waited for.
+        throttled(requested=310, available=300, rate=1000),
+        dead,
+        Said(products_body([product(2, [variant(2)])], more="c2")),
+        Said(products_body([product(3, [variant(3)])])),
+    ]
+    pages = await read()
+    assert [page.kind for page in pages] == ["shop", "products", "products", "products"]
+    used = [received.token for received in shopify.received]
+    assert used == [f"shpat_{number}" for number in (0, 0, 1, 1, 2, 2, 3, 3)]
+    assert tokens.asked == 4
+    assert report.complete
+
+
+async def test_requests_beside_each_other_share_the_fresh_token(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
+) -> None:
+    """However many a dead token fails, the Token Service is asked once."""
+    large = [product(number, [variant(number)], more=f"v{number}") for number in range(1, 5)]
+    rest = {
+        (str(number), f"v{number}"): variants_body(product(number, [variant(10 + number)]))
+        for number in range(1, 5)
+    }
+    answered = by_question(
+        {(None, "shop"): shop_body(4), (None, None): products_body(large), **rest}
+    )
+
+    def said(received: Received) -> Said:
+        if "id" in received.variables and received.token == "shpat_first":
+            return Said({"errors": "[API] Invalid API key or access token"}, status=401)
+        return answered(received)
+
+    shopify.script = [said]
+    await read()
+    assert report.complete
+    assert tokens.asked == 2
+
+
+STATUSES: list[tuple[int, type[ConnectorError], int]] = [
+    (400, InvalidResponse, 1),
+    (401, ShopDisconnected, 2),
+    (402, ShopDisconnected, 2),
+    (403, ShopDisconnected, 2),
+    (404, ShopDisconnected, 2),
+    (423, ShopDisconnected, 2),
+    (429, RateLimited, 3),
+    (430, PlatformUnavailable, 1),
+    (500, PlatformUnavailable, 3),
+    (502, PlatformUnavailable, 3),
+    (503, PlatformUnavailable, 3),
+    (504, PlatformUnavailable, 3),
+    (540, PlatformUnavailable, 1),
+]
+
+
+@pytest.mark.parametrize(("status", "error", "asked"), STATUSES)
+async def test_every_status_has_its_error_and_its_patience(
+    shopify: ScriptedShopify, read: Read, status: int, error: type[ConnectorError], asked: int
+) -> None:
+    """With two retries. `errors` is a string there, or the body no JSON at all."""
+    for body in ({"errors": "[API] No"}, b"<html>no</html>"):
+        shopify.received.clear()
+        shopify.script = [Said(body, status=status)]
+        await failure_of(read(max_retries=2), error)
+        assert len(shopify.received) == asked
+
+
+CODES: list[tuple[str, type[ConnectorError], int]] = [
+    ("THROTTLED", RateLimited, 11),
+    ("MAX_COST_EXCEEDED", InvalidResponse, 1),
+    ("ACCESS_DENIED", ShopDisconnected, 2),
+    ("SHOP_INACTIVE", ShopDisconnected, 2),
+    ("INTERNAL_SERVER_ERROR", PlatformUnavailable, 3),
+    ("undefinedField", InvalidResponse, 1),
+]
+
+
+@pytest.mark.parametrize(("code", "error", "asked"), CODES)
+async def test_every_code_has_its_error_and_its_patience(
+    shopify: ScriptedShopify, read: Read, code: str, error: type[ConnectorError], asked: int
+) -> None:
+    """They arrive with status 200, partial data beside them or not."""
+    shopify.script = [Said(error_body(code, data={"shop": None}))]
+    await failure_of(read(max_retries=2), error)
+    assert len(shopify.received) == asked
+
+
+async def test_a_denied_access_names_the_scope_to_grant(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """As Shopify states it, in what went wrong and in what to do."""
+    body = error_body("ACCESS_DENIED", "Access denied for productsCount field.")
+    body["errors"][0]["extensions"]["requiredAccess"] = "`read_inventory` access scope."
+    shopify.script = [Said(body)]
+    error = await failure_of(read(), ShopDisconnected)
+    assert "Required: `read_inventory` access scope." in error.message
+    assert "the scope read_inventory" in error.mend
+
+
 @pytest.mark.parametrize("status", [430, 540, 501])
 async def test_a_shop_that_is_off_for_now_is_unavailable(
     shopify: ScriptedShopify, read: Read, status: int
@@ -320,17 +433,24 @@ async def test_a_token_goes_over_https_only(shopify: ScriptedShopify, read: Read
     assert shopify.received == []
 
 
-async def test_another_api_version_than_asked_is_warned_of_once(
+async def test_each_other_api_version_than_asked_is_warned_of_once(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """An expired version is served by the oldest stable one, silently."""
-    other = {"X-Shopify-API-Version": "2026-01"}
-    shopify.script = [Said(SHOP.body, headers=other), Said(PRODUCTS.body, headers=other)]
+    """An expired version is served by the oldest stable one, silently, from one day to the next."""
+    page = products_body([], more="c1")
+    shopify.script = [
+        SHOP,
+        Said(page, headers={"X-Shopify-API-Version": "2026-01"}),
+        Said(products_body([], more="c2"), headers={"X-Shopify-API-Version": "2026-01"}),
+        Said(PRODUCTS.body, headers={"X-Shopify-API-Version": "2026-04"}),
+    ]
     await read()
-    assert len(report.warnings) == 1
-    assert "2026-01" in report.warnings[0]
-    assert "2026-07" in report.warnings[0]
-    assert report.details["api_version"] == "2026-01"
+    versions = [warning for warning in report.warnings if "API version" in warning]
+    assert len(versions) == 2
+    assert "2026-01" in versions[0]
+    assert "2026-07" in versions[0]
+    assert "2026-04" in versions[1]
+    assert report.details["api_version"] == "2026-04"
 
 
 async def test_the_version_asked_for_is_the_one_in_the_path(

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,20 @@ from graphql import GraphQLSchema, build_client_schema, parse, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_pipeline.platforms.shopify.lookup import IDS_AT_ONCE
 from connector_pipeline.platforms.shopify.queries import (
+    API_VERSIONS,
+    CHANGED_PRODUCTS,
     DOCUMENTS,
     MAX_QUERY_COST,
+    NODES,
     PRODUCTS,
     SHOP,
     VARIANTS,
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
+    changed_since,
+    largest_of_equal_cost,
     requested_cost,
 )
 
@@ -50,7 +57,11 @@ def test_every_document_is_valid_in_shopifys_own_schema(schema: GraphQLSchema, n
     [
         (SHOP, {}, 11),
         (PRODUCTS, {"first": 250, "variants": VARIANTS_PER_PRODUCT}, 310),
+        (CHANGED_PRODUCTS, {"first": 250, "variants": VARIANTS_PER_PRODUCT}, 310),
         (VARIANTS, {"variants": VARIANTS_PER_PAGE}, 36),
+        (VARIANTS, {"variants": VARIANTS_PER_PRODUCT}, 28),
+        (NODES, {"ids": ["gid://shopify/ProductVariant/1"] * 100}, 100),
+        (API_VERSIONS, {}, 1),
     ],
 )
 def test_documents_cost_what_their_comments_say(
@@ -94,3 +105,49 @@ def test_a_page_size_that_is_no_number_is_a_mistake_of_ours() -> None:
     """The cost of a page of unknown size is not guessed."""
     with pytest.raises(TypeError):
         requested_cost(VARIANTS, {"variants": "many"})
+
+
+def test_no_document_requests_more_than_one_query_may() -> None:
+    """At the largest page sizes that settings and the wing know; `pytest -rP` shows the costs."""
+    largest = {
+        "first": 250,
+        "variants": VARIANTS_PER_PRODUCT,
+        "ids": ["gid://shopify/ProductVariant/1"] * IDS_AT_ONCE,
+    }
+    costs = {
+        name: requested_cost(
+            document, largest | ({"variants": VARIANTS_PER_PAGE} if name == "VARIANTS" else {})
+        )
+        for name, document in DOCUMENTS.items()
+    }
+    for name, points in sorted(costs.items(), key=lambda cost: -cost[1]):
+        print(f"{name}: {points} points requested")  # noqa: T201  for whoever wants to see them
+    assert max(costs.values()) == 310 < MAX_QUERY_COST
+
+
+def test_the_successor_of_a_deprecated_field_is_priced() -> None:
+    """A variant's `media` costs more than twice as much as its `image`, as the comment says."""
+    with_media = PRODUCTS.replace(
+        "image { url }\n}", "media(first: 1) { nodes { preview { image { url } } } }\n}"
+    )
+    assert with_media != PRODUCTS
+    assert requested_cost(with_media, {"first": 250, "variants": VARIANTS_PER_PRODUCT}) == 794
+
+
+@given(size=st.integers(1, 250))
+def test_sizes_of_equal_cost_are_used_to_the_full(size: int) -> None:
+    """One more would cost more."""
+    largest = largest_of_equal_cost(size)
+    assert largest >= size
+
+    def price(variants: int) -> int:
+        return requested_cost(PRODUCTS, {"first": 250, "variants": variants})
+
+    assert price(largest) == price(size) < price(largest + 1)
+
+
+def test_changes_are_asked_for_from_the_second_on() -> None:
+    """In UTC, rounded down: what changed in the same second is not to be missed."""
+    stockholm = timezone(timedelta(hours=1))
+    since = datetime(2026, 11, 25, 1, 2, 3, 999_999, tzinfo=stockholm)
+    assert changed_since(since) == "updated_at:>='2026-11-25T00:02:03Z'"

@@ -1,6 +1,8 @@
 """Promises of the pacing."""
 
+import math
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.platforms.shopify.throttle import (
     PointBudget,
+    SharedBudget,
     actual_points,
     requested_points,
 )
@@ -103,3 +106,101 @@ def test_a_bucket_too_small_is_known_for_one() -> None:
     """Waiting does not help a query that asks for more than the bucket can hold."""
     assert BUDGET.can_ever_hold(2000)
     assert not BUDGET.can_ever_hold(2001)
+
+
+def status(available: float, *, maximum: float = 2000, rate: float = 100) -> dict[str, float]:
+    return {
+        "currentlyAvailable": available,
+        "maximumAvailable": maximum,
+        "restoreRate": rate,
+    }
+
+
+def test_requests_under_way_have_their_points_put_aside() -> None:
+    """Whoever comes next has what they leave, and waits for the rest."""
+    budget = SharedBudget()
+    assert budget.seconds_until(5000, 0.0) == 0
+    first = budget.reserve(11)
+    budget.settle(first, status=status(400, maximum=400), used=11, now=0.0)
+    other = budget.reserve(310)
+    assert budget.seconds_until(90, 0.0) == 0
+    # 310 beside 310 do not fit, ever: an answer must come first.
+    assert budget.seconds_until(310, 0.0) == math.inf
+    budget.settle(other, status=status(266, maximum=400), used=134, now=1.0)
+    assert budget.seconds_until(310, 1.0) == pytest.approx(0.44)
+
+
+def test_a_lowered_restore_rate_is_followed() -> None:
+    """Each answer states it anew."""
+    budget = SharedBudget()
+    budget.settle(budget.reserve(1), status=status(0, rate=100), used=1, now=0.0)
+    assert budget.seconds_until(100, 0.0) == 1
+    budget.settle(budget.reserve(1), status=status(0, rate=10), used=1, now=0.0)
+    assert budget.seconds_until(100, 0.0) == 10
+
+
+def test_a_request_without_an_answer_holds_nothing_back() -> None:
+    """A connection that broke: what it took, the next answer tells."""
+    budget = SharedBudget()
+    budget.settle(budget.reserve(1), status=status(100), used=1, now=0.0)
+    budget.settle(budget.reserve(90), status=None, used=0, now=0.0)
+    assert budget.seconds_until(100, 0.0) == 0
+
+
+class Bucket:
+    """Shopify's side: takes what is requested when a query begins, gives back when it ends."""
+
+    def __init__(self, maximum: float, rate: float):
+        self.maximum = self.level = maximum
+        self.rate = rate
+
+    def pass_time(self, seconds: float) -> None:
+        self.level = min(self.maximum, self.level + seconds * self.rate)
+
+    def begin(self, requested: float) -> None:
+        assert requested <= self.level + 1e-6, "THROTTLED"
+        self.level -= requested
+
+    def end(self, requested: float, used: float) -> dict[str, float]:
+        self.level = min(self.maximum, self.level + requested - used)
+        return status(math.floor(self.level), maximum=self.maximum, rate=self.rate)
+
+
+@given(
+    data=st.data(),
+    maximum=st.integers(400, 2000),
+    rate=st.integers(1, 1000),
+)
+def test_however_requests_cross_each_other_none_is_throttled(
+    data: st.DataObject, maximum: int, rate: int
+) -> None:
+    """Sent, counted, answered and heard of in any order, at any time: the points were there."""
+    bucket, budget, now = Bucket(maximum, rate), SharedBudget(), 0.0
+    budget.settle(budget.reserve(1), status=status(maximum, maximum=maximum, rate=rate), used=0,
+                  now=now)  # fmt: skip
+    sent: list[Any] = []
+    begun: list[Any] = []
+    ended: list[Any] = []
+    for _ in range(data.draw(st.integers(1, 40))):
+        passed = data.draw(st.floats(0, 2))
+        now += passed
+        bucket.pass_time(passed)
+        step = data.draw(st.sampled_from(["send", "begin", "end", "hear"]))
+        if step == "send":
+            points = data.draw(st.integers(1, 310))
+            wait = budget.seconds_until(points, now)
+            if wait < math.inf:
+                now += wait
+                bucket.pass_time(wait)
+                sent.append((budget.reserve(points), points))
+        elif step == "begin" and sent:
+            reservation, points = sent.pop(data.draw(st.integers(0, len(sent) - 1)))
+            bucket.begin(points)
+            begun.append((reservation, points))
+        elif step == "end" and begun:
+            reservation, points = begun.pop(data.draw(st.integers(0, len(begun) - 1)))
+            used = data.draw(st.integers(0, points))
+            ended.append((reservation, used, bucket.end(points, used)))
+        elif step == "hear" and ended:
+            reservation, used, stated = ended.pop(data.draw(st.integers(0, len(ended) - 1)))
+            budget.settle(reservation, status=stated, used=used, now=now)

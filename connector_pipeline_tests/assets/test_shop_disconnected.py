@@ -1,0 +1,58 @@
+"""A shop that refuses us: marked, left out, its catalog kept, and taken up again."""
+
+from dagster import SensorResult, build_sensor_context
+
+from connector_pipeline.automation.shop_partitions import shop_partitions
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline_tests.assets.conftest import Pipeline
+
+KEY = next(f"shopify/{spec.domain}" for spec in DEFAULT_SHOPS if spec.platform == "shopify")
+
+
+def tick(pipeline: Pipeline) -> set[str]:
+    """One evaluation of the partitions' sensor, carried out; the partitions after it."""
+    instance = pipeline.instance
+    resources = {"registry": pipeline.registry}
+    with build_sensor_context(instance=instance, resources=resources) as context:
+        result = shop_partitions(context)
+    if isinstance(result, SensorResult):
+        for request in result.dynamic_partitions_requests or []:
+            if type(request).__name__ == "AddDynamicPartitionsRequest":
+                instance.add_dynamic_partitions("shops", list(request.partition_keys))
+            else:
+                for key in request.partition_keys:
+                    instance.delete_dynamic_partition("shops", key)
+    return set(instance.get_dynamic_partitions("shops"))
+
+
+def test_a_shop_that_refuses_a_fresh_token_too_is_left_out_until_it_is_resumed(
+    pipeline: Pipeline,
+) -> None:
+    """Its catalog stays, the next tick drops its partition, and `shops resume` brings it back."""
+    platform, domain = KEY.split("/")
+    held = pipeline.sandbox.store.shop(platform, domain)
+    pipeline.register(KEY)
+    assert pipeline.materialize(KEY).success
+    before = pipeline.rows(KEY).to_dict("records")
+    assert tick(pipeline) == {KEY}
+
+    held.credentials.revoked = True
+    pipeline.sandbox.requests.clear()
+    result = pipeline.materialize(KEY)
+    said = pipeline.failure(result)
+    assert "ShopDisconnected" in said
+    assert "A fresh token changed nothing" in said
+    # Refused, and refused again with what the Token Service had by then: no more.
+    assert pipeline.sandbox.requests.shop("shopify", domain).statuses == {401: 2}
+    assert pipeline.sandbox.requests.shop("token-service", domain).count == 2
+    assert pipeline.registry.get(KEY).state is ShopState.DISCONNECTED
+    assert pipeline.rows(KEY).to_dict("records") == before
+    assert tick(pipeline) == set()
+
+    held.credentials.rotate()
+    # What `shops resume` does.
+    pipeline.registry.set_state(KEY, ShopState.ACTIVE)
+    assert tick(pipeline) == {KEY}
+    assert pipeline.materialize(KEY).success
+    assert pipeline.registry.get(KEY).consecutive_failures == 0
