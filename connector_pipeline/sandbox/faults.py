@@ -10,11 +10,13 @@ from connector_pipeline.sandbox.answers import json_bytes
 
 KINDS: Final = (
     "status", "html", "truncate", "reset", "hang", "latency", "empty_json", "garbage", "captcha",
-    "redirect", "throttled", "body",
+    "redirect", "throttled", "body", "workers",
 )  # fmt: skip
 
 _MATCHES: Final = ("platform", "domain", "path_contains", "body_contains")
-_PARAMETERS: Final = ("status", "headers", "body", "seconds", "location", "at", "lasting")
+_PARAMETERS: Final = (
+    "status", "headers", "body", "seconds", "location", "at", "lasting", "workers"
+)  # fmt: skip
 
 _PAGE: Final = (
     "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
@@ -40,6 +42,8 @@ class FaultRule:
 
     `at` is for reset and hang: "start" before anything is sent, "middle" after half the body.
     `lasting`: hit no more so many seconds after the first hit.
+    `workers` is latency as a host of so many PHP processes has it: a request takes `seconds`, and
+    waits before that until one of them is free.
     """
 
     kind: str
@@ -53,9 +57,11 @@ class FaultRule:
     location: str | None = None
     at: str | None = None
     lasting: float | None = None
+    workers: int | None = None
     matched: int = 0
     applied: int = 0
     over_at: float | None = None
+    free_at: list[float] = field(default_factory=list[float])
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -65,6 +71,10 @@ class FaultRule:
             raise InvalidFault(f"match: unknown {', '.join(unknown)}")
         if self.kind == "latency" and self.seconds is None:
             raise InvalidFault("latency: seconds are missing")
+        if self.kind == "workers":
+            if self.seconds is None or not self.workers or self.workers < 1:
+                raise InvalidFault("workers: workers or seconds are missing")
+            self.free_at = [0.0] * self.workers
         if self.kind == "redirect" and not self.location:
             raise InvalidFault("redirect: location is missing")
         if self.at not in (None, "start", "middle"):
@@ -91,6 +101,14 @@ class FaultRule:
                 return False
         self.applied += 1
         return True
+
+    def latency(self, now: float) -> float:
+        """Seconds until a request that comes at `now` is answered, for what it adds to them."""
+        if self.kind != "workers":
+            return self.seconds or 0.0
+        worker = min(range(len(self.free_at)), key=self.free_at.__getitem__)
+        self.free_at[worker] = max(now, self.free_at[worker]) + (self.seconds or 0.0)
+        return self.free_at[worker] - now
 
     def as_json(self) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in _PARAMETERS}
@@ -183,15 +201,15 @@ class Faults:
     def chosen(
         self, service: str, domain: str, path: str, body: bytes
     ) -> tuple[float, FaultRule | None]:
-        """Seconds of latency from all latency rules, and the first other rule that hits."""
+        """Seconds from all rules of latency and workers, and the first other rule that hits."""
         seconds = 0.0
         with self._lock:
             for rule in self._rules:
                 if not rule.matches(service, domain, path, body) or not rule.hits():
                     continue
-                if rule.kind != "latency":
+                if rule.kind not in ("latency", "workers"):
                     return seconds, rule
-                seconds += rule.seconds or 0.0
+                seconds += rule.latency(time.monotonic())
         return seconds, None
 
 

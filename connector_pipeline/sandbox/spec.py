@@ -29,7 +29,8 @@ class ShopSpec:
     the awkward ones. The rest applies to WooCommerce only: the zone of its local times, which of
     the three variation endpoints it has, `orphan_variations` counted in totals and never returned,
     `former_variables` products that became simple and whose variations are still listed (FACTS 6),
-    `variation_names` false for shops before 8.3, `settings_readable` false for a key of too low a
+    `variation_names` false for shops before 8.3, `modified_after` false for shops before 5.8, which
+    ignore the parameter, `settings_readable` false for a key of too low a
     role, `plain_permalinks` for shops without /wp-json (FACTS 21).
     """
 
@@ -50,6 +51,7 @@ class ShopSpec:
     orphan_variations: int = 0
     former_variables: int = 0
     variation_names: bool = True
+    modified_after: bool = True
     settings_readable: bool = True
     plain_permalinks: bool = False
 

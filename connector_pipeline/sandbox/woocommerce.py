@@ -166,7 +166,10 @@ class _Call:
 
     def _query(self, orders: tuple[str, ...]) -> ListQuery:
         offset = timedelta(minutes=self._shop.spec.utc_offset_minutes)
-        return list_query(self._given, orders=orders, utc_offset=offset)
+        given = dict(self._given)
+        if not self._shop.spec.modified_after:
+            given.pop("modified_after", None)
+        return list_query(given, orders=orders, utc_offset=offset)
 
     def _products(self) -> Response:
         query = self._query(PRODUCT_ORDERS)

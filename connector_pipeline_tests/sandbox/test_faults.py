@@ -160,6 +160,8 @@ def test_latency_adds_up_with_another_fault(client: SandboxClient) -> None:
         ({}, "kind is missing"),
         ({"kind": "earthquake"}, "expected one of"),
         ({"kind": "latency"}, "seconds"),
+        ({"kind": "workers", "seconds": 1}, "workers"),
+        ({"kind": "workers", "workers": 0, "seconds": 1}, "workers"),
         ({"kind": "redirect"}, "location"),
         ({"kind": "status", "match": {"shop": "x"}}, "match: unknown shop"),
         ({"kind": "status", "sometimes": True}, "unknown: sometimes"),
@@ -170,3 +172,11 @@ def test_a_rule_that_cannot_be_applied_is_refused(rule: Any, reason: str) -> Non
     """Before anything is set, with what is wrong."""
     with pytest.raises(InvalidFault, match=reason):
         rule_from_json(rule)
+
+
+def test_a_host_of_two_workers_answers_two_at_a_time() -> None:
+    """What comes third waits for the first to end; an idle host waits for nobody."""
+    rule = FaultRule("workers", workers=2, seconds=1.0)
+    assert [rule.latency(100.0) for _ in range(5)] == [1.0, 1.0, 2.0, 2.0, 3.0]
+    assert rule.latency(102.5) == 1.5
+    assert rule.latency(200.0) == 1.0
