@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from functools import cache
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx
 
@@ -25,6 +26,9 @@ from connector_pipeline.platforms.platform import FetchReport
 
 USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
 RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_OVERLOADED: Final = frozenset({429, 503})
+# Whoever stands before the shop gave up waiting for it.
+_SLOW: Final = frozenset({408, 504, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 
@@ -56,13 +60,59 @@ class Answer:
     json: Any
 
 
+class Outcome(Enum):
+    """How one try of a request went, as far as it tells how busy the platform is."""
+
+    ANSWERED = "answered"
+    OVERLOADED = "overloaded"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One try of a request: its path, how many were under way as it began (by the loop's clock)."""
+
+    path: str
+    under_way: int
+    began: float
+
+
+class Pacer(Protocol):
+    """Who decides when the origin may be asked: every try of every request passes it."""
+
+    async def enter(self, path: str) -> Turn:
+        """Wait for a turn."""
+        ...
+
+    def leave(self, turn: Turn, outcome: Outcome) -> None:
+        """The turn is over. Called for each one, whatever became of it."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Give no turn for this long. Whoever asked for it counts the seconds in the report."""
+        ...
+
+
+class SlowAnswer(Exception):
+    """No answer in time, to somebody who would rather ask for less than ask again."""
+
+
 class _Passing(Exception):
     """A trouble that may pass: retried, and in the end raised as `error`."""
 
-    def __init__(self, error: PlatformUnavailable, retry_after: float | None = None):
+    def __init__(
+        self,
+        error: PlatformUnavailable,
+        retry_after: float | None = None,
+        *,
+        overloaded: bool = False,
+        slow: bool = False,
+    ):
         super().__init__(str(error))
         self.error = error
         self.retry_after = retry_after
+        self.overloaded = overloaded
+        self.slow = slow
 
 
 @cache
@@ -78,7 +128,15 @@ class OriginHttp:
     what it means is the wing's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
     """
 
-    def __init__(self, base_url: str, *, policy: HttpPolicy, report: FetchReport):
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        policy: HttpPolicy,
+        report: FetchReport,
+        pacer: Pacer | None = None,
+    ):
+        self._pacer = pacer
         self._base_url = base_url.rstrip("/")
         self._origin = _origin(httpx.URL(base_url))
         self._policy = policy
@@ -113,23 +171,55 @@ class OriginHttp:
         headers: Mapping[str, str] | None = None,
         content: Any = None,
         accept_retried: frozenset[int] = frozenset(),
+        retry_slow: bool = True,
     ) -> Answer:
         """One answer for `path` below the shop's base URL; `content` is sent as JSON.
 
         `accept_retried`: statuses the wing wants to see itself although they are usually retried.
+        Where `retry_slow` is false, an answer that takes too long raises SlowAnswer at once.
         """
         attempt = 0
         while True:
             try:
-                return await self._once(method, path, params, headers, content, accept_retried)
+                return await self._in_turn(method, path, params, headers, content, accept_retried)
             except _Passing as passing:
+                if passing.slow and not retry_slow:
+                    raise SlowAnswer(str(passing)) from passing
                 if attempt >= self._policy.max_retries:
                     raise passing.error from passing
                 wait = self._wait_before(attempt, passing)
                 attempt += 1
                 self._report.retries += 1
-                self._report.waited_seconds += wait
-                await asyncio.sleep(wait)
+                if self._pacer is not None and passing.overloaded:
+                    # What one request is told goes for all of the shop's.
+                    self._pacer.pause(wait)
+                else:
+                    self._report.waited_seconds += wait
+                    await asyncio.sleep(wait)
+
+    async def _in_turn(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        content: Any,
+        accept_retried: frozenset[int],
+    ) -> Answer:
+        if self._pacer is None:
+            return await self._once(method, path, params, headers, content, accept_retried)
+        turn = await self._pacer.enter(path)
+        outcome = Outcome.UNTOLD
+        try:
+            answer = await self._once(method, path, params, headers, content, accept_retried)
+            outcome = Outcome.ANSWERED
+            return answer
+        except _Passing as passing:
+            if passing.overloaded or passing.slow:
+                outcome = Outcome.OVERLOADED
+            raise
+        finally:
+            self._pacer.leave(turn, outcome)
 
     def _wait_before(self, attempt: int, passing: _Passing) -> float:
         if passing.retry_after is not None:
@@ -166,7 +256,8 @@ class OriginHttp:
                     await response.aclose()
             except httpx.TimeoutException as error:
                 raise _Passing(
-                    PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__}).")
+                    PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__})."),
+                    slow=True,
                 ) from error
             except httpx.InvalidURL as error:
                 # httpx reads a Location even where it is not asked to follow it.
@@ -205,6 +296,8 @@ class OriginHttp:
             raise _Passing(
                 kind(f"{self._where()} answered {status}."),
                 retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC)),
+                overloaded=status in _OVERLOADED,
+                slow=status in _SLOW,
             )
         try:
             parsed = parse_json(body)

@@ -5,12 +5,13 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, CurrencyUnknown, InvalidResponse
@@ -24,13 +25,21 @@ from connector_pipeline.platforms.platform import (
     rows_of,
 )
 from connector_pipeline.platforms.woocommerce import lookup
+from connector_pipeline.platforms.woocommerce.changes import ChangesWalk
+from connector_pipeline.platforms.woocommerce.endpoints import Endpoints
+from connector_pipeline.platforms.woocommerce.lists import ListReader
 from connector_pipeline.platforms.woocommerce.normalize import LeftOut, normalize
+from connector_pipeline.platforms.woocommerce.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.woocommerce.paging import CatalogWalk
+from connector_pipeline.platforms.woocommerce.replay import Replay
 from connector_pipeline.platforms.woocommerce.session import REST_ROOT, WooCommerceSession
 
 CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
 CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
 
+# PHP hosts give up on a page after thirty seconds or sixty: one that takes this long is asked for
+# in smaller ones.
+_READ_TIMEOUT: Final = 30.0
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _NOT_TOLD: Final = frozenset({400, 403, 404})
 
@@ -84,28 +93,42 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
     ) -> AsyncGenerator[RawPage, None]:
         """Yield the shop's pages, products before variations, as they arrive.
 
-        An incremental sync reads everything, exactly as a full one does. Raises ShopDisconnected,
-        PlatformUnavailable, RateLimited, InvalidResponse, CurrencyUnknown, and what
-        `credential_source` raises; each knows its shop.
+        Of an incremental sync what changed, or everything where the shop cannot tell. Raises
+        ShopDisconnected, PlatformUnavailable, RateLimited, InvalidResponse, CurrencyUnknown, and
+        what `credential_source` raises; each knows its shop.
         """
-        report.read_in_full = since is not None
-        async with self._session(shop, credential_source, report) as session:
-            walk = CatalogWalk(
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            reader = ListReader(
                 session,
                 batch_size=self.batch_size,
-                statuses=self.statuses.split(","),
-                max_concurrency=self.max_concurrency,
-                report=report,
+                # Enough that one slow page does not hold up the others.
+                ahead=2 * self.max_concurrency,
+                replay=Replay(archived),
+            )
+            statuses = self.statuses.split(",")
+            endpoints = Endpoints()
+            walk = (
+                CatalogWalk(reader, statuses=statuses, endpoints=endpoints, report=report)
+                if since is None
+                else ChangesWalk(
+                    reader, since=since, statuses=statuses, endpoints=endpoints, report=report
+                )
             )
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
-                    # After the first page, because only products tell a key of too low a role
-                    # from a shop that keeps its settings to administrators.
                     if report.currency is None:
-                        report.currency = await shop_currency(session, shop)
-                        if session.root != REST_ROOT:
-                            report.details["rest_root"] = session.root
-                    yield page
+                        yield await _with_facts_of_shop(page, session, shop, report)
+                    else:
+                        yield page
+            report.details |= {
+                "requests_at_once": pace.highest,
+                "smaller_pages": reader.smaller_pages,
+            }
+
+    def limit(self) -> Limit:
+        """How many requests at once a shop is asked, to begin with and as it turns out."""
+        return AdaptiveLimit(self.max_concurrency)
 
     async def look_up(
         self,
@@ -120,7 +143,8 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
 
         A product whose status is not one of `statuses` counts as gone. Raises what `fetch` raises.
         """
-        async with self._session(shop, credential_source, report) as session:
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
             lookups = lookup.look_up(
                 session,
                 absent=absent,
@@ -133,12 +157,13 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
 
     @asynccontextmanager
     async def _session(
-        self, shop: Shop, credential_source: CredentialSource, report: FetchReport
+        self, shop: Shop, credential_source: CredentialSource, report: FetchReport, pace: Pace
     ) -> AsyncGenerator[WooCommerceSession]:
         """A session with the shop; errors inside learn which shop it is."""
         policy = HttpPolicy(
             max_retries=self.max_retries,
             retry_delay=self.retry_delay,
+            read_timeout=_READ_TIMEOUT,
             allow_private_hosts=self.allow_private_hosts,
         )
         base_url = self.base_url.replace("{domain}", shop.domain)
@@ -149,7 +174,7 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
                     mend="Set WOOCOMMERCE_BASE_URL to an https:// address (http:// is for a "
                     "sandbox on loopback, with ALLOW_PRIVATE_HOSTS=true).",
                 )
-            async with OriginHttp(base_url, policy=policy, report=report) as http:
+            async with OriginHttp(base_url, policy=policy, report=report, pacer=pace) as http:
                 yield WooCommerceSession(shop, http, credential_source)
         except ConnectorError as error:
             error.of(shop.partition_key)
@@ -177,6 +202,24 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
     ) -> Iterator[CatalogRow | RejectedVariant]:
         """The same as bare rows."""
         return rows_of(self.normalize(shop, currency, pages))
+
+
+async def _with_facts_of_shop(
+    page: RawPage, session: WooCommerceSession, shop: Shop, report: FetchReport
+) -> RawPage:
+    """The first page, with what is known of the shop besides: who takes it up asks no more."""
+    currency, root = page.facts.get("currency"), page.facts.get("rest_root")
+    if isinstance(currency, str) and isinstance(root, str):
+        report.currency = currency
+        session.go_on_below(root)
+    else:
+        # After the first page, because only products tell a key of too low a role from a shop
+        # that keeps its settings to administrators.
+        report.currency = await shop_currency(session, shop)
+    if session.root != REST_ROOT:
+        report.details["rest_root"] = session.root
+    told: dict[str, JsonValue] = {"currency": report.currency, "rest_root": session.root}
+    return replace(page, facts=page.facts | told)
 
 
 async def shop_currency(session: WooCommerceSession, shop: Shop) -> str:

@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.platform import LOOKUP, Lookup, RawPage
+from connector_pipeline.platforms.woocommerce.endpoints import PRODUCTS_ENDPOINT
 from connector_pipeline.platforms.woocommerce.normalize import has_variations, object_id
-from connector_pipeline.platforms.woocommerce.paging import PRODUCTS_ENDPOINT
 from connector_pipeline.platforms.woocommerce.session import WooCommerceSession
 from connector_pipeline.platforms.woocommerce.tally import ListPage, list_page
 

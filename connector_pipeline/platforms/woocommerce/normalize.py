@@ -28,6 +28,10 @@ PRODUCTS: Final = "products"
 VARIATIONS: Final = "variations"
 ANALYTICS_VARIATIONS: Final = "/wc-analytics/variations"
 
+READ_WITH_PARENTS: Final = "read_with_parents"
+"""The fact of a page of variations that names products whose variations came before, all of them:
+a changed product's, beside the changed variations of others."""
+
 # Fields that every supported version answers: the absence of one is a fault to show, not a null.
 PRODUCT_FIELDS: Final = (
     "id",
@@ -111,12 +115,15 @@ def normalize(
                     yield _product_item(of_shop, product)
         elif page.kind == VARIATIONS:
             page_parent = page.facts.get("parent_id")
+            had: Any = page.facts.get(READ_WITH_PARENTS, [])
             named_by_options = page.facts.get("endpoint") == ANALYTICS_VARIATIONS
             for variation in rows:
                 named: Any = variation.get("parent_id")
                 parent_id = named if type(named) is int else page_parent
                 if type(parent_id) is not int:
                     yield _rejected(None, variation, "parent_id is missing or not a number")
+                    continue
+                if parent_id in had:
                     continue
                 parent = parents.get(parent_id)
                 if parent is None:

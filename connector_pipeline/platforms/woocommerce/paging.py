@@ -1,22 +1,20 @@
-"""The walk over a shop's catalog: products, then variations, page by page to the last.
+"""The walk over a shop's whole catalog: products, then variations, page by page to the last."""
 
-Pages are ordered by id, ascending: the default order (date, newest first) repeats and skips items
-while products are added (FACTS 2). A short page is not the last one (FACTS 1): the walk goes to the
-page that `X-WP-TotalPages` names.
-"""
-
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from functools import partial
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
-from connector_pipeline.platforms.http import Answer
+from pydantic import JsonValue
+
 from connector_pipeline.platforms.platform import FetchReport, RawPage
+from connector_pipeline.platforms.woocommerce.endpoints import (
+    PRODUCTS_ENDPOINT,
+    VARIATIONS_OF_PRODUCT,
+    Endpoints,
+)
+from connector_pipeline.platforms.woocommerce.lists import ListOf, ListReader, in_order
 from connector_pipeline.platforms.woocommerce.normalize import (
-    ANALYTICS_VARIATIONS,
     LATER_VARIATION_FIELDS,
     PRODUCT_FIELDS,
     PRODUCTS,
@@ -25,40 +23,25 @@ from connector_pipeline.platforms.woocommerce.normalize import (
     has_variations,
     object_id,
 )
-from connector_pipeline.platforms.woocommerce.session import (
-    WooCommerceSession,
-    error_code,
-    error_of,
-)
-from connector_pipeline.platforms.woocommerce.tally import ListPage, Tally, list_page
+from connector_pipeline.platforms.woocommerce.tally import ListPage, Tally
 
-PRODUCTS_ENDPOINT: Final = "/wc/v3/products"
-ALL_VARIATIONS: Final = "/wc/v3/variations"
-VARIATIONS_OF_PRODUCT: Final = "/wc/v3/products/{id}/variations"
-
-# A PHP shop on two cores gains little past two requests at a time (FACTS, measured).
-STARTING_CONCURRENCY: Final = 2
-_NOT_HERE: Final = frozenset({400, 404})
-
-ResultT = TypeVar("ResultT")
+_VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS))
 
 
 class CatalogWalk:
-    """One reading of a shop's catalog; `batch_size` is objects a page, 1 to 100."""
+    """One reading of a shop's catalog, in full."""
 
     def __init__(
         self,
-        session: WooCommerceSession,
+        reader: ListReader,
         *,
-        batch_size: int,
         statuses: Iterable[str],
-        max_concurrency: int,
+        endpoints: Endpoints,
         report: FetchReport,
     ):
-        self._session = session
-        self._batch_size = batch_size
+        self._reader = reader
         self._statuses = tuple(statuses)
-        self._at_once = min(STARTING_CONCURRENCY, max_concurrency)
+        self._endpoints = endpoints
         self._report = report
         self._parents: set[int] = set()
         self._disagreements: list[str] = []
@@ -91,107 +74,64 @@ class CatalogWalk:
         }
 
     async def _products(self, status: str) -> AsyncGenerator[RawPage]:
-        params = {"status": status, "_fields": ",".join(PRODUCT_FIELDS)}
         tally = Tally()
-        first = await self._page(PRODUCTS_ENDPOINT, params, 1)
-        async with aclosing(self._from(first, PRODUCTS_ENDPOINT, params)) as pages:
+        async with aclosing(self._reader.pages(products(status))) as pages:
             async for page in pages:
                 tally.add(page)
-                for product in page.objects:
-                    product_id = object_id(product)
-                    if product_id is not None and has_variations(product):
-                        self._parents.add(product_id)
-                yield _raw_page(PRODUCTS, page, endpoint=PRODUCTS_ENDPOINT, status=status)
+                self._parents |= {
+                    product_id
+                    for product in page.objects
+                    if (product_id := object_id(product)) is not None and has_variations(product)
+                }
+                yield RawPage(PRODUCTS, page.body, page.facts)
         self._products_read += tally.distinct
         self._compare(f"Products of status {status}", tally)
 
     async def _variations(self) -> AsyncGenerator[RawPage]:
-        params = {"_fields": ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS))}
-        for endpoint in (ALL_VARIATIONS, ANALYTICS_VARIATIONS):
-            first = await self._first_if_served(endpoint, params)
-            if first is not None:
-                pages = self._variations_of_shop(first, endpoint, params)
-                break
-        else:
-            endpoint = VARIATIONS_OF_PRODUCT
-            pages = self._variations_by_parent(params)
-        self._report.details["variations_endpoint"] = endpoint
+        endpoint, first = await self._shop_wide()
+        self._report.details["variations_endpoint"] = endpoint or VARIATIONS_OF_PRODUCT
+        pages = (
+            self._variations_by_parent()
+            if endpoint is None
+            else self._variations_of_shop(endpoint, first)
+        )
         async with aclosing(pages):
             async for page in pages:
                 yield page
 
-    async def _first_if_served(self, endpoint: str, params: Mapping[str, str]) -> ListPage | None:
-        """The list's first page, or None where this shop's version has no such endpoint."""
-        answer = await self._get(endpoint, params, 1, accept=_NOT_HERE)
-        if answer.status == 404 or error_code(answer) == "rest_no_route":
-            return None
-        if answer.status != 200:
-            raise error_of(answer, endpoint)
-        return list_page(answer, 1, endpoint)
+    async def _shop_wide(self) -> tuple[str | None, list[ListPage]]:
+        """The endpoint that lists all of a shop's variations, with the first page asked of it."""
+        archived = await self._reader.replay.peek()
+        if archived is not None and archived.kind == VARIATIONS:
+            # An interrupted attempt has found it out.
+            endpoint = str(archived.facts.get("endpoint"))
+            return None if endpoint == VARIATIONS_OF_PRODUCT else endpoint, []
+        return await shop_wide_variations(self._reader, self._endpoints)
 
     async def _variations_of_shop(
-        self, first: ListPage, endpoint: str, params: Mapping[str, str]
+        self, endpoint: str, first: list[ListPage]
     ) -> AsyncGenerator[RawPage]:
         tally = Tally()
-        async with aclosing(self._from(first, endpoint, params)) as pages:
+        async with aclosing(self._reader.pages(variations(endpoint), first)) as pages:
             async for page in pages:
                 tally.add(page)
                 for variation in page.objects:
                     parent_id = variation.get("parent_id")
                     if isinstance(parent_id, int) and parent_id not in self._parents:
                         self._variations_left_out += 1
-                yield _raw_page(VARIATIONS, page, endpoint=endpoint)
+                yield RawPage(VARIATIONS, page.body, page.facts)
         self._variations_read += tally.distinct
         self._compare("Variations", tally)
 
-    async def _variations_by_parent(self, params: Mapping[str, str]) -> AsyncGenerator[RawPage]:
-        readings = (partial(self._all_of, parent_id, params) for parent_id in sorted(self._parents))
-        async with aclosing(in_order(readings, self._at_once)) as parents:
+    async def _variations_by_parent(self) -> AsyncGenerator[RawPage]:
+        async with aclosing(by_parent(self._reader, sorted(self._parents))) as parents:
             async for parent_id, pages in parents:
                 tally = Tally()
                 for page in pages:
                     tally.add(page)
-                    yield _raw_page(
-                        VARIATIONS, page, endpoint=VARIATIONS_OF_PRODUCT, parent_id=parent_id
-                    )
+                    yield RawPage(VARIATIONS, page.body, page.facts)
                 self._variations_read += tally.distinct
                 self._compare(f"Variations of product {parent_id}", tally)
-
-    async def _all_of(
-        self, parent_id: int, params: Mapping[str, str]
-    ) -> tuple[int, list[ListPage]]:
-        endpoint = VARIATIONS_OF_PRODUCT.format(id=parent_id)
-        pages = [await self._page(endpoint, params, 1)]
-        while pages[-1].number < pages[-1].total_pages:
-            pages.append(await self._page(endpoint, params, pages[-1].number + 1))
-        return parent_id, pages
-
-    async def _from(
-        self, first: ListPage, endpoint: str, params: Mapping[str, str]
-    ) -> AsyncGenerator[ListPage]:
-        """`first` and every page after it. The end moves while it is read, if the list grows."""
-        last = first
-        yield first
-        while last.number < last.total_pages:
-            numbers = range(last.number + 1, last.total_pages + 1)
-            readings = (partial(self._page, endpoint, params, number) for number in numbers)
-            async with aclosing(in_order(readings, self._at_once)) as pages:
-                async for page in pages:
-                    last = page
-                    yield page
-
-    async def _page(self, endpoint: str, params: Mapping[str, str], number: int) -> ListPage:
-        return list_page(await self._get(endpoint, params, number), number, endpoint)
-
-    async def _get(
-        self,
-        endpoint: str,
-        params: Mapping[str, str],
-        number: int,
-        accept: frozenset[int] = frozenset(),
-    ) -> Answer:
-        paging = {"per_page": self._batch_size, "page": number, "orderby": "id", "order": "asc"}
-        return await self._session.get(endpoint, {**params, **paging}, accept=accept)
 
     def _compare(self, what: str, tally: Tally) -> None:
         disagreement = tally.disagreement()
@@ -199,34 +139,82 @@ class CatalogWalk:
             self._disagreements.append(f"{what}: {disagreement}.")
 
 
-async def in_order(
-    calls: Iterable[Callable[[], Awaitable[ResultT]]], at_once: int
-) -> AsyncGenerator[ResultT]:
-    """The calls' results in the calls' order, with at most `at_once` of them under way.
+def products(
+    status: str, params: dict[str, str] | None = None, question: dict[str, JsonValue] | None = None
+) -> ListOf:
+    """The list of a shop's products of one status; `params` narrow it, `question` tells so."""
+    return ListOf(
+        PRODUCTS,
+        PRODUCTS_ENDPOINT,
+        PRODUCTS_ENDPOINT,
+        {"status": status, "_fields": ",".join(PRODUCT_FIELDS), **(params or {})},
+        {"status": status, **(question or {})},
+    )
 
-    A call that fails, or a caller who stops, cancels those under way.
+
+def variations(
+    endpoint: str,
+    params: dict[str, str] | None = None,
+    question: dict[str, JsonValue] | None = None,
+) -> ListOf:
+    """The list of variations at a shop-wide endpoint."""
+    return ListOf(
+        VARIATIONS,
+        endpoint,
+        endpoint,
+        {"_fields": _VARIATION_FIELDS, **(params or {})},
+        question or {},
+    )
+
+
+def variations_of(parent_id: int) -> ListOf:
+    """The list of one product's variations."""
+    return ListOf(
+        VARIATIONS,
+        VARIATIONS_OF_PRODUCT,
+        VARIATIONS_OF_PRODUCT.format(id=parent_id),
+        {"_fields": _VARIATION_FIELDS},
+        # Before WooCommerce 8.3 a variation does not name its parent.
+        {"parent_id": parent_id},
+    )
+
+
+async def shop_wide_variations(
+    reader: ListReader,
+    endpoints: Endpoints,
+    params: dict[str, str] | None = None,
+    question: dict[str, JsonValue] | None = None,
+) -> tuple[str | None, list[ListPage]]:
+    """The best shop-wide endpoint there is, with its list's first page; None if there is none.
+
+    What is found out is kept in `endpoints`.
     """
-    remaining = iter(calls)
-    under_way: deque[asyncio.Task[ResultT]] = deque()
-    try:
-        while True:
-            for call in islice(remaining, at_once - len(under_way)):
-                under_way.append(asyncio.ensure_future(_started(call)))
-            if not under_way:
-                return
-            result = await under_way[0]
-            under_way.popleft()
+    for endpoint in endpoints.to_ask():
+        first = await reader.first(variations(endpoint, params, question))
+        if first:
+            endpoints.variations = endpoint
+            return endpoint, first
+    endpoints.variations = VARIATIONS_OF_PRODUCT
+    return None, []
+
+
+async def by_parent(
+    reader: ListReader, parents: list[int]
+) -> AsyncGenerator[tuple[int, list[ListPage]]]:
+    """The whole lists of these products' variations, in the products' order."""
+
+    async def all_of(parent_id: int) -> tuple[int, list[ListPage]]:
+        async with aclosing(reader.pages(variations_of(parent_id))) as pages:
+            return parent_id, [page async for page in pages]
+
+    remaining = iter(parents)
+    # Archived pages come in their order, so one product at a time.
+    while await reader.replay.peek() is not None:
+        parent_id = next(remaining, None)
+        if parent_id is None:
+            return
+        yield await all_of(parent_id)
+    readings = (partial(all_of, parent_id) for parent_id in remaining)
+    async with aclosing(in_order(readings, reader.ahead)) as results:
+        async for result in results:
             yield result
-    finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-
-
-async def _started(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    return await call()
-
-
-def _raw_page(kind: str, page: ListPage, **facts: str | int) -> RawPage:
-    counts = {"page": page.number, "total": page.total, "total_pages": page.total_pages}
-    return RawPage(kind, page.body, {**counts, **facts})

@@ -76,22 +76,30 @@ class WooCommerceSession:
         """The path below which this shop's REST API answers."""
         return self._root
 
+    def go_on_below(self, root: str) -> None:
+        """Take the REST root as found, by an attempt at the same sync that was interrupted."""
+        if root in (REST_ROOT, PLAIN_PERMALINKS_ROOT):
+            self._root = root
+            self._root_answered = True
+
     async def get(
         self,
         path: str,
         params: Mapping[str, str | int] | None = None,
         *,
         accept: frozenset[int] = frozenset(),
+        retry_slow: bool = True,
     ) -> Answer:
         """The answer to `path` below the REST root, e.g. /wc/v3/products.
 
         Its status is 200 or one of `accept`; any other is raised as the error it means. The first
         request of a session must be made alone, for a path that every shop has: it finds the root.
+        Raises SlowAnswer where `retry_slow` is false and the answer takes too long.
         """
-        answer = await self._authenticated(path, params)
+        answer = await self._authenticated(path, params, retry_slow=retry_slow)
         if answer.status == 404 and not self._root_answered:
             self._root = PLAIN_PERMALINKS_ROOT
-            answer = await self._authenticated(path, params)
+            answer = await self._authenticated(path, params, retry_slow=retry_slow)
             if answer.status == 404:
                 raise InvalidResponse(
                     f"There is no WooCommerce REST API here: {REST_ROOT} and "
@@ -104,12 +112,15 @@ class WooCommerceSession:
             raise error_of(answer, path)
         return answer
 
-    async def _authenticated(self, path: str, params: Mapping[str, str | int] | None) -> Answer:
+    async def _authenticated(
+        self, path: str, params: Mapping[str, str | int] | None, *, retry_slow: bool
+    ) -> Answer:
         credentials = await self._current(None)
-        answer = await self._send(path, params, credentials)
+        answer = await self._send(path, params, credentials, retry_slow=retry_slow)
         if answer.status == 401:
             # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
-            answer = await self._send(path, params, await self._current(credentials))
+            fresh = await self._current(credentials)
+            answer = await self._send(path, params, fresh, retry_slow=retry_slow)
         return answer
 
     async def _send(
@@ -117,9 +128,13 @@ class WooCommerceSession:
         path: str,
         params: Mapping[str, str | int] | None,
         credentials: WooCommerceCredentials,
+        *,
+        retry_slow: bool,
     ) -> Answer:
         headers = {"Authorization": credentials.authorization()}
-        return await self._http.request("GET", self._root + path, params=params, headers=headers)
+        return await self._http.request(
+            "GET", self._root + path, params=params, headers=headers, retry_slow=retry_slow
+        )
 
     async def _current(self, refused: WooCommerceCredentials | None) -> WooCommerceCredentials:
         """The credentials to use, other than `refused`, which another task may have replaced."""

@@ -2,48 +2,34 @@
 
 import asyncio
 import json
-import traceback
+import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
-from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import (
-    ConnectorError,
     CurrencyUnknown,
     InvalidResponse,
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.spec import ShopSpec
 from connector_pipeline.token_service import TokenService
-
-WOOCOMMERCE_SHOPS = tuple(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
-SMALL = ShopSpec(
-    platform="woocommerce",
-    domain="small.example",
-    merchant_id="merchant-small",
-    platform_shop_id="wc-small",
-    currency="SEK",
-    products=60,
-    variants=(0, 4),
-    seed=5,
+from connector_pipeline_tests.platforms.woocommerce.reading import (
+    ALL_VARIATIONS,
+    ENDPOINTS,
+    PRODUCTS,
+    SMALL,
+    WOOCOMMERCE_SHOPS,
+    Reading,
 )
-PRODUCTS, ALL_VARIATIONS = "/wc/v3/products", "/wc/v3/variations"
-ENDPOINTS = {
-    ALL_VARIATIONS: {},
-    "/wc-analytics/variations": {"root_variations": False},
-    "/wc/v3/products/{id}/variations": {"root_variations": False, "analytics_variations": False},
-}
 
 
 @pytest.fixture(scope="module")
@@ -61,72 +47,6 @@ def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
     server.requests.clear()
     yield server
     server.faults.clear()
-
-
-class Reading:
-    """One fetch of one shop and what came of it."""
-
-    def __init__(self, sandbox: SandboxServer, spec: ShopSpec, **settings: Any):
-        self.sandbox = sandbox
-        self.spec = spec
-        self.shop = Shop(
-            merchant_id=spec.merchant_id,
-            platform_name=PlatformName.WOOCOMMERCE,
-            platform_shop_id=spec.platform_shop_id,
-            domain=spec.domain,
-            currency=settings.pop("currency", None),
-        )
-        given = {"batch_size": 100, "max_retries": 1, "retry_delay": 0.001, **settings}
-        self.api = WooCommerceApi(
-            base_url=sandbox.woocommerce_base_url, allow_private_hosts=True, **given
-        )
-        self.report = FetchReport()
-        self.pages: list[RawPage] = []
-
-    async def read(self, since: datetime | None = None, *, after_first: Any = None) -> None:
-        """Read every page; `after_first` is called when the first has come."""
-        tokens = TokenService(url=self.sandbox.token_service_url, retry_delay=0.001)
-        async with tokens.open("test-correlation") as source:
-            async for page in self.api.fetch(self.shop, source, since=since, report=self.report):
-                self.pages.append(page)
-                if after_first is not None and len(self.pages) == 1:
-                    after_first()
-
-    async def fails(self, error: type[ConnectorError], **how: Any) -> str:
-        """The text of the error the fetch ends in, which names the shop and tells no secret."""
-        credentials = self.sandbox.store.shop("woocommerce", self.spec.domain).credentials
-        secrets = {credentials.consumer_key, credentials.consumer_secret}
-        with pytest.raises(error) as caught:
-            await self.read(**how)
-        credentials = self.sandbox.store.shop("woocommerce", self.spec.domain).credentials
-        secrets |= {credentials.consumer_key, credentials.consumer_secret}
-        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-        assert not [secret for secret in secrets if secret in told]
-        assert type(caught.value) is error
-        assert str(caught.value).startswith(f"woocommerce/{self.spec.domain}: ")
-        return str(caught.value)
-
-    def items(self) -> list[dict[str, Any]]:
-        """The pages as items, in the order of their ids; none of them is rejected."""
-        assert self.report.currency is not None
-        rows = list(self.api.normalize(self.shop, self.report.currency, self.pages))
-        assert [row for row in rows if not isinstance(row, CatalogItem)] == []
-        return in_order_of_ids([row.model_dump() for row in rows])
-
-    def expected(self, statuses: tuple[str, ...] = ("publish",)) -> list[dict[str, Any]]:
-        """What a truthful reader has."""
-        shop = self.sandbox.store.shop("woocommerce", self.spec.domain)
-        return in_order_of_ids(expected_items(shop, statuses))
-
-    def paths(self) -> list[str]:
-        """The paths asked of the shop, below its REST root, in order."""
-        asked = self.sandbox.requests.requests(service="woocommerce", domain=self.spec.domain)
-        return [request.path.rpartition("/wp-json")[2] for request in asked]
-
-
-def in_order_of_ids(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows by product and variant."""
-    return sorted(rows, key=lambda row: (row["product_id"], row["variant_id"]))
 
 
 def fault(sandbox: SandboxServer, kind: str, path: str = "/products", **rule: Any) -> None:
@@ -184,14 +104,92 @@ async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoin
     assert len(reading.paths()) == reading.report.requests
 
 
-async def test_a_shop_is_asked_two_things_at_a_time_at_most(sandbox: SandboxServer) -> None:
-    """PHP shops gain little past two, and one is as many as the setting allows."""
-    for allowed, peak in ((8, 2), (1, 1)):
-        sandbox.requests.clear()
-        reading = Reading(sandbox, SMALL, batch_size=2, max_concurrency=allowed)
-        await reading.read()
-        assert sandbox.requests.shop("woocommerce", SMALL.domain).peak_in_flight <= peak
-        assert reading.items() == reading.expected()
+@pytest.mark.parametrize("allowed", [1, 3])
+async def test_a_shop_is_never_asked_more_at_once_than_allowed(
+    sandbox: SandboxServer, allowed: int
+) -> None:
+    """However quick it answers."""
+    reading = Reading(sandbox, SMALL, batch_size=2, max_concurrency=allowed)
+    await reading.read()
+    assert sandbox.requests.shop("woocommerce", SMALL.domain).peak_in_flight <= allowed
+    assert 1 <= reading.report.details["requests_at_once"] <= allowed
+    assert reading.items() == reading.expected()
+
+
+@pytest.mark.parametrize(
+    ("status", "as_date"), [(429, False), (503, True)], ids=["seconds", "date"]
+)
+async def test_retry_after_holds_for_the_whole_shop(
+    sandbox: SandboxServer, status: int, as_date: bool
+) -> None:
+    """While one request is told to wait, nobody else asks; what was waited is in the report."""
+    after = str(1)
+    if as_date:
+        after = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    heard: list[int] = []
+    reading = Reading(sandbox, SMALL, batch_size=5)
+    fault(
+        sandbox,
+        "status",
+        status=status,
+        headers={"Retry-After": after},
+        body="<html>Too many</html>",
+        skip=4,
+        times=1,
+    )
+    watching = asyncio.create_task(watch(sandbox, status, heard))
+    await reading.read()
+    watching.cancel()
+    assert reading.items() == reading.expected()
+    assert reading.report.retries == 1
+    assert reading.report.waited_seconds > 0.9
+    # Only those that were under way already were still answered.
+    assert heard[-1] - heard[0] <= 4
+
+
+async def watch(sandbox: SandboxServer, status: int, heard: list[int]) -> None:
+    """Note how many answers the shop gave by each look, from the refusal until 0.7 s after it."""
+    until = None
+    while until is None or time.monotonic() < until:
+        requests = sandbox.requests.shop("woocommerce", SMALL.domain)
+        if requests.statuses[status]:
+            heard.append(requests.count)
+            until = until or time.monotonic() + 0.7
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("batch_size", [100, 20, 7])
+@pytest.mark.parametrize("path", ["/v3/products", "/v3/variations"])
+async def test_a_page_that_takes_too_long_is_read_in_smaller_ones(
+    sandbox: SandboxServer, batch_size: int, path: str
+) -> None:
+    """The web server before the shop gives up twice: no object is lost or read twice."""
+    fault(sandbox, "status", path, status=504, body="<html>Gateway Timeout</html>", times=2)
+    reading = Reading(sandbox, SMALL, batch_size=batch_size, max_retries=2)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert reading.report.complete
+    sizes = {page.facts["per_page"] for page in reading.pages}
+    assert len(sizes) > 1 or batch_size == 7
+    assert reading.report.details["smaller_pages"] == (0 if batch_size == 7 else 2)
+    told = [page.facts for page in reading.pages if page.kind == path.rpartition("/")[2]]
+    reached = 0
+    for facts in told:
+        assert (facts["page"] - 1) * facts["per_page"] == reached
+        reached += facts["per_page"]
+
+
+async def test_a_list_of_slow_pages_is_read_in_smaller_ones_to_its_end(
+    sandbox: SandboxServer,
+) -> None:
+    """After two of them no more time is lost with pages of that size."""
+    fault(sandbox, "status", status=504, body="<html>Gateway Timeout</html>", skip=1, times=2)
+    reading = Reading(sandbox, SMALL, batch_size=10, max_concurrency=1)
+    await reading.read()
+    assert reading.items() == reading.expected()
+    sizes = [page.facts["per_page"] for page in reading.pages if page.kind == "products"]
+    assert sizes[0] == 10
+    assert set(sizes[1:]) == {5}
 
 
 async def test_a_shop_without_variable_products_is_not_asked_for_variations(

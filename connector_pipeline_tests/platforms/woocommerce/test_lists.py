@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector_pipeline.platforms.woocommerce.paging import in_order
+from connector_pipeline.platforms.woocommerce.lists import in_order
 
 
 class Calls:

@@ -24,7 +24,7 @@ def tally_of(*pages: tuple[int, list[int]]) -> Tally:
     tally = Tally()
     for number, (total, ids) in enumerate(pages, start=1):
         rows = [{"id": own_id} for own_id in ids]
-        tally.add(ListPage(number, total, len(pages), rows, b""))
+        tally.add(ListPage(number, 2, total, len(pages), rows, b""))
     return tally
 
 
