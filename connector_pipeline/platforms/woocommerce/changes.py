@@ -112,6 +112,8 @@ class ChangesWalk:
         if archived is not None:
             # An interrupted attempt has found it out.
             if isinstance(reason := archived.facts.get(READ_IN_FULL), str):
+                if reason == _PER_PRODUCT_ONLY:
+                    self._endpoints.variations = VARIATIONS_OF_PRODUCT
                 return _Opening(in_full=reason)
             if isinstance(endpoint := archived.facts.get(_ENDPOINT), str):
                 return _Opening(endpoint=endpoint)
