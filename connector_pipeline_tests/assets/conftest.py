@@ -58,6 +58,7 @@ class Pipeline:
         *keys: str,
         assets: Iterable[str] = (RAW_PRODUCTS, CATALOG_ITEMS),
         allow_shrink: bool = False,
+        sync_type: str = "auto",
         tags: dict[str, str] | None = None,
     ) -> ExecuteInProcessResult:
         """One run over one shop, or over the range of several."""
@@ -65,11 +66,14 @@ class Pipeline:
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         selected = list(assets)
         ranged = {RANGE_START: keys[0], RANGE_END: keys[-1]} if len(keys) > 1 else {}
+        configs: dict[str, dict[str, Any]] = {
+            RAW_PRODUCTS: {"sync_type": sync_type},
+            CATALOG_ITEMS: {"allow_shrink": allow_shrink},
+        }
         config: dict[str, Any] = {
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            "ops": {name: {"config": configs[name]} for name in selected},
         }
-        if CATALOG_ITEMS in selected:
-            config["ops"] = {CATALOG_ITEMS: {"config": {"allow_shrink": allow_shrink}}}
         return job.execute_in_process(
             instance=self.instance,
             asset_selection=[AssetKey(name) for name in selected],

@@ -54,7 +54,7 @@ class Synced:
 
 def full_sync(pipeline: Pipeline, key: str) -> Synced:
     """One real run of both assets. The live rows are what the shop serves, field by field."""
-    result = pipeline.materialize(key)
+    result = pipeline.materialize(key, sync_type="full")
     assert result.success, pipeline.failure(result)
     metadata = pipeline.materialized(CATALOG_ITEMS, result.run_id)[key]
     assert (metadata["sync_type"], metadata["complete"]) == ("full", True)

@@ -73,7 +73,7 @@ def test_a_second_sync_changes_nothing(pipeline: Pipeline, key: str) -> None:
     pipeline.register(key)
     pipeline.materialize(key)
     before = pipeline.rows(key)
-    result = pipeline.materialize(key)
+    result = pipeline.materialize(key, sync_type="full")
     metadata = pipeline.materialized(CATALOG_ITEMS, result.run_id)[key]
     assert (metadata["inserted"], metadata["updated"], metadata["deleted"]) == (0, 0, 0)
     assert metadata["unchanged"] == len(before)

@@ -50,8 +50,8 @@ def put(pipeline: Pipeline, spec: ShopSpec) -> tuple[str, SandboxShop]:
 
 
 def sync(pipeline: Pipeline, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sync the shop; the metadata of both partitions."""
-    result = pipeline.materialize(key)
+    """Sync the shop in full; the metadata of both partitions."""
+    result = pipeline.materialize(key, sync_type="full")
     assert result.success, pipeline.failure(result)
     return (
         pipeline.materialized(RAW_PRODUCTS, result.run_id)[key],
@@ -196,7 +196,7 @@ def test_the_answers_are_in_the_archive(pipeline: Pipeline) -> None:
     """Materializing the catalog again deletes the same variants and asks nobody."""
     key, shop = put(pipeline, ORPHANS)
     shop.remove_product(next(each.id for each in shop.products() if each.status == "publish"))
-    pipeline.materialize(key, assets=[RAW_PRODUCTS])
+    pipeline.materialize(key, assets=[RAW_PRODUCTS], sync_type="full")
     pipeline.sandbox.requests.clear()
     for _ in range(2):
         result = pipeline.materialize(key, assets=[CATALOG_ITEMS])

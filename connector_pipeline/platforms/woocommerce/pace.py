@@ -47,16 +47,16 @@ class AdaptiveLimit:
 
     Answers are judged a handful at a time by their median, and only those of requests that began
     when as many were under way as allowed: the others tell nothing of the limit. What they are
-    held against is the quickest handful of the same work; another endpoint takes its own time.
+    held against is the quickest handful of the same work; another endpoint takes its own time, and
+    begins with two at once.
     """
 
     def __init__(self, most: int):
         self._most = most
         self._value = min(STARTING_LIMIT, most)
-        self._highest = self._value
         self._work = ""
         self._handful: list[float] = []
-        self._quickest: float | None = None
+        self._quickest: dict[str, float] = {}
         self._patience = _PATIENCE
         self._wait = 0
 
@@ -69,8 +69,10 @@ class AdaptiveLimit:
         """Count an answer; with the last of a handful the limit may move by one."""
         if work != self._work:
             self._work = work
-            self._quickest = None
             self._handful.clear()
+            if work not in self._quickest:
+                # Nothing is known of it: what it takes at a higher limit would be no measure.
+                self._value = min(self._value, STARTING_LIMIT)
         if under_way != self._value:
             return
         self._handful.append(seconds)
@@ -78,13 +80,14 @@ class AdaptiveLimit:
             return
         typical = median(self._handful)
         self._handful.clear()
+        quickest = self._quickest.get(work, typical)
         if self._value == 1:
             # There is nothing gentler to hold it against: what the shop takes now is what it takes.
-            self._quickest = typical
-        elif self._quickest is not None and typical > SLOWER * self._quickest:
+            quickest = typical
+        elif typical > SLOWER * quickest:
             self._shrink_to(self._value - 1)
             return
-        self._quickest = min(typical, self._quickest or typical)
+        self._quickest[work] = min(typical, quickest)
         if self._wait:
             self._wait -= 1
         elif self._value < self._most:

@@ -1,12 +1,13 @@
 """Promises of a fetch of what changed, kept against the sandbox's WooCommerce."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector_pipeline.platforms.woocommerce.changes import is_older, modified_after
@@ -259,6 +260,65 @@ async def test_an_increment_whose_lists_disagree_is_not_complete(sandbox: Sandbo
     await reading.read(SINCE, after_first=lambda: shop.trash_product(changed[0], at=LATER))
     assert not reading.report.complete
     assert "Changed products of status publish" in reading.report.warnings[0]
+
+
+EDITS = ("stock", "price", "name", "draft", "publish", "type", "append", "trash", "variation")
+
+
+def edit(shop: SandboxShop, kind: str, place: int) -> None:
+    """One of a merchant's edits, to whatever product lies there, with its dates as they move."""
+    ids = shop.product_ids()
+    product = shop.product(ids[place % len(ids)])
+    assert isinstance(product, WooProduct)
+    variation = product.variations[place % len(product.variations)] if product.variations else None
+    if kind == "stock" and variation is not None:
+        shop.edit_variant(variation.id, {"stock_quantity": place, "manage_stock": True}, at=LATER)
+    elif kind == "price" and variation is not None:
+        shop.edit_variant(variation.id, {"price": str(place)}, at=LATER)
+    elif kind == "price":
+        shop.edit_product(product.id, {"price": str(place)}, at=LATER)
+    elif kind == "name":
+        shop.edit_product(product.id, {"name": f"Renamed {place}"}, at=LATER)
+    elif kind in ("draft", "publish"):
+        shop.edit_product(product.id, {"status": kind}, at=LATER)
+    elif kind == "type" and variation is not None:
+        changed = "simple" if product.type == "variable" else "variable"
+        shop.edit_product(product.id, {"type": changed}, at=LATER)
+    elif kind == "append":
+        for product_id in shop.append_products(1 + place % 3, at=LATER):
+            shop.edit_product(product_id, {"status": "publish"}, at=LATER)
+    elif kind == "trash":
+        shop.trash_product(product.id, at=LATER)
+    elif kind == "variation" and variation is not None:
+        shop.remove_variant(variation.id, at=LATER)
+
+
+@pytest.mark.parametrize("endpoint", [ALL_VARIATIONS, ANALYTICS])
+@given(
+    edits=st.lists(st.tuples(st.sampled_from(EDITS), st.integers(1, 60)), max_size=15),
+    batch_size=st.sampled_from([1, 4, 100]),
+)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_an_increment_on_top_of_a_snapshot_is_the_shop_as_it_is(
+    server: SandboxServer, endpoint: str, edits: list[tuple[str, int]], batch_size: int
+) -> None:
+    """Whatever was edited: every row of what the shop has is true, and only deletions are open."""
+    spec, shop = put(server, products=12, awkward=False, **ENDPOINTS[endpoint])
+    before = {row["variant_id"]: row for row in Reading(server, spec).expected()}
+    for kind, place in edits:
+        edit(shop, kind, place)
+    reading = Reading(server, spec, batch_size=batch_size)
+    asyncio.run(reading.read(SINCE))
+    read = {row["variant_id"]: row for row in reading.items()}
+    now = {row["variant_id"]: row for row in reading.expected()}
+    merged = before | read
+    assert {variant_id: merged.get(variant_id) for variant_id in now} == now
+    assert read.keys() <= now.keys()
+    assert reading.report.complete
+    # Each variant came once.
+    assert len(read) == len(reading.items())
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001

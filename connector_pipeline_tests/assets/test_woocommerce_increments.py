@@ -1,0 +1,161 @@
+"""Increments and resumed syncs of a WooCommerce shop, as real runs over the sandbox."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from connector_pipeline.sandbox.records import WooProduct
+from connector_pipeline.sandbox.request_log import LoggedRequest
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.store import SandboxShop, now
+from connector_pipeline_tests.assets.conftest import (
+    CATALOG_ITEMS,
+    RAW_PRODUCTS,
+    Pipeline,
+    sync_id_tag,
+)
+
+SPEC = ShopSpec(
+    platform="woocommerce",
+    domain="changing.example",
+    merchant_id="merchant-changing",
+    platform_shop_id="wc-changing",
+    products=40,
+    variants=(0, 4),
+    seed=7,
+    # West of Greenwich, where a zone mistaken for GMT misses what changed.
+    utc_offset_minutes=-480,
+)
+KEY = "woocommerce/changing.example"
+
+
+def sync(pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sync the shop as `auto` chooses; the metadata of both partitions."""
+    result = pipeline.materialize(KEY)
+    assert result.success, pipeline.failure(result)
+    return (
+        pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY],
+        pipeline.materialized(CATALOG_ITEMS, result.run_id)[KEY],
+    )
+
+
+def served_rows(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+    """The live rows by variant, with the columns that the shop decides."""
+    served = pipeline.served(KEY)
+    columns = list(next(iter(served.values())))
+    rows = pipeline.rows(KEY).to_dict("records")
+    return {row["variant_id"]: {name: row[name] for name in columns} for row in rows}
+
+
+def questions(pipeline: Pipeline) -> list[LoggedRequest]:
+    """What the shop was asked with its key, and answered, since the log was cleared."""
+    asked = pipeline.sandbox.requests.requests(service="woocommerce", domain=SPEC.domain)
+    return [request for request in asked if request.status == 200]
+
+
+def variables(shop: SandboxShop) -> list[WooProduct]:
+    """The shop's published products with variations."""
+    return [
+        each
+        for each in shop.products()
+        if isinstance(each, WooProduct)
+        and (each.type, each.status) == ("variable", "publish")
+        and each.variations
+    ]
+
+
+def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
+    """Stock of one variation, a price, a name, a new product; the trash waits for a full sync."""
+    shop = pipeline.sandbox.store.put(SPEC)
+    pipeline.register(KEY)
+    raw, _ = sync(pipeline)
+    assert (raw["sync_type"], raw["complete"]) == ("full", True)
+    before = served_rows(pipeline)
+    stocked, repriced, renamed, trashed, *_ = variables(shop)
+    at = now()
+    # An order moves the variation's date alone (FACTS 8).
+    shop.edit_variant(stocked.variations[0].id, {"stock_quantity": 1, "manage_stock": True}, at=at)
+    shop.edit_variant(repriced.variations[0].id, {"price": "12.34"}, at=at)
+    shop.edit_product(renamed.id, {"name": "Renamed"}, at=at)
+    shop.trash_product(trashed.id, at=at)
+    (added,) = shop.append_products(1, at=at)
+    shop.edit_product(added, {"status": "publish"}, at=at)
+    new = {row for row in pipeline.served(KEY) if row not in before}
+
+    pipeline.sandbox.requests.clear()
+    raw, items = sync(pipeline)
+    assert (raw["sync_type"], raw["complete"], raw["warnings"]) == ("incremental", True, [])
+    # Products, variations, currency, one parent, and the variations of the changed products.
+    assert len(questions(pipeline)) == 5
+    changed = {str(stocked.variations[0].id)} | {
+        str(each.id) for product in (repriced, renamed) for each in product.variations
+    }
+    counts = {name: items[name] for name in ("inserted", "updated", "unchanged", "deleted")}
+    assert counts == {
+        "inserted": len(new),
+        "updated": len(changed),
+        "unchanged": 0,
+        "deleted": 0,
+    }
+    in_trash = {str(each.id) for each in trashed.variations}
+    rows = served_rows(pipeline)
+    assert rows == pipeline.served(KEY) | {each: before[each] for each in in_trash}
+
+    raw, items = sync(pipeline)
+    # What changed within the overlap comes again, and is known.
+    assert (raw["sync_type"], items["updated"], items["inserted"]) == ("incremental", 0, 0)
+    result = pipeline.materialize(KEY, sync_type="full")
+    assert result.success, pipeline.failure(result)
+    assert served_rows(pipeline) == pipeline.served(KEY)
+
+
+def test_a_sync_that_failed_goes_on_after_its_last_page(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for again under its id, it asks for nothing that the archive holds already."""
+    monkeypatch.setenv("WOOCOMMERCE_BATCH_SIZE", "10")
+    monkeypatch.setenv("WOOCOMMERCE_MAX_CONCURRENCY", "1")
+    pipeline.sandbox.store.put(SPEC)
+    pipeline.register(KEY)
+    tags = sync_id_tag("asked-twice")
+    # Everything after the second page of variations.
+    match = {"domain": SPEC.domain, "path_contains": "/v3/variations"}
+    pipeline.sandbox.faults.set([{"match": match, "kind": "status", "status": 500, "skip": 2}])
+    assert "PlatformUnavailable" in pipeline.failure(pipeline.materialize(KEY, tags=tags))
+    pipeline.sandbox.faults.clear()
+    pipeline.sandbox.requests.clear()
+    result = pipeline.materialize(KEY, tags=tags)
+    assert result.success, pipeline.failure(result)
+    raw = pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY]
+    asked = questions(pipeline)
+    assert {request.path.rpartition("/wp-json")[2] for request in asked} == {"/wc/v3/variations"}
+    numbers = [parse_qs(request.query)["page"] for request in asked]
+    assert numbers == [[str(number)] for number in range(3, 3 + len(asked))]
+    assert asked
+    assert raw["complete"]
+    assert served_rows(pipeline) == pipeline.served(KEY)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        replace(SPEC, modified_after=False),
+        replace(SPEC, root_variations=False, analytics_variations=False),
+    ],
+    ids=["before-5.8", "per-parent-only"],
+)
+def test_a_shop_that_cannot_tell_changes_is_synced_in_full(
+    pipeline: Pipeline, spec: ShopSpec
+) -> None:
+    """Deletions included, for everything was read; the partition says why."""
+    shop = pipeline.sandbox.store.put(spec)
+    pipeline.register(KEY)
+    sync(pipeline)
+    shop.trash_product(variables(shop)[0].id, at=now())
+    raw, items = sync(pipeline)
+    assert (raw["sync_type"], raw["complete"]) == ("full", True)
+    assert "so all was read" in raw["details"]["read_in_full"]
+    assert items["deleted"] > 0
+    assert served_rows(pipeline) == pipeline.served(KEY)
