@@ -8,6 +8,8 @@ are then materialized and exactly the bad ones failed. Anything else loses or do
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import shorten
+from typing import Final
 
 from dagster import (
     AssetCheckEvaluation,
@@ -19,6 +21,17 @@ from dagster import (
 )
 
 from connector_pipeline.model.errors import ConnectorError, Defect
+
+ROOT_RUN_ID_TAG: Final = "dagster/root_run_id"
+RETRY_NUMBER_TAG: Final = "dagster/retry_number"
+
+RETRY_DELAYS: Final = 10
+"""A shop's second attempt waits so many CONNECTOR_RETRY_DELAYs after its failure: single requests
+were retried within a few, so what still failed takes longer to pass."""
+
+_NAMED_GROUPS: Final = 10
+_NAMED_IN_A_GROUP: Final = 100
+_LONGEST_MESSAGE: Final = 300
 
 PartitionMetadata = Mapping[str, MetadataValue]
 Evaluate = Callable[[Sequence[str]], Sequence[AssetCheckEvaluation]]
@@ -43,6 +56,20 @@ class ShopBatch:
         """The shops of this step."""
         return list(self._context.partition_keys)
 
+    @property
+    def root_run_id(self) -> str:
+        """The first run of those that were retried one after the other; else this run."""
+        return self._context.run.tags.get(ROOT_RUN_ID_TAG, self._context.run.run_id)
+
+    @property
+    def retried(self) -> bool:
+        """Whether this run takes the place of one that crashed. A person's re-execution does not.
+
+        Dagster numbers the retries of its own making, and drops the number when a person
+        re-executes such a run.
+        """
+        return RETRY_NUMBER_TAG in self._context.run.tags
+
     def succeeded(self, partition_key: str, metadata: PartitionMetadata) -> None:
         """The shop's partition is to be materialized with this metadata."""
         self._succeeded[partition_key] = metadata
@@ -51,6 +78,17 @@ class ShopBatch:
         """The shop's partition is to fail; the log says why at once."""
         self._failed[partition_key] = error.of(partition_key)
         self._context.log.error(f"{error.code}: {error}")
+
+    def warn(self, partition_key: str, warning: str) -> None:
+        """Log what somebody should look at; the shop has not failed for it."""
+        self._context.log.warning(f"{partition_key}: {warning}")
+
+    def postponed(self, partition_key: str, error: ConnectorError) -> None:
+        """The shop failed and is tried again by this run; the log says so."""
+        named = error.of(partition_key)
+        self._context.log.warning(
+            f"{named.code}: {named} It is tried once more after the other shops."
+        )
 
     def finish(self) -> None:
         """Report every shop's outcome to Dagster. Raises Failure if any shop failed."""
@@ -91,14 +129,24 @@ class ShopBatch:
 
 
 def summarize(failed: Mapping[str, ConnectorError], *, of: int) -> str:
-    """Every failed shop with its error, grouped by what to do about it."""
+    """The failed shops with their errors, grouped by what to do about it, most shops first.
+
+    What is too long to be read is cut short: the failure's metadata `failed_shops` name them all.
+    """
     if of == 1:
         [error] = failed.values()
         return f"{error.code}: {error}"
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, error in failed.items():
-        groups[error.code, error.mend].append(f"  {key}: {error.message}")
+        message = shorten(error.message, _LONGEST_MESSAGE, placeholder=" …")
+        groups[error.code, error.mend].append(f"  {key}: {message}")
     parts = [f"{len(failed)} of {of} shops failed; the others are done."]
-    for (code, mend), lines in sorted(groups.items()):
-        parts.append(f"{code} ({len(lines)}). {mend}\n" + "\n".join(lines))
+    largest_first = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    for (code, mend), lines in largest_first[:_NAMED_GROUPS]:
+        parts.append(f"{code} ({len(lines)}). {mend}")
+        parts += lines[:_NAMED_IN_A_GROUP]
+        if len(lines) > _NAMED_IN_A_GROUP:
+            parts.append(f"  and {len(lines) - _NAMED_IN_A_GROUP} more: see `failed_shops`.")
+    if unnamed := sum(len(lines) for _, lines in largest_first[_NAMED_GROUPS:]):
+        parts.append(f"And {unnamed} more with other troubles: see `failed_shops`.")
     return "\n".join(parts)

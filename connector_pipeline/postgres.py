@@ -29,9 +29,12 @@ def connect(url: str) -> Generator[psycopg.Connection]:
         raise unavailable(error, url) from None
 
 
-def open_connection(url: str) -> psycopg.Connection:
-    """A connection as `connect` gives it, for the caller to end. Raises DatabaseUnavailable."""
-    parameters = _parameters(url)
+def open_connection(url: str, **options: str) -> psycopg.Connection:
+    """A connection as `connect` gives it, for the caller to end; `options` are libpq's.
+
+    Raises DatabaseUnavailable.
+    """
+    parameters: dict[str, Any] = {**_parameters(url), **options}
     try:
         connection = psycopg.connect(**parameters)
     except psycopg.OperationalError as error:

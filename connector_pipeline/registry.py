@@ -1,7 +1,9 @@
 """The ShopRegistry resource: `connector.shops` and `connector.syncs`."""
 
+import builtins
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, LiteralString
@@ -49,6 +51,14 @@ _ADD: Final = """
     -- xmax is 0 on a row that was inserted and not on one that was updated.
     RETURNING shop.xmax = 0
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectedShop:
+    """A disconnected shop, and a digest of the credential it refused; None: there was none."""
+
+    shop: Shop
+    refused: str | None
 
 
 class ShopRegistry(dg.ConfigurableResource[None]):
@@ -125,12 +135,53 @@ class ShopRegistry(dg.ConfigurableResource[None]):
             """
             UPDATE connector.shops
             SET state = %(state)s, updated_at = now(),
+                refused_credential = NULL,
                 consecutive_failures =
                     CASE WHEN %(resumed)s THEN 0 ELSE consecutive_failures END
             WHERE platform_name = %(platform_name)s AND domain = %(domain)s
             """,
             {"state": state, "resumed": state is ShopState.ACTIVE},
         )
+
+    def disconnected_after(self, key: str, *, limit: int) -> builtins.list[DisconnectedShop]:
+        """The first disconnected shops by partition key after this one."""
+        with self.database.connect() as connection:
+            rows = connection.cursor(row_factory=dict_row).execute(
+                """
+                SELECT merchant_id, platform_name, platform_shop_id, domain, currency,
+                    refused_credential
+                FROM connector.shops
+                WHERE state = %s AND platform_name || '/' || domain > %s
+                ORDER BY platform_name || '/' || domain
+                LIMIT %s
+                """,
+                (ShopState.DISCONNECTED, key, limit),
+            )
+            return [
+                DisconnectedShop(refused=row.pop("refused_credential"), shop=Shop(**row))
+                for row in rows
+            ]
+
+    def reconnect(self, found: DisconnectedShop) -> bool:
+        """Make the shop active; False if it is no longer as it was found."""
+        with self.database.connect() as connection:
+            changed = connection.execute(
+                """
+                UPDATE connector.shops
+                SET state = %s, updated_at = now(), consecutive_failures = 0,
+                    refused_credential = NULL
+                WHERE platform_name = %s AND domain = %s AND state = %s
+                    AND refused_credential IS NOT DISTINCT FROM %s
+                """,
+                (
+                    ShopState.ACTIVE,
+                    found.shop.platform_name,
+                    found.shop.domain,
+                    ShopState.DISCONNECTED,
+                    found.refused,
+                ),
+            )
+            return changed.rowcount == 1
 
     def remove(self, key: str) -> None:
         """Forget a shop. Its catalog rows and its syncs stay. Raises UnknownShop."""
@@ -162,13 +213,25 @@ class ShopRegistry(dg.ConfigurableResource[None]):
         with self.database.connect() as connection:
             return sync_log.progress(connection, sync_id)
 
-    def fail_sync(self, sync_id: str, error: ConnectorError) -> None:
+    def published(self, sync_id: str, published_by: str) -> sync_log.PublishCounts | None:
+        """What the publish of a sync did, if this run did it. See sync_log.published."""
+        with self.database.connect() as connection:
+            return sync_log.published(connection, sync_id, published_by)
+
+    def refuse_sync(
+        self, sync: Sync, shop: Shop, error: ConnectorError, run_id: str | None = None
+    ) -> None:
+        """Record a sync that failed before it began. See sync_log.refuse."""
+        with self.database.connect() as connection:
+            sync_log.refuse(connection, sync, shop, error, run_id)
+
+    def fail_sync(self, sync_id: str, error: ConnectorError, *, refused: str | None = None) -> None:
         """Record that a sync failed, on its shop too. See sync_log.fail.
 
         That one succeeded is recorded by publish, in the transaction that makes it true.
         """
         with self.database.connect() as connection:
-            sync_log.fail(connection, sync_id, error)
+            sync_log.fail(connection, sync_id, error, refused=refused)
 
     def _change(self, key: str, statement: LiteralString, values: dict[str, object]) -> None:
         platform_name, domain = parse_partition_key(key)

@@ -66,7 +66,14 @@ def _duration(written: object) -> object:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def _some_time(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+SomeTime = Annotated[Duration, AfterValidator(_some_time)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -94,6 +101,8 @@ _EXAMPLES: Final = {
     "allow_private_hosts": "ALLOW_PRIVATE_HOSTS=false",
     "connector_max_retries": "CONNECTOR_MAX_RETRIES=3",
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
+    "connector_shop_deadline": "CONNECTOR_SHOP_DEADLINE=30m",
+    "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
@@ -138,6 +147,8 @@ class Settings(BaseSettings):
     connector_max_retries: Annotated[int, Field(ge=0, le=20)] = 3
     connector_retry_delay: PositiveFloat = 1.0
 
+    connector_shop_deadline: SomeTime = timedelta(minutes=30)
+    connector_shop_wait: Duration = timedelta(seconds=60)
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
     full_sync_every: Duration = timedelta(hours=24)

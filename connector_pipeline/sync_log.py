@@ -9,8 +9,14 @@ from datetime import datetime
 from typing import Final
 
 import psycopg
+from psycopg.rows import class_row
 
-from connector_pipeline.model.errors import ConnectorError, ShopDisconnected, UnknownShop
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    ShopBusy,
+    ShopDisconnected,
+    UnknownShop,
+)
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
@@ -21,11 +27,12 @@ _LONGEST_MESSAGE: Final = 4_000
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """How far a sync has come."""
+    """How far a sync has come; `published_by` is the root of the Dagster runs that published it."""
 
     status: str
     pages: int
     requests: int
+    published_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | 
             status = excluded.status, correlation_id = excluded.correlation_id,
             run_id = coalesce(excluded.run_id, syncs.run_id), started_at = excluded.started_at,
             complete = NULL, pages = NULL, requests = NULL, seconds = NULL, error_code = NULL,
-            error_message = NULL, progressed_at = NULL, fetched_at = NULL, finished_at = NULL
+            error_message = NULL, progressed_at = NULL, fetched_at = NULL, finished_at = NULL,
+            published_by = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         """,
         _identity(sync, shop) | {"run_id": run_id},
@@ -97,7 +105,7 @@ def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | Non
     """How far a sync has come, None if it has not started."""
     row = connection.execute(
         """
-        SELECT status, coalesce(pages, 0), coalesce(requests, 0)
+        SELECT status, coalesce(pages, 0), coalesce(requests, 0), published_by
         FROM connector.syncs WHERE sync_id = %s
         """,
         (sync_id,),
@@ -105,10 +113,45 @@ def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | Non
     return None if row is None else SyncProgress(*row)
 
 
-def fail(connection: psycopg.Connection, sync_id: str, error: ConnectorError) -> None:
-    """Record that a sync failed, and on its shop that one more did.
+def published(
+    connection: psycopg.Connection, sync_id: str, published_by: str
+) -> PublishCounts | None:
+    """What the publish of a sync did, if it succeeded and this run did it."""
+    with connection.cursor(row_factory=class_row(PublishCounts)) as cursor:
+        return cursor.execute(
+            """
+            SELECT items, inserted, updated, unchanged, revived, deleted, rejected, duplicates
+            FROM connector.syncs
+            WHERE sync_id = %s AND published_by = %s AND status = 'succeeded'
+            """,
+            (sync_id, published_by),
+        ).fetchone()
+
+
+def refuse(
+    connection: psycopg.Connection,
+    sync: Sync,
+    shop: Shop,
+    error: ConnectorError,
+    run_id: str | None,
+) -> None:
+    """Record a sync that failed before it began. One already on record is somebody else's."""
+    if progress(connection, sync.sync_id) is None:
+        start(connection, sync, shop, run_id)
+        fail(connection, sync.sync_id, error)
+
+
+def fail(
+    connection: psycopg.Connection,
+    sync_id: str,
+    error: ConnectorError,
+    *,
+    refused: str | None = None,
+) -> None:
+    """Record that a sync failed, and on its shop that one more did, unless it is not the shop's.
 
     ShopDisconnected marks an active shop disconnected: the platform's wing has confirmed it.
+    `refused` is the digest of the credential it refused, None where there was none.
     """
     message = _storable(f"{error.message} {error.mend}")[:_LONGEST_MESSAGE]
     failed = connection.execute(
@@ -129,7 +172,9 @@ def fail(connection: psycopg.Connection, sync_id: str, error: ConnectorError) ->
     connection.execute(
         """
         UPDATE connector.shops
-        SET consecutive_failures = consecutive_failures + 1,
+        SET consecutive_failures = consecutive_failures + %(counted)s,
+            refused_credential = CASE WHEN %(disconnected)s AND state <> %(paused)s
+                                 THEN %(refused)s ELSE refused_credential END,
             last_error_code = %(code)s, last_error_message = %(message)s,
             state = CASE WHEN %(disconnected)s AND state = %(active)s
                     THEN %(disconnected_state)s ELSE state END,
@@ -141,6 +186,9 @@ def fail(connection: psycopg.Connection, sync_id: str, error: ConnectorError) ->
             "code": error.code,
             "message": message,
             "disconnected": disconnected,
+            "refused": refused,
+            "counted": 0 if isinstance(error, ShopBusy) else 1,
+            "paused": ShopState.PAUSED,
             "active": ShopState.ACTIVE,
             "disconnected_state": ShopState.DISCONNECTED,
             "platform_name": platform_name,
@@ -160,6 +208,7 @@ def succeed(
     counts: PublishCounts,
     complete: bool,
     absences_confirmed: bool = False,
+    published_by: str | None = None,
 ) -> None:
     """Record that a sync was published, and on its shop from when on changes are to be read.
 
@@ -175,12 +224,12 @@ def succeed(
         INSERT INTO connector.syncs (
             sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
             started_at, complete, items, inserted, updated, unchanged, revived, deleted,
-            rejected, duplicates, finished_at, seconds
+            rejected, duplicates, published_by, finished_at, seconds
         ) VALUES (
             %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s,
             'succeeded', %(correlation_id)s, %(started_at)s, %(complete)s, %(items)s,
             %(inserted)s, %(updated)s, %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s,
-            %(duplicates)s,
+            %(duplicates)s, %(published_by)s,
             clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
         )
         ON CONFLICT (sync_id) DO UPDATE SET
@@ -190,7 +239,8 @@ def succeed(
             unchanged = excluded.unchanged,
             revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
             duplicates = excluded.duplicates, finished_at = excluded.finished_at,
-            seconds = excluded.seconds, error_code = NULL, error_message = NULL
+            seconds = excluded.seconds, published_by = excluded.published_by,
+            error_code = NULL, error_message = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         RETURNING finished_at
         """,
@@ -205,6 +255,7 @@ def succeed(
             "deleted": counts.deleted,
             "rejected": counts.rejected,
             "duplicates": counts.duplicates,
+            "published_by": published_by,
         },
     )
     _refuse_foreign(published, sync, shop)

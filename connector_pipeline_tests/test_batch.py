@@ -137,6 +137,24 @@ def test_the_failure_names_every_failed_shop_under_what_to_do(
         assert f"{kind.__name__} ({number}). {kind.default_mend}" in text
 
 
+def test_a_thousand_failures_can_be_read() -> None:
+    """Most shops first, a hundred named of a kind, the rest counted."""
+    failed: dict[str, ConnectorError] = {
+        f"shopify/shop-{number}.myshopify.com": PlatformUnavailable("it is down. " * 100)
+        for number in range(900)
+    }
+    for number in range(100):
+        key = f"woocommerce/shop-{number}.example"
+        failed[key] = ShopDisconnected("no.", mend=f"Ask the merchant of {key}.")
+    text = summarize(failed, of=1000)
+    lines = text.splitlines()
+    assert lines[0] == "1000 of 1000 shops failed; the others are done."
+    assert lines[1].startswith("PlatformUnavailable (900). ")
+    assert lines[102] == "  and 800 more: see `failed_shops`."
+    assert lines[-1] == "And 91 more with other troubles: see `failed_shops`."
+    assert len(text) < 50_000
+
+
 def test_a_single_shops_failure_is_a_sentence() -> None:
     """What failed, for which shop, and what to do."""
     error = ShopDisconnected("the token was revoked.").of(KEYS[0])

@@ -38,6 +38,9 @@ def test_defaults_are_valid() -> None:
         ("SHOPS_AT_ONCE", "many"),
         ("FULL_SYNC_EVERY", "24"),
         ("FULL_SYNC_EVERY", "a day"),
+        ("CONNECTOR_SHOP_DEADLINE", "0s"),
+        ("CONNECTOR_SHOP_DEADLINE", "30"),
+        ("CONNECTOR_SHOP_WAIT", "soon"),
         ("ALLOW_PRIVATE_HOSTS", "perhaps"),
     ],
 )

@@ -3,27 +3,33 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
+
+from pydantic import BaseModel
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.assets.absence import Absence, Confirmed, absence
+from connector_pipeline.assets.interruptible import in_thread
 from connector_pipeline.catalog.read import live_variants
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
+    DatabaseUnavailable,
+    DeadlineExceeded,
     Defect,
     InvalidShop,
-    SyncInterrupted,
+    ShopBusy,
+    ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, parse_partition_key
+from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, parse_partition_key
 from connector_pipeline.model.sync import (
     RequestedSyncType,
     Sync,
@@ -32,7 +38,13 @@ from connector_pipeline.model.sync import (
     own_sync_id,
     planned_sync,
 )
-from connector_pipeline.platforms.platform import CredentialSource, FetchReport, Platform
+from connector_pipeline.platforms.platform import (
+    CredentialSource,
+    CredentialsT,
+    FetchReport,
+    Platform,
+)
+from connector_pipeline.refused_credentials import credential_digest
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.token_service import TokenService
 
@@ -43,8 +55,26 @@ RESUMABLE_FOR: Final = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A credential source that remembers what it gave last: it may turn out to be refused."""
+
+    source: CredentialSource
+    given: dict[str, BaseModel | None]
+
+    async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
+        """As the source's; None is remembered where the Token Service has none."""
+        self.given[shop.partition_key] = None
+        given = await self.source.credentials(shop, model)
+        self.given[shop.partition_key] = given
+        return given
+
+
+@dataclass(frozen=True, slots=True)
 class ShopFetcher:
-    """Fetches shops on behalf of one run; `requested_sync_id` is of a run over a single shop."""
+    """Fetches shops on behalf of one run; `requested_sync_id` is of a run over a single shop.
+
+    `retried`: the run takes the place of one that crashed.
+    """
 
     registry: ShopRegistry
     database: Database
@@ -55,31 +85,64 @@ class ShopFetcher:
     full_sync_every: timedelta
     run_id: str
     root_run_id: str
+    retried: bool
+    deadline: timedelta
     requested_sync_id: str | None = None
     correlation_id: str | None = None
+    _spent: dict[str, float] = field(default_factory=dict[str, float])
+    _given: dict[str, BaseModel | None] = field(
+        default_factory=dict[str, "BaseModel | None"], repr=False
+    )
 
     async def fetch(self, partition_key: str) -> SnapshotManifest:
-        """Fetch the shop's snapshot and keep it. Raises nothing but ConnectorError."""
-        shop = await asyncio.to_thread(registered_shop, self.registry, partition_key)
-        sync_id = self.requested_sync_id or own_sync_id(self.root_run_id, partition_key)
-        now = datetime.now(UTC)
-        interrupted = await asyncio.to_thread(self._interrupted, partition_key, sync_id, now)
-        if isinstance(interrupted, SnapshotManifest):
-            return interrupted
-        sync = interrupted or self._new_sync(shop, sync_id, now)
-        await asyncio.to_thread(self.registry.start_sync, sync, shop, self.run_id)
+        """Fetch the shop's snapshot and keep it; again, go on after the pages that are there.
+
+        The shop's `deadline` is for all attempts together. Raises nothing but ConnectorError;
+        what becomes of the sync then is the caller's to say: `record_failure`, or another attempt.
+        """
+        began = time.monotonic()
         try:
-            return await self._fetch(shop, sync, resumed=interrupted is not None)
-        except asyncio.CancelledError:
-            # Not awaited: a cancelled task gets no more turns of the loop to rely on.
-            self.registry.fail_sync(sync_id, SyncInterrupted("the fetch was cancelled."))
-            raise
+            return await self._attempt(partition_key)
         except Exception as error:
             named = _named(error).of(partition_key)
-            await asyncio.to_thread(self.registry.fail_sync, sync_id, named)
             if named is error:
                 raise
             raise named from error
+        finally:
+            spent = time.monotonic() - began
+            self._spent[partition_key] = self._spent.get(partition_key, 0.0) + spent
+
+    def record_failure(self, partition_key: str, error: ConnectorError) -> None:
+        """Record that the shop's sync failed: it will not be tried again by this run."""
+        sync_id = self._sync_id(partition_key)
+        # Where the database is what failed, the partition's own failure still says so.
+        with suppress(DatabaseUnavailable, UnknownShop):
+            if isinstance(error, ShopBusy):
+                shop = registered_shop(self.registry, partition_key)
+                sync = self._new_sync(shop, sync_id, datetime.now(UTC))
+                self.registry.refuse_sync(sync, shop, error, self.run_id)
+            else:
+                self.registry.fail_sync(sync_id, error, refused=self._refused(partition_key, error))
+
+    async def _attempt(self, partition_key: str) -> SnapshotManifest:
+        shop = await in_thread(registered_shop, self.registry, partition_key)
+        sync_id = self._sync_id(partition_key)
+        now = datetime.now(UTC)
+        interrupted = await in_thread(self._interrupted, partition_key, sync_id, now)
+        if isinstance(interrupted, SnapshotManifest):
+            return interrupted
+        sync = interrupted or self._new_sync(shop, sync_id, now)
+        await in_thread(self.registry.start_sync, sync, shop, self.run_id)
+        return await self._fetch(shop, sync, resumed=interrupted is not None)
+
+    def _refused(self, partition_key: str, error: ConnectorError) -> str | None:
+        given = self._given.get(partition_key)
+        if given is None or not isinstance(error, ShopDisconnected):
+            return None
+        return credential_digest(given)
+
+    def _sync_id(self, partition_key: str) -> str:
+        return self.requested_sync_id or own_sync_id(self.root_run_id, partition_key)
 
     def _new_sync(self, shop: RegisteredShop, sync_id: str, now: datetime) -> Sync:
         plan = planned_sync(
@@ -103,15 +166,19 @@ class ShopFetcher:
     ) -> SnapshotManifest | Sync | None:
         """What an earlier attempt at this sync left: its snapshot, its pages, or nothing of use.
 
-        A snapshot is of use only while its sync is on record as running: the run that made it
-        crashed. Whoever runs a sync again that ended wants the shop as it is now.
+        A snapshot is of use while its sync is on record as running, because the run that made it
+        crashed, or if that run is retried and had published it. Whoever else runs a sync again
+        that ended wants the shop as it is now.
         """
         finished = self.raw_archive.finished(partition_key, sync_id)
         if finished is not None:
             progress = self.registry.progress(sync_id)
-            running = progress is not None and progress.status == SyncStatus.RUNNING
+            of_use = progress is not None and (
+                progress.status == SyncStatus.RUNNING
+                or (self.retried and progress.published_by == self.root_run_id)
+            )
             fresh = now - finished.sync.started_at < RESUMABLE_FOR
-            return finished if running and fresh else None
+            return finished if of_use and fresh else None
         sync = self.raw_archive.unfinished(partition_key, sync_id)
         fresh = sync is not None and now - sync.started_at < RESUMABLE_FOR
         return sync if fresh else None
@@ -120,19 +187,31 @@ class ShopFetcher:
         report = FetchReport()
         confirmed = Confirmed()
         writer = self.raw_archive.write(sync)
-        async with self.token_service.open(sync.correlation_id) as credential_source:
-            await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
-            if sync.sync_type is SyncType.FULL or report.read_in_full:
-                if report.complete:
-                    confirmed = await self._confirmed(shop, credential_source, writer, report)
-                if not report.complete:
-                    # The merchant may have been at work: a second reading agrees more often than
-                    # not.
-                    report = report.for_another_reading()
-                    await self._read(shop, sync, credential_source, writer, report)
-                    report.details["readings"] = 2
-                    confirmed = await self._confirmed(shop, credential_source, writer, report)
-        manifest = await asyncio.to_thread(
+        left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
+        deadline = asyncio.timeout(left)
+        try:
+            async with deadline, self.token_service.open(sync.correlation_id) as token_service:
+                credential_source = _Remembered(token_service, self._given)
+                await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
+                if sync.sync_type is SyncType.FULL or report.read_in_full:
+                    if report.complete:
+                        confirmed = await self._confirmed(shop, credential_source, writer, report)
+                    if not report.complete:
+                        # The merchant may have been at work: a second reading agrees more often
+                        # than not.
+                        report = report.for_another_reading()
+                        await self._read(shop, sync, credential_source, writer, report)
+                        report.details["readings"] = 2
+                        confirmed = await self._confirmed(shop, credential_source, writer, report)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise DeadlineExceeded(
+                f"it was not read within {self.deadline.total_seconds():.0f} s: "
+                f"{writer.pages} pages in {report.requests} requests, "
+                f"{report.waited_seconds:.0f} s of it spent waiting as the platform asked."
+            ) from None
+        manifest = await in_thread(
             partial(
                 writer.finish,
                 report,
@@ -140,10 +219,10 @@ class ShopFetcher:
                 absences_confirmed=confirmed.every_absence,
             )
         )
-        await asyncio.to_thread(
+        await in_thread(
             self._record_progress, sync, writer, report, fetched_at=manifest.finished_at
         )
-        await asyncio.to_thread(self.raw_archive.retain, shop.partition_key)
+        await in_thread(self.raw_archive.retain, shop.partition_key)
         return manifest
 
     async def _read(
@@ -161,7 +240,7 @@ class ShopFetcher:
         Unless it is `resumed`: then the pages archived by an interrupted attempt are gone on from.
         """
         if not resumed:
-            await asyncio.to_thread(writer.begin)
+            await in_thread(writer.begin)
         told = time.monotonic()
         platform = self.platforms[shop.platform_name]
         pages = platform.fetch(
@@ -175,10 +254,10 @@ class ShopFetcher:
         # collector.
         async with aclosing(pages):
             async for page in pages:
-                await asyncio.to_thread(writer.write, page)
+                await in_thread(writer.write, page)
                 if time.monotonic() - told >= _PROGRESS_EVERY:
                     told = time.monotonic()
-                    await asyncio.to_thread(self._record_progress, sync, writer, report)
+                    await in_thread(self._record_progress, sync, writer, report)
 
     async def _confirmed(
         self,
@@ -195,7 +274,7 @@ class ShopFetcher:
         platform = self.platforms[shop.platform_name]
         if report.complete and not platform.lists_may_skip:
             return Confirmed()
-        missing = await asyncio.to_thread(self._missing, shop, writer, report)
+        missing = await in_thread(self._missing, shop, writer, report)
         report.details |= {"absent": len(missing.absent), "gone": 0}
         if not missing.absent:
             return Confirmed(every_absence=True)
@@ -215,7 +294,7 @@ class ShopFetcher:
         try:
             async with aclosing(lookups):
                 async for lookup in lookups:
-                    await asyncio.to_thread(writer.write, lookup.page)
+                    await in_thread(writer.write, lookup.page)
                     gone += lookup.gone
         except ConnectorError as error:
             report.complete = False

@@ -5,9 +5,12 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from dagster import DagsterExecutionInterruptedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,6 +42,23 @@ def run_interruptible(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(cancellable())
     if interrupted:
         raise DagsterExecutionInterruptedError
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the blocking call returns. Cancelled, it ends after the call and not before.
+
+    `asyncio.to_thread` leaves its thread at work then: a page would be written after the shop was
+    given to somebody else.
+    """
+    thread = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        if not thread.cancelled():
+            # Asked for, or asyncio complains of what nobody wants to know any more.
+            thread.exception()
+        raise
 
 
 @contextmanager

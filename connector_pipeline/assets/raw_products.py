@@ -1,6 +1,6 @@
 """The asset `raw_products`: what the platform says of a shop, page by page, in the raw archive."""
 
-import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from dagster import (
@@ -15,7 +15,10 @@ from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.fetch import ShopFetcher
 from connector_pipeline.assets.interruptible import run_interruptible
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.batch import PartitionMetadata, ShopBatch
+from connector_pipeline.assets.places import OUTSIDE_PER_PLACE, Places
+from connector_pipeline.assets.rounds import FetchRounds
+from connector_pipeline.assets.shop_locks import ShopLocks
+from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.sync import RequestedSyncType
@@ -25,7 +28,6 @@ from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import ANY_SHOP, load_settings
 from connector_pipeline.token_service import TokenService
 
-ROOT_RUN_ID_TAG: Final = "dagster/root_run_id"
 SYNC_ID_TAG: Final = "connector/sync_id"
 CORRELATION_ID_TAG: Final = "connector/correlation_id"
 
@@ -68,7 +70,9 @@ def raw_products(
         sync_type=config.sync_type,
         full_sync_every=settings.full_sync_every,
         run_id=run.run_id,
-        root_run_id=run.tags.get(ROOT_RUN_ID_TAG, run.run_id),
+        root_run_id=batch.root_run_id,
+        retried=batch.retried,
+        deadline=settings.connector_shop_deadline,
         # An id names one sync of one shop, so a run over many makes its own.
         requested_sync_id=run.tags.get(SYNC_ID_TAG) if len(batch.partition_keys) == 1 else None,
         correlation_id=run.tags.get(CORRELATION_ID_TAG),
@@ -79,26 +83,45 @@ def raw_products(
             context.log.info(
                 f"{platform.platform_name.value} shops are asked at {platform.base_url}"
             )
-    places = asyncio.Semaphore(settings.shops_at_once)
-
-    async def fetch(partition_key: str) -> None:
-        async with places:
-            try:
-                manifest = await fetcher.fetch(partition_key)
-            except ConnectorError as error:
-                batch.failed(partition_key, error)
-            else:
-                for warning in manifest.warnings:
-                    context.log.warning(f"{partition_key}: {warning}")
-                batch.succeeded(partition_key, snapshot_metadata(manifest, raw_archive))
 
     async def fetch_all() -> None:
-        async with asyncio.TaskGroup() as group:
-            for key in batch.partition_keys:
-                group.create_task(fetch(key))
+        async with ShopLocks(database, run_id=run.run_id) as locks:
+            rounds = FetchRounds(
+                fetcher,
+                SnapshotOutcomes(batch, raw_archive),
+                places=Places(
+                    settings.shops_at_once, outside=settings.shops_at_once * OUTSIDE_PER_PLACE
+                ),
+                locks=locks,
+                wait=settings.connector_shop_wait.total_seconds(),
+                again_after=settings.connector_retry_delay * RETRY_DELAYS,
+            )
+            await rounds.fetch(batch.partition_keys)
 
     run_interruptible(fetch_all())
     batch.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOutcomes:
+    """Tells a batch what became of each shop's snapshot."""
+
+    batch: ShopBatch
+    raw_archive: RawArchive
+
+    def succeeded(self, partition_key: str, manifest: SnapshotManifest) -> None:
+        """Its snapshot is in the archive."""
+        for warning in manifest.warnings:
+            self.batch.warn(partition_key, warning)
+        self.batch.succeeded(partition_key, snapshot_metadata(manifest, self.raw_archive))
+
+    def failed(self, partition_key: str, error: ConnectorError) -> None:
+        """It failed for good, as far as this run goes."""
+        self.batch.failed(partition_key, error)
+
+    def postponed(self, partition_key: str, error: ConnectorError) -> None:
+        """It failed, and is tried again after the others."""
+        self.batch.postponed(partition_key, error)
 
 
 def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:

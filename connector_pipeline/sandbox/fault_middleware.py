@@ -50,10 +50,18 @@ class FaultMiddleware:
         await self._spoil(scope, replay, receive, send, rule)
 
     async def _delay(self, seconds: float) -> None:
-        """Latency, cut short when the server closes: it must not end with requests half done."""
+        """Latency, cut short when the rules are replaced.
+
+        When the server closes, too: it must not end with requests half done.
+        """
         until = time.monotonic() + seconds
+        replaced = self._faults.replaced
         # Not an asyncio.Event: another thread closes.
-        while not self._faults.closing and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            not self._faults.closing
+            and self._faults.replaced == replaced
+            and (left := until - time.monotonic()) > 0
+        ):
             await asyncio.sleep(min(0.1, left))
 
     async def _spoil(

@@ -178,14 +178,16 @@ class Faults:
         self._lock = Lock()
         self._rules: tuple[FaultRule, ...] = ()
         self.closing = False
+        self.replaced = 0
 
     def set(self, rules: Sequence[FaultRule | Mapping[str, Any]]) -> None:
-        """Replace all rules, counters at zero. Raises InvalidFault."""
+        """Replace all rules, counters at zero; what they held up goes on. Raises InvalidFault."""
         read = tuple(
             rule if isinstance(rule, FaultRule) else rule_from_json(rule) for rule in rules
         )
         with self._lock:
             self._rules = read
+            self.replaced += 1
 
     def clear(self) -> None:
         self.set(())

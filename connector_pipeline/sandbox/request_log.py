@@ -16,7 +16,11 @@ _KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One finished request; `query` without credentials, `status` 0 if none was sent."""
+    """One finished request; `query` without credentials, `status` 0 if none was sent.
+
+    `connection` is the client's port: who reads a shop goes on over the same one, so two of its
+    readers at once are told apart.
+    """
 
     method: str
     service: str
@@ -24,6 +28,7 @@ class LoggedRequest:
     path: str
     query: str
     status: int
+    connection: int = 0
 
 
 @dataclass(slots=True)
@@ -129,6 +134,12 @@ class RequestLogMiddleware:
         finally:
             query = without_secrets(scope["query_string"].decode("latin-1"))
             request = LoggedRequest(
-                scope["method"], found.service, found.domain, scope["path"], query, status
+                method=scope["method"],
+                service=found.service,
+                domain=found.domain,
+                path=scope["path"],
+                query=query,
+                status=status,
+                connection=(scope.get("client") or ("", 0))[1],
             )
             self._log.end(key, request)

@@ -1,9 +1,11 @@
 """The whole pipeline as Dagster runs it, over the sandbox and a fresh database."""
 
+import shutil
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pandas as pd
@@ -12,6 +14,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, ExecuteInProc
 
 from connector_pipeline.assets.raw_products import SYNC_ID_TAG
 from connector_pipeline.catalog.read import shop_items
+from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.database import Database
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import PlatformName, Shop
@@ -136,6 +139,24 @@ def pipeline(
         monkeypatch.setenv("CONNECTOR_RETRY_DELAY", "0.01")
         database = Database(url=database_url)
         yield Pipeline(instance, ShopRegistry(database=database), database, sandbox)
+
+
+@pytest.fixture
+def stored(
+    pipeline: Pipeline,
+    empty_database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Generator[Pipeline]:
+    """The pipeline on Dagster's real storage, which other processes find as in a deployment."""
+    home = tmp_path / "dagster"
+    home.mkdir()
+    shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
+    url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    with DagsterInstance.get() as instance:
+        yield replace(pipeline, instance=instance)
 
 
 def sync_id_tag(sync_id: str) -> dict[str, str]:

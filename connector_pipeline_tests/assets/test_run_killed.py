@@ -1,34 +1,23 @@
 """kill -9 of a Dagster run worker: while it publishes, under a reader, and while it fetches."""
 
 import random
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import LiteralString
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from dagster import DagsterInstance
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import serialize_value
 
 from connector_pipeline.archive.manifest import pages_folder
 from connector_pipeline.archive.page_file import decode_page
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.cli.local_services import project_file
-from connector_pipeline.definitions import build_definitions
 from connector_pipeline.sandbox.spec import ShopSpec
 from connector_pipeline.sandbox.store import now
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, sync_id_tag
+from connector_pipeline_tests.assets.run_worker import RunWorker
 from connector_pipeline_tests.catalog.shop_reader import Reader, checksum, live_checksum
 
 SPEC = ShopSpec(
@@ -41,58 +30,7 @@ SPEC = ShopSpec(
     seed=9,
 )
 KEY = "shopify/killed.myshopify.com"
-PATIENCE = 120.0
-"""Seconds to wait for what must come, on however busy a machine."""
-
 Watcher = psycopg.Connection
-
-
-@pytest.fixture
-def stored(
-    pipeline: Pipeline,
-    empty_database_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Generator[Pipeline]:
-    """The pipeline on Dagster's real storage, which other processes find as in a deployment."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
-    url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
-    with DagsterInstance.get() as instance:
-        yield replace(pipeline, instance=instance)
-
-
-class RunWorker:
-    """A run over the shop in a process of its own, started as Dagster's launchers start theirs."""
-
-    def __init__(self, pipeline: Pipeline, log: Path, tags: dict[str, str] | None = None):
-        self._log = log
-        job = build_definitions(load_settings()).resolve_implicit_global_asset_job_def()
-        pointer = ModuleCodePointer("connector_pipeline.definitions", "defs", str(Path.cwd()))
-        origin = JobPythonOrigin(job.name, RepositoryPythonOrigin(sys.executable, pointer))
-        run = pipeline.instance.create_run_for_job(
-            job, tags={"dagster/partition": KEY, **(tags or {})}, job_code_origin=origin
-        )
-        args = ExecuteRunArgs(origin, run.run_id, pipeline.instance.get_ref())
-        command = [sys.executable, "-m", "dagster", "api", "execute_run", serialize_value(args)]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
-
-    def wait_for(self, seen: Callable[[], bool]) -> None:
-        """Until what it must come to is seen, or the run has ended unseen."""
-        until = time.monotonic() + PATIENCE
-        while not seen() and self._process.poll() is None:
-            assert time.monotonic() < until, self._log.read_text()[-4000:]
-            time.sleep(0.001)
-        assert not self._process.returncode, self._log.read_text()[-4000:]
-
-    def kill(self) -> None:
-        """With no chance to clean up."""
-        self._process.kill()
-        self._process.wait()
 
 
 def publishing(watcher: Watcher) -> bool:
@@ -167,14 +105,14 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
             # written, and with all written and nothing committed.
             edit_the_shop()
             with held(url, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", KEY):
-                worker = RunWorker(stored, tmp_path / "log")
+                worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY})
                 worker.wait_for(lambda: at_the_turn(watcher))
                 worker.kill()
                 assert live_checksum(watcher) == versions[-2]
             next_sync()
             edit_the_shop()
             with held(url, "SELECT 1 FROM connector.shops FOR UPDATE"):
-                worker = RunWorker(stored, tmp_path / "log")
+                worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY})
                 worker.wait_for(lambda: publishing(watcher) or at_the_end(watcher))
                 began = time.monotonic()
                 worker.wait_for(lambda: at_the_end(watcher))
@@ -184,7 +122,7 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
             next_sync()
             for _ in range(random_kills):
                 edit_the_shop()
-                worker = RunWorker(stored, tmp_path / "log")
+                worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY})
                 worker.wait_for(lambda: publishing(watcher))
                 # The instant is arbitrary: what is promised holds at every one.
                 time.sleep(random.uniform(0, whole_publish))
@@ -221,7 +159,7 @@ def test_a_run_killed_while_it_fetches_goes_on_after_its_last_page(
     shopify = {"platform": "shopify", "domain": SPEC.domain}
     # The shop, six pages of products, and silence.
     stored.sandbox.faults.set([{"match": shopify, "kind": "hang", "skip": 7}])
-    worker = RunWorker(stored, tmp_path / "log", tags)
+    worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY, **tags})
     worker.wait_for(lambda: archived_pages("killed-1") == 7)
     worker.kill()
     stored.sandbox.faults.clear()

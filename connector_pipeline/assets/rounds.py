@@ -1,0 +1,148 @@
+"""A run's shops, fetched at once in two rounds, each shop in its turn and by no other run."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, Protocol
+
+from connector_pipeline.archive.manifest import SnapshotManifest
+from connector_pipeline.assets.fetch import ShopFetcher
+from connector_pipeline.assets.interruptible import in_thread
+from connector_pipeline.assets.places import Places
+from connector_pipeline.assets.shop_locks import ShopLocks
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    DeadlineExceeded,
+    ShopBusy,
+    SyncInterrupted,
+)
+
+_LOOKED_EVERY: Final = 1.0
+"""Seconds between two looks at whether another run is done with a shop."""
+
+
+def worth_another_round(error: ConnectorError) -> bool:
+    """Whether the shop is tried again in the same run: what failed may be over by then.
+
+    Not a shop whose time is up or that another run is busy with: they have waited already.
+    """
+    return error.retryable and not isinstance(error, DeadlineExceeded | ShopBusy)
+
+
+class Outcomes(Protocol):
+    """Who is told what became of each shop."""
+
+    def succeeded(self, partition_key: str, manifest: SnapshotManifest) -> None:
+        """Its snapshot is in the archive."""
+        ...
+
+    def failed(self, partition_key: str, error: ConnectorError) -> None:
+        """It failed for good, as far as this run goes."""
+        ...
+
+    def postponed(self, partition_key: str, error: ConnectorError) -> None:
+        """It failed, and is tried again after the others."""
+        ...
+
+
+class FetchRounds:
+    """Fetches a run's shops, as many at once as `places` allow. Of one event loop; used once.
+
+    A shop that another run fetches is waited for, without a place, for `wait` seconds. A shop
+    whose trouble may pass is tried once more when all others are done, `again_after` seconds after
+    it failed at the soonest. Its sync stays on record as running till then, and goes on after the
+    pages it has.
+    """
+
+    def __init__(
+        self,
+        fetcher: ShopFetcher,
+        outcomes: Outcomes,
+        *,
+        places: Places,
+        locks: ShopLocks,
+        wait: float,
+        again_after: float,
+    ):
+        self._fetcher = fetcher
+        self._outcomes = outcomes
+        self._places = places
+        self._locks = locks
+        self._wait = wait
+        self._again_after = again_after
+        self._postponed: dict[str, ConnectorError] = {}
+
+    async def fetch(self, partition_keys: Iterable[str]) -> None:
+        """Fetch every shop, and tell its outcome."""
+        try:
+            async with asyncio.TaskGroup() as first:
+                for key in partition_keys:
+                    first.create_task(self._first(key))
+            if self._postponed:
+                async with asyncio.TaskGroup() as second:
+                    for key in list(self._postponed):
+                        second.create_task(self._second(key))
+        finally:
+            # Of a run cancelled between the rounds: there will be no second one.
+            for key, error in self._postponed.items():
+                self._fetcher.record_failure(key, error)
+
+    async def _first(self, partition_key: str) -> None:
+        try:
+            await self._attempt(partition_key)
+        except ConnectorError as error:
+            if worth_another_round(error):
+                self._postponed[partition_key] = error
+                self._outcomes.postponed(partition_key, error)
+                # Counted from here on: who failed first has waited while the others were read.
+                await asyncio.sleep(self._again_after)
+            else:
+                await self._failed(partition_key, error)
+
+    async def _second(self, partition_key: str) -> None:
+        try:
+            await self._attempt(partition_key)
+        except ConnectorError as error:
+            self._postponed.pop(partition_key, None)
+            await self._failed(partition_key, error)
+
+    async def _attempt(self, partition_key: str) -> None:
+        begun = False
+        try:
+            async with self._turn(partition_key):
+                self._postponed.pop(partition_key, None)
+                begun = True
+                manifest = await self._fetcher.fetch(partition_key)
+        except asyncio.CancelledError:
+            if begun:
+                # Not awaited: a cancelled task gets no more turns of the loop to rely on.
+                self._fetcher.record_failure(
+                    partition_key, SyncInterrupted("the fetch was cancelled.")
+                )
+            raise
+        self._outcomes.succeeded(partition_key, manifest)
+
+    @asynccontextmanager
+    async def _turn(self, partition_key: str) -> AsyncGenerator[None]:
+        """The shop's place and its lock. Raises ShopBusy, DatabaseUnavailable."""
+        loop = asyncio.get_running_loop()
+        until: float | None = None
+        while True:
+            async with AsyncExitStack() as turn:
+                await turn.enter_async_context(self._places.place())
+                try:
+                    await turn.enter_async_context(self._locks.hold(partition_key))
+                except ShopBusy as error:
+                    busy = error
+                else:
+                    yield
+                    return
+            now = loop.time()
+            until = now + self._wait if until is None else until
+            if now >= until:
+                raise busy
+            await asyncio.sleep(min(_LOOKED_EVERY, until - now))
+
+    async def _failed(self, partition_key: str, error: ConnectorError) -> None:
+        await in_thread(self._fetcher.record_failure, partition_key, error)
+        self._outcomes.failed(partition_key, error)
