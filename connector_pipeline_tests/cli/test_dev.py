@@ -123,6 +123,10 @@ class Dev:
 
     def backfill(self, keys: list[str]) -> dict[str, tuple[int, int]]:
         """Backfill both assets; how many partitions were materialized and failed of each."""
+        return self.wait_for_backfill(self.launch_backfill(keys))
+
+    def launch_backfill(self, keys: list[str]) -> str:
+        """Ask for a backfill of both assets; its id."""
         launched = self.graphql(
             BACKFILL,
             params={
@@ -131,9 +135,16 @@ class Dev:
             },
         )["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
-        until = time.monotonic() + LONG
+        backfill_id: str = launched["backfillId"]
+        return backfill_id
+
+    def wait_for_backfill(
+        self, backfill_id: str, patience: float = LONG
+    ) -> dict[str, tuple[int, int]]:
+        """Wait for its end; how many partitions were materialized and failed of each asset."""
+        until = time.monotonic() + patience
         while True:
-            found = self.graphql(BACKFILL_STATUS, id=launched["backfillId"])
+            found = self.graphql(BACKFILL_STATUS, id=backfill_id)
             backfill = found["partitionBackfillOrError"]
             if backfill["status"].startswith("COMPLETED") or backfill["status"] == "FAILED":
                 break
@@ -204,9 +215,9 @@ class Dev:
 
 
 @contextmanager
-def dev(home: Path, *words: str) -> Generator[Dev]:
-    """Run `connector-pipeline dev` over this home."""
-    process = start(home, *words)
+def dev(home: Path, *words: str, **settings: str) -> Generator[Dev]:
+    """Run `connector-pipeline dev` over this home, under these settings."""
+    process = start(home, *words, **settings)
     try:
         yield Dev(process, home)
     finally:
@@ -215,13 +226,13 @@ def dev(home: Path, *words: str) -> Generator[Dev]:
             process.communicate(timeout=LONG)
 
 
-def start(home: Path, *words: str) -> subprocess.Popen[str]:
-    """The process, with nothing of our settings in its environment."""
+def start(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
+    """The process, with no other settings of ours in its environment."""
     ours = ("CONNECTOR_", "DAGSTER", "TOKEN_SERVICE", "SHOPIFY_", "WOOCOMMERCE_", "RAW_ARCHIVE")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-m", "connector_pipeline.cli", "dev", "--json", *words],
-        env={**environment, "CONNECTOR_HOME": str(home)},
+        env={**environment, **settings, "CONNECTOR_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -260,8 +271,9 @@ def test_a_newcomers_session(own_home: Path) -> None:
         keys = first.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
         shops = first.sandbox("GET", "/sandbox/shops")
         assert set(keys) == {f"{shop['platform_name']}/{shop['domain']}" for shop in shops}
-        [sensor] = first.graphql(SENSORS)["sensorsOrError"]["results"]
-        assert (sensor["name"], sensor["sensorState"]["status"]) == ("shop_partitions", "RUNNING")
+        sensors = first.graphql(SENSORS)["sensorsOrError"]["results"]
+        states = {sensor["name"]: sensor["sensorState"]["status"] for sensor in sensors}
+        assert states["shop_partitions"] == states["credential_probe"] == "RUNNING"
 
         second = start(own_home)
         _, said = second.communicate(timeout=LONG)
