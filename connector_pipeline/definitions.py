@@ -6,6 +6,7 @@ from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.checks import catalog_checks
 from connector_pipeline.assets.raw_products import raw_products
+from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.credential_probe import credential_probe
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.catalog.io_manager import CatalogIOManager
@@ -29,6 +30,7 @@ def build_definitions(settings: Settings) -> Definitions:
             _in_runs_of(catalog_items, settings.shops_per_run + 1),
         ],
         asset_checks=[catalog_checks],
+        jobs=[sync_shops],
         sensors=[shop_partitions, credential_probe],
         resources={
             "database": database,

@@ -5,29 +5,21 @@ from typing import Final
 
 from dagster import (
     DagsterInstance,
-    DagsterRunStatus,
     DefaultSensorStatus,
-    RunsFilter,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG
 
 from connector_pipeline.assets.partitions import shops
+from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.registry import ShopRegistry
 
 EVERY_SECONDS: Final = 15
-PARTITION_TAG: Final = "dagster/partition"
-_UNDER_WAY: Final = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 _BACKFILLS_UNDER_WAY: Final = [
     BulkActionStatus.REQUESTED,
     BulkActionStatus.CANCELING,
@@ -96,11 +88,8 @@ def _keys_in_runs(context: SensorEvaluationContext) -> set[str] | None:
         # Between its runs no run holds a key, but a backfill fails as a whole, good shops and
         # all, when a key of it is gone: as after a shop of it turned out to be disconnected.
         return None
-    keys: set[str] = set()
-    for run in context.instance.get_runs(RunsFilter(statuses=_UNDER_WAY)):
-        key = run.tags.get(PARTITION_TAG)
-        if key is None:
-            # A run over a range: which keys lie between its ends depends on what we would change.
-            return None
-        keys.add(key)
-    return keys
+    runs = runs_under_way(context.instance)
+    if any(ASSET_PARTITION_RANGE_START_TAG in run.tags for run in runs):
+        # Which keys lie between its ends depends on what we would change.
+        return None
+    return shops_of(context.instance, runs)

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from connector_pipeline.model.catalog_item import ProductStatus
 from connector_pipeline.model.shop import ShopState
-from connector_pipeline.model.sync import SyncStatus, SyncType
+from connector_pipeline.model.sync import BackfillStatus, SyncStatus, SyncType
 
 CATALOG: Final = "catalog"
 CONNECTOR: Final = "connector"
@@ -179,6 +179,7 @@ shops: Final = Table(
         comment="Of a disconnected shop: salted digest of the credential it refused. "
         "Null: there was none.",
     ),
+    Column("last_swept_at", _Time, comment="When a sweep last had a run launched for it."),
     _one_of("state", ShopState),
     Index(None, "merchant_id"),
     schema=CONNECTOR,
@@ -290,4 +291,64 @@ outbox: Final = Table(
     Index("outbox_unsent_id_idx", "id", postgresql_where=text("sent_at IS NULL")),
     schema=CONNECTOR,
     comment="Events to be sent, written in the transaction of what they tell.",
+)
+
+sweeps: Final = Table(
+    "sweeps",
+    metadata,
+    Column("sweep_id", _Id, primary_key=True, comment="The time of SYNC_CRON it is of, ISO 8601."),
+    Column(
+        "started_at",
+        _Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When it took up its first shops.",
+    ),
+    Column("shops", Integer, nullable=False, comment="Active shops when it started."),
+    Column("taken", Integer, nullable=False, comment="Shops that a run was launched for."),
+    Column(
+        "succeeded", Integer, nullable=False, server_default="0", comment="Of those, published."
+    ),
+    Column("failed", Integer, nullable=False, server_default="0", comment="Of those, failed."),
+    Index(None, "started_at"),
+    schema=CONNECTOR,
+    comment="One row per sweep over the active shops.",
+)
+
+backfill_shops: Final = Table(
+    "backfill_shops",
+    metadata,
+    Column("backfill_id", _Id, primary_key=True, comment="Ours; a tag of its runs."),
+    Column("platform_name", _Id, primary_key=True, comment="The shop's platform."),
+    Column("domain", _Id, primary_key=True, comment="The shop's domain."),
+    Column(
+        "status",
+        Text,
+        nullable=False,
+        server_default=BackfillStatus.WAITING.value,
+        comment="Whether a run was launched for it, and how it ended.",
+    ),
+    Column("error_code", Text, comment="Why it failed, by the error's name."),
+    Column(
+        "requested_at",
+        _Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When the backfill was asked for.",
+    ),
+    Column(
+        "changed_at",
+        _Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When its status last changed.",
+    ),
+    _one_of("status", BackfillStatus),
+    Index(
+        "backfill_shops_unfinished_idx",
+        "status",
+        postgresql_where=text("status IN ('waiting', 'launched')"),
+    ),
+    schema=CONNECTOR,
+    comment="Shops that `connector-pipeline backfill` asked to have synced.",
 )

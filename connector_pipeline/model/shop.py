@@ -1,6 +1,7 @@
 """A shop: one merchant's store on one platform, and the partition key that names it."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -108,3 +109,9 @@ def valid_currency(currency: str) -> str:
     if not _CURRENCY.fullmatch(currency):
         raise InvalidShop(f"{currency!r} is not a currency: expected three capitals, e.g. SEK")
     return currency
+
+
+def columns_of(keys: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Platform names and domains of partition keys, as the two columns of a table."""
+    parts = [key.partition("/") for key in keys]
+    return [platform for platform, _, _ in parts], [domain for _, _, domain in parts]

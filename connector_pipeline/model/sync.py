@@ -36,6 +36,15 @@ class SyncStatus(StrEnum):
     FAILED = "failed"
 
 
+class BackfillStatus(StrEnum):
+    """Where a shop of a backfill stands, as `connector.backfill_shops.status` says it."""
+
+    WAITING = "waiting"
+    LAUNCHED = "launched"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
 SyncId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
 
 
