@@ -7,8 +7,11 @@ from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.checks import catalog_checks
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.sync_shops import sync_shops
+from connector_pipeline.automation.alerts import alerts
 from connector_pipeline.automation.credential_probe import credential_probe
+from connector_pipeline.automation.launch_backfills import launch_backfills
 from connector_pipeline.automation.shop_partitions import shop_partitions
+from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.catalog.io_manager import CatalogIOManager
 from connector_pipeline.database import Database
 from connector_pipeline.platforms.shopify.api import ShopifyApi
@@ -31,7 +34,7 @@ def build_definitions(settings: Settings) -> Definitions:
         ],
         asset_checks=[catalog_checks],
         jobs=[sync_shops],
-        sensors=[shop_partitions, credential_probe],
+        sensors=[shop_partitions, credential_probe, sweep, launch_backfills, alerts],
         resources={
             "database": database,
             "registry": registry,

@@ -4,7 +4,7 @@ import builtins
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, LiteralString
 
@@ -16,6 +16,7 @@ from connector_pipeline import sync_log
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
+    PlatformName,
     RegisteredShop,
     Shop,
     ShopState,
@@ -95,6 +96,41 @@ class ShopRegistry(dg.ConfigurableResource[None]):
     def active_partition_keys(self) -> Sequence[str]:
         """The partition keys of all active shops, sorted."""
         return [shop.partition_key for shop in self.list(ShopState.ACTIVE)]
+
+    def active_partition_keys_where(
+        self,
+        *,
+        platform_name: PlatformName | None = None,
+        merchant_id: str | None = None,
+        failed: bool = False,
+        stale: timedelta | None = None,
+    ) -> Sequence[str]:
+        """Partition keys of the active shops to which all of this applies, sorted.
+
+        `failed`: the last sync failed. `stale`: the last successful one began longer ago, or
+        there was none.
+        """
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                """
+                SELECT platform_name || '/' || domain FROM connector.shops
+                WHERE state = %(active)s
+                    AND (%(platform_name)s::text IS NULL OR platform_name = %(platform_name)s)
+                    AND (%(merchant_id)s::text IS NULL OR merchant_id = %(merchant_id)s)
+                    AND (NOT %(failed)s OR last_error_code IS NOT NULL)
+                    AND (%(stale)s::interval IS NULL OR last_successful_sync_at IS NULL
+                         OR last_successful_sync_at < now() - %(stale)s::interval)
+                ORDER BY platform_name, domain
+                """,
+                {
+                    "active": ShopState.ACTIVE,
+                    "platform_name": platform_name,
+                    "merchant_id": merchant_id,
+                    "failed": failed,
+                    "stale": stale,
+                },
+            )
+            return [key for (key,) in rows]
 
     def add(self, shop: Shop) -> Added:
         """Register a shop, or bring what is registered of it up to date; its state stays.

@@ -72,8 +72,33 @@ def _some_time(duration: timedelta) -> timedelta:
     return duration
 
 
+def _cron(written: str) -> str:
+    # Imported here: Dagster takes seconds, and this module is read by programs that need none.
+    from dagster._utils.schedules import is_valid_cron_string
+
+    written = " ".join(written.split())
+    if not is_valid_cron_string(written):
+        raise ValueError("must be a cron expression of five fields, read in UTC")
+    return written
+
+
+def _at_least_a_day(duration: timedelta) -> timedelta:
+    if duration < timedelta(days=1):
+        raise ValueError("must be at least 1d")
+    return duration
+
+
+def _secret_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
+    return url
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_some_time)]
+LongDuration = Annotated[Duration, AfterValidator(_at_least_a_day)]
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -106,6 +131,10 @@ _EXAMPLES: Final = {
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
+    "sync_cron": 'SYNC_CRON="0 * * * *"',
+    "event_log_keep": "EVENT_LOG_KEEP=14d",
+    "sync_log_keep": "SYNC_LOG_KEEP=90d",
+    "alert_webhook_url": "ALERT_WEBHOOK_URL=https://alerts.internal/connector",
 }
 
 
@@ -152,6 +181,11 @@ class Settings(BaseSettings):
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
     full_sync_every: Duration = timedelta(hours=24)
+    sync_cron: Cron = "0 * * * *"
+
+    event_log_keep: LongDuration = timedelta(days=14)
+    sync_log_keep: LongDuration = timedelta(days=90)
+    alert_webhook_url: SecretUrl | None = None
 
     @property
     def home(self) -> Path:

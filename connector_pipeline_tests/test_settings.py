@@ -41,6 +41,12 @@ def test_defaults_are_valid() -> None:
         ("CONNECTOR_SHOP_DEADLINE", "0s"),
         ("CONNECTOR_SHOP_DEADLINE", "30"),
         ("CONNECTOR_SHOP_WAIT", "soon"),
+        ("SYNC_CRON", "hourly"),
+        ("SYNC_CRON", "0 * * *"),
+        ("SYNC_CRON", "61 * * * *"),
+        ("EVENT_LOG_KEEP", "12h"),
+        ("SYNC_LOG_KEEP", "ever"),
+        ("ALERT_WEBHOOK_URL", "alerts.internal"),
         ("ALLOW_PRIVATE_HOSTS", "perhaps"),
     ],
 )
@@ -85,3 +91,20 @@ def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgresql://connector:hunter2@db/catalog")
     monkeypatch.setenv("INTERNAL_JWT_SECRET", "hunter3")
     assert "hunter" not in repr(load_settings())
+
+
+def test_a_cron_is_read_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces beside."""
+    assert load_settings().sync_cron == "0 * * * *"
+    monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * 1-5 ")
+    assert load_settings().sync_cron == "*/15 6-22 * * 1-5"
+
+
+def test_a_webhook_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its URL may hold a token, and a wrong one too."""
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://alerts.example/T0KEN")
+    assert "T0KEN" not in repr(load_settings())
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", "alerts.example/T0KEN")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "T0KEN" not in str(raised.value)

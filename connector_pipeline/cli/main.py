@@ -2,12 +2,14 @@
 
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from connector_pipeline.catalog.migrate import current_and_head
 from connector_pipeline.cli import catalog_commands, shops_commands
+from connector_pipeline.cli.backfill import Selection, run_backfill
 from connector_pipeline.cli.demo import run_demo
 from connector_pipeline.cli.dev import UI_PORT, run_dev
 from connector_pipeline.cli.dev_session import AlreadyRunning
@@ -20,6 +22,7 @@ from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.cli.sync import run_sync
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
+from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import SettingsError
@@ -98,6 +101,29 @@ def sync(
 ) -> None:
     """Sync one shop now, as a Dagster run, and wait for its end."""
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
+
+
+@app.command()
+def backfill(
+    platform: Annotated[PlatformName | None, typer.Option(help="Only shops of this one.")] = None,
+    merchant_id: Annotated[str | None, typer.Option(help="Only this merchant's shops.")] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only shops whose last sync failed.")
+    ] = False,
+    stale: Annotated[
+        float | None,
+        typer.Option(metavar="HOURS", min=0, help="Only shops not synced for so many hours."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sync all active shops, or those selected, many in a run, and wait for the end."""
+    selection = Selection(
+        platform=platform,
+        merchant_id=merchant_id,
+        failed=failed,
+        stale=None if stale is None else timedelta(hours=stale),
+    )
+    _exit_unless(run_backfill(selection, as_json=as_json))
 
 
 def main() -> None:

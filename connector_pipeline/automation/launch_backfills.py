@@ -1,0 +1,142 @@
+"""The sensor that launches runs for the shops that `connector-pipeline backfill` asked for."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+import psycopg
+from dagster import (
+    DagsterInstance,
+    DagsterRun,
+    DefaultSensorStatus,
+    RunRequest,
+    RunsFilter,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+)
+from dagster._core.storage.tags import WILL_RETRY_TAG
+
+from connector_pipeline import backfills
+from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, listed_shops, run_config
+from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
+from connector_pipeline.automation.sweep import BEHIND_OTHERS, even_parts
+from connector_pipeline.backfills import Waiting
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import ConnectorError, SyncInterrupted
+from connector_pipeline.settings import load_settings
+
+EVERY_SECONDS: Final = 5
+RUNS_AT_ONCE: Final = 8
+"""Backfill runs that wait or go on: enough that the next is there when one ends between ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRun:
+    """A run to launch: its backfill and its shops' partition keys."""
+
+    backfill_id: str
+    shops: Sequence[str]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the run."""
+        return {BACKFILL_TAG: self.backfill_id, **BEHIND_OTHERS}
+
+
+def planned_runs(
+    waiting: Iterable[Waiting], *, busy: Collection[str], shops_per_run: int, places: int
+) -> list[BackfillRun]:
+    """The runs to launch now, at most `places`, the first asked for first.
+
+    Shops with a run under way wait for its end.
+    """
+    runs: list[BackfillRun] = []
+    taken = set(busy)
+    for backfill_id, rows in groupby(waiting, key=lambda row: row.backfill_id):
+        keys = [row.partition_key for row in rows if row.partition_key not in taken]
+        keys = keys[: max(0, places - len(runs)) * shops_per_run]
+        taken.update(keys)
+        runs += [BackfillRun(backfill_id, part) for part in even_parts(keys, shops_per_run)]
+    return runs
+
+
+def claim(
+    connection: psycopg.Connection,
+    instance: DagsterInstance,
+    *,
+    shops_per_run: int,
+    places: int,
+    runs: Sequence[DagsterRun],
+    of: str | None = None,
+) -> list[BackfillRun]:
+    """Take waiting shops, `of` one backfill or all, for the caller to launch runs for.
+
+    At most `places` runs; `runs` are those under way, whose shops wait for their end.
+    """
+    waiting = backfills.waiting(connection, of)
+    if not waiting or places <= 0:
+        return []
+    planned = planned_runs(
+        waiting, busy=shops_of(instance, runs), shops_per_run=shops_per_run, places=places
+    )
+    for run in planned:
+        backfills.launched(connection, run.backfill_id, run.shops)
+    return planned
+
+
+def settle_lost(connection: psycopg.Connection, instance: DagsterInstance) -> None:
+    """Fail the shops whose run ended without a word, and let wait those that have no run.
+
+    A run that was killed tells nothing; a launch may be lost between our record and Dagster's.
+    """
+    for backfill_id, rows in groupby(
+        backfills.without_news(connection), key=lambda row: row.backfill_id
+    ):
+        unsettled = {row.partition_key for row in rows}
+        ended: set[str] = set()
+        # Newest first: of a run and its second try the latter decides.
+        for run in instance.get_runs(RunsFilter(tags={BACKFILL_TAG: backfill_id})):
+            listed = unsettled & set(listed_shops(run.run_config))
+            unsettled -= listed
+            if run.is_finished and run.tags.get(WILL_RETRY_TAG) != "true":
+                ended |= listed
+        backfills.record_outcomes(
+            connection, backfill_id, dict.fromkeys(ended, SyncInterrupted.__name__)
+        )
+        backfills.wait_again(connection, backfill_id, sorted(unsettled))
+
+
+@sensor(
+    job_name=JOB,
+    minimum_interval_seconds=EVERY_SECONDS,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Launches runs for the shops that `connector-pipeline backfill` asked for.",
+)
+def launch_backfills(
+    context: SensorEvaluationContext, database: Database
+) -> SensorResult | SkipReason:
+    """Launch runs over waiting shops, many in a run."""
+    try:
+        with database.connect() as connection:
+            settle_lost(connection, context.instance)
+            runs = runs_under_way(context.instance)
+            planned = claim(
+                connection,
+                context.instance,
+                shops_per_run=load_settings().shops_per_run,
+                places=RUNS_AT_ONCE - sum(BACKFILL_TAG in run.tags for run in runs),
+                runs=runs,
+            )
+    except ConnectorError as error:
+        return SkipReason(f"{error.code}: {error} No run was launched.")
+    if not planned:
+        return SkipReason("No shop waits that could be launched now.")
+    return SensorResult(run_requests=list(_requests(planned)))
+
+
+def _requests(planned: Iterable[BackfillRun]) -> Iterator[RunRequest]:
+    for run in planned:
+        yield RunRequest(job_name=JOB, run_config=run_config(run.shops), tags=run.tags)

@@ -1,0 +1,180 @@
+"""The sensor that syncs every active shop on SYNC_CRON: not all at once, and no shop twice.
+
+A sweep begins at each time of SYNC_CRON. Where shops are many their due times are spread over the
+time to the next sweep, an hour at most, by a stable hash of the shop's key. Every tick launches
+runs over the shops that are due, as many runs as may go on at once, and leaves the rest to later
+ticks: what is behind waits in our table and not in Dagster's queue, where a person's run would
+wait behind it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import groupby
+from typing import Final, Self
+
+from dagster import (
+    DefaultSensorStatus,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+)
+from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._utils.schedules import cron_string_iterator, reverse_cron_string_iterator
+
+from connector_pipeline import sweeps
+from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, run_config
+from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.settings import load_settings
+from connector_pipeline.sweeps import Candidate
+
+EVERY_SECONDS: Final = 30
+RUNS_AT_ONCE: Final = 3
+"""Sweep runs that wait or go on: one fewer than dagster.yaml lets run, so that others get in."""
+LONGEST_SPREAD: Final = timedelta(hours=1)
+"""Who sweeps once a night wants it done at night."""
+BEHIND_OTHERS: Final = {PRIORITY_TAG: "-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class CronTimes:
+    """The last two times of a cron that were, and the next one. UTC."""
+
+    before_last: datetime
+    last: datetime
+    next: datetime
+
+    @classmethod
+    def around(cls, cron: str, now: datetime) -> Self:
+        """The times of `cron`, read in UTC, around now."""
+        past = reverse_cron_string_iterator(now.timestamp(), cron, "UTC")
+        last, before_last = next(past), next(past)
+        coming = cron_string_iterator(now.timestamp(), cron, "UTC")
+        return cls(before_last, last, next(time for time in coming if time > now))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a shop was last due, and the sweep it was due in: the time that one began."""
+
+    sweep: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRun:
+    """A run to launch: its sweep and its shops' partition keys."""
+
+    sweep_id: str
+    shops: Sequence[str]
+
+
+def last_due(key: str, times: CronTimes, *, slots: int, now: datetime) -> Due:
+    """When the shop was last due; the `slots` of a sweep are evenly spread, a shop keeps its own.
+
+    With one slot that is the cron's own time.
+    """
+    number = int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
+    slot = number % slots
+    for begin, end in ((times.last, times.next), (times.before_last, times.last)):
+        at = begin + slot * min(end - begin, LONGEST_SPREAD) / slots
+        if at <= now:
+            return Due(begin, at)
+    return Due(times.before_last, times.before_last)
+
+
+def planned_runs(
+    candidates: Collection[Candidate],
+    *,
+    busy: Collection[str],
+    times: CronTimes,
+    now: datetime,
+    shops_per_run: int,
+    places: int,
+) -> list[SweepRun]:
+    """The runs to launch now, at most `places`: oldest sweep first, in it who waited longest.
+
+    Left out are shops that were taken up, synced or registered since they were last due, and
+    those with a run or a sync under way.
+    """
+    spread = min(times.next - times.last, LONGEST_SPREAD)
+    slots = _slots(len(candidates), shops_per_run, spread)
+    due: list[tuple[datetime, datetime, str]] = []
+    for shop in candidates:
+        last = last_due(shop.partition_key, times, slots=slots, now=now)
+        waiting = shop.last_attempt_at < last.at and not shop.running
+        if waiting and shop.partition_key not in busy:
+            due.append((last.sweep, shop.last_attempt_at, shop.partition_key))
+    due.sort()
+    runs: list[SweepRun] = []
+    for sweep, shops in groupby(due, key=lambda each: each[0]):
+        keys = [key for _, _, key in shops]
+        keys = keys[: max(0, places - len(runs)) * shops_per_run]
+        runs += [SweepRun(sweep_id(sweep), part) for part in even_parts(keys, shops_per_run)]
+    return runs
+
+
+def sweep_id(begin: datetime) -> str:
+    """The id of the sweep that began at this time of the cron."""
+    return f"{begin.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+
+
+def even_parts(keys: Sequence[str], largest: int) -> Iterator[Sequence[str]]:
+    """The keys in as few parts of at most `largest` as can be, none much smaller than another."""
+    parts = -(-len(keys) // largest)
+    for number in range(parts):
+        yield keys[number * len(keys) // parts : (number + 1) * len(keys) // parts]
+
+
+def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
+    # Fewer shops than fill a run are cheaper in one; a slot shorter than a tick is none.
+    most = int(spread / timedelta(seconds=EVERY_SECONDS))
+    return max(1, min(-(-shops // shops_per_run), most))
+
+
+@sensor(
+    job_name=JOB,
+    minimum_interval_seconds=EVERY_SECONDS,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Syncs every active shop on SYNC_CRON, many in a run, spread over the interval.",
+)
+def sweep(context: SensorEvaluationContext, database: Database) -> SensorResult | SkipReason:
+    """Launch runs over the shops that are due."""
+    settings = load_settings()
+    now = datetime.now(UTC)
+    runs = runs_under_way(context.instance)
+    places = RUNS_AT_ONCE - sum(SWEEP_TAG in run.tags for run in runs)
+    if places <= 0:
+        return SkipReason(f"{RUNS_AT_ONCE} runs of sweeps are under way; the next tick goes on.")
+    try:
+        with database.connect() as connection:
+            candidates = sweeps.candidates(connection)
+            planned = planned_runs(
+                candidates,
+                busy=shops_of(context.instance, runs),
+                times=CronTimes.around(settings.sync_cron, now),
+                now=now,
+                shops_per_run=settings.shops_per_run,
+                places=places,
+            )
+            for run in planned:
+                sweeps.take(connection, run.sweep_id, run.shops, shops=len(candidates))
+    except ConnectorError as error:
+        return SkipReason(f"{error.code}: {error} No shop was taken up.")
+    if not planned:
+        return SkipReason(f"None of {len(candidates)} active shops is due.")
+    return SensorResult(run_requests=list(_requests(planned)))
+
+
+def _requests(planned: Iterable[SweepRun]) -> Iterator[RunRequest]:
+    for run in planned:
+        yield RunRequest(
+            job_name=JOB,
+            run_config=run_config(run.shops),
+            tags={SWEEP_TAG: run.sweep_id, **BEHIND_OTHERS},
+        )

@@ -1,0 +1,232 @@
+"""`connector-pipeline backfill`: sync many shops and say how they ended."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from dagster import DagsterInstance, DagsterRunStatus, JobDefinition
+
+from connector_pipeline import backfills
+from connector_pipeline.assets.sync_shops import JOB, run_config
+from connector_pipeline.automation.launch_backfills import BackfillRun, claim, settle_lost
+from connector_pipeline.automation.runs_under_way import runs_under_way
+from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.local_services import LocalServices, local_services
+from connector_pipeline.cli.output import err, new_table, out, print_json
+from connector_pipeline.cli.progress import sync_progress
+from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.shop import PlatformName
+from connector_pipeline.model.sync import BackfillStatus
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.settings import load_settings
+
+_EVERY_SECONDS: Final = 0.5
+_SETTLE_SECONDS: Final = 15.0
+_PATIENCE: Final = 180.0
+"""Seconds without a daemon and without news: the last run of one that ended may still go on."""
+_ALIVE_SECONDS: Final = 90.0
+"""A daemon's heart beats every 30 s."""
+_ENDED: Final = (BackfillStatus.SUCCEEDED, BackfillStatus.FAILED)
+_EXAMPLES: Final = 3
+
+
+class RunsStay(ConnectorError):
+    """The command ended before its shops did."""
+
+    default_mend = "Start one: they go on where they were."
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which active shops to sync: all, or those to which everything here applies."""
+
+    platform: PlatformName | None = None
+    merchant_id: str | None = None
+    failed: bool = False
+    stale: timedelta | None = None
+
+
+def run_backfill(selection: Selection, *, as_json: bool) -> bool:
+    """Sync the shops selected and say what became of them; whether all succeeded.
+
+    Where a daemon runs it does the work, and Ctrl-C leaves it to it. Where none does the runs are
+    executed here, one after another, and Ctrl-C ends with the shop at hand. Raises SettingsError,
+    DatabaseUnavailable.
+    """
+    with local_services() as services, DagsterInstance.get() as instance:
+        database = Database()
+        registry = ShopRegistry(database=database)
+        register_sandbox_shops(registry, services.sandbox_shops())
+        keys = registry.active_partition_keys_where(
+            platform_name=selection.platform,
+            merchant_id=selection.merchant_id,
+            failed=selection.failed,
+            stale=selection.stale,
+        )
+        if not keys:
+            err.print("No active shop is of this selection: there is nothing to sync.")
+            return True
+        add_active_partitions(instance, registry)
+        backfill_id = str(uuid4())
+        with database.connect() as connection:
+            backfills.request(connection, backfill_id, keys)
+        followed = _Followed(backfill_id, services, instance, database)
+        try:
+            statuses = followed.to_the_end()
+        except KeyboardInterrupt:
+            followed.say_interrupted()
+            raise
+    _say(backfill_id, statuses, as_json=as_json)
+    return all(status == BackfillStatus.SUCCEEDED for status, _ in statuses.values())
+
+
+class _Followed:
+    """A backfill whose shops are on record: its runs are launched by the daemon, or here."""
+
+    def __init__(
+        self,
+        backfill_id: str,
+        services: LocalServices,
+        instance: DagsterInstance,
+        database: Database,
+    ):
+        self._backfill_id = backfill_id
+        self._services = services
+        self._instance = instance
+        self._database = database
+        self._job: JobDefinition | None = None
+        self._ended = 0
+        self._last_news = time.monotonic()
+
+    def to_the_end(self) -> Mapping[str, tuple[str, str | None]]:
+        """Show progress until every shop has ended; their statuses and error codes."""
+        settled = time.monotonic()
+        with sync_progress(err) as progress:
+            task = progress.add_task("backfill", total=None, note="waiting")
+            while True:
+                with self._database.connect() as connection:
+                    if time.monotonic() - settled > _SETTLE_SECONDS:
+                        settle_lost(connection, self._instance)
+                        settled = time.monotonic()
+                    statuses = backfills.statuses(connection, self._backfill_id)
+                counts = Counter(status for status, _ in statuses.values())
+                ended = sum(counts[status] for status in _ENDED)
+                progress.update(
+                    task, total=len(statuses), completed=ended, note=_note(counts, len(statuses))
+                )
+                if ended == len(statuses):
+                    return statuses
+                if ended > self._ended:
+                    self._ended, self._last_news = ended, time.monotonic()
+                if self.has_daemon():
+                    self._last_news = time.monotonic()
+                elif self._execute_one():
+                    continue
+                elif time.monotonic() - self._last_news > _PATIENCE:
+                    raise RunsStay(
+                        f"{len(statuses) - ended} shops are in runs that wait for a daemon, and "
+                        "none runs any more."
+                    )
+                time.sleep(_EVERY_SECONDS)
+
+    def has_daemon(self) -> bool:
+        """Whether somebody else launches and executes the runs."""
+        if running_session(self._services.settings.home) is not None:
+            return True
+        if self._services.embedded:
+            # Nobody else's daemon uses this server, so a heartbeat is of a `dev` that has ended.
+            return False
+        beats = self._instance.get_daemon_heartbeats().values()
+        return any(
+            beat.daemon_type == "SENSOR" and time.time() - beat.timestamp < _ALIVE_SECONDS
+            for beat in beats
+        )
+
+    def say_interrupted(self) -> None:
+        """What goes on after Ctrl-C."""
+        if self.has_daemon():
+            err.print(
+                "\nThe backfill goes on without this command: see the runs tagged "
+                f"connector/backfill={self._backfill_id} in the UI, and cancel there.",
+                soft_wrap=True,
+            )
+        else:
+            with self._database.connect() as connection:
+                left = backfills.withdraw(connection, self._backfill_id)
+            err.print(
+                f"\nCancelled: {left} shops were not synced, the others keep what they have.",
+                soft_wrap=True,
+            )
+
+    def _execute_one(self) -> bool:
+        """Execute a run in this process, as `sync` does; False where no shop waits."""
+        with self._database.connect() as connection:
+            planned = claim(
+                connection,
+                self._instance,
+                shops_per_run=load_settings().shops_per_run,
+                places=1,
+                runs=runs_under_way(self._instance),
+                of=self._backfill_id,
+            )
+        for run in planned:
+            self._execute(run)
+        return bool(planned)
+
+    def _execute(self, run: BackfillRun) -> None:
+        if self._job is None:
+            self._job = _sync_shops_job()
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        run_id = str(uuid4())
+        self._job.execute_in_process(
+            instance=self._instance,
+            run_config=run_config(run.shops) | quiet,
+            tags=run.tags,
+            run_id=run_id,
+            raise_on_error=False,
+        )
+        executed = self._instance.get_run_by_id(run_id)
+        if executed is not None and executed.status is DagsterRunStatus.CANCELED:
+            # Dagster takes Ctrl-C as the end of the run alone.
+            raise KeyboardInterrupt
+
+
+def _sync_shops_job() -> JobDefinition:
+    # Imported here: the module reads the environment, which local_services completes first.
+    from connector_pipeline.definitions import build_definitions
+
+    return build_definitions(load_settings()).resolve_job_def(JOB)
+
+
+def _note(counts: Counter[str], total: int) -> str:
+    ended = sum(counts[status] for status in _ENDED)
+    failed = counts[BackfillStatus.FAILED]
+    under_way = counts[BackfillStatus.LAUNCHED]
+    return f"{ended} of {total} shops, {failed} failed, {under_way} under way"
+
+
+def _say(
+    backfill_id: str, statuses: Mapping[str, tuple[str, str | None]], *, as_json: bool
+) -> None:
+    if as_json:
+        for shop, (status, code) in statuses.items():
+            print_json({"backfill_id": backfill_id, "shop": shop, "status": status, "error": code})
+        return
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for shop, (_, code) in statuses.items():
+        groups[code or "succeeded"].append(shop)
+    table = new_table()
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("shops", justify="right")
+    table.add_column("for example")
+    for outcome, shops in sorted(groups.items(), key=lambda group: -len(group[1])):
+        more = " …" if len(shops) > _EXAMPLES else ""
+        table.add_row(outcome, str(len(shops)), ", ".join(shops[:_EXAMPLES]) + more)
+    out.print(table)

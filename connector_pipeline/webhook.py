@@ -1,0 +1,34 @@
+"""Post alerts to whoever asked for them. The URL may hold a token: it is said nowhere."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+from pydantic import SecretStr
+
+# It logs the URL of every request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+_TIMEOUT: Final = 10.0
+
+
+class NotDelivered(Exception):
+    """The webhook did not take it, and why: a status, or the kind of trouble."""
+
+
+def post(url: SecretStr, payload: Mapping[str, Any]) -> None:
+    """POST the payload as JSON; any 2xx counts as taken. Raises NotDelivered."""
+    try:
+        answer = httpx.post(
+            url.get_secret_value(),
+            content=json.dumps(payload),
+            headers={"Content-Type": "application/json"},
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise NotDelivered(type(error).__name__) from None
+    if not answer.is_success:
+        raise NotDelivered(f"status {answer.status_code}")

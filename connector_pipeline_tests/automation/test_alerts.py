@@ -1,0 +1,201 @@
+"""Each alert is told once, also over a webhook that is down, and its URL nowhere."""
+
+import json
+import logging
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, SensorResult, build_sensor_context
+
+from connector_pipeline import sweeps
+from connector_pipeline.automation.alerts import alerts, failing
+from connector_pipeline.database import Database
+from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sweeps import Sweep
+
+SECRET = "T0KEN-of-the-webhook"
+
+
+class Webhook:
+    """A receiver on loopback that keeps what it took, and may refuse."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.taken: list[dict[str, Any]] = []
+        self.asked = 0
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.asked += 1
+                if webhook.status < 300:
+                    assert self.headers["Content-Type"] == "application/json"
+                    webhook.taken.append(json.loads(body))
+                self.send_response(webhook.status)
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  theirs
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hooks/{SECRET}"
+
+    @contextmanager
+    def serving(self) -> Generator["Webhook"]:
+        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Generator[Webhook]:
+    with Webhook().serving() as made:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", made.url)
+        yield made
+
+
+class Ticks:
+    """Ticks of the sensor, each with the cursor that the last one left."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        self.cursor: str | None = None
+
+    def tick(self) -> str:
+        """What the tick says."""
+        with (
+            DagsterInstance.ephemeral() as instance,
+            build_sensor_context(
+                instance=instance, cursor=self.cursor, resources={"database": self.database}
+            ) as context,
+        ):
+            result = alerts(context)
+        assert isinstance(result, SensorResult)
+        self.cursor = result.cursor
+        assert result.skip_reason is not None
+        return str(result.skip_reason.skip_message)
+
+
+@pytest.fixture
+def ticks(database: Database, registry: ShopRegistry) -> Ticks:
+    for number in range(3):
+        registry.add(
+            Shop(
+                merchant_id=f"m-{number}",
+                platform_name=PlatformName.SHOPIFY,
+                platform_shop_id=str(number),
+                domain=f"alert-{number}.myshopify.com",
+            )
+        )
+    return Ticks(database)
+
+
+ZERO, ONE = "shopify/alert-0.myshopify.com", "shopify/alert-1.myshopify.com"
+
+
+def test_a_shop_that_becomes_disconnected_is_told_of_once(
+    ticks: Ticks, webhook: Webhook, registry: ShopRegistry
+) -> None:
+    """Once for each time; those of one tick together."""
+    assert ticks.tick() == "Nothing to tell."
+    registry.set_state(ZERO, ShopState.DISCONNECTED)
+    registry.set_state(ONE, ShopState.DISCONNECTED)
+    assert ticks.tick() == "1 alerts were told."
+    assert ticks.tick() == "Nothing to tell."
+    [alert] = webhook.taken
+    assert alert["kind"] == "shops_disconnected"
+    assert [shop["shop"] for shop in alert["shops"]] == [ZERO, ONE]
+    assert alert["shops"][0]["merchant_id"] == "m-0"
+    assert "shops resume" in alert["message"]
+
+    registry.set_state(ZERO, ShopState.ACTIVE)
+    registry.set_state(ZERO, ShopState.DISCONNECTED)
+    ticks.tick()
+    assert [shop["shop"] for shop in webhook.taken[1]["shops"]] == [ZERO]
+    assert webhook.taken[1]["alert_id"] != alert["alert_id"]
+
+
+def test_a_webhook_that_is_down_gets_the_alert_later(
+    ticks: Ticks,
+    webhook: Webhook,
+    registry: ShopRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Refused, redirected or out of reach: nothing is lost, and the URL is said nowhere."""
+    said: list[str] = []
+    with caplog.at_level(logging.DEBUG):
+        registry.set_state(ZERO, ShopState.DISCONNECTED)
+        for status in (503, 302, 404):
+            webhook.status = status
+            said.append(ticks.tick())
+            assert f"status {status}" in said[-1]
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", f"http://127.0.0.1:1/{SECRET}")
+        said.append(ticks.tick())
+        assert "ConnectError" in said[-1]
+        assert webhook.taken == []
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)
+        webhook.status = 204
+        said.append(ticks.tick())
+        ticks.tick()
+    assert len(webhook.taken) == 1
+    captured = capfd.readouterr()
+    assert SECRET not in "".join((*said, caplog.text, captured.out, captured.err))
+
+
+def test_a_sweep_of_which_more_than_a_twentieth_failed_is_told_of_once(
+    ticks: Ticks, webhook: Webhook
+) -> None:
+    """As soon as it is certain."""
+    keys = [f"shopify/alert-{number}.myshopify.com" for number in range(40)]
+    with ticks.database.connect() as connection:
+        sweeps.take(connection, "2026-03-01T12:00Z", keys, shops=40)
+        sweeps.record_outcomes(
+            connection, "2026-03-01T12:00Z", dict.fromkeys(keys[:2], "PlatformUnavailable")
+        )
+    assert ticks.tick() == "Nothing to tell."
+    with ticks.database.connect() as connection:
+        sweeps.record_outcomes(
+            connection, "2026-03-01T12:00Z", {keys[2]: "PlatformUnavailable", keys[3]: None}
+        )
+    ticks.tick()
+    ticks.tick()
+    [alert] = webhook.taken
+    assert alert["kind"] == "sweep_failing"
+    assert alert["sweep"] == {
+        "sweep_id": "2026-03-01T12:00Z",
+        "shops": 40,
+        "taken": 40,
+        "succeeded": 1,
+        "failed": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("shops", "failed", "told"), [(3, 3, False), (19, 19, False), (20, 1, False), (20, 2, True)]
+)
+def test_a_small_sweep_is_not_judged(shops: int, failed: int, told: bool) -> None:
+    """One of three is more than 5 %, and no news."""
+    assert failing(Sweep("s", shops, shops, 0, failed)) is told
+
+
+def test_without_a_webhook_alerts_are_logged(
+    ticks: Ticks, registry: ShopRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And told once all the same."""
+    monkeypatch.delenv("ALERT_WEBHOOK_URL", raising=False)
+    registry.set_state(ZERO, ShopState.DISCONNECTED)
+    assert [ticks.tick(), ticks.tick()] == ["1 alerts were told.", "Nothing to tell."]

@@ -1,0 +1,146 @@
+"""`connector-pipeline backfill`, without a daemon and beside a running `dev`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from connector_pipeline.database import Database
+from connector_pipeline.embedded_postgres.postmaster import running_server
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline_tests.cli.conftest import Command
+from connector_pipeline_tests.cli.test_dev import LONG, dev, own_home
+
+__all__ = ["own_home"]
+
+LISTENING = (
+    # Who runs the tests in the background has its shell ignore Ctrl-C for all of them.
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from connector_pipeline.cli.main import main; main()"
+)
+RUNS = "query { runsOrError(filter: {}) { ... on Runs { results { status tags { key value } } } } }"
+STATS = """
+query Stats($asset: [String!]!) { assetNodeOrError(assetKey: {path: $asset}) { ... on AssetNode {
+  partitionStats { numMaterialized numFailed numMaterializing numPartitions } } } }
+"""
+SHOPS = {f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS}
+SHOPIFY = {shop for shop in SHOPS if shop.startswith("shopify/")}
+
+
+def outcomes(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
+    return {row["shop"]: (row["status"], row["error"]) for row in rows}
+
+
+def test_without_a_daemon_the_shops_are_synced_here(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In few runs, and each selection is only what it says."""
+    monkeypatch.setenv("SHOPS_PER_RUN", "2")
+    ended = command("backfill", "--platform", "shopify", "--json")
+    assert ended.status == 0, ended.err
+    assert outcomes(ended.rows()) == dict.fromkeys(SHOPIFY, ("succeeded", None))
+    assert len({row["backfill_id"] for row in ended.rows()}) == 1
+
+    # What was synced is not stale, the rest never was.
+    ended = command("backfill", "--stale", "1")
+    assert ended.status == 0, ended.err
+    assert (
+        f"succeeded  {len(SHOPS - SHOPIFY)}"
+        in " ".join(ended.out.split(" " * 2)).replace("   ", "  ")
+        or str(len(SHOPS - SHOPIFY)) in ended.out
+    )
+
+    for nothing in (
+        ("--failed",),
+        ("--merchant-id", "nobody"),
+        ("--stale", "1"),
+    ):
+        ended = command("backfill", *nothing)
+        assert (ended.status, ended.out) == (0, "")
+        assert "there is nothing to sync" in ended.err
+    assert command("backfill", "--stale", "-1").status == 2
+
+
+def test_what_failed_is_taken_up_alone(command: Command) -> None:
+    """Scattered or not: the failed shops and no other, and the table names the error."""
+    registry = ShopRegistry(database=Database())
+    assert command("backfill", "--json").status == 0
+    with registry.database.connect() as connection:
+        connection.execute(
+            "UPDATE connector.shops SET last_error_code = 'PlatformUnavailable' "
+            "WHERE platform_name = 'woocommerce'"
+        )
+    ended = command("backfill", "--failed", "--json")
+    assert ended.status == 0, ended.err
+    assert outcomes(ended.rows()) == dict.fromkeys(SHOPS - SHOPIFY, ("succeeded", None))
+
+
+def backfill(home: Path, *words: str) -> subprocess.Popen[str]:
+    """The command beside a running `dev`, with no settings but its home."""
+    ours = ("CONNECTOR_", "DAGSTER", "TOKEN_SERVICE", "SHOPIFY_", "WOOCOMMERCE_", "RAW_ARCHIVE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.Popen(
+        [sys.executable, "-c", LISTENING, "backfill", *words],
+        env={**environment, "CONNECTOR_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def statuses(home: Path) -> list[str]:
+    server = running_server(home)
+    assert server is not None
+    with psycopg.connect(server.url("catalog")) as connection:
+        rows = connection.execute("SELECT DISTINCT status FROM connector.backfill_shops")
+        return [status for (status,) in rows]
+
+
+def wait_for(home: Path, *expected: str) -> None:
+    until = time.monotonic() + LONG
+    while sorted(statuses(home)) != sorted(expected):
+        assert time.monotonic() < until, statuses(home)
+        time.sleep(0.2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
+def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
+    """In one run for all six shops; one that fails is named; Ctrl-C leaves the runs going."""
+    with dev(own_home, "--port", "3920") as running:
+        revoked = min(SHOPIFY)
+        running.sandbox("PUT", f"/sandbox/shops/{revoked}/credentials", {"revoke": True})
+        command = backfill(own_home)
+        out, err = command.communicate(timeout=LONG)
+        assert command.returncode == 1, err
+        table = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+        assert table["succeeded"][0] == str(len(SHOPS) - 1)
+        assert table["ShopDisconnected"] == ["1", revoked]
+        runs = running.graphql(RUNS)["runsOrError"]["results"]
+        assert [run["status"] for run in runs] == ["FAILURE"]
+        assert "connector/backfill" in {tag["key"] for tag in runs[0]["tags"]}
+        for asset in ("raw_products", "catalog_items"):
+            stats = running.graphql(STATS, asset=[asset])["assetNodeOrError"]["partitionStats"]
+            # The partition of the disconnected shop goes by itself, sooner or later.
+            assert stats["numMaterialized"] == len(SHOPS) - 1
+            assert stats["numFailed"] == stats["numPartitions"] - (len(SHOPS) - 1)
+            assert stats["numMaterializing"] == 0
+
+        running.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 2}])
+        command = backfill(own_home, "--platform", "woocommerce")
+        wait_for(own_home, "failed", "succeeded", "launched")
+        command.send_signal(signal.SIGINT)
+        _, err = command.communicate(timeout=LONG)
+        assert command.returncode != 0
+        assert "goes on without this command" in err
+        assert "Traceback" not in err
+        running.sandbox("PUT", "/sandbox/faults", [])
+        wait_for(own_home, "failed", "succeeded")
+        running.stop()
