@@ -10,6 +10,7 @@ from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
 from connector_pipeline.automation.credential_probe import credential_probe
 from connector_pipeline.automation.launch_backfills import launch_backfills
+from connector_pipeline.automation.pruning import prune_logs, prune_logs_daily
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.catalog.io_manager import CatalogIOManager
@@ -33,7 +34,8 @@ def build_definitions(settings: Settings) -> Definitions:
             _in_runs_of(catalog_items, settings.shops_per_run + 1),
         ],
         asset_checks=[catalog_checks],
-        jobs=[sync_shops],
+        jobs=[sync_shops, prune_logs],
+        schedules=[prune_logs_daily],
         sensors=[shop_partitions, credential_probe, sweep, launch_backfills, alerts],
         resources={
             "database": database,

@@ -5,8 +5,8 @@ that tells of it, or not at all.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg.rows import class_row
@@ -291,6 +291,41 @@ def succeed(
         data, correlation_id=sync.correlation_id, timestamp=finished_at
     )
     put_outcome(connection, shop.partition_key, event)
+
+
+_PRUNE: Final[dict[str, LiteralString]] = {
+    # The last sync of a shop says what its shop's row says; the last good one, what readers see.
+    "syncs": """
+        DELETE FROM connector.syncs AS old
+        WHERE started_at < now() - %(keep)s
+            AND EXISTS (
+                SELECT FROM connector.syncs AS later
+                WHERE later.platform_name = old.platform_name AND later.domain = old.domain
+                    AND later.started_at > old.started_at
+            )
+            AND (status <> 'succeeded' OR EXISTS (
+                SELECT FROM connector.syncs AS later
+                WHERE later.platform_name = old.platform_name AND later.domain = old.domain
+                    AND later.started_at > old.started_at AND later.status = 'succeeded'
+            ))
+    """,
+    "sweeps": "DELETE FROM connector.sweeps WHERE started_at < now() - %(keep)s",
+    "backfill_shops": """
+        DELETE FROM connector.backfill_shops
+        WHERE changed_at < now() - %(keep)s AND status IN ('succeeded', 'failed')
+    """,
+}
+
+
+def prune(connection: psycopg.Connection, *, keep: timedelta) -> dict[str, int]:
+    """Delete syncs, sweeps and backfills older than `keep`; how many rows of each.
+
+    Of every shop its last sync stays, and the last that succeeded.
+    """
+    return {
+        table: connection.execute(statement, {"keep": keep}).rowcount
+        for table, statement in _PRUNE.items()
+    }
 
 
 def _identity(sync: Sync, shop: Shop) -> dict[str, object]:

@@ -1,0 +1,212 @@
+"""Delete old runs and their events from Dagster's storage, but for what its UI shows of today.
+
+The event log grows without bound: a sync of a shop leaves four events of its own and a share of
+its run's, and Dagster itself deletes none but ticks. What its UI says of a partition, however old,
+is read from these rows (Dagster 1.13.27, `partition_status_cache.py` and `sql_event_log.py`):
+
+- of each asset and partition the latest event that materializes it, the latest that plans its
+  materialization, and the row of the planning event's run (a run that is gone has not failed);
+- of each check and partition the latest row of `asset_check_executions`, and the latest evaluated.
+
+So a run is deleted whole or not at all, with its events, tags and check executions: it must be over
+for longer than is kept, and hold none of these rows. A run's page is whole as long as there is one.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from dagster import DagsterInstance
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster_postgres import PostgresEventLogStorage
+
+_RUNS_AT_ONCE: Final = 50
+"""Runs deleted in one transaction: some twenty thousand rows, gone in a second."""
+
+_STATUS_EVENTS: Final = (
+    "ASSET_MATERIALIZATION",
+    "ASSET_MATERIALIZATION_PLANNED",
+    "ASSET_OBSERVATION",
+)
+
+_OLD_RUNS: Final = sa.text(
+    """
+    SELECT id, run_id FROM runs
+    WHERE id > :after AND status IN :finished AND update_timestamp < :before
+        AND create_timestamp < :before
+        AND NOT EXISTS (
+            SELECT FROM run_tags JOIN bulk_actions ON bulk_actions.key = run_tags.value
+            WHERE run_tags.run_id = runs.run_id AND run_tags.key = 'dagster/backfill'
+                AND bulk_actions.status NOT IN :backfill_ended
+        )
+    ORDER BY id LIMIT :limit
+    """
+).bindparams(
+    sa.bindparam("finished", expanding=True), sa.bindparam("backfill_ended", expanding=True)
+)
+
+# One lookup in idx_events_by_asset_partition an event, so the cost is that of what is deleted and
+# not that of the whole log.
+_HOLDING_THE_LATEST: Final = sa.text(
+    """
+    SELECT DISTINCT run_id FROM event_logs AS event
+    WHERE run_id IN :runs AND dagster_event_type IN :types AND asset_key IS NOT NULL
+        AND CASE WHEN partition IS NULL THEN NOT EXISTS (
+            SELECT FROM event_logs AS later
+            WHERE later.asset_key = event.asset_key AND later.partition IS NULL
+                AND later.dagster_event_type = event.dagster_event_type AND later.id > event.id
+        ) ELSE NOT EXISTS (
+            SELECT FROM event_logs AS later
+            WHERE later.asset_key = event.asset_key AND later.partition = event.partition
+                AND later.dagster_event_type = event.dagster_event_type AND later.id > event.id
+        ) END
+    """
+).bindparams(sa.bindparam("runs", expanding=True), sa.bindparam("types", expanding=True))
+
+# Dagster has no index of these by run: once a pruning, and not once a batch.
+_LATEST_CHECKS: Final = sa.text(
+    """
+    SELECT DISTINCT run_id FROM (
+        SELECT DISTINCT ON (asset_key, check_name, partition) run_id FROM asset_check_executions
+        ORDER BY asset_key, check_name, partition, id DESC
+    ) AS latest
+    UNION SELECT run_id FROM (
+        SELECT DISTINCT ON (asset_key, check_name, partition) run_id FROM asset_check_executions
+        WHERE execution_status IN ('SUCCEEDED', 'FAILED')
+        ORDER BY asset_key, check_name, partition, id DESC
+    ) AS evaluated
+    """
+)
+_CHECKS: Final = sa.text("SELECT DISTINCT asset_key, check_name FROM asset_check_executions")
+
+_DELETE_CHECKS: Final = sa.text(
+    "DELETE FROM asset_check_executions "
+    "WHERE asset_key = :asset_key AND check_name = :check_name AND run_id IN :runs"
+).bindparams(sa.bindparam("runs", expanding=True))
+_DELETE_EVENT_TAGS: Final = sa.text(
+    "DELETE FROM asset_event_tags "
+    "WHERE event_id IN (SELECT id FROM event_logs WHERE run_id IN :runs)"
+).bindparams(sa.bindparam("runs", expanding=True))
+_DELETE_EVENTS: Final = sa.text("DELETE FROM event_logs WHERE run_id IN :runs").bindparams(
+    sa.bindparam("runs", expanding=True)
+)
+_DELETE_RUN_TAGS: Final = sa.text("DELETE FROM run_tags WHERE run_id IN :runs").bindparams(
+    sa.bindparam("runs", expanding=True)
+)
+_DELETE_RUNS: Final = sa.text("DELETE FROM runs WHERE run_id IN :runs").bindparams(
+    sa.bindparam("runs", expanding=True)
+)
+
+# A page of a backfill whose runs are gone would be empty; one with a run left keeps its page.
+_OLD_BACKFILLS: Final = sa.text(
+    """
+    SELECT key FROM bulk_actions
+    WHERE status IN :ended AND timestamp < :before AND NOT EXISTS (
+        SELECT FROM run_tags WHERE run_tags.key = 'dagster/backfill' AND value = bulk_actions.key
+    )
+    """
+).bindparams(sa.bindparam("ended", expanding=True))
+_DELETE_BACKFILL_TAGS: Final = sa.text(
+    "DELETE FROM backfill_tags WHERE backfill_id IN :keys"
+).bindparams(sa.bindparam("keys", expanding=True))
+_DELETE_BACKFILLS: Final = sa.text("DELETE FROM bulk_actions WHERE key IN :keys").bindparams(
+    sa.bindparam("keys", expanding=True)
+)
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How many rows went; `kept_runs` were old and hold what the UI still shows."""
+
+    runs: int = 0
+    events: int = 0
+    check_executions: int = 0
+    backfills: int = 0
+    kept_runs: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """By name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+class NotPostgres(Exception):
+    """Dagster's storage is not one that can be pruned here."""
+
+
+def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Pruned:
+    """Delete what is older than `keep` and shown nowhere, a batch of runs a transaction.
+
+    Raises NotPostgres for the temporary storage of a process without one.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, PostgresEventLogStorage):
+        raise NotPostgres(f"Dagster's storage is {type(storage).__name__}, not Postgres.")
+    # Dagster's columns are UTC without saying so.
+    before = (now - keep).astimezone(UTC).replace(tzinfo=None)
+    engine = storage._engine.execution_options(  # pyright: ignore[reportPrivateUsage]  # no other
+        isolation_level="READ COMMITTED"
+    )
+    pruned = Pruned()
+    with engine.begin() as connection:
+        latest_checks = set(connection.execute(_LATEST_CHECKS).scalars())
+        checks = [dict[str, Any](row) for row in connection.execute(_CHECKS).mappings()]
+    after = 0
+    while True:
+        with engine.begin() as connection:
+            old = connection.execute(
+                _OLD_RUNS,
+                {
+                    "after": after,
+                    "before": before,
+                    "finished": [status.value for status in FINISHED_STATUSES],
+                    "backfill_ended": [status.value for status in BULK_ACTION_TERMINAL_STATUSES],
+                    "limit": _RUNS_AT_ONCE,
+                },
+            ).all()
+            if not old:
+                break
+            after = old[-1].id
+            runs = [row.run_id for row in old]
+            kept = latest_checks | set(
+                connection.execute(
+                    _HOLDING_THE_LATEST, {"runs": runs, "types": _STATUS_EVENTS}
+                ).scalars()
+            )
+            to_delete = [run for run in runs if run not in kept]
+            pruned.kept_runs += len(runs) - len(to_delete)
+            if to_delete:
+                _delete_runs(connection, to_delete, checks, pruned)
+        for run_id in to_delete:
+            # The captured output of its steps, where it is kept in files.
+            with suppress(NotImplementedError, FileNotFoundError):
+                instance.compute_log_manager.delete_logs(prefix=[run_id])
+    with engine.begin() as connection:
+        _delete_backfills(connection, before, pruned)
+    return pruned
+
+
+def _delete_runs(
+    connection: sa.Connection,
+    runs: Sequence[str],
+    checks: Sequence[Mapping[str, Any]],
+    pruned: Pruned,
+) -> None:
+    values = {"runs": list(runs)}
+    for check in checks:
+        pruned.check_executions += connection.execute(_DELETE_CHECKS, {**check, **values}).rowcount
+    connection.execute(_DELETE_EVENT_TAGS, values)
+    pruned.events += connection.execute(_DELETE_EVENTS, values).rowcount
+    connection.execute(_DELETE_RUN_TAGS, values)
+    pruned.runs += connection.execute(_DELETE_RUNS, values).rowcount
+
+
+def _delete_backfills(connection: sa.Connection, before: datetime, pruned: Pruned) -> None:
+    ended = [status.value for status in BULK_ACTION_TERMINAL_STATUSES]
+    keys = list(connection.execute(_OLD_BACKFILLS, {"ended": ended, "before": before}).scalars())
+    if keys:
+        connection.execute(_DELETE_BACKFILL_TAGS, {"keys": keys})
+        pruned.backfills += connection.execute(_DELETE_BACKFILLS, {"keys": keys}).rowcount

@@ -1,0 +1,281 @@
+"""What is old goes from Dagster's storage; what its UI says of today stays the same."""
+
+import json
+import os
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetMaterialization,
+    DagsterInstance,
+    DefaultScheduleStatus,
+    Definitions,
+    DynamicPartitionsDefinition,
+    Failure,
+    asset,
+    in_process_executor,
+    multi_asset_check,
+)
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.events import DagsterEventType
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.plan.outputs import StepOutputData
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+from connector_pipeline.dagster_pruning import NotPostgres, prune
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.settings import load_settings
+
+KEEP = timedelta(days=14)
+PARTITIONS = DynamicPartitionsDefinition(name="shops")
+KEYS = [f"shopify/pruned-{number}.myshopify.com" for number in range(8)]
+THING = AssetKey("thing")
+CHECK = AssetCheckKey(THING, "fine")
+FAILING = "fails"
+
+
+@asset(partitions_def=PARTITIONS)
+def thing(context: AssetExecutionContext) -> None:
+    """Fails the shops that the run's tag names, as ShopBatch does."""
+    failing = json.loads(context.run.tags.get(FAILING, "[]"))
+    if not failing:
+        for key in context.partition_keys:
+            context.add_asset_metadata({"pages": 3}, partition_key=key)
+        return
+    for key in context.partition_keys:
+        if key not in failing:
+            context.log_event(AssetMaterialization("thing", partition=key))
+    raise Failure("some failed", allow_retries=False)
+
+
+@multi_asset_check(specs=[AssetCheckSpec("fine", asset=THING)])
+def fine() -> Iterator[AssetCheckResult]:
+    """A check as ours are: of the run and not of a partition."""
+    yield AssetCheckResult(check_name="fine", passed=True)
+
+
+JOB = Definitions(
+    assets=[thing], asset_checks=[fine], executor=in_process_executor
+).resolve_implicit_global_asset_job_def()
+
+
+@pytest.fixture
+def instance(
+    monkeypatch: pytest.MonkeyPatch, new_database: Callable[[str | None], str], tmp_path: Path
+) -> Generator[DagsterInstance]:
+    """An instance over the real storage, as dagster.yaml makes one."""
+    url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    storage = {"module": "connector_pipeline.dagster_storage", "class": "ConnectorStorage"}
+    (tmp_path / "dagster.yaml").write_text(json.dumps({"storage": {"custom": storage}}))
+    with DagsterInstance.from_config(str(tmp_path)) as made:
+        made.add_dynamic_partitions("shops", KEYS)
+        yield made
+
+
+def run(
+    instance: DagsterInstance, first: int, last: int, *, failing: tuple[int, ...] = (), days: int
+) -> str:
+    """A run over a range of shops that ended so many days ago; its id."""
+    tags = {
+        "dagster/asset_partition_range_start": KEYS[first],
+        "dagster/asset_partition_range_end": KEYS[last],
+    }
+    if failing:
+        tags[FAILING] = json.dumps([KEYS[number] for number in failing])
+    run_id = str(uuid4())
+    JOB.execute_in_process(
+        instance=instance,
+        tags=tags,
+        run_id=run_id,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    age(run_id, days)
+    return run_id
+
+
+def age(run_id: str, days: int) -> None:
+    with admin() as connection:
+        connection.execute(
+            "UPDATE runs SET create_timestamp = create_timestamp - %(age)s, "
+            "update_timestamp = update_timestamp - %(age)s WHERE run_id = %(run_id)s",
+            {"age": timedelta(days=days), "run_id": run_id},
+        )
+
+
+def admin() -> psycopg.Connection:
+    url = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
+    return psycopg.connect(url, autocommit=True)
+
+
+def shown(instance: DagsterInstance) -> dict[str, Any]:
+    """What the partitions page, an asset's page and a check's say, by the UI's own queries."""
+    with admin() as connection:
+        # Asked anew, and not what it remembers of the last time.
+        connection.execute("UPDATE asset_keys SET cached_status_data = NULL")
+    status = get_and_update_asset_status_cache_value(instance, THING, PARTITIONS)
+    assert status is not None
+    with partition_loading_context(dynamic_partitions_store=instance):
+        partitions = [
+            sorted(subset.get_partition_keys())
+            for subset in (
+                status.deserialize_materialized_partition_subsets(PARTITIONS),
+                status.deserialize_failed_partition_subsets(PARTITIONS),
+                status.deserialize_in_progress_partition_subsets(PARTITIONS),
+            )
+        ]
+    log = instance.event_log_storage
+    latest = log.get_latest_storage_id_by_partition(THING, DagsterEventType.ASSET_MATERIALIZATION)
+    record = next(iter(instance.get_asset_records([THING]))).asset_entry
+    check = log.get_latest_asset_check_execution_by_key([CHECK])[CHECK]
+    return {
+        "partitions": partitions,
+        "latest": latest,
+        "latest_tags": log.get_latest_tags_by_partition(
+            THING, DagsterEventType.ASSET_MATERIALIZATION, tag_keys=["dagster/data_version"]
+        ),
+        "latest_run": (record.last_run_id, record.last_materialization_storage_id),
+        "check": (check.id, check.run_id, check.status),
+    }
+
+
+def page(instance: DagsterInstance, run_id: str) -> tuple[Any, ...]:
+    """What a run's page is made of."""
+    return instance.get_run_by_id(run_id), instance.all_logs(run_id), instance.get_run_stats(run_id)
+
+
+def rows() -> dict[str, int]:
+    tables = ("runs", "run_tags", "event_logs", "asset_event_tags", "asset_check_executions")
+    with admin() as connection:
+        return {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
+            for table in tables
+        }
+
+
+def test_what_the_ui_shows_is_the_same_before_and_after(instance: DagsterInstance) -> None:
+    """However old: the last of every partition, failed ones too, and the runs they are of."""
+    first = run(instance, 0, 7, days=90)  # materialized 6 and 7 last
+    second = run(instance, 0, 5, days=60)  # materialized 5 last
+    superseded = [
+        run(instance, 0, 4, days=55),
+        run(instance, 0, 4, failing=(2,), days=50),
+    ]
+    failed = run(instance, 3, 5, failing=(5,), days=40)  # of it 5 is failed still
+    recent = run(instance, 0, 4, days=3)
+    kept = [first, second, failed, recent]
+    before, pages = shown(instance), [page(instance, run_id) for run_id in kept]
+    assert before["partitions"] == [KEYS, [KEYS[5]], []]
+
+    pruned = prune(instance, keep=KEEP, now=datetime.now(UTC))
+
+    assert (pruned.runs, pruned.kept_runs) == (2, 3)
+    assert pruned.events > 20
+    assert shown(instance) == before
+    assert [page(instance, run_id) for run_id in kept] == pages
+    assert {each.run_id for each in instance.get_runs()} == set(kept)
+    for run_id in superseded:
+        assert instance.all_logs(run_id) == []
+    with admin() as connection:
+        for table in ("asset_check_executions", "run_tags", "event_logs"):
+            left = connection.execute(f"SELECT DISTINCT run_id FROM {table}").fetchall()
+            assert {run_id for (run_id,) in left} <= set(kept)
+        orphans = connection.execute(
+            "SELECT count(*) FROM asset_event_tags "
+            "WHERE event_id NOT IN (SELECT id FROM event_logs)"
+        )
+        assert orphans.fetchall() == [(0,)]
+
+    # A later run sets free what it supersedes, and a second pruning finds nothing more.
+    run(instance, 5, 7, days=0)
+    before = shown(instance)
+    assert prune(instance, keep=KEEP, now=datetime.now(UTC)).runs == 3
+    assert shown(instance) == before
+    left = rows()
+    assert prune(instance, keep=KEEP, now=datetime.now(UTC)).runs == 0
+    assert rows() == left
+
+
+def test_what_goes_on_is_never_pruned(instance: DagsterInstance) -> None:
+    """A run under way, and the runs of a backfill that is: its daemon asks for them."""
+    old = run(instance, 0, 2, days=60)
+    of_backfill = run(instance, 0, 2, days=60)
+    going_on = run(instance, 0, 2, days=60)
+    run(instance, 0, 7, days=1)
+    with admin() as connection:
+        connection.execute("UPDATE runs SET status = 'STARTED' WHERE run_id = %s", (going_on,))
+    backfills = {
+        "underway": BulkActionStatus.REQUESTED,
+        "finished": BulkActionStatus.COMPLETED_SUCCESS,
+    }
+    for backfill_id, status in backfills.items():
+        instance.add_backfill(
+            PartitionBackfill(
+                backfill_id=backfill_id,
+                status=status,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=(datetime.now(UTC) - timedelta(days=60)).timestamp(),
+                asset_selection=[THING],
+                serialized_asset_backfill_data="{}",
+            )
+        )
+    instance.add_run_tags(of_backfill, {"dagster/backfill": "underway"})
+    instance.add_run_tags(old, {"dagster/backfill": "finished"})
+    with admin() as connection:
+        connection.execute(
+            "UPDATE runs SET update_timestamp = update_timestamp - interval '60 days' "
+            "WHERE run_id = ANY(%s)",
+            ([old, of_backfill],),
+        )
+        connection.execute("UPDATE bulk_actions SET timestamp = timestamp - interval '60 days'")
+    pruned = prune(instance, keep=KEEP, now=datetime.now(UTC))
+    assert (pruned.runs, pruned.backfills) == (1, 1)
+    assert instance.get_run_by_id(old) is None
+    assert instance.get_run_by_id(of_backfill) is not None
+    assert instance.get_run_by_id(going_on) is not None
+    assert [each.backfill_id for each in instance.get_backfills()] == ["underway"]
+
+
+def test_a_temporary_storage_is_left_alone() -> None:
+    """It goes with its process."""
+    with DagsterInstance.ephemeral() as ephemeral, pytest.raises(NotPostgres):
+        prune(ephemeral, keep=KEEP, now=datetime.now(UTC))
+
+
+def test_the_job_prunes_every_day(
+    instance: DagsterInstance, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By EVENT_LOG_KEEP, from the start, and says how much went."""
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
+    monkeypatch.setenv("EVENT_LOG_KEEP", "2d")
+    definitions = build_definitions(load_settings())
+    schedule = definitions.resolve_schedule_def("prune_logs_daily")
+    assert schedule.default_status is DefaultScheduleStatus.RUNNING
+    old, newer = run(instance, 0, 1, days=3), run(instance, 0, 1, days=1)
+    result = definitions.resolve_job_def(schedule.job_name).execute_in_process(
+        instance=instance,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert result.success
+    assert instance.get_run_by_id(old) is None
+    assert instance.get_run_by_id(newer) is not None
+    [output] = [
+        event.event_specific_data
+        for event in result.all_events
+        if event.is_successful_output and event.step_key == "prune_event_log"
+    ]
+    assert isinstance(output, StepOutputData)
+    assert output.metadata["runs"].value == 1

@@ -1,0 +1,98 @@
+"""Old syncs go, but for what says how a shop is today; and which shops a selection is of."""
+
+from datetime import UTC, datetime, timedelta
+
+from connector_pipeline import backfills, sweeps, sync_log
+from connector_pipeline.database import Database
+from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sync_log import PublishCounts
+
+NOW = datetime.now(UTC)
+KEEP = timedelta(days=90)
+
+
+def shop(number: int, platform: PlatformName = PlatformName.SHOPIFY, merchant: str = "m") -> Shop:
+    end = ".myshopify.com" if platform is PlatformName.SHOPIFY else ".example"
+    return Shop(
+        merchant_id=merchant,
+        platform_name=platform,
+        platform_shop_id=str(number),
+        domain=f"kept-{number}{end}",
+    )
+
+
+def synced(
+    database: Database, shop: Shop, sync_id: str, *, days: float, error: Exception | None = None
+) -> None:
+    sync = Sync(
+        sync_id=sync_id,
+        partition_key=shop.partition_key,
+        sync_type=SyncType.FULL,
+        correlation_id=sync_id,
+        started_at=NOW - timedelta(days=days),
+    )
+    with database.connect() as connection:
+        sync_log.start(connection, sync, shop, "run")
+        if isinstance(error, PlatformUnavailable):
+            sync_log.fail(connection, sync_id, error)
+        elif error is None:
+            sync_log.succeed(
+                connection, sync=sync, shop=shop, counts=PublishCounts(), complete=True
+            )
+
+
+def test_the_last_sync_of_a_shop_and_its_last_good_one_stay(
+    registry: ShopRegistry, database: Database
+) -> None:
+    """However old; what crashed and stayed running goes with the others."""
+    first, second = shop(1), shop(2)
+    registry.add(first)
+    registry.add(second)
+    down = PlatformUnavailable("answered 500.")
+    synced(database, first, "old", days=200)
+    synced(database, first, "good", days=180)
+    synced(database, first, "crashed", days=170, error=ValueError())
+    synced(database, first, "failed", days=150, error=down)
+    synced(database, first, "last", days=120, error=down)
+    synced(database, second, "long-ago", days=400)
+    synced(database, second, "lately", days=80)
+    with database.connect() as connection:
+        sweeps.take(connection, "2025-01-01T00:00Z", [first.partition_key], shops=2)
+        connection.execute("UPDATE connector.sweeps SET started_at = now() - interval '1 year'")
+        backfills.request(connection, "b-1", [first.partition_key, second.partition_key])
+        backfills.record_outcomes(connection, "b-1", {first.partition_key: None})
+        connection.execute(
+            "UPDATE connector.backfill_shops SET changed_at = now() - interval '1 year'"
+        )
+        counts = sync_log.prune(connection, keep=KEEP)
+        left = connection.execute("SELECT sync_id FROM connector.syncs").fetchall()
+        asked = backfills.statuses(connection, "b-1")
+    assert {sync_id for (sync_id,) in left} == {"good", "last", "lately"}
+    assert counts == {"syncs": 4, "sweeps": 1, "backfill_shops": 1}
+    assert asked == {second.partition_key: ("waiting", None)}
+
+
+def test_a_selection_is_of_active_shops_to_which_all_of_it_applies(
+    registry: ShopRegistry, database: Database
+) -> None:
+    """By platform, merchant, last outcome and age."""
+    fresh, failed, never = shop(1), shop(2, merchant="n"), shop(3, PlatformName.WOOCOMMERCE)
+    paused = shop(4)
+    for each in (fresh, failed, never, paused):
+        registry.add(each)
+    registry.set_state(paused.partition_key, ShopState.PAUSED)
+    synced(database, fresh, "s-1", days=0.01)
+    synced(database, failed, "s-2", days=2)
+    synced(database, failed, "s-3", days=1, error=PlatformUnavailable("answered 500."))
+    select = registry.active_partition_keys_where
+    everything = [each.partition_key for each in (fresh, failed, never)]
+    assert select() == everything
+    assert select(platform_name=PlatformName.WOOCOMMERCE) == [never.partition_key]
+    assert select(merchant_id="n") == [failed.partition_key]
+    assert select(failed=True) == [failed.partition_key]
+    assert select(stale=timedelta(hours=1)) == [failed.partition_key, never.partition_key]
+    assert select(stale=timedelta(hours=1), merchant_id="m") == [never.partition_key]
+    assert select(failed=True, platform_name=PlatformName.WOOCOMMERCE) == []
