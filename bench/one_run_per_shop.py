@@ -1,0 +1,23 @@
+"""What bench/backfill.py compares with: both assets of one shop in a run of its own."""
+
+from dagster import BackfillPolicy, Definitions, in_process_executor
+
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.settings import load_settings
+
+
+def _both_in_one_run() -> Definitions:
+    ours = build_definitions(load_settings())
+    return Definitions(
+        # The same policy for both, so that they share their runs.
+        assets=[
+            asset.with_attributes(backfill_policy=BackfillPolicy.multi_run(1))
+            for asset in ours.assets or ()
+        ],
+        resources=ours.resources,
+        executor=in_process_executor,
+    )
+
+
+# Dagster takes one Definitions object a module, and finds this one.
+defs = _both_in_one_run()
