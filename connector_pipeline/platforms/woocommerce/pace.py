@@ -54,7 +54,7 @@ class AdaptiveLimit:
     def __init__(self, most: int):
         self._most = most
         self._value = min(STARTING_LIMIT, most)
-        self._work = ""
+        self._work: str = ""
         self._handful: list[float] = []
         self._quickest: dict[str, float] = {}
         self._patience = _PATIENCE
