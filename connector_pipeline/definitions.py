@@ -51,6 +51,8 @@ def build_definitions(settings: Settings) -> Definitions:
                 max_retries=settings.shopify_max_retries,
                 retry_delay=settings.connector_retry_delay,
                 base_url=settings.shopify_base_url,
+                bulk_threshold=settings.shopify_bulk_threshold,
+                bulk_hosts=settings.shopify_bulk_hosts,
                 allow_private_hosts=settings.allow_private_hosts,
             ),
             "woocommerce": WooCommerceApi(

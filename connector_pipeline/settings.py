@@ -53,6 +53,16 @@ def _shop_url_template(url: str) -> str:
     return _http_url(url)
 
 
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+def _host_names(written: str) -> str:
+    names = [name.strip() for name in written.split(",")]
+    if not all(_HOST_NAME.fullmatch(name) for name in names):
+        raise ValueError("must be host names in lower case, separated by commas")
+    return ",".join(names)
+
+
 _DURATION: Final = re.compile(r"([0-9]{1,6})\s*([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -104,6 +114,8 @@ DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 
+HostNames = Annotated[str, AfterValidator(_host_names)]
+
 ANY_SHOP: Final = "https://{domain}"
 
 _EXAMPLES: Final = {
@@ -118,6 +130,8 @@ _EXAMPLES: Final = {
     "shopify_api_version": "SHOPIFY_API_VERSION=2026-07",
     "shopify_batch_size": "SHOPIFY_BATCH_SIZE=250",
     "shopify_max_retries": "SHOPIFY_MAX_RETRIES=3",
+    "shopify_bulk_threshold": "SHOPIFY_BULK_THRESHOLD=20000",
+    "shopify_bulk_hosts": "SHOPIFY_BULK_HOSTS=storage.googleapis.com",
     "shopify_base_url": "SHOPIFY_BASE_URL=https://{domain}",
     "woocommerce_base_url": "WOOCOMMERCE_BASE_URL=https://{domain}",
     "woocommerce_batch_size": "WOOCOMMERCE_BATCH_SIZE=100",
@@ -160,6 +174,8 @@ class Settings(BaseSettings):
     shopify_api_version: Annotated[str, Field(pattern=r"^\d{4}-(01|04|07|10)$")] = "2026-07"
     shopify_batch_size: Annotated[int, Field(ge=1, le=250)] = 250
     shopify_max_retries: Annotated[int, Field(ge=0, le=20)] = 3
+    shopify_bulk_threshold: Annotated[int, Field(ge=0)] = 20_000
+    shopify_bulk_hosts: HostNames = "storage.googleapis.com"
     shopify_base_url: ShopUrlTemplate = ANY_SHOP
 
     woocommerce_base_url: ShopUrlTemplate = ANY_SHOP

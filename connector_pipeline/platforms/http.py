@@ -1,6 +1,7 @@
 """One HTTP client for all platforms: timeouts, retries, body checks, redirects, size limits.
 
-The only module that imports httpx for platforms, so that a change to its continuation is one line.
+Only this module and `download.py`, which streams files, import httpx for platforms, so that a
+change to its continuation is two lines.
 """
 
 import asyncio
@@ -116,7 +117,8 @@ class _Passing(Exception):
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
+    """What every client trusts."""
     # Building one takes tens of milliseconds, and a run over many shops opens as many clients.
     return httpx.create_ssl_context()
 
@@ -143,7 +145,7 @@ class OriginHttp:
         self._report = report
         self._host_checked = False
         self._client = httpx.AsyncClient(
-            verify=_tls(),
+            verify=tls(),
             timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
             follow_redirects=False,
@@ -187,7 +189,9 @@ class OriginHttp:
                     raise SlowAnswer(str(passing)) from passing
                 if attempt >= self._policy.max_retries:
                     raise passing.error from passing
-                wait = self._wait_before(attempt, passing)
+                wait = wait_before_retry(
+                    self._policy, attempt, passing.retry_after, where=self._where()
+                )
                 attempt += 1
                 self._report.retries += 1
                 if self._pacer is not None and passing.overloaded:
@@ -220,17 +224,6 @@ class OriginHttp:
             raise
         finally:
             self._pacer.leave(turn, outcome)
-
-    def _wait_before(self, attempt: int, passing: _Passing) -> float:
-        if passing.retry_after is not None:
-            if passing.retry_after > self._policy.retry_after_limit:
-                raise RateLimited(
-                    f"{self._where()} asks to wait {passing.retry_after:.0f} s, "
-                    f"more than the {self._policy.retry_after_limit:.0f} s one sync waits."
-                ) from passing
-            return passing.retry_after
-        ceiling = min(self._policy.retry_delay_limit, self._policy.retry_delay * 2**attempt)
-        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
 
     async def _once(
         self,
@@ -337,23 +330,43 @@ class OriginHttp:
                 mend="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
             )
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                url.host, url.port or 443, type=socket.SOCK_STREAM
-            )
+            await refuse_private_host(url, where=self._where())
         except OSError as error:
             raise _Passing(
                 PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
             ) from error
-        for entry in found:
-            if not ipaddress.ip_address(entry[4][0]).is_global:
-                raise InvalidResponse(
-                    f"{self._where()} resolves to a private address.",
-                    mend="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
-                )
         self._host_checked = True
 
     def _where(self) -> str:
         return f"{self._origin[0]}://{self._origin[1]}"
+
+
+def wait_before_retry(
+    policy: HttpPolicy, attempt: int, retry_after: float | None, *, where: str
+) -> float:
+    """Seconds to wait before retry number `attempt`, from 0. Raises RateLimited past the limit."""
+    if retry_after is not None:
+        if retry_after > policy.retry_after_limit:
+            raise RateLimited(
+                f"{where} asks to wait {retry_after:.0f} s, "
+                f"more than the {policy.retry_after_limit:.0f} s one sync waits."
+            )
+        return retry_after
+    ceiling = min(policy.retry_delay_limit, policy.retry_delay * 2**attempt)
+    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+
+
+async def refuse_private_host(url: httpx.URL, *, where: str) -> None:
+    """Raises InvalidResponse unless the host is on the public internet, OSError if unknown."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        url.host, url.port or 443, type=socket.SOCK_STREAM
+    )
+    for entry in found:
+        if not ipaddress.ip_address(entry[4][0]).is_global:
+            raise InvalidResponse(
+                f"{where} resolves to a private address.",
+                mend="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
+            )
 
 
 def parse_json(body: bytes) -> Any:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector_pipeline.sandbox.answers import json_answer
+from connector_pipeline.sandbox.bulk_operations import plan_from_json
 from connector_pipeline.sandbox.edits import InvalidEdit, moment
 from connector_pipeline.sandbox.expected import expected_items_json
 from connector_pipeline.sandbox.faults import Faults, InvalidFault
@@ -48,6 +49,8 @@ class Control:
             ("POST", variant + "/restore", self._restore_variant),
             ("PUT", _SHOP + "/credentials", self._credentials),
             ("PUT", _SHOP + "/throttle", self._throttle),
+            ("GET", _SHOP + "/bulk", self._get_bulk),
+            ("PUT", _SHOP + "/bulk", self._put_bulk),
             ("GET", "/sandbox/faults", self._get_faults),
             ("PUT", "/sandbox/faults", self._put_faults),
             ("DELETE", "/sandbox/faults", self._delete_faults),
@@ -137,6 +140,14 @@ class Control:
         maximum = float(body.get("maximum", bucket.maximum))
         bucket.resize(maximum, float(body.get("restore_rate", bucket.restore_rate)))
         return json_answer(bucket.status())
+
+    async def _get_bulk(self, request: Request) -> Response:
+        return json_answer(self._shop(request).bulk.as_json())
+
+    async def _put_bulk(self, request: Request) -> Response:
+        bulk = self._shop(request).bulk
+        bulk.plan = plan_from_json(await _json(request, {}))
+        return json_answer(bulk.as_json())
 
     async def _get_faults(self, _: Request) -> Response:
         return json_answer(self._faults.as_json())

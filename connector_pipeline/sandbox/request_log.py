@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector_pipeline.sandbox.routing import destination
 
-_SECRETS: Final = frozenset({"consumer_key", "consumer_secret", "access_token"})
+_SECRETS: Final = frozenset({"consumer_key", "consumer_secret", "access_token", "X-Goog-Signature"})
 _KEPT: Final = 10_000
 
 

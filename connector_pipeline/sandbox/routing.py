@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 
 class Destination(NamedTuple):
-    """`service` is shopify, woocommerce or token-service; the shop is named the same in each."""
+    """`service` is shopify, storage (its bulk results), woocommerce or token-service.
+
+    The shop is named the same in each.
+    """
 
     service: str
     domain: str
@@ -13,7 +16,7 @@ class Destination(NamedTuple):
 def destination(path: str) -> Destination | None:
     """Whom a request is for; None for the sandbox's own controls and unknown paths."""
     parts = path.split("/")
-    if len(parts) > 2 and parts[1] in ("shopify", "woocommerce"):
+    if len(parts) > 2 and parts[1] in ("shopify", "storage", "woocommerce"):
         return Destination(parts[1], parts[2])
     if len(parts) > 1 and parts[1] == "token-service":
         return Destination("token-service", parts[6] if len(parts) > 6 else "")

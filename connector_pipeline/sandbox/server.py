@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from connector_pipeline.sandbox.bulk_storage import BulkStorage
 from connector_pipeline.sandbox.control import Control
 from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
@@ -34,6 +35,7 @@ def create_app(
         routes=[
             *TokenServiceServer(store, jwt_secret).routes(),
             *ShopifyServer(store).routes(),
+            *BulkStorage(store).routes(),
             *WooCommerceServer(store).routes(),
             *Control(store, faults, requests).routes(),
         ],

@@ -32,13 +32,14 @@ class ShopifyServer:
             refusal = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return json_answer({"errors": refusal}, 401)
         body = await request.body()
-        status, found = _answered(shop, request.headers.get("content-type", ""), body)
+        status, found = _answered(shop, request, body)
         return json_answer(found, status, headers)
 
 
-def _answered(shop: SandboxShop, content_type: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    if "application/graphql" in content_type:
-        return 200, answer(shop, body.decode(errors="replace"))
+def _answered(shop: SandboxShop, request: Request, body: bytes) -> tuple[int, dict[str, Any]]:
+    origin = f"{request.url.scheme}://{request.url.netloc}"
+    if "application/graphql" in request.headers.get("content-type", ""):
+        return 200, answer(shop, body.decode(errors="replace"), origin=origin)
     try:
         given: Any = json.loads(body)
     except ValueError:
@@ -48,5 +49,9 @@ def _answered(shop: SandboxShop, content_type: str, body: bytes) -> tuple[int, d
     if not isinstance(query, str) or not isinstance(variables, dict | None):
         return 400, {"errors": {"query": "Required parameter missing or invalid"}}
     return 200, answer(
-        shop, query, cast("dict[str, Any] | None", variables), sent.get("operationName")
+        shop,
+        query,
+        cast("dict[str, Any] | None", variables),
+        sent.get("operationName"),
+        origin=origin,
     )

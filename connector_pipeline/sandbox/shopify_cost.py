@@ -30,6 +30,7 @@ from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 
 CONNECTION_BASE: Final = 2
 ROOT_COUNT: Final = 10
+MUTATION: Final = 10
 LARGEST_PAGE: Final = 250
 LARGEST_SINGLE_PRODUCT_PAGE: Final = 2048
 
@@ -104,12 +105,18 @@ class QueryCost:
     """The cost of one operation with its variables."""
 
     fields: tuple[CostField, ...]
+    fixed: int = 0
+
+    @classmethod
+    def of_mutation(cls) -> "QueryCost":
+        """10, whatever it returns."""
+        return cls((), MUTATION)
 
     def requested(self) -> int:
-        return sum(field.requested() for field in self.fields)
+        return self.fixed + sum(field.requested() for field in self.fields)
 
     def actual(self, data: Mapping[str, Any] | None) -> int:
-        return sum(field.actual((data or {}).get(field.key)) for field in self.fields)
+        return self.fixed + sum(field.actual((data or {}).get(field.key)) for field in self.fields)
 
 
 class CostAnalysis:

@@ -71,14 +71,6 @@ def invalid_page(message: str, path: Iterable[str | int]) -> dict[str, Any]:
     return {"message": message, "path": list(path), "extensions": {"code": "BAD_REQUEST"}}
 
 
-def no_mutations() -> dict[str, Any]:
-    """The sandbox's schema has no mutations."""
-    return {
-        "message": "Schema is not configured for mutations",
-        "extensions": {"code": "missingMutationConfiguration"},
-    }
-
-
 def throttled() -> dict[str, Any]:
     """HTTP 200, and not an error a client may treat as final (FACTS, Cost and pacing)."""
     return {

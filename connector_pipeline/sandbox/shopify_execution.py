@@ -23,6 +23,7 @@ from graphql.execution.values import get_variable_values
 from graphql.type import is_interface_type, is_object_type
 
 from connector_pipeline.sandbox import shopify_errors
+from connector_pipeline.sandbox.shopify_bulk import BULK_LEAVES, BULK_RESOLVERS
 from connector_pipeline.sandbox.shopify_cost import CostAnalysis, InvalidPage, QueryCost
 from connector_pipeline.sandbox.shopify_fields import RELATIONS, RESOLVERS, QueryContext, type_of
 from connector_pipeline.sandbox.shopify_leaves import LEAVES
@@ -42,12 +43,16 @@ def sandbox_schema() -> GraphQLSchema:
         if is_interface_type(kind):
             cast("Any", kind).resolve_type = type_of
         if is_object_type(kind):
-            for field, resolver in (RELATIONS.get(name, {}) | RESOLVERS.get(name, {})).items():
+            resolvers = (RELATIONS, RESOLVERS, BULK_RESOLVERS)
+            for field, resolver in (
+                pair for each in resolvers for pair in each.get(name, {}).items()
+            ):
                 cast("GraphQLObjectType", kind).fields[field].resolve = resolver
     return schema
 
 
 SCHEMA: Final = sandbox_schema()
+_LEAVES: Final = {**LEAVES, **BULK_LEAVES}
 
 
 class _LeafExecution(ExecutionContext):
@@ -56,7 +61,7 @@ class _LeafExecution(ExecutionContext):
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, field_nodes: Any, path: Any
     ) -> Any:
-        leaf = LEAVES.get(parent_type.name, {}).get(field_nodes[0].name.value, Undefined)
+        leaf = _LEAVES.get(parent_type.name, {}).get(field_nodes[0].name.value, Undefined)
         if leaf is Undefined:
             return super().execute_field(parent_type, source, field_nodes, path)
         return cast("Any", leaf)(source)
@@ -67,17 +72,19 @@ def answer(
     query: str,
     variables: Mapping[str, Any] | None = None,
     operation_name: str | None = None,
+    *,
+    origin: str = "",
 ) -> Answer:
-    """Shopify's body for one query: data, errors, extensions.cost, extensions.search."""
+    """Shopify's body for one query: data, errors, extensions.cost, extensions.search.
+
+    `origin` is where links into the sandbox itself begin.
+    """
     document, problems = _document(query)
     if document is None or problems:
         return {"errors": list(problems)}
     operation = _operation(document, operation_name)
     if isinstance(operation, str):
         return {"errors": [{"message": operation}]}
-    # The seam for bulk operations: a Mutation type in the SDL, and its cost of 10.
-    if operation.operation is not OperationType.QUERY:
-        return {"errors": [shopify_errors.no_mutations()]}
     coerced = get_variable_values(
         SCHEMA, operation.variable_definitions or (), dict(variables or {})
     )
@@ -89,10 +96,13 @@ def answer(
         if isinstance(node, FragmentDefinitionNode)
     }
     try:
-        cost = CostAnalysis(SCHEMA, fragments, coerced).cost(operation)
+        if operation.operation is OperationType.MUTATION:
+            cost = QueryCost.of_mutation()
+        else:
+            cost = CostAnalysis(SCHEMA, fragments, coerced).cost(operation)
     except InvalidPage as error:
         return {"errors": [shopify_errors.invalid_page(str(error), error.path)]}
-    return _paid(shop, document, operation, dict(variables or {}), cost)
+    return _paid(shop, document, operation, dict(variables or {}), cost, origin)
 
 
 def _paid(
@@ -101,13 +111,14 @@ def _paid(
     operation: OperationDefinitionNode,
     variables: dict[str, Any],
     cost: QueryCost,
+    origin: str,
 ) -> Answer:
     requested = cost.requested()
     if requested > MOST_PER_QUERY:
         return {"errors": [shopify_errors.max_cost_exceeded(requested, MOST_PER_QUERY)]}
     if not shop.bucket.take(requested):
         return throttled_answer(shop, requested)
-    context = QueryContext(shop, [])
+    context = QueryContext(shop, [], origin)
     result = execute_sync(
         SCHEMA,
         document,

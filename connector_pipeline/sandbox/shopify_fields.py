@@ -26,10 +26,11 @@ Plain = Callable[[Any, Any], Any]
 
 @dataclass(slots=True)
 class QueryContext:
-    """One request: the shop it is of, and what `extensions.search` will say."""
+    """One request: the shop it is of, what `extensions.search` will say, where it was sent."""
 
     shop: SandboxShop
     search: list[dict[str, Any]]
+    origin: str = ""
 
 
 def _first_media(media: list[MediaNode]) -> MediaNode | None:
@@ -281,9 +282,11 @@ RELATIONS: Final[dict[str, dict[str, Plain]]] = {
     "ProductConnection": _CONNECTION,
     "ProductVariantConnection": _CONNECTION,
     "MediaConnection": _CONNECTION,
+    "BulkOperationConnection": _CONNECTION,
     "ProductEdge": {"node": lambda edge, _: edge.node},
     "ProductVariantEdge": {"node": lambda edge, _: edge.node},
     "MediaEdge": {"node": lambda edge, _: edge.node},
+    "BulkOperationEdge": {"node": lambda edge, _: edge.node},
 }
 """Fields with selections and no arguments, by type."""
 

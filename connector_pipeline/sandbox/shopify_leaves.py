@@ -36,7 +36,8 @@ class Counted:
     precision: str = "EXACT"
 
 
-def _time(time: datetime) -> str:
+def time_text(time: datetime) -> str:
+    """A time as Shopify writes it."""
     return f"{time.isoformat()[:19]}Z"
 
 
@@ -80,8 +81,8 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
         "vendor": lambda _: "Sandbox",
         "productType": lambda _: "",
         "status": lambda product: product.status,
-        "createdAt": lambda product: _time(product.created_at),
-        "updatedAt": lambda product: _time(product.updated_at),
+        "createdAt": lambda product: time_text(product.created_at),
+        "updatedAt": lambda product: time_text(product.updated_at),
         "totalInventory": lambda product: sum(
             variant.inventory_quantity or 0 for variant in product.variants
         ),
@@ -100,8 +101,8 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
         "compareAtPrice": lambda _: None,
         "position": lambda node: node.variant.position,
         "inventoryQuantity": lambda node: node.variant.inventory_quantity,
-        "createdAt": lambda node: _time(node.variant.created_at),
-        "updatedAt": lambda node: _time(node.variant.updated_at),
+        "createdAt": lambda node: time_text(node.variant.created_at),
+        "updatedAt": lambda node: time_text(node.variant.updated_at),
     },
     "InventoryItem": {
         "id": lambda node: _gid("InventoryItem", node.variant.id),

@@ -7,7 +7,7 @@ Shopify has more (sort keys, arguments, fields), a query that uses it is refused
 from typing import Final
 
 SDL: Final = """
-schema { query: QueryRoot }
+schema { query: QueryRoot mutation: Mutation }
 
 scalar DateTime
 scalar Money
@@ -33,7 +33,60 @@ type QueryRoot {
   productsCount(limit: Int = 10000, query: String): Count
   productVariantsCount(limit: Int = 10000, query: String): Count
   publicApiVersions: [ApiVersion!]!
+  bulkOperation(id: ID!): BulkOperation
+  bulkOperations(
+    after: String, before: String, first: Int, last: Int, reverse: Boolean = false,
+    sortKey: BulkOperationsSortKeys = CREATED_AT
+  ): BulkOperationConnection!
 }
+
+type Mutation {
+  bulkOperationRunQuery(
+    groupObjects: Boolean! = false, query: String!
+  ): BulkOperationRunQueryPayload
+  bulkOperationCancel(id: ID!): BulkOperationCancelPayload
+}
+
+enum BulkOperationsSortKeys { CREATED_AT }
+enum BulkOperationStatus { CANCELED CANCELING COMPLETED CREATED EXPIRED FAILED RUNNING }
+enum BulkOperationErrorCode { ACCESS_DENIED INTERNAL_SERVER_ERROR TIMEOUT }
+enum BulkOperationType { MUTATION QUERY }
+enum BulkOperationUserErrorCode { INVALID LIMIT_REACHED OPERATION_IN_PROGRESS }
+
+type BulkOperation implements Node {
+  id: ID!
+  type: BulkOperationType!
+  status: BulkOperationStatus!
+  errorCode: BulkOperationErrorCode
+  query: String!
+  objectCount: UnsignedInt64!
+  rootObjectCount: UnsignedInt64!
+  fileSize: UnsignedInt64
+  createdAt: DateTime!
+  completedAt: DateTime
+  url: URL
+  partialDataUrl: URL
+}
+
+type BulkOperationConnection {
+  edges: [BulkOperationEdge!]!
+  nodes: [BulkOperation!]!
+  pageInfo: PageInfo!
+}
+type BulkOperationEdge { cursor: String! node: BulkOperation! }
+type BulkOperationRunQueryPayload {
+  bulkOperation: BulkOperation
+  userErrors: [BulkOperationUserError!]!
+}
+type BulkOperationCancelPayload { bulkOperation: BulkOperation userErrors: [UserError!]! }
+
+interface DisplayableError { field: [String!] message: String! }
+type BulkOperationUserError implements DisplayableError {
+  code: BulkOperationUserErrorCode
+  field: [String!]
+  message: String!
+}
+type UserError implements DisplayableError { field: [String!] message: String! }
 
 enum ProductSortKeys { CREATED_AT ID TITLE UPDATED_AT }
 enum ProductVariantSortKeys { ID POSITION SKU TITLE }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from threading import RLock
 from typing import Any, TypeVar, cast
 
+from connector_pipeline.sandbox.bulk_operations import BulkOperations
 from connector_pipeline.sandbox.credentials import ShopCredentials
 from connector_pipeline.sandbox.edits import edited
 from connector_pipeline.sandbox.records import (
@@ -44,6 +45,7 @@ class SandboxShop:
         )
         self.credentials = ShopCredentials(spec.domain)
         self.bucket = LeakyBucket()
+        self.bulk = BulkOperations(spec.domain)
         self.lock = RLock()
         self._size = spec.products
         self._edited: dict[int, Product] = {}

@@ -19,6 +19,10 @@ from connector_pipeline.platforms.platform import (
     rows_of,
 )
 from connector_pipeline.platforms.shopify import lookup, normalize, versions
+from connector_pipeline.platforms.shopify.archived_pages import ArchivedPages
+from connector_pipeline.platforms.shopify.bulk import BULK_THRESHOLD, BulkExport
+from connector_pipeline.platforms.shopify.bulk_download import PAGE_BYTES
+from connector_pipeline.platforms.shopify.bulk_operation import BulkPatience
 from connector_pipeline.platforms.shopify.client import ShopifyClient
 from connector_pipeline.platforms.shopify.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.plain_pages import plain_rows
@@ -30,7 +34,9 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
 
     `batch_size` is products a page, `retry_delay` seconds before the first retry, doubled with
     each. `base_url` is a template of `{domain}`; another than Shopify's own and
-    `allow_private_hosts` are for sandboxes.
+    `allow_private_hosts` are for sandboxes. A full sync of more than `bulk_threshold` products goes
+    by a bulk operation, whose result is downloaded from one of `bulk_hosts` (separated by commas);
+    the other `bulk_` fields are seconds of `BulkPatience`, and the size of a page.
     """
 
     api_version: str = "2026-07"
@@ -39,6 +45,12 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
     retry_delay: float = 1.0
     base_url: str = "https://{domain}"
     allow_private_hosts: bool = False
+    bulk_threshold: int = BULK_THRESHOLD
+    bulk_hosts: str = "storage.googleapis.com"
+    bulk_poll_interval: float = 1.0
+    bulk_stalled_after: float = 900.0
+    bulk_place_awaited: float = 120.0
+    bulk_page_bytes: int = PAGE_BYTES
 
     @property
     def platform_name(self) -> PlatformName:
@@ -71,16 +83,26 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         """
         report.details["api_version"] = self.api_version
         async with self._client(shop, credential_source, report) as client:
+            recovered = ArchivedPages(archived)
             walk = CatalogWalk(
                 client,
                 batch_size=self.batch_size,
                 report=report,
                 since=since,
-                archived=archived,
+                archived=recovered,
             )
+            bulk = self._bulk_export(client, report) if since is None else None
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
                     yield page
+                    if bulk is None or page.kind != "shop" or not bulk.wins(page):
+                        continue
+                    async with aclosing(bulk.pages(page, recovered)) as bulk_pages:
+                        async for bulk_page in bulk_pages:
+                            yield bulk_page
+                    if bulk.finished:
+                        return
+                    bulk = None
 
     async def look_up(
         self,
@@ -103,17 +125,35 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         async with self._client(shop, credential_source, FetchReport()) as client:
             return await versions.api_versions(client, self.api_version)
 
+    def _policy(self) -> HttpPolicy:
+        return HttpPolicy(
+            max_retries=self.max_retries,
+            retry_delay=self.retry_delay,
+            allow_private_hosts=self.allow_private_hosts,
+        )
+
+    def _bulk_export(self, client: ShopifyClient, report: FetchReport) -> BulkExport:
+        return BulkExport(
+            client,
+            threshold=self.bulk_threshold,
+            hosts=tuple(self.bulk_hosts.split(",")),
+            policy=self._policy(),
+            patience=BulkPatience(
+                poll_interval=self.bulk_poll_interval,
+                stalled_after=self.bulk_stalled_after,
+                place_awaited=self.bulk_place_awaited,
+            ),
+            report=report,
+            page_bytes=self.bulk_page_bytes,
+        )
+
     @asynccontextmanager
     async def _client(
         self, shop: Shop, credential_source: CredentialSource, report: FetchReport
     ) -> AsyncGenerator[ShopifyClient]:
         """A client for the shop; errors inside learn which shop it is."""
         domain = valid_domain(PlatformName.SHOPIFY, shop.domain)
-        policy = HttpPolicy(
-            max_retries=self.max_retries,
-            retry_delay=self.retry_delay,
-            allow_private_hosts=self.allow_private_hosts,
-        )
+        policy = self._policy()
         try:
             async with OriginHttp(
                 self.base_url.replace("{domain}", domain), policy=policy, report=report

@@ -23,14 +23,21 @@ class ArchivedPages:
 
     async def answer_to(self, kind: str, facts: Mapping[str, Any]) -> RawPage | None:
         """The next page if it has this kind and these facts; `take` or `stop` must follow."""
+        page = await self.peek()
+        if page is not None and page.kind == kind and page.facts == facts:
+            return page
+        self.stop()
+        return None
+
+    async def peek(self) -> RawPage | None:
+        """The next page, if there is one; it stays the next until `take` or `stop`."""
         if self.exhausted:
             return None
         if self._next is None:
             # Reading the archive blocks.
             self._next = await asyncio.to_thread(next, self._pages, _END)
-        page = self._next
-        if isinstance(page, RawPage) and page.kind == kind and page.facts == facts:
-            return page
+        if isinstance(self._next, RawPage):
+            return self._next
         self.stop()
         return None
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -13,6 +15,9 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http import parse_json
 from connector_pipeline.platforms.platform import LOOKUP, RawPage
+from connector_pipeline.platforms.shopify.bulk_download import BULK
+from connector_pipeline.platforms.shopify.bulk_join import BulkJoin
+from connector_pipeline.platforms.shopify.bulk_operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 # Money is written plainly; Decimal itself would also take "NaN", "1_000" and other scripts' digits.
@@ -38,7 +43,7 @@ class _UnreadableError(ValueError):
 def normalize(
     shop: Shop, currency: str, pages: Iterable[RawPage]
 ) -> Iterator[CatalogItem | RejectedVariant]:
-    """Map the pages of a walk to catalog items, in their order.
+    """Map the pages of a walk to catalog items, in their order; of a bulk result, in its own.
 
     Ids are the numbers of the gids. A variant's absent title is the product's, its absent picture
     too. Text is byte for byte Shopify's, prices are exact, times UTC: `created_at` the product's
@@ -55,13 +60,28 @@ def normalize(
         "domain": shop.domain,
         "currency": currency,
     }
-    for page in pages:
-        for product in _products(page):
-            yield from _items(product, shop_columns)
+    with closing(BulkJoin(partial(_ProductColumns, shop_columns))) as join:
+        for page in pages:
+            if page.kind == BULK:
+                for product, variant in join.feed(page.body):
+                    yield product.item(variant)
+            else:
+                for product in _products(page):
+                    variants = _nodes(_object(product, "variants"))
+                    columns = _ProductColumns(shop_columns, product)
+                    for variant in variants:
+                        yield columns.item(variant)
+        for product_gid, variant in join.orphans():
+            yield RejectedVariant(
+                product_id=numeric_id(product_gid, "Product"),
+                variant_id=numeric_id(variant.get("id"), "ProductVariant"),
+                reason="product: never came, although the variant names it",
+                raw={"variant": variant, "product": {"id": product_gid}},
+            )
 
 
 def _products(page: RawPage) -> list[Any]:
-    if page.kind in ("shop", LOOKUP):
+    if page.kind in ("shop", BULK_OPERATION, LOOKUP):
         return []
     if page.kind not in ("products", "variants"):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify wing's.")
@@ -76,46 +96,56 @@ def _products(page: RawPage) -> list[Any]:
     return [] if deleted else [_object(data, "product")]
 
 
-def _items(product: Any, shop_columns: dict[str, str]) -> Iterator[CatalogItem | RejectedVariant]:
-    variants = _nodes(_object(product, "variants"))
-    try:
-        product_title = product.get("title")
-        product_image = _featured_image(product.get("featuredMedia"))
-        product_updated_at = _time("updated_at", product.get("updatedAt"))
-        common = {
-            **shop_columns,
-            "product_id": _id("product_id", product.get("id"), "Product"),
-            "product_title": product_title,
-            "product_status": _status(product.get("status")),
-            "created_at": _time("created_at", product.get("createdAt")),
-        }
-    except _UnreadableError as error:
-        for variant in variants:
-            yield _rejected(product, variant, str(error))
-        return
-    for variant in variants:
+class _ProductColumns:
+    """What a product gives to each of its variants, read once."""
+
+    __slots__ = ("_columns", "_image", "_problem", "_product", "_updated_at")
+
+    def __init__(self, shop_columns: dict[str, str], product: dict[str, Any]):
+        self._product = product
+        self._problem: str | None = None
+        try:
+            self._image = _featured_image(product.get("featuredMedia"))
+            self._updated_at = _time("updated_at", product.get("updatedAt"))
+            self._columns: dict[str, Any] = {
+                **shop_columns,
+                "product_id": _id("product_id", product.get("id"), "Product"),
+                "product_title": product.get("title"),
+                "product_status": _status(product.get("status")),
+                "created_at": _time("created_at", product.get("createdAt")),
+            }
+        except _UnreadableError as error:
+            self._problem = str(error)
+
+    def item(self, variant: Any) -> CatalogItem | RejectedVariant:
+        """The item of one of the product's variants, or why it is none."""
+        if self._problem is not None:
+            return _rejected(self._product, variant, self._problem)
         try:
             if not isinstance(variant, dict):
                 raise _UnreadableError("variant", "is not an object", cast("object", variant))
             get = cast("dict[str, Any]", variant).get
+            columns = self._columns
             title = get("title")
             image = _image(get("image"))
-            yield CatalogItem.model_validate(
+            return CatalogItem.model_validate(
                 {
-                    **common,
+                    **columns,
                     "variant_id": _id("variant_id", get("id"), "ProductVariant"),
-                    "variant_title": product_title if title is None or title == "" else title,
+                    "variant_title": (
+                        columns["product_title"] if title is None or title == "" else title
+                    ),
                     "sku": get("sku"),
                     "price": _price(get("price")),
                     "inventory": get("inventoryQuantity"),
-                    "image_url": product_image if image is None else image,
-                    "updated_at": _later(product_updated_at, _time("updated_at", get("updatedAt"))),
+                    "image_url": self._image if image is None else image,
+                    "updated_at": _later(self._updated_at, _time("updated_at", get("updatedAt"))),
                 }
             )
         except ValidationError as error:
-            yield _rejected(product, variant, _reasons(error))
+            return _rejected(self._product, variant, _reasons(error))
         except _UnreadableError as error:
-            yield _rejected(product, variant, str(error))
+            return _rejected(self._product, variant, str(error))
 
 
 def _rejected(product: dict[str, Any], variant: Any, reason: str) -> RejectedVariant:

@@ -4,8 +4,7 @@ A page that breaks the contract is yielded before the walk fails because of it: 
 for inspection then.
 """
 
-import re
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,8 +31,7 @@ from connector_pipeline.platforms.shopify.questions import (
     Reply,
     Thrift,
 )
-
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+from connector_pipeline.platforms.shopify.shop_page import ShopPage
 
 PRODUCTS_AT_ONCE: Final = 4
 """Large products whose variants are asked for at once.
@@ -62,10 +60,10 @@ class CatalogWalk:
         batch_size: int,
         report: FetchReport,
         since: datetime | None = None,
-        archived: Iterable[RawPage] = (),
+        archived: ArchivedPages,
     ):
-        self._archived = ArchivedPages(archived)
-        self._questions = Questions(client, batch_size=batch_size, archived=self._archived)
+        self._archived = archived
+        self._questions = Questions(client, batch_size=batch_size, archived=archived)
         self._report = report
         self._changed = None if since is None else changed_since(since)
         self._pages = 0
@@ -80,9 +78,9 @@ class CatalogWalk:
     async def pages(self) -> AsyncGenerator[RawPage, None]:
         """Yield every page. Raises InvalidResponse, and what the client raises."""
         async with self._questions:
-            reply = await self._questions.answer(Question("shop"), _Shop.of)
+            reply = await self._questions.answer(Question("shop"), ShopPage.of)
             yield self._page(reply)
-            shop = _Shop.of(reply.data)
+            shop = ShopPage.of(reply.data)
             self._report.currency = shop.currency
 
             chain = _Chain("products", _ProductsPage.of)
@@ -106,15 +104,15 @@ class CatalogWalk:
 
             if self._changed is None and not shop.counts(self._products):
                 # The merchant may have added or deleted products meanwhile: ask once more.
-                reply = await self._questions.answer(Question("shop"), _Shop.of)
+                reply = await self._questions.answer(Question("shop"), ShopPage.of)
                 yield self._page(reply)
-                shop = _Shop.of(reply.data)
+                shop = ShopPage.of(reply.data)
         self._report.complete = self._vouched_for(shop)
 
     def _products_after(self, cursor: str | None) -> Question:
         return Question("products", after=cursor, changed=self._changed)
 
-    def _thrift(self, shop: "_Shop") -> Thrift | None:
+    def _thrift(self, shop: ShopPage) -> Thrift | None:
         """How small a page may be that by the count is one of the last two.
 
         A page has to wait for what it requests, and what it does not use comes back: to the pages
@@ -183,7 +181,7 @@ class CatalogWalk:
         if not page.variants and page.following is not None:
             self._empty_page_of = f"variants of product {number}"
 
-    def _vouched_for(self, shop: "_Shop") -> bool:
+    def _vouched_for(self, shop: ShopPage) -> bool:
         self._report.details.update(products=self._products, variants=self._variants)
         if self._empty_page_of is not None:
             # Whatever the count says: a broken page with status 200 looks just like this.
@@ -302,32 +300,6 @@ class _Chain(Generic[PageT]):
         self.more = page.following is not None
         if page.following is not None:
             self._seen.add(page.following)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shop:
-    """The shop's currency and `productsCount`; null vouches for nothing, AT_LEAST is a bound."""
-
-    currency: str
-    products: object
-    exact: bool
-
-    @classmethod
-    def of(cls, data: object) -> "_Shop":
-        currency = _object(data, "shop").get("currencyCode")
-        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-            raise InvalidResponse(
-                f"Shopify's currencyCode is not an ISO 4217 code: {currency!r:.40}."
-            )
-        stated: object = cast("dict[str, Any]", data).get("productsCount")
-        count = cast("dict[str, Any]", stated) if isinstance(stated, dict) else {}
-        return cls(currency, count.get("count"), count.get("precision") == "EXACT")
-
-    def counts(self, products: int) -> bool:
-        """Whether that many products read is what Shopify says there are."""
-        if not isinstance(self.products, int):
-            return self.products is None
-        return products == self.products if self.exact else products >= self.products
 
 
 def _following(connection: dict[str, Any], what: str) -> str | None:

@@ -44,11 +44,14 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     ValueNode,
     VariableNode,
     parse,
 )
+
+from connector_pipeline.platforms.shopify.bulk_queries import BULK_DOCUMENTS
 
 MAX_QUERY_COST: Final = 1_000
 VARIANTS_PER_PRODUCT: Final = 250
@@ -141,6 +144,7 @@ DOCUMENTS: Final = {
     "VARIANTS": VARIANTS,
     "NODES": NODES,
     "API_VERSIONS": API_VERSIONS,
+    **BULK_DOCUMENTS,
 }
 
 
@@ -151,6 +155,7 @@ def changed_since(since: datetime) -> str:
 
 _ROOT_COUNTS: Final = frozenset({"productsCount", "productVariantsCount"})
 _ROOT_COUNT_COST: Final = 10
+_MUTATION_COST: Final = 10
 _FREE: Final = frozenset({"edges", "pageInfo"})
 
 
@@ -158,8 +163,8 @@ def requested_cost(document: str, variables: Mapping[str, object]) -> int:
     """The points a document requests before it runs, by Shopify's formula.
 
     A connection costs 2 + children x floor(2 ln(max(2, page size))), an object 1, a scalar nothing,
-    a count at the root 10, a list of ids as many objects. Without a schema an object is told by its
-    selection, a connection by its `first` or `last`.
+    a count at the root 10, a list of ids as many objects, a mutation 10. Without a schema an object
+    is told by its selection, a connection by its `first` or `last`.
     """
     parsed = _parsed(document)
     fragments = {
@@ -168,7 +173,9 @@ def requested_cost(document: str, variables: Mapping[str, object]) -> int:
         if isinstance(node, FragmentDefinitionNode)
     }
     return sum(
-        _cost_of(node.selection_set, fragments, variables, root=True)
+        _MUTATION_COST
+        if node.operation is OperationType.MUTATION
+        else _cost_of(node.selection_set, fragments, variables, root=True)
         for node in parsed.definitions
         if isinstance(node, OperationDefinitionNode)
     )
