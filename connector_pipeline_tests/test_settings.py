@@ -108,3 +108,13 @@ def test_a_webhook_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings()
     assert "T0KEN" not in str(raised.value)
+@pytest.mark.parametrize(
+    "hosts", ["https://storage.googleapis.com", "a b", "a,,b", "A.example", "a/"]
+)
+def test_bulk_hosts_are_host_names(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    """A scheme or a path there would match no host, and every download would be refused."""
+    monkeypatch.setenv("SHOPIFY_BULK_HOSTS", hosts)
+    with pytest.raises(SettingsError, match="SHOPIFY_BULK_HOSTS: must be host names"):
+        load_settings()
+    monkeypatch.setenv("SHOPIFY_BULK_HOSTS", "storage.googleapis.com, files.example")
+    assert load_settings().shopify_bulk_hosts == "storage.googleapis.com,files.example"

@@ -108,8 +108,8 @@ def test_a_wrong_query_is_answered_with_200_and_a_code(
     assert not answer.json().get("data")
 
 
-def test_mutations_are_refused(client: SandboxClient) -> None:
-    """The sandbox is read by a reader; bulk operations will come through this door."""
+def test_mutations_of_the_catalog_are_refused(client: SandboxClient) -> None:
+    """But for those of bulk operations: the sandbox is read by a reader."""
     answer = client.graphql("mutation { productDelete { id } }")
     assert answer.status_code == 200
     assert answer.json()["errors"]

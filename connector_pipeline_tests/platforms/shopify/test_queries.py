@@ -3,14 +3,32 @@
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLSchema, build_client_schema, parse, validate
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    build_client_schema,
+    parse,
+    validate,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_pipeline.platforms.shopify.bulk_queries import (
+    CANCEL_BULK,
+    CATALOG,
+    LIST_BULK,
+    POLL_BULK,
+    RUN_BULK,
+)
 from connector_pipeline.platforms.shopify.lookup import IDS_AT_ONCE
 from connector_pipeline.platforms.shopify.queries import (
     API_VERSIONS,
@@ -62,6 +80,10 @@ def test_every_document_is_valid_in_shopifys_own_schema(schema: GraphQLSchema, n
         (VARIANTS, {"variants": VARIANTS_PER_PRODUCT}, 28),
         (NODES, {"ids": ["gid://shopify/ProductVariant/1"] * 100}, 100),
         (API_VERSIONS, {}, 1),
+        (RUN_BULK, {}, 10),
+        (CANCEL_BULK, {}, 10),
+        (POLL_BULK, {}, 1),
+        (LIST_BULK, {"first": 50}, 9),
     ],
 )
 def test_documents_cost_what_their_comments_say(
@@ -69,6 +91,38 @@ def test_documents_cost_what_their_comments_say(
 ) -> None:
     """The prices in the module's docstring are those of the formula."""
     assert requested_cost(document, variables) == points
+
+
+def test_a_bulk_operation_asks_for_what_a_page_asks_for() -> None:
+    """Both are mapped by the same code, so neither may know less than the other."""
+    assert fields(CATALOG) == fields(PRODUCTS)
+
+
+def fields(document: str) -> set[str]:
+    """The paths of a document's leaves, without connections' wrapping and pages' cursors."""
+    parsed = parse(document)
+    fragments = {
+        each.name.value: each.selection_set
+        for each in parsed.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
+
+    def below(selections: SelectionSetNode, path: str) -> Iterator[str]:
+        for each in selections.selections:
+            if isinstance(each, FragmentSpreadNode):
+                yield from below(fragments[each.name.value], path)
+            elif isinstance(each, FieldNode) and each.name.value != "pageInfo":
+                wrapping = each.name.value in ("edges", "node", "nodes")
+                here = path if wrapping else f"{path}.{each.name.value}"
+                if each.selection_set is None:
+                    yield here
+                else:
+                    yield from below(each.selection_set, here)
+
+    (operation,) = (
+        each for each in parsed.definitions if isinstance(each, OperationDefinitionNode)
+    )
+    return set(below(operation.selection_set, ""))
 
 
 @given(first=st.integers(1, 250))

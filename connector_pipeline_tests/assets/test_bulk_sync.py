@@ -1,0 +1,61 @@
+"""A large Shopify shop through the whole pipeline, by a bulk operation."""
+
+import pytest
+
+from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline_tests.assets.conftest import Pipeline
+
+SPEC = ShopSpec(
+    platform="shopify",
+    domain="large.myshopify.com",
+    merchant_id="merchant-large",
+    platform_shop_id="7",
+    products=2_000,
+    variants=(1, 9),
+    seed=7,
+)
+KEY = "shopify/large.myshopify.com"
+
+
+@pytest.fixture
+def large(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """A pipeline with one registered shop above the threshold."""
+    monkeypatch.setenv("SHOPIFY_BULK_THRESHOLD", "1000")
+    pipeline.sandbox.store.put(SPEC)
+    pipeline.register(KEY)
+    return pipeline
+
+
+def test_a_shop_read_in_bulk_is_published_whole(large: Pipeline) -> None:
+    """Every row as the shop holds it; the next sync tombstones what is gone by then."""
+    result = large.materialize(KEY)
+    assert result.success, large.failure(result)
+    raw = large.materialized("raw_products", result.run_id)[KEY]
+    assert raw["complete"] is True
+    assert raw["warnings"] == []
+    assert "bulk_operation" in raw["details"]
+    assert raw["requests"] < 20
+    served = large.served(KEY)
+    rows = large.rows(KEY).set_index("variant_id")
+    assert set(rows.index) == set(served)
+    assert all(rows.loc[key, "price"] == served[key]["price"] for key in served)
+    assert all(rows.loc[key, "product_title"] == served[key]["product_title"] for key in served)
+
+    shop = large.sandbox.store.shop("shopify", SPEC.domain)
+    shop.remove_product(shop.product_ids()[1])
+    result = large.materialize(KEY)
+    assert result.success, large.failure(result)
+    assert set(large.rows(KEY)["variant_id"]) == set(large.served(KEY))
+
+
+def test_a_shop_that_bulk_leads_nowhere_for_is_published_all_the_same(large: Pipeline) -> None:
+    """Paged, and the partition's warnings say why."""
+    large.sandbox.store.shop("shopify", SPEC.domain).bulk.set_plan(
+        outcome="FAILED", error_code="TIMEOUT", partial=True
+    )
+    result = large.materialize(KEY)
+    assert result.success, large.failure(result)
+    raw = large.materialized("raw_products", result.run_id)[KEY]
+    assert raw["complete"] is True
+    assert "TIMEOUT" in raw["warnings"][0]
+    assert set(large.rows(KEY)["variant_id"]) == set(large.served(KEY))
