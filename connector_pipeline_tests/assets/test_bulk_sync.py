@@ -3,7 +3,7 @@
 import pytest
 
 from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline_tests.assets.conftest import Pipeline
+from connector_pipeline_tests.assets.conftest import Pipeline, sync_id_tag
 
 SPEC = ShopSpec(
     platform="shopify",
@@ -21,6 +21,8 @@ KEY = "shopify/large.myshopify.com"
 def large(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """A pipeline with one registered shop above the threshold."""
     monkeypatch.setenv("SHOPIFY_BULK_THRESHOLD", "1000")
+    # Only full syncs go in bulk.
+    monkeypatch.setenv("FULL_SYNC_EVERY", "0s")
     pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
     return pipeline
@@ -58,4 +60,22 @@ def test_a_shop_that_bulk_leads_nowhere_for_is_published_all_the_same(large: Pip
     raw = large.materialized("raw_products", result.run_id)[KEY]
     assert raw["complete"] is True
     assert "TIMEOUT" in raw["warnings"][0]
+    assert set(large.rows(KEY)["variant_id"]) == set(large.served(KEY))
+
+
+def test_a_sync_that_failed_in_mid_download_adopts_its_operation(large: Pipeline) -> None:
+    """The same sync run again starts none beside it, and its result is read whole."""
+    large.sandbox.faults.set(
+        [{"match": {"platform": "storage"}, "kind": "status", "status": 503, "times": None}]
+    )
+    failed = large.materialize(KEY, tags=sync_id_tag("sync-bulk"))
+    assert not failed.success
+    assert "PlatformUnavailable" in large.failure(failed) or "503" in large.failure(failed)
+    large.sandbox.faults.clear()
+    result = large.materialize(KEY, tags=sync_id_tag("sync-bulk"))
+    assert result.success, large.failure(result)
+    raw = large.materialized("raw_products", result.run_id)[KEY]
+    assert raw["complete"] is True
+    assert raw["details"]["bulk_adopted"] is True
+    assert len(large.sandbox.store.shop("shopify", SPEC.domain).bulk.all()) == 1
     assert set(large.rows(KEY)["variant_id"]) == set(large.served(KEY))

@@ -91,7 +91,7 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
                 since=since,
                 archived=recovered,
             )
-            bulk = self._bulk_export(client, report) if since is None else None
+            bulk = self._bulk_export(client, shop, report) if since is None else None
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
                     yield page
@@ -132,9 +132,10 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
             allow_private_hosts=self.allow_private_hosts,
         )
 
-    def _bulk_export(self, client: ShopifyClient, report: FetchReport) -> BulkExport:
+    def _bulk_export(self, client: ShopifyClient, shop: Shop, report: FetchReport) -> BulkExport:
         return BulkExport(
             client,
+            shop.partition_key,
             threshold=self.bulk_threshold,
             hosts=tuple(self.bulk_hosts.split(",")),
             policy=self._policy(),

@@ -58,6 +58,7 @@ class BulkExport:
     def __init__(
         self,
         client: Client,
+        partition_key: str,
         *,
         threshold: int,
         hosts: tuple[str, ...],
@@ -67,6 +68,7 @@ class BulkExport:
         page_bytes: int = PAGE_BYTES,
     ):
         self._client = client
+        self._partition_key = partition_key
         self._operations = BulkOperations(client, CATALOG, patience=patience, report=report)
         self._threshold = threshold
         self._hosts = hosts
@@ -170,7 +172,7 @@ class BulkExport:
     def _fall_back(self, reason: str) -> None:
         self._report.details["bulk_fallback"] = reason
         self._report.warnings.append(f"Read page by page instead of in bulk: {reason}.")
-        _log.warning("Shopify: read page by page instead of in bulk: %s.", reason)
+        _log.warning("%s: read page by page instead of in bulk: %s.", self._partition_key, reason)
 
     def _vouched_for(self, operation: BulkOperation, shop: ShopPage, read: ReadSoFar) -> bool:
         if (read.objects, read.root_objects) != (operation.objects, operation.root_objects):

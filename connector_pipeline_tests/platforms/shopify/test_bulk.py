@@ -182,6 +182,7 @@ async def test_whatever_a_bulk_operation_comes_to_the_catalog_is_read_whole(
     assert warning.startswith("Read page by page instead of in bulk")
     for told in (warning, str(reading.report.details["bulk_fallback"]), caplog.text):
         assert re.search(reason, told)
+    assert f"shopify/{DOMAIN}: read page by page" in caplog.text
     assert all(each.status not in ("CREATED", "RUNNING") for each in held.bulk.all())
 
 
