@@ -59,7 +59,14 @@ def make_shops(running: Dev, number: int, **spec: object) -> list[str]:
     for index in range(number):
         domain = f"many-{index:04}.myshopify.com"
         keys.append(f"shopify/{domain}")
-        tiny = {"products": 2, "variants": [1, 1], "awkward": False, **spec}
+        tiny: dict[str, object] = {
+            "merchant_id": f"merchant-{index}",
+            "platform_shop_id": str(index),
+            "products": 2,
+            "variants": [1, 1],
+            "awkward": False,
+            **spec,
+        }
         running.sandbox("PUT", f"/sandbox/shops/{keys[-1]}", tiny)
         lines.append(f"merchant-{index},shopify,{index},{domain}")
     file = running.home / "shops.csv"
