@@ -135,6 +135,8 @@ def pipeline(
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
         monkeypatch.setenv("RAW_ARCHIVE_URL", str(tmp_path / "raw"))
+        # Each sync reads everything, unless a test says otherwise.
+        monkeypatch.setenv("FULL_SYNC_EVERY", "0s")
         # Retries happen as in production, only sooner.
         monkeypatch.setenv("CONNECTOR_RETRY_DELAY", "0.01")
         database = Database(url=database_url)

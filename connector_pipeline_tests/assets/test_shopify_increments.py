@@ -34,8 +34,9 @@ Rows = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
-def shop(pipeline: Pipeline) -> SandboxShop:
-    """The shop, registered."""
+def shop(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> SandboxShop:
+    """The shop, registered; a full sync is due once a day."""
+    monkeypatch.setenv("FULL_SYNC_EVERY", "24h")
     held = pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
     return held
