@@ -268,7 +268,6 @@ def main() -> None:
             os.environ["CONNECTOR_DATABASE_URL"] = url = server.url("catalog")
             os.environ["DAGSTER_POSTGRES_URL"] = server.dagster_url
             os.environ["SYNC_CRON"] = NEVER
-            os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
             migrate(url)
             database = Database(url=url)
             registry = ShopRegistry(database=database)

@@ -47,7 +47,9 @@ def run(storage: dict[str, object], batch: int) -> float:
     os.environ["DAGSTER_EVENT_BATCH_SIZE"] = str(batch)
     with tempfile.TemporaryDirectory() as home:
         # JSON is YAML too.
-        (Path(home) / "dagster.yaml").write_text(json.dumps({"storage": storage}))
+        (Path(home) / "dagster.yaml").write_text(
+            json.dumps({"storage": storage, "telemetry": {"enabled": False}})
+        )
         with DagsterInstance.from_config(home) as instance:
             instance.add_dynamic_partitions("shops", KEYS)
             started = time.perf_counter()
