@@ -63,6 +63,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 retry_delay=settings.connector_retry_delay,
                 base_url=settings.woocommerce_base_url,
                 allow_private_hosts=settings.allow_private_hosts,
+                allow_http=settings.woocommerce_allow_http,
             ),
             "raw_archive": RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
             "catalog_io_manager": CatalogIOManager(database=database, registry=registry),

@@ -137,6 +137,7 @@ _EXAMPLES: Final = {
     "woocommerce_batch_size": "WOOCOMMERCE_BATCH_SIZE=100",
     "woocommerce_statuses": "WOOCOMMERCE_STATUSES=publish",
     "woocommerce_max_concurrency": "WOOCOMMERCE_MAX_CONCURRENCY=4",
+    "woocommerce_allow_http": "WOOCOMMERCE_ALLOW_HTTP=false",
     "allow_private_hosts": "ALLOW_PRIVATE_HOSTS=false",
     "connector_max_retries": "CONNECTOR_MAX_RETRIES=3",
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
@@ -187,6 +188,7 @@ class Settings(BaseSettings):
         ),
     ] = "publish"
     woocommerce_max_concurrency: Annotated[int, Field(ge=1, le=32)] = 4
+    woocommerce_allow_http: bool = False
 
     allow_private_hosts: bool = False
     connector_max_retries: Annotated[int, Field(ge=0, le=20)] = 3

@@ -1,7 +1,7 @@
 """One HTTP client for all platforms: timeouts, retries, body checks, redirects, size limits.
 
-Only this module and `download.py`, which streams files, import httpx for platforms, so that a
-change to its continuation is two lines.
+Only this module, `signing.py` beneath it and `download.py`, which streams files, import httpx for
+platforms, so that a change to its continuation is three lines.
 """
 
 import asyncio
@@ -10,20 +10,22 @@ import json
 import random
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.challenge import challenge
 from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.signing import SIGNER, Signer, SigningTransport
 
 USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
 RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -39,6 +41,7 @@ class HttpPolicy:
     """How patient one shop's client is. Seconds and bytes.
 
     `retry_after_limit` bounds what one Retry-After may ask for; a longer one is RateLimited.
+    `plain_http` is for requests that carry no secret: none at all, or a signature.
     """
 
     max_retries: int = 3
@@ -49,11 +52,15 @@ class HttpPolicy:
     read_timeout: float = 60.0
     max_body_bytes: int = 64 * 1024 * 1024
     allow_private_hosts: bool = False
+    plain_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal)."""
+    """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal).
+
+    Its headers are without `Link`, which may repeat credentials.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -99,12 +106,16 @@ class SlowAnswer(Exception):
 
 
 class _Passing(Exception):
-    """A trouble that may pass: retried, and in the end raised as `error`."""
+    """A trouble that may pass: retried, and in the end raised as `error`.
+
+    Unless `answer`, of a status that is retried, is what the wing wants to see in the end.
+    """
 
     def __init__(
         self,
         error: PlatformUnavailable,
         retry_after: float | None = None,
+        answer: Answer | None = None,
         *,
         overloaded: bool = False,
         slow: bool = False,
@@ -112,6 +123,7 @@ class _Passing(Exception):
         super().__init__(str(error))
         self.error = error
         self.retry_after = retry_after
+        self.answer = answer
         self.overloaded = overloaded
         self.slow = slow
 
@@ -144,8 +156,10 @@ class OriginHttp:
         self._policy = policy
         self._report = report
         self._host_checked = False
+        self.reached = False
+        """Whether the host ever took a connection of the scheme: TLS, if that is asked of it."""
         self._client = httpx.AsyncClient(
-            verify=tls(),
+            transport=SigningTransport(verify=tls()),
             timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
             follow_redirects=False,
@@ -172,22 +186,40 @@ class OriginHttp:
         params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         content: Any = None,
+        signer: Signer | None = None,
         accept_retried: frozenset[int] = frozenset(),
+        accept_in_the_end: frozenset[int] = frozenset(),
+        follow_redirects: bool = True,
         retry_slow: bool = True,
     ) -> Answer:
         """One answer for `path` below the shop's base URL; `content` is sent as JSON.
 
-        `accept_retried`: statuses the wing wants to see itself although they are usually retried.
+        `signer` gives the query parameters that authenticate each try of it. `accept_retried`:
+        statuses the wing wants to see itself although they are usually retried;
+        `accept_in_the_end`: those it wants to see when retrying them did not help.
         Where `retry_slow` is false, an answer that takes too long raises SlowAnswer at once.
         """
+        asked = partial(
+            self._once,
+            method,
+            path,
+            params,
+            headers,
+            content,
+            {} if signer is None else {SIGNER: signer},
+            accept_retried,
+            follow_redirects,
+        )
         attempt = 0
         while True:
             try:
-                return await self._in_turn(method, path, params, headers, content, accept_retried)
+                return await self._in_turn(path, asked)
             except _Passing as passing:
                 if passing.slow and not retry_slow:
                     raise SlowAnswer(str(passing)) from passing
                 if attempt >= self._policy.max_retries:
+                    if passing.answer is not None and passing.answer.status in accept_in_the_end:
+                        return passing.answer
                     raise passing.error from passing
                 wait = wait_before_retry(
                     self._policy, attempt, passing.retry_after, where=self._where()
@@ -201,21 +233,13 @@ class OriginHttp:
                     self._report.waited_seconds += wait
                     await asyncio.sleep(wait)
 
-    async def _in_turn(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str | int] | None,
-        headers: Mapping[str, str] | None,
-        content: Any,
-        accept_retried: frozenset[int],
-    ) -> Answer:
+    async def _in_turn(self, path: str, asked: Callable[[], Awaitable[Answer]]) -> Answer:
         if self._pacer is None:
-            return await self._once(method, path, params, headers, content, accept_retried)
+            return await asked()
         turn = await self._pacer.enter(path)
         outcome = Outcome.UNTOLD
         try:
-            answer = await self._once(method, path, params, headers, content, accept_retried)
+            answer = await asked()
             outcome = Outcome.ANSWERED
             return answer
         except _Passing as passing:
@@ -232,17 +256,25 @@ class OriginHttp:
         params: Mapping[str, str | int] | None,
         headers: Mapping[str, str] | None,
         content: Any,
+        extensions: dict[str, Any],
         accept_retried: frozenset[int],
+        follow_redirects: bool,
     ) -> Answer:
         url = httpx.URL(self._base_url + path)
         await self._check_host(url)
         for _ in range(_MAX_REDIRECTS + 1):
             request = self._client.build_request(
-                method, url, params=params, headers=headers, json=content
+                method,
+                url,
+                params=params,
+                headers=headers,
+                json=content,
+                extensions=dict(extensions),
             )
             self._report.requests += 1
             try:
                 response = await self._client.send(request, stream=True)
+                self.reached = True
                 try:
                     body = await self._read(response)
                 finally:
@@ -259,16 +291,24 @@ class OriginHttp:
                 ) from error
             # RequestError, not only TransportError: a compressed body cut off is a DecodingError.
             except httpx.RequestError as error:
-                raise _Passing(
-                    PlatformUnavailable(
-                        f"{self._where()} could not be read ({type(error).__name__})."
-                    )
-                ) from error
+                raise _Passing(self._unreadable(error)) from error
             if response.status_code not in _REDIRECTS:
                 return self._judge(response, body, accept_retried)
+            if not follow_redirects:
+                return Answer(response.status_code, response.headers, body, None)
             url = self._redirect_target(response)
             params = None
         raise PlatformUnavailable(f"{self._where()} redirects in a circle.")
+
+    def _unreadable(self, error: httpx.RequestError) -> PlatformUnavailable:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            self.reached = True
+            return PlatformUnavailable(
+                f"{self._where()} has a certificate that is not valid for it.",
+                mend="It will be retried with the next sync. Ask the merchant to renew the "
+                "certificate; no key is sent to who cannot show one.",
+            )
+        return PlatformUnavailable(f"{self._where()} could not be read ({type(error).__name__}).")
 
     async def _read(self, response: httpx.Response) -> bytes:
         parts = bytearray()
@@ -284,29 +324,38 @@ class OriginHttp:
         self, response: httpx.Response, body: bytes, accept_retried: frozenset[int]
     ) -> Answer:
         status = response.status_code
+        try:
+            answer = Answer(status, response.headers, body, parse_json(body))
+        except ValueError as error:
+            if status < 400:
+                # A captcha, a maintenance page or a cut-off body: judged by whether it parses, not
+                # by its status (WooCommerce FACTS 23).
+                raise _Passing(self._not_json(response, body)) from error
+            answer = Answer(status, response.headers, body, None)
         if status in RETRIED_STATUSES and status not in accept_retried:
             kind = RateLimited if status == 429 else PlatformUnavailable
-            raise _Passing(
-                kind(f"{self._where()} answered {status}."),
-                retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC)),
-                overloaded=status in _OVERLOADED,
-                slow=status in _SLOW,
+            found = None if answer.json is not None else challenge(response.headers, body)
+            error = kind(
+                f"{self._where()} answered {status}{f' with {found.looks_like}' if found else ''}.",
+                mend=found.mend if found else None,
             )
-        try:
-            parsed = parse_json(body)
-        except ValueError as error:
-            if status >= 400:
-                return Answer(status, response.headers, body, None)
-            # A captcha, a maintenance page or a cut-off body: judged by whether it parses, not by
-            # its status (WooCommerce FACTS 23).
-            media_type = response.headers.get("Content-Type", "no content type").split(";")[0]
+            seconds = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
             raise _Passing(
-                PlatformUnavailable(
-                    f"{self._where()} answered {status} with {len(body)} bytes of {media_type} "
-                    "that are not JSON (a captcha, a maintenance page, or a body cut off)."
-                )
-            ) from error
-        return Answer(status, response.headers, body, parsed)
+                error, seconds, answer, overloaded=status in _OVERLOADED, slow=status in _SLOW
+            )
+        return answer
+
+    def _not_json(self, response: httpx.Response, body: bytes) -> PlatformUnavailable:
+        found = challenge(response.headers, body)
+        looks_like = (
+            found.looks_like if found else "a captcha, a maintenance page or a body cut off"
+        )
+        media_type = response.headers.get("Content-Type", "no content type").split(";")[0][:40]
+        return PlatformUnavailable(
+            f"{self._where()} answered {response.status_code} with {len(body)} bytes of "
+            f"{media_type} that are not JSON: {looks_like}.",
+            mend=found.mend if found else None,
+        )
 
     def _redirect_target(self, response: httpx.Response) -> httpx.URL:
         try:
@@ -324,7 +373,7 @@ class OriginHttp:
     async def _check_host(self, url: httpx.URL) -> None:
         if self._host_checked or self._policy.allow_private_hosts:
             return
-        if url.scheme != "https":
+        if url.scheme != "https" and not self._policy.plain_http:
             raise InvalidResponse(
                 f"{self._where()} is not HTTPS, and credentials are sent over HTTPS only.",
                 mend="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",

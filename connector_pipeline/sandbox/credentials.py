@@ -16,6 +16,7 @@ class ShopCredentials:
         self._generation = 1
         self.revoked = False
         self.removed = False
+        self._nonces: set[str] = set()
 
     def rotate(self) -> None:
         """Issue new ones: the old stop working, the Token Service hands out the new."""
@@ -42,6 +43,12 @@ class ShopCredentials:
 
     def accepts_secret(self, secret: str) -> bool:
         return not self.revoked and _same(secret, self.consumer_secret)
+
+    def spend(self, nonce: str) -> bool:
+        """Whether an OAuth nonce is used for the first time."""
+        fresh = nonce not in self._nonces
+        self._nonces.add(nonce)
+        return fresh
 
     def _secret(self, purpose: str) -> str:
         return sha256(f"{purpose}:{self._domain}:{self._generation}".encode()).hexdigest()

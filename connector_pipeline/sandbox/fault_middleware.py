@@ -1,6 +1,7 @@
 """Applies the faults to what the platforms answer: late, broken off, or something else."""
 
 import asyncio
+import codecs
 import socket
 import struct
 import time
@@ -67,11 +68,16 @@ class FaultMiddleware:
     async def _spoil(
         self, scope: Scope, replay: Receive, receive: Receive, send: Send, rule: FaultRule
     ) -> None:
-        """Send the platform's own headers and half of its body, then no more."""
+        """Send the platform's own headers and half of its body, then no more; or a BOM and all."""
         start, content = await _answer_of(self._app, scope, replay)
+        if rule.kind == "bom":
+            content = codecs.BOM_UTF8 + content
         headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
         start["headers"] = [*headers, (b"content-length", str(len(content)).encode())]
         await send(start)
+        if rule.kind == "bom":
+            await send({"type": "http.response.body", "body": content})
+            return
         half = content[: len(content) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         if rule.kind == "hang" and not await self._hang(rule, receive):

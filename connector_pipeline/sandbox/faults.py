@@ -10,7 +10,7 @@ from connector_pipeline.sandbox.answers import json_bytes
 
 KINDS: Final = (
     "status", "html", "truncate", "reset", "hang", "latency", "empty_json", "garbage", "captcha",
-    "redirect", "throttled", "body", "workers",
+    "redirect", "throttled", "body", "workers", "bom",
 )  # fmt: skip
 
 _MATCHES: Final = ("platform", "domain", "path_contains", "body_contains")

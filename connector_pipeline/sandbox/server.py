@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -59,7 +60,8 @@ class _BreakableProtocol(HttpToolsProtocol):
 class SandboxServer:
     """The sandbox in a thread of this process, for tests and demos; a context manager.
 
-    `port` 0 takes a free one. Raises OSError when the port is taken.
+    `port` 0 takes a free one. With a `certificate`, a PEM file of its chain and private key, it
+    speaks HTTPS. Raises OSError when the port is taken.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class SandboxServer:
         *,
         port: int = 0,
         jwt_secret: str | None = None,
+        certificate: Path | None = None,
     ):
         app = create_app(shops, jwt_secret)
         self.store: Store = app.state.store
@@ -75,8 +78,10 @@ class SandboxServer:
         self.requests: RequestLog = app.state.requests
         # Bound before anything is started, so that the URL is known and exact.
         self._socket = _listening_socket(port)
-        self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(_config(app))
+        self.port: int = self._socket.getsockname()[1]
+        self.scheme = "http" if certificate is None else "https"
+        self.url = f"{self.scheme}://{LOOPBACK}:{self.port}"
+        self._server = uvicorn.Server(_config(app, certificate))
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
 
     @property
@@ -154,7 +159,7 @@ def _listening_socket(port: int) -> socket.socket:
     return listening
 
 
-def _config(app: Starlette) -> uvicorn.Config:
+def _config(app: Starlette, certificate: Path | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_BreakableProtocol,
@@ -165,4 +170,5 @@ def _config(app: Starlette) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=2,
+        ssl_certfile=certificate,
     )

@@ -30,8 +30,11 @@ class ShopSpec:
     the three variation endpoints it has, `orphan_variations` counted in totals and never returned,
     `former_variables` products that became simple and whose variations are still listed (FACTS 6),
     `variation_names` false for shops before 8.3, `modified_after` false for shops before 5.8, which
-    ignore the parameter, `settings_readable` false for a key of too low a
-    role, `plain_permalinks` for shops without /wp-json (FACTS 21).
+    ignore the parameter, `settings_readable` false for a key of too low a role, `plain_permalinks`
+    for shops without /wp-json (FACTS 21), `strips_authorization` for hosts that take the header
+    away (FACTS 20), `signed_over_http` true for a shop that takes over http what a real one does,
+    an OAuth 1.0a signature only (FACTS 19), and `home_host` the host name that requests under
+    another name are redirected to (FACTS 22).
     """
 
     platform: Platform
@@ -54,6 +57,9 @@ class ShopSpec:
     modified_after: bool = True
     settings_readable: bool = True
     plain_permalinks: bool = False
+    strips_authorization: bool = False
+    signed_over_http: bool = False
+    home_host: str = ""
 
     def __post_init__(self) -> None:
         least, most = self.variants

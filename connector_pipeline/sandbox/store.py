@@ -47,6 +47,9 @@ class SandboxShop:
         self.bucket = LeakyBucket()
         self.bulk = BulkOperations(spec.domain)
         self.lock = RLock()
+        self.broken: dict[int, str | None] = {}
+        """Objects that fail every page with them in it: by id, the field that cannot be made, or
+        None where nothing of the object can (FACTS 24)."""
         self._size = spec.products
         self._edited: dict[int, Product] = {}
         self._removed: dict[int, Product] = {}

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector_pipeline.sandbox.answers import json_bytes
+from connector_pipeline.sandbox.oauth import refused
 from connector_pipeline.sandbox.records import WooProduct
 from connector_pipeline.sandbox.store import SandboxShop, Store
 from connector_pipeline.sandbox.woocommerce_bodies import Body, WooBodies
@@ -84,12 +85,17 @@ class WooCommerceServer:
 
     async def _pretty(self, request: Request) -> Response:
         shop = self._store.get("woocommerce", request.path_params["domain"])
+        if shop is not None and (moved := _moved(shop, request)) is not None:
+            return moved
         if shop is not None and shop.spec.plain_permalinks:
             return _nginx("404 Not Found", 404)
         return self._answer(shop, request)
 
     async def _plain(self, request: Request) -> Response:
-        return self._answer(self._store.get("woocommerce", request.path_params["domain"]), request)
+        shop = self._store.get("woocommerce", request.path_params["domain"])
+        if shop is not None and (moved := _moved(shop, request)) is not None:
+            return moved
+        return self._answer(shop, request)
 
     def _answer(self, shop: SandboxShop | None, request: Request) -> Response:
         if shop is None:
@@ -119,10 +125,17 @@ class _Call:
 
     def authenticate(self, request: Request) -> None:
         """Query keys go before Basic ones; what each mistake gets is FACTS 18."""
+        spec, issued = self._shop.spec, self._shop.credentials
         key, secret = self._given.get("consumer_key"), self._given.get("consumer_secret")
-        if not key or not secret:
+        if (not key or not secret) and not spec.strips_authorization:
             key, secret = _basic(request.headers.get("authorization", ""))
-        issued = self._shop.credentials
+        if request.url.scheme == "http" and "oauth_consumer_key" in self._given:
+            url = f"{self._home}/{_below_home(request)}"
+            if (reason := refused(request.method, url, self._given, issued)) is None:
+                return
+            raise WooRefusal(401, "woocommerce_rest_authentication_error", reason)
+        if request.url.scheme == "http" and spec.signed_over_http:
+            key = secret = None
         if not key or not issued.accepts_key(key):
             alone = self._parts[-1].isdigit() or self._parts[-1] in (
                 "current",
@@ -246,6 +259,7 @@ class _Call:
             kept.clear()
         shown: list[bytes] = []
         for number in page_ids(ids, query):
+            self._fail_if_broken(number, fields)
             text = kept.get(number)
             if text is None:
                 body = load(number)
@@ -258,6 +272,15 @@ class _Call:
         headers = {"X-WP-Total": str(len(ids)), "X-WP-TotalPages": str(pages)}
         links = self._links(kind, query.page, pages)
         return self.response(b"[" + b",".join(shown) + b"]", 200, headers, links)
+
+    def _fail_if_broken(self, number: int, fields: str | None) -> None:
+        if number not in self._shop.broken:
+            return
+        field = self._shop.broken[number]
+        if field is None or fields is None or field in fields.split(","):
+            # As WordPress says of an uncaught error in PHP.
+            message = "<p>There has been a critical error on this website.</p>"
+            raise WooRefusal(500, "internal_server_error", message)
 
     def _links(self, kind: str, page: int, pages: int) -> str | None:
         found: list[str] = []
@@ -300,6 +323,21 @@ def _basic(authorization: str) -> tuple[str, str]:
         return "", ""
     key, _, secret = text.partition(":")
     return key, secret
+
+
+def _below_home(request: Request) -> str:
+    """The path of a request below the shop's home."""
+    return request.url.path.split("/", 3)[3]
+
+
+def _moved(shop: SandboxShop, request: Request) -> Response | None:
+    """A redirect to the shop's own host name, where it was asked under another."""
+    home = shop.spec.home_host
+    if not home or request.url.hostname == home:
+        return None
+    port = "" if request.url.port is None else f":{request.url.port}"
+    headers = {"Location": str(request.url.replace(netloc=home + port))}
+    return Response(_NGINX.format("301 Moved Permanently"), 301, headers, "text/html")
 
 
 def _nginx(title: str, status: int) -> Response:

@@ -1,22 +1,19 @@
 """The WooCommerce wing as a Dagster resource."""
 
-import ipaddress
 import logging
-import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Final
 
 import dagster as dg
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, PrivateAttr
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
-from connector_pipeline.model.errors import ConnectorError, CurrencyUnknown, InvalidResponse
+from connector_pipeline.model.errors import ConnectorError, InvalidResponse
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.http import Answer, HttpPolicy, OriginHttp
+from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
 from connector_pipeline.platforms.platform import (
     CredentialSource,
     FetchReport,
@@ -25,23 +22,25 @@ from connector_pipeline.platforms.platform import (
     rows_of,
 )
 from connector_pipeline.platforms.woocommerce import lookup
+from connector_pipeline.platforms.woocommerce.authentication import (
+    Authentication,
+    WooCommerceCredentials,
+    ways,
+)
 from connector_pipeline.platforms.woocommerce.changes import ChangesWalk
+from connector_pipeline.platforms.woocommerce.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.endpoints import Endpoints
 from connector_pipeline.platforms.woocommerce.lists import ListReader
 from connector_pipeline.platforms.woocommerce.normalize import LeftOut, normalize
+from connector_pipeline.platforms.woocommerce.origin import final_base_url
 from connector_pipeline.platforms.woocommerce.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.woocommerce.paging import CatalogWalk
 from connector_pipeline.platforms.woocommerce.replay import Replay
-from connector_pipeline.platforms.woocommerce.session import REST_ROOT, WooCommerceSession
-
-CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
-CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
+from connector_pipeline.platforms.woocommerce.session import Access, WooCommerceSession
 
 # PHP hosts give up on a page after thirty seconds or sixty: one that takes this long is asked for
 # in smaller ones.
 _READ_TIMEOUT: Final = 30.0
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_NOT_TOLD: Final = frozenset({400, 403, 404})
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +62,12 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
     allow_private_hosts: bool = Field(
         default=False, description="Let shops be on loopback or private addresses (sandboxes)."
     )
+    allow_http: bool = Field(
+        default=False,
+        description="Read shops without HTTPS by signed requests; their answers can be altered.",
+    )
+    # By partition key, for the run: a second reading and the lookups find nothing out again.
+    _access: dict[str, Access] = PrivateAttr(default_factory=dict[str, Access])
 
     @property
     def platform_name(self) -> PlatformName:
@@ -167,18 +172,55 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
             allow_private_hosts=self.allow_private_hosts,
         )
         base_url = self.base_url.replace("{domain}", shop.domain)
+        known = self._access.get(shop.partition_key)
         try:
-            if not may_carry_credentials(base_url, allow_private_hosts=self.allow_private_hosts):
-                raise InvalidResponse(
-                    "The shop's base URL is not HTTPS, and credentials are sent over HTTPS only.",
-                    mend="Set WOOCOMMERCE_BASE_URL to an https:// address (http:// is for a "
-                    "sandbox on loopback, with ALLOW_PRIVATE_HOSTS=true).",
+            self._may_be_read(base_url)
+            # The key before the first request: a shop without one is not asked anything.
+            credentials = await credential_source.credentials(shop, WooCommerceCredentials)
+            if known is None:
+                final = await final_base_url(base_url, policy=policy, report=report)
+                self._may_be_read(final)
+            else:
+                final = known.base_url
+            async with OriginHttp(
+                final,
+                policy=replace(policy, plain_http=self.allow_http),
+                report=report,
+                pacer=pace,
+            ) as http:
+                session = WooCommerceSession(
+                    shop,
+                    http,
+                    credential_source,
+                    base_url=final,
+                    ways=ways(final, allow_private_hosts=self.allow_private_hosts),
+                    credentials=credentials,
+                    known=known,
                 )
-            async with OriginHttp(base_url, policy=policy, report=report, pacer=pace) as http:
-                yield WooCommerceSession(shop, http, credential_source)
+                yield session
+                if session.access is not None:
+                    self._access[shop.partition_key] = session.access
+                    report.details |= session.access.particulars(base_url)
         except ConnectorError as error:
+            # Whatever was wrong, the next session finds its way anew.
+            self._access.pop(shop.partition_key, None)
             error.of(shop.partition_key)
             raise
+
+    def _may_be_read(self, base_url: str) -> None:
+        """Raises InvalidResponse where a key could be presented only in a way that is not allowed.
+
+        Asked before a shop is, and again of where its redirects lead.
+        """
+        allowed = ways(base_url, allow_private_hosts=self.allow_private_hosts)
+        if allowed == (Authentication.OAUTH,) and not self.allow_http:
+            raise InvalidResponse(
+                f"{base_url} is plain http, and keys are sent over HTTPS only.",
+                mend="Not retried. Ask the merchant to turn on HTTPS, or set an https:// "
+                "WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops with signed "
+                "requests (OAuth 1.0a): the secret stays secret, but whoever is on the way can "
+                "read the catalog and alter it.",
+            )
 
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
@@ -215,46 +257,6 @@ async def _with_facts_of_shop(
     else:
         # After the first page, because only products tell a key of too low a role from a shop
         # that keeps its settings to administrators.
-        report.currency = await shop_currency(session, shop)
-    if session.root != REST_ROOT:
-        report.details["rest_root"] = session.root
+        report.currency = await shop_currency(session, shop, report)
     told: dict[str, JsonValue] = {"currency": report.currency, "rest_root": session.root}
     return replace(page, facts=page.facts | told)
-
-
-async def shop_currency(session: WooCommerceSession, shop: Shop) -> str:
-    """The shop's currency: asked of the shop first, then the registry's override (FACTS 16).
-
-    Raises CurrencyUnknown where neither tells.
-    """
-    for path, key in ((CURRENT_CURRENCY, "code"), (CURRENCY_SETTING, "value")):
-        currency = currency_in(await session.get(path, accept=_NOT_TOLD), key)
-        if currency is not None:
-            return currency
-    if shop.currency is not None:
-        return shop.currency
-    raise CurrencyUnknown("The shop does not tell its currency to this key.")
-
-
-def currency_in(answer: Answer, key: str) -> str | None:
-    """The ISO 4217 code an answer holds under `key`, or None."""
-    body: Any = answer.json
-    if answer.status != 200 or not isinstance(body, dict):
-        return None
-    code = cast(dict[str, Any], body).get(key)
-    return code if isinstance(code, str) and _CURRENCY.fullmatch(code) else None
-
-
-def may_carry_credentials(base_url: str, *, allow_private_hosts: bool) -> bool:
-    """Whether Basic authentication may go there: HTTPS, or a sandbox on this machine's loopback."""
-    url = urlsplit(base_url)
-    if url.scheme == "https":
-        return True
-    if url.scheme != "http" or not allow_private_hosts:
-        return False
-    if url.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.hostname or "").is_loopback
-    except ValueError:
-        return False

@@ -85,7 +85,8 @@ async def test_every_endpoint_of_variations_gives_the_same_catalog(
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoint: str) -> None:
-    """A request a page, one for the currency, one for each endpoint that is not there."""
+    """A request a page, one for the currency, one for each endpoint that is not there, and one
+    without a key for where the shop answers."""
     spec = replace(SMALL, **ENDPOINTS[endpoint])
     shop = sandbox.store.put(spec)
     reading = Reading(sandbox, spec, batch_size=20)
@@ -100,7 +101,7 @@ async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoin
     if endpoint not in (ALL_VARIATIONS, "/wc-analytics/variations"):
         pages_of_variations = len(variable)
     not_there = list(ENDPOINTS).index(endpoint)
-    assert reading.report.requests == pages_of_products + 1 + not_there + pages_of_variations
+    assert reading.report.requests == pages_of_products + 2 + not_there + pages_of_variations
     assert len(reading.paths()) == reading.report.requests
 
 
@@ -195,12 +196,12 @@ async def test_a_list_of_slow_pages_is_read_in_smaller_ones_to_its_end(
 async def test_a_shop_without_variable_products_is_not_asked_for_variations(
     sandbox: SandboxServer,
 ) -> None:
-    """Three simple products cost one page and the currency."""
+    """Three simple products cost one page and the currency, once it is known where they are."""
     spec = replace(SMALL, products=3, variants=(0, 0), awkward=False)
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec)
     await reading.read()
-    assert reading.paths() == [PRODUCTS, "/wc/v3/data/currencies/current"]
+    assert reading.paths() == [PRODUCTS, PRODUCTS, "/wc/v3/data/currencies/current"]
     assert reading.report.complete
     assert "variations_endpoint" not in reading.report.details
 
@@ -326,12 +327,12 @@ async def test_a_firewalls_page_does_not_disconnect_a_shop(sandbox: SandboxServe
 
 
 async def test_a_site_without_woocommerce_is_named(sandbox: SandboxServer) -> None:
-    """Both REST roots are tried, once each."""
+    """Both REST roots are tried with the key, once each."""
     body = {"code": "rest_no_route", "message": "x", "data": {"status": 404}}
     fault(sandbox, "status", status=404, body=body)
     reading = Reading(sandbox, SMALL)
     assert "no WooCommerce REST API here" in await reading.fails(InvalidResponse)
-    assert reading.report.requests == 2
+    assert reading.report.requests == 3
 
 
 async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> None:
@@ -342,7 +343,7 @@ async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> 
     await reading.read()
     assert reading.items() == reading.expected()
     assert reading.report.details["rest_root"] == "/index.php/wp-json"
-    assert reading.report.requests == len(reading.pages) + 2
+    assert reading.report.requests == len(reading.pages) + 3
 
 
 @pytest.mark.parametrize(
@@ -388,7 +389,7 @@ async def test_a_list_without_its_totals_breaks_the_contract(sandbox: SandboxSer
 
 async def test_a_redirect_to_another_host_gets_no_key(sandbox: SandboxServer) -> None:
     """The other host is named, and hears nothing."""
-    fault(sandbox, "redirect", location="http://127.0.0.1:9/wp-json/wc/v3/products")
+    fault(sandbox, "redirect", location="http://localhost:9/wp-json/wc/v3/products")
     assert "redirects to" in await Reading(sandbox, SMALL).fails(InvalidResponse)
 
 
@@ -408,15 +409,35 @@ async def test_a_shop_that_keeps_its_currency_needs_the_registrys(sandbox: Sandb
     await told.read()
     assert told.report.currency == "NOK"
     untold = Reading(sandbox, spec)
-    assert "shops add --currency" in await untold.fails(CurrencyUnknown)
+    text = await untold.fails(CurrencyUnknown)
+    assert "currencies/current answered 403, " in text
+    assert "shops add woocommerce/small.example --merchant-id merchant-small --currency" in text
     assert untold.pages == []
 
 
 async def test_the_shops_own_currency_comes_before_the_registrys(sandbox: SandboxServer) -> None:
-    """An override that has gone stale does not relabel prices."""
+    """An override that has gone stale does not relabel prices, and is warned of."""
     reading = Reading(sandbox, SMALL, currency="NOK")
     await reading.read()
     assert reading.report.currency == SMALL.currency
+    assert any("The registry says NOK" in warning for warning in reading.report.warnings)
+
+
+@pytest.mark.parametrize("told", ["", "sek", "SEKK", None, 752])
+async def test_a_currency_that_is_no_code_is_not_mended(sandbox: SandboxServer, told: Any) -> None:
+    """Neither capitals put to it nor the first three letters taken: the registry's, or none."""
+    match = {"platform": "woocommerce"}
+    sandbox.faults.set(
+        [
+            {"match": {**match, "path_contains": path}, "kind": "body", "body": {key: told}}
+            for path, key in (("/data/currencies", "code"), ("/settings/general", "value"))
+        ]
+    )
+    told_by_registry = Reading(sandbox, SMALL, currency="NOK")
+    await told_by_registry.read()
+    assert told_by_registry.report.currency == "NOK"
+    assert told_by_registry.report.details["currency_from"] == "registry"
+    await Reading(sandbox, SMALL).fails(CurrencyUnknown)
 
 
 async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer) -> None:

@@ -369,7 +369,7 @@ def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], 
     ["Tea &amp; biscuits", "Tea & biscuits", "&lt;gift&gt;&nbsp;box", "5&#8243; pot", "&amp;amp;"],
 )
 def test_entities_in_names_stay_as_they_are(name: str) -> None:
-    """Decoded, `&lt;b&gt;` could not be told from `<b>`: the reader who shows a title decodes it."""
+    """Decoded, `&lt;b&gt;` could not be told from `<b>`: who shows a title decodes it."""
     assert item(of_product(name=name)).product_title == name
     found = item(of_variation(PARENT | {"name": name}, name=name))
     assert (found.product_title, found.variant_title) == (name, name)

@@ -1,12 +1,9 @@
-"""Promises about a shop's credentials and about what its refusals mean."""
+"""Promises about what a shop's refusals mean."""
 
-import base64
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from connector_pipeline.model.errors import (
     ConnectorError,
@@ -16,52 +13,9 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.platforms.http import Answer
 from connector_pipeline.platforms.woocommerce.session import (
-    WooCommerceCredentials,
     error_code,
     error_of,
 )
-
-KEY, SECRET = "ck_test", "cs_test"
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-def credentials(**more: Any) -> WooCommerceCredentials:
-    """A key as the Token Service sends it."""
-    sent = {"consumer_key": KEY, "consumer_secret": SECRET, "shop": "ignored", **more}
-    return WooCommerceCredentials.model_validate(sent)
-
-
-def test_credentials_do_not_show_themselves() -> None:
-    """Neither as text nor as JSON nor in what validation says."""
-    shown = f"{credentials()!r} {credentials()!s} {credentials().model_dump_json()}"
-    assert KEY not in shown
-    assert SECRET not in shown
-    with pytest.raises(ValueError, match="consumer_key") as caught:
-        WooCommerceCredentials.model_validate({"consumer_secret": {"wrapped": SECRET}})
-    assert SECRET not in str(caught.value)
-
-
-def test_the_authorization_header_is_basic() -> None:
-    """Key and secret as RFC 7617 has them, in UTF-8."""
-    scheme, _, pair = credentials(consumer_secret=SecretStr("cs_ö")).authorization().partition(" ")
-    assert scheme == "Basic"
-    assert base64.b64decode(pair).decode() == f"{KEY}:cs_ö"
-
-
-@pytest.mark.parametrize(
-    ("expires_at", "expired"),
-    [
-        (None, False),
-        ("2026-11-23T12:00:01Z", False),
-        ("2026-11-23T12:00:00Z", True),
-        ("2026-11-23T12:30:00+01:00", True),
-        ("2026-11-23T12:00:01", False),
-        ("2026-11-23T11:59:59", True),
-    ],
-)
-def test_a_key_ends_when_it_says(expires_at: str | None, expired: bool) -> None:
-    """A time without zone is UTC."""
-    assert credentials(expires_at=expires_at).expired(NOW) is expired
 
 
 @pytest.mark.parametrize(
