@@ -27,6 +27,7 @@ from connector_pipeline.platforms.woocommerce.authentication import (
     WooCommerceCredentials,
     ways,
 )
+from connector_pipeline.platforms.woocommerce.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.changes import ChangesWalk
 from connector_pipeline.platforms.woocommerce.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.endpoints import Endpoints
@@ -104,8 +105,9 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
         """
         pace = Pace(self.limit(), report)
         async with self._session(shop, credential_source, report, pace) as session:
+            around = AroundBroken(session)
             reader = ListReader(
-                session,
+                around,
                 batch_size=self.batch_size,
                 # Enough that one slow page does not hold up the others.
                 ahead=2 * self.max_concurrency,
@@ -126,6 +128,7 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
                         yield await _with_facts_of_shop(page, session, shop, report)
                     else:
                         yield page
+            report_left_out(around.found, report)
             report.details |= {
                 "requests_at_once": pace.highest,
                 "smaller_pages": reader.smaller_pages,

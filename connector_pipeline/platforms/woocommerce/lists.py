@@ -18,10 +18,10 @@ from pydantic import JsonValue
 
 from connector_pipeline.platforms.http import SlowAnswer, parse_json
 from connector_pipeline.platforms.platform import RawPage
+from connector_pipeline.platforms.woocommerce.broken import Asked
 from connector_pipeline.platforms.woocommerce.normalize import objects_of
 from connector_pipeline.platforms.woocommerce.replay import Replay
 from connector_pipeline.platforms.woocommerce.session import (
-    WooCommerceSession,
     error_code,
     error_of,
 )
@@ -61,7 +61,7 @@ class ListReader:
     How many requests are under way at once is not decided here, but by the session's pace.
     """
 
-    def __init__(self, session: WooCommerceSession, *, batch_size: int, ahead: int, replay: Replay):
+    def __init__(self, session: Asked, *, batch_size: int, ahead: int, replay: Replay):
         self._session = session
         self._batch_size = batch_size
         self.ahead = ahead
