@@ -1,20 +1,24 @@
 """Servers and databases that tests share."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
 import psycopg
 import pytest
+import trustme
 from psycopg import sql
 
 from connector_pipeline.catalog.migrate import migrate
 from connector_pipeline.database import Database
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.platforms import http
 from connector_pipeline.registry import ShopRegistry
 
 # No test measures time: a busy machine must not fail one by being slow. CI checks a commit with the
@@ -115,3 +119,29 @@ def database(database_url: str) -> Database:
 def registry(database: Database) -> ShopRegistry:
     """The registry over the same database as `database`."""
     return ShopRegistry(database=database)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who signs the certificates of HTTPS servers."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def shop_names(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Host names below `.example` lead to this machine, and `authority` is trusted."""
+    known_by = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(known_by))
+    monkeypatch.setenv("SSL_CERT_FILE", str(known_by))
+    resolve = socket.getaddrinfo
+
+    def at_home(host: Any, *rest: Any, **more: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        return resolve("127.0.0.1" if str(name).endswith(".example") else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", at_home)
+    http._tls.cache_clear()
+    yield
+    http._tls.cache_clear()

@@ -55,9 +55,7 @@ async def test_a_broken_product_is_left_out_and_the_rest_is_read(
     assert not reading.report.complete
     told = f"/wc/v3/products object {ids[5]}"
     if field is None:
-        told = "/wc/v3/products position 6"
-        told += f", after {ids[4]}" if batch_size != 5 else ""
-        told += f", before {ids[6]}"
+        told = f"/wc/v3/products position 6, after {ids[4]}, before {ids[6]}"
     assert reading.report.details["broken_objects"] == [told]
     assert told in reading.report.warnings[-1]
 

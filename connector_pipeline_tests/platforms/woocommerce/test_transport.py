@@ -1,10 +1,9 @@
 """Promises about the way to a shop, kept over real HTTPS and under real host names.
 
-The names end in `.example` and lead to loopback; the certificates are of an authority made here.
+The names are of `shop_names`, the certificates of an authority made for the tests.
 """
 
 import logging
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.platforms import http
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
 from connector_pipeline.sandbox.credentials import ShopCredentials
 from connector_pipeline.sandbox.server import SandboxServer
@@ -28,13 +26,8 @@ from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Rea
 SHOP = replace(SMALL, domain="shop.example", products=30)
 PRODUCTS = "/wp-json/wc/v3/products"
 ISSUED = ShopCredentials(SHOP.domain)
+pytestmark = pytest.mark.usefixtures("shop_names")
 NAMES = ("shop.example", "www.shop.example", "127.0.0.1")
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """Who signs the certificates."""
-    return trustme.CA()
 
 
 @pytest.fixture(scope="module")
@@ -51,24 +44,6 @@ def plain() -> Iterator[SandboxServer]:
     """A sandbox that speaks http."""
     with SandboxServer(()) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def world(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The authority is trusted, and names below `.example` are hosts of this machine."""
-    known_by = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(known_by))
-    monkeypatch.setenv("SSL_CERT_FILE", str(known_by))
-    resolve = socket.getaddrinfo
-
-    def at_home(host: Any, *rest: Any, **more: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        return resolve("127.0.0.1" if str(name).endswith(".example") else host, *rest, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", at_home)
-    http._tls.cache_clear()
-    yield
-    http._tls.cache_clear()
 
 
 @pytest.fixture
