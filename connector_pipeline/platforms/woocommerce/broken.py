@@ -136,9 +136,11 @@ class _Reading:
 
     async def _ask(self, number: int, size: int, **params: str) -> Answer:
         # Only of a single object is it worth asking whether the failure passes.
-        retried = {"accept": _FAILED} if size == 1 else {"accept_retried": _FAILED}
+        at_once = frozenset[int]() if size == 1 else _FAILED
         asked = {**self._params, "per_page": size, "page": number, **params}
-        return await self._around.session.get(self._path, asked, **retried)
+        return await self._around.session.get(
+            self._path, asked, accept=_FAILED, accept_retried=at_once
+        )
 
     def _keep(self, answer: Answer) -> None:
         if not isinstance(answer.json, list):
