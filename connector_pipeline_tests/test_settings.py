@@ -108,6 +108,8 @@ def test_a_webhook_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings()
     assert "T0KEN" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "hosts", ["https://storage.googleapis.com", "a b", "a,,b", "A.example", "a/"]
 )
