@@ -268,6 +268,8 @@ EDITS = ("stock", "price", "name", "draft", "publish", "type", "append", "trash"
 def edit(shop: SandboxShop, kind: str, place: int) -> None:
     """One of a merchant's edits, to whatever product lies there, with its dates as they move."""
     ids = shop.product_ids()
+    if not ids:
+        return
     product = shop.product(ids[place % len(ids)])
     assert isinstance(product, WooProduct)
     variation = product.variations[place % len(product.variations)] if product.variations else None
@@ -289,7 +291,8 @@ def edit(shop: SandboxShop, kind: str, place: int) -> None:
             shop.edit_product(product_id, {"status": "publish"}, at=LATER)
     elif kind == "trash":
         shop.trash_product(product.id, at=LATER)
-    elif kind == "variation" and variation is not None:
+    elif kind == "variation" and variation is not None and len(product.variations) > 1:
+        # Without its last one the product is an item of its own, by a deletion, which has no date.
         shop.remove_variant(variation.id, at=LATER)
 
 
