@@ -31,6 +31,12 @@ SPEC = ShopSpec(
 KEY = "woocommerce/changing.example"
 
 
+@pytest.fixture(autouse=True)
+def full_once_a_day(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that `auto` chooses an increment for a second sync."""
+    monkeypatch.setenv("FULL_SYNC_EVERY", "24h")
+
+
 def sync(pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sync the shop as `auto` chooses; the metadata of both partitions."""
     result = pipeline.materialize(KEY)
