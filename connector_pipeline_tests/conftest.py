@@ -142,6 +142,6 @@ def shop_names(
         return resolve("127.0.0.1" if str(name).endswith(".example") else host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", at_home)
-    http._tls.cache_clear()
+    http.tls.cache_clear()
     yield
-    http._tls.cache_clear()
+    http.tls.cache_clear()

@@ -178,8 +178,9 @@ def test_where_asking_fails_nothing_is_deleted_and_it_says_so(
     (added,) = shop.append_products(1)
     shop.edit_product(added, {"status": "publish"})
     pipeline.sandbox.requests.clear()
-    # Products of both readings come on one page each; what follows is the question for ids.
-    pipeline.sandbox.faults.set([{"match": {"path_contains": "/v3/products"}, "skip": 2, **fault}])
+    # Asked where they are, products of both readings come on one page each; what follows is the
+    # question for ids.
+    pipeline.sandbox.faults.set([{"match": {"path_contains": "/v3/products"}, "skip": 3, **fault}])
     raw, items = sync(pipeline, key)
     assert items["deleted"] == 0
     assert items["inserted"] > 0

@@ -217,7 +217,7 @@ async def test_a_shop_that_refuses_the_parameter_is_read_in_full(sandbox: Sandbo
     body = {"code": "rest_invalid_param", "message": "x", "data": {"status": 400}}
     match = {"path_contains": "/v3/products"}
     sandbox.faults.set(
-        [{"match": match, "kind": "status", "status": 400, "body": body, "times": 1}]
+        [{"match": match, "kind": "status", "status": 400, "body": body, "skip": 1, "times": 1}]
     )
     reading = Reading(sandbox, spec)
     await reading.read(SINCE)

@@ -102,7 +102,7 @@ async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoin
         pages_of_variations = len(variable)
     not_there = list(ENDPOINTS).index(endpoint)
     assert reading.report.requests == pages_of_products + 2 + not_there + pages_of_variations
-    assert len(reading.paths()) == reading.report.requests
+    assert len(reading.paths()) + 1 == reading.report.requests
 
 
 @pytest.mark.parametrize("allowed", [1, 3])
@@ -165,7 +165,10 @@ async def test_a_page_that_takes_too_long_is_read_in_smaller_ones(
     sandbox: SandboxServer, batch_size: int, path: str
 ) -> None:
     """The web server before the shop gives up twice: no object is lost or read twice."""
-    fault(sandbox, "status", path, status=504, body="<html>Gateway Timeout</html>", times=2)
+    # Products are first asked for without a key, for where the shop answers.
+    skip = 1 if path.endswith("products") else 0
+    page = "<html>Gateway Timeout</html>"
+    fault(sandbox, "status", path, status=504, body=page, skip=skip, times=2)
     reading = Reading(sandbox, SMALL, batch_size=batch_size, max_retries=2)
     await reading.read()
     assert reading.items() == reading.expected()
@@ -184,7 +187,7 @@ async def test_a_list_of_slow_pages_is_read_in_smaller_ones_to_its_end(
     sandbox: SandboxServer,
 ) -> None:
     """After two of them no more time is lost with pages of that size."""
-    fault(sandbox, "status", status=504, body="<html>Gateway Timeout</html>", skip=1, times=2)
+    fault(sandbox, "status", status=504, body="<html>Gateway Timeout</html>", skip=2, times=2)
     reading = Reading(sandbox, SMALL, batch_size=10, max_concurrency=1)
     await reading.read()
     assert reading.items() == reading.expected()
@@ -196,12 +199,12 @@ async def test_a_list_of_slow_pages_is_read_in_smaller_ones_to_its_end(
 async def test_a_shop_without_variable_products_is_not_asked_for_variations(
     sandbox: SandboxServer,
 ) -> None:
-    """Three simple products cost one page and the currency, once it is known where they are."""
+    """Three simple products cost one page and the currency."""
     spec = replace(SMALL, products=3, variants=(0, 0), awkward=False)
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec)
     await reading.read()
-    assert reading.paths() == [PRODUCTS, PRODUCTS, "/wc/v3/data/currencies/current"]
+    assert reading.paths() == [PRODUCTS, "/wc/v3/data/currencies/current"]
     assert reading.report.complete
     assert "variations_endpoint" not in reading.report.details
 
