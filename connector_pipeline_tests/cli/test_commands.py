@@ -27,7 +27,7 @@ def test_sync_publishes_a_shop_and_the_catalog_shows_it(command: Command) -> Non
     assert {"merchant_id", "variant_id", "price", "product_status", "sync_id"} <= rows[0].keys()
     assert all(row["price"] is None or isinstance(row["price"], str) for row in rows)
     assert {row["sync_id"] for row in rows} == {synced["sync_id"]}
-    [again] = command("sync", SHOP, "--json").rows()
+    [again] = command("sync", SHOP, "--type", "full", "--json").rows()
     assert (again["inserted"], again["updated"], again["unchanged"]) == (0, 0, ITEMS)
     shown = command("catalog", "show", SHOP, "--limit", "3")
     assert "product_title" in shown.out
