@@ -74,6 +74,10 @@ class _BrokenOff(Exception):
         self.retry_after = retry_after
 
 
+class _NoSuchRange(_BrokenOff):
+    """The host says that the file ends before the range: it is shorter now, or was read whole."""
+
+
 class FileDownload:
     """One file at one URL, which must be HTTPS at one of `hosts`. Counts in `report`.
 
@@ -118,6 +122,8 @@ class FileDownload:
             try:
                 async with self._answer({"Range": "bytes=0-0", "Accept-Encoding": "identity"}):
                     return self.identity
+            except _NoSuchRange:
+                self._changed()
             except _BrokenOff as broken:
                 failed = await self._wait(failed, broken)
 
@@ -138,6 +144,11 @@ class FileDownload:
                         offset += len(part)
                         failed = 0
                         yield part
+            except _NoSuchRange as broken:
+                # A compressed answer may have broken off within what ends it, after the last byte
+                # of the file. Sent anew, the file tells whether it is the one that was read.
+                self._ranges = False
+                failed = await self._wait(failed, broken)
             except _BrokenOff as broken:
                 failed = await self._wait(failed, broken)
             else:
@@ -222,8 +233,7 @@ class FileDownload:
         if status in _REFUSED:
             raise FileRefused(status)
         if status == 416:
-            # No such range: the file is shorter than what was read of it.
-            self._changed()
+            raise _NoSuchRange(PlatformUnavailable(f"{self._where()} knows no such range."))
         if 300 <= status < 400:
             raise InvalidResponse(
                 f"{self._where()} redirects ({status}), which is not followed from a signed URL."

@@ -91,6 +91,12 @@ async def test_a_compressed_file_is_read_as_what_it_is_of(cut: list[int]) -> Non
     assert all("accept-encoding: identity" in head.lower() for head in host.heard[1:])
 
 
+async def test_a_compressed_file_that_breaks_off_after_its_last_byte_is_whole() -> None:
+    """What ends the compression is missing, and of the file itself there is no range left."""
+    async with serving(FileHost(b"x", compressed=True, cuts=[12])) as host:
+        assert await read(host) == b"x"
+
+
 async def test_a_download_begins_where_the_archive_ends() -> None:
     """An offset of the whole length asks for nothing more once the length is known."""
     async with serving(FileHost(TEXT)) as host:
