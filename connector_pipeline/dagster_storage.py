@@ -25,6 +25,12 @@ _RECYCLE_SECONDS: Final = 1_800
 _EVENTS_AT_ONCE: Final = 500
 """Events of a step that are written together, where Dagster has them all at hand."""
 
+_EVENTS_LOOKED_BACK: Final = 10 * _EVENTS_AT_ONCE
+"""Of the daemon's backfills. They remember the newest event they saw and look for later ones next
+time; but a batch gets its ids before it is committed, and while it is written other runs commit
+later ids. Dagster looks back none: a backfill that looked at that moment would never see the batch,
+and would call its shops failed and not publish them."""
+
 
 class ConnectorStorage(DagsterPostgresStorage):
     """Postgres at DAGSTER_POSTGRES_URL, else the embedded server's if it runs; connections pooled.
@@ -67,8 +73,9 @@ class ConnectorStorage(DagsterPostgresStorage):
         """Open the storage. Raises SettingsError."""
         url = _postgres_url()
         if url is not None:
-            # A variable, for which dagster.yaml has no name; every process opens a storage.
+            # Variables, for which dagster.yaml has no names; every process opens a storage.
             os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_EVENTS_AT_ONCE))
+            os.environ.setdefault("ASSET_BACKFILL_CURSOR_OFFSET", str(_EVENTS_LOOKED_BACK))
             return cls(postgres_url=url, inst_data=inst_data)
         if os.environ.get("DAGSTER_HOME"):
             raise SettingsError(

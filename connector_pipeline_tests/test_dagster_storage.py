@@ -10,7 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from dagster import AssetMaterialization, DagsterInstance, OpExecutionContext, job, op
+from dagster._core.execution.asset_backfill import _get_next_latest_storage_id
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
 from connector_pipeline.dagster_storage import ConnectorStorage
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
@@ -122,3 +124,21 @@ def test_connections_that_the_server_closed_are_not_used(instance: DagsterInstan
     )
     assert closed
     assert instance.get_runs() == []
+
+
+def test_a_backfill_sees_events_that_were_committed_after_later_ones(
+    instance: DagsterInstance,
+) -> None:
+    """A batch has its ids before it is committed, and other runs write meanwhile."""
+    copy_the_last = (
+        "INSERT INTO event_logs (run_id, event, timestamp) "
+        "SELECT run_id, event, timestamp FROM event_logs ORDER BY id DESC LIMIT 1 RETURNING id"
+    )
+    instance.report_engine_event("the first", run_id="r-1", job_name="any")
+    url = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
+    with psycopg.connect(url) as writing:
+        [(late,)] = writing.execute(copy_the_last).fetchall()
+        assert admin(copy_the_last) == late + 1
+        # Where the next look at the events begins, asked as the daemon asks it.
+        cursor = _get_next_latest_storage_id(CachingInstanceQueryer(instance, None, None))  # type: ignore[arg-type]
+    assert cursor < late
