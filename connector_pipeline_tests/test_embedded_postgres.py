@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from connector_pipeline.embedded_postgres.account import server_user_account
 from connector_pipeline.embedded_postgres.postmaster import data_directory, running_server
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.errors import DatabaseUnavailable
@@ -134,15 +137,44 @@ def test_a_server_that_was_killed_starts_again(home: Path) -> None:
         assert one(server.url(), "SELECT number FROM kept") == 7
 
 
+def test_a_server_that_was_killed_is_revived_by_its_holder(home: Path) -> None:
+    """At the same address, and when the processes that outlived it are gone, however busy."""
+    with EmbeddedPostgres(home, settings=QUICK) as server:
+        url = server.url()
+        assert not server.revive()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        postmaster = psutil.Process(postmaster_pid(home))
+        # A stopped process cannot notice that its server is gone.
+        [orphan] = [each for each in postmaster.children() if "checkpointer" in str(each.cmdline())]
+        orphan.suspend()
+        postmaster.kill()
+        while running_server(home) is not None:
+            time.sleep(0.01)
+        let_go = threading.Timer(1, orphan.resume)
+        let_go.start()
+        assert server.revive()
+        let_go.join()
+        assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+        assert server.url() == url
+        assert one(url, "SELECT number FROM kept") == 7
+        assert not server.revive()
+
+
 def test_a_pid_that_went_to_another_process_is_no_server(home: Path) -> None:
-    """A pid file that names a living stranger, here this test, does not stop the start."""
+    """Files of a killed server that name a living stranger do not stop the start."""
     with EmbeddedPostgres(home, settings=QUICK):
         pid_file = data_directory(home) / "postmaster.pid"
         _, *rest = pid_file.read_text().splitlines(keepends=True)
-    pid_file.write_text(f"{os.getpid()}\n" + "".join(rest))
-    assert running_server(home) is None
-    with EmbeddedPostgres(home, settings=QUICK) as server:
-        assert one(server.url(), "SELECT 1") == 1
+    # Of the server's account: Postgres takes nobody else's process for a server.
+    account = server_user_account()
+    with subprocess.Popen(["sleep", "300"], user=account.pw_uid if account else None) as stranger:
+        for file in (pid_file, data_directory(home) / ".s.PGSQL.5432.lock"):
+            file.write_text(f"{stranger.pid}\n" + "".join(rest))
+        assert running_server(home) is None
+        with EmbeddedPostgres(home, settings=QUICK) as server:
+            assert one(server.url(), "SELECT 1") == 1
+        stranger.kill()
 
 
 @pytest.mark.parametrize("content", ["", "rubbish\n", "12"])

@@ -96,9 +96,23 @@ class DagsterProcesses:
         """Launch nothing more, cancel the runs under way, then stop the processes."""
         if self._daemon is not None:
             self._supervisor.stop(self._daemon, patience=_STOP_PATIENCE)
-        self._cancel_runs()
-        self._supervisor.stop_all(patience=_STOP_PATIENCE)
+        try:
+            self._cancel_runs()
+        finally:
+            # A database that does not answer must leave no process behind.
+            self._stop_all()
         fail_lost_runs(self._instance)
+
+    def abandon(self) -> None:
+        """Stop the processes as if all had crashed: the next `start` has the runs tried again.
+
+        For when one of them has ended, or the database has. A cancelled run is never retried, and
+        nobody meant to cancel these.
+        """
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        self._supervisor.stop_all(patience=_STOP_PATIENCE)
         self._sockets.cleanup()
 
     def _write_workspace(self, code_socket: Path) -> None:

@@ -21,8 +21,10 @@ from connector_pipeline.cli.dev_session import DevSession, announce, sole_sessio
 from connector_pipeline.cli.local_services import SANDBOX_PORT, LocalServices, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
-from connector_pipeline.cli.supervisor import Supervisor
+from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.database import Database
+from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import ANY_SHOP, load_settings
@@ -50,7 +52,10 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
 
 
 def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
-    with local_services(sandbox_port=SANDBOX_PORT, own_sandbox=True) as services:
+    with (
+        local_services(sandbox_port=SANDBOX_PORT, own_sandbox=True) as services,
+        _embedded_postgres(services) as postgres,
+    ):
         home = services.settings.home
         registry = ShopRegistry(database=Database())
         register_sandbox_shops(registry, services.sandbox_shops())
@@ -71,9 +76,25 @@ def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
                     _welcome(services, registry.list(), ui_url)
                 while True:
                     processes.check()
+                    if postgres is not None and postgres.revive():
+                        console.print("The embedded PostgreSQL had died and was started again.")
                     time.sleep(0.5)
-            finally:
+            except (ChildEnded, DatabaseUnavailable):
+                processes.abandon()
+                raise
+            except BaseException:
                 processes.stop()
+                raise
+
+
+@contextmanager
+def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | None]:
+    """The embedded server, to look after; None where another is used."""
+    if not services.embedded:
+        yield None
+        return
+    with EmbeddedPostgres(services.settings.home) as postgres:
+        yield postgres
 
 
 def _session(services: LocalServices, ui_url: str) -> DevSession:

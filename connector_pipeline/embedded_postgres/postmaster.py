@@ -52,6 +52,23 @@ def server_lives(home: Path) -> bool:
         return False
 
 
+def orphans_live(home: Path) -> bool:
+    """Whether processes of this data's server run, its own or those that outlive its kill -9.
+
+    Each notices within moments, or at the end of what it is at. Until the last is gone no server
+    starts: they share its memory.
+    """
+    data = data_directory(home).resolve()
+    for process in psutil.process_iter():
+        try:
+            if process.name() == "postgres" and Path(process.cwd()) == data:
+                return True
+        except (psutil.Error, OSError):
+            # Somebody else's, or gone meanwhile.
+            continue
+    return False
+
+
 def remove_stale_pid_file(home: Path) -> None:
     """Remove a dead server's pid file if it cannot be read or its pid is now somebody else's.
 

@@ -30,6 +30,7 @@ from connector_pipeline.embedded_postgres.postmaster import (
     ServerLocation,
     data_directory,
     not_ours,
+    orphans_live,
     remove_stale_pid_file,
     running_server,
     server_lives,
@@ -113,6 +114,19 @@ class EmbeddedPostgres:
             raise not_ours(self._home, error) from None
         return self
 
+    def revive(self) -> bool:
+        """Start the server again, at the same address, if it died while held. Whether it had.
+
+        For who holds it for long: nothing else starts it before the next holder comes. Raises
+        DatabaseUnavailable if it cannot be had.
+        """
+        self._running_location()
+        if running_server(self._home) is not None:
+            return False
+        with _locked(self._home / "postgres.lock", fcntl.LOCK_EX):
+            self._location = self._wait_for_running() or self._start()
+        return True
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -137,6 +151,13 @@ class EmbeddedPostgres:
             time.sleep(0.1)
         return location
 
+    def _wait_for_orphans(self) -> None:
+        deadline = time.monotonic() + self._start_timeout
+        while orphans_live(self._home):
+            if time.monotonic() > deadline:
+                raise self._failed("died, and processes of it do not end")
+            time.sleep(0.1)
+
     def _failed(self, what: str) -> DatabaseUnavailable:
         return DatabaseUnavailable(
             f"the embedded Postgres under {self._home} {what}. {self._end_of_log()}",
@@ -151,11 +172,15 @@ class EmbeddedPostgres:
             self._initialize(server_user)
         self._refuse_other_version()
         remove_stale_pid_file(self._home)
+        self._wait_for_orphans()
         if self.log_path.exists():
             self.log_path.replace(self.log_path.with_suffix(".log.old"))
 
         settings = {**_SETTINGS, **self._settings}
-        settings["unix_socket_directories"] = str(_socket_directory(self._data, server_user))
+        sockets = _socket_directory(self._data, server_user)
+        settings["unix_socket_directories"] = str(sockets)
+        # A killed server leaves this too, and its pid may be a zombie's or a stranger's by now.
+        (sockets / f".s.PGSQL.{_PORT}.lock").unlink(missing_ok=True)
         options = " ".join(quote(f"--{name}={value}") for name, value in settings.items())
         # `pg_ctl` makes the server a session of its own, so a Ctrl-C on our terminal stops us and
         # not the server we still need to finish with.
