@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from dagster import AssetKey
 from dagster._core.code_pointer import ModuleCodePointer
@@ -21,7 +22,10 @@ PATIENCE = 240.0
 
 
 class RunWorker:
-    """A run in a process of its own, started as Dagster's launchers start theirs."""
+    """A run in a process of its own, started as Dagster's launchers start theirs.
+
+    Of the two assets, or of a `job` of another name.
+    """
 
     def __init__(
         self,
@@ -30,16 +34,24 @@ class RunWorker:
         *,
         tags: dict[str, str],
         assets: Iterable[str] = (RAW_PRODUCTS, CATALOG_ITEMS),
+        job: str | None = None,
+        run_config: dict[str, Any] | None = None,
     ):
         self._log = log
-        job = build_definitions(load_settings()).resolve_implicit_global_asset_job_def()
+        definitions = build_definitions(load_settings())
+        if job is None:
+            job_def = definitions.resolve_implicit_global_asset_job_def()
+            selected = frozenset(AssetKey(name) for name in assets)
+        else:
+            job_def, selected = definitions.resolve_job_def(job), None
         pointer = ModuleCodePointer("connector_pipeline.definitions", "defs", str(Path.cwd()))
-        origin = JobPythonOrigin(job.name, RepositoryPythonOrigin(sys.executable, pointer))
+        origin = JobPythonOrigin(job_def.name, RepositoryPythonOrigin(sys.executable, pointer))
         run = pipeline.instance.create_run_for_job(
-            job,
+            job_def,
             tags=tags,
+            run_config=run_config,
             job_code_origin=origin,
-            asset_selection=frozenset(AssetKey(name) for name in assets),
+            asset_selection=selected,
         )
         self.run_id = run.run_id
         args = ExecuteRunArgs(origin, run.run_id, pipeline.instance.get_ref())

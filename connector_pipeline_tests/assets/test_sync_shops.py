@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance, ExecuteInProcessResult
 from dagster._core.definitions.partitions.context import partition_loading_context
@@ -13,11 +15,13 @@ from connector_pipeline import backfills, sweeps
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, SWEEP_TAG, run_config
 from connector_pipeline.assets.verdicts import EXPECTATIONS
+from connector_pipeline.batch import RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.sandbox.faults import FaultRule
 from connector_pipeline.sandbox.spec import ShopSpec
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
+from connector_pipeline_tests.assets.run_worker import RunWorker
 
 ASSETS = (RAW_PRODUCTS, CATALOG_ITEMS)
 
@@ -29,6 +33,10 @@ def key(number: int) -> str:
 @pytest.fixture
 def twelve(pipeline: Pipeline) -> Pipeline:
     """Twelve small shops, registered and partitions."""
+    return with_twelve_shops(pipeline)
+
+
+def with_twelve_shops(pipeline: Pipeline) -> Pipeline:
     for number in range(12):
         pipeline.sandbox.store.put(
             ShopSpec(
@@ -142,6 +150,41 @@ def test_the_listed_shops_are_in_progress_while_the_run_goes_on(twelve: Pipeline
         twelve.sandbox.faults.clear()
         twelve.sandbox.faults.closing = True
         running.join()
+
+
+def test_a_run_that_was_killed_is_made_up_for_by_its_retry(
+    stored: Pipeline, tmp_path: Path
+) -> None:
+    """It reads no shop again that was read, and leaves none in progress, of no asset."""
+    twelve = with_twelve_shops(stored)
+    listed = [key(number) for number in (0, 3, 4, 9)]
+    hangs = {"domain": key(4).split("/")[1], "platform": "shopify"}
+    twelve.sandbox.faults.set([FaultRule("hang", hangs)])
+    worker = RunWorker(
+        twelve, tmp_path / "log", tags={}, job=JOB, run_config=dict(run_config(listed))
+    )
+    with psycopg.connect(twelve.database.connection_url(), autocommit=True) as watcher:
+        read = "SELECT 1 FROM connector.syncs WHERE fetched_at IS NOT NULL"
+        worker.wait_for(lambda: watcher.execute(read).rowcount == 3)
+    worker.kill()
+    for asset in ASSETS:
+        assert statuses(twelve.instance, asset) == (set(), set(), set(listed))
+    # As run monitoring says it, and then retries the run.
+    killed = twelve.instance.get_run_by_id(worker.run_id)
+    assert killed is not None
+    twelve.instance.report_run_failed(killed)
+    for asset in ASSETS:
+        assert statuses(twelve.instance, asset) == (set(), set(listed), set())
+    twelve.sandbox.faults.clear()
+    twelve.sandbox.requests.clear()
+    retried = sync(twelve, listed, {ROOT_RUN_ID_TAG: worker.run_id, RETRY_NUMBER_TAG: "1"})
+    assert retried.success
+    for asset in ASSETS:
+        assert statuses(twelve.instance, asset) == (set(listed), set(), set())
+    asked = twelve.sandbox.requests.requests(service="shopify")
+    assert {f"shopify/{request.domain}" for request in asked} == {key(4)}
+    for each in listed:
+        assert len(twelve.rows(each)) == len(twelve.served(each))
 
 
 def test_whoever_asked_is_told_how_each_shop_ended(twelve: Pipeline) -> None:

@@ -25,6 +25,7 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.embedded_postgres.postmaster import running_server
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.sandbox.server import SandboxServer
 
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
@@ -71,11 +72,14 @@ LONG = 300
 class Dev:
     """A running `dev`: its session, its UI's API, its catalog."""
 
-    def __init__(self, process: subprocess.Popen[str], home: Path):
+    def __init__(
+        self, process: subprocess.Popen[str], home: Path, sandbox: SandboxServer | None = None
+    ):
         assert process.stdout is not None
         self.process = process
         self.home = home
         self.session: dict[str, Any] = json.loads(process.stdout.readline())
+        self.sandbox_url: str = self.session["sandbox_url"] if sandbox is None else sandbox.url
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """Ask as the UI does."""
@@ -161,7 +165,7 @@ class Dev:
     def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """Ask the sandbox's control."""
         request = urllib.request.Request(
-            f"{self.session['sandbox_url']}{path}",
+            f"{self.sandbox_url}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
@@ -215,11 +219,16 @@ class Dev:
 
 
 @contextmanager
-def dev(home: Path, *words: str, **settings: str) -> Generator[Dev]:
-    """Run `connector-pipeline dev` over this home, under these settings."""
-    process = start(home, *words, **settings)
+def dev(
+    home: Path, *words: str, sandbox: SandboxServer | None = None, **settings: str
+) -> Generator[Dev]:
+    """Run `connector-pipeline dev` over this home, under these settings.
+
+    Its own sandbox forgets its shops with it; `sandbox` is one that does not.
+    """
+    process = start(home, *words, **settings, **(sandbox.environment() if sandbox else {}))
     try:
-        yield Dev(process, home)
+        yield Dev(process, home, sandbox)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

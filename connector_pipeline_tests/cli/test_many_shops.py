@@ -8,17 +8,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import psutil
 import psycopg
 import pytest
 
 from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.postmaster import running_server
+from connector_pipeline.embedded_postgres.postmaster import data_directory, running_server
 from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.cli.test_dev import PARTITIONS, Dev, dev, own_home
 
 __all__ = ["own_home"]
@@ -181,59 +184,139 @@ def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Te
     assert memory.peak < 500e6
 
 
+KILLED_AT = {"SHOPS_PER_RUN": "20"}
+"""So that in the middle of a backfill of sixty shops there are runs of which some were read."""
+
+
 def test_a_run_worker_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
     """The backfill ends with every shop published, and no shop that was read is read again."""
-    with dev(own_home, "--port", "3930", **FASTER, SHOPS_PER_RUN="40") as running:
-        keys = make_shops(running, 120)
-        running.sandbox(
-            "PUT",
-            "/sandbox/faults",
-            [{"match": {"platform": "shopify"}, "kind": "latency", "seconds": 1}],
-        )
-        backfill = running.launch_backfill(keys)
-        with catalog(running) as connection:
-            killed = _kill_one_in_the_middle(running, connection)
-        running.sandbox("PUT", "/sandbox/faults", [])
-        outcomes = running.wait_for_backfill(backfill, PATIENCE)
-        counts: dict[str, Any] = running.sandbox("GET", "/sandbox/requests")["shops"]
-        asked = {key: counts[key]["count"] for key in keys}
-        with catalog(running) as connection:
-            statuses = connection.execute(
-                "SELECT status, count(*) FROM connector.syncs GROUP BY status"
-            ).fetchall()
-        assert all(running.items(key) == running.served(key) for key in keys)
+    with dev(own_home, "--port", "3930", **FASTER, **KILLED_AT) as running:
+        keys = make_shops(running, 60)
+        middle = _reach_the_middle(running, keys)
+        os.kill(_worker_of(running, middle.run_id), signal.SIGKILL)
+        _made_up_for(running, keys, middle, tell)
         running.stop()
+
+
+def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
+    """`dev` ends and says of what; the next one goes on, with the runs that ended with it too."""
+    with SandboxServer(()) as sandbox:
+        with dev(own_home, "--port", "3960", sandbox=sandbox, **FASTER, **KILLED_AT) as killed:
+            keys = make_shops(killed, 60)
+            middle = _reach_the_middle(killed, keys)
+            _child_of(killed, "dagster._daemon").kill()
+            _, said = killed.process.communicate(timeout=PATIENCE)
+            assert killed.process.returncode == 1
+            assert "daemon ended with status -9" in said
+        with dev(own_home, "--port", "3960", sandbox=sandbox, **FASTER, **KILLED_AT) as running:
+            _made_up_for(running, keys, middle, tell)
+            running.stop()
+
+
+def test_a_postgres_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
+    """`dev` starts it again, at the same address, and the runs under way go on or are retried."""
+    with dev(own_home, "--port", "3970", **KILLED_AT) as running:
+        keys = make_shops(running, 60)
+        middle = _reach_the_middle(running, keys)
+        killed = _postmaster(own_home)
+        os.kill(int(killed), signal.SIGKILL)
+        until = time.monotonic() + PATIENCE
+        while _postmaster(own_home) in ("", killed) or not _answers(running):
+            assert time.monotonic() < until
+            assert running.process.poll() is None
+            time.sleep(0.1)
+        _made_up_for(running, keys, middle, tell)
+        said = running.stop()
+    assert "The embedded PostgreSQL had died and was started again." in said
+
+
+@dataclass(frozen=True)
+class Middle:
+    """A backfill in the middle: a run that has read some of its shops, and all that were read."""
+
+    backfill: str
+    run_id: str
+    read: set[str]
+
+
+def _reach_the_middle(running: Dev, keys: list[str]) -> Middle:
+    """Launch a backfill of the shops, and wait until a run has read some and reads others."""
+    slow = {"match": {"platform": "shopify"}, "kind": "latency", "seconds": 1}
+    running.sandbox("PUT", "/sandbox/faults", [slow])
+    backfill = running.launch_backfill(keys)
+    until = time.monotonic() + PATIENCE
+    with catalog(running) as connection:
+        while True:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+            rows = connection.execute(
+                "SELECT run_id, platform_name || '/' || domain, fetched_at IS NOT NULL "
+                "FROM connector.syncs"
+            ).fetchall()
+            begun = Counter(run_id for run_id, _, _ in rows)
+            read = Counter(run_id for run_id, _, fetched in rows if fetched)
+            for run_id in begun:
+                if 5 <= read[run_id] < begun[run_id]:
+                    return Middle(backfill, run_id, {key for _, key, fetched in rows if fetched})
+
+
+def _made_up_for(running: Dev, keys: list[str], middle: Middle, tell: Tell) -> None:
+    """The backfill ends well, and no shop was read again that had been read at the kill."""
+    for key in keys:
+        assert running.items(key) in ([], running.served(key)), "half a shop is published"
+    outcomes = _outcomes(running, middle.backfill)
+    counts: dict[str, Any] = running.sandbox("GET", "/sandbox/requests")["shops"]
+    asked = {key: counts[key]["count"] for key in keys}
+    with catalog(running) as connection:
+        statuses = connection.execute(
+            "SELECT status, error_code, count(*) FROM connector.syncs GROUP BY 1, 2"
+        ).fetchall()
+    differing = [key for key in keys if running.items(key) != running.served(key)]
     least = min(asked.values())
     again = {key: number for key, number in asked.items() if number > least}
     tell(
-        f"killed with {killed['read']} of its shops read and {killed['begun']} begun: "
-        f"{outcomes}; syncs {statuses}; a shop takes {least} requests, "
-        f"{len(again)} shops took more: {again}"
+        f"killed with {len(middle.read)} of {len(keys)} shops read: {outcomes}; syncs {statuses}; "
+        f"a shop takes {least} requests, {len(again)} shops took more: {again}; "
+        f"{len(differing)} shops are not as they are served"
     )
-    assert outcomes == {"raw_products": (120, 0), "catalog_items": (120, 0)}
-    assert statuses == [("succeeded", 120)]
-    assert not killed["read_keys"] & again.keys()
+    assert outcomes == dict.fromkeys(("raw_products", "catalog_items"), (len(keys), 0))
+    assert statuses == [("succeeded", None, len(keys))]
+    assert differing == []
+    assert not middle.read & again.keys()
 
 
-def _kill_one_in_the_middle(running: Dev, connection: psycopg.Connection) -> dict[str, Any]:
-    """Kill a run worker that has read some of its shops and is reading others."""
+def _outcomes(running: Dev, backfill: str) -> dict[str, tuple[int, int]]:
+    """How the backfill ended; the UI may be in want of its database for a while."""
     until = time.monotonic() + PATIENCE
     while True:
-        assert time.monotonic() < until
-        time.sleep(0.1)
-        rows = connection.execute(
-            "SELECT run_id, count(fetched_at), count(*) FROM connector.syncs GROUP BY run_id"
-        ).fetchall()
-        for run_id, read, begun in rows:
-            if not 5 <= read < begun:
-                continue
-            os.kill(_worker_of(running, run_id), signal.SIGKILL)
-            keys = connection.execute(
-                "SELECT platform_name || '/' || domain FROM connector.syncs "
-                "WHERE run_id = %s AND fetched_at IS NOT NULL",
-                (run_id,),
-            ).fetchall()
-            return {"read": len(keys), "begun": begun, "read_keys": {key for [key] in keys}}
+        try:
+            return running.wait_for_backfill(backfill, PATIENCE)
+        except HTTPError:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+
+
+def _postmaster(home: Path) -> str:
+    """The server's pid; none while it starts."""
+    try:
+        return (data_directory(home) / "postmaster.pid").read_text().split()[0]
+    except (FileNotFoundError, IndexError):
+        return ""
+
+
+def _answers(running: Dev) -> bool:
+    """Whether the UI has its database."""
+    try:
+        return running_server(running.home) is not None and bool(partitions(running))
+    except HTTPError:
+        return False
+
+
+def _child_of(running: Dev, word: str) -> psutil.Process:
+    """The process of `dev` that has the word in its command line."""
+    children = psutil.Process(running.process.pid).children()
+    [child] = [each for each in children if word in each.cmdline()]
+    return child
 
 
 def _worker_of(running: Dev, run_id: str) -> int:
