@@ -44,6 +44,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 url=settings.token_service_url or "",
                 timeout=settings.token_service_timeout,
                 retry_count=settings.token_service_retry_count,
+                retry_delay=settings.connector_retry_delay,
             ),
             "shopify": ShopifyApi(
                 api_version=settings.shopify_api_version,
