@@ -18,10 +18,12 @@ from dagster import (
     DagsterInstance,
     Definitions,
     DynamicPartitionsDefinition,
+    MetadataValue,
     asset,
     in_process_executor,
 )
 
+from connector_pipeline.batch import ShopBatch
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 
 SHOPS = 200
@@ -33,8 +35,10 @@ POOLED = {"module": "connector_pipeline.dagster_storage", "class": "ConnectorSto
 @asset(partitions_def=DynamicPartitionsDefinition(name="shops"))
 def reported(context: AssetExecutionContext) -> None:
     """Reports each shop, as raw_products does at its end."""
-    for key in context.partition_keys:
-        context.add_asset_metadata({"pages": 3, "requests": 4}, partition_key=key)
+    batch = ShopBatch(context)
+    for key in batch.partition_keys:
+        batch.succeeded(key, {"pages": MetadataValue.int(3), "requests": MetadataValue.int(4)})
+    batch.finish()
 
 
 JOB = Definitions(

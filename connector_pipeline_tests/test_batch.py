@@ -17,6 +17,8 @@ from dagster import (
     asset,
     materialize,
 )
+from dagster._utils import Counter as QueryCounter
+from dagster._utils import traced_counter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +91,21 @@ def test_a_run_over_one_shop_is_its_outcome(bad: list[str]) -> None:
     """As from the UI, a single partition."""
     materialized, success = outcomes({key: ShopDisconnected("no.") for key in bad}, KEYS[:1])
     assert (sum(materialized.values()), success) == ((0, False) if bad else (1, True))
+
+
+def test_what_a_shop_costs_does_not_grow_with_the_partitions() -> None:
+    """Dagster's own way reads all partitions for each shop, which are tens of thousands."""
+    lookups: list[int] = []
+    for number in (1, 2):
+        counter = QueryCounter()
+        token = traced_counter.set(counter)
+        materialized, success = outcomes({}, KEYS[: 3 * number])
+        traced_counter.reset(token)
+        assert (sum(materialized.values()), success) == (3 * number, True)
+        lookups.append(
+            sum(calls for what, calls in counter.counts().items() if "dynamic_partition" in what)
+        )
+    assert lookups[0] == lookups[1] > 0
 
 
 @pytest.mark.parametrize("bad", [[], KEYS[1:4], KEYS], ids=["none", "some", "all"])

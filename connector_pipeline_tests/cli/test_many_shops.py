@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,14 @@ class Memory:
 
 
 def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Tell) -> None:
-    """Exactly the refused and the broken fail, of both assets; rejects fail no shop."""
-    with dev(own_home, "--port", "3920", **FASTER) as running:
+    """Exactly the refused and the broken fail, of both assets; rejects fail no shop.
+
+    The next sweep takes up the broken ones with the good, and leaves the refused alone.
+    """
+    with (
+        SandboxServer(()) as sandbox,
+        dev(own_home, "--port", "3920", sandbox=sandbox, **FASTER) as running,
+    ):
         keys = make_shops(running, 1000)
         refused, broken, rejecting = keys[100:120], keys[500:520], keys[700:710]
         for key in refused:
@@ -169,10 +176,12 @@ def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Te
             time.sleep(1)
         assert set(broken) <= set(partitions(running))
         running.stop()
+        running.sandbox("PUT", "/sandbox/faults", [])
+        swept = _swept(own_home, sandbox, [key for key in keys if key not in refused])
     tell(
         f"1,000 shops: {outcomes} (materialized, failed) in {seconds:.0f} s; syncs "
         f"{dict(states)}; {shops} shops in the catalog, {rejects} rejected variants; largest "
-        f"run worker {memory.peak / 1e6:.0f} MB"
+        f"run worker {memory.peak / 1e6:.0f} MB; the next sweep: {swept}"
     )
     assert outcomes == {"raw_products": (960, 40), "catalog_items": (960, 40)}
     assert states == {
@@ -182,6 +191,29 @@ def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Te
     }
     assert (shops, rejects) == (960, 10)
     assert memory.peak < 500e6
+    assert swept.keys() == set(keys) - set(refused)
+    assert set(swept.values()) == {"succeeded"}
+
+
+def _swept(home: Path, sandbox: SandboxServer, expected: list[str]) -> dict[str, str]:
+    """Have a sweep begin, and wait until it has synced these shops; how each sync in it ended."""
+    query = """
+        SELECT DISTINCT ON (1) platform_name || '/' || domain, status FROM connector.syncs
+        WHERE started_at > %s ORDER BY 1, started_at
+    """
+    began = datetime.now(UTC)
+    with dev(home, "--port", "3920", sandbox=sandbox, SYNC_CRON="*/5 * * * *") as running:
+        until = time.monotonic() + PATIENCE
+        ended: dict[str, str] = {}
+        with catalog(running) as connection:
+            while True:
+                ended = dict(connection.execute(query, (began,)).fetchall())
+                if set(expected) <= {key for key, status in ended.items() if status != "running"}:
+                    break
+                assert time.monotonic() < until, Counter(ended.values())
+                time.sleep(1)
+        running.stop()
+    return ended
 
 
 KILLED_AT = {"SHOPS_PER_RUN": "20"}
