@@ -1,6 +1,12 @@
 """Everything Dagster knows of the project: its table of contents."""
 
-from dagster import AssetsDefinition, BackfillPolicy, Definitions, in_process_executor
+from dagster import (
+    AssetsDefinition,
+    BackfillPolicy,
+    Definitions,
+    SensorDefinition,
+    in_process_executor,
+)
 
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import catalog_items
@@ -13,12 +19,14 @@ from connector_pipeline.automation.launch_backfills import launch_backfills
 from connector_pipeline.automation.pruning import prune_logs, prune_logs_daily
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
+from connector_pipeline.automation.sync_outcomes import sync_outcomes
+from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.catalog.io_manager import CatalogIOManager
 from connector_pipeline.database import Database
 from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
 from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.settings import Settings, load_settings
+from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.token_service import TokenService
 
 
@@ -36,7 +44,15 @@ def build_definitions(settings: Settings) -> Definitions:
         asset_checks=[catalog_checks],
         jobs=[sync_shops, prune_logs],
         schedules=[prune_logs_daily],
-        sensors=[shop_partitions, credential_probe, sweep, launch_backfills, alerts],
+        sensors=[
+            shop_partitions,
+            credential_probe,
+            sweep,
+            launch_backfills,
+            alerts,
+            sync_outcomes,
+            *_event_sensors(settings),
+        ],
         resources={
             "database": database,
             "registry": registry,
@@ -72,6 +88,25 @@ def build_definitions(settings: Settings) -> Definitions:
         # A run is a few dozen network waits: a process per step would cost more than the work.
         executor=in_process_executor,
     )
+
+
+def _event_sensors(settings: Settings) -> list[SensorDefinition]:
+    """Requests in, and events out where there is a NATS to send them to."""
+    if settings.nats_url is None:
+        return [sync_requests_sensor()]
+    try:
+        from connector_pipeline.automation.event_relay import event_relay_sensor
+        from connector_pipeline.messaging.requests import RequestStream
+    except ModuleNotFoundError as error:
+        if error.name not in ("nats", "nkeys"):
+            raise
+        raise SettingsError(
+            [
+                "NATS_URL: is set, and the extra `nats` is not installed. "
+                "Example: pip install 'connector-pipeline[nats]'"
+            ]
+        ) from None
+    return [sync_requests_sensor(RequestStream(settings)), event_relay_sensor(settings)]
 
 
 def _in_runs_of(asset: AssetsDefinition, shops: int) -> AssetsDefinition:

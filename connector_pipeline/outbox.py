@@ -6,11 +6,14 @@ locked, so that ids of one shop are allotted in the order in which they are comm
 
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.events import (
+    DEAD_LETTERS,
+    DeadLetter,
     Envelope,
     FetchCompleted,
     FetchFailed,
@@ -75,4 +78,18 @@ def put_outcome(
     }
     connection.execute(_FORGET_OLD, values)
     connection.execute(_WITHDRAW_UNSENT, values)
+    connection.execute(_PUT, values)
+
+
+def put_dead_letter(connection: psycopg.Connection, letter_id: UUID, letter: DeadLetter) -> None:
+    """Have a message that is no request sent on; put again under the same id, it is one letter."""
+    values: dict[str, object] = {
+        "partition_key": DEAD_LETTERS,
+        "subject": DEAD_LETTERS,
+        "event_id": letter_id,
+        "payload": Jsonb(letter.model_dump(mode="json", exclude_none=True)),
+        "final": letter_id,
+        "kept": KEPT,
+    }
+    connection.execute(_FORGET_OLD, values)
     connection.execute(_PUT, values)

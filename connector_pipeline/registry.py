@@ -139,7 +139,7 @@ class ShopRegistry(dg.ConfigurableResource[None]):
         """
         registrable(shop)
         with self.database.connect() as connection:
-            return _add(connection, shop)
+            return add_shop(connection, shop)
 
     def import_csv(self, path: Path) -> dict[Added, int]:
         """Add the shops of a CSV file, all or none; how many were added, updated and unchanged.
@@ -154,7 +154,7 @@ class ShopRegistry(dg.ConfigurableResource[None]):
         with self.database.connect() as connection:
             # Sorted: two imports at once then wait for each other instead of deadlocking.
             ordered = sorted(shops, key=lambda shop: shop.partition_key)
-            outcomes = Counter(_add(connection, shop) for shop in ordered)
+            outcomes = Counter(add_shop(connection, shop) for shop in ordered)
         return {
             "added": outcomes["added"],
             "updated": outcomes["updated"],
@@ -279,7 +279,8 @@ class ShopRegistry(dg.ConfigurableResource[None]):
                 raise _unknown(key)
 
 
-def _add(connection: psycopg.Connection, shop: Shop) -> Added:
+def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
+    """As ShopRegistry.add, of a registrable shop and as part of the caller's transaction."""
     row = connection.execute(_ADD, shop.model_dump(mode="json")).fetchone()
     if row is None:
         return "unchanged"

@@ -105,6 +105,23 @@ def _secret_url(url: SecretStr) -> SecretStr:
 
 
 Cron = Annotated[str, AfterValidator(_cron)]
+
+
+def _nats_url(urls: str) -> str:
+    for url in urls.split(","):
+        if not url.startswith(("nats://", "tls://")):
+            raise ValueError("must start with nats:// or tls://, several separated by commas")
+        if "@" in url:
+            raise ValueError("must not hold credentials: set NATS_USER and NATS_PASSWORD")
+    return urls
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError("is not a file")
+    return path
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_some_time)]
 LongDuration = Annotated[Duration, AfterValidator(_at_least_a_day)]
@@ -112,6 +129,8 @@ SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+NatsUrl = Annotated[str, AfterValidator(_nats_url)]
+ExistingFile = Annotated[Path, AfterValidator(_file)]
 ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 
 HostNames = Annotated[str, AfterValidator(_host_names)]
@@ -150,6 +169,13 @@ _EXAMPLES: Final = {
     "event_log_keep": "EVENT_LOG_KEEP=14d",
     "sync_log_keep": "SYNC_LOG_KEEP=90d",
     "alert_webhook_url": "ALERT_WEBHOOK_URL=https://alerts.internal/connector",
+    "nats_url": "NATS_URL=nats://nats.internal:4222",
+    "nats_stream": "NATS_STREAM=GLAM_EVENTS",
+    "nats_credentials_file": "NATS_CREDENTIALS_FILE=/etc/connector/nats.creds",
+    "nats_tls_ca_file": "NATS_TLS_CA_FILE=/etc/connector/ca.pem",
+    "nats_tls_cert_file": "NATS_TLS_CERT_FILE=/etc/connector/client.pem",
+    "nats_tls_key_file": "NATS_TLS_KEY_FILE=/etc/connector/client.key",
+    "publish_product_batches": "PUBLISH_PRODUCT_BATCHES=false",
 }
 
 
@@ -204,6 +230,17 @@ class Settings(BaseSettings):
     event_log_keep: LongDuration = timedelta(days=14)
     sync_log_keep: LongDuration = timedelta(days=90)
     alert_webhook_url: SecretUrl | None = None
+
+    nats_url: NatsUrl | None = None
+    nats_stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "GLAM_EVENTS"
+    nats_user: str | None = None
+    nats_password: SecretStr | None = None
+    nats_token: SecretStr | None = None
+    nats_credentials_file: ExistingFile | None = None
+    nats_tls_ca_file: ExistingFile | None = None
+    nats_tls_cert_file: ExistingFile | None = None
+    nats_tls_key_file: ExistingFile | None = None
+    publish_product_batches: bool = False
 
     @property
     def home(self) -> Path:

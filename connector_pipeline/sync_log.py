@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 
 from connector_pipeline.model.errors import (
     ConnectorError,
+    InvalidSyncRequest,
     ShopBusy,
     ShopDisconnected,
     UnknownShop,
@@ -168,6 +169,21 @@ def fail(
     if failed is None:
         return
     platform_name, domain, merchant_id, correlation_id, finished_at = failed
+    if not isinstance(error, InvalidSyncRequest):
+        _count_failure(connection, (platform_name, domain), error, message, refused)
+    data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
+    event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
+    put_outcome(connection, f"{platform_name}/{domain}", event)
+
+
+def _count_failure(
+    connection: psycopg.Connection,
+    shop: tuple[str, str],
+    error: ConnectorError,
+    message: str,
+    refused: str | None,
+) -> None:
+    platform_name, domain = shop
     disconnected = isinstance(error, ShopDisconnected)
     connection.execute(
         """
@@ -195,9 +211,6 @@ def fail(
             "domain": domain,
         },
     )
-    data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
-    event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
-    put_outcome(connection, f"{platform_name}/{domain}", event)
 
 
 def succeed(

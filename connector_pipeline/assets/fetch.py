@@ -46,6 +46,7 @@ from connector_pipeline.platforms.platform import (
 )
 from connector_pipeline.refused_credentials import credential_digest
 from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.sync_logging import log_as
 from connector_pipeline.token_service import TokenService
 
 _PROGRESS_EVERY: Final = 0.5
@@ -101,6 +102,8 @@ class ShopFetcher:
         what becomes of the sync then is the caller's to say: `record_failure`, or another attempt.
         """
         began = time.monotonic()
+        sync_id = self._sync_id(partition_key)
+        log_as(sync_id, self.correlation_id or sync_id)
         try:
             return await self._attempt(partition_key)
         except Exception as error:

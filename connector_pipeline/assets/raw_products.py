@@ -20,6 +20,7 @@ from connector_pipeline.assets.rounds import FetchRounds
 from connector_pipeline.assets.shop_locks import ShopLocks
 from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
 from connector_pipeline.database import Database
+from connector_pipeline.liveness import alive
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.shopify.api import ShopifyApi
@@ -98,7 +99,8 @@ def raw_products(
             )
             await rounds.fetch(batch.partition_keys)
 
-    run_interruptible(fetch_all())
+    with alive(database, run.run_id):
+        run_interruptible(fetch_all())
     batch.finish()
 
 

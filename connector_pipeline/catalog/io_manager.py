@@ -17,10 +17,13 @@ from connector_pipeline.catalog.metadata import publish_metadata
 from connector_pipeline.catalog.publish import Chunk, publish
 from connector_pipeline.catalog.read import preview, shop_items
 from connector_pipeline.database import Database
+from connector_pipeline.liveness import alive
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, Defect
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.sync import Sync
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import load_settings
+from connector_pipeline.sync_logging import log_as, log_as_none
 
 _PREVIEW_ROWS: Final = 5
 
@@ -64,22 +67,24 @@ class CatalogIOManager(ConfigurableIOManager):
     def handle_output(self, context: OutputContext, obj: NormalizedShops) -> None:
         """Publish every shop of the batch. Raises Failure, at the end, if any failed."""
         batch = obj.batch
-        postponed: list[str] = []
-        for key, outcome in self._outcomes(batch.partition_keys, obj):
-            if not isinstance(outcome, _Failed):
-                batch.succeeded(key, outcome)
-            elif outcome.error.retryable:
-                batch.postponed(key, outcome.error)
-                postponed.append(key)
-            else:
-                self._fail(batch, key, outcome)
-        if postponed:
-            time.sleep(load_settings().connector_retry_delay * RETRY_DELAYS)
-        for key, outcome in self._outcomes(postponed, obj):
-            if isinstance(outcome, _Failed):
-                self._fail(batch, key, outcome)
-            else:
-                batch.succeeded(key, outcome)
+        with alive(self.database, context.run_id):
+            postponed: list[str] = []
+            for key, outcome in self._outcomes(batch.partition_keys, obj):
+                if not isinstance(outcome, _Failed):
+                    batch.succeeded(key, outcome)
+                elif outcome.error.retryable:
+                    batch.postponed(key, outcome.error)
+                    postponed.append(key)
+                else:
+                    self._fail(batch, key, outcome)
+            if postponed:
+                time.sleep(load_settings().connector_retry_delay * RETRY_DELAYS)
+            for key, outcome in self._outcomes(postponed, obj):
+                if isinstance(outcome, _Failed):
+                    self._fail(batch, key, outcome)
+                else:
+                    batch.succeeded(key, outcome)
+        log_as_none()
         batch.finish()
 
     def load_input(self, context: InputContext) -> pd.DataFrame:
@@ -98,22 +103,24 @@ class CatalogIOManager(ConfigurableIOManager):
 
     def _publish(self, partition_key: str, shops: NormalizedShops) -> "PartitionMetadata | _Failed":
         """Publish the shop, unless the run that this one takes the place of has."""
-        sync_id = None
+        sync = None
+        log_as_none()
         root_run_id = shops.batch.root_run_id
         try:
             normalized = shops.normalize(partition_key)
             manifest = normalized.manifest
-            sync_id = manifest.sync.sync_id
+            sync = manifest.sync
+            log_as(sync.sync_id, sync.correlation_id)
             counts = None
             if shops.batch.retried:
                 # Compared once more, all of it would count as unchanged.
-                counts = self.registry.published(sync_id, root_run_id)
+                counts = self.registry.published(sync.sync_id, root_run_id)
             with self.database.connect() as connection:
                 if counts is None:
                     counts = publish(
                         connection,
                         shop=normalized.shop,
-                        sync=manifest.sync,
+                        sync=sync,
                         complete=manifest.complete,
                         gone=manifest.gone,
                         absences_confirmed=manifest.absences_confirmed,
@@ -125,20 +132,22 @@ class CatalogIOManager(ConfigurableIOManager):
                 rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
         except Exception as error:
             named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
-            return _Failed(named, sync_id)
+            return _Failed(named, sync)
         return publish_metadata(manifest, counts, rows)
 
     def _fail(self, batch: ShopBatch, partition_key: str, failed: "_Failed") -> None:
-        if failed.sync_id is not None:
+        if failed.sync is not None:
+            log_as(failed.sync.sync_id, failed.sync.correlation_id)
             # Where the database is what failed, the partition's own failure still says so.
             with suppress(DatabaseUnavailable):
-                self.registry.fail_sync(failed.sync_id, failed.error)
+                self.registry.fail_sync(failed.sync.sync_id, failed.error)
         batch.failed(partition_key, failed.error)
+        log_as_none()
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """A shop was not published; `sync_id` is known where its snapshot was found."""
+    """A shop was not published; `sync` is known where its snapshot was found."""
 
     error: ConnectorError
-    sync_id: str | None
+    sync: Sync | None

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from alembic import command
@@ -20,6 +20,7 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres import open_connection, unavailable
 
 READER_ROLE: Final = "catalog_reader"
+REQUESTER_ROLE: Final = "sync_requester"
 OLDEST_POSTGRES: Final = 15
 # Any number, as long as nobody else in the database takes an advisory lock on it.
 _MIGRATION_LOCK: Final = 0x636F6E6E6563746F
@@ -62,6 +63,7 @@ def migrate(connection_url: str) -> Migration:
         with _alembic:
             command.upgrade(config, "head")
         granted = _grant_readers(driver_connection)
+        _grant_requesters(driver_connection)
     return Migration(before=before, after=_head(), reader_granted=granted)
 
 
@@ -134,10 +136,48 @@ def _refuse_newer(revision: str | None) -> None:
 def _grant_readers(connection: psycopg.Connection) -> bool:
     """Give the catalog's readers their role and grants, if we may. Done at every migration,
     so a role that an administrator makes later gets its grants too."""
-    role = sql.Identifier(READER_ROLE)
+    if not _role_exists(connection, READER_ROLE):
+        return False
+    _grant(
+        connection,
+        READER_ROLE,
+        "GRANT USAGE ON SCHEMA {catalog} TO {role}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA {catalog} TO {role}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA {catalog} GRANT SELECT ON TABLES TO {role}",
+    )
+    return True
+
+
+def _grant_requesters(connection: psycopg.Connection) -> None:
+    """Let those who request syncs insert requests and nothing else, if we may make their role."""
+    if _role_exists(connection, REQUESTER_ROLE):
+        _grant(
+            connection,
+            REQUESTER_ROLE,
+            "GRANT USAGE ON SCHEMA {connector} TO {role}",
+            # What becomes of a request is ours to write.
+            "GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, "
+            "sync_type, correlation_id) ON {connector}.sync_requests TO {role}",
+        )
+
+
+def _grant(connection: psycopg.Connection, role: str, *grants: LiteralString) -> None:
+    for grant in grants:
+        connection.execute(
+            sql.SQL(grant).format(
+                catalog=sql.Identifier(CATALOG),
+                connector=sql.Identifier(CONNECTOR),
+                role=sql.Identifier(role),
+            )
+        )
+
+
+def _role_exists(connection: psycopg.Connection, name: str) -> bool:
+    """Whether the role is there, after an attempt to make it."""
+    role = sql.Identifier(name)
     try:
         with connection.transaction():
-            found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READER_ROLE,))
+            found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
             if found.fetchone() is None:
                 connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(role))
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
@@ -145,19 +185,12 @@ def _grant_readers(connection: psycopg.Connection) -> bool:
         pass
     except psycopg.errors.InsufficientPrivilege:
         _logger.warning(
-            "Role %s does not exist and may not be created; readers have no grants. An "
+            "Role %s does not exist and may not be created; it has no grants. An "
             "administrator can `CREATE ROLE %s NOLOGIN`, then migrate again.",
-            READER_ROLE,
-            READER_ROLE,
+            name,
+            name,
         )
         return False
-    schema = sql.Identifier(CATALOG)
-    for grant in (
-        "GRANT USAGE ON SCHEMA {schema} TO {role}",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
-        "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}",
-    ):
-        connection.execute(sql.SQL(grant).format(schema=schema, role=role))
     return True
 
 

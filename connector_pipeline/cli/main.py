@@ -19,7 +19,7 @@ from connector_pipeline.cli.output import JsonFlag, err, out, print_json
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
-from connector_pipeline.cli.sync import run_sync
+from connector_pipeline.cli.sync import request_sync, run_sync
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
 from connector_pipeline.model.shop import PlatformName
@@ -97,9 +97,17 @@ def sync(
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Confirm that most of the shop is gone.")
     ] = False,
+    request: Annotated[
+        bool, typer.Option("--request", help="Leave it to the daemon, and do not wait.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sync one shop now, as a Dagster run, and wait for its end."""
+    if request:
+        if allow_shrink:
+            raise typer.BadParameter("--allow-shrink is for a sync that is waited for.")
+        request_sync(shop, sync_type=sync_type, as_json=as_json)
+        return
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
 
 

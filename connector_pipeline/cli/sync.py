@@ -5,9 +5,10 @@ from uuid import uuid4
 
 from dagster import DagsterInstance
 
+from connector_pipeline import inbox
 from connector_pipeline.assets.fetch import registered_shop
 from connector_pipeline.automation.shop_partitions import add_active_partitions
-from connector_pipeline.cli.local_services import local_services
+from connector_pipeline.cli.local_services import database_services, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -16,6 +17,7 @@ from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.registry import ShopRegistry
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
@@ -57,6 +59,35 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
             progress.update(task, total=1, completed=1)
     _say(outcome, sync_id, as_json=as_json)
     return outcome.failure is None
+
+
+def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> None:
+    """Leave a request in the inbox, for the daemon to run; print its sync_id and do not wait.
+
+    Raises UnknownShop, SettingsError, DatabaseUnavailable.
+    """
+    with database_services():
+        database = Database()
+        registered = registered_shop(ShopRegistry(database=database), shop)
+        request = SyncRequest(
+            merchant_id=registered.merchant_id,
+            platform_name=registered.platform_name.value,
+            platform_shop_id=registered.platform_shop_id,
+            domain=registered.domain,
+            sync_id=str(uuid4()),
+            sync_type=sync_type.value,
+        )
+        with database.connect() as connection:
+            inbox.put(connection, [request])
+    if as_json:
+        print_json({"shop": shop, "sync_id": request.sync_id, "requested": True})
+    else:
+        out.print(
+            f"{shop}: requested as sync {request.sync_id}; it runs as soon as Dagster's daemon "
+            "does.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _say(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:

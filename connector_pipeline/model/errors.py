@@ -16,7 +16,9 @@
     ├── DatabaseUnavailable        Postgres does not answer; retryable
     ├── ArchiveUnavailable         the raw archive cannot be written; retryable
     ├── SyncInterrupted            the run was cancelled or its process ended; retryable
+    ├── SyncAbandoned              the run is over and did not say how the sync ended; retryable
     ├── UnknownShop                the partition key is not in the registry
+    ├── InvalidSyncRequest         a sync was requested that cannot be, or may not be
     └── Defect                     something nobody foresaw
 
     InvalidShop                    a shop that cannot be registered (a ValueError)
@@ -166,10 +168,23 @@ class SyncInterrupted(ConnectorError):
     default_mend = "The catalog is as it was before; sync the shop again."
 
 
+class SyncAbandoned(ConnectorError):
+    """The run was killed, cancelled while it waited, or failed before it came to the shop."""
+
+    retryable = True
+    default_mend = "The catalog is as it was before; sync the shop again. See the run's log."
+
+
 class UnknownShop(ConnectorError):
     """The partition key names no shop of the registry."""
 
     default_mend = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
+
+
+class InvalidSyncRequest(ConnectorError):
+    """A request that names no shop there can be, or one that is not to be synced for it."""
+
+    default_mend = "Not retried. Ask again, put right, under another sync_id."
 
 
 class Defect(ConnectorError):

@@ -49,16 +49,21 @@ class FetchFailed(BaseModel):
 OutcomeT = TypeVar("OutcomeT", FetchCompleted, FetchFailed)
 
 
-class Envelope(BaseModel, Generic[OutcomeT]):
+class Event(BaseModel):
     """What every event travels in. `timestamp` is when it happened, in UTC."""
 
     model_config = ConfigDict(frozen=True)
 
     event_id: UUID
-    event_type: OutcomeType
     correlation_id: str
     source_service: Literal["platform-connector"] = SOURCE_SERVICE
     timestamp: AwareDatetime
+
+
+class Envelope(Event, Generic[OutcomeT]):
+    """The event of a sync's outcome."""
+
+    event_type: OutcomeType
     data: OutcomeT
 
     @classmethod
@@ -72,6 +77,107 @@ class Envelope(BaseModel, Generic[OutcomeT]):
             correlation_id=correlation_id,
             timestamp=timestamp,
             data=data,
+        )
+
+
+class PlatformProduct(BaseModel):
+    """One variant as the service before sent it. Null where it made numbers up: see contracts.md.
+
+    `price` is a JSON number, in units of `currency`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    platform_name: str
+    platform_shop_id: str
+    domain: str
+    product_id: str
+    variant_id: str
+    product_title: str
+    variant_title: str
+    sku: str | None
+    price: float | None
+    currency: str
+    inventory: int | None
+    image_url: str | None
+    created_at: AwareDatetime | None
+    updated_at: AwareDatetime | None
+
+
+LARGEST_BATCH: Final = 250
+
+
+class ProductBatch(BaseModel):
+    """Some products of a sync's snapshot; `batch_num` counts from 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    merchant_id: str
+    sync_id: SyncId
+    platform_name: str
+    platform_shop_id: str
+    domain: str
+    products: Annotated[list[PlatformProduct], Field(max_length=LARGEST_BATCH)]
+    batch_num: Annotated[int, Field(ge=1)]
+    has_more: bool
+
+
+PRODUCTS_FETCHED: Final = "evt.platform.products.fetched"
+
+
+class ProductsFetched(Event):
+    """The event of one batch, sent before the sync's `completed`."""
+
+    event_type: Literal["evt.platform.products.fetched"] = PRODUCTS_FETCHED
+    data: ProductBatch
+
+
+def batch_id(sync_id: str, batch_num: int) -> UUID:
+    """The id of a batch's event: the same each time."""
+    return uuid5(NAMESPACE_URL, f"connector-pipeline:{sync_id}:{PRODUCTS_FETCHED}:{batch_num}")
+
+
+DEAD_LETTERS: Final = "dlq.evt.catalog.sync.requested"
+_LONGEST_BODY: Final = 64 * 1024
+
+
+class DeadLetter(BaseModel):
+    """A message on `evt.catalog.sync.requested` that is no request, and why.
+
+    Its `body` as it came, or in hex (`body_hex`) where that is no text; cut off where `truncated`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    subject: str
+    stream: str
+    stream_sequence: int
+    body: str | None = None
+    body_hex: str | None = None
+    truncated: bool = False
+    source_service: Literal["platform-connector"] = SOURCE_SERVICE
+
+    @classmethod
+    def of(cls, body: bytes, *, reason: str, subject: str, stream: str, sequence: int) -> Self:
+        """The letter of a message."""
+        kept = body[:_LONGEST_BODY]
+        try:
+            # An odd cut may fall into a character.
+            text = kept.decode(errors="strict" if kept == body else "ignore")
+        except UnicodeDecodeError:
+            text = None
+        if text is not None and "\x00" in text:
+            # Postgres, where it waits to be sent, cannot hold it.
+            text = None
+        return cls(
+            reason=reason,
+            subject=subject,
+            stream=stream,
+            stream_sequence=sequence,
+            body=text,
+            body_hex=kept.hex() if text is None else None,
+            truncated=kept != body,
         )
 
 

@@ -1,0 +1,363 @@
+"""Sync requests through killed processes: one run and one outcome for each, in order per shop.
+
+Every request is published three times while the daemon, the code server (with its run workers) and
+nats-server are killed at random, by kill -9, and started again. Then a consumer that is nothing but
+nats-py's `subscribe` reads what arrived. Ends with status 1 where a promise was broken.
+
+    python bench/events_chaos.py        500 requests for 50 shops: most of an hour on two cores
+    python bench/events_chaos.py --requests 6 --shops 2 --kills 3
+    python bench/events_chaos.py --requests 6 --shops 2 --kills 0 --nats-down 60
+
+The last: NATS is away for a minute while syncs run. Without kills it prints the latency from the
+publish of a request to its run being launched.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nats
+import psycopg
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from connector_pipeline.catalog.migrate import migrate  # noqa: E402
+from connector_pipeline.cli.local_services import project_file  # noqa: E402
+from connector_pipeline.embedded_postgres.server import EmbeddedPostgres  # noqa: E402
+from connector_pipeline.sandbox.server import SandboxServer  # noqa: E402
+from connector_pipeline.sandbox.spec import ShopSpec  # noqa: E402
+from connector_pipeline_tests.messaging.nats_server import NatsServer  # noqa: E402
+
+SUBJECT = "evt.catalog.sync.requested"
+STREAM = "GLAM_EVENTS"
+
+Problems = list[str]
+
+
+class Process:
+    """One of Dagster's processes in a group of its own, so that kill -9 takes its children too."""
+
+    def __init__(self, name: str, command: list[str], logs: Path):
+        self.name, self._command, self._log = name, command, logs / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+def specs(count: int) -> list[ShopSpec]:
+    """Small shops: what is tried is the way of a request, not the fetching."""
+    return [
+        ShopSpec(
+            platform="shopify",
+            domain=f"chaos-{number}.myshopify.com",
+            merchant_id=f"merchant-{number}",
+            platform_shop_id=str(number),
+            products=3,
+            variants=(1, 2),
+            seed=number,
+            awkward=False,
+        )
+        for number in range(count)
+    ]
+
+
+def requests(count: int, shops: list[ShopSpec]) -> list[dict[str, str]]:
+    return [
+        {
+            "merchant_id": shop.merchant_id,
+            "platform_name": shop.platform,
+            "platform_shop_id": shop.platform_shop_id,
+            "domain": shop.domain,
+            "sync_id": f"sync-{number}",
+            "correlation_id": f"correlation-{number}",
+        }
+        for number in range(count)
+        for shop in [shops[number % len(shops)]]
+    ]
+
+
+async def publish(url: str, messages: list[dict[str, str]], pause: float) -> dict[str, float]:
+    """Publish until each is acknowledged, through whatever happens; when each first was."""
+    first: dict[str, float] = {}
+    for message in messages:
+        while True:
+            try:
+                client = await nats.connect(
+                    url, allow_reconnect=False, connect_timeout=2, error_cb=_ignore
+                )
+                await client.jetstream().publish(SUBJECT, json.dumps(message).encode(), timeout=2)
+                await client.close()
+                break
+            except (nats.errors.Error, OSError):
+                await asyncio.sleep(0.5)
+        first.setdefault(message["sync_id"], time.time())
+        await asyncio.sleep(random.uniform(0, 2 * pause))
+    return first
+
+
+async def _ignore(_: Exception) -> None:
+    """A server that is away is the point of the trial."""
+
+
+async def consume(url: str) -> list[dict[str, object]]:
+    """What is on the stream, as anybody reads it."""
+    client = await nats.connect(url)
+    js = client.jetstream()
+    subscription = await js.subscribe("evt.platform.fetch.*", stream=STREAM)
+    received: list[dict[str, object]] = []
+    while True:
+        try:
+            message = await subscription.next_msg(timeout=3)
+        except nats.errors.TimeoutError:
+            break
+        await message.ack()
+        received.append(json.loads(message.data))
+    await client.close()
+    return received
+
+
+def wait_until(what: str, done: Callable[[], bool], patience: float) -> None:
+    until = time.monotonic() + patience
+    while not done():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not within {patience:.0f} s: {what}")
+        time.sleep(1)
+
+
+def run(options: argparse.Namespace, folder: Path) -> Problems:
+    """One trial; what was broken."""
+    random.seed(options.seed)
+    shops = specs(options.shops)
+    wanted = requests(options.requests, shops)
+    with (
+        SandboxServer(shops) as sandbox,
+        EmbeddedPostgres(folder / "postgres") as postgres,
+        NatsServer(folder / "nats") as server,
+    ):
+        home = folder / "dagster"
+        home.mkdir()
+        # Everything as shipped, but for how soon a dead worker is noticed.
+        config = project_file("dagster.yaml").read_text()
+        config = config.replace("poll_interval_seconds: 30", "poll_interval_seconds: 5")
+        config = config.replace("start_timeout_seconds: 180", "start_timeout_seconds: 120")
+        (home / "dagster.yaml").write_text(config)
+        migrate(postgres.url("catalog"))
+        os.environ |= sandbox.environment() | {
+            "CONNECTOR_HOME": str(folder),
+            "CONNECTOR_DATABASE_URL": postgres.url("catalog"),
+            "DAGSTER_POSTGRES_URL": postgres.dagster_url,
+            "DAGSTER_HOME": str(home),
+            "RAW_ARCHIVE_URL": str(folder / "raw"),
+            "NATS_URL": server.url,
+        }
+        socket = folder / "code"
+        workspace = folder / "workspace.yaml"
+        workspace.write_text(
+            json.dumps(
+                {"load_from": [{"grpc_server": {"socket": str(socket), "location_name": "c"}}]}
+            )
+        )
+        code = Process(
+            "code",
+            [
+                *(sys.executable, "-m", "dagster", "code-server", "start", "--socket", str(socket)),
+                *("--module-name", "connector_pipeline.definitions"),
+            ],
+            folder,
+        )
+        daemon = Process(
+            "daemon",
+            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)],
+            folder,
+        )
+        from dagster import DagsterInstance
+
+        with DagsterInstance.get() as instance:
+            instance.add_dynamic_partitions("shops", [])
+            code.start()
+            daemon.start()
+            try:
+                return _trial(options, folder, postgres, server, code, daemon, instance, wanted)
+            finally:
+                daemon.kill()
+                code.kill()
+                if options.keep_logs:
+                    shutil.copytree(
+                        folder,
+                        options.keep_logs,
+                        ignore=lambda _, names: [
+                            name
+                            for name in names
+                            if not name.endswith(".log")
+                            and name in ("postgres", "raw", "dagster", "code")
+                        ],
+                        dirs_exist_ok=True,
+                    )
+
+
+def _trial(options, folder, postgres, server, code, daemon, instance, wanted) -> Problems:
+    began = time.monotonic()
+    messages = [message for message in wanted for _ in range(3)]
+    random.shuffle(messages)
+    acknowledged: dict[str, float] = {}
+    publisher = threading.Thread(
+        target=lambda: acknowledged.update(
+            asyncio.run(publish(server.url, messages, options.pause))
+        )
+    )
+    publisher.start()
+    connection = psycopg.connect(postgres.url("catalog"), autocommit=True)
+
+    def count(statement: str) -> int:
+        [(number,)] = connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return int(number)
+
+    if options.nats_down:
+        wait_until(
+            "a sync runs",
+            lambda: count("SELECT count(*) FROM connector.syncs WHERE status <> 'pending'") > 0,
+            300,
+        )
+        server.kill()
+        print(f"nats-server down for {options.nats_down} s", flush=True)
+        time.sleep(options.nats_down)
+        waiting = count("SELECT count(*) FROM connector.outbox WHERE sent_at IS NULL")
+        print(f"syncs that ended meanwhile and wait to be told: {waiting}", flush=True)
+        server.start()
+    kills: Counter[str] = Counter()
+    for _ in range(options.kills):
+        time.sleep(random.uniform(0.5, 1.5) * options.every)
+        victim = random.choice(["daemon", "code", "nats"])
+        kills[victim] += 1
+        process = {"daemon": daemon, "code": code, "nats": server}[victim]
+        process.kill()
+        time.sleep(random.uniform(0, 3))
+        if victim == "code":
+            (folder / "code").unlink(missing_ok=True)
+        process.start()
+        finished = count(
+            "SELECT count(*) FROM connector.syncs WHERE status IN ('succeeded','failed')"
+        )
+        print(f"{time.monotonic() - began:6.0f} s: killed {victim}; {finished} ended", flush=True)
+        if finished >= options.requests and not publisher.is_alive():
+            break
+    publisher.join()
+    total = len(wanted)
+    ended = "SELECT count(*) FROM connector.syncs WHERE status IN ('succeeded', 'failed')"
+    unsent = "SELECT count(*) FROM connector.outbox WHERE sent_at IS NULL"
+    late: Problems = []
+    for what, done in (
+        ("every sync ended", lambda: count(ended) >= total),
+        ("every event sent", lambda: count(unsent) == 0),
+    ):
+        try:
+            wait_until(what, done, options.patience - (time.monotonic() - began))
+        except TimeoutError as error:
+            late.append(f"{error}; {count(ended)} of {total} syncs ended, {count(unsent)} unsent")
+    # What was sent twice or launched twice would show by now.
+    time.sleep(10)
+    print(f"killed {dict(kills)}; {total} requests in {time.monotonic() - began:.0f} s")
+    return late + _judge(
+        connection, instance, asyncio.run(consume(server.url)), wanted, acknowledged
+    )
+
+
+def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
+    problems: Problems = []
+    ids = {request["sync_id"] for request in wanted}
+    roots: Counter[str] = Counter()
+    launched: dict[str, float] = {}
+    runs = retried = 0
+    for record in instance.get_run_records():
+        run = record.dagster_run
+        runs += 1
+        if run.root_run_id is None:
+            roots[run.tags["connector/sync_id"]] += 1
+            launched[run.tags["connector/sync_id"]] = record.create_timestamp.replace(
+                tzinfo=UTC
+            ).timestamp()
+        else:
+            retried += 1
+    problems += [f"{sync_id}: {roots[sync_id]} runs" for sync_id in ids if roots[sync_id] != 1]
+    problems += [f"{sync_id}: a run nobody asked for" for sync_id in roots.keys() - ids]
+    told: Counter[str] = Counter(event["data"]["sync_id"] for event in received)
+    problems += [f"{sync_id}: {told[sync_id]} outcomes" for sync_id in ids if told[sync_id] != 1]
+    order: defaultdict[str, list[str]] = defaultdict(list)
+    for key, event_id in connection.execute(
+        "SELECT partition_key, event_id::text FROM connector.outbox ORDER BY id"
+    ):
+        order[key].append(event_id)
+    place = {str(event["event_id"]): number for number, event in enumerate(received)}
+    for key, events in order.items():
+        places = [place.get(event, -1) for event in events]
+        if places != sorted(places):
+            problems.append(f"{key}: outcomes out of order")
+    subjects = Counter(str(event["event_type"]) for event in received)
+    failures = Counter(
+        event["data"]["error"].split(":")[0] for event in received if "error" in event["data"]
+    )
+    print(f"{runs} runs, {retried} of them retries of killed ones; received {dict(subjects)}")
+    if failures:
+        print(f"failures: {dict(failures)}")
+    waits = [launched[sync] - acknowledged[sync] for sync in ids if sync in launched]
+    if waits:
+        print(
+            f"publish to run launched: median {statistics.median(waits):.1f} s, "
+            f"longest {max(waits):.1f} s"
+        )
+    return problems
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--shops", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=60, help="at most")
+    parser.add_argument(
+        "--every", type=float, default=20.0, help="seconds between kills, on average"
+    )
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds between messages")
+    parser.add_argument("--nats-down", type=float, default=0.0, help="seconds without NATS")
+    parser.add_argument("--patience", type=float, default=7200.0, help="seconds in all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep-logs", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="connector-chaos-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        problems = run(options, folder)
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} promises broken at {datetime.now(UTC):%H:%M:%S}")
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()

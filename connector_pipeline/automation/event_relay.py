@@ -1,0 +1,77 @@
+"""The sensor that sends events to NATS. In the definitions only where NATS_URL is set."""
+
+from typing import Final
+
+from dagster import (
+    DefaultSensorStatus,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+)
+
+from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.archive.reader import Snapshot
+from connector_pipeline.assets.fetch import registered_shop
+from connector_pipeline.database import Database
+from connector_pipeline.messaging.relay import SyncedProducts, relay
+from connector_pipeline.model.catalog_item import CatalogItem
+from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
+from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.settings import Settings
+
+EVERY_SECONDS: Final = 1
+"""As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""
+
+
+def event_relay_sensor(settings: Settings) -> SensorDefinition:
+    """The sensor that sends what waits in the outbox to the stream of these settings."""
+
+    @sensor(
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Sends the events in connector.outbox to NATS JetStream, in order per shop.",
+    )
+    def event_relay(
+        context: SensorEvaluationContext,
+        database: Database,
+        registry: ShopRegistry,
+        raw_archive: RawArchive,
+        shopify: ShopifyApi,
+        woocommerce: WooCommerceApi,
+    ) -> SkipReason:
+        """Send what waits, within a tick's time."""
+        platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}
+
+        def read_products(partition_key: str, sync_id: str) -> SyncedProducts:
+            shop = registered_shop(registry, partition_key)
+            manifest = raw_archive.finished(partition_key, sync_id)
+            if manifest is None:
+                raise SnapshotMissing(
+                    f"the raw snapshot of sync {sync_id} is no longer kept.",
+                    partition_key=partition_key,
+                )
+            pages = Snapshot(raw_archive.storage(), manifest).pages()
+            normalized = platforms[shop.platform_name].normalize(shop, manifest.currency, pages)
+            return SyncedProducts(
+                shop, (item for item in normalized if isinstance(item, CatalogItem))
+            )
+
+        try:
+            done = relay(
+                settings,
+                database,
+                read_products=read_products if settings.publish_product_batches else None,
+            )
+        except ConnectorError as error:
+            context.log.warning(f"{error.code}: {error}")
+            return SkipReason(f"{error.code}: {error}")
+        for problem in done.problems:
+            context.log.warning(problem)
+        return SkipReason(
+            f"Sent {done.sent} events and {done.batches} product batches; {done.waiting} wait."
+        )
+
+    return event_relay

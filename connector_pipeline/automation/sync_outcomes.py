@@ -1,0 +1,277 @@
+"""The sensor that ends runs whose worker is dead, and syncs whose run did not say how they ended.
+
+A run that is killed, cancelled while it waits, or fails before its first step says nothing. What
+drives this is our own record of what is unfinished: Dagster's run-status sensors look at few runs
+at a time and may skip some.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunRecord,
+    RunsFilter,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+)
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, WILL_RETRY_TAG
+from psycopg.rows import class_row
+
+from connector_pipeline import sync_log
+from connector_pipeline.database import Database
+from connector_pipeline.liveness import silent
+from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
+
+EVERY_SECONDS: Final = 15
+_LOOKED_AT_A_TICK: Final = 20_000
+_RUNS_A_QUERY: Final = 500
+_MOST_RETRIES: Final = 10
+
+RUN_APPEARS_WITHIN: Final = timedelta(minutes=1)
+"""Between a sync's record and its run's there is an instant, whichever comes first."""
+RETRY_DECIDED_WITHIN: Final = timedelta(minutes=1)
+"""Dagster tags a failed run as to be retried just after it failed."""
+RETRY_STARTS_WITHIN: Final = timedelta(hours=1)
+"""A retry that was promised and did not come by then, will not: its job is gone, say."""
+PUBLISHED_WITHIN: Final = timedelta(hours=6)
+"""A backfill fetches its shops in some runs and publishes them in later ones."""
+
+SUSPECTED_FOR: Final = timedelta(seconds=30)
+"""After the database was away for long, every worker looks dead at first."""
+
+_CATALOG_ITEMS: Final = AssetKey("catalog_items")
+
+_UNFINISHED: Final = """
+    SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at,
+        coalesce(sync.run_id, request.run_id) AS run_id,
+        coalesce(sync.started_at, request.launched_at) AS since
+    FROM connector.syncs AS sync LEFT JOIN connector.sync_requests AS request USING (sync_id)
+    WHERE sync.status IN ('pending', 'running')
+        -- What waits in the inbox has no run yet.
+        AND (sync.status = 'running' OR request.launched_at IS NOT NULL OR request.id IS NULL)
+    ORDER BY since NULLS FIRST LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedSync:
+    """A sync that is pending with a run launched for it, or running."""
+
+    sync_id: str
+    status: str
+    started_at: datetime | None
+    fetched_at: datetime | None
+    run_id: str | None
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last of a sync's runs. `publishes`: it was to publish what it fetched.
+
+    `has_own_worker`: a code server launched it; a command's own run has no such worker.
+    """
+
+    run_id: str
+    status: DagsterRunStatus
+    ended_at: datetime | None
+    will_retry: bool | None
+    publishes: bool
+    has_own_worker: bool = True
+
+
+def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str | None:
+    """Why the sync has ended without a word, None while it may still go on."""
+    if run is None:
+        waited = now - sync.since if sync.since is not None else RUN_APPEARS_WITHIN
+        return None if waited < RUN_APPEARS_WITHIN else "its run is gone."
+    if run.ended_at is None:
+        return None
+    ended = now - run.ended_at
+    if run.status is DagsterRunStatus.FAILURE:
+        if run.will_retry is None and ended < RETRY_DECIDED_WITHIN:
+            return None
+        if run.will_retry and ended < RETRY_STARTS_WITHIN:
+            return None
+    if (
+        sync.fetched_at is not None
+        and not run.publishes
+        and now - sync.fetched_at < PUBLISHED_WITHIN
+    ):
+        return None
+    how = {
+        DagsterRunStatus.CANCELED: "was cancelled",
+        DagsterRunStatus.FAILURE: "failed before it could say why",
+    }.get(run.status, "ended without publishing the shop")
+    return f"its run {run.run_id} {how}."
+
+
+@sensor(
+    minimum_interval_seconds=EVERY_SECONDS,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Ends syncs in connector.syncs whose Dagster run is over and left them unfinished.",
+)
+def sync_outcomes(context: SensorEvaluationContext, database: Database) -> SensorResult:
+    """Look at every unfinished sync, and end what nothing works on any more."""
+    try:
+        looked = look_after(
+            context.instance, database, _suspects(context.cursor), now=datetime.now(UTC)
+        )
+    except ConnectorError as error:
+        return SensorResult(skip_reason=f"{error.code}: {error}", cursor=context.cursor)
+    for run_id in looked.failed_runs:
+        context.log.warning(f"run {run_id} has failed: its worker is dead")
+    for sync_id, why in looked.ended.items():
+        context.log.warning(f"sync {sync_id} has failed: {why}")
+    return SensorResult(
+        skip_reason=f"{looked.unfinished} syncs are unfinished, {len(looked.ended)} ended now.",
+        cursor=json.dumps({run: since.isoformat() for run, since in looked.suspects.items()}),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAfter:
+    """What one look at the unfinished syncs found and did.
+
+    `suspects` are runs whose worker is silent, and since when; `ended` tells why each sync did.
+    """
+
+    unfinished: int
+    ended: dict[str, str]
+    failed_runs: list[str]
+    suspects: dict[str, datetime]
+
+
+def look_after(
+    instance: DagsterInstance, database: Database, suspects: dict[str, datetime], *, now: datetime
+) -> LookedAfter:
+    """End the syncs that nothing works on any more, and the runs whose worker is dead.
+
+    A run is failed when its worker was silent at two looks SUSPECTED_FOR apart; Dagster then runs
+    it again, which is not the end of its syncs.
+    """
+    with database.connect() as connection:
+        unfinished = (
+            connection.cursor(row_factory=class_row(UnfinishedSync))
+            .execute(_UNFINISHED, (_LOOKED_AT_A_TICK,))
+            .fetchall()
+        )
+    runs = _last_runs(instance, {sync.run_id for sync in unfinished if sync.run_id is not None})
+    ended: dict[str, str] = {}
+    for sync in unfinished:
+        why = verdict(sync, runs.get(sync.run_id or ""), now=now)
+        if why is not None and _end(database, sync, why):
+            ended[sync.sync_id] = why
+    silent_runs = _silent_runs(database, runs.values())
+    still = {run_id: suspects.get(run_id, now) for run_id in silent_runs}
+    dead = [run_id for run_id, since in still.items() if now - since >= SUSPECTED_FOR]
+    for run_id in dead:
+        _fail_run(instance, run_id)
+    return LookedAfter(
+        unfinished=len(unfinished),
+        ended=ended,
+        failed_runs=dead,
+        suspects={run_id: since for run_id, since in still.items() if run_id not in dead},
+    )
+
+
+def _silent_runs(database: Database, runs: Iterable[LastRun]) -> set[str]:
+    """Runs that a code server's worker is to be at work on, and that show no sign of one."""
+    started = {
+        run.run_id for run in runs if run.status is DagsterRunStatus.STARTED and run.has_own_worker
+    }
+    if not started:
+        return set()
+    with database.connect() as connection:
+        return silent(connection, started)
+
+
+def _fail_run(instance: DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is DagsterRunStatus.STARTED:
+        instance.report_run_failed(
+            run, "Its worker shows no sign of life: it was killed, with its code server or alone."
+        )
+
+
+def _suspects(cursor: str | None) -> dict[str, datetime]:
+    try:
+        return {
+            run: datetime.fromisoformat(since) for run, since in json.loads(cursor or "{}").items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _end(database: Database, sync: UnfinishedSync, why: str) -> bool:
+    """End a sync, unless it went on meanwhile: its run wrote its last before it was over."""
+    with database.connect() as connection:
+        unchanged = connection.execute(
+            "SELECT 1 FROM connector.syncs WHERE sync_id = %s AND status = %s"
+            " AND started_at IS NOT DISTINCT FROM %s FOR UPDATE",
+            (sync.sync_id, sync.status, sync.started_at),
+        ).fetchone()
+        if unchanged is None:
+            return False
+        sync_log.fail(connection, sync.sync_id, SyncAbandoned(why))
+    return True
+
+
+def _last_runs(instance: DagsterInstance, run_ids: set[str]) -> dict[str, LastRun]:
+    """The last run of each run's line of automatic retries, by the first one's id."""
+    wanted = {run_id: run_id for run_id in run_ids}
+    found: dict[str, LastRun] = {}
+    for _ in range(_MOST_RETRIES):
+        if not wanted:
+            break
+        records = _records(instance, set(wanted.values()))
+        following: dict[str, str] = {}
+        for first, run_id in wanted.items():
+            record = records.get(run_id)
+            if record is None:
+                continue
+            found[first] = _last_run(record)
+            retried_as = record.dagster_run.tags.get(AUTO_RETRY_RUN_ID_TAG)
+            if retried_as is not None:
+                following[first] = retried_as
+        wanted = following
+    return found
+
+
+def _records(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, RunRecord]:
+    ordered = sorted(run_ids)
+    records: dict[str, RunRecord] = {}
+    for begin in range(0, len(ordered), _RUNS_A_QUERY):
+        some = ordered[begin : begin + _RUNS_A_QUERY]
+        for record in instance.get_run_records(RunsFilter(run_ids=some)):
+            records[record.dagster_run.run_id] = record
+    return records
+
+
+def _last_run(record: RunRecord) -> LastRun:
+    run: DagsterRun = record.dagster_run
+    will_retry: dict[Any, bool] = {"true": True, "false": False}
+    ended_at: datetime | None = None
+    if run.is_finished:
+        ended_at = (
+            record.update_timestamp.replace(tzinfo=UTC)
+            if record.end_time is None
+            else datetime.fromtimestamp(record.end_time, UTC)
+        )
+    return LastRun(
+        run_id=run.run_id,
+        status=run.status,
+        ended_at=ended_at,
+        will_retry=will_retry.get(run.tags.get(WILL_RETRY_TAG)),
+        publishes=run.asset_selection is None or _CATALOG_ITEMS in run.asset_selection,
+        has_own_worker=GRPC_INFO_TAG in run.tags,
+    )

@@ -1,0 +1,229 @@
+"""A sync whose run is over has ended, and says so; one that may still go on is left alone."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test
+
+from connector_pipeline.automation.sync_outcomes import (
+    LastRun,
+    LookedAfter,
+    UnfinishedSync,
+    look_after,
+    verdict,
+)
+from connector_pipeline.database import Database
+from connector_pipeline.liveness import alive
+from connector_pipeline.registry import ShopRegistry
+from connector_pipeline_tests.catalog.snapshots import ACME
+from connector_pipeline_tests.test_inbox import Inbox, request
+from connector_pipeline_tests.test_outbox import Syncs
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FAILURE, CANCELED = DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
+SUCCESS, STARTED = DagsterRunStatus.SUCCESS, DagsterRunStatus.STARTED
+
+
+def ago(**since: float) -> datetime:
+    return NOW - timedelta(**since)
+
+
+AN_HOUR_AGO, JUST_NOW = ago(hours=1), ago(minutes=2)
+
+
+def sync(fetched_at: datetime | None = None, since: datetime = AN_HOUR_AGO) -> UnfinishedSync:
+    return UnfinishedSync("s-1", "running", since, fetched_at, "r-1", since)
+
+
+def run(
+    status: DagsterRunStatus,
+    ended_at: datetime | None = JUST_NOW,
+    *,
+    will_retry: bool | None = None,
+    publishes: bool = True,
+) -> LastRun:
+    return LastRun("r-1", status, ended_at, will_retry, publishes)
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "last", "why"),
+    [
+        (sync(), None, "is gone"),
+        (sync(since=ago(seconds=5)), None, None),
+        (sync(), run(STARTED, None), None),
+        (sync(), run(DagsterRunStatus.QUEUED, None), None),
+        (sync(), run(CANCELED, NOW), "was cancelled"),
+        (sync(), run(FAILURE), "failed before"),
+        (sync(), run(FAILURE, ago(seconds=5)), None),
+        (sync(), run(FAILURE, ago(seconds=5), will_retry=False), "failed before"),
+        (sync(), run(FAILURE, will_retry=True), None),
+        (sync(), run(FAILURE, ago(hours=2), will_retry=True), "failed before"),
+        (sync(), run(SUCCESS), "without publishing"),
+        (sync(fetched_at=ago(minutes=3)), run(SUCCESS), "without publishing"),
+        (sync(fetched_at=ago(hours=5)), run(SUCCESS, publishes=False), None),
+        (sync(fetched_at=ago(hours=5)), run(FAILURE, publishes=False), None),
+        (sync(fetched_at=ago(hours=7)), run(SUCCESS, publishes=False), "without publishing"),
+        (sync(), run(FAILURE, publishes=False), "failed before"),
+    ],
+)
+def test_a_sync_has_ended_when_nothing_works_on_it(
+    unfinished: UnfinishedSync, last: LastRun | None, why: str | None
+) -> None:
+    """Not while a run waits, works, or is to be run again; nor between a backfill's two halves."""
+    found = verdict(unfinished, last, now=NOW)
+    assert (found is None) == (why is None)
+    assert (why or "") in (found or "")
+
+
+@pytest.fixture
+def instance() -> Generator[DagsterInstance]:
+    """Dagster without anything in it."""
+    with DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def requests(database: Database, registry: ShopRegistry) -> Inbox:
+    """With one request, accepted and offered."""
+    requests = Inbox(database)
+    requests.put(request("s-1"))
+    requests.accept()
+    requests.offer()
+    return requests
+
+
+def look(
+    instance: DagsterInstance,
+    database: Database,
+    suspects: dict[str, datetime] | None = None,
+    *,
+    later: timedelta = timedelta(0),
+) -> LookedAfter:
+    return look_after(instance, database, suspects or {}, now=datetime.now(UTC) + later)
+
+
+def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatus) -> DagsterRun:
+    """The request's run, which the sensor has seen."""
+    made = create_run_for_test(
+        instance,
+        status=status,
+        tags={"connector/sync_id": "s-1", ".dagster/grpc_info": "{}"},
+        asset_selection=frozenset({AssetKey("raw_products"), AssetKey("catalog_items")}),
+    )
+    with requests.database.connect() as connection:
+        connection.execute(
+            "UPDATE connector.sync_requests SET launched_at = now(), run_id = %s", (made.run_id,)
+        )
+    return made
+
+
+def outcomes(requests: Inbox) -> list[tuple[str, Any]]:
+    return [(event["event_type"], event["data"].get("error")) for event in requests.events()]
+
+
+def test_a_run_cancelled_while_it_waited_is_told_once(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """It never came to its first step, so nobody but us can say so."""
+    queued = launched(instance, requests, DagsterRunStatus.STARTING)
+    assert look(instance, database).ended == {}
+    instance.report_run_canceled(queued)
+    assert list(look(instance, database).ended) == ["s-1"]
+    assert look(instance, database).ended == {}
+    [(event_type, error)] = outcomes(requests)
+    assert event_type == "evt.platform.fetch.failed"
+    assert error.startswith(f"SyncAbandoned: its run {queued.run_id} was cancelled.")
+    [row] = requests.rows("SELECT status, error_code FROM connector.syncs")
+    assert row == {"status": "failed", "error_code": "SyncAbandoned"}
+
+
+def test_a_request_that_waits_in_the_inbox_is_not_abandoned(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """It has no run yet, for however long."""
+    assert look(instance, database, later=timedelta(days=2)).ended == {}
+
+
+def test_a_crashed_run_is_waited_for_while_it_is_retried(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """By the tags that Dagster's own retries leave, to the last of them."""
+    first = launched(instance, requests, STARTED)
+    instance.report_run_failed(first)
+    instance.add_run_tags(first.run_id, {"dagster/will_retry": "true"})
+    assert look(instance, database, later=timedelta(minutes=30)).ended == {}
+    second = create_run_for_test(
+        instance,
+        status=DagsterRunStatus.STARTING,
+        root_run_id=first.run_id,
+        parent_run_id=first.run_id,
+    )
+    instance.add_run_tags(first.run_id, {"dagster/auto_retry_run_id": second.run_id})
+    assert look(instance, database, later=timedelta(hours=3)).ended == {}
+    instance.report_run_failed(second)
+    instance.add_run_tags(second.run_id, {"dagster/will_retry": "false"})
+    assert second.run_id in look(instance, database).ended["s-1"]
+    assert len(outcomes(requests)) == 1
+
+
+def test_a_deleted_run_has_ended_its_sync(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """In the UI, say."""
+    made = launched(instance, requests, STARTED)
+    instance.delete_run(made.run_id)
+    ended = look(instance, database, later=timedelta(minutes=5)).ended
+    assert ended == {"s-1": "its run is gone."}
+
+
+def test_a_sync_nobody_requested_does_not_run_for_ever_either(
+    instance: DagsterInstance, database: Database, registry: ShopRegistry
+) -> None:
+    """What connector.syncs says is true of scheduled syncs, too."""
+    syncs = Syncs(database, registry)
+    made = create_run_for_test(instance, status=CANCELED)
+    started = syncs.sync("own")
+    registry.start_sync(started, ACME, made.run_id)
+    assert list(look(instance, database).ended) == ["own"]
+    assert registry.get(ACME.partition_key).consecutive_failures == 1
+
+
+def test_a_run_whose_worker_is_dead_is_failed(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """After two looks without a sign of life; Dagster itself would wait for hours."""
+    made = launched(instance, requests, STARTED)
+    first = look(instance, database)
+    assert first.failed_runs == []
+    assert list(first.suspects) == [made.run_id]
+    assert look(instance, database, first.suspects).failed_runs == []
+    second = look(instance, database, first.suspects, later=timedelta(minutes=1))
+    assert second.failed_runs == [made.run_id]
+    found = instance.get_run_by_id(made.run_id)
+    assert found is not None
+    assert found.status is FAILURE
+
+
+def test_a_worker_that_lives_is_left_alone(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """It says so itself while it works."""
+    made = launched(instance, requests, STARTED)
+    suspects = look(instance, database).suspects
+    with alive(database, made.run_id):
+        pass
+    later = look(instance, database, suspects, later=timedelta(minutes=1))
+    assert (later.failed_runs, later.suspects) == ([], {})
+
+
+def test_a_commands_own_run_has_no_such_worker(
+    instance: DagsterInstance, database: Database, registry: ShopRegistry
+) -> None:
+    """`connector-pipeline sync` runs it in its own process."""
+    syncs = Syncs(database, registry)
+    made = create_run_for_test(instance, status=STARTED)
+    registry.start_sync(syncs.sync("own"), ACME, made.run_id)
+    assert look(instance, database).suspects == {}

@@ -1,0 +1,212 @@
+"""Requests are read from the stream by sequence: none lost, and a loss that happened is noticed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.js import JetStreamContext
+from nats.js.api import StreamInfo
+
+from connector_pipeline.messaging import requests
+from connector_pipeline.messaging.jetstream import NatsUnavailable
+from connector_pipeline.messaging.requests import Position, RequestStream, start
+from connector_pipeline.model.events import DeadLetter
+from connector_pipeline.settings import Settings
+from connector_pipeline_tests.messaging.conftest import STREAM, Neighbour, request
+from connector_pipeline_tests.messaging.nats_server import NatsServer
+
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(sequence: int, created: datetime = CREATED, stream: str = STREAM) -> Position:
+    return Position(stream=stream, created=created, sequence=sequence)
+
+
+@pytest.mark.parametrize(
+    ("position", "first", "last", "begins", "warns"),
+    [
+        (None, 5, 9, 5, None),
+        (at(7), 5, 9, 8, None),
+        (at(9), 5, 9, 10, None),
+        (at(9), 10, 9, 10, None),
+        (at(4), 5, 9, 5, None),
+        (at(3), 5, 9, 5, "Sequences 4 to 4 left"),
+        (at(9), 1, 0, 1, "restored"),
+        (at(12), 5, 9, 5, "restored"),
+        (at(3, CREATED - timedelta(days=1)), 1, 9, 1, "made anew"),
+        (at(3, stream="OTHER"), 1, 9, 1, None),
+    ],
+)
+def test_reading_goes_on_where_it_ended(
+    position: Position | None, first: int, last: int, begins: int, warns: str | None
+) -> None:
+    """Or from the beginning of a stream that is not the one that was read."""
+    found = start(position, stream=STREAM, created=CREATED, first=first, last=last)
+    assert found.sequence == begins
+    assert (found.warning is None) == (warns is None)
+    assert (warns or "") in (found.warning or "")
+
+
+@given(read=st.integers(0, 50), first=st.integers(1, 50), held=st.integers(0, 50))
+def test_no_message_is_passed_over_without_a_word(read: int, first: int, held: int) -> None:
+    """What was not read is read, or has left the stream and a warning says so."""
+    last = first + held - 1
+    found = start(at(read), stream=STREAM, created=CREATED, first=first, last=last)
+    unread = range(read + 1, last + 1)
+    assert all(sequence >= found.sequence for sequence in unread if sequence >= first)
+    assert found.warning is not None or read <= last or not held
+    if any(sequence < first for sequence in range(read + 1, first)):
+        assert found.warning is not None
+
+
+def test_a_missing_stream_is_made(settings: Settings, neighbour: Neighbour) -> None:
+    """With the subjects of the neighbours, for a day."""
+    arrivals = RequestStream(settings)(None)
+    assert not arrivals.requests
+
+    async def info(js: JetStreamContext) -> StreamInfo:
+        return await js.stream_info(STREAM)
+
+    config = neighbour.do(info).config
+    assert config.subjects == ["evt.>", "cmd.>", "dlq.>"]
+    assert config.max_age == timedelta(hours=24).total_seconds()
+
+
+def test_an_existing_stream_is_left_as_it_is(settings: Settings, neighbour: Neighbour) -> None:
+    """Whoever made it had reasons."""
+
+    async def make(js: JetStreamContext) -> None:
+        await js.add_stream(name=STREAM, subjects=["evt.catalog.>"], max_msgs=1000, max_age=60)
+
+    neighbour.do(make)
+    neighbour.publish(request("s-1"))
+    assert len(RequestStream(settings)(None).requests) == 1
+
+    async def info(js: JetStreamContext) -> StreamInfo:
+        return await js.stream_info(STREAM)
+
+    config = neighbour.do(info).config
+    assert (config.subjects, config.max_msgs, config.max_age) == (["evt.catalog.>"], 1000, 60)
+
+
+def test_requests_are_read_once_and_in_order(
+    settings: Settings, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounded number at a time, whatever else is on the stream; nothing stays behind there."""
+    monkeypatch.setattr(requests, "READ_A_TICK", 5)
+    source = RequestStream(settings)
+    cursor = source(None).cursor
+    for number in range(12):
+        neighbour.publish(request(f"s-{number}"))
+        neighbour.publish({"data": {}}, subject="evt.platform.fetch.completed")
+    read: list[str] = []
+    for _ in range(3):
+        arrivals = source(cursor)
+        assert len(arrivals.requests) <= 5
+        read += [found.sync_id for found in arrivals.requests]
+        cursor = arrivals.cursor
+        assert not arrivals.warnings
+    assert read == [f"s-{number}" for number in range(12)]
+    assert not source(cursor).requests
+
+    async def consumers(js: JetStreamContext) -> int:
+        return len(await js.consumers_info(STREAM))
+
+    assert neighbour.do(consumers) == 0
+
+
+def test_what_is_no_request_is_a_dead_letter(settings: Settings, neighbour: Neighbour) -> None:
+    """With the reason and what came, byte for byte; the same letter if it is read again."""
+    source = RequestStream(settings)
+    source(None)
+    neighbour.publish(b"sync please", {"sync_id": "s-1"}, request("s-2"), b"\x00\xff")
+    arrivals = source(None)
+    assert [found.sync_id for found in arrivals.requests] == ["s-2"]
+    letters = [letter for _, letter in arrivals.dead_letters]
+    assert [letter.reason for letter in letters] == [
+        "The message is not JSON in UTF-8.",
+        "The message has no valid merchant_id.",
+        "The message is not JSON in UTF-8.",
+    ]
+    assert letters[0].body == "sync please"
+    assert (letters[2].body, letters[2].body_hex) == (None, "00ff")
+    assert letters[1].stream_sequence == 2
+    assert source(None).dead_letters == arrivals.dead_letters
+
+
+@given(st.binary(max_size=200))
+def test_a_dead_letter_can_be_stored_whatever_came(body: bytes) -> None:
+    """Postgres takes no NUL, JSON no bytes."""
+    letter = DeadLetter.of(body, reason="r", subject="s", stream=STREAM, sequence=1)
+    assert "\\u0000" not in letter.model_dump_json()
+    kept = letter.body.encode() if letter.body is not None else bytes.fromhex(letter.body_hex or "")
+    assert kept == body
+
+
+def test_a_large_dead_letter_is_cut_off() -> None:
+    """It must fit into a message itself."""
+    letter = DeadLetter.of(b"\xc3\xa9" * 50_000, reason="r", subject="s", stream=STREAM, sequence=1)
+    assert letter.truncated
+    assert len(letter.model_dump_json()) < 100_000
+
+
+def test_a_purged_stream_is_noticed(settings: Settings, neighbour: Neighbour) -> None:
+    """Requests that left it unread are gone, and an operator is told which."""
+    source = RequestStream(settings)
+    cursor = source(None).cursor
+    neighbour.publish(request("s-1"), request("s-2"))
+
+    async def purge(js: JetStreamContext) -> None:
+        await js.purge_stream(STREAM)
+
+    neighbour.do(purge)
+    neighbour.publish(request("s-3"))
+    arrivals = source(cursor)
+    assert [found.sync_id for found in arrivals.requests] == ["s-3"]
+    [warning] = arrivals.warnings
+    assert "Sequences 1 to 2 left the stream GLAM_EVENTS unread" in warning
+    assert not source(arrivals.cursor).warnings
+
+
+def test_a_stream_made_anew_is_noticed(settings: Settings, neighbour: Neighbour) -> None:
+    """Its sequences begin anew, and are read."""
+    source = RequestStream(settings)
+    source(None)
+    neighbour.publish(request("s-1"), request("s-2"))
+    cursor = source(None).cursor
+
+    async def replace(js: JetStreamContext) -> None:
+        await js.delete_stream(STREAM)
+
+    neighbour.do(replace)
+    source(None)
+    neighbour.publish(request("s-3"))
+    arrivals = source(cursor)
+    assert [found.sync_id for found in arrivals.requests] == ["s-3"]
+    assert "made anew" in arrivals.warnings[0]
+
+
+def test_a_server_that_is_away_loses_nothing(
+    settings: Settings, neighbour: Neighbour, nats_server: NatsServer
+) -> None:
+    """It is said to be away, and what was on the stream is read when it is back."""
+    source = RequestStream(settings)
+    cursor = source(None).cursor
+    neighbour.publish(request("s-1"))
+    nats_server.kill()
+    with pytest.raises(NatsUnavailable, match="NATS at nats://127"):
+        source(cursor)
+    nats_server.start()
+    assert [found.sync_id for found in source(cursor).requests] == ["s-1"]
+
+
+def test_a_cursor_set_by_hand_reads_from_the_beginning(
+    settings: Settings, neighbour: Neighbour
+) -> None:
+    """The inbox knows what it had."""
+    RequestStream(settings)(None)
+    neighbour.publish(request("s-1"))
+    assert len(RequestStream(settings)("42").requests) == 1
+    assert json.loads(RequestStream(settings)("42").cursor or "")["sequence"] == 1

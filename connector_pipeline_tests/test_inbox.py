@@ -1,0 +1,242 @@
+"""The inbox: what goes in comes out once, in turn, or is refused with the reason."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from connector_pipeline import inbox
+from connector_pipeline.catalog.migrate import REQUESTER_ROLE
+from connector_pipeline.database import Database
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.registry import ShopRegistry
+
+
+def request(sync_id: str, shop: str = "acme", **changes: str) -> SyncRequest:
+    fields = {
+        "merchant_id": "m-1",
+        "platform_name": "shopify",
+        "platform_shop_id": "101",
+        "domain": f"{shop}.myshopify.com",
+        "sync_id": sync_id,
+    }
+    return SyncRequest(**fields | changes)  # type: ignore[arg-type]
+
+
+class Inbox:
+    """Each step in a transaction of its own, as the sensor takes them."""
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    def put(self, *requests: SyncRequest) -> int:
+        with self.database.connect() as connection:
+            return inbox.put(connection, requests)
+
+    def accept(self) -> tuple[int, int]:
+        with self.database.connect() as connection:
+            return inbox.accept(connection, limit=1_000)
+
+    def offer(self, *, limit: int = 50, at_once: int = 200) -> list[str]:
+        with self.database.connect() as connection:
+            offered = inbox.offer(connection, limit=limit, at_once=at_once)
+        return [launch.sync_id for launch in offered]
+
+    def launch(self, *sync_ids: str) -> None:
+        with self.database.connect() as connection:
+            inbox.launched(connection, [(sync_id, f"run of {sync_id}") for sync_id in sync_ids])
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        with self.database.connect() as connection:
+            found = connection.cursor(row_factory=dict_row).execute(query)  # type: ignore[arg-type]
+            return found.fetchall()
+
+    def events(self) -> list[dict[str, Any]]:
+        rows = self.rows("SELECT payload FROM connector.outbox ORDER BY id")
+        return [row["payload"] for row in rows]
+
+
+@pytest.fixture
+def requests(database: Database) -> Inbox:
+    """An empty inbox."""
+    return Inbox(database)
+
+
+def test_requesters_may_insert_and_nothing_else(database_url: str, requests: Inbox) -> None:
+    """What becomes of a request, and everybody else's requests, are not theirs."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(REQUESTER_ROLE)))
+        for _ in range(2):
+            connection.execute(
+                "INSERT INTO connector.sync_requests"
+                " (merchant_id, platform_name, platform_shop_id, domain, sync_id)"
+                " VALUES ('m-1', 'shopify', '101', 'acme.myshopify.com', 's-1')"
+                " ON CONFLICT DO NOTHING"
+            )
+        for forbidden in (
+            "SELECT * FROM connector.sync_requests",
+            "DELETE FROM connector.sync_requests",
+            "UPDATE connector.sync_requests SET sync_type = 'auto'",
+            "INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,"
+            " domain, sync_id, launched_at) VALUES ('m', 's', '1', 'd', 's-2', now())",
+            "SELECT * FROM connector.shops",
+            "SELECT * FROM catalog.catalog_items",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)  # type: ignore[arg-type]
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute(
+                "INSERT INTO connector.sync_requests"
+                " (merchant_id, platform_name, platform_shop_id, domain, sync_id)"
+                " VALUES ('m-1', 'shopify', '101', 'acme.myshopify.com', 'two words')"
+            )
+    assert requests.accept() == (1, 0)
+    assert requests.offer() == ["s-1"]
+
+
+def test_an_accepted_request_is_a_pending_sync(requests: Inbox) -> None:
+    """Who polls connector.syncs finds it before it has started."""
+    requests.put(request("s-1", correlation_id="c-1"))
+    requests.accept()
+    [row] = requests.rows("SELECT * FROM connector.syncs")
+    assert (row["status"], row["correlation_id"]) == ("pending", "c-1")
+    assert (row["sync_type"], row["started_at"]) == (None, None)
+    assert row["requested_at"] is not None
+
+
+def test_however_often_it_arrives_a_request_is_one(requests: Inbox) -> None:
+    """Before it is launched, after, and once the inbox has forgotten it."""
+    again = request("s-1")
+    assert requests.put(again, again) == 1
+    requests.accept()
+    assert requests.offer() == ["s-1"]
+    requests.launch("s-1")
+    assert requests.put(again) == 0
+    requests.accept()
+    assert requests.offer() == []
+    requests.rows("DELETE FROM connector.sync_requests RETURNING 1")
+    assert requests.put(again) == 0
+
+
+def test_an_offered_request_is_offered_until_its_run_is_seen(requests: Inbox) -> None:
+    """Whatever happened to the tick that offered it."""
+    requests.put(request("s-1"))
+    requests.accept()
+    assert [requests.offer(), requests.offer()] == [["s-1"], ["s-1"]]
+    requests.launch("s-1")
+    assert requests.offer() == []
+
+
+def test_a_sync_id_that_is_taken_is_refused_without_an_event(
+    requests: Inbox, registry: ShopRegistry
+) -> None:
+    """The sync that has it tells how it ended."""
+    requests.rows(
+        "INSERT INTO connector.syncs (sync_id, platform_name, domain, merchant_id, status,"
+        " correlation_id) VALUES ('s-1', 'shopify', 'other.myshopify.com', 'm-1', 'running', 'c')"
+        " RETURNING 1"
+    )
+    requests.rows(
+        "INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id, domain,"
+        " sync_id) VALUES ('m-1', 'shopify', '1', 'acme.myshopify.com', 's-1') RETURNING 1"
+    )
+    assert requests.accept() == (0, 1)
+    [row] = requests.rows("SELECT refusal FROM connector.sync_requests")
+    assert "already a sync" in row["refusal"]
+    assert requests.events() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"platform_name": "etsy"}, "platform 'etsy' is not supported"),
+        ({"domain": "ACME.myshopify.com"}, "not a Shopify shop's domain"),
+        ({"sync_type": "partial"}, "sync_type 'partial'"),
+    ],
+)
+def test_what_cannot_be_synced_fails_at_once_and_for_good(
+    requests: Inbox, changes: dict[str, str], reason: str
+) -> None:
+    """Marked with the reason, never tried, and told in one event."""
+    requests.put(request("s-1", **changes))
+    for _ in range(2):
+        requests.accept()
+        assert requests.offer() == []
+    [row] = requests.rows("SELECT refusal FROM connector.sync_requests")
+    assert reason in row["refusal"]
+    [event] = requests.events()
+    assert event["event_type"] == "evt.platform.fetch.failed"
+    assert event["data"]["error"].startswith("InvalidSyncRequest: ")
+    assert reason in event["data"]["error"]
+    [sync] = requests.rows("SELECT status, error_code FROM connector.syncs")
+    assert sync == {"status": "failed", "error_code": "InvalidSyncRequest"}
+
+
+def test_an_unknown_shop_is_registered(requests: Inbox, registry: ShopRegistry) -> None:
+    """By its first request, before its run is asked for."""
+    requests.put(request("s-1"))
+    requests.accept()
+    requests.offer()
+    shop = registry.get("shopify/acme.myshopify.com")
+    assert (shop.merchant_id, shop.platform_shop_id, shop.state) == ("m-1", "101", ShopState.ACTIVE)
+
+
+def test_a_shops_state_decides_when_its_turn_comes(requests: Inbox, registry: ShopRegistry) -> None:
+    """Disconnected it is tried; paused, or another merchant's, it is refused and stays so."""
+    for sync_id, shop in (("s-1", "gone"), ("s-2", "paused"), ("s-3", "other")):
+        registry.add(request(sync_id, shop).shop())
+    registry.set_state("shopify/gone.myshopify.com", ShopState.DISCONNECTED)
+    registry.set_state("shopify/paused.myshopify.com", ShopState.PAUSED)
+    requests.put(
+        request("s-1", "gone"), request("s-2", "paused"), request("s-3", "other", merchant_id="m-2")
+    )
+    requests.accept()
+    assert requests.offer() == ["s-1"]
+    assert registry.get("shopify/gone.myshopify.com").state is ShopState.ACTIVE
+    paused = registry.get("shopify/paused.myshopify.com")
+    assert (paused.state, paused.consecutive_failures) == (ShopState.PAUSED, 0)
+    assert registry.get("shopify/other.myshopify.com").merchant_id == "m-1"
+    errors = {event["data"]["sync_id"]: event["data"]["error"] for event in requests.events()}
+    assert errors.keys() == {"s-2", "s-3"}
+    assert "shops resume" in errors["s-2"]
+    assert "another merchant" in errors["s-3"]
+
+
+def test_one_shops_burst_does_not_hold_up_the_others(requests: Inbox) -> None:
+    """A few of a shop are under way at once; the others' turn comes meanwhile, oldest first."""
+    requests.put(*(request(f"burst-{number}") for number in range(100)), request("calm", "beta"))
+    requests.accept()
+    assert requests.offer() == ["burst-0", "burst-1", "calm"]
+    requests.launch("burst-0", "burst-1", "calm")
+    assert requests.offer() == []
+    requests.rows(
+        "UPDATE connector.syncs SET status = 'failed' WHERE sync_id = 'burst-0' RETURNING 1"
+    )
+    assert requests.offer() == ["burst-2"]
+
+
+def test_a_burst_over_many_shops_drains_in_bounded_steps(requests: Inbox) -> None:
+    """So many in a tick, so many under way, and none forgotten."""
+    requests.put(*(request(f"s-{number}", f"shop-{number}") for number in range(60)))
+    requests.accept()
+    launched: list[str] = []
+    while len(launched) < 60:
+        step = requests.offer(limit=10, at_once=25)
+        assert len(step) <= 10
+        requests.launch(*step)
+        launched += step
+        unfinished = requests.rows(
+            "SELECT sync_id FROM connector.syncs JOIN connector.sync_requests USING (sync_id)"
+            " WHERE launched_at IS NOT NULL AND status = 'pending'"
+        )
+        assert len(unfinished) <= 25
+        if not step:
+            requests.rows(
+                "UPDATE connector.syncs SET status = 'succeeded' WHERE sync_id IN ("
+                " SELECT sync_id FROM connector.sync_requests WHERE launched_at IS NOT NULL)"
+                " RETURNING 1"
+            )
+    assert launched == [f"s-{number}" for number in range(60)]
