@@ -28,7 +28,7 @@ from psycopg.rows import class_row
 
 from connector_pipeline import sync_log
 from connector_pipeline.database import Database
-from connector_pipeline.liveness import silent
+from connector_pipeline.liveness import Worker, lives, silent
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 
 EVERY_SECONDS: Final = 15
@@ -45,8 +45,11 @@ RETRY_STARTS_WITHIN: Final = timedelta(hours=1)
 PUBLISHED_WITHIN: Final = timedelta(hours=6)
 """A backfill fetches its shops in some runs and publishes them in later ones."""
 
-SUSPECTED_FOR: Final = timedelta(seconds=30)
-"""After the database was away for long, every worker looks dead at first."""
+DEAD_FOR: Final = timedelta(seconds=30)
+"""Between two looks at a process that is gone: another one of its run may be on its way."""
+UNHEARD_FOR: Final = timedelta(minutes=10)
+"""A worker that cannot be looked at from here may be slow, or cut off from the database, for long;
+to take one that lives for dead would start its run twice."""
 
 _CATALOG_ITEMS: Final = AssetKey("catalog_items")
 
@@ -156,8 +159,9 @@ def look_after(
 ) -> LookedAfter:
     """End the syncs that nothing works on any more, and the runs whose worker is dead.
 
-    A run is failed when its worker was silent at two looks SUSPECTED_FOR apart; Dagster then runs
-    it again, which is not the end of its syncs.
+    A run is failed when its worker was silent at two looks DEAD_FOR apart and its process does not
+    exist, or UNHEARD_FOR apart where that cannot be seen. Dagster then runs it again, which is not
+    the end of its syncs.
     """
     with database.connect() as connection:
         unfinished = (
@@ -173,7 +177,11 @@ def look_after(
             ended[sync.sync_id] = why
     silent_runs = _silent_runs(database, runs.values())
     still = {run_id: suspects.get(run_id, now) for run_id in silent_runs}
-    dead = [run_id for run_id, since in still.items() if now - since >= SUSPECTED_FOR]
+    dead = [
+        run_id
+        for run_id, since in still.items()
+        if is_dead(lives(silent_runs[run_id]), silent_for=now - since)
+    ]
     for run_id in dead:
         _fail_run(instance, run_id)
     return LookedAfter(
@@ -184,13 +192,23 @@ def look_after(
     )
 
 
-def _silent_runs(database: Database, runs: Iterable[LastRun]) -> set[str]:
-    """Runs that a code server's worker is to be at work on, and that show no sign of one."""
+def is_dead(process_lives: bool | None, *, silent_for: timedelta) -> bool:
+    """Whether a silent worker is dead: its process is looked for, where that can be (else None).
+
+    Never where the process exists: on a busy machine a healthy worker may not come to say so.
+    """
+    if process_lives is None:
+        return silent_for >= UNHEARD_FOR
+    return not process_lives and silent_for >= DEAD_FOR
+
+
+def _silent_runs(database: Database, runs: Iterable[LastRun]) -> dict[str, Worker | None]:
+    """Runs that a code server's worker is to be at work on and that show no sign of one."""
     started = {
         run.run_id for run in runs if run.status is DagsterRunStatus.STARTED and run.has_own_worker
     }
     if not started:
-        return set()
+        return {}
     with database.connect() as connection:
         return silent(connection, started)
 

@@ -400,6 +400,13 @@ sync_requests: Final = Table(
     Column("offered_at", _Time, comment="When a run was last asked of Dagster."),
     Column("launched_at", _Time, comment="When its run was seen to exist."),
     Column("run_id", Text, comment="That run."),
+    Column(
+        "relaunches",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Runs in the place of one that died and was not retried.",
+    ),
     Column("refused_at", _Time, comment="When it was refused, for good."),
     Column("refusal", Text, comment="Why it was refused."),
     UniqueConstraint("sync_id"),
@@ -419,6 +426,11 @@ run_workers: Final = Table(
     "run_workers",
     metadata,
     Column("run_id", Text, primary_key=True, comment="The Dagster run."),
+    Column("host", Text, nullable=False, comment="Where its worker is: what the pid is of."),
+    Column("pid", Integer, nullable=False, comment="The worker's process."),
+    Column(
+        "process_started", Double[float](), nullable=False, comment="When it started, Unix time."
+    ),
     Column("beat_at", _Time, nullable=False, comment="When its worker last said that it lives."),
     schema=CONNECTOR,
     comment="Signs of life of the runs that sync shops.",

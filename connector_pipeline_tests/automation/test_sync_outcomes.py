@@ -1,9 +1,13 @@
 """A sync whose run is over has ended, and says so; one that may still go on is left alone."""
 
+import subprocess
+import sys
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psutil
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
@@ -12,11 +16,12 @@ from connector_pipeline.automation.sync_outcomes import (
     LastRun,
     LookedAfter,
     UnfinishedSync,
+    is_dead,
     look_after,
     verdict,
 )
 from connector_pipeline.database import Database
-from connector_pipeline.liveness import alive
+from connector_pipeline.liveness import Worker, alive, lives, this_host
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME
 from connector_pipeline_tests.test_inbox import Inbox, request
@@ -120,6 +125,16 @@ def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatu
     return made
 
 
+def last_beat(database: Database, run: DagsterRun, worker: Worker) -> None:
+    """The run's worker showed its last sign of life minutes ago."""
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)"
+            " VALUES (%s, %s, %s, %s, now() - interval '5 minutes')",
+            (run.run_id, worker.host, worker.pid, worker.process_started),
+        )
+
+
 def outcomes(requests: Inbox) -> list[tuple[str, Any]]:
     return [(event["event_type"], event["data"].get("error")) for event in requests.events()]
 
@@ -194,8 +209,14 @@ def test_a_sync_nobody_requested_does_not_run_for_ever_either(
 def test_a_run_whose_worker_is_dead_is_failed(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """After two looks without a sign of life; Dagster itself would wait for hours."""
+    """After two looks at a process that is gone; Dagster itself would wait for hours."""
     made = launched(instance, requests, STARTED)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        worker = Worker(this_host(), process.pid, psutil.Process(process.pid).create_time())
+        last_beat(database, made, worker)
+        lives_yet = look(instance, database, {made.run_id: ago(days=1)})
+        assert (lives_yet.failed_runs, list(lives_yet.suspects)) == ([], [made.run_id])
+        process.kill()
     first = look(instance, database)
     assert first.failed_runs == []
     assert list(first.suspects) == [made.run_id]
@@ -205,6 +226,44 @@ def test_a_run_whose_worker_is_dead_is_failed(
     found = instance.get_run_by_id(made.run_id)
     assert found is not None
     assert found.status is FAILURE
+
+
+@pytest.mark.parametrize(
+    ("process_lives", "silent_for", "dead"),
+    [
+        (True, timedelta(hours=3), False),
+        (False, timedelta(seconds=15), False),
+        (False, timedelta(seconds=31), True),
+        (None, timedelta(minutes=2), False),
+        (None, timedelta(minutes=11), True),
+    ],
+)
+def test_a_silent_worker_is_dead_when_its_process_is_gone(
+    process_lives: bool | None, silent_for: timedelta, dead: bool
+) -> None:
+    """One that exists is busy, and one that cannot be seen has time to be heard of."""
+    assert is_dead(process_lives, silent_for=silent_for) == dead
+
+
+def test_a_worker_elsewhere_cannot_be_seen_from_here() -> None:
+    """Nor one that never showed a sign; a pid that was used again is another process."""
+    here = Worker.here()
+    assert lives(here)
+    assert lives(replace(here, host="elsewhere")) is None
+    assert lives(None) is None
+    assert lives(replace(here, process_started=here.process_started - 60)) is False
+
+
+def test_a_run_without_any_sign_has_time(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """Its worker may still be importing, on a machine that is busy."""
+    made = launched(instance, requests, STARTED)
+    suspects = look(instance, database).suspects
+    assert list(suspects) == [made.run_id]
+    assert look(instance, database, suspects, later=timedelta(minutes=9)).failed_runs == []
+    later = look(instance, database, suspects, later=timedelta(minutes=11))
+    assert later.failed_runs == [made.run_id]
 
 
 def test_a_worker_that_lives_is_left_alone(

@@ -110,6 +110,13 @@ def upgrade() -> None:
         ),
         sa.Column("launched_at", _TIME, nullable=True, comment="When its run was seen to exist."),
         sa.Column("run_id", sa.Text(), nullable=True, comment="That run."),
+        sa.Column(
+            "relaunches",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Runs in the place of one that died and was not retried.",
+        ),
         sa.Column("refused_at", _TIME, nullable=True, comment="When it was refused, for good."),
         sa.Column("refusal", sa.Text(), nullable=True, comment="Why it was refused."),
         sa.CheckConstraint("sync_id ~ '^[!-~]{1,200}$'", name=op.f("sync_requests_sync_id_usable")),
@@ -137,6 +144,13 @@ def upgrade() -> None:
     op.create_table(
         "run_workers",
         sa.Column("run_id", sa.Text(), nullable=False, comment="The Dagster run."),
+        sa.Column(
+            "host", sa.Text(), nullable=False, comment="Where its worker is: what the pid is of."
+        ),
+        sa.Column("pid", sa.Integer(), nullable=False, comment="The worker's process."),
+        sa.Column(
+            "process_started", sa.Double(), nullable=False, comment="When it started, Unix time."
+        ),
         sa.Column(
             "beat_at",
             _TIME,
