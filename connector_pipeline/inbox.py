@@ -28,6 +28,9 @@ AT_ONCE_PER_SHOP: Final = 2
 """Launched and unfinished requests of one shop: the next one waits in Dagster's queue, and starts
 as soon as the first has ended. More would only fill the queue with what cannot run."""
 
+MOST_RELAUNCHES: Final = 2
+"""Runs that die one after another, each with Dagster's own retries, die of the request."""
+
 _TAKE: Final = """
     SELECT id, merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type,
         correlation_id, requested_at
@@ -67,7 +70,8 @@ _NEXT: Final = """
         FROM connector.sync_requests
         WHERE accepted_at IS NOT NULL AND launched_at IS NULL AND refused_at IS NULL
     )
-    SELECT merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type, correlation_id
+    SELECT merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type,
+        correlation_id, relaunches
     FROM waiting LEFT JOIN under_way USING (platform_name, domain)
     WHERE place + coalesce(under_way.runs, 0) <= %(per_shop)s
     ORDER BY waiting.id
@@ -85,12 +89,13 @@ _SHOP: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A run to be asked of Dagster for a request."""
+    """A run to be asked of Dagster for a request; `run_key` names it, however often it is asked."""
 
     sync_id: str
     correlation_id: str
     shop: Shop
     sync_type: RequestedSyncType
+    run_key: str
 
 
 def put(connection: psycopg.Connection, requests: Iterable[SyncRequest]) -> int:
@@ -167,13 +172,13 @@ def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncReque
     sync_log.fail(connection, sync_id, error)
 
 
-def offered(connection: psycopg.Connection) -> Sequence[str]:
-    """The sync_ids of requests that were offered and of which no run was seen yet."""
+def offered(connection: psycopg.Connection) -> Sequence[tuple[str, str]]:
+    """Requests that were offered and of which no run was seen yet: sync_ids with their run keys."""
     rows = connection.execute(
-        "SELECT sync_id FROM connector.sync_requests"
+        "SELECT sync_id, relaunches FROM connector.sync_requests"
         " WHERE offered_at IS NOT NULL AND launched_at IS NULL AND refused_at IS NULL ORDER BY id"
     )
-    return [sync_id for (sync_id,) in rows]
+    return [(sync_id, _run_key(sync_id, relaunches)) for sync_id, relaunches in rows]
 
 
 def launched(connection: psycopg.Connection, runs: Iterable[tuple[str, str]]) -> None:
@@ -184,6 +189,28 @@ def launched(connection: psycopg.Connection, runs: Iterable[tuple[str, str]]) ->
             " WHERE sync_id = %s AND launched_at IS NULL",
             [(run_id, sync_id) for sync_id, run_id in runs],
         )
+
+
+def relaunch(connection: psycopg.Connection, sync_id: str) -> bool:
+    """Have a request run again whose run died; False if that was done MOST_RELAUNCHES times.
+
+    False as well of a sync that nobody requested. The sync is pending again, under its sync_id.
+    """
+    again = connection.execute(
+        """
+        UPDATE connector.sync_requests
+        SET relaunches = relaunches + 1, offered_at = NULL, launched_at = NULL, run_id = NULL
+        WHERE sync_id = %s AND launched_at IS NOT NULL AND relaunches < %s
+        """,
+        (sync_id, MOST_RELAUNCHES),
+    )
+    if again.rowcount == 0:
+        return False
+    connection.execute(
+        "UPDATE connector.syncs SET status = 'pending', run_id = NULL WHERE sync_id = %s",
+        (sync_id,),
+    )
+    return True
 
 
 def offer(connection: psycopg.Connection, *, limit: int, at_once: int) -> list[Launch]:
@@ -213,6 +240,7 @@ def offer(connection: psycopg.Connection, *, limit: int, at_once: int) -> list[L
                 correlation_id=request.usable_correlation_id,
                 shop=shop,
                 sync_type=request.requested_type(),
+                run_key=_run_key(request.sync_id, row["relaunches"]),
             )
         )
     order = {row["sync_id"]: place for place, row in enumerate(rows)}
@@ -248,6 +276,11 @@ def _register(connection: psycopg.Connection, shop: Shop) -> None:
         " WHERE platform_name = %s AND domain = %s AND state = %s",
         (wanted.state, shop.platform_name, shop.domain, ShopState.DISCONNECTED),
     )
+
+
+def _run_key(sync_id: str, relaunches: int) -> str:
+    # A sync_id has no spaces, so no other request's key can be the same.
+    return sync_id if relaunches == 0 else f"{sync_id} relaunch {relaunches}"
 
 
 def _request(row: dict[str, Any]) -> SyncRequest:

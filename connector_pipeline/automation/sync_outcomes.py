@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any, Final
 
 from dagster import (
@@ -26,7 +27,7 @@ from dagster import (
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, WILL_RETRY_TAG
 from psycopg.rows import class_row
 
-from connector_pipeline import sync_log
+from connector_pipeline import inbox, sync_log
 from connector_pipeline.database import Database
 from connector_pipeline.liveness import Worker, lives, silent
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
@@ -118,6 +119,16 @@ def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str 
     return f"its run {run.run_id} {how}."
 
 
+def may_run_again(run: LastRun | None) -> bool:
+    """Whether a request whose sync ended like this is to be launched anew.
+
+    Where its run failed: one that Dagster could not retry, because the code server was away that
+    very moment, is tagged as not to be retried, and a run that cannot be launched is failed. Not
+    where somebody cancelled or deleted it.
+    """
+    return run is not None and run.status is DagsterRunStatus.FAILURE
+
+
 @sensor(
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
@@ -133,6 +144,8 @@ def sync_outcomes(context: SensorEvaluationContext, database: Database) -> Senso
         return SensorResult(skip_reason=f"{error.code}: {error}", cursor=context.cursor)
     for run_id in looked.failed_runs:
         context.log.warning(f"run {run_id} has failed: its worker is dead")
+    for sync_id in looked.relaunched:
+        context.log.warning(f"sync {sync_id} is launched anew: its run failed without a word")
     for sync_id, why in looked.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")
     return SensorResult(
@@ -145,10 +158,12 @@ def sync_outcomes(context: SensorEvaluationContext, database: Database) -> Senso
 class LookedAfter:
     """What one look at the unfinished syncs found and did.
 
-    `suspects` are runs whose worker is silent, and since when; `ended` tells why each sync did.
+    `suspects` are runs whose worker is silent, and since when; `ended` tells why each sync did;
+    `relaunched` are syncs that go on with a new run.
     """
 
     unfinished: int
+    relaunched: list[str]
     ended: dict[str, str]
     failed_runs: list[str]
     suspects: dict[str, datetime]
@@ -171,10 +186,17 @@ def look_after(
         )
     runs = _last_runs(instance, {sync.run_id for sync in unfinished if sync.run_id is not None})
     ended: dict[str, str] = {}
+    relaunched: list[str] = []
     for sync in unfinished:
-        why = verdict(sync, runs.get(sync.run_id or ""), now=now)
-        if why is not None and _end(database, sync, why):
+        run = runs.get(sync.run_id or "")
+        why = verdict(sync, run, now=now)
+        if why is None:
+            continue
+        outcome = _end(database, sync, why, run_again=may_run_again(run))
+        if outcome is _Outcome.FAILED:
             ended[sync.sync_id] = why
+        elif outcome is _Outcome.RELAUNCHED:
+            relaunched.append(sync.sync_id)
     silent_runs = _silent_runs(database, runs.values())
     still = {run_id: suspects.get(run_id, now) for run_id in silent_runs}
     dead = [
@@ -186,6 +208,7 @@ def look_after(
         _fail_run(instance, run_id)
     return LookedAfter(
         unfinished=len(unfinished),
+        relaunched=relaunched,
         ended=ended,
         failed_runs=dead,
         suspects={run_id: since for run_id, since in still.items() if run_id not in dead},
@@ -230,8 +253,17 @@ def _suspects(cursor: str | None) -> dict[str, datetime]:
         return {}
 
 
-def _end(database: Database, sync: UnfinishedSync, why: str) -> bool:
-    """End a sync, unless it went on meanwhile: its run wrote its last before it was over."""
+class _Outcome(Enum):
+    WENT_ON = auto()
+    RELAUNCHED = auto()
+    FAILED = auto()
+
+
+def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool) -> _Outcome:
+    """End a sync, unless it went on meanwhile: its run wrote its last before it was over.
+
+    With `run_again` it is ended only if it was launched anew too often, or was never requested.
+    """
     with database.connect() as connection:
         unchanged = connection.execute(
             "SELECT 1 FROM connector.syncs WHERE sync_id = %s AND status = %s"
@@ -239,9 +271,11 @@ def _end(database: Database, sync: UnfinishedSync, why: str) -> bool:
             (sync.sync_id, sync.status, sync.started_at),
         ).fetchone()
         if unchanged is None:
-            return False
+            return _Outcome.WENT_ON
+        if run_again and inbox.relaunch(connection, sync.sync_id):
+            return _Outcome.RELAUNCHED
         sync_log.fail(connection, sync.sync_id, SyncAbandoned(why))
-    return True
+    return _Outcome.FAILED
 
 
 def _last_runs(instance: DagsterInstance, run_ids: set[str]) -> dict[str, LastRun]:

@@ -17,6 +17,7 @@ from dagster import (
     define_asset_job,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from connector_pipeline import inbox
 from connector_pipeline.assets.partitions import shops
@@ -86,9 +87,9 @@ def sync_requests_sensor(source: Source | None = None) -> SensorDefinition:
 
 
 def run_request(launch: Launch) -> RunRequest:
-    """The run of a request: its key is the sync_id, so that a repeat launches nothing."""
+    """The run of a request: asked for again under its key, it launches nothing."""
     return RunRequest(
-        run_key=launch.sync_id,
+        run_key=launch.run_key,
         partition_key=launch.shop.partition_key,
         tags={
             SYNC_ID_TAG: launch.sync_id,
@@ -127,8 +128,8 @@ def _tick(instance: DagsterInstance, database: Database) -> tuple[list[Launch], 
     with database.connect() as connection:
         seen = [
             (sync_id, run.run_id)
-            for sync_id in inbox.offered(connection)
-            if (run := _run_of(instance, sync_id)) is not None
+            for sync_id, run_key in inbox.offered(connection)
+            if (run := _run_of(instance, sync_id, run_key)) is not None
         ]
         inbox.launched(connection, seen)
     with database.connect() as connection:
@@ -138,9 +139,9 @@ def _tick(instance: DagsterInstance, database: Database) -> tuple[list[Launch], 
         return launches, inbox.waiting(connection)
 
 
-def _run_of(instance: DagsterInstance, sync_id: str) -> DagsterRun | None:
+def _run_of(instance: DagsterInstance, sync_id: str, run_key: str) -> DagsterRun | None:
     """The request's first run, unless the daemon died before it submitted it: then it is offered
     again, and submitted under the same run id."""
-    runs = instance.get_runs(RunsFilter(tags={SYNC_ID_TAG: sync_id}))
+    runs = instance.get_runs(RunsFilter(tags={SYNC_ID_TAG: sync_id, RUN_KEY_TAG: run_key}))
     submitted = [run for run in runs if run.status is not DagsterRunStatus.NOT_STARTED]
     return submitted[-1] if submitted else None

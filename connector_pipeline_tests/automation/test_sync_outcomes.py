@@ -9,9 +9,17 @@ from typing import Any
 
 import psutil
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import (
+    AssetKey,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+)
 from dagster._core.test_utils import create_run_for_test
 
+from connector_pipeline import inbox
 from connector_pipeline.automation.sync_outcomes import (
     LastRun,
     LookedAfter,
@@ -180,8 +188,53 @@ def test_a_crashed_run_is_waited_for_while_it_is_retried(
     assert look(instance, database, later=timedelta(hours=3)).ended == {}
     instance.report_run_failed(second)
     instance.add_run_tags(second.run_id, {"dagster/will_retry": "false"})
-    assert second.run_id in look(instance, database).ended["s-1"]
+    assert look(instance, database).relaunched == ["s-1"]
+
+
+def test_a_request_whose_run_died_is_launched_anew(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """Dagster gives up a retry that it cannot launch; twice is enough to blame the request."""
+    keys: list[str] = []
+    for _ in range(2):
+        died = launched(instance, requests, STARTED)
+        instance.report_run_failed(died)
+        instance.add_run_tags(died.run_id, {"dagster/will_retry": "false"})
+        looked = look(instance, database)
+        assert (looked.relaunched, looked.ended) == (["s-1"], {})
+        assert look(instance, database, later=timedelta(days=2)).ended == {}
+        [row] = requests.rows("SELECT status, run_id FROM connector.syncs")
+        assert row == {"status": "pending", "run_id": None}
+        with database.connect() as connection:
+            keys += [launch.run_key for launch in inbox.offer(connection, limit=9, at_once=9)]
+    assert keys == ["s-1 relaunch 1", "s-1 relaunch 2"]
+    assert outcomes(requests) == []
+    instance.report_run_failed(died := launched(instance, requests, STARTED))
+    instance.add_run_tags(died.run_id, {"dagster/will_retry": "false"})
+    assert list(look(instance, database).ended) == ["s-1"]
     assert len(outcomes(requests)) == 1
+
+
+def test_the_shops_of_a_listed_run_are_let_alone_while_it_goes_on(
+    instance: DagsterInstance, database: Database, registry: ShopRegistry
+) -> None:
+    """`sync_shops` selects no assets; nor is it over for its shops between two tries of it."""
+    syncs = Syncs(database, registry)
+    first = create_run_for_test(instance, job_name="sync_shops", status=STARTED)
+    registry.start_sync(syncs.sync("own"), ACME, first.run_id)
+    assert look(instance, database, later=timedelta(hours=3)).ended == {}
+    instance.report_run_failed(first)
+    assert look(instance, database).ended == {}
+    instance.add_run_tags(first.run_id, {"dagster/will_retry": "true"})
+    assert look(instance, database, later=timedelta(minutes=30)).ended == {}
+    second = create_run_for_test(instance, job_name="sync_shops", status=STARTED)
+    instance.add_run_tags(first.run_id, {"dagster/auto_retry_run_id": second.run_id})
+    assert look(instance, database, later=timedelta(hours=3)).ended == {}
+    instance.report_dagster_event(
+        DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, second.job_name), second.run_id
+    )
+    looked = look(instance, database)
+    assert (list(looked.ended), looked.relaunched) == (["own"], [])
 
 
 def test_a_deleted_run_has_ended_its_sync(

@@ -82,7 +82,9 @@ def test_a_request_is_asked_for_until_its_run_is_submitted(
     for _ in range(2):
         assert [run.run_key for run in requested(tick(instance, database))] == ["s-1"]
     created = create_run_for_test(
-        instance, status=DagsterRunStatus.NOT_STARTED, tags={"connector/sync_id": "s-1"}
+        instance,
+        status=DagsterRunStatus.NOT_STARTED,
+        tags={"connector/sync_id": "s-1", "dagster/run_key": "s-1"},
     )
     assert [run.run_key for run in requested(tick(instance, database))] == ["s-1"]
     instance.report_run_canceled(created)
@@ -90,6 +92,22 @@ def test_a_request_is_asked_for_until_its_run_is_submitted(
     with database.connect() as connection:
         row = connection.execute("SELECT run_id FROM connector.sync_requests").fetchone()
     assert row == (created.run_id,)
+
+
+def test_a_request_launched_anew_is_another_run(
+    instance: DagsterInstance, database: Database
+) -> None:
+    """Dagster would take the first one's key for a repeat, and we the first run for the second."""
+    with database.connect() as connection:
+        inbox.put(connection, [request("s-1")])
+    tick(instance, database)
+    tags = {"connector/sync_id": "s-1", "dagster/run_key": "s-1"}
+    create_run_for_test(instance, status=DagsterRunStatus.FAILURE, tags=tags)
+    assert requested(tick(instance, database)) == []
+    with database.connect() as connection:
+        assert inbox.relaunch(connection, "s-1")
+    [run] = requested(tick(instance, database))
+    assert (run.run_key, run.tags["connector/sync_id"]) == ("s-1 relaunch 1", "s-1")
 
 
 def test_what_a_source_brings_goes_the_same_way(
