@@ -149,7 +149,10 @@ def upgrade() -> None:
         ),
         sa.Column("pid", sa.Integer(), nullable=False, comment="The worker's process."),
         sa.Column(
-            "process_started", sa.Double(), nullable=False, comment="When it started, Unix time."
+            "process_started",
+            sa.Double[float](),
+            nullable=False,
+            comment="When it started, Unix time.",
         ),
         sa.Column(
             "beat_at",
