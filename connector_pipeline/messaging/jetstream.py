@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -62,10 +61,11 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
     Raises NatsUnavailable, also for what NATS raises inside.
     """
     where = settings.nats_url or ""
+    client = Client()
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            client: Client = await nats.connect(**_options(settings))  # pyright: ignore[reportUnknownMemberType]
         try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await client.connect(**_options(settings))  # pyright: ignore[reportUnknownMemberType]
             # nats-py's own types leave much of it unknown.
             context: JetStreamContext = client.jetstream(timeout=REQUEST_SECONDS)  # pyright: ignore[reportUnknownMemberType]
             info = await _ensured(context, settings.nats_stream)
@@ -81,6 +81,7 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
                 last_sequence=state.last_seq,
             )
         finally:
+            # Of a connection that was refused, too: nats-py leaves its socket open.
             await client.close()
     except (NatsError, OSError, TimeoutError, ValueError) as error:
         # ValueError: what nats-py makes of a credentials file that holds none.
