@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from connector_pipeline.database import Database
 from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.store import Store
@@ -44,6 +45,22 @@ def test_a_sync_that_fails_says_why(command: Command, monkeypatch: pytest.Monkey
     assert ended.status == 1
     assert f"TokenServiceUnavailable: {SHOP}" in ended.err
     assert "TOKEN_SERVICE_URL" in ended.err
+
+
+def test_a_sync_can_be_left_to_the_daemon(command: Command, database: Database) -> None:
+    """The command waits for nothing; its request is in the inbox under the id it printed."""
+    command("shops", "add", SHOP, "--merchant-id", "m-1", "--platform-shop-id", "7")
+    [asked] = command("sync", SHOP, "--type", "incremental", "--request", "--json").rows()
+    assert (asked["shop"], asked["requested"]) == (SHOP, True)
+    with database.connect() as connection:
+        rows = connection.execute(
+            "SELECT sync_id, merchant_id, platform_shop_id, sync_type, accepted_at"
+            " FROM connector.sync_requests"
+        ).fetchall()
+    assert rows == [(asked["sync_id"], "m-1", "7", "incremental", None)]
+    assert "requested as sync" in command("sync", SHOP, "--request").out
+    ended = command("sync", "shopify/nobody.myshopify.com", "--request")
+    assert (ended.status, "UnknownShop" in ended.err) == (1, True)
 
 
 def test_an_unregistered_shop_is_not_synced(command: Command) -> None:

@@ -1,0 +1,51 @@
+"""Whoever logs on behalf of a sync, its record names the sync and its correlation id."""
+
+import asyncio
+import logging
+
+import pytest
+
+from connector_pipeline.sync_logging import log_as, log_as_none
+
+
+@pytest.fixture
+def records(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What is logged, from INFO on."""
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+async def _of_one_sync(sync_id: str, correlation_id: str) -> None:
+    log_as(sync_id, correlation_id)
+    for logger in ("connector_pipeline.platforms", "httpx", "a.library"):
+        await asyncio.sleep(0)
+        logging.getLogger(logger).info("%s of %d", sync_id, 3)
+
+
+async def _of_two_syncs() -> None:
+    await asyncio.gather(_of_one_sync("s-1", "c-1"), _of_one_sync("s-2", "s-2"))
+
+
+def test_every_record_of_a_sync_names_it(records: pytest.LogCaptureFixture) -> None:
+    """Ours and the libraries', of two syncs that go on at once; in the text and as fields."""
+    asyncio.run(_of_two_syncs())
+    logging.getLogger("connector_pipeline").info("of no sync")
+    said = sorted(record.getMessage() for record in records.records)
+    assert said == [
+        "of no sync",
+        *["s-1 of 3 [sync_id=s-1 correlation_id=c-1]"] * 3,
+        *["s-2 of 3 [sync_id=s-2]"] * 3,
+    ]
+    fields = {
+        (record.__dict__.get("sync_id"), record.__dict__.get("correlation_id"))
+        for record in records.records
+    }
+    assert fields == {("s-1", "c-1"), ("s-2", "s-2"), (None, None)}
+
+
+def test_after_a_sync_records_name_none(records: pytest.LogCaptureFixture) -> None:
+    """What a run says in the end is of all its shops."""
+    log_as("s-1", "c-1")
+    log_as_none()
+    logging.getLogger("connector_pipeline").info("the end")
+    assert records.messages == ["the end"]
