@@ -37,6 +37,8 @@ import psycopg
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dagster import DagsterInstance, RunRecord  # noqa: E402
+
 from connector_pipeline.catalog.migrate import migrate  # noqa: E402
 from connector_pipeline.cli.local_services import project_file  # noqa: E402
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres  # noqa: E402
@@ -197,8 +199,6 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
             [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)],
             folder,
         )
-        from dagster import DagsterInstance
-
         with DagsterInstance.get() as instance:
             instance.add_dynamic_partitions("shops", [])
             code.start()
@@ -292,21 +292,33 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
 def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
     problems: Problems = []
     ids = {request["sync_id"] for request in wanted}
-    roots: Counter[str] = Counter()
+    runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
+    for record in instance.get_run_records(ascending=True):
+        runs[record.dagster_run.tags["connector/sync_id"]].append(record)
+    problems += [f"{sync_id}: a run nobody asked for" for sync_id in runs.keys() - ids]
     launched: dict[str, float] = {}
-    runs = retried = 0
-    for record in instance.get_run_records():
-        run = record.dagster_run
-        runs += 1
-        if run.root_run_id is None:
-            roots[run.tags["connector/sync_id"]] += 1
-            launched[run.tags["connector/sync_id"]] = record.create_timestamp.replace(
-                tzinfo=UTC
-            ).timestamp()
-        else:
-            retried += 1
-    problems += [f"{sync_id}: {roots[sync_id]} runs" for sync_id in ids if roots[sync_id] != 1]
-    problems += [f"{sync_id}: a run nobody asked for" for sync_id in roots.keys() - ids]
+    again: Counter[str] = Counter()
+    for sync_id in sorted(ids):
+        asked = [
+            record
+            for record in runs[sync_id]
+            if record.dagster_run.tags.get("dagster/run_key") == sync_id
+            and record.dagster_run.parent_run_id is None
+        ]
+        if len(asked) != 1:
+            problems.append(f"{sync_id}: {len(asked)} runs")
+            continue
+        launched[sync_id] = asked[0].create_timestamp.replace(tzinfo=UTC).timestamp()
+        before: RunRecord | None = None
+        for record in runs[sync_id]:
+            # What is run again was killed, and is over.
+            if before is not None:
+                retry = record.dagster_run.parent_run_id is not None
+                again["retried by Dagster" if retry else "launched anew"] += 1
+                created = record.create_timestamp.replace(tzinfo=UTC).timestamp()
+                if before.end_time is None or created < before.end_time:
+                    problems.append(f"{sync_id}: a run again while the one before was not over")
+            before = record
     told: Counter[str] = Counter(event["data"]["sync_id"] for event in received)
     problems += [f"{sync_id}: {told[sync_id]} outcomes" for sync_id in ids if told[sync_id] != 1]
     order: defaultdict[str, list[str]] = defaultdict(list)
@@ -323,7 +335,10 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
     failures = Counter(
         event["data"]["error"].split(":")[0] for event in received if "error" in event["data"]
     )
-    print(f"{runs} runs, {retried} of them retries of killed ones; received {dict(subjects)}")
+    print(
+        f"{sum(map(len, runs.values()))} runs: one for each of {len(launched)} sync_ids, and of "
+        f"those that were killed {dict(again)}; received {dict(subjects)}"
+    )
     if failures:
         print(f"failures: {dict(failures)}")
     waits = [launched[sync] - acknowledged[sync] for sync in ids if sync in launched]

@@ -17,7 +17,7 @@ def records(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 async def _of_one_sync(sync_id: str, correlation_id: str) -> None:
     log_as(sync_id, correlation_id)
-    for logger in ("connector_pipeline.platforms", "httpx", "a.library"):
+    for logger in ("connector_pipeline.platforms", "a.library", "a.library.connections"):
         await asyncio.sleep(0)
         logging.getLogger(logger).info("%s of %d", sync_id, 3)
 

@@ -16,6 +16,7 @@ from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline_tests.messaging.nats_server import NatsServer
 
 STREAM = "GLAM_EVENTS"
+PATIENCE = 30.0
 Answer = TypeVar("Answer")
 
 
@@ -52,14 +53,12 @@ class Neighbour:
         """All that is on the stream, in its order: nats-py's own simple subscribe."""
 
         async def work(js: JetStreamContext) -> list[dict[str, Any]]:
+            info = await js.stream_info(STREAM, subjects_filter=subject)
+            expected = sum((info.state.subjects or {}).values())
             subscription = await js.subscribe(subject, stream=STREAM)
             messages: list[dict[str, Any]] = []
-            pending = (await subscription.consumer_info()).num_pending or 0
-            while len(messages) < pending + subscription.delivered and len(messages) < 10_000:
-                try:
-                    message = await subscription.next_msg(timeout=0.5)
-                except nats.errors.TimeoutError:
-                    break
+            while len(messages) < expected:
+                message = await subscription.next_msg(timeout=PATIENCE)
                 messages.append(json.loads(message.data))
             return messages
 

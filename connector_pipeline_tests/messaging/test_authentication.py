@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from connector_pipeline.messaging.jetstream import NatsUnavailable
 from connector_pipeline.messaging.requests import RequestStream
 from connector_pipeline.settings import Settings, load_settings
+from connector_pipeline_tests.messaging.nats_accounts import Accounts
 from connector_pipeline_tests.messaging.nats_server import NatsServer
 
 SECRET = "not-to-be-seen-1234"
@@ -38,3 +40,51 @@ def test_only_the_right_credentials_are_let_in(
                 RequestStream(settings_with(server.url, **refused))(None)
             assert "authorization violation" in str(raised.value).lower()
             assert SECRET not in str(raised.value)
+
+
+def test_a_credentials_file_lets_in(tmp_path: Path) -> None:
+    """Of a user of the server's account; another server's is refused, and a broken one told."""
+    ours, others = Accounts(), Accounts()
+    files = {name: tmp_path / name for name in ("ours.creds", "others.creds", "none.creds")}
+    for name, text in zip(
+        files, (ours.credentials(), others.credentials(), "no credentials\n"), strict=True
+    ):
+        files[name].write_text(text)
+    with NatsServer(tmp_path / "nats", config=ours.config()) as server:
+        read = settings_with(server.url, nats_credentials_file=str(files["ours.creds"]))
+        assert not RequestStream(read)(None).requests
+        for name, what in (
+            ("others.creds", "authorization violation"),
+            ("none.creds", "credentials file"),
+        ):
+            with pytest.raises(NatsUnavailable) as raised:
+                RequestStream(settings_with(server.url, nats_credentials_file=str(files[name])))(
+                    None
+                )
+            assert what in str(raised.value).lower()
+            assert "SU" not in str(raised.value)
+
+
+def test_a_server_that_asks_for_certificates_gets_ours(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    """Over TLS that only NATS_TLS_CA_FILE makes trusted, with a certificate of our own."""
+    ca, client_cert, client_key = (tmp_path / name for name in ("ca.pem", "us.pem", "us.key"))
+    authority.cert_pem.write_to_path(str(ca))
+    issued = authority.issue_cert("connector@platform.example")
+    issued.cert_chain_pems[0].write_to_path(str(client_cert))
+    issued.private_key_pem.write_to_path(str(client_key))
+    server_cert = authority.issue_cert("127.0.0.1")
+    server_cert.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
+    server_cert.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+    tls = (
+        f'tls {{ cert_file: "{tmp_path}/server.pem", key_file: "{tmp_path}/server.key",'
+        f' ca_file: "{ca}", verify: true }}\n'
+    )
+    trusted = {"nats_tls_ca_file": str(ca)}
+    known = {"nats_tls_cert_file": str(client_cert), "nats_tls_key_file": str(client_key)}
+    with NatsServer(tmp_path / "nats", config=tls, scheme="tls") as server:
+        assert not RequestStream(settings_with(server.url, **trusted, **known))(None).requests
+        for refused in ({}, trusted, known):
+            with pytest.raises(NatsUnavailable):
+                RequestStream(settings_with(server.url, **refused))(None)
