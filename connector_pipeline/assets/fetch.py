@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.writer import SnapshotWriter
-from connector_pipeline.assets.absence import Absence, Confirmed, absence
+from connector_pipeline.assets.absence import Confirmed
+from connector_pipeline.assets.confirmation import confirmed
 from connector_pipeline.assets.interruptible import in_thread
-from connector_pipeline.catalog.read import live_variants
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
@@ -188,7 +188,7 @@ class ShopFetcher:
 
     async def _fetch(self, shop: RegisteredShop, sync: Sync, *, resumed: bool) -> SnapshotManifest:
         report = FetchReport()
-        confirmed = Confirmed()
+        gone = Confirmed()
         writer = self.raw_archive.write(sync)
         left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
         deadline = asyncio.timeout(left)
@@ -198,14 +198,14 @@ class ShopFetcher:
                 await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
                 if sync.sync_type is SyncType.FULL or report.read_in_full:
                     if report.complete:
-                        confirmed = await self._confirmed(shop, credential_source, writer, report)
+                        gone = await self._confirmed(shop, credential_source, writer, report)
                     if not report.complete:
                         # The merchant may have been at work: a second reading agrees more often
                         # than not.
                         report = report.for_another_reading()
                         await self._read(shop, sync, credential_source, writer, report)
                         report.details["readings"] = 2
-                        confirmed = await self._confirmed(shop, credential_source, writer, report)
+                        gone = await self._confirmed(shop, credential_source, writer, report)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -218,8 +218,8 @@ class ShopFetcher:
             partial(
                 writer.finish,
                 report,
-                gone=confirmed.gone,
-                absences_confirmed=confirmed.every_absence,
+                gone=gone.gone,
+                absences_confirmed=gone.every_absence,
             )
         )
         await in_thread(
@@ -269,63 +269,8 @@ class ShopFetcher:
         writer: SnapshotWriter,
         report: FetchReport,
     ) -> Confirmed:
-        """The live variants that the snapshot lacks and the platform, asked by id, says are gone.
-
-        The answers are archived. Where asking fails none is, and the report warns of it. A snapshot
-        is not complete, after all, that lacks what is still there, or may.
-        """
         platform = self.platforms[shop.platform_name]
-        if report.complete and not platform.lists_may_skip:
-            return Confirmed()
-        missing = await in_thread(self._missing, shop, writer, report)
-        report.details |= {"absent": len(missing.absent), "gone": 0}
-        if not missing.absent:
-            return Confirmed(every_absence=True)
-        if missing.witness is None:
-            if report.complete:
-                # An empty shop by its own counts; the guard has the last word on it.
-                return Confirmed()
-            report.warnings.append(
-                f"{_absent(missing)} and has none to hold the platform's answers "
-                "against: none is deleted by this sync."
-            )
-            return Confirmed()
-        gone: list[str] = []
-        lookups = platform.look_up(
-            shop, credential_source, absent=missing.absent, witness=missing.witness, report=report
-        )
-        try:
-            async with aclosing(lookups):
-                async for lookup in lookups:
-                    await in_thread(writer.write, lookup.page)
-                    gone += lookup.gone
-        except ConnectorError as error:
-            report.complete = False
-            report.warnings.append(
-                f"{_absent(missing)} and asking for them by id failed ({error.code}: "
-                f"{error.message}) Items are added and updated, none is deleted by this sync."
-            )
-            return Confirmed()
-        report.details["gone"] = len(gone)
-        if report.complete and len(gone) < len(missing.absent):
-            report.complete = False
-            report.warnings.append(
-                f"{_absent(missing)}, of which the shop still has {len(missing.absent) - len(gone)}"
-                ": it was edited while it was read."
-            )
-        return Confirmed(tuple(gone), every_absence=len(gone) == len(missing.absent))
-
-    def _missing(
-        self, shop: RegisteredShop, writer: SnapshotWriter, report: FetchReport
-    ) -> Absence:
-        with self.database.connect() as connection:
-            live = live_variants(connection, shop.partition_key)
-        if not live:
-            return Absence({}, None)
-        # What a reading that ended has: `finish` raises where it has no currency.
-        currency = report.currency or ""
-        platform = self.platforms[shop.platform_name]
-        return absence(live, platform.normalize(shop, currency, writer.written()))
+        return await confirmed(self.database, platform, shop, credential_source, writer, report)
 
     def _record_progress(
         self,
@@ -337,10 +282,6 @@ class ShopFetcher:
         self.registry.record_progress(
             sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
         )
-
-
-def _absent(missing: Absence) -> str:
-    return f"The snapshot lacks {len(missing.absent)} live items of the catalog"
 
 
 def _named(error: Exception) -> ConnectorError:

@@ -20,16 +20,14 @@ from typing import Final, NoReturn, Protocol, Self
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http import (
+from connector_pipeline.platforms.connecting import http_client, refuse_private_host
+from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.retrying import (
     RETRIED_STATUSES,
-    USER_AGENT,
     HttpPolicy,
-    refuse_private_host,
     retry_after_seconds,
-    tls,
     wait_before_retry,
 )
-from connector_pipeline.platforms.platform import FetchReport
 
 _REFUSED: Final = frozenset({400, 401, 403, 404, 410})
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
@@ -95,14 +93,7 @@ class FileDownload:
         self._ranges = True
         self.identity = FileIdentity()
         """As far as answers have told it yet."""
-        self._client = httpx.AsyncClient(
-            verify=tls(),
-            timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
-            headers={"User-Agent": USER_AGENT, "Accept": "*/*"},
-            follow_redirects=False,
-            # A proxy of the environment would see the signature.
-            trust_env=False,
-        )
+        self._client = http_client(policy, accept="*/*", transport=httpx.AsyncHTTPTransport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,22 +1,15 @@
-"""One HTTP client for all platforms: timeouts, retries, body checks, redirects, size limits.
+"""One HTTP client for all platforms: retries, turns, body checks, redirects, size limits.
 
-Only this module, `signing.py` beneath it and `download.py`, which streams files, import httpx for
-platforms, so that a change to its continuation is three lines.
+Only this module, `connecting.py` and `signing.py` beneath it and `download.py`, which streams
+files, import httpx for platforms, so that a change to its continuation is four lines.
 """
 
 import asyncio
-import ipaddress
-import json
-import random
-import socket
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -24,35 +17,22 @@ import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.platforms.challenge import challenge
+from connector_pipeline.platforms.connecting import http_client, origin_of, refuse_private_host
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.retrying import (
+    RETRIED_STATUSES,
+    HttpPolicy,
+    retry_after_seconds,
+    wait_before_retry,
+)
 from connector_pipeline.platforms.signing import SIGNER, Signer, SigningTransport
 
-USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
-RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _OVERLOADED: Final = frozenset({429, 503})
 # Whoever stands before the shop gave up waiting for it.
 _SLOW: Final = frozenset({408, 504, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class HttpPolicy:
-    """How patient one shop's client is. Seconds and bytes.
-
-    `retry_after_limit` bounds what one Retry-After may ask for; a longer one is RateLimited.
-    `plain_http` is for requests that carry no secret: none at all, or a signature.
-    """
-
-    max_retries: int = 3
-    retry_delay: float = 1.0
-    retry_delay_limit: float = 30.0
-    retry_after_limit: float = 120.0
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    max_body_bytes: int = 64 * 1024 * 1024
-    allow_private_hosts: bool = False
-    plain_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +108,6 @@ class _Passing(Exception):
         self.slow = slow
 
 
-@cache
-def tls() -> ssl.SSLContext:
-    """What every client trusts."""
-    # Building one takes tens of milliseconds, and a run over many shops opens as many clients.
-    return httpx.create_ssl_context()
-
-
 class OriginHttp:
     """HTTP with one origin and no other: credentials given here cannot go elsewhere.
 
@@ -152,20 +125,13 @@ class OriginHttp:
     ):
         self._pacer = pacer
         self._base_url = base_url.rstrip("/")
-        self._origin = _origin(httpx.URL(base_url))
+        self._origin = origin_of(httpx.URL(base_url))
         self._policy = policy
         self._report = report
         self._host_checked = False
         self.reached = False
         """Whether the host ever took a connection of the scheme: TLS, if that is asked of it."""
-        self._client = httpx.AsyncClient(
-            transport=SigningTransport(verify=tls()),
-            timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-            follow_redirects=False,
-            # A proxy or netrc of the environment would see credentials that are the shop's alone.
-            trust_env=False,
-        )
+        self._client = http_client(policy, accept="application/json", transport=SigningTransport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -362,7 +328,7 @@ class OriginHttp:
             target = response.request.url.join(response.headers.get("Location", ""))
         except httpx.InvalidURL as error:
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from error
-        if _origin(target) != self._origin:
+        if origin_of(target) != self._origin:
             raise InvalidResponse(
                 f"{self._where()} redirects to {target.scheme}://{target.host}, "
                 "where its credentials are not sent.",
@@ -388,68 +354,3 @@ class OriginHttp:
 
     def _where(self) -> str:
         return f"{self._origin[0]}://{self._origin[1]}"
-
-
-def wait_before_retry(
-    policy: HttpPolicy, attempt: int, retry_after: float | None, *, where: str
-) -> float:
-    """Seconds to wait before retry number `attempt`, from 0. Raises RateLimited past the limit."""
-    if retry_after is not None:
-        if retry_after > policy.retry_after_limit:
-            raise RateLimited(
-                f"{where} asks to wait {retry_after:.0f} s, "
-                f"more than the {policy.retry_after_limit:.0f} s one sync waits."
-            )
-        return retry_after
-    ceiling = min(policy.retry_delay_limit, policy.retry_delay * 2**attempt)
-    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
-
-
-async def refuse_private_host(url: httpx.URL, *, where: str) -> None:
-    """Raises InvalidResponse unless the host is on the public internet, OSError if unknown."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        url.host, url.port or 443, type=socket.SOCK_STREAM
-    )
-    for entry in found:
-        if not ipaddress.ip_address(entry[4][0]).is_global:
-            raise InvalidResponse(
-                f"{where} resolves to a private address.",
-                mend="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
-            )
-
-
-def parse_json(body: bytes) -> Any:
-    """JSON as platforms send it: a UTF-8 BOM is allowed, fractions become Decimal, NaN is refused.
-
-    Raises ValueError.
-    """
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except InvalidOperation:
-        raise ValueError("a number's exponent is out of reach") from None
-
-
-def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Seconds to wait as a Retry-After header says, in seconds or as a date; None if unreadable."""
-    if header is None:
-        return None
-    header = header.strip()
-    if header.isascii() and header.isdigit() and len(header) < 10:
-        return float(header)
-    try:
-        when = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - now).total_seconds())
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return (url.scheme, url.host, url.port)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.platforms.download import FileChanged, FileDownload, FileRefused
-from connector_pipeline.platforms.http import HttpPolicy
 from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.retrying import HttpPolicy
 from connector_pipeline_tests.platforms.file_host import SIGNATURE, FileHost, serving
 
 PATIENT = HttpPolicy(allow_private_hosts=True, max_retries=2, retry_delay=0.001)

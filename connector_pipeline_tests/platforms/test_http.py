@@ -19,14 +19,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http import (
-    Answer,
-    HttpPolicy,
-    OriginHttp,
-    parse_json,
-    retry_after_seconds,
-)
+from connector_pipeline.platforms.http import Answer, OriginHttp
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.retrying import HttpPolicy, retry_after_seconds
 
 SECRET = "s3cr3t-0f-the-sh0p"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ import dagster as dg
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName, Shop, valid_domain
-from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
+from connector_pipeline.platforms.http import OriginHttp
 from connector_pipeline.platforms.platform import (
     CredentialSource,
     FetchReport,
@@ -18,6 +18,7 @@ from connector_pipeline.platforms.platform import (
     RawPage,
     rows_of,
 )
+from connector_pipeline.platforms.retrying import HttpPolicy
 from connector_pipeline.platforms.shopify import lookup, normalize, versions
 from connector_pipeline.platforms.shopify.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.bulk import BULK_THRESHOLD, BulkExport

@@ -11,8 +11,8 @@ from typing import Final
 
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.download import FileDownload, FileRefused
-from connector_pipeline.platforms.http import HttpPolicy
 from connector_pipeline.platforms.platform import FetchReport, RawPage
+from connector_pipeline.platforms.retrying import HttpPolicy
 from connector_pipeline.platforms.shopify.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.bulk_download import (
     PAGE_BYTES,

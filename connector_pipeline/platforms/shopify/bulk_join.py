@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import Any, Final, Generic, TypeVar, cast
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http import parse_json
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http import parse_json
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import LOOKUP, RawPage
 from connector_pipeline.platforms.shopify.bulk_download import BULK
 from connector_pipeline.platforms.shopify.bulk_join import BulkJoin

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http import Answer, parse_json
+from connector_pipeline.platforms.http import Answer
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import RawPage
 from connector_pipeline.platforms.shopify.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.client import TooExpensiveError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http import parse_json
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import RawPage
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")

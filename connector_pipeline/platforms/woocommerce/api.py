@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, PrivateAttr
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
+from connector_pipeline.platforms.http import OriginHttp
 from connector_pipeline.platforms.platform import (
     CredentialSource,
     FetchReport,
@@ -21,6 +21,7 @@ from connector_pipeline.platforms.platform import (
     RawPage,
     rows_of,
 )
+from connector_pipeline.platforms.retrying import HttpPolicy
 from connector_pipeline.platforms.woocommerce import lookup
 from connector_pipeline.platforms.woocommerce.authentication import (
     Authentication,

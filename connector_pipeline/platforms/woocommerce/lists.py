@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
-from connector_pipeline.platforms.http import SlowAnswer, parse_json
+from connector_pipeline.platforms.http import SlowAnswer
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import RawPage
 from connector_pipeline.platforms.woocommerce.broken import Asked
 from connector_pipeline.platforms.woocommerce.normalize import objects_of

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http import parse_json
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.platform import LOOKUP, RawPage
 from connector_pipeline.platforms.woocommerce import values
 from connector_pipeline.platforms.woocommerce.values import FieldError

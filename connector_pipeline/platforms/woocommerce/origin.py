@@ -11,8 +11,9 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
-from connector_pipeline.platforms.http import HttpPolicy, OriginHttp
+from connector_pipeline.platforms.http import OriginHttp
 from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.retrying import HttpPolicy
 from connector_pipeline.platforms.woocommerce.session import REST_ROOT
 
 # Small, never cached, and asked of the very place that is read afterwards: without a key a 401.

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.platforms.http import Answer, parse_json
+from connector_pipeline.platforms.http import Answer
+from connector_pipeline.platforms.json_body import parse_json
 from connector_pipeline.platforms.woocommerce.broken import (
     MOST_BROKEN,
     AroundBroken,
