@@ -1,13 +1,16 @@
 """A connection to the one stream that events come from and go to."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
+import nkeys  # pyright: ignore[reportMissingTypeStubs]
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -23,7 +26,11 @@ DUPLICATE_WINDOW: Final = timedelta(hours=1)
 """For as long a repeat is dropped by its Nats-Msg-Id, in a stream that we make: a relay that died
 between an event's acknowledgement and its own note of it is back by then."""
 
+_USER_TOKEN: Final = re.compile(rb"-BEGIN NATS USER JWT-+\r?\n[\w.-]+")
+_USER_SEED: Final = re.compile(rb"-BEGIN USER NKEY SEED-+\r?\n(\w+)")
+
 _CONNECT_SECONDS: Final = 5
+_CLOSE_SECONDS: Final = 2
 REQUEST_SECONDS: Final = 5
 
 
@@ -61,11 +68,12 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
     Raises NatsUnavailable, also for what NATS raises inside.
     """
     where = settings.nats_url or ""
-    client = Client()
     try:
+        options = _options(settings)
+        client = Client()
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                await client.connect(**_options(settings))  # pyright: ignore[reportUnknownMemberType]
+                await client.connect(**options)  # pyright: ignore[reportUnknownMemberType]
             # nats-py's own types leave much of it unknown.
             context: JetStreamContext = client.jetstream(timeout=REQUEST_SECONDS)  # pyright: ignore[reportUnknownMemberType]
             info = await _ensured(context, settings.nats_stream)
@@ -81,13 +89,13 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
                 last_sequence=state.last_seq,
             )
         finally:
-            # Of a connection that was refused, too: nats-py leaves its socket open.
-            await client.close()
-    except (NatsError, OSError, TimeoutError, ValueError) as error:
-        # ValueError: what nats-py makes of a credentials file that holds none.
+            # Of a connection that was refused, too: nats-py leaves its socket open. Where TLS was
+            # refused it closes the socket, and waits for ever to be told so.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await client.close()
+    except (NatsError, OSError, TimeoutError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, ValueError):
-            reason = f"{type(error).__name__}, as of a credentials file that cannot be read"
         raise NatsUnavailable(f"NATS at {where}: {reason}.") from None
 
 
@@ -131,11 +139,33 @@ def _options(settings: Settings) -> dict[str, Any]:
     if settings.nats_token is not None:
         options["token"] = settings.nats_token.get_secret_value()
     if settings.nats_credentials_file is not None:
-        options["user_credentials"] = str(settings.nats_credentials_file)
+        options["user_credentials"] = _credentials(settings.nats_credentials_file)
     tls = _tls(settings)
     if tls is not None:
         options["tls"] = tls
     return options
+
+
+def _credentials(file: Path) -> str:
+    """The credentials file, if it holds any. Raises NatsUnavailable.
+
+    nats-py reads on for ever where it finds no token, and raises anything of a seed that is none.
+    """
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise NatsUnavailable(f"NATS_CREDENTIALS_FILE: {error.strerror}.") from None
+    token, seed = _USER_TOKEN.search(text), _USER_SEED.search(text)
+    try:
+        if token is None or seed is None:
+            raise ValueError
+        nkeys.from_seed(bytearray(seed[1])).wipe()  # pyright: ignore[reportUnknownMemberType]
+    except (ValueError, nkeys.NkeysError):
+        raise NatsUnavailable(
+            "NATS_CREDENTIALS_FILE holds no user's token and seed.",
+            mend="Export it anew, with `nsc generate creds` say. Nothing is lost meanwhile.",
+        ) from None
+    return str(file)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

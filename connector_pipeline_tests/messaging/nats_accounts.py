@@ -20,7 +20,7 @@ _OF_AN_ACCOUNT = (
 
 
 def _key(prefix: int) -> Any:
-    return nkeys.from_seed(nkeys.encode_seed(secrets.token_bytes(32), prefix))
+    return nkeys.from_seed(bytearray(nkeys.encode_seed(secrets.token_bytes(32), prefix)))
 
 
 def _url64(data: bytes) -> str:

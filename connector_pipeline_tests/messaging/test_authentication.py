@@ -45,22 +45,26 @@ def test_only_the_right_credentials_are_let_in(
 def test_a_credentials_file_lets_in(tmp_path: Path) -> None:
     """Of a user of the server's account; another server's is refused, and a broken one told."""
     ours, others = Accounts(), Accounts()
-    files = {name: tmp_path / name for name in ("ours.creds", "others.creds", "none.creds")}
-    for name, text in zip(
-        files, (ours.credentials(), others.credentials(), "no credentials\n"), strict=True
-    ):
-        files[name].write_text(text)
+    given = ours.credentials()
+    broken = (
+        "no credentials\n",
+        given[: given.index("-----BEGIN USER")],
+        given[given.index("-----BEGIN USER") :],
+        given.replace("\nSU", "\nSX"),
+        "",
+    )
+    file = tmp_path / "user.creds"
+    file.write_text(given)
     with NatsServer(tmp_path / "nats", config=ours.config()) as server:
-        read = settings_with(server.url, nats_credentials_file=str(files["ours.creds"]))
-        assert not RequestStream(read)(None).requests
-        for name, what in (
-            ("others.creds", "authorization violation"),
-            ("none.creds", "credentials file"),
+        settings = settings_with(server.url, nats_credentials_file=str(file))
+        assert not RequestStream(settings)(None).requests
+        for text, what in (
+            (others.credentials(), "authorization violation"),
+            *((text, "holds no user's token and seed") for text in broken),
         ):
+            file.write_text(text)
             with pytest.raises(NatsUnavailable) as raised:
-                RequestStream(settings_with(server.url, nats_credentials_file=str(files[name])))(
-                    None
-                )
+                RequestStream(settings)(None)
             assert what in str(raised.value).lower()
             assert "SU" not in str(raised.value)
 
@@ -85,6 +89,10 @@ def test_a_server_that_asks_for_certificates_gets_ours(
     known = {"nats_tls_cert_file": str(client_cert), "nats_tls_key_file": str(client_key)}
     with NatsServer(tmp_path / "nats", config=tls, scheme="tls") as server:
         assert not RequestStream(settings_with(server.url, **trusted, **known))(None).requests
-        for refused in ({}, trusted, known):
-            with pytest.raises(NatsUnavailable):
+        for refused, what in (
+            ({}, "certificate verify failed"),
+            (known, "certificate verify failed"),
+            (trusted, "NATS at tls:"),
+        ):
+            with pytest.raises(NatsUnavailable, match=what):
                 RequestStream(settings_with(server.url, **refused))(None)
