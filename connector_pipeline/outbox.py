@@ -93,3 +93,11 @@ def put_dead_letter(connection: psycopg.Connection, letter_id: UUID, letter: Dea
     }
     connection.execute(_FORGET_OLD, values)
     connection.execute(_PUT, values)
+
+
+def unsent(connection: psycopg.Connection) -> int:
+    """How many events wait to be sent."""
+    row = connection.execute(
+        "SELECT count(*) FROM connector.outbox WHERE sent_at IS NULL"
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -17,6 +17,7 @@ from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
+from connector_pipeline.outbox import unsent
 from connector_pipeline.platforms.shopify.api import ShopifyApi
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.registry import ShopRegistry
@@ -91,6 +92,8 @@ def _findings() -> list[Finding]:
             _looked_at("shops", _shops),
             _looked_at("shopify api", lambda: _shopify_api(services)),
         ]
+        if services.settings.nats_url is not None:
+            found.append(_looked_at("nats", lambda: _nats(services.settings)))
     return found
 
 
@@ -189,6 +192,19 @@ def _shopify_api(services: LocalServices) -> str:
             mend="Set SHOPIFY_API_VERSION to one of these.",
         )
     return f"{shop.partition_key} answers with {asked} as asked; {supported}"
+
+
+def _nats(settings: Settings) -> str:
+    try:
+        from connector_pipeline.messaging.jetstream import described
+    except ModuleNotFoundError:
+        raise ConnectorError(
+            "NATS_URL is set, and the extra `nats` is not installed.",
+            mend="pip install 'connector-pipeline[nats]'",
+        ) from None
+    with Database().connect() as connection:
+        waiting = unsent(connection)
+    return f"{asyncio.run(described(settings))}; {waiting} events wait to be sent"
 
 
 def _a_shopify_shop(shops: Sequence[RegisteredShop]) -> RegisteredShop | None:

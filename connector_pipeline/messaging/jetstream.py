@@ -99,6 +99,15 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
         raise NatsUnavailable(f"NATS at {where}: {reason}.") from None
 
 
+async def described(settings: Settings) -> str:
+    """The stream in a few words. Raises NatsUnavailable."""
+    async with event_stream(settings) as stream:
+        return (
+            f"stream {stream.name} at {settings.nats_url}, "
+            f"sequences {stream.first_sequence} to {stream.last_sequence}"
+        )
+
+
 async def _ensured(context: JetStreamContext, name: str) -> StreamInfo:
     """The stream as it is, or a new one. One that exists is never altered."""
     try:

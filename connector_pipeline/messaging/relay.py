@@ -7,7 +7,6 @@ between, it has the same Nats-Msg-Id, and the stream drops it within its duplica
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -36,6 +35,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.outbox import unsent
 from connector_pipeline.settings import Settings
 
 SENT_A_TICK: Final = 2_000
@@ -108,7 +108,7 @@ def relay(
     until then is marked.
     """
     with database.connect() as connection:
-        if _waiting(connection) == 0:
+        if unsent(connection) == 0:
             return Relayed()
     return asyncio.run(_Relay(settings, read_products, held, budget_seconds).run(database))
 
@@ -144,7 +144,7 @@ class _Relay:
                     if last is None:
                         break
                     after = last
-                self._done.waiting = _waiting(connection)
+                self._done.waiting = unsent(connection)
         return self._done
 
     @property
@@ -276,12 +276,3 @@ async def _send(stream: EventStream, subject: str, event_id: str, body: bytes) -
         raise _Refused(
             f"it is larger than the {stream.max_payload} bytes the server takes."
         ) from None
-
-
-def _waiting(connection: psycopg.Connection) -> int:
-    row = connection.execute(
-        "SELECT count(*) FROM connector.outbox WHERE sent_at IS NULL"
-    ).fetchone()
-    with suppress(psycopg.Error):
-        connection.commit()
-    return int(row[0]) if row else 0

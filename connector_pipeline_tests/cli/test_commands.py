@@ -1,6 +1,7 @@
 """sync, catalog, doctor, migrate and what they say when they cannot."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.store import Store
 from connector_pipeline_tests.cli.conftest import Command
+from connector_pipeline_tests.messaging.nats_server import NatsServer
 
 SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
 SHOP = f"{SPEC.platform}/{SPEC.domain}"
@@ -130,6 +132,28 @@ def test_doctor_names_what_is_wrong_and_the_mend(
     [bad] = [row for row in found.rows() if not row["ok"]]
     assert bad["subject"] == "token service"
     assert "TOKEN_SERVICE_URL" in bad["mend"]
+
+
+def test_doctor_looks_at_nats_where_it_is_set(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream, and what waits for it; without NATS_URL there is no such line."""
+
+    def seen() -> list[tuple[bool, str]]:
+        rows = command("doctor", "--json").rows()
+        return [(row["ok"], row["seen"] + row["mend"]) for row in rows if row["subject"] == "nats"]
+
+    assert seen() == []
+    with NatsServer(tmp_path / "nats") as server:
+        monkeypatch.setenv("NATS_URL", server.url)
+        [(ok, text)] = seen()
+        assert ok
+        assert text == (
+            f"stream GLAM_EVENTS at {server.url}, sequences 0 to 0; 0 events wait to be sent"
+        )
+    [(ok, text)] = seen()
+    assert not ok
+    assert "Nothing is lost" in text
 
 
 def test_doctor_finds_a_database_that_is_down(
