@@ -1,8 +1,10 @@
 """What is promised of backfills over many shops, by the real daemon: minutes each, so all slow."""
 
+import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -230,6 +232,41 @@ def test_a_run_worker_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell
         running.stop()
 
 
+def test_a_worker_of_the_commands_backfill_killed_is_made_up_for(
+    own_home: Path, tell: Tell
+) -> None:
+    """`connector-pipeline backfill` ends with every shop succeeded, none read twice."""
+    with (
+        SandboxServer(()) as sandbox,
+        dev(own_home, "--port", "3980", sandbox=sandbox, **FASTER, **KILLED_AT) as running,
+    ):
+        keys = make_shops(running, 60)
+        _slow_down(running)
+        command = subprocess.Popen(
+            [sys.executable, "-m", "connector_pipeline.cli", "backfill", "--json"],
+            env={**os.environ, **sandbox.environment(), "CONNECTOR_HOME": str(own_home)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        run_id, read = _middle(running)
+        os.kill(_worker_of(running, run_id), signal.SIGKILL)
+        told, _ = command.communicate(timeout=PATIENCE)
+        counts: dict[str, Any] = running.sandbox("GET", "/sandbox/requests")["shops"]
+        asked = {key: counts[key]["count"] for key in keys}
+        differing = [key for key in keys if running.items(key) != running.served(key)]
+        running.stop()
+    outcomes: Counter[str] = Counter(json.loads(line)["status"] for line in told.splitlines())
+    again = {key for key, number in asked.items() if number > min(asked.values())}
+    tell(
+        f"killed with {len(read)} of {len(keys)} shops read: {dict(outcomes)}, status "
+        f"{command.returncode}; {len(again)} shops took more requests than others; "
+        f"{len(differing)} shops are not as they are served"
+    )
+    assert (outcomes, command.returncode) == ({"succeeded": len(keys)}, 0)
+    assert differing == []
+    assert not read & again
+
+
 def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
     """`dev` ends and says of what; the next one goes on, with the runs that ended with it too."""
     with SandboxServer(()) as sandbox:
@@ -273,9 +310,18 @@ class Middle:
 
 def _reach_the_middle(running: Dev, keys: list[str]) -> Middle:
     """Launch a backfill of the shops, and wait until a run has read some and reads others."""
+    _slow_down(running)
+    backfill = running.launch_backfill(keys)
+    return Middle(backfill, *_middle(running))
+
+
+def _slow_down(running: Dev) -> None:
     slow = {"match": {"platform": "shopify"}, "kind": "latency", "seconds": 1}
     running.sandbox("PUT", "/sandbox/faults", [slow])
-    backfill = running.launch_backfill(keys)
+
+
+def _middle(running: Dev) -> tuple[str, set[str]]:
+    """Wait until a run has read some of its shops and reads others: the run, and all shops read."""
     until = time.monotonic() + PATIENCE
     with catalog(running) as connection:
         while True:
@@ -289,7 +335,7 @@ def _reach_the_middle(running: Dev, keys: list[str]) -> Middle:
             read = Counter(run_id for run_id, _, fetched in rows if fetched)
             for run_id in begun:
                 if 5 <= read[run_id] < begun[run_id]:
-                    return Middle(backfill, run_id, {key for _, key, fetched in rows if fetched})
+                    return run_id, {key for _, key, fetched in rows if fetched}
 
 
 def _made_up_for(running: Dev, keys: list[str], middle: Middle, tell: Tell) -> None:
