@@ -1,8 +1,8 @@
 """The sensor that ends runs whose worker is dead, and syncs whose run did not say how they ended.
 
 A run that is killed, cancelled while it waits, or fails before its first step says nothing. What
-drives this is our own record of what is unfinished: Dagster's run-status sensors look at few runs
-at a time and may skip some.
+drives this is our own record of what is unfinished, and Dagster's of what has started: its
+run-status sensors look at few runs at a time and may skip some.
 """
 
 import json
@@ -28,6 +28,8 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, WIL
 from psycopg.rows import class_row
 
 from connector_pipeline import inbox, sync_log
+from connector_pipeline.assets.sync_shops import JOB as SYNC_SHOPS
+from connector_pipeline.automation.sync_requests import sync_shop
 from connector_pipeline.database import Database
 from connector_pipeline.liveness import Worker, lives, silent
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
@@ -51,8 +53,12 @@ DEAD_FOR: Final = timedelta(seconds=30)
 UNHEARD_FOR: Final = timedelta(minutes=10)
 """A worker that cannot be looked at from here may be slow, or cut off from the database, for long;
 to take one that lives for dead would start its run twice."""
+NEVER_HEARD_FOR: Final = timedelta(minutes=3)
+"""A worker itself says that its run has started, and shows its first sign of life seconds later."""
 
 _CATALOG_ITEMS: Final = AssetKey("catalog_items")
+_ASSETS: Final = frozenset({AssetKey("raw_products"), _CATALOG_ITEMS})
+_JOBS: Final = frozenset({sync_shop.name, SYNC_SHOPS})
 
 _UNFINISHED: Final = """
     SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at,
@@ -80,17 +86,13 @@ class UnfinishedSync:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The last of a sync's runs. `publishes`: it was to publish what it fetched.
-
-    `has_own_worker`: a code server launched it; a command's own run has no such worker.
-    """
+    """The last of a sync's runs. `publishes`: it was to publish what it fetched."""
 
     run_id: str
     status: DagsterRunStatus
     ended_at: datetime | None
     will_retry: bool | None
     publishes: bool
-    has_own_worker: bool = True
 
 
 def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str | None:
@@ -175,8 +177,10 @@ def look_after(
     """End the syncs that nothing works on any more, and the runs whose worker is dead.
 
     A run is failed when its worker was silent at two looks DEAD_FOR apart and its process does not
-    exist, or UNHEARD_FOR apart where that cannot be seen. Dagster then runs it again, which is not
-    the end of its syncs.
+    exist, or UNHEARD_FOR apart where that cannot be seen (NEVER_HEARD_FOR where it showed no sign
+    at all). Dagster then runs it again, which is not the end of its syncs. All runs are looked at
+    and not only those of unfinished syncs: one that died when it had published its last shop keeps
+    its place among the runs at once, and its partitions in progress.
     """
     with database.connect() as connection:
         unfinished = (
@@ -197,12 +201,12 @@ def look_after(
             ended[sync.sync_id] = why
         elif outcome is _Outcome.RELAUNCHED:
             relaunched.append(sync.sync_id)
-    silent_runs = _silent_runs(database, runs.values())
+    silent_runs = _silent_runs(instance, database)
     still = {run_id: suspects.get(run_id, now) for run_id in silent_runs}
     dead = [
         run_id
         for run_id, since in still.items()
-        if is_dead(lives(silent_runs[run_id]), silent_for=now - since)
+        if is_dead(silent_runs[run_id], silent_for=now - since)
     ]
     for run_id in dead:
         _fail_run(instance, run_id)
@@ -215,25 +219,36 @@ def look_after(
     )
 
 
-def is_dead(process_lives: bool | None, *, silent_for: timedelta) -> bool:
-    """Whether a silent worker is dead: its process is looked for, where that can be (else None).
+def is_dead(worker: Worker | None, *, silent_for: timedelta) -> bool:
+    """Whether a silent worker is dead: its process is looked for, where that can be.
 
     Never where the process exists: on a busy machine a healthy worker may not come to say so.
     """
+    if worker is None:
+        return silent_for >= NEVER_HEARD_FOR
+    process_lives = lives(worker)
     if process_lives is None:
         return silent_for >= UNHEARD_FOR
     return not process_lives and silent_for >= DEAD_FOR
 
 
-def _silent_runs(database: Database, runs: Iterable[LastRun]) -> dict[str, Worker | None]:
+def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Worker | None]:
     """Runs that a code server's worker is to be at work on and that show no sign of one."""
-    started = {
-        run.run_id for run in runs if run.status is DagsterRunStatus.STARTED and run.has_own_worker
-    }
+    records = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+    started = {record.dagster_run.run_id for record in records if _shows_signs(record.dagster_run)}
     if not started:
         return {}
     with database.connect() as connection:
         return silent(connection, started)
+
+
+def _shows_signs(run: DagsterRun) -> bool:
+    """Whether the run's worker shows signs of life: that of our assets, if a code server runs it.
+
+    A command's own run is not launched by one; a job that fetches and publishes nothing is silent.
+    """
+    syncs = run.job_name in _JOBS or not _ASSETS.isdisjoint(run.asset_selection or ())
+    return syncs and GRPC_INFO_TAG in run.tags
 
 
 def _fail_run(instance: DagsterInstance, run_id: str) -> None:
@@ -325,5 +340,4 @@ def _last_run(record: RunRecord) -> LastRun:
         ended_at=ended_at,
         will_retry=will_retry.get(run.tags.get(WILL_RETRY_TAG)),
         publishes=run.asset_selection is None or _CATALOG_ITEMS in run.asset_selection,
-        has_own_worker=GRPC_INFO_TAG in run.tags,
     )

@@ -44,6 +44,12 @@ def ago(**since: float) -> datetime:
     return NOW - timedelta(**since)
 
 
+ASSETS = frozenset({AssetKey("raw_products"), AssetKey("catalog_items")})
+HERE = Worker.here()
+ELSEWHERE = replace(HERE, host="elsewhere")
+GONE = replace(HERE, process_started=HERE.process_started - 60)
+
+
 AN_HOUR_AGO, JUST_NOW = ago(hours=1), ago(minutes=2)
 
 
@@ -124,7 +130,7 @@ def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatu
         instance,
         status=status,
         tags={"connector/sync_id": "s-1", ".dagster/grpc_info": "{}"},
-        asset_selection=frozenset({AssetKey("raw_products"), AssetKey("catalog_items")}),
+        asset_selection=ASSETS,
     )
     with requests.database.connect() as connection:
         connection.execute(
@@ -259,6 +265,16 @@ def test_a_sync_nobody_requested_does_not_run_for_ever_either(
     assert registry.get(ACME.partition_key).consecutive_failures == 1
 
 
+def ranged(instance: DagsterInstance) -> DagsterRun:
+    """One of a backfill's runs, at work."""
+    return create_run_for_test(
+        instance,
+        status=STARTED,
+        tags={".dagster/grpc_info": "{}"},
+        asset_selection=frozenset({AssetKey("catalog_items")}),
+    )
+
+
 def test_a_run_whose_worker_is_dead_is_failed(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
@@ -281,21 +297,33 @@ def test_a_run_whose_worker_is_dead_is_failed(
     assert found.status is FAILURE
 
 
+def test_a_dead_workers_run_is_failed_though_its_syncs_have_ended(
+    instance: DagsterInstance, database: Database
+) -> None:
+    """Killed between its last shop and its end, it would keep its place for hours."""
+    made = ranged(instance)
+    last_beat(database, made, GONE)
+    looked = look(instance, database, {made.run_id: ago(days=1)})
+    assert (looked.unfinished, looked.failed_runs) == (0, [made.run_id])
+
+
 @pytest.mark.parametrize(
-    ("process_lives", "silent_for", "dead"),
+    ("worker", "silent_for", "dead"),
     [
-        (True, timedelta(hours=3), False),
-        (False, timedelta(seconds=15), False),
-        (False, timedelta(seconds=31), True),
+        (HERE, timedelta(hours=3), False),
+        (GONE, timedelta(seconds=15), False),
+        (GONE, timedelta(seconds=31), True),
+        (ELSEWHERE, timedelta(minutes=9), False),
+        (ELSEWHERE, timedelta(minutes=11), True),
         (None, timedelta(minutes=2), False),
-        (None, timedelta(minutes=11), True),
+        (None, timedelta(minutes=4), True),
     ],
 )
 def test_a_silent_worker_is_dead_when_its_process_is_gone(
-    process_lives: bool | None, silent_for: timedelta, dead: bool
+    worker: Worker | None, silent_for: timedelta, dead: bool
 ) -> None:
     """One that exists is busy, and one that cannot be seen has time to be heard of."""
-    assert is_dead(process_lives, silent_for=silent_for) == dead
+    assert is_dead(worker, silent_for=silent_for) == dead
 
 
 def test_a_worker_elsewhere_cannot_be_seen_from_here() -> None:
@@ -314,8 +342,8 @@ def test_a_run_without_any_sign_has_time(
     made = launched(instance, requests, STARTED)
     suspects = look(instance, database).suspects
     assert list(suspects) == [made.run_id]
-    assert look(instance, database, suspects, later=timedelta(minutes=9)).failed_runs == []
-    later = look(instance, database, suspects, later=timedelta(minutes=11))
+    assert look(instance, database, suspects, later=timedelta(minutes=2)).failed_runs == []
+    later = look(instance, database, suspects, later=timedelta(minutes=4))
     assert later.failed_runs == [made.run_id]
 
 
@@ -331,11 +359,14 @@ def test_a_worker_that_lives_is_left_alone(
     assert (later.failed_runs, later.suspects) == ([], {})
 
 
-def test_a_commands_own_run_has_no_such_worker(
+def test_a_run_that_shows_no_signs_is_not_waited_for(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """`connector-pipeline sync` runs it in its own process."""
+    """That of `connector-pipeline sync`, in its own process; and of a job that syncs nothing."""
     syncs = Syncs(database, registry)
-    made = create_run_for_test(instance, status=STARTED)
+    made = create_run_for_test(instance, status=STARTED, asset_selection=ASSETS)
     registry.start_sync(syncs.sync("own"), ACME, made.run_id)
+    create_run_for_test(
+        instance, job_name="prune_logs", status=STARTED, tags={".dagster/grpc_info": "{}"}
+    )
     assert look(instance, database).suspects == {}
