@@ -6,14 +6,16 @@ run-status sensors look at few runs at a time and may skip some.
 """
 
 import json
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
 
 from dagster import (
     AssetKey,
+    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -124,11 +126,11 @@ def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str 
 def may_run_again(run: LastRun | None) -> bool:
     """Whether a request whose sync ended like this is to be launched anew.
 
-    Where its run failed: one that Dagster could not retry, because the code server was away that
-    very moment, is tagged as not to be retried, and a run that cannot be launched is failed. Not
-    where somebody cancelled or deleted it.
+    Where its run failed: Dagster does not retry one while the code server is away, and fails one
+    that it cannot launch. Where it succeeded: a retry that only publishes takes the shop's newest
+    snapshot, which may be another sync's by then. Not where somebody cancelled or deleted it.
     """
-    return run is not None and run.status is DagsterRunStatus.FAILURE
+    return run is not None and run.status in (DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS)
 
 
 @sensor(
@@ -295,6 +297,8 @@ def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool)
 
 def _last_runs(instance: DagsterInstance, run_ids: set[str]) -> dict[str, LastRun]:
     """The last run of each run's line of automatic retries, by the first one's id."""
+    # Read before the runs: what Dagster has looked at by now has its retry by then, or never.
+    failures_seen = _failures_seen(instance)
     wanted = {run_id: run_id for run_id in run_ids}
     found: dict[str, LastRun] = {}
     for _ in range(_MOST_RETRIES):
@@ -306,12 +310,33 @@ def _last_runs(instance: DagsterInstance, run_ids: set[str]) -> dict[str, LastRu
             record = records.get(run_id)
             if record is None:
                 continue
-            found[first] = _last_run(record)
+            last = _last_run(record)
             retried_as = record.dagster_run.tags.get(AUTO_RETRY_RUN_ID_TAG)
             if retried_as is not None:
                 following[first] = retried_as
+            elif last.will_retry and _failed_at(instance, run_id) <= failures_seen:
+                # Backfills, too, wait for a retry that was promised.
+                instance.add_run_tags(run_id, {WILL_RETRY_TAG: "false"})
+                last = replace(last, will_retry=False)
+            found[first] = last
         wanted = following
     return found
+
+
+def _failures_seen(instance: DagsterInstance) -> int:
+    """The newest event of which Dagster's own retries have been made, or been missed.
+
+    The daemon looks at each failure once. Where the code server is away that very moment it goes
+    on, and does not come back to it.
+    """
+    key = f"EVENT_LOG_CONSUMER_CURSOR-{DagsterEventType.RUN_FAILURE.value}"
+    return int(instance.daemon_cursor_storage.get_cursor_values({key}).get(key, "0"))
+
+
+def _failed_at(instance: DagsterInstance, run_id: str) -> float:
+    """The run's failure in the order of all events."""
+    failures = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE).records
+    return max((record.storage_id for record in failures), default=math.inf)
 
 
 def _records(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, RunRecord]:

@@ -221,6 +221,39 @@ def test_a_request_whose_run_died_is_launched_anew(
     assert len(outcomes(requests)) == 1
 
 
+def test_a_retry_that_dagster_missed_is_not_waited_for(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """Its daemon looks at each failure once, and the code server may be away that moment."""
+    died = launched(instance, requests, STARTED)
+    instance.report_run_failed(died)
+    instance.add_run_tags(died.run_id, {"dagster/will_retry": "true"})
+    failed = instance.get_records_for_run(died.run_id, of_type=DagsterEventType.RUN_FAILURE)
+    [failure] = failed.records
+
+    def daemon_has_seen(event: int) -> None:
+        instance.daemon_cursor_storage.set_cursor_values(
+            {"EVENT_LOG_CONSUMER_CURSOR-PIPELINE_FAILURE": str(event)}
+        )
+
+    assert look(instance, database).relaunched == []
+    daemon_has_seen(failure.storage_id - 1)
+    assert look(instance, database).relaunched == []
+    daemon_has_seen(failure.storage_id)
+    assert look(instance, database).relaunched == ["s-1"]
+    missed = instance.get_run_by_id(died.run_id)
+    assert missed is not None
+    assert missed.tags["dagster/will_retry"] == "false"
+
+
+def test_a_request_whose_run_published_another_syncs_snapshot_is_launched_anew(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """A retry that only publishes takes the newest; the request's own is not in the catalog."""
+    launched(instance, requests, SUCCESS)
+    assert look(instance, database).relaunched == ["s-1"]
+
+
 def test_the_shops_of_a_listed_run_are_let_alone_while_it_goes_on(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
