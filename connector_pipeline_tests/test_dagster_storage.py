@@ -88,12 +88,14 @@ def admin(query: LiteralString) -> object:
     return row[0]
 
 
-def backends() -> object:
+def backends() -> set[int]:
     """The server's processes that answer the storage's connections."""
-    return admin(
-        "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity "
+    found = admin(
+        "SELECT array_agg(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
+    assert isinstance(found, list)
+    return set(found)
 
 
 def test_a_run_writes_its_events_over_the_connections_it_has(instance: DagsterInstance) -> None:
@@ -112,7 +114,8 @@ def test_a_run_writes_its_events_over_the_connections_it_has(instance: DagsterIn
     before = backends()
     assert before
     assert talking.execute_in_process(instance=instance).success
-    assert backends() == before
+    # One that was more than is kept may still have been leaving.
+    assert backends() <= before
 
 
 def test_connections_that_the_server_closed_are_not_used(instance: DagsterInstance) -> None:
