@@ -46,9 +46,9 @@ from connector_pipeline.database import Database
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sandbox.faults import FaultRule
+from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 
 LATENCY = 0.05
 PRODUCTS, VARIANTS = 10, (2, 2)

@@ -43,7 +43,7 @@ from connector_pipeline.catalog.migrate import migrate  # noqa: E402
 from connector_pipeline.cli.local_services import project_file  # noqa: E402
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres  # noqa: E402
 from connector_pipeline.sandbox.server import SandboxServer  # noqa: E402
-from connector_pipeline.sandbox.spec import ShopSpec  # noqa: E402
+from connector_pipeline.sandbox.shops.spec import ShopSpec  # noqa: E402
 from connector_pipeline_tests.messaging.nats_server import NatsServer  # noqa: E402
 
 SUBJECT = "evt.catalog.sync.requested"

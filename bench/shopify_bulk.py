@@ -34,7 +34,7 @@ MEMORY_LIMIT: Final = 400
 def serve(products: int, variants: int) -> None:
     """The sandbox: prints its settings as one line of JSON, and serves until stdin ends."""
     from connector_pipeline.sandbox.server import SandboxServer
-    from connector_pipeline.sandbox.spec import ShopSpec
+    from connector_pipeline.sandbox.shops.spec import ShopSpec
 
     spec = ShopSpec(
         platform="shopify",

@@ -23,7 +23,7 @@ from connector_pipeline.platforms.platform import FetchReport
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
 from connector_pipeline.platforms.woocommerce.pace import Limit
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.token_service import TokenService
 
 LATENCY: Final = 0.05

@@ -23,7 +23,7 @@ from connector_pipeline.cli.ports import free_port
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 
 SANDBOX_PORT: Final = 4010

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 
 
 def register_sandbox_shops(registry: ShopRegistry, specs: Iterable[ShopSpec]) -> list[Shop]:

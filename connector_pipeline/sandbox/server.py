@@ -12,17 +12,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from connector_pipeline.sandbox.bulk_storage import BulkStorage
-from connector_pipeline.sandbox.control import Control
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
-from connector_pipeline.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
-from connector_pipeline.sandbox.faults import Faults
-from connector_pipeline.sandbox.request_log import RequestLog, RequestLogMiddleware
-from connector_pipeline.sandbox.shopify import ShopifyServer
-from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline.sandbox.store import Store
+from connector_pipeline.sandbox.controls.control import Control
+from connector_pipeline.sandbox.controls.fault_middleware import TRANSPORT, FaultMiddleware
+from connector_pipeline.sandbox.controls.faults import Faults
+from connector_pipeline.sandbox.controls.request_log import RequestLog, RequestLogMiddleware
+from connector_pipeline.sandbox.shopify.app import ShopifyServer
+from connector_pipeline.sandbox.shopify.bulk_storage import BulkStorage
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline.sandbox.token_service import TokenServiceServer
-from connector_pipeline.sandbox.woocommerce import WooCommerceServer
+from connector_pipeline.sandbox.woocommerce.app import WooCommerceServer
 
 LOOPBACK = "127.0.0.1"
 

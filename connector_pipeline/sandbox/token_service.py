@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector_pipeline.sandbox.answers import json_answer
-from connector_pipeline.sandbox.store import Store
+from connector_pipeline.sandbox.shops.store import Store
 
 PREFIX = "/token-service/api/v1/tokens"
 

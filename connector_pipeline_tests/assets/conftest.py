@@ -19,8 +19,8 @@ from connector_pipeline.database import Database
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.settings import load_settings
 
 RANGE_START = "dagster/asset_partition_range_start"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.assets.conftest import Pipeline, sync_id_tag
 
 SPEC = ShopSpec(

@@ -10,7 +10,7 @@ from connector_pipeline.assets.checks import MOST_SHOPS_NAMED, verdict_metadata
 from connector_pipeline.assets.verdicts import EXPECTATIONS, judge
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import ShopState
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.test_verdicts import BY_NAME, NOW, shop

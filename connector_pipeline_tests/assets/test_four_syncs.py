@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, Pipeline
 
 SHOPIFY = ShopSpec(

@@ -4,7 +4,7 @@ from dagster import SensorResult, build_sensor_context
 
 from connector_pipeline import inbox
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import Pipeline
 from connector_pipeline_tests.test_inbox import Inbox, request
 

@@ -28,8 +28,8 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import own_sync_id
-from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 HANGS = 240

@@ -4,7 +4,7 @@ from dagster import SensorResult, build_sensor_context
 
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.model.shop import ShopState
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import Pipeline
 
 KEY = next(f"shopify/{spec.domain}" for spec in DEFAULT_SHOPS if spec.platform == "shopify")

@@ -17,8 +17,8 @@ from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, SWEEP_TAG, r
 from connector_pipeline.assets.verdicts import EXPECTATIONS
 from connector_pipeline.batch import RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.sandbox.faults import FaultRule
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.controls.faults import FaultRule
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker

@@ -17,7 +17,7 @@ from connector_pipeline.platforms.woocommerce.session import WooCommerceCredenti
 from connector_pipeline.refused_credentials import credential_digest
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.token_service import TokenService
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, pipeline
 

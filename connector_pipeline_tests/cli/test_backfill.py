@@ -14,7 +14,7 @@ import pytest
 from connector_pipeline.database import Database
 from connector_pipeline.embedded_postgres.postmaster import running_server
 from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.cli.test_dev import LONG, dev, own_home
 

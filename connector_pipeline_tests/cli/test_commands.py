@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from connector_pipeline.database import Database
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
-from connector_pipeline.sandbox.expected import expected_items
-from connector_pipeline.sandbox.store import Store
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.messaging.nats_server import NatsServer
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.cli.conftest import Command
 
 PROJECT = Path(__file__).parents[2]

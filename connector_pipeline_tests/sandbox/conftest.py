@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 
 SHOPIFY = "paper.myshopify.com"
 WOO = "clay.example"

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
-from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline_tests.sandbox.conftest import SHOPIFY, WOO, SandboxClient
 from connector_pipeline_tests.sandbox.readers import expected_rows, shopify_rows, woo_rows
 

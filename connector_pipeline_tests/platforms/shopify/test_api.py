@@ -14,11 +14,11 @@ from connector_pipeline.model.errors import InvalidShop, PlatformUnavailable, Sh
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.platform import FetchReport, Platform, RawPage
 from connector_pipeline.platforms.shopify.api import ShopifyApi
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
-from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import SandboxShop
 
 SHOPS = [spec.domain for spec in DEFAULT_SHOPS if spec.platform == "shopify"]
 TEA = "nordic-tea.myshopify.com"

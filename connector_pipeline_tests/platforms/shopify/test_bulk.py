@@ -20,10 +20,10 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.bulk import BULK_THRESHOLD
 from connector_pipeline.platforms.shopify.bulk_queries import CATALOG
-from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.platforms.shopify.test_api import (
     SandboxTokens,

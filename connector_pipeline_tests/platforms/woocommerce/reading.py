@@ -12,10 +12,10 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.platform import FetchReport, RawPage
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
-from connector_pipeline.sandbox.default_shops import DEFAULT_SHOPS
-from connector_pipeline.sandbox.expected import expected_items
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.token_service import TokenService
 
 WOOCOMMERCE_SHOPS = tuple(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")

@@ -16,8 +16,8 @@ from connector_pipeline.platforms.woocommerce.authentication import (
     oauth_parameters,
     ways,
 )
-from connector_pipeline.sandbox.credentials import ShopCredentials
-from connector_pipeline.sandbox.oauth import refused
+from connector_pipeline.sandbox.shops.credentials import ShopCredentials
+from connector_pipeline.sandbox.woocommerce.oauth import refused
 
 KEY, SECRET = "ck_test", "cs_test"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

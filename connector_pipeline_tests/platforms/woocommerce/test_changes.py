@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector_pipeline.platforms.woocommerce.changes import is_older, modified_after
-from connector_pipeline.sandbox.records import WooProduct
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline.sandbox.shops.records import WooProduct
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline_tests.platforms.woocommerce.reading import (
     ALL_VARIATIONS,
     ANALYTICS,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from connector_pipeline.assets.absence import absence
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.sandbox.records import WooProduct
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.spec import ShopSpec
-from connector_pipeline.sandbox.store import SandboxShop
+from connector_pipeline.sandbox.shops.records import WooProduct
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.token_service import TokenService
 from connector_pipeline_tests.platforms.woocommerce.reading import ENDPOINTS, SMALL, Reading
 

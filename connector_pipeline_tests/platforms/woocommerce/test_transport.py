@@ -18,8 +18,8 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
 )
 from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
-from connector_pipeline.sandbox.credentials import ShopCredentials
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline_tests.platforms.test_http import answer, loopback
 from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Reading
 

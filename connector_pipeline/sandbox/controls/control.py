@@ -1,0 +1,233 @@
+"""`/sandbox/...`: create and edit shops, set faults, read what was asked."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connector_pipeline.sandbox.answers import json_answer
+from connector_pipeline.sandbox.controls.faults import Faults, InvalidFault
+from connector_pipeline.sandbox.controls.request_log import RequestLog
+from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
+from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment
+from connector_pipeline.sandbox.shops.expected import expected_items_json
+from connector_pipeline.sandbox.shops.records import Product, Variant
+from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
+from connector_pipeline.sandbox.shops.store import NoSuchRecord, SandboxShop, Store, now
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_SHOP: Final = "/sandbox/shops/{platform}/{domain}"
+
+
+class Control:
+    """The control routes of one sandbox. Errors are 400 or 404 with a JSON `error`."""
+
+    def __init__(self, store: Store, faults: Faults, requests: RequestLog):
+        self._store = store
+        self._faults = faults
+        self._requests = requests
+
+    def routes(self) -> list[Route]:
+        product, variant = _SHOP + "/products/{id:int}", _SHOP + "/variants/{id:int}"
+        table: list[tuple[str, str, Handler]] = [
+            ("GET", "/sandbox/shops", self._list_shops),
+            ("PUT", _SHOP, self._put_shop),
+            ("GET", _SHOP, self._get_shop),
+            ("DELETE", _SHOP, self._delete_shop),
+            ("GET", _SHOP + "/expected", self._expected),
+            ("POST", _SHOP + "/products", self._append),
+            ("PATCH", product, self._patch_product),
+            ("DELETE", product, self._delete_product),
+            ("POST", product + "/restore", self._restore_product),
+            ("PATCH", variant, self._patch_variant),
+            ("DELETE", variant, self._delete_variant),
+            ("POST", variant + "/restore", self._restore_variant),
+            ("PUT", _SHOP + "/credentials", self._credentials),
+            ("PUT", _SHOP + "/throttle", self._throttle),
+            ("GET", _SHOP + "/bulk", self._get_bulk),
+            ("PUT", _SHOP + "/bulk", self._put_bulk),
+            ("GET", "/sandbox/faults", self._get_faults),
+            ("PUT", "/sandbox/faults", self._put_faults),
+            ("DELETE", "/sandbox/faults", self._delete_faults),
+            ("GET", "/sandbox/requests", self._get_requests),
+            ("DELETE", "/sandbox/requests", self._delete_requests),
+        ]
+        return [Route(path, _guarded(handler), methods=[method]) for method, path, handler in table]
+
+    def _shop(self, request: Request) -> SandboxShop:
+        return self._store.shop(request.path_params["platform"], request.path_params["domain"])
+
+    async def _list_shops(self, _: Request) -> Response:
+        return json_answer([shop_as_json(shop) for shop in self._store])
+
+    async def _put_shop(self, request: Request) -> Response:
+        path = request.path_params
+        spec = spec_from_json(path["platform"], path["domain"], await _json(request, {}))
+        return json_answer(shop_as_json(self._store.put(spec)), 201)
+
+    async def _get_shop(self, request: Request) -> Response:
+        shop = self._shop(request)
+        return json_answer(shop_as_json(shop) | {"spec": shop.spec.as_json()})
+
+    async def _delete_shop(self, request: Request) -> Response:
+        self._store.remove(request.path_params["platform"], request.path_params["domain"])
+        return Response(status_code=204)
+
+    async def _expected(self, request: Request) -> Response:
+        return json_answer(expected_items_json(self._shop(request)))
+
+    async def _append(self, request: Request) -> Response:
+        body = await _json(request, {})
+        ids = self._shop(request).append_products(int(body.get("count", 1)), at=_at(body))
+        return json_answer({"ids": ids}, 201)
+
+    async def _patch_product(self, request: Request) -> Response:
+        body = await _json(request, {})
+        at = _at(body)
+        product = self._shop(request).edit_product(request.path_params["id"], body, at=at)
+        return json_answer(record_as_json(product))
+
+    async def _delete_product(self, request: Request) -> Response:
+        shop, product_id = self._shop(request), request.path_params["id"]
+        if request.query_params.get("trash") == "true":
+            shop.trash_product(product_id, at=now())
+        else:
+            shop.remove_product(product_id)
+        return Response(status_code=204)
+
+    async def _restore_product(self, request: Request) -> Response:
+        at = _at(await _json(request, {}))
+        product = self._shop(request).restore_product(request.path_params["id"], at=at)
+        return json_answer(record_as_json(product))
+
+    async def _patch_variant(self, request: Request) -> Response:
+        body = await _json(request, {})
+        at = _at(body)
+        variant = self._shop(request).edit_variant(request.path_params["id"], body, at=at)
+        return json_answer(record_as_json(variant))
+
+    async def _delete_variant(self, request: Request) -> Response:
+        self._shop(request).remove_variant(request.path_params["id"], at=now())
+        return Response(status_code=204)
+
+    async def _restore_variant(self, request: Request) -> Response:
+        at = _at(await _json(request, {}))
+        variant = self._shop(request).restore_variant(request.path_params["id"], at=at)
+        return json_answer(record_as_json(variant))
+
+    async def _credentials(self, request: Request) -> Response:
+        issued = self._shop(request).credentials
+        body = await _json(request, {})
+        unknown = sorted(body.keys() - {"revoke", "rotate", "remove"})
+        if unknown or not body:
+            raise InvalidEdit("expected revoke, rotate or remove")
+        if body.get("rotate"):
+            issued.rotate()
+        if "revoke" in body:
+            issued.revoked = bool(body["revoke"])
+        if "remove" in body:
+            issued.removed = bool(body["remove"])
+        return json_answer({"revoked": issued.revoked, "removed": issued.removed})
+
+    async def _throttle(self, request: Request) -> Response:
+        bucket = self._shop(request).bucket
+        body = await _json(request, {})
+        maximum = float(body.get("maximum", bucket.maximum))
+        bucket.resize(maximum, float(body.get("restore_rate", bucket.restore_rate)))
+        return json_answer(bucket.status())
+
+    async def _get_bulk(self, request: Request) -> Response:
+        return json_answer(self._shop(request).bulk.as_json())
+
+    async def _put_bulk(self, request: Request) -> Response:
+        bulk = self._shop(request).bulk
+        bulk.plan = plan_from_json(await _json(request, {}))
+        return json_answer(bulk.as_json())
+
+    async def _get_faults(self, _: Request) -> Response:
+        return json_answer(self._faults.as_json())
+
+    async def _put_faults(self, request: Request) -> Response:
+        rules: Any = await request.json()
+        if not isinstance(rules, list):
+            raise InvalidFault("expected a list of rules")
+        self._faults.set(cast("list[Mapping[str, Any]]", rules))
+        return json_answer(self._faults.as_json())
+
+    async def _delete_faults(self, _: Request) -> Response:
+        self._faults.clear()
+        return Response(status_code=204)
+
+    async def _get_requests(self, _: Request) -> Response:
+        return json_answer(self._requests.as_json())
+
+    async def _delete_requests(self, _: Request) -> Response:
+        self._requests.clear()
+        return Response(status_code=204)
+
+
+def shop_as_json(shop: SandboxShop) -> dict[str, Any]:
+    """A shop as a registry would want it, with its size."""
+    spec = shop.spec
+    ids = shop.product_ids()
+    return {
+        "merchant_id": spec.merchant_id,
+        "platform_name": spec.platform,
+        "platform_shop_id": spec.platform_shop_id,
+        "domain": spec.domain,
+        "currency": spec.currency,
+        "products": len(ids),
+        "variants": shop.remembered(
+            "variant_count", lambda: sum(len(shop.variant_ids(each)) for each in ids)
+        ),
+    }
+
+
+def record_as_json(record: Product | Variant) -> dict[str, Any]:
+    """A record by its field names, times as ISO 8601."""
+    return {name: _plain(value) for name, value in asdict(record).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {name: _plain(each) for name, each in items}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in cast("list[Any]", value)]
+    return value
+
+
+def _at(body: dict[str, Any]) -> datetime | None:
+    """When an edit happens: `updated_at`, else now; null for an edit that moves no date."""
+    if "updated_at" not in body:
+        return now()
+    given = body.pop("updated_at")
+    return None if given is None else moment(given)
+
+
+async def _json(request: Request, default: dict[str, Any]) -> dict[str, Any]:
+    if not await request.body():
+        return default
+    body: Any = await request.json()
+    if not isinstance(body, dict):
+        raise InvalidEdit("expected a JSON object")
+    return cast("dict[str, Any]", body)
+
+
+def _guarded(handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except NoSuchRecord as error:
+            return json_answer({"error": str(error)}, 404)
+        except (InvalidSpec, InvalidEdit, InvalidFault, TypeError, ValueError) as error:
+            return json_answer({"error": str(error)}, 400)
+
+    return guarded

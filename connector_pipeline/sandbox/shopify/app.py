@@ -1,0 +1,57 @@
+"""Shopify's Admin API over HTTP: versions, tokens, and the one GraphQL endpoint."""
+
+import json
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connector_pipeline.sandbox.answers import json_answer
+from connector_pipeline.sandbox.shopify.execution import answer
+from connector_pipeline.sandbox.shopify.versions import served_version
+from connector_pipeline.sandbox.shops.store import SandboxShop, Store
+
+
+class ShopifyServer:
+    """The routes of all Shopify shops of a store."""
+
+    def __init__(self, store: Store):
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        path = "/shopify/{domain}/admin/api/{version}/graphql.json"
+        return [Route(path, self._graphql, methods=["POST"])]
+
+    async def _graphql(self, request: Request) -> Response:
+        headers = {"X-Shopify-API-Version": served_version(request.path_params["version"])}
+        shop = self._store.get("shopify", request.path_params["domain"])
+        if shop is None:
+            return json_answer({"errors": "Not Found"}, 404)
+        if not shop.credentials.accepts_token(request.headers.get("x-shopify-access-token", "")):
+            refusal = "[API] Invalid API key or access token (unrecognized login or wrong password)"
+            return json_answer({"errors": refusal}, 401)
+        body = await request.body()
+        status, found = _answered(shop, request, body)
+        return json_answer(found, status, headers)
+
+
+def _answered(shop: SandboxShop, request: Request, body: bytes) -> tuple[int, dict[str, Any]]:
+    origin = f"{request.url.scheme}://{request.url.netloc}"
+    if "application/graphql" in request.headers.get("content-type", ""):
+        return 200, answer(shop, body.decode(errors="replace"), origin=origin)
+    try:
+        given: Any = json.loads(body)
+    except ValueError:
+        return 400, {"errors": {"query": "Required parameter missing or invalid"}}
+    sent = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    query, variables = sent.get("query"), sent.get("variables")
+    if not isinstance(query, str) or not isinstance(variables, dict | None):
+        return 400, {"errors": {"query": "Required parameter missing or invalid"}}
+    return 200, answer(
+        shop,
+        query,
+        cast("dict[str, Any] | None", variables),
+        sent.get("operationName"),
+        origin=origin,
+    )

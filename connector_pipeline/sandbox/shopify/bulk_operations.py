@@ -1,0 +1,205 @@
+"""A shop's bulk operations: five at once, each moving on as it is polled (FACTS, Bulk operations).
+
+What becomes of them can be set: by default each completes, once it was polled a few times and its
+result is written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from threading import Lock, Thread
+from typing import Any, Final
+
+from connector_pipeline.sandbox.shopify.bulk_result import BulkResult
+
+AT_ONCE: Final = 5
+OUTCOMES: Final = ("COMPLETED", "FAILED", "CANCELED", "EXPIRED", "STALLED")
+_FIRST_ID: Final = 7_000_000_000_001
+_UNDER_WAY: Final = frozenset({"CREATED", "RUNNING"})
+
+WriteResult = Callable[[BulkResult], None]
+
+
+class InvalidBulkPlan(ValueError):
+    """A plan that cannot be followed, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPlan:
+    """What becomes of the operations started from now on.
+
+    `polls` until one is done; `outcome` COMPLETED, FAILED (with `error_code`, and a link to a part
+    of the data if `partial`), CANCELED, EXPIRED, or STALLED: it runs for ever. `no_url`: completed
+    without a result, as if there were no rows. `places_taken`: by other operations of the app.
+    `short_by` objects are missing from the result, and counted all the same. Of its files:
+    `ranges` false ignores Range, `refused` is a status instead of any file.
+    """
+
+    polls: int = 2
+    outcome: str = "COMPLETED"
+    error_code: str | None = None
+    partial: bool = False
+    no_url: bool = False
+    places_taken: int = 0
+    short_by: int = 0
+    ranges: bool = True
+    refused: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.outcome not in OUTCOMES:
+            raise InvalidBulkPlan(
+                f"outcome {self.outcome!r}: expected one of {', '.join(OUTCOMES)}"
+            )
+
+
+def plan_from_json(body: Mapping[str, Any]) -> BulkPlan:
+    """Read a plan sent over HTTP. Raises InvalidBulkPlan."""
+    unknown = sorted(body.keys() - {each.name for each in fields(BulkPlan)})
+    if unknown:
+        raise InvalidBulkPlan(f"unknown: {', '.join(unknown)}")
+    return BulkPlan(**body)
+
+
+@dataclass(slots=True)
+class BulkOperation:
+    """One operation. Counts run on while it does."""
+
+    number: int
+    query: str
+    plan: BulkPlan
+    result: BulkResult
+    created_at: datetime
+    status: str = "CREATED"
+    polls: int = 0
+    completed_at: datetime | None = None
+    error_code: str | None = None
+    origin: str = ""
+    signature: str = field(default="", repr=False)
+
+    @property
+    def gid(self) -> str:
+        return f"gid://shopify/BulkOperation/{self.number}"
+
+    @property
+    def path(self) -> str:
+        return f"bulk-{self.number}.jsonl"
+
+    @property
+    def object_count(self) -> int:
+        return 0 if self.plan.outcome == "STALLED" else self.result.objects
+
+    @property
+    def root_object_count(self) -> int:
+        return 0 if self.plan.outcome == "STALLED" else self.result.root_objects
+
+    def url(self, domain: str) -> str | None:
+        """The signed link to the result, if there is one."""
+        done = self.status == "COMPLETED" and not self.plan.no_url and self.result.objects > 0
+        return self._link(domain) if done else None
+
+    def partial_url(self, domain: str) -> str | None:
+        """The signed link to a part of the result, of one that failed."""
+        return self._link(domain) if self.status == "FAILED" and self.plan.partial else None
+
+    def _link(self, domain: str) -> str:
+        return f"{self.origin}/storage/{domain}/{self.path}?X-Goog-Signature={self.signature}"
+
+    def advance(self) -> None:
+        """One poll later."""
+        self.polls += 1
+        if self.status == "CANCELING":
+            self._end("CANCELED")
+        elif self.status == "CREATED":
+            self.status = "RUNNING"
+        elif (
+            self.status == "RUNNING"
+            and self.plan.outcome != "STALLED"
+            and self.polls >= self.plan.polls
+            and self.result.written
+        ):
+            self._end(self.plan.outcome)
+            self.error_code = self.plan.error_code
+
+    def _end(self, status: str) -> None:
+        self.status = status
+        self.completed_at = datetime.now(UTC).replace(microsecond=0)
+
+
+class BulkOperations:
+    """All operations of one shop, as this app sees them. Used from any thread."""
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+        self.plan = BulkPlan()
+        self._lock = Lock()
+        self._operations: list[BulkOperation] = []
+
+    def set_plan(self, **changes: Any) -> None:
+        """Change the plan for operations started from now on, and for downloads at once."""
+        self.plan = replace(self.plan, **changes)
+
+    def all(self) -> Sequence[BulkOperation]:
+        """Newest first."""
+        with self._lock:
+            return self._operations[::-1]
+
+    def find(self, gid: str) -> BulkOperation | None:
+        return next((each for each in self.all() if each.gid == gid), None)
+
+    def at_path(self, path: str) -> BulkOperation | None:
+        return next((each for each in self.all() if each.path == path), None)
+
+    def start(self, query: str, write: WriteResult, origin: str) -> BulkOperation | None:
+        """A new operation, whose result a thread writes; None if no place is free."""
+        with self._lock:
+            running = sum(each.status in _UNDER_WAY | {"CANCELING"} for each in self._operations)
+            if running + self.plan.places_taken >= AT_ONCE:
+                return None
+            number = _FIRST_ID + len(self._operations)
+            operation = BulkOperation(
+                number=number,
+                query=query,
+                plan=self.plan,
+                result=BulkResult(),
+                created_at=datetime.now(UTC).replace(microsecond=0),
+                origin=origin,
+                signature=sha256(f"signature:{self.domain}:{number}".encode()).hexdigest(),
+            )
+            self._operations.append(operation)
+        Thread(target=write, args=(operation.result,), name=f"bulk-{number}", daemon=True).start()
+        return operation
+
+    def poll(self, gid: str) -> BulkOperation | None:
+        """The operation, one poll on."""
+        with self._lock:
+            for operation in self._operations:
+                if operation.gid == gid:
+                    operation.advance()
+                    return operation
+        return None
+
+    def cancel(self, gid: str) -> BulkOperation | None:
+        """Begin to cancel; one that has ended stays as it is."""
+        with self._lock:
+            for operation in self._operations:
+                if operation.gid == gid:
+                    if operation.status in _UNDER_WAY:
+                        operation.status = "CANCELING"
+                    return operation
+        return None
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan, and the operations newest first; never a signature."""
+        return {
+            "plan": asdict(self.plan),
+            "operations": [
+                {
+                    "id": each.gid,
+                    "status": each.status,
+                    "polls": each.polls,
+                    "objects": each.object_count,
+                }
+                for each in self.all()
+            ],
+        }

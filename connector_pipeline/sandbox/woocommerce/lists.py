@@ -1,0 +1,136 @@
+"""The ids behind WooCommerce's lists, filtered and sorted, without generating what is not shown."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import cast
+
+from connector_pipeline.sandbox.shops.records import WooProduct, WooVariation
+from connector_pipeline.sandbox.shops.spec import EPOCH
+from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
+from connector_pipeline.sandbox.woocommerce.query import ListQuery
+
+Entry = tuple[int, datetime, datetime]
+"""An id with when it was created and modified, in UTC."""
+
+
+def woo_catalog(shop: SandboxShop) -> WooCatalog:
+    """The catalog of a shop known to be WooCommerce's."""
+    return cast("WooCatalog", shop.catalog)
+
+
+def product_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
+    """Ids of `/wc/v3/products`, in the order asked for. `any` leaves the trash out (FACTS 10)."""
+    return shop.remembered(
+        ("product_list", _lasting(query)), lambda: _sorted(shop, query, _products(shop, query))
+    )
+
+
+def variation_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
+    """Ids of the lists over all parents: orphans are counted there, too (FACTS 6)."""
+    return shop.remembered(
+        ("variation_list", _lasting(query)), lambda: _sorted(shop, query, _variations(shop, query))
+    )
+
+
+def variations_of_parent(shop: SandboxShop, query: ListQuery, parent_id: int) -> Sequence[int]:
+    """Ids of `/wc/v3/products/{id}/variations`; of no product, none."""
+    parent = shop.product(parent_id)
+    if not isinstance(parent, WooProduct):
+        return []
+    entries = (
+        (each.id, each.created_at, each.updated_at)
+        for each in parent.variations
+        if query.status in ("any", each.status)
+    )
+    return _sorted(shop, query, entries)
+
+
+def _lasting(query: ListQuery) -> tuple[object, ...]:
+    """What of a query decides the list; not the page of it."""
+    return (
+        query.orderby, query.order, query.status, query.type, query.include, query.parent,
+        query.modified_after, query.dates_are_gmt,
+    )  # fmt: skip
+
+
+def _products(shop: SandboxShop, query: ListQuery) -> Iterator[Entry]:
+    if query.status == "trash":
+        for product_id in shop.trashed_ids():
+            product = shop.trashed(product_id)
+            if product is not None:
+                yield product_id, product.created_at, product.updated_at
+        return
+    for product_id in shop.product_ids():
+        if query.status not in ("any", shop.status(product_id)):
+            continue
+        if query.type and query.type != shop.product_type(product_id):
+            continue
+        yield product_id, shop.created_at(product_id), shop.updated_at(product_id)
+
+
+def _variations(shop: SandboxShop, query: ListQuery) -> Iterator[Entry]:
+    catalog = woo_catalog(shop)
+    for orphan_id in catalog.orphan_ids if query.status in ("any", "publish") else ():
+        if not query.parent:
+            yield orphan_id, EPOCH, EPOCH
+    for product_id in shop.product_ids():
+        if query.parent and product_id not in query.parent:
+            continue
+        if query.status == "any" and not shop.is_edited(product_id):
+            index = catalog.index_of_product(product_id) or 0
+            created_at = catalog.created_at(index)
+            for place, variation_id in enumerate(catalog.variant_ids(index)):
+                yield variation_id, created_at, catalog.variant_updated_at(index, place)
+            continue
+        product = shop.product(product_id)
+        for each in product.variations if isinstance(product, WooProduct) else ():
+            if query.status in ("any", each.status):
+                yield each.id, each.created_at, each.updated_at
+
+
+def _sorted(shop: SandboxShop, query: ListQuery, entries: Iterator[Entry]) -> Sequence[int]:
+    after = query.modified_after
+    offset = timedelta(0 if query.dates_are_gmt else shop.spec.utc_offset_minutes / 1440)
+    kept: list[Entry] = []
+    wanted = set(query.include)
+    for entry in entries:
+        if wanted and entry[0] not in wanted:
+            continue
+        # Exclusive, at one-second resolution (FACTS 7).
+        modified = entry[2].replace(tzinfo=None, microsecond=0) + offset
+        if after is not None and not modified > after:
+            continue
+        kept.append(entry)
+    if query.orderby == "include" and query.include:
+        place = {number: place for place, number in enumerate(query.include)}
+        kept.sort(key=lambda entry: place[entry[0]])
+        return [entry[0] for entry in kept]
+    downwards = query.order == "desc"
+    if query.orderby in ("title", "slug"):
+        kept.sort(key=lambda entry: (_title(shop, entry[0]), entry[0]), reverse=downwards)
+    elif query.orderby == "id":
+        kept.sort(reverse=downwards)
+    else:
+        column = 2 if query.orderby == "modified" else 1
+        kept.sort(key=lambda entry: (entry[column], entry[0]), reverse=downwards)
+    return [entry[0] for entry in kept]
+
+
+def _title(shop: SandboxShop, number: int) -> str:
+    product = shop.product(number)
+    return product.name if isinstance(product, WooProduct) else ""
+
+
+def page_ids(ids: Sequence[int], query: ListQuery) -> Sequence[int]:
+    """The ids of one page; past the end there are none (FACTS 3)."""
+    return list(islice(ids, query.start, query.start + query.per_page))
+
+
+def find_variation(shop: SandboxShop, variation_id: int) -> tuple[WooProduct, WooVariation] | None:
+    """A variation with its parent; an orphan is not found, though it is counted."""
+    found = shop.variant(variation_id)
+    if found is None:
+        return None
+    return cast("tuple[WooProduct, WooVariation]", found)

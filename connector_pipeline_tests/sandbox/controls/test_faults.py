@@ -1,0 +1,182 @@
+"""Faults: each kind really happens, to the requests it is meant for, as often as it says."""
+
+import json
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from connector_pipeline.sandbox.controls.faults import FaultRule, InvalidFault, rule_from_json
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline_tests.sandbox.conftest import SHOPIFY, SMALL_SHOPS, WOO, SandboxClient
+
+LIST = "wc/v3/products"
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "content_type"),
+    [
+        ({"kind": "status", "status": 503}, 503, "application/json"),
+        ({"kind": "status", "status": 402, "body": {"errors": "Frozen"}}, 402, "application/json"),
+        ({"kind": "html"}, 503, "text/html"),
+        ({"kind": "captcha"}, 202, "text/html"),
+        ({"kind": "empty_json"}, 200, "application/json"),
+        ({"kind": "throttled"}, 429, "text/html"),
+        ({"kind": "body", "body": "\ufeff[]"}, 200, "application/json"),
+        ({"kind": "garbage"}, 200, "application/json"),
+    ],
+)
+def test_an_answer_is_replaced(
+    client: SandboxClient, rule: dict[str, Any], status: int, content_type: str
+) -> None:
+    """Status and content type are those of the fault, and the body is whole."""
+    client.control("PUT", "faults", [rule | {"match": {"platform": "woocommerce"}}])
+    answer = client.woo(LIST)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"].startswith(content_type)
+    if rule["kind"] == "garbage":
+        with pytest.raises(UnicodeDecodeError):
+            json.loads(answer.content)
+
+
+def test_a_redirect_leads_where_the_rule_says(client: SandboxClient) -> None:
+    """For readers that must not follow it with credentials."""
+    client.control("PUT", "faults", [{"kind": "redirect", "location": "https://evil.example/"}])
+    answer = client.http.get(f"/woocommerce/{WOO}/wp-json/{LIST}")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://evil.example/")
+
+
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        ({"kind": "truncate"}, httpx.RemoteProtocolError),
+        ({"kind": "reset"}, httpx.ReadError),
+        ({"kind": "reset", "at": "start"}, httpx.ReadError),
+        ({"kind": "hang"}, httpx.ReadTimeout),
+        ({"kind": "hang", "at": "middle"}, httpx.ReadTimeout),
+    ],
+)
+def test_a_connection_really_breaks(
+    client: SandboxClient, rule: dict[str, Any], error: type[Exception]
+) -> None:
+    """The client sees a broken body, a reset or its own timeout; the next request is whole."""
+    issued = client.credentials("woocommerce", WOO)
+    client.control("PUT", "faults", [rule | {"times": 1, "match": {"domain": WOO}}])
+    path = f"/woocommerce/{WOO}/wp-json/{LIST}"
+    # Short where it must run out, and long where a busy server must not make it.
+    patience = 0.5 if error is httpx.ReadTimeout else 60
+    with pytest.raises(error):
+        client.http.get(path, params=issued, timeout=patience)
+    assert client.http.get(path, params=issued).status_code == 200
+
+
+def test_a_truncated_body_promises_its_full_length(client: SandboxClient) -> None:
+    """Half the bytes of the Content-Length: only whoever counts them notices."""
+    issued = client.credentials("woocommerce", WOO)
+    path = f"/woocommerce/{WOO}/wp-json/{LIST}"
+    whole = len(client.http.get(path, params=issued).content)
+    client.server.faults.set([FaultRule(kind="truncate")])
+    with client.http.stream("GET", path, params=issued) as answer:
+        assert int(answer.headers["Content-Length"]) == whole
+        with pytest.raises(httpx.RemoteProtocolError, match=f"received {whole // 2} bytes"):
+            answer.read()
+
+
+def test_a_hang_with_seconds_ends_with_the_platforms_answer(client: SandboxClient) -> None:
+    """Late, and otherwise as it should be."""
+    client.server.faults.set([FaultRule(kind="hang", seconds=0.05)])
+    assert client.woo(LIST).status_code == 200
+    client.server.faults.set([FaultRule(kind="hang", seconds=0.05, at="middle")])
+    assert len(client.woo(LIST).json()) == 10
+
+
+def test_a_server_with_a_hanging_request_stops() -> None:
+    """A test that forgot a hang does not hang with it."""
+    ended: list[Exception] = []
+    with SandboxServer(SMALL_SHOPS) as server:
+        server.faults.set([FaultRule(kind="hang")])
+
+        def ask() -> None:
+            try:
+                httpx.get(f"{server.url}/woocommerce/{WOO}/wp-json/{LIST}", timeout=60)
+            except httpx.HTTPError as error:
+                ended.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while not server.requests.shop("woocommerce", WOO).in_flight:
+            threading.Event().wait(0.001)
+    asking.join(timeout=60)
+    assert not asking.is_alive()
+    assert len(ended) == 1
+
+
+def test_throttled_is_what_each_platform_means_by_it(client: SandboxClient) -> None:
+    """Shopify says it in a 200, WooCommerce's host in a 429 with Retry-After."""
+    client.server.faults.set([FaultRule(kind="throttled", match={"path_contains": "graphql"})])
+    answer = client.graphql("{ shop { id } }")
+    assert answer.status_code == 200
+    assert answer.json()["errors"][0]["extensions"]["code"] == "THROTTLED"
+    client.server.faults.set(
+        [FaultRule(kind="throttled", match={"domain": WOO}, skip=1, seconds=7)]
+    )
+    assert client.woo(LIST).headers["Retry-After"] == "7"
+
+
+def test_skip_and_times_count_the_matching_requests(client: SandboxClient) -> None:
+    """Two pass, two fail, the rest pass; requests that do not match are not counted."""
+    rule = {"kind": "status", "status": 500, "skip": 2, "times": 2}
+    client.control("PUT", "faults", [rule | {"match": {"path_contains": "/wc/v3/products"}}])
+    statuses = [client.woo(LIST).status_code for _ in range(6)]
+    assert statuses == [200, 200, 500, 500, 200, 200]
+    shown = client.control("GET", "faults").json()[0]
+    assert (shown["matched"], shown["applied"]) == (6, 2)
+    assert client.control("DELETE", "faults").status_code == 204
+    assert client.control("GET", "faults").json() == []
+
+
+def test_a_rule_can_match_on_the_body(client: SandboxClient) -> None:
+    """So that one page of a GraphQL reader fails and the others do not."""
+    client.control("PUT", "faults", [{"kind": "html", "match": {"body_contains": "hasNextPage"}}])
+    assert client.graphql("{ shop { id } }").status_code == 200
+    paged = client.graphql("{ products(first: 1) { pageInfo { hasNextPage } } }")
+    assert paged.status_code == 503
+
+
+def test_latency_adds_up_with_another_fault(client: SandboxClient) -> None:
+    """Latency does not use up the one fault a request can have."""
+    rules = [{"kind": "latency", "seconds": 0.01}, {"kind": "status", "status": 502}]
+    client.control("PUT", "faults", rules)
+    path = f"/token-service/api/v1/tokens/shopify/{SHOPIFY}"
+    assert client.http.get(path).status_code == 502
+    assert [rule["applied"] for rule in client.control("GET", "faults").json()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ([], "JSON object"),
+        ({}, "kind is missing"),
+        ({"kind": "earthquake"}, "expected one of"),
+        ({"kind": "latency"}, "seconds"),
+        ({"kind": "workers", "seconds": 1}, "workers"),
+        ({"kind": "workers", "workers": 0, "seconds": 1}, "workers"),
+        ({"kind": "redirect"}, "location"),
+        ({"kind": "status", "match": {"shop": "x"}}, "match: unknown shop"),
+        ({"kind": "status", "sometimes": True}, "unknown: sometimes"),
+        ({"kind": "reset", "at": "noon"}, "start or middle"),
+    ],
+)
+def test_a_rule_that_cannot_be_applied_is_refused(rule: Any, reason: str) -> None:
+    """Before anything is set, with what is wrong."""
+    with pytest.raises(InvalidFault, match=reason):
+        rule_from_json(rule)
+
+
+def test_a_host_of_two_workers_answers_two_at_a_time() -> None:
+    """What comes third waits for the first to end; an idle host waits for nobody."""
+    rule = FaultRule("workers", workers=2, seconds=1.0)
+    assert [rule.latency(100.0) for _ in range(5)] == [1.0, 1.0, 2.0, 2.0, 3.0]
+    assert [rule.latency(102.5) for _ in range(2)] == [1.0, 1.5]
+    assert rule.latency(200.0) == 1.0
