@@ -34,8 +34,8 @@ from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.platforms.platform import RawPage
-from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.registry import ShopRegistry
 
 SHOP: Final = Shop(

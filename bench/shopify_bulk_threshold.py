@@ -11,8 +11,8 @@ the table shows the answer for each of them.
 import math
 from typing import Final
 
-from connector_pipeline.platforms.shopify.bulk import BULK_THRESHOLD
-from connector_pipeline.platforms.shopify.bulk_operation import BulkPatience
+from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
+from connector_pipeline.platforms.shopify.bulk.operation import BulkPatience
 from connector_pipeline.platforms.shopify.queries import PRODUCTS, requested_cost
 
 PLANS: Final = {

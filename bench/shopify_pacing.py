@@ -31,8 +31,8 @@ import httpx
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.platforms.platform import FetchReport
-from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.shopify.queries import PRODUCTS, SHOP
 
 DOMAIN: Final = "pacing.myshopify.com"

@@ -15,9 +15,9 @@ from connector_pipeline.model.errors import (
     TokenServiceUnavailable,
 )
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http import OriginHttp
-from connector_pipeline.platforms.platform import CredentialsT, FetchReport
-from connector_pipeline.platforms.retrying import HttpPolicy
+from connector_pipeline.platforms.http.client import OriginHttp
+from connector_pipeline.platforms.http.retrying import HttpPolicy
+from connector_pipeline.platforms.kit.contract import CredentialsT, FetchReport
 from connector_pipeline.settings import load_settings
 
 JWT_SUBJECT = "platform-connector"

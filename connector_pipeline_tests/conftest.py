@@ -18,7 +18,7 @@ from psycopg import sql
 from connector_pipeline.catalog.migrate import migrate
 from connector_pipeline.database import Database
 from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
-from connector_pipeline.platforms import connecting
+from connector_pipeline.platforms.http import connecting
 from connector_pipeline.registry import ShopRegistry
 
 # No test measures time: a busy machine must not fail one by being slow. CI checks a commit with the

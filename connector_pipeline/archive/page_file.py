@@ -4,7 +4,7 @@ import json
 
 import zstandard
 
-from connector_pipeline.platforms.platform import RawPage
+from connector_pipeline.platforms.kit.contract import RawPage
 
 
 def encode_page(page: RawPage) -> bytes:

@@ -8,7 +8,7 @@ from connector_pipeline.archive.page_file import decode_page
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import SnapshotMissing
 from connector_pipeline.model.sync import Sync
-from connector_pipeline.platforms.platform import RawPage
+from connector_pipeline.platforms.kit.contract import RawPage
 
 
 class Snapshot:

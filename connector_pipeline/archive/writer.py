@@ -19,7 +19,7 @@ from connector_pipeline.archive.reader import read_pages
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import CurrencyUnknown
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.platforms.platform import LOOKUP, FetchReport, RawPage
+from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPage
 
 
 class SnapshotWriter:

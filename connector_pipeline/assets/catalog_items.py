@@ -17,8 +17,8 @@ from connector_pipeline.catalog.io_manager import NormalizedShop, NormalizedShop
 from connector_pipeline.catalog.publish import Chunk
 from connector_pipeline.database import Database
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
-from connector_pipeline.platforms.shopify.api import ShopifyApi
-from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.registry import ShopRegistry
 
 CHUNK_ROWS: Final = 5_000

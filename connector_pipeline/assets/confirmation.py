@@ -9,7 +9,7 @@ from connector_pipeline.catalog.read import live_variants
 from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
-from connector_pipeline.platforms.platform import CredentialSource, FetchReport, Platform
+from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport, Platform
 
 
 async def confirmed(

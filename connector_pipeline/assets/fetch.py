@@ -38,7 +38,7 @@ from connector_pipeline.model.sync import (
     own_sync_id,
     planned_sync,
 )
-from connector_pipeline.platforms.platform import (
+from connector_pipeline.platforms.kit.contract import (
     CredentialSource,
     CredentialsT,
     FetchReport,

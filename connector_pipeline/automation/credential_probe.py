@@ -21,7 +21,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.platforms.shopify.client import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.session import WooCommerceCredentials
+from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
 from connector_pipeline.refused_credentials import is_digest_of
 from connector_pipeline.registry import DisconnectedShop, ShopRegistry
 from connector_pipeline.token_service import TokenService, TokenServiceClient

@@ -17,8 +17,8 @@ from connector_pipeline.database import Database
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
-from connector_pipeline.platforms.shopify.api import ShopifyApi
-from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings
 

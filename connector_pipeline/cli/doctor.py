@@ -18,7 +18,7 @@ from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
 from connector_pipeline.outbox import unsent
-from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings, SettingsError, load_settings

@@ -12,7 +12,7 @@ from connector_pipeline.archive.page_file import decode_page, encode_page
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.errors import CurrencyUnknown, SnapshotMissing
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.platforms.platform import FetchReport, RawPage
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 
 SHOP = "shopify/acme.myshopify.com"
 STARTED = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from connector_pipeline.automation.credential_probe import are_new, credential_p
 from connector_pipeline.database import Database
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.platforms.shopify.client import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.session import WooCommerceCredentials
+from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
 from connector_pipeline.refused_credentials import credential_digest
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer

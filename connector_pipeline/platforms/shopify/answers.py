@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from connector_pipeline.platforms.http import Answer
+from connector_pipeline.platforms.http.client import Answer
 
 _MESSAGE_LIMIT: Final = 300
 

@@ -12,9 +12,9 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
 )
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http import Answer, OriginHttp
-from connector_pipeline.platforms.platform import CredentialSource, FetchReport
-from connector_pipeline.platforms.retrying import HttpPolicy
+from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.http.retrying import HttpPolicy
+from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
 from connector_pipeline.platforms.shopify.answers import Meaning, Verdict, verdict
 from connector_pipeline.platforms.shopify.credentials import ShopCredentials, ShopifyCredentials
 from connector_pipeline.platforms.shopify.queries import requested_cost

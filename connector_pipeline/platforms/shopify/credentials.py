@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.platform import CredentialSource
+from connector_pipeline.platforms.kit.contract import CredentialSource
 
 # A token that dies on the way would cost a request and a 401.
 _EXPIRY_MARGIN: Final = timedelta(seconds=30)

@@ -51,7 +51,7 @@ from graphql import (
     parse,
 )
 
-from connector_pipeline.platforms.shopify.bulk_queries import BULK_DOCUMENTS
+from connector_pipeline.platforms.shopify.bulk.queries import BULK_DOCUMENTS
 
 MAX_QUERY_COST: Final = 1_000
 VARIANTS_PER_PRODUCT: Final = 250

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http import Answer
+from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.shopify.client import Variables
 from connector_pipeline.platforms.shopify.queries import API_VERSIONS
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.platform import FetchReport, RawPage
-from connector_pipeline.platforms.shopify.api import ShopifyApi
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline_tests.platforms.shopify.scripted import ScriptedShopify, Tokens
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.http import Answer
+from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.shopify.answers import Meaning, verdict
 from connector_pipeline_tests.platforms.shopify.scripted import error_body, shop_body
 

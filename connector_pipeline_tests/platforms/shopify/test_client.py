@@ -17,7 +17,7 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     TokenServiceUnavailable,
 )
-from connector_pipeline.platforms.platform import FetchReport
+from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline_tests.platforms.shopify.scripted import (
     Received,

@@ -22,14 +22,13 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.shopify.bulk_queries import (
+from connector_pipeline.platforms.shopify.bulk.queries import (
     CANCEL_BULK,
     CATALOG,
     LIST_BULK,
     POLL_BULK,
     RUN_BULK,
 )
-from connector_pipeline.platforms.shopify.lookup import IDS_AT_ONCE
 from connector_pipeline.platforms.shopify.queries import (
     API_VERSIONS,
     CHANGED_PRODUCTS,
@@ -45,6 +44,7 @@ from connector_pipeline.platforms.shopify.queries import (
     largest_of_equal_cost,
     requested_cost,
 )
+from connector_pipeline.platforms.shopify.reading.lookup import IDS_AT_ONCE
 
 _BESIDE_THE_REPOSITORY = (
     Path(__file__).parents[3].parent / "shared" / "shopify" / "admin_2026-07.json.gz"

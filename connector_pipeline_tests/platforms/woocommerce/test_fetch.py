@@ -17,12 +17,12 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.platforms.woocommerce.api import WooCommerceApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.token_service import TokenService
-from connector_pipeline_tests.platforms.woocommerce.reading import (
+from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
     ALL_VARIATIONS,
     ENDPOINTS,
     PRODUCTS,

@@ -14,8 +14,8 @@ import pytest
 
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.platform import RawPage
-from connector_pipeline.platforms.woocommerce.normalize import LeftOut, normalize
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
 
 SHOP = Shop(
     merchant_id="merchant-1",

@@ -23,7 +23,7 @@ from connector_pipeline_tests.sandbox.conftest import SHOPIFY, SandboxClient
 
 REAL_SCHEMA = Path(
     os.environ.get("CONNECTOR_SHOPIFY_SCHEMA")
-    or Path(__file__).parents[3] / "shared/shopify/admin_2026-07.json.gz"
+    or Path(__file__).parents[4] / "shared/shopify/admin_2026-07.json.gz"
 )
 
 

@@ -22,7 +22,7 @@ from connector_pipeline_tests.sandbox.conftest import WOO, SandboxClient
 
 RECORDED = Path(
     os.environ.get("CONNECTOR_WOOCOMMERCE_RECORDED")
-    or Path(__file__).parents[3] / "shared/woocommerce/recorded"
+    or Path(__file__).parents[4] / "shared/woocommerce/recorded"
 )
 PARAMETERS = (
     "page", "per_page", "offset", "orderby", "order", "status", "type", "include", "parent",

@@ -1,0 +1,54 @@
+"""How a host is connected to, and which host may be: for every HTTP client of a platform."""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from functools import cache
+from typing import Final
+
+import httpx
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.retrying import HttpPolicy
+
+USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """What every client trusts."""
+    # Building one takes tens of milliseconds, and a run over many shops opens as many clients.
+    return httpx.create_ssl_context()
+
+
+def http_client(
+    policy: HttpPolicy, *, accept: str, transport: type[httpx.AsyncHTTPTransport]
+) -> httpx.AsyncClient:
+    """A client that trusts what we trust, follows no redirect, and sends what it is given alone."""
+    return httpx.AsyncClient(
+        transport=transport(verify=tls()),
+        timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
+        headers={"User-Agent": USER_AGENT, "Accept": accept},
+        follow_redirects=False,
+        # A proxy or netrc of the environment would see credentials that are the shop's alone.
+        trust_env=False,
+    )
+
+
+async def refuse_private_host(url: httpx.URL, *, where: str) -> None:
+    """Raises InvalidResponse unless the host is on the public internet, OSError if unknown."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        url.host, url.port or 443, type=socket.SOCK_STREAM
+    )
+    for entry in found:
+        if not ipaddress.ip_address(entry[4][0]).is_global:
+            raise InvalidResponse(
+                f"{where} resolves to a private address.",
+                mend="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
+            )
+
+
+def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
+    """What credentials are bound to: scheme, host and port."""
+    return (url.scheme, url.host, url.port)

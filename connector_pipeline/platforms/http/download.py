@@ -1,0 +1,309 @@
+"""Streams one large file over HTTP: bounded memory, from any byte on, taken up where it broke off.
+
+For files that a platform keeps at another host than the shop's, behind a signed URL. Whoever has
+such a URL has the file, so it appears in no message and no log; no credential is sent along, and no
+redirect is followed.
+"""
+
+import asyncio
+import hashlib
+import ipaddress
+import logging
+import re
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, NoReturn, Protocol, Self
+
+import httpx
+
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.http.connecting import http_client, refuse_private_host
+from connector_pipeline.platforms.http.retrying import (
+    RETRIED_STATUSES,
+    HttpPolicy,
+    retry_after_seconds,
+    wait_before_retry,
+)
+from connector_pipeline.platforms.kit.contract import FetchReport
+
+_REFUSED: Final = frozenset({400, 401, 403, 404, 410})
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+
+
+class Digest(Protocol):
+    """A running hash, as hashlib makes them."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class FileRefused(Exception):
+    """The host does not give the file out: gone, or the signature ran out."""
+
+    def __init__(self, status: int):
+        super().__init__(f"answered {status}")
+        self.status = status
+
+
+class FileChanged(PlatformUnavailable):
+    """What is at the URL now is not what the beginning was read of."""
+
+    default_mend = "The next sync reads it from its beginning."
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What tells one file from another at the same URL. `length` in bytes, None if not stated."""
+
+    etag: str | None = None
+    length: int | None = None
+
+
+class _BrokenOff(Exception):
+    """A trouble that may pass: retried from where it came, and in the end raised as `error`."""
+
+    def __init__(self, error: PlatformUnavailable, retry_after: float | None = None):
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+
+
+class _NoSuchRange(_BrokenOff):
+    """The host says that the file ends before the range: it is shorter now, or was read whole."""
+
+
+class FileDownload:
+    """One file at one URL, which must be HTTPS at one of `hosts`. Counts in `report`.
+
+    With the policy's `allow_private_hosts` loopback will do, too, over plain HTTP. Raises
+    InvalidResponse for another URL.
+    """
+
+    def __init__(
+        self, url: str, *, hosts: Collection[str], policy: HttpPolicy, report: FetchReport
+    ):
+        self._url = _checked(url, hosts, policy)
+        self._policy = policy
+        self._report = report
+        self._host_checked = policy.allow_private_hosts
+        self._ranges = True
+        self.identity = FileIdentity()
+        """As far as answers have told it yet."""
+        self._client = http_client(policy, accept="*/*", transport=httpx.AsyncHTTPTransport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def identify(self) -> FileIdentity:
+        """Ask for the first byte alone, to know which file it is. Raises what `parts` raises."""
+        failed = 0
+        while True:
+            try:
+                async with self._answer({"Range": "bytes=0-0", "Accept-Encoding": "identity"}):
+                    return self.identity
+            except _NoSuchRange:
+                self._changed()
+            except _BrokenOff as broken:
+                failed = await self._wait(failed, broken)
+
+    async def parts(self, offset: int = 0, read: Digest | None = None) -> AsyncGenerator[bytes]:
+        """The file's bytes from `offset` on, in parts of no certain size.
+
+        `read` is the SHA-256 of the bytes before `offset`, and is kept up: a host that knows no
+        ranges sends the file anew, and then what was read must be its beginning. Raises
+        FileRefused, FileChanged, PlatformUnavailable, RateLimited, InvalidResponse.
+        """
+        read = read or hashlib.sha256()
+        failed = 0
+        while self.identity.length is None or offset < self.identity.length:
+            try:
+                async with aclosing(self._from(offset, read)) as fresh:
+                    async for part in fresh:
+                        read.update(part)
+                        offset += len(part)
+                        failed = 0
+                        yield part
+            except _NoSuchRange as broken:
+                # A compressed answer may have broken off within what ends it, after the last byte
+                # of the file. Sent anew, the file tells whether it is the one that was read.
+                self._ranges = False
+                failed = await self._wait(failed, broken)
+            except _BrokenOff as broken:
+                failed = await self._wait(failed, broken)
+            else:
+                return
+
+    async def _wait(self, failed: int, broken: _BrokenOff) -> int:
+        if failed >= self._policy.max_retries:
+            raise broken.error from broken
+        wait = wait_before_retry(self._policy, failed, broken.retry_after, where=self._where())
+        self._report.retries += 1
+        self._report.waited_seconds += wait
+        await asyncio.sleep(wait)
+        return failed + 1
+
+    async def _from(self, offset: int, read: Digest) -> AsyncGenerator[bytes]:
+        headers = {"Accept-Encoding": "identity" if offset else "gzip"}
+        if offset and self._ranges:
+            headers["Range"] = f"bytes={offset}-"
+            if self.identity.etag is not None and not self.identity.etag.startswith("W/"):
+                headers["If-Range"] = self.identity.etag
+        async with self._answer(headers) as response:
+            skipped = 0
+            if response.status_code == 206:
+                self._check_range(response, offset)
+                skipped = offset
+            beginning = hashlib.sha256()
+            async for part in response.aiter_bytes():
+                fresh = part
+                if skipped < offset:
+                    old, fresh = part[: offset - skipped], part[offset - skipped :]
+                    skipped += len(old)
+                    beginning.update(old)
+                    if skipped == offset and beginning.digest() != read.digest():
+                        self._changed()
+                if fresh:
+                    yield fresh
+            if skipped < offset:
+                self._changed()
+
+    def _check_range(self, response: httpx.Response, offset: int) -> None:
+        stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if response.headers.get("Content-Encoding", "identity") != "identity" or (
+            stated is None or int(stated[1]) != offset
+        ):
+            # Not the range that was asked for: from now on the whole file, and what is new of it.
+            self._ranges = False
+            raise _BrokenOff(PlatformUnavailable(f"{self._where()} answers with other ranges."))
+
+    @asynccontextmanager
+    async def _answer(self, headers: dict[str, str]) -> AsyncGenerator[httpx.Response]:
+        """An answer with (a part of) the file, still to be read; troubles inside are named."""
+        await self._check_host()
+        request = self._client.build_request("GET", self._url, headers=headers)
+        self._report.requests += 1
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                self._judge(response)
+                yield response
+            finally:
+                await response.aclose()
+        except httpx.TimeoutException as error:
+            raise _BrokenOff(
+                PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__}).")
+            ) from error
+        except httpx.InvalidURL:
+            # httpx reads a Location even where it is not asked to follow it.
+            raise InvalidResponse(f"{self._where()} redirects to no readable address.") from None
+        except httpx.RequestError as error:
+            raise _BrokenOff(
+                PlatformUnavailable(f"{self._where()} broke off ({type(error).__name__}).")
+            ) from error
+
+    def _judge(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in RETRIED_STATUSES:
+            kind = RateLimited if status == 429 else PlatformUnavailable
+            raise _BrokenOff(
+                kind(f"{self._where()} answered {status}."),
+                retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC)),
+            )
+        if status in _REFUSED:
+            raise FileRefused(status)
+        if status == 416:
+            raise _NoSuchRange(PlatformUnavailable(f"{self._where()} knows no such range."))
+        if 300 <= status < 400:
+            raise InvalidResponse(
+                f"{self._where()} redirects ({status}), which is not followed from a signed URL."
+            )
+        if status not in (200, 206):
+            raise InvalidResponse(f"{self._where()} answered {status} where a file should be.")
+        self._recognize(response)
+
+    def _recognize(self, response: httpx.Response) -> None:
+        """Take in which file this is; a compressed one is of a length of its own, and ETag."""
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            return
+        length = response.headers.get("Content-Length")
+        if response.status_code == 206:
+            stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            length = stated[3] if stated else None
+        seen = FileIdentity(
+            response.headers.get("ETag"), int(length) if length and length.isdecimal() else None
+        )
+        known = self.identity
+        # Of a whole file what was read of it decides; of a range only this does.
+        if response.status_code == 206 and (
+            (known.etag and seen.etag and known.etag != seen.etag)
+            or (known.length is not None and known.length != seen.length)
+        ):
+            self._changed()
+        self.identity = FileIdentity(seen.etag or known.etag, seen.length)
+
+    def _changed(self) -> NoReturn:
+        raise FileChanged(f"The file at {self._where()} changed while it was read.")
+
+    async def _check_host(self) -> None:
+        if self._host_checked:
+            return
+        try:
+            await refuse_private_host(self._url, where=self._where())
+        except OSError as error:
+            raise _BrokenOff(
+                PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
+            ) from error
+        self._host_checked = True
+
+    def _where(self) -> str:
+        return f"{self._url.scheme}://{self._url.host}"
+
+
+def _checked(url: str, hosts: Collection[str], policy: HttpPolicy) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise InvalidResponse("The address of a file to download cannot be read.") from None
+    if policy.allow_private_hosts and _is_loopback(parsed.host):
+        return parsed
+    if parsed.scheme != "https" or parsed.host not in hosts or parsed.port is not None:
+        raise InvalidResponse(
+            f"A file to download is at {parsed.scheme}://{parsed.host:.100}, and files are "
+            f"downloaded from https://{{{', '.join(sorted(hosts))}}} only.",
+            mend="If the platform keeps its files there now, add the host to SHOPIFY_BULK_HOSTS.",
+        )
+    return parsed
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _WithoutQuery(logging.Filter):
+    """httpx logs the URL of every request at INFO: without its query, which holds the signature."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg
+                for arg in record.args
+            )
+        return True
+
+
+logging.getLogger("httpx").addFilter(_WithoutQuery())

@@ -1,0 +1,157 @@
+"""Joins the variants of a bulk result to their products, whatever the order, in bounded memory.
+
+Lines are ungrouped: variants come after their product in what Shopify sends, but anywhere after it.
+Products wait in a temporary SQLite database, which spills to an unnamed file that ends with the
+process; so do the variants whose product has not come yet.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Final, Generic, TypeVar, cast
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.shopify.gid import numeric_id
+
+T = TypeVar("T")
+
+_CACHED_PRODUCTS: Final = 4_096
+_SCHEMA: Final = (
+    "PRAGMA journal_mode = OFF",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA cache_size = -16384",
+    "CREATE TABLE products (id INTEGER PRIMARY KEY, line BLOB NOT NULL)",
+    "CREATE TABLE waiting (product INTEGER NOT NULL, line BLOB NOT NULL)",
+    "CREATE INDEX waiting_product ON waiting (product)",
+    "BEGIN",
+)
+
+
+class BulkJoin(Generic[T]):
+    """One result's lines, fed in pieces. `product` makes of a product what its variants need.
+
+    The database lives until `close`.
+    """
+
+    def __init__(self, product: Callable[[dict[str, Any]], T]):
+        self._product = product
+        self._opened: sqlite3.Connection | None = None
+        self._cache: OrderedDict[int, T] = OrderedDict()
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        # Opened by the first line: most shops have no bulk result.
+        if self._opened is None:
+            # No name: SQLite deletes the file at once, so that not even a killed process leaves
+            # one. Used by one thread at a time, but a generator may be closed in another one.
+            self._opened = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            for statement in _SCHEMA:
+                self._opened.execute(statement)
+        return self._opened
+
+    def feed(self, lines: bytes) -> Iterator[tuple[T, dict[str, Any]]]:
+        """Take in whole lines; yield each variant whose product is known now, with it.
+
+        Raises InvalidResponse for a line that is no product and no variant.
+        """
+        for line in lines.split(b"\n"):
+            if not line or line.isspace():
+                continue
+            record = _record(line)
+            if "__parentId" in record:
+                product_id = _id(record.pop("__parentId"), "Product")
+                _id(record.get("id"), "ProductVariant")
+                product = self._known(product_id)
+                if product is None:
+                    self._database.execute(
+                        "INSERT INTO waiting VALUES (?, ?)", (_signed(product_id), line)
+                    )
+                    self._waiting += 1
+                else:
+                    yield product[0], record
+            else:
+                product_id = _id(record.get("id"), "Product")
+                self._database.execute(
+                    "INSERT OR REPLACE INTO products VALUES (?, ?)", (_signed(product_id), line)
+                )
+                made = self._product(record)
+                self._keep(product_id, made)
+                if self._waiting:
+                    for variant in self._that_waited(product_id):
+                        yield made, variant
+
+    def orphans(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The variants whose product never came, each with the gid of that product."""
+        if not self._waiting:
+            return
+        with closing(self._database.execute("SELECT line FROM waiting ORDER BY rowid")) as rows:
+            for (line,) in rows:
+                variant = _record(line)
+                yield cast("str", variant.pop("__parentId")), variant
+
+    def _known(self, product_id: int) -> tuple[T] | None:
+        if product_id in self._cache:
+            self._cache.move_to_end(product_id)
+            return (self._cache[product_id],)
+        row = self._database.execute(
+            "SELECT line FROM products WHERE id = ?", (_signed(product_id),)
+        ).fetchone()
+        if row is None:
+            return None
+        made = self._product(_record(row[0]))
+        self._keep(product_id, made)
+        return (made,)
+
+    def _keep(self, product_id: int, product: T) -> None:
+        self._cache[product_id] = product
+        self._cache.move_to_end(product_id)
+        if len(self._cache) > _CACHED_PRODUCTS:
+            self._cache.popitem(last=False)
+
+    def _that_waited(self, product_id: int) -> list[dict[str, Any]]:
+        key = (_signed(product_id),)
+        found = self._database.execute(
+            "SELECT line FROM waiting WHERE product = ? ORDER BY rowid", key
+        ).fetchall()
+        if not found:
+            return []
+        self._database.execute("DELETE FROM waiting WHERE product = ?", key)
+        self._waiting -= len(found)
+        variants = [_record(line) for (line,) in found]
+        for variant in variants:
+            del variant["__parentId"]
+        return variants
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    try:
+        record = parse_json(line)
+    except ValueError:
+        raise InvalidResponse("A line of Shopify's bulk result is not JSON.") from None
+    if not isinstance(record, dict):
+        raise InvalidResponse("A line of Shopify's bulk result is not an object.")
+    return cast("dict[str, Any]", record)
+
+
+def _id(gid: object, type_name: str) -> int:
+    number = numeric_id(gid, type_name)
+    if number is None:
+        raise InvalidResponse(
+            f"A line of Shopify's bulk result is of {gid!r:.60} where a {type_name} should be."
+        )
+    return int(number)
+
+
+def _signed(number: int) -> int:
+    # SQLite's integers are signed, of 64 bits; gids are unsigned, and of up to 20 digits.
+    if number >= 2**64:
+        raise InvalidResponse(f"Shopify's id {number} is longer than 64 bits.")
+    return number - 2**64 if number >= 2**63 else number

@@ -1,0 +1,303 @@
+"""Bulk operations of one shop: run, poll, adopt, cancel.
+
+An operation is Shopify's: it goes on when we are gone. So one that a killed run left is taken up or
+cancelled by the next, and none is started beside it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Protocol, cast
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.shopify.bulk.queries import (
+    CANCEL_BULK,
+    LIST_BULK,
+    POLL_BULK,
+    RUN_BULK,
+    query_digest,
+)
+from connector_pipeline.platforms.shopify.client import Variables
+from connector_pipeline.platforms.shopify.gid import numeric_id
+
+BULK_OPERATION: Final = "bulk_operation"
+"""The kind of page that says which operation was started; its facts: `operation`, `query`."""
+
+_LISTED: Final = 50
+_BUSY: Final = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
+_INTERVAL_GROWTH: Final = 1.5
+
+
+class BulkStatus(StrEnum):
+    """Where an operation stands (BulkOperationStatus)."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
+    FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it may still come to a result."""
+        return self in (BulkStatus.CREATED, BulkStatus.RUNNING)
+
+    @property
+    def takes_a_place(self) -> bool:
+        """Whether it is one of the five that run at once."""
+        return self.under_way or self is BulkStatus.CANCELING
+
+
+class NoBulkResult(Exception):
+    """Bulk operations lead nowhere now, for this reason: the catalog is to be paged through."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPatience:
+    """How long operations are waited for. Seconds.
+
+    Polls come `poll_interval` apart at first, each half as long again after the last, up to
+    `longest_interval`. An operation whose count of objects stands still for `stalled_after`, or
+    that is not done after `given_up_after`, is cancelled. Where all places are taken, one is waited
+    for during `place_awaited`.
+    """
+
+    poll_interval: float = 1.0
+    longest_interval: float = 10.0
+    stalled_after: float = 900.0
+    given_up_after: float = 7200.0
+    place_awaited: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOperation:
+    """An operation as a poll tells it. Whoever has `url` has the result: it is never shown."""
+
+    gid: str
+    status: BulkStatus
+    error_code: str | None = None
+    objects: int = 0
+    root_objects: int = 0
+    url: str | None = field(default=None, repr=False)
+    has_partial_data: bool = False
+
+
+class Client(Protocol):
+    """Who asks the shop."""
+
+    async def ask(self, document: str, variables: Variables) -> Answer:
+        """The answer with data."""
+        ...
+
+
+class BulkOperations:
+    """This app's bulk operations in one shop, as far as they are of `query`."""
+
+    def __init__(
+        self,
+        client: Client,
+        query: str,
+        *,
+        patience: BulkPatience,
+        report: FetchReport,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._client = client
+        self._query = query
+        self._digest = query_digest(query)
+        self._patience = patience
+        self._report = report
+        self._clock = clock
+
+    async def start(self) -> RawPage:
+        """Start an operation: the page that says which. Operations left running are cancelled.
+
+        Raises NoBulkResult if Shopify does not start one, and what the client raises.
+        """
+        await self._cancel_left_running()
+        until = self._clock() + self._patience.place_awaited
+        interval = self._patience.poll_interval
+        while True:
+            retries = self._report.retries
+            answer = await self._client.ask(RUN_BULK, {"query": self._query})
+            payload = _object(_data(answer), "bulkOperationRunQuery")
+            refusal = _refusal(payload)
+            if refusal is None:
+                gid = _gid(_object(payload, "bulkOperation"))
+                if self._report.retries > retries:
+                    # An answer was lost on the way, and with it an operation may have started.
+                    await self._cancel_left_running(but=gid)
+                facts: dict[str, Any] = {"operation": gid, "query": self._digest}
+                return RawPage(BULK_OPERATION, answer.body, facts)
+            code, message = refusal
+            if code not in _BUSY:
+                raise NoBulkResult(f"Shopify refuses the bulk query ({code}: {message})")
+            if self._clock() + interval > until:
+                raise NoBulkResult(
+                    f"other bulk operations of this app take all places in the shop ({code})"
+                )
+            interval = await self._pause(interval)
+
+    async def adoptable(self, page: RawPage) -> bool:
+        """Whether the operation an archived page tells of has a result, or may come to one.
+
+        One with another query than today's has not.
+        """
+        gid = page.facts.get("operation")
+        if page.facts.get("query") != self._digest or numeric_id(gid, "BulkOperation") is None:
+            return False
+        operation = await self.poll(operation_of(page))
+        return operation is not None and (
+            operation.status.under_way or operation.status is BulkStatus.COMPLETED
+        )
+
+    async def poll(self, gid: str) -> BulkOperation | None:
+        """The operation as it stands; None if the shop knows none of that id."""
+        answer = await self._client.ask(POLL_BULK, {"id": gid})
+        found = _data(answer).get("bulkOperation", False)
+        return None if found is None else _operation(found, gid)
+
+    async def result(self, gid: str) -> BulkOperation:
+        """The operation once it is completed.
+
+        Raises NoBulkResult if it ends otherwise, or is cancelled here because it does not move.
+        """
+        started = moved = self._clock()
+        interval = self._patience.poll_interval
+        last: BulkOperation | None = None
+        while True:
+            operation = await self.poll(gid)
+            if operation is None:
+                raise NoBulkResult("Shopify knows the bulk operation no more")
+            if operation.status is BulkStatus.COMPLETED:
+                return operation
+            if not operation.status.takes_a_place:
+                raise NoBulkResult(_ended(operation))
+            now = self._clock()
+            if last is None or (last.status, last.objects) != (operation.status, operation.objects):
+                last, moved = operation, now
+            if now - moved >= self._patience.stalled_after:
+                await self.cancel(gid)
+                raise NoBulkResult(
+                    f"the bulk operation stood still at {operation.objects} objects for "
+                    f"{now - moved:.0f} s and was cancelled"
+                )
+            if now - started >= self._patience.given_up_after:
+                await self.cancel(gid)
+                raise NoBulkResult(
+                    f"the bulk operation was not done after {now - started:.0f} s "
+                    f"({operation.objects} objects) and was cancelled"
+                )
+            interval = await self._pause(interval)
+
+    async def cancel(self, gid: str) -> None:
+        """Cancel the operation and wait, for a while, until it has given up its place.
+
+        One that has ended meanwhile cannot be cancelled, and need not be.
+        """
+        await self._client.ask(CANCEL_BULK, {"id": gid})
+        until = self._clock() + self._patience.place_awaited
+        interval = self._patience.poll_interval
+        while self._clock() < until:
+            operation = await self.poll(gid)
+            if operation is None or not operation.status.takes_a_place:
+                return
+            interval = await self._pause(interval)
+
+    async def _cancel_left_running(self, but: str | None = None) -> None:
+        answer = await self._client.ask(LIST_BULK, {"first": _LISTED})
+        nodes = _object(_data(answer), "bulkOperations").get("nodes")
+        if not isinstance(nodes, list):
+            raise InvalidResponse("Shopify's list of bulk operations has no nodes.")
+        for node in cast("list[Any]", nodes):
+            gid, status, query = _gid(node), _status(node), node.get("query")
+            ours = isinstance(query, str) and query_digest(query) == self._digest
+            if ours and status.under_way and gid != but:
+                left = self._report.details.get("bulk_cancelled", 0)
+                self._report.details["bulk_cancelled"] = cast("int", left) + 1
+                await self.cancel(gid)
+
+    async def _pause(self, interval: float) -> float:
+        self._report.waited_seconds += interval
+        await asyncio.sleep(interval)
+        return min(self._patience.longest_interval, interval * _INTERVAL_GROWTH)
+
+
+def operation_of(page: RawPage) -> str:
+    """The gid of the operation that a `bulk_operation` page tells of."""
+    return str(page.facts["operation"])
+
+
+def _ended(operation: BulkOperation) -> str:
+    why = f" ({operation.error_code})" if operation.error_code else ""
+    partial = ", with a part of the data, which is not used" if operation.has_partial_data else ""
+    return f"the bulk operation ended as {operation.status}{why}{partial}"
+
+
+def _refusal(payload: dict[str, Any]) -> tuple[str, str] | None:
+    errors = payload.get("userErrors")
+    if not isinstance(errors, list):
+        raise InvalidResponse("Shopify does not say whether it started a bulk operation.")
+    if not errors:
+        return None
+    first = cast("list[Any]", errors)[0]
+    error = cast("dict[str, Any]", first) if isinstance(first, dict) else {}
+    return str(error.get("code")), f"{error.get('message')!s:.200}"
+
+
+def _operation(node: object, gid: str) -> BulkOperation:
+    if _gid(node) != gid:
+        raise InvalidResponse("Shopify was asked for one bulk operation and told of another.")
+    told = cast("dict[str, Any]", node)
+    url, error_code = told.get("url"), told.get("errorCode")
+    return BulkOperation(
+        gid=gid,
+        status=_status(told),
+        error_code=None if error_code is None else f"{error_code!s:.50}",
+        objects=_count(told, "objectCount"),
+        root_objects=_count(told, "rootObjectCount"),
+        url=url if isinstance(url, str) and url else None,
+        has_partial_data=bool(told.get("partialDataUrl")),
+    )
+
+
+def _gid(node: object) -> str:
+    gid = cast("dict[str, Any]", node).get("id") if isinstance(node, dict) else None
+    if numeric_id(gid, "BulkOperation") is None:
+        raise InvalidResponse("A bulk operation of Shopify's has no id of the form it promises.")
+    return cast("str", gid)
+
+
+def _status(node: Mapping[str, Any]) -> BulkStatus:
+    try:
+        return BulkStatus(node.get("status", ""))
+    except ValueError:
+        status = node.get("status")
+        raise InvalidResponse(f"Shopify's bulk operation has status {status!r:.40}.") from None
+
+
+def _count(node: Mapping[str, Any], name: str) -> int:
+    # UnsignedInt64 comes as text.
+    count = node.get(name)
+    if isinstance(count, str) and count.isascii() and count.isdigit() and len(count) < 20:
+        return int(count)
+    if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
+        return count
+    raise InvalidResponse(f"Shopify's bulk operation counts no {name}: {count!r:.40}.")
+
+
+def _data(answer: Answer) -> dict[str, Any]:
+    return _object(answer.json, "data")
+
+
+def _object(parent: object, name: str) -> dict[str, Any]:
+    value = cast("dict[str, Any]", parent).get(name) if isinstance(parent, dict) else None
+    if not isinstance(value, dict):
+        raise InvalidResponse(f"Shopify's answer has no object {name!r}.")
+    return cast("dict[str, Any]", value)

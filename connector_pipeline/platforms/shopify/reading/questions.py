@@ -1,0 +1,167 @@
+"""The questions of a walk: answered from the archive or by the shop, some ahead of their turn."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.shopify.client import TooExpensiveError
+from connector_pipeline.platforms.shopify.queries import (
+    CHANGED_PRODUCTS,
+    PRODUCTS,
+    SHOP,
+    VARIANTS,
+    VARIANTS_PER_PAGE,
+    VARIANTS_PER_PRODUCT,
+)
+from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
+
+
+class Client(Protocol):
+    """Who asks the shop."""
+
+    async def ask(self, document: str, variables: Mapping[str, str | int | None]) -> Answer:
+        """The answer with data. Raises TooExpensiveError if the page must be smaller."""
+        ...
+
+    def points_are_there(self, document: str, variables: Mapping[str, str | int | None]) -> bool:
+        """Whether it could be asked now without waiting for points."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One page to ask for: what of, after which cursor, and in an increment changed since when."""
+
+    kind: str
+    after: str | None = None
+    product_id: str | None = None
+    changed: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the page's RawPage is told by; two questions never have the same."""
+        if self.kind == "shop":
+            return {}
+        facts = {"product_id": self.product_id, "after": self.after, "changed": self.changed}
+        return {name: fact for name, fact in facts.items() if fact is not None or name == "after"}
+
+    @property
+    def document(self) -> str:
+        """The query that asks it."""
+        if self.kind == "products":
+            return PRODUCTS if self.changed is None else CHANGED_PRODUCTS
+        return {"shop": SHOP, "variants": VARIANTS}[self.kind]
+
+    @property
+    def variables(self) -> dict[str, str | None]:
+        """The query's variables but for its page sizes."""
+        if self.kind == "shop":
+            return {}
+        if self.kind == "variants":
+            return {"id": f"gid://shopify/Product/{self.product_id}", "after": self.after}
+        changed = {} if self.changed is None else {"changed": self.changed}
+        return {**changed, "after": self.after}
+
+
+@dataclass(frozen=True, slots=True)
+class Thrift:
+    """Page sizes that are expected to be enough, for where the points for usual ones are missing.
+
+    `enough` judges the answer: where it is not, the page is asked for again at its usual sizes.
+    """
+
+    sizes: Mapping[str, int]
+    enough: Callable[[dict[str, Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A page and its `data`."""
+
+    page: RawPage
+    data: dict[str, Any]
+
+
+class Questions:
+    """Answers questions in their turn; left, it gives up what is still under way."""
+
+    def __init__(self, client: Client, *, batch_size: int, archived: ArchivedPages):
+        self._client = client
+        self._archived = archived
+        # Sizes that turned out too expensive stay smaller for the rest of the walk.
+        self._sizes: dict[str, dict[str, int]] = {
+            "shop": {},
+            "products": {"first": batch_size, "variants": VARIANTS_PER_PRODUCT},
+            "variants": {"variants": VARIANTS_PER_PAGE},
+        }
+        self._under_way: dict[Question, asyncio.Task[Reply]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def ahead(self, question: Question, thrift: Thrift | None = None) -> None:
+        """Ask now what will be answered in its turn; not while the archive has the answers."""
+        if self._archived.exhausted and question not in self._under_way:
+            self._under_way[question] = asyncio.create_task(self._ask(question, thrift))
+
+    async def answer(self, question: Question, readable: Callable[[dict[str, Any]], Any]) -> Reply:
+        """The reply to a question; an archived one only if `readable` raises no InvalidResponse.
+
+        Raises InvalidResponse, and what the client raises.
+        """
+        archived = await self._archived.answer_to(question.kind, question.facts)
+        if archived is not None:
+            try:
+                data = parse_json(archived.body)["data"]
+                readable(data)
+            except (InvalidResponse, KeyError, TypeError, ValueError):
+                # The attempt failed because of this page.
+                self._archived.stop()
+            else:
+                self._archived.take()
+                return Reply(archived, data)
+        task = self._under_way.pop(question, None)
+        return await (self._ask(question) if task is None else task)
+
+    async def _ask(self, question: Question, thrift: Thrift | None = None) -> Reply:
+        while True:
+            usual = self._sizes[question.kind]
+            sizes, thrifty = dict(usual), False
+            if thrift is not None and not self._points_are_there(question, usual):
+                sizes = {name: min(size, thrift.sizes[name]) for name, size in usual.items()}
+                thrifty = True
+            try:
+                answer = await self._client.ask(question.document, {**sizes, **question.variables})
+            except TooExpensiveError as error:
+                self._halve(question.kind, sizes, error)
+                continue
+            data = cast("dict[str, Any]", answer.json["data"])
+            if thrift is None or not thrifty or thrift.enough(data):
+                return Reply(RawPage(question.kind, answer.body, question.facts), data)
+            thrift = None
+
+    def _points_are_there(self, question: Question, sizes: Mapping[str, int]) -> bool:
+        return self._client.points_are_there(question.document, {**sizes, **question.variables})
+
+    def _halve(self, kind: str, asked: dict[str, int], error: TooExpensiveError) -> None:
+        name = next((name for name, size in asked.items() if size > 1), None)
+        if name is None:
+            raise InvalidResponse("Shopify finds even the smallest page too expensive.") from error
+        # Of several too expensive at once, only the first makes the page smaller.
+        self._sizes[kind][name] = min(self._sizes[kind][name], asked[name] // 2)

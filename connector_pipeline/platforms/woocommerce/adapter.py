@@ -1,0 +1,266 @@
+"""The WooCommerce wing as a Dagster resource."""
+
+import logging
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import dagster as dg
+from pydantic import Field, JsonValue, PrivateAttr
+
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
+from connector_pipeline.model.errors import ConnectorError, InvalidResponse
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.platforms.http.client import OriginHttp
+from connector_pipeline.platforms.http.retrying import HttpPolicy
+from connector_pipeline.platforms.kit.contract import (
+    CredentialSource,
+    FetchReport,
+    Lookup,
+    RawPage,
+    rows_of,
+)
+from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
+from connector_pipeline.platforms.woocommerce.reading import lookup
+from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
+from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk
+from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
+from connector_pipeline.platforms.woocommerce.reading.endpoints import Endpoints
+from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
+from connector_pipeline.platforms.woocommerce.reading.replay import Replay
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    Authentication,
+    WooCommerceCredentials,
+    ways,
+)
+from connector_pipeline.platforms.woocommerce.talking.origin import final_base_url
+from connector_pipeline.platforms.woocommerce.talking.pace import AdaptiveLimit, Limit, Pace
+from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
+
+# PHP hosts give up on a page after thirty seconds or sixty: one that takes this long is asked for
+# in smaller ones.
+_READ_TIMEOUT: Final = 30.0
+
+_logger = logging.getLogger(__name__)
+
+
+class WooCommerceApi(dg.ConfigurableResource[None]):
+    """Reads shops over the WooCommerce REST API, version 3. Fulfils `Platform`; holds no secret."""
+
+    base_url: str = Field(
+        default="https://{domain}",
+        description="URL of a shop with {domain} in it; another than the default is a sandbox's.",
+    )
+    batch_size: int = Field(default=100, ge=1, le=100, description="Objects a page.")
+    statuses: str = Field(
+        default="publish", description="Product statuses to read, separated by commas."
+    )
+    max_concurrency: int = Field(default=4, ge=1, description="Requests at once to one shop.")
+    max_retries: int = Field(default=3, ge=0, description="Retries of a transient failure.")
+    retry_delay: float = Field(default=1.0, gt=0, description="Seconds before the first retry.")
+    allow_private_hosts: bool = Field(
+        default=False, description="Let shops be on loopback or private addresses (sandboxes)."
+    )
+    allow_http: bool = Field(
+        default=False,
+        description="Read shops without HTTPS by signed requests; their answers can be altered.",
+    )
+    # By partition key, for the run: a second reading and the lookups find nothing out again.
+    _access: dict[str, Access] = PrivateAttr(default_factory=dict[str, Access])
+
+    @property
+    def platform_name(self) -> PlatformName:
+        """The platform this wing speaks to."""
+        return PlatformName.WOOCOMMERCE
+
+    @property
+    def lists_may_skip(self) -> bool:
+        """Yes: pages go by offset, so a product deleted behind the reader pulls a live one past it.
+
+        If another is added meanwhile, totals and ids agree as if nothing had happened.
+        """
+        return True
+
+    @property
+    def whole_products(self) -> bool:
+        """False: variations come from lists of their own, beside their products'."""
+        return False
+
+    async def fetch(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        since: datetime | None,
+        report: FetchReport,
+        archived: Iterable[RawPage] = (),
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the shop's pages, products before variations, as they arrive.
+
+        Of an incremental sync what changed, or everything where the shop cannot tell. Raises
+        ShopDisconnected, PlatformUnavailable, RateLimited, InvalidResponse, CurrencyUnknown, and
+        what `credential_source` raises; each knows its shop.
+        """
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            around = AroundBroken(session)
+            reader = ListReader(
+                around,
+                batch_size=self.batch_size,
+                # Enough that one slow page does not hold up the others.
+                ahead=2 * self.max_concurrency,
+                replay=Replay(archived),
+            )
+            statuses = self.statuses.split(",")
+            endpoints = Endpoints()
+            walk = (
+                CatalogWalk(reader, statuses=statuses, endpoints=endpoints, report=report)
+                if since is None
+                else ChangesWalk(
+                    reader, since=since, statuses=statuses, endpoints=endpoints, report=report
+                )
+            )
+            async with aclosing(walk.pages()) as pages:
+                async for page in pages:
+                    if report.currency is None:
+                        yield await _with_facts_of_shop(page, session, shop, report)
+                    else:
+                        yield page
+            report_left_out(around.found, report)
+            report.details |= {
+                "requests_at_once": pace.highest,
+                "smaller_pages": reader.smaller_pages,
+            }
+
+    def limit(self) -> Limit:
+        """How many requests at once a shop is asked, to begin with and as it turns out."""
+        return AdaptiveLimit(self.max_concurrency)
+
+    async def look_up(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        absent: Mapping[str, str],
+        witness: CatalogItem,
+        report: FetchReport,
+    ) -> AsyncGenerator[Lookup, None]:
+        """Ask for the absent variants' products by id; see `Platform.look_up`.
+
+        A product whose status is not one of `statuses` counts as gone. Raises what `fetch` raises.
+        """
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            lookups = lookup.look_up(
+                session,
+                absent=absent,
+                witness_id=witness.product_id,
+                statuses=self.statuses.split(","),
+            )
+            async with aclosing(lookups) as answers:
+                async for answer in answers:
+                    yield answer
+
+    @asynccontextmanager
+    async def _session(
+        self, shop: Shop, credential_source: CredentialSource, report: FetchReport, pace: Pace
+    ) -> AsyncGenerator[WooCommerceSession]:
+        """A session with the shop; errors inside learn which shop it is."""
+        policy = HttpPolicy(
+            max_retries=self.max_retries,
+            retry_delay=self.retry_delay,
+            read_timeout=_READ_TIMEOUT,
+            allow_private_hosts=self.allow_private_hosts,
+        )
+        base_url = self.base_url.replace("{domain}", shop.domain)
+        known = self._access.get(shop.partition_key)
+        try:
+            self._may_be_read(base_url)
+            # The key before the first request: a shop without one is not asked anything.
+            credentials = await credential_source.credentials(shop, WooCommerceCredentials)
+            if known is None:
+                final = await final_base_url(base_url, policy=policy, report=report)
+                self._may_be_read(final)
+            else:
+                final = known.base_url
+            async with OriginHttp(
+                final,
+                policy=replace(policy, plain_http=self.allow_http),
+                report=report,
+                pacer=pace,
+            ) as http:
+                session = WooCommerceSession(
+                    shop,
+                    http,
+                    credential_source,
+                    base_url=final,
+                    ways=ways(final, allow_private_hosts=self.allow_private_hosts),
+                    credentials=credentials,
+                    known=known,
+                )
+                yield session
+                if session.access is not None:
+                    self._access[shop.partition_key] = session.access
+                    report.details |= session.access.particulars(base_url)
+        except ConnectorError as error:
+            # Whatever was wrong, the next session finds its way anew.
+            self._access.pop(shop.partition_key, None)
+            error.of(shop.partition_key)
+            raise
+
+    def _may_be_read(self, base_url: str) -> None:
+        """Raises InvalidResponse where a key could be presented only in a way that is not allowed.
+
+        Asked before a shop is, and again of where its redirects lead.
+        """
+        allowed = ways(base_url, allow_private_hosts=self.allow_private_hosts)
+        if allowed == (Authentication.OAUTH,) and not self.allow_http:
+            raise InvalidResponse(
+                f"{base_url} is plain http, and keys are sent over HTTPS only.",
+                mend="Not retried. Ask the merchant to turn on HTTPS, or set an https:// "
+                "WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops with signed "
+                "requests (OAuth 1.0a): the secret stays secret, but whoever is on the way can "
+                "read the catalog and alter it.",
+            )
+
+    def normalize(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogItem | RejectedVariant]:
+        """Map raw pages to catalog items; logs how many variations are left out by rule."""
+        left_out = LeftOut()
+        try:
+            yield from normalize(shop, currency, pages, left_out=left_out)
+        except ConnectorError as error:
+            error.of(shop.partition_key)
+            raise
+        if left_out.variations:
+            _logger.info(
+                "%s: %d variations left out: their product was not read or has none any more",
+                shop.partition_key,
+                left_out.variations,
+            )
+
+    def rows(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogRow | RejectedVariant]:
+        """The same as bare rows."""
+        return rows_of(self.normalize(shop, currency, pages))
+
+
+async def _with_facts_of_shop(
+    page: RawPage, session: WooCommerceSession, shop: Shop, report: FetchReport
+) -> RawPage:
+    """The first page, with what is known of the shop besides: who takes it up asks no more."""
+    currency, root = page.facts.get("currency"), page.facts.get("rest_root")
+    if isinstance(currency, str) and isinstance(root, str):
+        report.currency = currency
+        session.go_on_below(root)
+    else:
+        # After the first page, because only products tell a key of too low a role from a shop
+        # that keeps its settings to administrators.
+        report.currency = await shop_currency(session, shop, report)
+    told: dict[str, JsonValue] = {"currency": report.currency, "rest_root": session.root}
+    return replace(page, facts=page.facts | told)

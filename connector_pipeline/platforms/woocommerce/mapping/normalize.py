@@ -1,0 +1,301 @@
+"""Raw WooCommerce pages → catalog items: a function of data to data.
+
+What becomes an item: every product without variations, as `{product_id}_default`, and every
+variation whose parent is among the snapshot's products and has variations.
+
+What is left out by rule, counted in `LeftOut` and not rejected: a variation whose parent was not
+read (a draft's, when only published products are read; an orphan) or no longer has variations.
+The endpoints for all of a shop's variations return those too (FACTS 6 and 14), and no customer can
+buy them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+from pydantic import ValidationError
+
+from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.kit.contract import LOOKUP, RawPage
+from connector_pipeline.platforms.woocommerce.mapping import values
+from connector_pipeline.platforms.woocommerce.mapping.values import FieldError
+
+PRODUCTS: Final = "products"
+VARIATIONS: Final = "variations"
+ANALYTICS_VARIATIONS: Final = "/wc-analytics/variations"
+
+READ_WITH_PARENTS: Final = "read_with_parents"
+"""The fact of a page of variations that names products whose variations came before, all of them:
+a changed product's, beside the changed variations of others."""
+
+# Fields that every supported version answers: the absence of one is a fault to show, not a null.
+PRODUCT_FIELDS: Final = (
+    "id",
+    "name",
+    "type",
+    "status",
+    "sku",
+    "price",
+    "manage_stock",
+    "stock_quantity",
+    "images",
+    "variations",
+    "date_created_gmt",
+    "date_modified_gmt",
+)
+VARIATION_FIELDS: Final = (
+    "id",
+    "status",
+    "sku",
+    "price",
+    "manage_stock",
+    "stock_quantity",
+    "image",
+    "attributes",
+    "date_modified_gmt",
+)
+# Absent before WooCommerce 8.3 (FACTS, One request for a hundred variations).
+LATER_VARIATION_FIELDS: Final = ("parent_id", "name")
+
+_NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """How many variations one pass of `normalize` left out by the rule above."""
+
+    variations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """What the variations of a product need of it."""
+
+    title: str
+    status: ProductStatus
+    created_at: datetime | None
+    updated_at: datetime | None
+    image_url: str | None
+
+
+def normalize(
+    shop: Shop, currency: str, pages: Iterable[RawPage], *, left_out: LeftOut | None = None
+) -> Iterator[CatalogItem | RejectedVariant]:
+    """Map a snapshot's pages, products before variations, to items in the pages' order.
+
+    Titles are byte for byte the API's, HTML entities undecoded: they are the merchant's text, which
+    the catalog service decodes. Raises InvalidResponse for a page that is not a list of objects.
+    """
+    of_shop: dict[str, Any] = {
+        "merchant_id": shop.merchant_id,
+        "platform_name": shop.platform_name.value,
+        "platform_shop_id": shop.platform_shop_id,
+        "domain": shop.domain,
+        "currency": currency,
+    }
+    left_out = left_out or LeftOut()
+    # A parent that cannot be read is kept as its reason, so that its variations are rejected with
+    # it: left out, they would look deleted.
+    parents: dict[int, _Parent | str] = {}
+    for page in pages:
+        if page.kind == LOOKUP:
+            continue
+        rows = _rows(page)
+        if page.kind == PRODUCTS:
+            for product in rows:
+                if has_variations(product):
+                    rejected = _keep_parent(parents, product)
+                    if rejected is not None:
+                        yield rejected
+                else:
+                    yield _product_item(of_shop, product)
+        elif page.kind == VARIATIONS:
+            page_parent = page.facts.get("parent_id")
+            had: Any = page.facts.get(READ_WITH_PARENTS, [])
+            named_by_options = page.facts.get("endpoint") == ANALYTICS_VARIATIONS
+            for variation in rows:
+                named: Any = variation.get("parent_id")
+                parent_id = named if type(named) is int else page_parent
+                if type(parent_id) is not int:
+                    yield _rejected(None, variation, "parent_id is missing or not a number")
+                    continue
+                if parent_id in had:
+                    continue
+                parent = parents.get(parent_id)
+                if parent is None:
+                    left_out.variations += 1
+                elif isinstance(parent, str):
+                    yield _rejected(parent_id, variation, f"its product: {parent}")
+                else:
+                    title = "" if named_by_options else variation.get("name", "")
+                    yield _variation_item(of_shop, variation, title, parent_id, parent)
+        else:
+            raise InvalidResponse(f"A WooCommerce snapshot has no pages of kind {page.kind!r}.")
+
+
+def objects_of(parsed: Any) -> list[dict[str, Any]]:
+    """The objects of one page's JSON. Raises InvalidResponse when it is not a list of objects."""
+    if not isinstance(parsed, list):
+        raise InvalidResponse("A page of the WooCommerce REST API is not a list.")
+    rows = cast(list[Any], parsed)
+    if not all(isinstance(row, dict) for row in rows):
+        raise InvalidResponse("A page of the WooCommerce REST API lists more than objects.")
+    return rows
+
+
+def has_variations(product: Mapping[str, Any]) -> bool:
+    """Whether a product is sold as its variations.
+
+    The list decides wherever the type does not rule it out: extensions bring types of their own
+    (variable-subscription) whose variations are listed as those of variable products are.
+    """
+    return (
+        product.get("type") not in _NEVER_WITH_VARIATIONS
+        and isinstance(product.get("variations"), list)
+        and bool(product["variations"])
+    )
+
+
+def object_id(row: Mapping[str, Any]) -> int | None:
+    """A product's or variation's id; None where it is not one (to Python, true is an int too)."""
+    found: Any = row.get("id")
+    return found if type(found) is int and found > 0 else None
+
+
+def _rows(page: RawPage) -> list[dict[str, Any]]:
+    try:
+        return objects_of(parse_json(page.body))
+    except ValueError as error:
+        raise InvalidResponse(f"A page of WooCommerce {page.kind} is not JSON.") from error
+
+
+def _keep_parent(
+    parents: dict[int, _Parent | str], product: Mapping[str, Any]
+) -> RejectedVariant | None:
+    product_id = object_id(product)
+    if product_id is None:
+        return _rejected(None, product, "id is missing or not a number", is_product=True)
+    try:
+        _require(product, PRODUCT_FIELDS)
+        parents[product_id] = _Parent(
+            title=values.text(product["name"], "name"),
+            status=values.status(product["status"]),
+            created_at=values.time(product["date_created_gmt"], "date_created_gmt"),
+            updated_at=values.time(product["date_modified_gmt"], "date_modified_gmt"),
+            image_url=values.first_image_url(product["images"]),
+        )
+    except FieldError as error:
+        parents[product_id] = str(error)
+        return _rejected(product_id, product, str(error), is_product=True)
+    return None
+
+
+def _product_item(
+    of_shop: Mapping[str, Any], product: Mapping[str, Any]
+) -> CatalogItem | RejectedVariant:
+    product_id = object_id(product)
+    try:
+        if product_id is None:
+            raise FieldError("id is missing or not a number")
+        _require(product, PRODUCT_FIELDS)
+        product_type = values.text(product["type"], "type")
+        if product_type not in _NEVER_WITH_VARIATIONS and product["variations"] != []:
+            raise FieldError("variations is not a list")
+        title = values.text(product["name"], "name")
+        return CatalogItem(
+            **of_shop,
+            product_id=str(product_id),
+            variant_id=f"{product_id}_default",
+            product_title=title,
+            variant_title=title,
+            sku=product["sku"],
+            # What the API gives as a grouped product's price is its cheapest member's (FACTS 17).
+            price=None if product_type == "grouped" else values.price(product["price"]),
+            inventory=values.inventory(product["manage_stock"], product["stock_quantity"]),
+            image_url=values.first_image_url(product["images"]),
+            created_at=values.time(product["date_created_gmt"], "date_created_gmt"),
+            updated_at=values.time(product["date_modified_gmt"], "date_modified_gmt"),
+            product_status=values.status(product["status"]),
+        )
+    except ValidationError as error:
+        return _rejected(product_id, product, _reason(error), is_product=True)
+    except FieldError as error:
+        return _rejected(product_id, product, str(error), is_product=True)
+
+
+def _variation_item(
+    of_shop: Mapping[str, Any],
+    variation: Mapping[str, Any],
+    name: Any,
+    parent_id: int,
+    parent: _Parent,
+) -> CatalogItem | RejectedVariant:
+    try:
+        variation_id = object_id(variation)
+        if variation_id is None:
+            raise FieldError("id is missing or not a number")
+        _require(variation, VARIATION_FIELDS)
+        private = values.text(variation["status"], "status") == "private"
+        modified = values.time(variation["date_modified_gmt"], "date_modified_gmt")
+        return CatalogItem(
+            **of_shop,
+            product_id=str(parent_id),
+            variant_id=str(variation_id),
+            product_title=parent.title,
+            variant_title=_variant_title(name, variation["attributes"]) or parent.title,
+            sku=variation["sku"],
+            price=values.price(variation["price"]),
+            inventory=values.inventory(variation["manage_stock"], variation["stock_quantity"]),
+            image_url=values.image_url(variation["image"]) or parent.image_url,
+            created_at=parent.created_at,
+            updated_at=values.later(parent.updated_at, modified),
+            # Variations of a draft say publish (FACTS 14), so only private is the variation's own.
+            product_status=ProductStatus.PRIVATE if private else parent.status,
+        )
+    except ValidationError as error:
+        return _rejected(parent_id, variation, _reason(error))
+    except FieldError as error:
+        return _rejected(parent_id, variation, str(error))
+
+
+def _variant_title(name: Any, attributes: Any) -> str:
+    """The variation's name; where there is none ("any" attributes, old versions), its options.
+
+    wc-analytics puts the product's name before the options, and with three or more of them gives
+    nothing else. Its names are left aside, so that a title is the same by every endpoint and does
+    not change when a shop's WooCommerce is updated.
+    """
+    return values.text(name, "name") or values.options(attributes)
+
+
+def _require(row: Mapping[str, Any], fields: tuple[str, ...]) -> None:
+    missing = [field for field in fields if field not in row]
+    if missing:
+        raise FieldError(f"{', '.join(missing)} missing from the answer")
+
+
+def _rejected(
+    product_id: int | None, row: Mapping[str, Any], reason: str, *, is_product: bool = False
+) -> RejectedVariant:
+    own_id = object_id(row)
+    variant_id = None if own_id is None else str(own_id)
+    if is_product and variant_id is not None:
+        variant_id = None if has_variations(row) else f"{own_id}_default"
+    return RejectedVariant(
+        product_id=None if product_id is None else str(product_id),
+        variant_id=variant_id,
+        reason=reason,
+        raw=row,
+    )
+
+
+def _reason(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in found
+    )

@@ -1,0 +1,296 @@
+"""The walk over what changed in a shop since a time.
+
+A product's change and a variation's are told apart (FACTS 8): an order moves only the variation's
+date. So both lists are asked, and each brings what the other does not tell: all variations of a
+changed product, whose titles, images and states may have come of it, and the products of changed
+variations.
+
+What changed its type, left the statuses read, or is gone is told by neither list in a way that
+deletes: that waits for the next full sync.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import JsonValue
+
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.woocommerce.mapping.normalize import (
+    PRODUCTS,
+    READ_WITH_PARENTS,
+    VARIATIONS,
+    has_variations,
+    object_id,
+)
+from connector_pipeline.platforms.woocommerce.reading.endpoints import (
+    ALL_VARIATIONS,
+    VARIATIONS_OF_PRODUCT,
+    Endpoints,
+)
+from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.paging import (
+    CatalogWalk,
+    by_parent,
+    products,
+    shop_wide_variations,
+    variations,
+)
+from connector_pipeline.platforms.woocommerce.reading.replay import INCLUDE
+from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, Tally
+
+MODIFIED_AFTER: Final = "modified_after"
+READ_IN_FULL: Final = "read_in_full"
+_ENDPOINT: Final = "variations_endpoint"
+
+# 200 ids made a header too big for a shop's web server, 100 are safe (FACTS 5).
+_IDS_AT_ONCE: Final = 100
+_HELD_PAGES: Final = 8
+
+_IGNORED: Final = (
+    "the shop does not know modified_after (WooCommerce older than 5.8), so all was read"
+)
+_PER_PRODUCT_ONLY: Final = (
+    "the shop has no list of all its variations, whose changes their products do not tell, so all "
+    "was read"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What the first questions brought: why all must be read, or where changes are listed."""
+
+    in_full: str | None = None
+    endpoint: str = ""
+    products: list[ListPage] = field(default_factory=list[ListPage])
+    variations: list[ListPage] = field(default_factory=list[ListPage])
+
+
+class ChangesWalk:
+    """One reading of what changed since a time, or of everything where the shop cannot tell."""
+
+    def __init__(
+        self,
+        reader: ListReader,
+        *,
+        since: datetime,
+        statuses: Iterable[str],
+        endpoints: Endpoints,
+        report: FetchReport,
+    ):
+        self._reader = reader
+        self._after = modified_after(since)
+        self._statuses = tuple(statuses)
+        self._endpoints = endpoints
+        self._report = report
+        self._params = {MODIFIED_AFTER: self._after, "dates_are_gmt": "true"}
+        self._question: dict[str, JsonValue] = {MODIFIED_AFTER: self._after}
+        # Products that need not be asked for: read, or asked for and not among those read.
+        self._known: set[int] = set()
+        self._parents: set[int] = set()
+        self._disagreements: list[str] = []
+        self._products_read = 0
+        self._variations_read = 0
+        self._parents_read = 0
+
+    async def pages(self) -> AsyncGenerator[RawPage]:
+        """Yield the pages of what changed, each product before its variations.
+
+        At the end `report.complete` says whether every list's totals and ids agree. Where changes
+        cannot be told the catalog is read in full, and the report says so and why.
+        """
+        opening = await self._opening()
+        walk = self._all(opening.in_full) if opening.in_full is not None else self._changes(opening)
+        async with aclosing(walk) as pages:
+            async for page in pages:
+                yield page
+
+    async def _opening(self) -> _Opening:
+        archived = await self._reader.replay.peek()
+        if archived is not None:
+            # An interrupted attempt has found it out.
+            if isinstance(reason := archived.facts.get(READ_IN_FULL), str):
+                if reason == _PER_PRODUCT_ONLY:
+                    self._endpoints.variations = VARIATIONS_OF_PRODUCT
+                return _Opening(in_full=reason)
+            if isinstance(endpoint := archived.facts.get(_ENDPOINT), str):
+                return _Opening(endpoint=endpoint)
+        first = await self._reader.first(products(self._statuses[0], self._params, self._question))
+        if not first or self._is_ignored(first):
+            return _Opening(in_full=_IGNORED)
+        endpoint, listed = await shop_wide_variations(
+            self._reader, self._endpoints, self._params, self._question
+        )
+        if endpoint is None:
+            return _Opening(in_full=_PER_PRODUCT_ONLY)
+        if self._is_ignored(listed):
+            return _Opening(in_full=_IGNORED)
+        return _Opening(endpoint=endpoint, products=first, variations=listed)
+
+    def _is_ignored(self, pages: Iterable[ListPage]) -> bool:
+        """Whether a list holds what did not change: a shop ignores parameters it does not know."""
+        return any(is_older(row, self._after) for page in pages for row in page.objects)
+
+    async def _all(self, reason: str) -> AsyncGenerator[RawPage]:
+        self._report.read_in_full = True
+        self._report.details[READ_IN_FULL] = reason
+        walk = CatalogWalk(
+            self._reader,
+            statuses=self._statuses,
+            endpoints=self._endpoints,
+            report=self._report,
+        )
+        told: dict[str, JsonValue] = {READ_IN_FULL: reason}
+        async with aclosing(walk.pages()) as pages:
+            async for page in pages:
+                yield replace(page, facts=page.facts | told)
+                told = {}
+
+    async def _changes(self, opening: _Opening) -> AsyncGenerator[RawPage]:
+        first = opening.products
+        for status in self._statuses:
+            changed = self._changed_products(status, opening.endpoint, first)
+            async with aclosing(changed) as pages:
+                async for page in pages:
+                    yield page
+            first = []
+        async with aclosing(self._variations_of_changed(opening.endpoint)) as pages:
+            async for page in pages:
+                yield page
+        changed = self._changed_variations(opening.endpoint, opening.variations)
+        async with aclosing(changed) as pages:
+            async for page in pages:
+                yield page
+        self._report.warnings += self._disagreements
+        self._report.complete = not self._disagreements
+        self._report.details |= {
+            MODIFIED_AFTER: self._after,
+            "products": self._products_read,
+            "variations": self._variations_read,
+            "parents_of_variations": self._parents_read,
+            _ENDPOINT: opening.endpoint,
+        }
+
+    async def _changed_products(
+        self, status: str, endpoint: str, first: list[ListPage]
+    ) -> AsyncGenerator[RawPage]:
+        tally = Tally()
+        wanted = products(status, self._params, self._question)
+        async with aclosing(self._reader.pages(wanted, first)) as pages:
+            async for page in pages:
+                tally.add(page)
+                for product in page.objects:
+                    if (product_id := object_id(product)) is not None:
+                        self._known.add(product_id)
+                        if has_variations(product):
+                            self._parents.add(product_id)
+                # Who takes this up knows which list was found, and asks for no other.
+                yield RawPage(PRODUCTS, page.body, page.facts | {_ENDPOINT: endpoint})
+        self._products_read += tally.distinct
+        self._compare(f"Changed products of status {status}", tally)
+
+    async def _variations_of_changed(self, endpoint: str) -> AsyncGenerator[RawPage]:
+        """All variations of the changed products."""
+        left = sorted(self._parents)
+        while endpoint == ALL_VARIATIONS and left:
+            asked, left = left[:_IDS_AT_ONCE], left[_IDS_AT_ONCE:]
+            ids: list[JsonValue] = [*asked]
+            tally = Tally()
+            wanted = variations(endpoint, {"parent": ",".join(map(str, asked))}, {"parents": ids})
+            async with aclosing(self._reader.pages(wanted)) as pages:
+                async for page in pages:
+                    if not parents_of(page) <= set(asked):
+                        # The shop does not know the parameter: its answer is of all products.
+                        left, endpoint = asked + left, VARIATIONS_OF_PRODUCT
+                        break
+                    tally.add(page)
+                    yield RawPage(VARIATIONS, page.body, page.facts)
+                else:
+                    self._variations_read += tally.distinct
+                    self._compare("Variations of changed products", tally)
+        async with aclosing(by_parent(self._reader, left)) as parents:
+            async for parent_id, pages in parents:
+                tally = Tally()
+                for page in pages:
+                    tally.add(page)
+                    yield RawPage(VARIATIONS, page.body, page.facts)
+                self._variations_read += tally.distinct
+                self._compare(f"Variations of product {parent_id}", tally)
+
+    async def _changed_variations(
+        self, endpoint: str, first: list[ListPage]
+    ) -> AsyncGenerator[RawPage]:
+        """Changed variations of other products, after those products.
+
+        Pages are held until it is worth asking for the products of their variations.
+        """
+        tally = Tally()
+        held: list[ListPage] = []
+        unknown: set[int] = set()
+        wanted = variations(endpoint, self._params, self._question)
+        async with aclosing(self._reader.pages(wanted, first)) as pages:
+            async for page in pages:
+                tally.add(page)
+                held.append(page)
+                unknown |= parents_of(page) - self._known
+                if len(unknown) >= _IDS_AT_ONCE or len(held) == _HELD_PAGES:
+                    async with aclosing(self._with_parents(held, unknown)) as released:
+                        async for raw in released:
+                            yield raw
+                    held, unknown = [], set()
+        async with aclosing(self._with_parents(held, unknown)) as released:
+            async for raw in released:
+                yield raw
+        self._variations_read += tally.distinct
+        self._compare("Changed variations", tally)
+
+    async def _with_parents(
+        self, held: list[ListPage], unknown: set[int]
+    ) -> AsyncGenerator[RawPage]:
+        self._known |= unknown
+        left = sorted(unknown)
+        while left:
+            asked, left = left[:_IDS_AT_ONCE], left[_IDS_AT_ONCE:]
+            ids: list[JsonValue] = [*asked]
+            for status in self._statuses:
+                tally = Tally()
+                wanted = products(status, {"include": ",".join(map(str, asked))}, {INCLUDE: ids})
+                async with aclosing(self._reader.pages(wanted)) as pages:
+                    async for page in pages:
+                        tally.add(page)
+                        yield RawPage(PRODUCTS, page.body, page.facts)
+                self._parents_read += tally.distinct
+                self._compare("Products of changed variations", tally)
+        for page in held:
+            whole: list[JsonValue] = [*sorted(parents_of(page) & self._parents)]
+            # All variations of these were read before, and later: once is enough.
+            told: dict[str, JsonValue] = {READ_WITH_PARENTS: whole} if whole else {}
+            yield RawPage(VARIATIONS, page.body, page.facts | told)
+
+    def _compare(self, what: str, tally: Tally) -> None:
+        disagreement = tally.disagreement()
+        if disagreement is not None:
+            self._disagreements.append(f"{what}: {disagreement}.")
+
+
+def modified_after(since: datetime) -> str:
+    """What to ask for to be given what was modified at `since` or later.
+
+    Naive, to be sent with `dates_are_gmt=true`: with a `Z` a shop is wrong by its zone's offset.
+    The bound is exclusive at a resolution of one second (FACTS 7), so it is a second earlier.
+    """
+    return f"{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
+
+
+def is_older(row: Mapping[str, Any], after: str) -> bool:
+    """Whether a product or variation was not modified after that (naive, GMT), by its own word."""
+    modified: Any = row.get("date_modified_gmt")
+    # One without a date matches no filter by date either.
+    return modified is None or (isinstance(modified, str) and modified[:19] <= after)
+
+
+def parents_of(page: ListPage) -> set[int]:
+    """The products that the page's variations name."""
+    return {parent_id for row in page.objects if type(parent_id := row.get("parent_id")) is int}

@@ -1,0 +1,79 @@
+"""A shop's currency: what the shop says, else what the registry says, else none (FACTS 16)."""
+
+import re
+from typing import Any, Final, cast
+
+from connector_pipeline.model.currency import ACTIVE_CURRENCIES
+from connector_pipeline.model.errors import CurrencyUnknown
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceSession
+
+CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
+CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
+
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_NOT_TOLD: Final = frozenset({400, 403, 404})
+
+
+async def shop_currency(session: WooCommerceSession, shop: Shop, report: FetchReport) -> str:
+    """The shop's currency: asked of the shop first, then the registry's.
+
+    Where both tell and differ, prices are in the shop's, and the report warns. Raises
+    CurrencyUnknown where neither tells.
+    """
+    refusals: list[str] = []
+    for path, key in ((CURRENT_CURRENCY, "code"), (CURRENCY_SETTING, "value")):
+        answer = await session.get(path, accept=_NOT_TOLD)
+        currency = currency_in(answer, key)
+        if currency is None:
+            refusals.append(f"{path} {_refusal(answer, key)}")
+            continue
+        report.warnings += warnings_of(currency, registered=shop.currency)
+        return currency
+    if shop.currency is not None:
+        report.details["currency_from"] = "registry"
+        return shop.currency
+    raise CurrencyUnknown(
+        f"The shop does not tell its currency to this key: {', '.join(refusals)}.",
+        mend="Ask the merchant for a key of a shop manager or administrator, or set it: "
+        f"`connector-pipeline shops add {shop.partition_key} --merchant-id {shop.merchant_id} "
+        "--currency CUR`.",
+    )
+
+
+def warnings_of(currency: str, *, registered: str | None) -> list[str]:
+    """What an operator should know of a currency that the shop told."""
+    found: list[str] = []
+    if registered is not None and registered != currency:
+        found.append(
+            f"The registry says {registered} and the shop charges in {currency}: its prices are "
+            f"published in {currency}. `shops add --currency {currency}` mends the registry."
+        )
+    if currency not in ACTIVE_CURRENCIES:
+        found.append(
+            f"The shop charges in {currency}, which is no active code of ISO 4217: its prices are "
+            "published with it all the same."
+        )
+    return found
+
+
+def currency_in(answer: Answer, key: str) -> str | None:
+    """The currency code an answer holds under `key`, or None: three capitals, and nothing else."""
+    code = _told(answer, key)
+    return code if isinstance(code, str) and _CURRENCY.fullmatch(code) else None
+
+
+def _told(answer: Answer, key: str) -> Any:
+    body: Any = answer.json
+    if answer.status != 200 or not isinstance(body, dict):
+        return None
+    return cast(dict[str, Any], body).get(key)
+
+
+def _refusal(answer: Answer, key: str) -> str:
+    if answer.status != 200:
+        return f"answered {answer.status}"
+    told = _told(answer, key)
+    return "told nothing" if told in (None, "") else f"told {str(told)[:20]!r}, no currency code"

@@ -1,0 +1,208 @@
+"""A list of the REST API, page by page to its last.
+
+Pages are ordered by id, ascending: the default order (date, newest first) repeats and skips items
+while products are added (FACTS 2). A short page is not the last one (FACTS 1): a list ends with the
+page that `X-WP-TotalPages` names. A page that takes the shop too long is read in smaller ones.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Final, TypeVar
+
+from pydantic import JsonValue
+
+from connector_pipeline.platforms.http.client import SlowAnswer
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
+from connector_pipeline.platforms.woocommerce.reading.broken import Asked
+from connector_pipeline.platforms.woocommerce.reading.replay import Replay
+from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, list_page
+from connector_pipeline.platforms.woocommerce.talking.session import (
+    error_code,
+    error_of,
+)
+
+_NOT_HERE: Final = frozenset({400, 403, 404})
+
+_SMALLEST_PAGE: Final = 5
+# One heavy page may be a heavy product; with two the rest of the list is read in smaller ones.
+_SLOW_PAGES: Final = 2
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list to be read: `params` are sent beside the paging.
+
+    `endpoint` and `question` tell it from others; they are among the facts of its raw pages.
+    """
+
+    kind: str
+    endpoint: str
+    path: str
+    params: Mapping[str, str]
+    question: dict[str, JsonValue]
+
+    @property
+    def told(self) -> dict[str, JsonValue]:
+        """The facts that every page of it has."""
+        return {"endpoint": self.endpoint, **self.question}
+
+
+class ListReader:
+    """Reads lists of one shop, pages of `batch_size` objects, up to `ahead` of them at a time.
+
+    How many requests are under way at once is not decided here, but by the session's pace.
+    """
+
+    def __init__(self, session: Asked, *, batch_size: int, ahead: int, replay: Replay):
+        self._session = session
+        self._batch_size = batch_size
+        self.ahead = ahead
+        self.replay = replay
+        self.smaller_pages = 0
+        self._slow: dict[str, int] = {}
+
+    async def pages(
+        self, wanted: ListOf, first: Iterable[ListPage] = ()
+    ) -> AsyncGenerator[ListPage]:
+        """Every page of the list, in order: archived ones, then `first` if asked for before, then
+        the rest. The end moves while it is read, if the list grows.
+        """
+        reached, end = 0, 1
+        while reached < end and (page := await self._archived(wanted, reached)) is not None:
+            yield page
+            reached, end = page.stop, page.end
+        for page in first if reached == 0 else ():
+            yield page
+            reached, end = page.stop, page.end
+        while reached < end:
+            steps = self._steps(wanted, reached, end)
+            readings = (partial(self._step, wanted, number, size) for number, size in steps)
+            async with aclosing(in_order(readings, self.ahead if reached else 1)) as results:
+                async for pages in results:
+                    for page in pages:
+                        yield page
+                        reached, end = max(reached, page.stop), page.end
+
+    async def first(self, wanted: ListOf) -> list[ListPage]:
+        """The list's first page, in parts if it is slow; nothing where the shop has no such list.
+
+        Asked of the shop, whatever was archived.
+        """
+        return await self._step(wanted, 1, self._size(wanted), may_lack=True)
+
+    async def _archived(self, wanted: ListOf, start: int) -> ListPage | None:
+        """The list's archived page that starts at object `start`, if it is the next."""
+        raw = await self.replay.take(wanted.kind, wanted.told, start)
+        return None if raw is None else _as_archived(raw)
+
+    def _size(self, wanted: ListOf) -> int:
+        size = self._batch_size
+        for _ in range(self._slow.get(wanted.endpoint, 0) // _SLOW_PAGES):
+            size = smaller(size) or size
+        return size
+
+    def _steps(self, wanted: ListOf, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Numbers and sizes of the pages from `start` to `end`, their boundaries on the size's."""
+        while start < end:
+            size = self._size(wanted)
+            while start % size:
+                size = smaller(size) or 1
+            yield start // size + 1, size
+            start += size
+
+    async def _step(
+        self, wanted: ListOf, number: int, size: int, *, may_lack: bool = False
+    ) -> list[ListPage]:
+        """One page, or the smaller ones it is made of; none where the shop lacks the list."""
+        less = smaller(size)
+        try:
+            page = await self._ask(wanted, number, size, may_lack=may_lack, retry_slow=less is None)
+        except SlowAnswer:
+            if less is None:
+                raise
+        else:
+            return [] if page is None else [page]
+        self._slow[wanted.endpoint] = self._slow.get(wanted.endpoint, 0) + 1
+        self.smaller_pages += 1
+        pages: list[ListPage] = []
+        for start in range((number - 1) * size, number * size, less):
+            if pages and pages[-1].end <= start:
+                break
+            pages += await self._step(wanted, start // less + 1, less, may_lack=may_lack)
+        return pages
+
+    async def _ask(
+        self, wanted: ListOf, number: int, size: int, *, may_lack: bool, retry_slow: bool
+    ) -> ListPage | None:
+        paging = {"per_page": size, "page": number, "orderby": "id", "order": "asc"}
+        answer = await self._session.get(
+            wanted.path,
+            {**wanted.params, **paging},
+            accept=_NOT_HERE if may_lack else frozenset(),
+            retry_slow=retry_slow,
+        )
+        if answer.status != 200:
+            if answer.status == 403 and error_code(answer) is None:
+                # A firewall's page says nothing of what WooCommerce has.
+                raise error_of(answer, wanted.path)
+            return None
+        page = list_page(answer, number, wanted.path, per_page=size)
+        counts = {
+            "page": number,
+            "per_page": size,
+            "total": page.total,
+            "total_pages": page.total_pages,
+        }
+        return replace(page, facts={**counts, **wanted.told})
+
+
+def smaller(size: int) -> int | None:
+    """The next smaller page whose boundaries fall on this one's; None below what is worth it."""
+    divisor = next((each for each in range(2, size + 1) if size % each == 0), size)
+    less = size // divisor
+    return less if less >= _SMALLEST_PAGE else None
+
+
+def _as_archived(raw: RawPage) -> ListPage:
+    """An archived page as it was when it came. Raises InvalidResponse where it is no list's."""
+    counts = [raw.facts.get(name) for name in ("page", "per_page", "total", "total_pages")]
+    number, per_page, total, total_pages = (each if isinstance(each, int) else 0 for each in counts)
+    objects = objects_of(parse_json(raw.body))
+    return ListPage(number, per_page, total, total_pages, objects, raw.body, raw.facts)
+
+
+async def in_order(
+    calls: Iterable[Callable[[], Awaitable[ResultT]]], at_once: int
+) -> AsyncGenerator[ResultT]:
+    """The calls' results in the calls' order, with at most `at_once` of them under way.
+
+    A call that fails, or a caller who stops, cancels those under way.
+    """
+    remaining = iter(calls)
+    under_way: deque[asyncio.Task[ResultT]] = deque()
+    try:
+        while True:
+            for call in islice(remaining, at_once - len(under_way)):
+                under_way.append(asyncio.ensure_future(_started(call)))
+            if not under_way:
+                return
+            result = await under_way[0]
+            under_way.popleft()
+            yield result
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _started(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    return await call()

@@ -1,0 +1,111 @@
+"""How a shop's key is presented: in a header, in the query string, as a signature (FACTS 19, 20).
+
+https://woocommerce.github.io/woocommerce-rest-api-docs/#authentication
+"""
+
+import base64
+import ipaddress
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from oauthlib import oauth1
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from connector_pipeline.platforms.http.signing import Signer
+
+# At DEBUG it writes what it signs, the consumer key among it. Not to be turned on by a root
+# logger's level.
+logging.getLogger("oauthlib.oauth1.rfc5849").setLevel(logging.INFO)
+
+
+class WooCommerceCredentials(BaseModel):
+    """A shop's REST API key as the Token Service gives it. A time without zone is UTC."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    consumer_key: SecretStr
+    consumer_secret: SecretStr
+    expires_at: datetime | None = None
+
+    def authorization(self) -> str:
+        """The Basic authentication header. A secret: never to be logged or kept."""
+        pair = f"{self.consumer_key.get_secret_value()}:{self.consumer_secret.get_secret_value()}"
+        return "Basic " + base64.b64encode(pair.encode()).decode()
+
+    def query_string(self) -> Mapping[str, str]:
+        """The key as query parameters. Secrets: never to be logged or kept."""
+        return {
+            "consumer_key": self.consumer_key.get_secret_value(),
+            "consumer_secret": self.consumer_secret.get_secret_value(),
+        }
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the key is past its time, where it has one."""
+        if self.expires_at is None:
+            return False
+        end = self.expires_at
+        return now >= (end if end.tzinfo is not None else end.replace(tzinfo=UTC))
+
+
+class Authentication(StrEnum):
+    """The ways to present a key, in the words that metadata show."""
+
+    BASIC = "Basic"
+    QUERY_STRING = "query string"
+    OAUTH = "OAuth 1.0a"
+
+
+_BY_HTTPS: Final = (Authentication.BASIC, Authentication.QUERY_STRING)
+
+
+def ways(base_url: str, *, allow_private_hosts: bool) -> tuple[Authentication, ...]:
+    """The ways a key may be presented there, in the order to try them.
+
+    A secret goes over HTTPS only, or to a sandbox on this machine's loopback. Elsewhere over http
+    there is the signature, which does not tell it.
+    """
+    url = urlsplit(base_url)
+    if url.scheme == "https":
+        return _BY_HTTPS
+    if allow_private_hosts and _is_loopback(url.hostname or ""):
+        return (*_BY_HTTPS, Authentication.OAUTH)
+    return (Authentication.OAUTH,)
+
+
+def presented(
+    credentials: WooCommerceCredentials, way: Authentication
+) -> tuple[dict[str, str], Signer | None]:
+    """The headers and the query parameters that present a key."""
+    if way is Authentication.BASIC:
+        return {"Authorization": credentials.authorization()}, None
+    if way is Authentication.QUERY_STRING:
+        parameters = credentials.query_string()
+        return {}, lambda _: parameters
+    return {}, lambda url: oauth_parameters(credentials, url)
+
+
+def oauth_parameters(credentials: WooCommerceCredentials, url: str) -> Mapping[str, str]:
+    """A signature of one GET with HMAC-SHA256 (OAuth 1.0a without a token), good for one use."""
+    client = oauth1.Client(
+        credentials.consumer_key.get_secret_value(),
+        client_secret=credentials.consumer_secret.get_secret_value(),
+        signature_method=oauth1.SIGNATURE_HMAC_SHA256,
+        signature_type=oauth1.SIGNATURE_TYPE_QUERY,
+    )
+    # The package has no types of its own.
+    signed = cast("str", client.sign(url, http_method="GET")[0])  # pyright: ignore[reportUnknownMemberType]
+    pairs = parse_qsl(urlsplit(signed).query, keep_blank_values=True)
+    return {name: value for name, value in pairs if name.startswith("oauth_")}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

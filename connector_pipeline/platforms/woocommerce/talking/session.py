@@ -1,0 +1,243 @@
+"""Speaking with one WooCommerce shop: its key, its REST root, what its statuses mean."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.http.challenge import challenge
+from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.kit.contract import CredentialSource
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    Authentication,
+    WooCommerceCredentials,
+    presented,
+)
+
+REST_ROOT: Final = "/wp-json"
+# Shops with plain permalinks have no /wp-json (FACTS 21).
+PLAIN_PERMALINKS_ROOT: Final = "/index.php/wp-json"
+
+_ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_SECRET_IS_WRONG: Final = "woocommerce_rest_authentication_error"  # noqa: S105  a code, no password
+_AUTHENTICATION_HINTS: Final = {
+    "woocommerce_rest_cannot_view": (
+        "the shop does not know this consumer key, in whichever way it is presented"
+    ),
+    _SECRET_IS_WRONG: "the consumer secret is wrong, or the key may not read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a shop is to be spoken to, once that is found out: where, below which path, and how.
+
+    `base_url` is where its redirects end, `authentication` the way in which it takes its key.
+    """
+
+    base_url: str
+    root: str
+    authentication: Authentication
+
+    def particulars(self, base_url: str) -> dict[str, str]:
+        """What of it is other than `base_url` and the usual, as metadata show it."""
+        shown = {
+            "base_url": (self.base_url, base_url),
+            "rest_root": (self.root, REST_ROOT),
+            "authentication": (self.authentication.value, Authentication.BASIC.value),
+        }
+        return {name: found for name, (found, usual) in shown.items() if found != usual}
+
+
+class WooCommerceSession:
+    """GET requests with one shop's credentials, fetched when needed and anew after a 401.
+
+    `http` speaks with `base_url`, whose `ways` to present the key are tried until one is taken.
+    `known` is what an earlier session found out. Not thread-safe; tasks of one event loop may share
+    it. Raises the errors of model/errors.py.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        http: OriginHttp,
+        credential_source: CredentialSource,
+        *,
+        base_url: str,
+        ways: Sequence[Authentication],
+        credentials: WooCommerceCredentials | None = None,
+        known: Access | None = None,
+    ):
+        self._shop = shop
+        self._http = http
+        self._credential_source = credential_source
+        self._credentials = credentials
+        self._fetching = asyncio.Lock()
+        self._base_url = base_url
+        self._ways = tuple(ways)
+        self._way = self._ways[0] if known is None else known.authentication
+        self._way_taken = known is not None
+        self._root = REST_ROOT if known is None else known.root
+        self._root_answered = known is not None
+
+    @property
+    def root(self) -> str:
+        """The path below which this shop's REST API answers."""
+        return self._root
+
+    @property
+    def access(self) -> Access | None:
+        """How the shop is spoken to; None until it has answered."""
+        return Access(self._base_url, self._root, self._way) if self._way_taken else None
+
+    def go_on_below(self, root: str) -> None:
+        """Take the REST root as found, by an attempt at the same sync that was interrupted."""
+        if root in (REST_ROOT, PLAIN_PERMALINKS_ROOT):
+            self._root = root
+            self._root_answered = True
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        accept: frozenset[int] = frozenset(),
+        accept_retried: frozenset[int] = frozenset(),
+        retry_slow: bool = True,
+    ) -> Answer:
+        """The answer to `path` below the REST root, e.g. /wc/v3/products.
+
+        Its status is 200 or one of `accept`; any other is raised as the error it means. A status
+        that is usually retried is accepted when that did not help; one of `accept_retried` at once.
+        The first request of a session must be made alone, for a path that every shop has: it finds
+        the root and the way to present the key. Raises SlowAnswer where `retry_slow` is false and
+        the answer takes too long.
+        """
+        asked = _Asked(path, params, accept, accept_retried, retry_slow)
+        answer = await self._authenticated(asked)
+        if answer.status == 404 and not self._root_answered:
+            self._root = PLAIN_PERMALINKS_ROOT
+            answer = await self._authenticated(asked)
+            if answer.status == 404:
+                raise InvalidResponse(
+                    f"There is no WooCommerce REST API here: {REST_ROOT} and "
+                    f"{PLAIN_PERMALINKS_ROOT} answer 404.",
+                    mend="Not retried. Ask the merchant whether WooCommerce is installed, and "
+                    "whether a plugin turns its REST API off.",
+                )
+        self._root_answered = True
+        if answer.status != 200 and answer.status not in accept | accept_retried:
+            raise error_of(answer, path)
+        return answer
+
+    async def _authenticated(self, asked: "_Asked") -> Answer:
+        credentials = await self._current(None)
+        answer = await self._presented(asked, credentials)
+        if answer.status == 401:
+            # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
+            answer = await self._presented(asked, await self._current(credentials))
+        return answer
+
+    async def _presented(self, asked: "_Asked", credentials: WooCommerceCredentials) -> Answer:
+        """The answer to the key, in the way the shop takes it or in each until it is taken."""
+        ways = (self._way,) if self._way_taken else self._ways
+        answer: Answer | None = None
+        for way in ways:
+            answer = await self._send(asked, credentials, way)
+            if answer.status == 200:
+                self._way, self._way_taken = way, True
+            if not _looks_unpresented(answer):
+                break
+        assert answer is not None  # noqa: S101  there is always a way
+        return answer
+
+    async def _send(
+        self, asked: "_Asked", credentials: WooCommerceCredentials, way: Authentication
+    ) -> Answer:
+        headers, signer = presented(credentials, way)
+        return await self._http.request(
+            "GET",
+            self._root + asked.path,
+            params=asked.params,
+            headers=headers,
+            signer=signer,
+            accept_retried=asked.accept_retried,
+            accept_in_the_end=asked.accept,
+            retry_slow=asked.retry_slow,
+        )
+
+    async def _current(self, refused: WooCommerceCredentials | None) -> WooCommerceCredentials:
+        """The credentials to use, other than `refused`, which another task may have replaced."""
+        async with self._fetching:
+            held = self._credentials
+            if held is None or held is refused or held.expired(datetime.now(UTC)):
+                held = self._credentials = await self._credential_source.credentials(
+                    self._shop, WooCommerceCredentials
+                )
+            return held
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One question to the shop, whoever's key goes with it."""
+
+    path: str
+    params: Mapping[str, str | int] | None
+    accept: frozenset[int]
+    accept_retried: frozenset[int]
+    retry_slow: bool
+
+
+def _looks_unpresented(answer: Answer) -> bool:
+    """Whether a refusal may mean that the key did not arrive (FACTS 18 and 20).
+
+    WooCommerce answers an unknown key as it does none; of a wrong secret it says so, and a web
+    server that asks for a password of its own has no error code.
+    """
+    return answer.status == 401 and error_code(answer) not in (None, _SECRET_IS_WRONG)
+
+
+def error_of(answer: Answer, path: str) -> ConnectorError:
+    """What an answer other than 200 means, by its status and WooCommerce's error code."""
+    code = error_code(answer)
+    named = code or "without a WooCommerce error code"
+    if answer.status == 401:
+        hint = _AUTHENTICATION_HINTS.get(
+            code or "", "the refusal is not WooCommerce's own: the web server asks for a password"
+        )
+        return ShopDisconnected(
+            f"{path} answered 401 {named} with freshly fetched credentials too: {hint}."
+        )
+    if answer.status == 403 and code is not None:
+        return ShopDisconnected(
+            f"{path} answered 403 {code}: the role of the key's user is too low.",
+            mend="Not retried. Ask the merchant for a key of a shop manager or administrator, "
+            "then `connector-pipeline shops resume`.",
+        )
+    if answer.status == 403:
+        # Cloudflare's page, not WooCommerce's answer (FACTS 23): the key may be perfectly well.
+        found = challenge(answer.headers, answer.body)
+        looks_like = "a page that is not WooCommerce's" if found is None else found.looks_like
+        return PlatformUnavailable(
+            f"{path} answered 403 with {looks_like}.",
+            mend="It will be retried with the next sync. A firewall before the shop blocks us: "
+            "ask the merchant to let the connector through (its user agent is "
+            "connector-pipeline).",
+        )
+    return InvalidResponse(f"{path} answered {answer.status} {named}.")
+
+
+def error_code(answer: Answer) -> str | None:
+    """WooCommerce's error code, e.g. rest_no_route; None where the body has none."""
+    body: Any = answer.json
+    code = cast(dict[str, Any], body).get("code") if isinstance(body, dict) else None
+    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None

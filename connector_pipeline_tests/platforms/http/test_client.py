@@ -1,0 +1,392 @@
+"""Promises of the HTTP client, kept against real servers on loopback."""
+
+import asyncio
+import dataclasses
+import gzip
+import json
+import math
+import socket
+import struct
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
+from connector_pipeline.platforms.kit.contract import FetchReport
+
+SECRET = "s3cr3t-0f-the-sh0p"
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+HTML = b"<html><body>Are you a robot?</body></html>"
+RESET, HANG = "reset", "hang"
+PATIENT = HttpPolicy(allow_private_hosts=True, max_retries=2, retry_delay=0.001)
+
+
+def patient_but_with(trouble: bytes | str, *, read_timeout: float) -> HttpPolicy:
+    """Impatient where a time must run out; a busy machine must not make another one run out."""
+    if trouble != HANG:
+        return PATIENT
+    return dataclasses.replace(PATIENT, read_timeout=read_timeout)
+
+
+def answer(
+    body: bytes = b"{}",
+    status: str = "200 OK",
+    *headers: str,
+    length: int | None = None,
+    media_type: str = "application/json",
+) -> bytes:
+    """One HTTP answer as bytes; `length` lies about the body's."""
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {media_type}",
+        f"Content-Length: {len(body) if length is None else length}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Loopback:
+    """A server that answers from a script, its last line for ever, and keeps what it heard."""
+
+    def __init__(self, *script: bytes | str):
+        self.script = list(script)
+        self.heard: list[str] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.heard.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            if line == RESET:
+                # A linger of zero makes close send RST instead of FIN.
+                linger = struct.pack("ii", 1, 0)
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            elif line == HANG:
+                await reader.read()
+            elif isinstance(line, bytes):
+                writer.write(line)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def loopback(*script: bytes | str) -> AsyncIterator[Loopback]:
+    """A Loopback with its url, until the block ends."""
+    scripted = Loopback(*script)
+    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield scripted
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def ask(
+    base_url: str, *, policy: HttpPolicy = PATIENT, report: FetchReport | None = None
+) -> Answer:
+    """One GET with a credential."""
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    async with OriginHttp(base_url, policy=policy, report=report or FetchReport()) as http:
+        return await http.request("GET", "/products", params={"page": 1}, headers=headers)
+
+
+async def test_an_answer_comes_back_as_received_and_parsed() -> None:
+    """The body is kept byte for byte; a BOM before it does not matter to what it says."""
+    body = b'\xef\xbb\xbf{"price": 1.10}'
+    async with loopback(answer(body, "200 OK", "X-WP-Total: 7")) as server:
+        received = await ask(server.url)
+    assert received.body == body
+    assert received.json == {"price": Decimal("1.10")}
+    assert received.headers["x-wp-total"] == "7"
+    assert server.heard[0].startswith("GET /products?page=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(RESET, id="reset"),
+        pytest.param(HANG, id="timeout"),
+        pytest.param(answer(b'[{"id": 1', length=900), id="half a body"),
+        pytest.param(answer(b'[{"id": 1'), id="half of the JSON"),
+        pytest.param(answer(b""), id="no body"),
+        pytest.param(
+            answer(gzip.compress(b"[1, 2, 3]")[:12], "200 OK", "Content-Encoding: gzip"),
+            id="half of the gzip",
+        ),
+        pytest.param(
+            answer(b"not gzip at all", "200 OK", "Content-Encoding: gzip"),
+            id="not the gzip it says",
+        ),
+        pytest.param(answer(HTML, media_type="text/html"), id="html at 200"),
+        pytest.param(answer(HTML, "202 Accepted", media_type="text/html"), id="html at 202"),
+        pytest.param(answer(HTML, "503 Service Unavailable", media_type="text/html"), id="503"),
+        pytest.param(answer(b"{}", "500 Internal Server Error"), id="500"),
+        pytest.param(answer(HTML, "429 Too Many Requests", media_type="text/html"), id="429"),
+        pytest.param(b"garbage\r\n\r\n", id="not HTTP"),
+    ],
+)
+async def test_what_may_pass_is_retried(trouble: bytes | str) -> None:
+    """A trouble met once costs one retry and no error."""
+    policy = patient_but_with(trouble, read_timeout=1.0)
+    report = FetchReport()
+    async with loopback(trouble, answer(b"[1]")) as server:
+        received = await ask(server.url, policy=policy, report=report)
+    assert received.json == [1]
+    assert (report.requests, report.retries) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error", "words"),
+    [
+        (RESET, PlatformUnavailable, "could not be read (ReadError)"),
+        (HANG, PlatformUnavailable, "timed out (ReadTimeout)"),
+        (answer(b"[1", length=90), PlatformUnavailable, "RemoteProtocolError"),
+        (answer(HTML, media_type="text/html"), PlatformUnavailable, "text/html that are not JSON"),
+        (answer(b"{}", "502 Bad Gateway"), PlatformUnavailable, "answered 502"),
+        (answer(HTML, "429 Too Many Requests"), RateLimited, "answered 429"),
+    ],
+)
+async def test_what_does_not_pass_is_named_after_the_last_retry(
+    trouble: bytes | str, error: type[PlatformUnavailable], words: str
+) -> None:
+    """The error says what happened and where, after as many requests as the policy allows."""
+    policy = patient_but_with(trouble, read_timeout=0.1)
+    report = FetchReport()
+    async with loopback(trouble) as server:
+        with pytest.raises(error) as caught:
+            await ask(server.url, policy=policy, report=report)
+    assert type(caught.value) is error
+    assert words in str(caught.value)
+    assert (report.requests, report.retries) == (3, 2)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_shop_that_is_not_there_is_unavailable() -> None:
+    """A refused connection is retried and then named."""
+    async with loopback(answer()) as server:
+        gone = server.url
+    with pytest.raises(PlatformUnavailable, match="ConnectError"):
+        await ask(gone)
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "404 Not Found"])
+async def test_a_refusal_is_the_wings_to_judge(status: str) -> None:
+    """A 4xx comes back at once, with no JSON where its body is a page."""
+    report = FetchReport()
+    async with loopback(answer(HTML, status, media_type="text/html")) as server:
+        received = await ask(server.url, report=report)
+    assert received.status == int(status[:3])
+    assert received.json is None
+    assert report.requests == 1
+
+
+async def test_a_status_the_wing_asks_for_is_not_retried() -> None:
+    """`accept_retried` hands a 500 over as an answer."""
+    async with (
+        loopback(answer(b'{"code": "x"}', "500 Internal Server Error")) as server,
+        OriginHttp(server.url, policy=PATIENT, report=FetchReport()) as http,
+    ):
+        received = await http.request("GET", "/", accept_retried=frozenset({500}))
+    assert (received.status, received.json) == (500, {"code": "x"})
+
+
+@pytest.mark.parametrize("said", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+async def test_a_retry_after_is_obeyed_instead_of_our_own_delay(said: str) -> None:
+    """Told to come back at once, in seconds or by a date gone by, the client does not wait."""
+    policy = HttpPolicy(allow_private_hosts=True, max_retries=1, retry_delay=600.0)
+    report = FetchReport()
+    busy = answer(HTML, "429 Too Many Requests", f"Retry-After: {said}")
+    async with loopback(busy, answer(b"[1]")) as server:
+        received = await ask(server.url, policy=policy, report=report)
+    assert received.json == [1]
+    assert report.waited_seconds == 0.0
+
+
+@pytest.mark.parametrize("said", ["121", "Fri, 23 Nov 2096 12:00:00 GMT"])
+async def test_a_retry_after_past_the_limit_is_not_waited_out(said: str) -> None:
+    """A shop that asks for more than one sync waits is RateLimited at once."""
+    report = FetchReport()
+    async with loopback(answer(HTML, "429 Too Many Requests", f"Retry-After: {said}")) as server:
+        with pytest.raises(RateLimited, match="more than the 120 s"):
+            await ask(server.url, report=report)
+    assert (report.requests, report.waited_seconds) == (1, 0.0)
+
+
+async def test_a_body_past_the_limit_is_refused() -> None:
+    """What a shop may send at once is bounded, and asking again would not make it smaller."""
+    policy = HttpPolicy(allow_private_hosts=True, max_body_bytes=1000)
+    report = FetchReport()
+    async with loopback(answer(b"[" + b"1," * 1000 + b"1]")) as server:
+        with pytest.raises(InvalidResponse, match="more than 1000 bytes"):
+            await ask(server.url, policy=policy, report=report)
+    assert report.requests == 1
+
+
+async def test_the_limit_counts_what_a_compressed_body_becomes() -> None:
+    """A small gzip of a large body does not pass the limit."""
+    policy = HttpPolicy(allow_private_hosts=True, max_body_bytes=100_000)
+    bomb = gzip.compress(b"[" + b" " * 10_000_000 + b"]")
+    async with loopback(answer(bomb, "200 OK", "Content-Encoding: gzip")) as server:
+        with pytest.raises(InvalidResponse, match="more than 100000 bytes"):
+            await ask(server.url, policy=policy)
+    assert len(bomb) < 100_000
+
+
+async def test_a_redirect_within_the_origin_is_followed_with_the_credentials() -> None:
+    """Same scheme, host and port: still the shop."""
+    moved = answer(b"", "301 Moved Permanently", "Location: /shop/products?page=1")
+    async with loopback(moved, answer(b"[1]")) as server:
+        received = await ask(server.url)
+    assert received.json == [1]
+    assert server.heard[1].startswith("GET /shop/products?page=1 HTTP/1.1\r\n")
+    assert SECRET in server.heard[1]
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+async def test_a_redirect_to_another_origin_gets_no_credentials(status: str) -> None:
+    """Another port is another origin: nothing at all is sent there."""
+    async with (
+        loopback(answer()) as stranger,
+        loopback(answer(b"", status, f"Location: {stranger.url}/products?k={SECRET}")) as server,
+    ):
+        with pytest.raises(InvalidResponse, match="where its credentials are not sent") as caught:
+            await ask(server.url)
+    assert stranger.heard == []
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "http://a b:99999/", "javascript:x", "//", ""])
+async def test_a_redirect_to_nowhere_is_named(target: str) -> None:
+    """A Location that is no address of the shop ends in an error of ours, whatever it is."""
+    async with loopback(answer(b"", "302 Found", f"Location: {target}")) as server:
+        with pytest.raises((InvalidResponse, PlatformUnavailable)):
+            await ask(server.url)
+
+
+async def test_a_circle_of_redirects_ends() -> None:
+    """A redirect to itself is left after a few rounds."""
+    report = FetchReport()
+    async with loopback(answer(b"", "302 Found", "Location: /products")) as server:
+        with pytest.raises(PlatformUnavailable, match="in a circle"):
+            await ask(server.url, report=report)
+    assert report.requests == 4
+
+
+async def test_a_private_host_is_refused_before_a_byte_is_sent() -> None:
+    """A domain that resolves to loopback hears nothing."""
+    async with loopback(answer()) as server:
+        port = server.url.rpartition(":")[2]
+        with pytest.raises(InvalidResponse, match="private address"):
+            await ask(f"https://localhost:{port}", policy=HttpPolicy())
+        with pytest.raises(InvalidResponse, match="private address"):
+            await ask(f"https://127.0.0.1:{port}", policy=HttpPolicy())
+    assert server.heard == []
+
+
+async def test_plain_http_is_refused_outside_a_sandbox() -> None:
+    """Credentials travel over HTTPS only."""
+    async with loopback(answer()) as server:
+        with pytest.raises(InvalidResponse, match="is not HTTPS"):
+            await ask(server.url, policy=HttpPolicy())
+    assert server.heard == []
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.decimals(allow_nan=False, allow_infinity=False).map(lambda number: number + Decimal("0.5"))
+)
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
+)
+
+
+def written(document: Any) -> str:
+    """The document as JSON, with every Decimal digit for digit."""
+    if isinstance(document, Decimal):
+        return str(document)
+    if isinstance(document, list):
+        return f"[{','.join(map(written, document))}]"
+    if isinstance(document, dict):
+        return "{" + ",".join(f"{json.dumps(k)}:{written(v)}" for k, v in document.items()) + "}"
+    return json.dumps(document)
+
+
+@given(documents, st.booleans())
+def test_every_number_and_letter_survives_parsing(document: Any, with_bom: bool) -> None:
+    """What was written is what is read, and no number passes through a float."""
+    body = (b"\xef\xbb\xbf" if with_bom else b"") + written(document).encode()
+    assert parse_json(body) == document
+
+
+@given(st.binary() | st.text().map(str.encode))
+@example(b"[" * 100_000)
+@example(b"1e99999999999999999999")
+@example(b"-1.5E-99999999999999999999")
+@example(b"9" * 5000)
+@example(b"NaN")
+@example(b"[-Infinity]")
+@example(b"\xff\xfe[\x001\x00]\x00")
+def test_parsing_ends_in_a_value_or_a_value_error(body: bytes) -> None:
+    """No bytes of a platform raise anything but ValueError."""
+    try:
+        parse_json(body)
+    except ValueError:
+        return
+
+
+@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_is_not_a_number_is_not_json(constant: bytes) -> None:
+    """Python's own additions to JSON are refused."""
+    with pytest.raises(ValueError, match="is not JSON"):
+        parse_json(b"[" + constant + b"]")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("2", 2.0),
+        (" 2 ", 2.0),
+        ("Mon, 23 Nov 2026 12:01:30 GMT", 90.0),
+        ("Mon, 23 Nov 2026 13:01:30 +0100", 90.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_retry_after_is_read_in_seconds_or_as_a_date(
+    header: str | None, seconds: float | None
+) -> None:
+    """The table of what hosts send."""
+    assert retry_after_seconds(header, NOW) == seconds
+
+
+@given(st.text() | st.from_regex(r"Mon, \d+ Nov \d+ \d+:\d+:\d+ [+-]?\d+", fullmatch=True))
+@example("Mon, 23 Nov 2026 04:28:37 +99999999999999")
+@example("Mon, 23 Nov 2026 99999999999999999999:28:37 GMT")
+@example("²")
+def test_no_retry_after_breaks_the_client(header: str) -> None:
+    """Whatever the header says, the wait is unknown or a finite number of seconds from zero."""
+    seconds = retry_after_seconds(header, NOW)
+    assert seconds is None or (math.isfinite(seconds) and seconds >= 0)

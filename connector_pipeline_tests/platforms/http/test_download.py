@@ -1,0 +1,225 @@
+"""Promises of the streamed download, kept against a host on loopback."""
+
+import hashlib
+import logging
+import re
+import traceback
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.http.download import FileChanged, FileDownload, FileRefused
+from connector_pipeline.platforms.http.retrying import HttpPolicy
+from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline_tests.platforms.http.file_host import SIGNATURE, FileHost, serving
+
+PATIENT = HttpPolicy(allow_private_hosts=True, max_retries=2, retry_delay=0.001)
+STORAGE = ("storage.googleapis.com",)
+TEXT = b"".join(b"line %d\n" % number for number in range(500))
+
+
+async def read(
+    host: FileHost, *, offset: int = 0, before: bytes = b"", report: FetchReport | None = None
+) -> bytes:
+    """All of the file from `offset` on."""
+    report = report or FetchReport()
+    async with FileDownload(host.url, hosts=STORAGE, policy=PATIENT, report=report) as download:
+        parts = download.parts(offset, hashlib.sha256(before))
+        return b"".join([part async for part in parts])
+
+
+def ranges(host: FileHost) -> list[str | None]:
+    """The range each request asked for."""
+    found = [re.search(r"range: bytes=(\S+)\r\n", head, re.IGNORECASE) for head in host.heard]
+    return [each and each[1] for each in found]
+
+
+async def test_a_file_that_breaks_off_is_gone_on_with_where_it_broke_off() -> None:
+    """No byte is asked for twice, and the host is told which file we mean."""
+    report = FetchReport()
+    async with serving(FileHost(TEXT, cuts=[700, 100])) as host:
+        assert await read(host, report=report) == TEXT
+    assert ranges(host) == [None, "700-", "800-"]
+    assert 'if-range: "one"' in host.heard[1].lower()
+    assert (report.requests, report.retries) == (3, 2)
+
+
+async def test_a_host_without_ranges_sends_the_file_anew() -> None:
+    """And what was read before is compared and not read twice."""
+    async with serving(FileHost(TEXT, ranges=False, cuts=[700])) as host:
+        assert await read(host) == TEXT
+    assert len(host.heard) == 2
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_another_file_at_the_same_url_is_noticed(known: bool) -> None:
+    """By its ETag, or by its beginning: two halves of different files never become one."""
+    host = FileHost(TEXT, etag='"one"' if known else None, ranges=known, cuts=[700])
+    async with (
+        serving(host),
+        FileDownload(host.url, hosts=STORAGE, policy=PATIENT, report=FetchReport()) as download,
+    ):
+        parts = download.parts()
+        await anext(parts)
+        host.content, host.etag = TEXT.upper(), '"two"' if known else None
+        with pytest.raises(FileChanged):
+            [part async for part in parts]
+
+
+async def test_a_range_of_another_length_is_of_another_file() -> None:
+    """Where nothing is said but the length, that decides."""
+    host = FileHost(TEXT, etag=None, cuts=[700])
+    async with (
+        serving(host),
+        FileDownload(host.url, hosts=STORAGE, policy=PATIENT, report=FetchReport()) as download,
+    ):
+        parts = download.parts()
+        await anext(parts)
+        host.content = TEXT + b"more\n"
+        with pytest.raises(FileChanged):
+            [part async for part in parts]
+
+
+@pytest.mark.parametrize("cut", [[], [300]])
+async def test_a_compressed_file_is_read_as_what_it_is_of(cut: list[int]) -> None:
+    """Broken off, it is gone on with uncompressed: ranges count the bytes that are sent."""
+    async with serving(FileHost(TEXT, compressed=True, cuts=list(cut))) as host:
+        assert await read(host) == TEXT
+    assert "accept-encoding: gzip" in host.heard[0].lower()
+    assert all("accept-encoding: identity" in head.lower() for head in host.heard[1:])
+
+
+async def test_a_compressed_file_that_breaks_off_after_its_last_byte_is_whole() -> None:
+    """What ends the compression is missing, and of the file itself there is no range left."""
+    async with serving(FileHost(b"x", compressed=True, cuts=[12])) as host:
+        assert await read(host) == b"x"
+
+
+async def test_a_download_begins_where_the_archive_ends() -> None:
+    """An offset of the whole length asks for nothing more once the length is known."""
+    async with serving(FileHost(TEXT)) as host:
+        assert await read(host, offset=700, before=TEXT[:700]) == TEXT[700:]
+        async with FileDownload(
+            host.url, hosts=STORAGE, policy=PATIENT, report=FetchReport()
+        ) as download:
+            identity = await download.identify()
+            assert (identity.etag, identity.length) == ('"one"', len(TEXT))
+            assert [part async for part in download.parts(len(TEXT))] == []
+    assert ranges(host) == ["700-", "0-0"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+async def test_a_file_that_is_not_given_out_is_the_wings_to_judge(status: int) -> None:
+    """Asking again would not help."""
+    refusal = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status
+    async with serving(FileHost(TEXT, answers=[refusal])) as host:
+        with pytest.raises(FileRefused) as caught:
+            await read(host)
+    assert caught.value.status == status
+
+
+async def test_passing_troubles_are_retried_and_lasting_ones_named() -> None:
+    """With the patience of the shop's own client."""
+    busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    late = b"HTTP/1.1 429 Slow\r\nRetry-After: 999\r\nContent-Length: 0\r\n\r\n"
+    async with serving(FileHost(TEXT, answers=[busy, busy])) as host:
+        assert await read(host) == TEXT
+        host.answers = [busy] * 3
+        with pytest.raises(PlatformUnavailable, match="503"):
+            await read(host)
+        host.answers = [late]
+        with pytest.raises(RateLimited):
+            await read(host)
+
+
+@pytest.mark.parametrize("target", ["same", "stranger"])
+async def test_no_redirect_is_followed(target: str) -> None:
+    """Not even on the same host: a signed URL leads to the file itself."""
+    async with serving(FileHost(TEXT)) as stranger, serving(FileHost(TEXT)) as host:
+        location = {"same": host.url, "stranger": stranger.url}[target]
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+        host.answers = [moved.encode()]
+        with pytest.raises(InvalidResponse, match="redirect"):
+            await read(host)
+    assert stranger.heard == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://storage.googleapis.com/f",
+        "https://storage.googleapis.com.evil.example/f",
+        "https://evil.example/storage.googleapis.com",
+        "https://storage.googleapis.com:8443/f",
+        "https://storage.googleapis.com@evil.example/f",
+        "http://127.0.0.1:9/f",
+        "http://localhost/f",
+        "file:///etc/passwd",
+        "/relative",
+        "http://[::1",
+        "",
+    ],
+)
+def test_files_come_from_the_hosts_named_and_by_https_only(url: str) -> None:
+    """What Shopify's answer says is not where we go without looking."""
+    with pytest.raises(InvalidResponse):
+        FileDownload(url, hosts=STORAGE, policy=HttpPolicy(), report=FetchReport())
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1/f", "http://evil.example/f"])
+def test_a_sandbox_may_be_on_loopback_and_nowhere_else(url: str) -> None:
+    """ALLOW_PRIVATE_HOSTS opens no other host."""
+    with pytest.raises(InvalidResponse):
+        FileDownload(url, hosts=STORAGE, policy=PATIENT, report=FetchReport())
+
+
+async def test_a_named_host_on_a_private_address_hears_nothing() -> None:
+    """Whoever controls a name could lead us into our own network."""
+    async with FileDownload(
+        "https://localhost/f", hosts=["localhost"], policy=HttpPolicy(), report=FetchReport()
+    ) as download:
+        with pytest.raises(InvalidResponse, match="private address"):
+            [part async for part in download.parts()]
+
+
+async def test_the_signature_is_in_no_message_and_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever has the URL has the file: every level of every library's log included."""
+    caplog.set_level(logging.DEBUG)
+    refusal = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    told: list[str] = []
+    async with serving(FileHost(TEXT)) as host:
+        assert await read(host) == TEXT
+        for answer in (refusal, b"HTTP/1.1 302 F\r\nLocation: /\r\n\r\n", b"nonsense\r\n\r\n"):
+            host.answers = [answer] * 3
+            with pytest.raises((FileRefused, InvalidResponse, PlatformUnavailable)) as caught:
+                await read(host)
+            told += traceback.format_exception(caught.value)
+    assert SIGNATURE in host.heard[0]
+    assert "127.0.0.1" in caplog.text
+    assert SIGNATURE not in caplog.text + "".join(told)
+
+
+@given(
+    content=st.binary(max_size=400),
+    cuts=st.lists(st.integers(1, 200), max_size=6),
+    ranges_known=st.booleans(),
+    compressed=st.booleans(),
+)
+async def test_wherever_it_breaks_off_every_byte_comes_once(
+    content: bytes, cuts: list[int], ranges_known: bool, compressed: bool
+) -> None:
+    """Whatever the file and the host."""
+    if not ranges_known:
+        # Every answer begins anew, so that only growing ones lead on.
+        cuts = sorted(set(cuts))
+    host = FileHost(content, cuts=cuts, ranges=ranges_known, compressed=compressed)
+    async with serving(host):
+        policy = HttpPolicy(allow_private_hosts=True, max_retries=20, retry_delay=0.0)
+        async with FileDownload(
+            host.url, hosts=STORAGE, policy=policy, report=FetchReport()
+        ) as download:
+            assert b"".join([part async for part in download.parts()]) == content

@@ -1,0 +1,473 @@
+"""Promises of bulk operations, against the sandbox: every outcome ends in a whole catalog."""
+
+import asyncio
+import json
+import logging
+import re
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connector_pipeline.model.errors import (
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
+from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.settings import load_settings
+from connector_pipeline_tests.platforms.shopify.test_adapter import (
+    SandboxTokens,
+    api,
+    in_order,
+    shop_of,
+)
+
+DOMAIN = "large.myshopify.com"
+SPEC = ShopSpec(
+    platform="shopify",
+    domain=DOMAIN,
+    merchant_id="m-1",
+    platform_shop_id="s-1",
+    products=200,
+    variants=(1, 5),
+    big_products=(300,),
+)
+SOON = {"bulk_threshold": 50, "bulk_poll_interval": 0.005, "bulk_place_awaited": 0.05}
+
+
+@pytest.fixture(scope="module")
+def running_sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(()) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(running_sandbox: SandboxServer) -> SandboxServer:
+    """A sandbox with one shop, above the threshold that these tests set."""
+    running_sandbox.store.put(SPEC)
+    running_sandbox.faults.clear()
+    running_sandbox.requests.clear()
+    return running_sandbox
+
+
+@pytest.fixture
+def held(sandbox: SandboxServer) -> SandboxShop:
+    return sandbox.store.shop("shopify", DOMAIN)
+
+
+class Reading:
+    """One fetch of the shop, and what came of it."""
+
+    def __init__(self, sandbox: SandboxServer, **settings: Any):
+        self.sandbox = sandbox
+        self.report = FetchReport()
+        self.pages: list[RawPage] = []
+        self.api = api(sandbox, **{**SOON, **settings})
+        _, self.shop = shop_of(sandbox, DOMAIN)
+
+    async def run(self, archived: list[RawPage] | None = None, since: Any = None) -> "Reading":
+        """To the end; pages yielded before an error stay."""
+        tokens = SandboxTokens(self.sandbox)
+        fetch = self.api.fetch(
+            self.shop, tokens, since=since, report=self.report, archived=archived or ()
+        )
+        async for page in fetch:
+            self.pages.append(page)
+        return self
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of its pages, each once, in order."""
+        return list(dict.fromkeys(page.kind for page in self.pages))
+
+    def rows(self) -> list[dict[str, Any]]:
+        items = self.api.normalize(self.shop, self.report.currency or "", self.pages)
+        return in_order([item.model_dump() for item in items])
+
+    def assert_whole(self) -> None:
+        """Every variant as the shop holds it, and vouched for."""
+        expected = expected_items(self.sandbox.store.shop("shopify", DOMAIN))
+        assert self.rows() == in_order(expected)
+        assert self.report.complete
+
+
+def downloads(sandbox: SandboxServer) -> list[int]:
+    return [each.status for each in sandbox.requests.requests(service="storage")]
+
+
+async def test_a_large_shop_is_read_by_one_bulk_operation(sandbox: SandboxServer) -> None:
+    """Whole, vouched for, and for 25 points and a few requests however large it is."""
+    reading = await Reading(sandbox).run()
+    reading.assert_whole()
+    assert reading.kinds == ["shop", "bulk_operation", "bulk"]
+    assert reading.report.warnings == []
+    details = reading.report.details
+    assert details["products"] == 200
+    assert details["variants"] == len(reading.rows())
+    assert details["points"] <= 30
+    assert downloads(sandbox) == [200]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "since"), [(200, None), (50, datetime(2026, 1, 1, tzinfo=UTC))]
+)
+async def test_small_shops_and_increments_are_paged(
+    sandbox: SandboxServer, threshold: int, since: datetime | None
+) -> None:
+    """A bulk operation's start would cost more than it saves."""
+    paged = await Reading(sandbox, bulk_threshold=threshold).run(since=since)
+    paged.assert_whole()
+    assert paged.kinds == ["shop", "products", "variants"]
+
+
+def test_the_threshold_of_the_settings_is_the_one_reasoned_for() -> None:
+    """SHOPIFY_BULK_THRESHOLD defaults to what the simulation shows."""
+    assert load_settings().shopify_bulk_threshold == BULK_THRESHOLD
+    assert load_settings().shopify_bulk_hosts == "storage.googleapis.com"
+
+
+async def test_pages_are_whole_lines_of_a_bounded_size(sandbox: SandboxServer) -> None:
+    """What is in memory does not grow with the shop, and every page can be gone on from."""
+    reading = await Reading(sandbox, bulk_page_bytes=1000).run()
+    reading.assert_whole()
+    pages = [page for page in reading.pages if page.kind == "bulk"]
+    assert len(pages) > 2
+    offset = 0
+    for page in pages:
+        assert page.facts["offset"] == offset
+        assert page.facts["objects"] == len(page.body.splitlines())
+        assert all(json.loads(line) for line in page.body.splitlines())
+        offset += len(page.body)
+    assert offset == pages[0].facts["length"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        ({"outcome": "FAILED", "error_code": "INTERNAL_SERVER_ERROR"}, "INTERNAL_SERVER_ERROR"),
+        ({"outcome": "FAILED", "error_code": "TIMEOUT", "partial": True}, "TIMEOUT.*not used"),
+        ({"outcome": "FAILED", "error_code": "ACCESS_DENIED"}, "ACCESS_DENIED"),
+        ({"outcome": "CANCELED"}, "ended as CANCELED"),
+        ({"outcome": "EXPIRED"}, "ended as EXPIRED"),
+        ({"outcome": "STALLED"}, "stood still.*cancelled"),
+        ({"places_taken": 5}, "take all places"),
+        ({"refused": 403}, "answered 403"),
+        ({"refused": 404}, "answered 404"),
+    ],
+)
+async def test_whatever_a_bulk_operation_comes_to_the_catalog_is_read_whole(
+    sandbox: SandboxServer,
+    held: SandboxShop,
+    caplog: pytest.LogCaptureFixture,
+    plan: dict[str, Any],
+    reason: str,
+) -> None:
+    """By paging then, and the log, the warnings and the details say why."""
+    held.bulk.set_plan(**plan)
+    reading = await Reading(sandbox, bulk_stalled_after=0.05).run()
+    reading.assert_whole()
+    assert "products" in reading.kinds
+    assert "bulk" not in reading.kinds
+    (warning,) = reading.report.warnings
+    assert warning.startswith("Read page by page instead of in bulk")
+    for told in (warning, str(reading.report.details["bulk_fallback"]), caplog.text):
+        assert re.search(reason, told)
+    assert f"shopify/{DOMAIN}: read page by page" in caplog.text
+    assert all(each.status not in ("CREATED", "RUNNING") for each in held.bulk.all())
+
+
+async def test_a_missing_scope_is_named_as_ever(sandbox: SandboxServer, held: SandboxShop) -> None:
+    """ACCESS_DENIED of the operation is confirmed by paging, with a fresh token."""
+    held.bulk.set_plan(outcome="FAILED", error_code="ACCESS_DENIED")
+    denied = {
+        "errors": [{"message": "Access denied", "extensions": {"code": "ACCESS_DENIED"}}],
+        "data": None,
+    }
+    sandbox.faults.set(
+        [{"match": {"body_contains": "query Products"}, "kind": "body", "body": denied}]
+    )
+    with pytest.raises(ShopDisconnected, match="read_products"):
+        await Reading(sandbox).run()
+
+
+async def test_a_place_is_waited_for_before_paging(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """Five run at once per app and shop; the sixth waits a while."""
+    held.bulk.set_plan(places_taken=5)
+    reading = Reading(sandbox, bulk_place_awaited=30.0)
+    until_refused = {"match": {"body_contains": "RunBulk"}, "kind": "latency", "seconds": 0.0}
+    sandbox.faults.set([until_refused])
+    fetch = reading.api.fetch(
+        reading.shop, SandboxTokens(sandbox), since=None, report=reading.report
+    )
+    reading.pages.append(await anext(fetch))
+
+    async def free_a_place() -> None:
+        # Not an asyncio.Event: the server counts in another thread.
+        while sandbox.faults.as_json()[0]["matched"] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        held.bulk.set_plan(places_taken=4)
+
+    freeing = asyncio.create_task(free_a_place())
+    reading.pages += [page async for page in fetch]
+    await freeing
+    reading.assert_whole()
+    assert reading.kinds == ["shop", "bulk_operation", "bulk"]
+
+
+async def test_a_result_without_rows_is_an_empty_shop(sandbox: SandboxServer) -> None:
+    """COMPLETED with `url: null`: complete, and nothing in it."""
+    sandbox.store.put(ShopSpec("shopify", DOMAIN, "m-1", "s-1", products=0, awkward=False))
+    reading = await Reading(sandbox, bulk_threshold=-1).run()
+    assert reading.kinds == ["shop", "bulk_operation"]
+    assert reading.rows() == []
+    assert reading.report.complete
+    assert reading.report.currency == "EUR"
+    assert reading.report.details["products"] == 0
+
+
+async def test_a_result_without_rows_of_a_shop_with_products_is_not_believed(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """Asked once more, the shop still counts products."""
+    held.bulk.set_plan(no_url=True)
+    reading = await Reading(sandbox).run()
+    assert not reading.report.complete
+    assert [page.kind for page in reading.pages] == ["shop", "bulk_operation", "shop"]
+    assert "counts" in reading.report.warnings[0]
+
+
+async def test_a_result_that_lacks_objects_is_not_complete(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """The operation's own count is held against what was read."""
+    held.bulk.set_plan(short_by=1)
+    reading = await Reading(sandbox).run()
+    assert not reading.report.complete
+    assert "objects" in reading.report.warnings[0]
+
+
+async def test_products_added_while_it_ran_are_no_gap(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """The shop is asked again how many it has, as after paging."""
+    reading = Reading(sandbox)
+    fetch = reading.api.fetch(
+        reading.shop, SandboxTokens(sandbox), since=None, report=reading.report
+    )
+    reading.pages.append(await anext(fetch))
+    held.append_products(3)
+    reading.pages += [page async for page in fetch]
+    reading.assert_whole()
+    assert [page.kind for page in reading.pages][-1] == "shop"
+
+
+@pytest.mark.parametrize("kind", ["truncate", "reset"])
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_an_interrupted_download_is_gone_on_with(
+    sandbox: SandboxServer, held: SandboxShop, kind: str, ranges: bool
+) -> None:
+    """By range, or from the start and past what is known where the host has no ranges."""
+    held.bulk.set_plan(ranges=ranges)
+    sandbox.faults.set(
+        [{"match": {"platform": "storage"}, "kind": kind, "at": "middle", "times": 1}]
+    )
+    reading = await Reading(sandbox, bulk_page_bytes=1000).run()
+    reading.assert_whole()
+    assert downloads(sandbox)[-1] == (206 if ranges else 200)
+    assert reading.report.retries == 1
+
+
+async def test_a_token_that_expires_while_polling_is_replaced(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """Tokens live 60 minutes, operations may take longer."""
+    held.bulk.set_plan(polls=6)
+    reading = Reading(sandbox)
+    fetch = reading.api.fetch(
+        reading.shop, SandboxTokens(sandbox), since=None, report=reading.report
+    )
+    reading.pages += [await anext(fetch), await anext(fetch)]
+    assert reading.pages[-1].kind == "bulk_operation"
+    held.credentials.rotate()
+    reading.pages += [page async for page in fetch]
+    reading.assert_whole()
+    assert len(held.bulk.all()) == 1
+    assert sandbox.requests.shop("shopify", DOMAIN).statuses[401] == 1
+
+
+async def test_an_operation_started_by_a_lost_answer_is_not_left_beside_ours(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """The mutation is sent again when its answer is lost, and may have been heard twice."""
+    sandbox.faults.set([{"match": {"body_contains": "RunBulk"}, "kind": "truncate", "times": 1}])
+    held.bulk.set_plan(polls=4)
+    reading = await Reading(sandbox).run()
+    reading.assert_whole()
+    assert Counter(each.status for each in held.bulk.all()) == {"COMPLETED": 1, "CANCELED": 1}
+
+
+async def test_a_killed_runs_operation_is_adopted_by_the_retry(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """Its id is archived as soon as it is started; no second one is."""
+    held.bulk.set_plan(polls=6)
+    killed = Reading(sandbox)
+    fetch = killed.api.fetch(killed.shop, SandboxTokens(sandbox), since=None, report=killed.report)
+    killed.pages += [await anext(fetch), await anext(fetch)]
+    await fetch.aclose()
+    retry = await Reading(sandbox).run(killed.pages)
+    retry.assert_whole()
+    assert retry.pages[:2] == killed.pages
+    assert len(held.bulk.all()) == 1
+    assert retry.report.details["bulk_adopted"] is True
+
+
+async def test_a_killed_runs_download_is_gone_on_with_by_the_retry(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """What is archived is not downloaded again."""
+    whole = await Reading(sandbox, bulk_page_bytes=1000).run()
+    archived = whole.pages[:3]
+    sandbox.requests.clear()
+    retry = await Reading(sandbox, bulk_page_bytes=1000).run(archived)
+    retry.assert_whole()
+    assert retry.pages[:3] == archived
+    assert len(held.bulk.all()) == 1
+    # One byte to know the file by, and the rest.
+    assert downloads(sandbox) == [206, 206]
+
+
+async def test_archived_pages_of_another_file_are_not_gone_on_with(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """What differs is read from its beginning, whole."""
+    whole = await Reading(sandbox, bulk_page_bytes=1000).run()
+    archived = [
+        RawPage(page.kind, page.body, {**page.facts, "etag": '"other"'})
+        if page.kind == "bulk"
+        else page
+        for page in whole.pages[:3]
+    ]
+    retry = await Reading(sandbox, bulk_page_bytes=1000).run(archived)
+    retry.assert_whole()
+    assert len(held.bulk.all()) == 1
+    assert downloads(sandbox)[-1] == 200
+
+
+@pytest.mark.parametrize("change", ["ended", "query", "unknown"])
+async def test_an_operation_that_cannot_be_adopted_is_followed_by_a_new_one(
+    sandbox: SandboxServer, held: SandboxShop, change: str
+) -> None:
+    """Canceled meanwhile, of another query, or unknown to the shop."""
+    killed = Reading(sandbox)
+    fetch = killed.api.fetch(killed.shop, SandboxTokens(sandbox), since=None, report=killed.report)
+    shop, started = await anext(fetch), await anext(fetch)
+    await fetch.aclose()
+    facts = dict(started.facts)
+    if change == "ended":
+        held.bulk.all()[0].status = "CANCELED"
+    elif change == "query":
+        facts["query"] = "0" * 64
+    else:
+        facts["operation"] = "gid://shopify/BulkOperation/1"
+    retry = await Reading(sandbox).run([shop, RawPage(started.kind, started.body, facts)])
+    retry.assert_whole()
+    assert Counter(each.status for each in held.bulk.all()) == {"COMPLETED": 1, "CANCELED": 1}
+    assert retry.pages[1].facts["operation"] == held.bulk.all()[0].gid
+
+
+async def test_an_operation_left_by_a_run_that_archived_nothing_is_cancelled(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """Found by its query; operations of other queries are none of ours."""
+    held.bulk.set_plan(outcome="STALLED")
+    ours = held.bulk.start(CATALOG.replace("\n", "  \n"), lambda result: result.finish(), "")
+    theirs = held.bulk.start(
+        "{ products { edges { node { id } } } }", lambda result: result.finish(), ""
+    )
+    held.bulk.set_plan(outcome="COMPLETED")
+    reading = await Reading(sandbox).run()
+    reading.assert_whole()
+    assert ours is not None
+    assert theirs is not None
+    assert (ours.status, theirs.status) == ("CANCELED", "CREATED")
+    assert reading.report.details["bulk_cancelled"] == 1
+
+
+async def test_a_retry_of_an_attempt_that_had_to_page_pages(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """It starts no operation: its archived pages are of paging."""
+    held.bulk.set_plan(outcome="CANCELED")
+    first = await Reading(sandbox).run()
+    retry = await Reading(sandbox).run(first.pages[:3])
+    retry.assert_whole()
+    assert len(held.bulk.all()) == 1
+    assert retry.pages[:2] == first.pages[:2]
+
+
+async def test_no_token_is_sent_to_the_host_of_the_result(sandbox: SandboxServer) -> None:
+    """The sandbox's storage refuses whoever brings one: that the result came says none was."""
+    await Reading(sandbox).run()
+    assert downloads(sandbox) == [200]
+
+
+async def test_a_result_elsewhere_is_not_fetched(sandbox: SandboxServer) -> None:
+    """Shopify's answer names the host; the settings say which are gone to."""
+    body = {
+        "data": {
+            "bulkOperation": {
+                "id": "gid://shopify/BulkOperation/7000000000001",
+                "status": "COMPLETED",
+                "errorCode": None,
+                "objectCount": "1",
+                "rootObjectCount": "1",
+                "url": "https://evil.example/bulk?X-Goog-Signature=s3cr3t",
+                "partialDataUrl": None,
+            }
+        }
+    }
+    sandbox.faults.set([{"match": {"body_contains": "PollBulk"}, "kind": "body", "body": body}])
+    with pytest.raises(InvalidResponse, match=r"evil\.example") as caught:
+        await Reading(sandbox).run()
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_the_signed_url_is_archived_and_told_nowhere(
+    sandbox: SandboxServer, held: SandboxShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gives whoever has it the whole catalog for a week."""
+    caplog.set_level(logging.DEBUG)
+    reading = await Reading(sandbox).run()
+    signature = held.bulk.all()[0].signature
+    told = caplog.text + repr(reading.report) + repr(reading.pages)
+    assert signature not in told
+    assert "X-Goog-Signature" not in told
+
+
+async def test_a_result_that_stays_out_of_reach_fails_and_may_be_retried(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """The operation's result stays for a week: nothing is paged instead."""
+    sandbox.faults.set(
+        [{"match": {"platform": "storage"}, "kind": "status", "status": 503, "times": None}]
+    )
+    failed = Reading(sandbox, max_retries=1)
+    with pytest.raises(PlatformUnavailable, match="503"):
+        await failed.run()
+    sandbox.faults.clear()
+    retry = await Reading(sandbox).run(failed.pages)
+    retry.assert_whole()
+    assert len(held.bulk.all()) == 1

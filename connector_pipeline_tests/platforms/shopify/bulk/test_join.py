@@ -1,0 +1,177 @@
+"""Promises of normalizing bulk results: the order of lines does not matter, and nothing is lost."""
+
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.shopify.bulk import join as bulk_join
+from connector_pipeline.platforms.shopify.bulk.download import BULK
+from connector_pipeline.platforms.shopify.mapping.normalize import normalize
+from connector_pipeline_tests.platforms.shopify.scripted import product, products_body, variant
+
+SHOP = Shop(
+    merchant_id="m-1",
+    platform_name=PlatformName.SHOPIFY,
+    platform_shop_id="s-1",
+    domain="acme.myshopify.com",
+)
+
+texts = st.text(max_size=12) | st.sampled_from(['"__parentId":"', "a/b", "\\/", "\u2028", "\x00"])
+numbers = st.integers(1, 2**64 - 1)
+variant_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": texts | st.none(),
+        "sku": texts | st.none(),
+        "price": st.sampled_from(["19.95", "0", "-1.00", "mist", None]),
+        "inventoryQuantity": st.integers(-5, 5) | st.none() | st.just("many"),
+        "updatedAt": st.sampled_from(["2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z", "soon"]),
+        "image": st.none() | st.just({"url": "https://cdn.example/v.jpg"}) | st.just(7),
+    },
+)
+product_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": texts,
+        "status": st.sampled_from(["ACTIVE", "DRAFT", "ARCHIVED", "UNLISTED", "NEW"]),
+        "updatedAt": st.sampled_from(["2026-02-01T00:00:00Z", "2026-04-01T00:00:00Z", None]),
+        "featuredMedia": st.none()
+        | st.just({"preview": {"image": {"url": "https://cdn.example/p.jpg"}}}),
+    },
+)
+
+
+@st.composite
+def catalogs(draw: Any) -> list[dict[str, Any]]:
+    """Products as a page nests them, each id once."""
+    product_ids = draw(st.lists(numbers, max_size=6, unique=True))
+    ids = iter(draw(st.lists(numbers, min_size=24, max_size=24, unique=True)))
+    return [
+        product(
+            number,
+            [variant(next(ids), **draw(variant_fields)) for _ in range(draw(st.integers(0, 4)))],
+            **draw(product_fields),
+        )
+        for number in product_ids
+    ]
+
+
+def lines_of(products: list[dict[str, Any]]) -> list[bytes]:
+    """The same catalog as bulk operations write it, parents first."""
+    lines: list[dict[str, Any]] = []
+    for each in products:
+        variants = each["variants"]["nodes"]
+        lines.append({name: value for name, value in each.items() if name != "variants"})
+        lines += [{**one, "__parentId": each["id"]} for one in variants]
+    return [json.dumps(line).replace("/", "\\/").encode() for line in lines]
+
+
+def bulk_pages(lines: list[bytes], cuts: int = 1) -> list[RawPage]:
+    """The lines in pages of so many."""
+    return [
+        RawPage(BULK, b"".join(line + b"\n" for line in lines[start : start + cuts]))
+        for start in range(0, len(lines), cuts)
+    ]
+
+
+def items(pages: list[RawPage]) -> list[CatalogItem | RejectedVariant]:
+    return list(normalize(SHOP, "SEK", pages))
+
+
+def counted(pages: list[RawPage]) -> Counter[str]:
+    """Everything normalizing yields, in no order."""
+    return Counter(repr(item) for item in items(pages))
+
+
+@given(catalogs(), st.randoms(use_true_random=False), st.integers(1, 7))
+def test_any_order_of_lines_gives_the_items_of_the_nested_form(
+    products: list[dict[str, Any]], order: random.Random, cuts: int
+) -> None:
+    """Rejected variants too, with the same reasons and the same raw JSON."""
+    lines = lines_of(products)
+    order.shuffle(lines)
+    nested = RawPage("products", json.dumps(products_body(products)).encode())
+    assert counted(bulk_pages(lines, cuts)) == counted([nested])
+
+
+def test_products_beyond_those_in_memory_are_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The join keeps a few products at hand and the others on disk."""
+    monkeypatch.setattr(bulk_join, "_CACHED_PRODUCTS", 3)
+    products = [product(number, [variant(1000 + number)]) for number in range(1, 50)]
+    lines = lines_of(products)
+    parents_first = lines[::2] + lines[1::2]
+    found = items(bulk_pages(parents_first))
+    assert [item.variant_id for item in found] == [str(1000 + n) for n in range(1, 50)]
+
+
+def test_a_product_without_variants_makes_no_item() -> None:
+    """As when it is paged."""
+    assert items(bulk_pages(lines_of([product(1, [])]))) == []
+
+
+def test_a_variant_whose_product_never_comes_is_rejected_by_name() -> None:
+    """Kept with its reason, at the end, when no product can come any more."""
+    lines = lines_of([product(1, [variant(11)]), product(2, [variant(21), variant(22)])])
+    del lines[2]
+    found = items(bulk_pages(lines))
+    assert [item.variant_id for item in found] == ["11", "21", "22"]
+    for orphan in found[1:]:
+        assert isinstance(orphan, RejectedVariant)
+        assert orphan.product_id == "2"
+        assert "never came" in orphan.reason
+        assert orphan.raw["product"] == {"id": "gid://shopify/Product/2"}
+        assert "__parentId" not in orphan.raw["variant"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>Busy</html>",
+        b"[]",
+        b"null",
+        b'"gid://shopify/Product/1"',
+        b"{",
+        b"{}",
+        b'{"id": 7}',
+        b'{"id": "gid://shopify/Collection/1"}',
+        b'{"id": "gid://shopify/MediaImage/1", "__parentId": "gid://shopify/Product/1"}',
+        b'{"id": "gid://shopify/ProductVariant/1"}',
+        b'{"id": "gid://shopify/ProductVariant/1", "__parentId": "gid://shopify/Order/1"}',
+        b'{"id": "gid://shopify/ProductVariant/1", "__parentId": null}',
+        b'{"id": "gid://shopify/Product/99999999999999999999"}',
+        b'{"id": "gid://shopify/Product/1", "price": NaN}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_line_that_is_no_product_and_no_variant_breaks_the_contract(line: bytes) -> None:
+    """A result is read whole or not at all."""
+    good = lines_of([product(1, [variant(11)])])
+    with pytest.raises(InvalidResponse):
+        items(bulk_pages([*good, line]))
+
+
+@given(st.lists(st.binary(max_size=60) | st.just(b'{"id": "gid:\\/\\/shopify\\/Product\\/1"}')))
+def test_no_bytes_raise_anything_but_what_is_promised(lines: list[bytes]) -> None:
+    """Garbage ends in InvalidResponse."""
+    try:
+        items(bulk_pages(lines))
+    except InvalidResponse:
+        return
+
+
+def test_blank_lines_and_a_missing_newline_at_the_end_change_nothing() -> None:
+    """JSONL ends with a newline, or does not."""
+    lines = lines_of([product(1, [variant(11)])])
+    body = b"\n" + b"\n\n".join(lines)
+    assert [item.variant_id for item in items([RawPage(BULK, body)])] == ["11"]

@@ -1,0 +1,298 @@
+"""Promises of the mapping from Shopify's pages to catalog items."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.shopify.mapping.normalize import normalize
+from connector_pipeline_tests.platforms.shopify.scripted import (
+    product,
+    products_body,
+    shop_body,
+    variant,
+    variants_body,
+)
+
+SHOP = Shop(
+    merchant_id="m-1",
+    platform_name=PlatformName.SHOPIFY,
+    platform_shop_id="s-1",
+    domain="acme.myshopify.com",
+)
+
+
+def page(body: Any, kind: str = "products") -> RawPage:
+    return RawPage(kind, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def rows(pages: Iterable[RawPage], currency: str = "SEK") -> list[CatalogItem | RejectedVariant]:
+    return list(normalize(SHOP, currency, pages))
+
+
+def row(
+    variant_fields: dict[str, Any] | None = None, **product_fields: Any
+) -> CatalogItem | RejectedVariant:
+    """The one row of a product with one variant, some of their fields as given."""
+    one = product(1, [variant(2, **(variant_fields or {}))], **product_fields)
+    (only,) = rows([page(products_body([one]))])
+    return only
+
+
+def item(variant_fields: dict[str, Any] | None = None, **product_fields: Any) -> CatalogItem:
+    only = row(variant_fields, **product_fields)
+    assert isinstance(only, CatalogItem), only
+    return only
+
+
+def featured(url: str) -> dict[str, Any]:
+    return {"preview": {"image": {"url": url}}}
+
+
+def test_a_variant_becomes_a_row_field_by_field() -> None:
+    """Every column, from where the internal schema says."""
+    assert item() == CatalogItem(
+        merchant_id="m-1",
+        platform_name="shopify",
+        platform_shop_id="s-1",
+        domain="acme.myshopify.com",
+        product_id="1",
+        variant_id="2",
+        product_title="Mug",
+        variant_title="Red",
+        sku="sku",
+        price=Decimal("19.95"),
+        currency="SEK",
+        inventory=4,
+        image_url=None,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        updated_at=datetime(2026, 2, 1, tzinfo=UTC),
+        product_status="active",
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [("Default Title", "Default Title"), (None, "Mug"), ("", "Mug"), (" ", " "), ("0", "0")],
+)
+def test_an_absent_variant_title_is_the_products(title: Any, expected: str) -> None:
+    """Shopify's own "Default Title" is a title like any other."""
+    assert item({"title": title}).variant_title == expected
+
+
+@pytest.mark.parametrize("sku", [None, "", "0", " A-1 "])
+def test_a_sku_is_kept_as_given(sku: Any) -> None:
+    """Null and empty are two things."""
+    assert item({"sku": sku}).sku == sku
+
+
+@pytest.mark.parametrize(
+    ("money", "price"),
+    [("0.00", Decimal("0.00")), ("1200", Decimal(1200)), ("1.234", Decimal("1.234")), (None, None)],
+)
+def test_a_price_is_exact_and_null_stays_null(money: Any, price: Decimal | None) -> None:
+    """Free is zero, no price is none, and JPY and KWD have their own decimals."""
+    assert item({"price": money}).price == price
+
+
+@pytest.mark.parametrize("inventory", [None, 0, -3, 2**31 - 1])
+def test_inventory_is_kept_as_given(inventory: Any) -> None:
+    """Null is not tracked, and oversold stock is negative."""
+    assert item({"inventoryQuantity": inventory}).inventory == inventory
+
+
+@pytest.mark.parametrize(
+    ("own", "products", "expected"),
+    [
+        ({"url": "v"}, featured("p"), "v"),
+        (None, featured("p"), "p"),
+        (None, None, None),
+        (None, {"preview": None}, None),
+        (None, {"preview": {"image": None}}, None),
+    ],
+)
+def test_the_picture_is_the_variants_else_the_products(
+    own: Any, products: Any, expected: str | None
+) -> None:
+    """A null image is the usual case."""
+    assert item({"image": own}, featuredMedia=products).image_url == expected
+
+
+@pytest.mark.parametrize(
+    ("products", "variants", "expected"),
+    [
+        ("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z", datetime(2026, 1, 3, tzinfo=UTC)),
+        ("2026-01-04T00:00:00Z", "2026-01-03T00:00:00Z", datetime(2026, 1, 4, tzinfo=UTC)),
+        ("2026-01-04T00:00:00Z", None, datetime(2026, 1, 4, tzinfo=UTC)),
+        (None, "2026-01-03T01:00:00+02:00", datetime(2026, 1, 2, 23, tzinfo=UTC)),
+        (None, None, None),
+    ],
+)
+def test_the_later_change_counts_in_utc(
+    products: Any, variants: Any, expected: datetime | None
+) -> None:
+    """Whichever of product and variant was changed last."""
+    assert item({"updatedAt": variants}, updatedAt=products).updated_at == expected
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "DRAFT", "ARCHIVED", "UNLISTED"])
+def test_every_status_is_mapped(status: str) -> None:
+    """All four that Shopify has."""
+    assert item(status=status).product_status == status.lower()
+
+
+def test_a_variants_page_is_normalized_on_its_own() -> None:
+    """It carries its product along, and a product deleted meanwhile has no rows."""
+    pages = [
+        page(shop_body(), "shop"),
+        page(variants_body(product(1, [variant(2), variant(3)])), "variants"),
+        page(variants_body(None), "variants"),
+    ]
+    found = rows(pages)
+    assert [one.variant_id for one in found] == ["2", "3"]
+    assert all(isinstance(one, CatalogItem) for one in found)
+
+
+def test_a_variant_that_comes_twice_is_yielded_twice() -> None:
+    """Which one counts is for publishing to say."""
+    same = page(products_body([product(1, [variant(2)])]))
+    assert len(rows([same, same])) == 2
+
+
+@pytest.mark.parametrize(
+    ("variant_fields", "product_fields", "reason"),
+    [
+        ({"price": 19.95}, {}, "price: is not an amount"),
+        ({"price": "NaN"}, {}, "price: is not an amount"),
+        ({"price": "1_000"}, {}, "price: is not an amount"),
+        ({"price": "\u0661"}, {}, "price: is not an amount"),
+        ({"price": "0.1234567"}, {}, "price: has more than six decimals"),
+        ({"price": "1." + "0" * 28 + "1"}, {}, "price: is not an amount"),
+        ({"inventoryQuantity": 2**31}, {}, "inventory: "),
+        ({"inventoryQuantity": 1.5}, {}, "inventory: "),
+        ({"inventoryQuantity": True}, {}, "inventory: "),
+        ({"title": 0}, {}, "variant_title: "),
+        ({"title": "a\x00b"}, {}, "variant_title: contains a NUL"),
+        ({"title": "\ud800"}, {}, "variant_title: contains half of a surrogate"),
+        ({"sku": 7}, {}, "sku: "),
+        ({"image": "x"}, {}, "image_url: "),
+        ({"image": {"url": None}}, {}, "image_url: "),
+        ({"updatedAt": 1767225600}, {}, "updated_at: is not a time"),
+        ({"updatedAt": "2026-01-01T00:00:00"}, {}, "updated_at: is not a time with a time zone"),
+        ({"updatedAt": "0001-01-01T00:00:00+14:00"}, {}, "updated_at: is not a time"),
+        ({"id": "2"}, {}, "variant_id: "),
+        ({}, {"id": "gid://shopify/Product/x"}, "product_id: "),
+        ({}, {"title": None}, "product_title: "),
+        ({}, {"status": "SUSPENDED"}, "product_status: is not a status we know ('SUSPENDED')"),
+        ({}, {"status": ["ACTIVE"]}, "product_status: "),
+        ({}, {"createdAt": "yesterday"}, "created_at: "),
+        ({}, {"featuredMedia": [1]}, "image_url: "),
+        ({}, {"featuredMedia": {"preview": 7}}, "image_url: "),
+    ],
+)
+def test_a_variant_that_cannot_be_a_row_is_kept_with_its_reason(
+    variant_fields: dict[str, Any], product_fields: dict[str, Any], reason: str
+) -> None:
+    """The field, what is wrong with it, and the JSON it came in; the next variant is unharmed."""
+    bad = product(1, [variant(2, **variant_fields)], **product_fields)
+    rejected, good = rows([page(products_body([bad, product(3, [variant(4)])]))])
+    assert isinstance(rejected, RejectedVariant)
+    assert rejected.reason.startswith(reason)
+    assert rejected.raw["variant"].keys() == variant(2).keys()
+    assert rejected.raw["product"]["title"] == bad["title"]
+    assert "variants" not in rejected.raw["product"]
+    assert isinstance(good, CatalogItem)
+
+
+def test_a_variant_that_is_no_object_is_kept_too() -> None:
+    """Even where there is no id to name it by."""
+    rejected, good = rows([page(products_body([product(1, [None, variant(2)])]))])
+    assert isinstance(rejected, RejectedVariant)
+    assert (rejected.product_id, rejected.variant_id) == ("1", None)
+    assert rejected.reason == "variant: is not an object (None)"
+    assert isinstance(good, CatalogItem)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", "products"),
+        (b"\xff", "products"),
+        ([], "products"),
+        ({"data": None}, "products"),
+        ({"data": {"products": []}}, "products"),
+        ({"data": {"products": {"nodes": {}}}}, "products"),
+        (products_body([None]), "products"),
+        (products_body([{"id": "gid://shopify/Product/1"}]), "products"),
+        ({"data": {}}, "variants"),
+        (variants_body(product(1, [])), "orders"),
+    ],
+)
+def test_a_page_of_another_structure_is_invalid(body: Any, kind: str) -> None:
+    """What cannot be taken apart into variants is not skipped."""
+    with pytest.raises(InvalidResponse):
+        rows([page(body, kind)])
+
+
+_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.sampled_from(["\ud800", "\x00", "1e5", "Infinity", "-0", "0" * 40, "9" * 40])
+    | st.decimals(allow_nan=False, allow_infinity=False).map(str)
+    | st.datetimes(timezones=st.timezones()).map(datetime.isoformat)
+    | st.datetimes().map(datetime.isoformat)
+    | st.lists(st.integers(), max_size=1)
+    | st.dictionaries(st.sampled_from(["url", "preview"]), st.text() | st.none(), max_size=2)
+)
+
+
+@given(
+    variant_fields=st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(variant(0), _VALUES),
+    ),
+    product_fields=st.fixed_dictionaries(
+        {},
+        optional={name: _VALUES for name in product(0, []) if name != "variants"},
+    ),
+)
+def test_any_value_in_any_field_is_a_row_or_a_reject_and_rows_say_what_was_sent(
+    variant_fields: dict[str, Any], product_fields: dict[str, Any]
+) -> None:
+    """Nothing crashes, nothing is lost, and nothing is changed on the way."""
+    sent_variant = variant(2, **variant_fields)
+    sent_product = product(1, [sent_variant], **product_fields)
+    (found,) = rows([page(products_body([sent_product]))])
+    if isinstance(found, RejectedVariant):
+        assert found.reason
+        return
+    assert f"gid://shopify/Product/{found.product_id}" == sent_product["id"]
+    assert f"gid://shopify/ProductVariant/{found.variant_id}" == sent_variant["id"]
+    assert found.product_title == sent_product["title"]
+    assert found.variant_title == (sent_variant["title"] or sent_product["title"])
+    assert found.sku == sent_variant["sku"]
+    assert found.inventory == sent_variant["inventoryQuantity"]
+    assert found.product_status == sent_product["status"].lower()
+    if found.price is None:
+        assert sent_variant["price"] is None
+    else:
+        assert found.price == Decimal(sent_variant["price"])
+    times = [sent["updatedAt"] for sent in (sent_product, sent_variant)]
+    known = [datetime.fromisoformat(time) for time in times if time is not None]
+    assert found.updated_at == max(known, default=None)
+    created = sent_product["createdAt"]
+    assert found.created_at == (created and datetime.fromisoformat(created))
+    if sent_variant["image"] is not None:
+        assert found.image_url == sent_variant["image"]["url"]

@@ -1,0 +1,432 @@
+"""Promises of the mapping from WooCommerce's answers to catalog items."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.woocommerce.mapping.normalize import (
+    ANALYTICS_VARIATIONS,
+    LATER_VARIATION_FIELDS,
+    PRODUCT_FIELDS,
+    VARIATION_FIELDS,
+    LeftOut,
+    normalize,
+)
+
+SHOP = Shop(
+    merchant_id="merchant-1",
+    platform_name=PlatformName.WOOCOMMERCE,
+    platform_shop_id="wc-1",
+    domain="shop.example",
+)
+PRODUCT: dict[str, Any] = {
+    "id": 10,
+    "name": "Mugg",
+    "type": "simple",
+    "status": "publish",
+    "sku": "MUGG",
+    "price": "49.90",
+    "manage_stock": True,
+    "stock_quantity": 5,
+    "images": [{"id": 1, "src": "https://shop.example/mugg.png"}],
+    "variations": [],
+    "date_created_gmt": "2026-01-01T10:00:00",
+    "date_modified_gmt": "2026-02-01T10:00:00",
+}
+PARENT = {**PRODUCT, "id": 20, "name": "Tröja", "type": "variable", "variations": [21]}
+VARIATION: dict[str, Any] = {
+    "id": 21,
+    "parent_id": 20,
+    "name": "Röd, Large",
+    "status": "publish",
+    "sku": "TROJA-R-L",
+    "price": "199",
+    "manage_stock": True,
+    "stock_quantity": 3,
+    "image": {"id": 2, "src": "https://shop.example/rod.png"},
+    "attributes": [{"name": "Färg", "option": "Röd"}, {"name": "Storlek", "option": "Large"}],
+    "date_modified_gmt": "2026-03-01T10:00:00",
+}
+
+
+def page(kind: str, rows: Any, **facts: Any) -> RawPage:
+    """A raw page of these rows."""
+    return RawPage(kind, json.dumps(rows).encode(), facts)
+
+
+def rows_of(
+    *pages: RawPage, left_out: LeftOut | None = None
+) -> list[CatalogItem | RejectedVariant]:
+    """Everything the pages become."""
+    return list(normalize(SHOP, "SEK", pages, left_out=left_out))
+
+
+def of_product(**changed: Any) -> CatalogItem | RejectedVariant:
+    """What a simple product becomes with these fields changed."""
+    (row,) = rows_of(page("products", [PRODUCT | changed]))
+    return row
+
+
+def of_variation(parent: dict[str, Any] = PARENT, **changed: Any) -> CatalogItem | RejectedVariant:
+    """What a variation becomes with these fields changed."""
+    (row,) = rows_of(page("products", [parent]), page("variations", [VARIATION | changed]))
+    return row
+
+
+def item(row: CatalogItem | RejectedVariant) -> CatalogItem:
+    """The row, which is no reject."""
+    assert isinstance(row, CatalogItem), row
+    return row
+
+
+def rejected(row: CatalogItem | RejectedVariant) -> RejectedVariant:
+    """The row, which is a reject."""
+    assert isinstance(row, RejectedVariant), row
+    return row
+
+
+def test_a_simple_product_is_one_item() -> None:
+    """Every column has its value, and both titles are the product's."""
+    assert item(of_product()) == CatalogItem(
+        merchant_id="merchant-1",
+        platform_name="woocommerce",
+        platform_shop_id="wc-1",
+        domain="shop.example",
+        product_id="10",
+        variant_id="10_default",
+        product_title="Mugg",
+        variant_title="Mugg",
+        sku="MUGG",
+        price=Decimal("49.90"),
+        currency="SEK",
+        inventory=5,
+        image_url="https://shop.example/mugg.png",
+        created_at=datetime(2026, 1, 1, 10, tzinfo=UTC),
+        updated_at=datetime(2026, 2, 1, 10, tzinfo=UTC),
+        product_status=ProductStatus.ACTIVE,
+    )
+
+
+def test_a_variation_is_joined_with_its_parent() -> None:
+    """Title, creation and status are the parent's; the last change is the later of both."""
+    found = item(of_variation())
+    assert (found.product_id, found.variant_id) == ("20", "21")
+    assert (found.product_title, found.variant_title) == ("Tröja", "Röd, Large")
+    assert (found.sku, found.price, found.inventory) == ("TROJA-R-L", Decimal(199), 3)
+    assert found.image_url == "https://shop.example/rod.png"
+    assert found.created_at == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert found.updated_at == datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "price"),
+    [
+        ("", None),
+        (None, None),
+        ("0", Decimal(0)),
+        ("0.1234", Decimal("0.1234")),
+        (".5", Decimal("0.5")),
+        ("1.0E-5", Decimal("0.00001")),
+        (950, Decimal(950)),
+    ],
+)
+def test_no_price_is_null_and_free_is_zero(written: Any, price: Decimal | None) -> None:
+    """FACTS 11."""
+    assert item(of_product(price=written)).price == price
+
+
+@pytest.mark.parametrize(
+    "written", ["12,50", "1 000", "free", "NaN", "1e400", "1_0", "\u0661", True, ["1"], "9" * 40]
+)
+def test_a_price_that_is_no_number_is_rejected(written: Any) -> None:
+    """Never guessed, never zero."""
+    assert "price" in rejected(of_product(price=written)).reason
+
+
+def test_a_grouped_product_has_no_price_of_its_own() -> None:
+    """What the API gives as its price is its cheapest member's (FACTS 17)."""
+    assert item(of_product(type="grouped", price="40.00")).price is None
+
+
+@pytest.mark.parametrize(
+    ("manage_stock", "stock_quantity", "inventory"),
+    [(True, 5, 5), (True, -4, -4), (True, None, None), ("parent", 77, 77), (False, 9, None)],
+)
+def test_stock_is_tracked_where_the_shop_says_so(
+    manage_stock: Any, stock_quantity: int | None, inventory: int | None
+) -> None:
+    """FACTS 12."""
+    stock = {"manage_stock": manage_stock, "stock_quantity": stock_quantity}
+    assert item(of_variation(**stock)).inventory == inventory
+
+
+def test_a_whole_quantity_written_as_a_fraction_is_whole() -> None:
+    """Plugins for goods by weight send 2.0; 2.5 cannot be held, and is rejected."""
+    assert item(of_product(stock_quantity=2.0)).inventory == 2
+    assert (
+        "stock_quantity 2.5 is not a whole number"
+        in rejected(of_product(stock_quantity=2.5)).reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [
+        ("publish", ProductStatus.ACTIVE),
+        ("draft", ProductStatus.DRAFT),
+        ("pending", ProductStatus.PENDING),
+        ("private", ProductStatus.PRIVATE),
+        ("future", ProductStatus.SCHEDULED),
+    ],
+)
+def test_statuses_become_the_catalogs_words(status: str, found: ProductStatus) -> None:
+    """A variation has its parent's, unless it is disabled itself (FACTS 14)."""
+    assert item(of_product(status=status)).product_status is found
+    assert item(of_variation(PARENT | {"status": status})).product_status is found
+    disabled = of_variation(PARENT | {"status": status}, status="private")
+    assert item(disabled).product_status is ProductStatus.PRIVATE
+
+
+def test_an_unknown_status_is_rejected() -> None:
+    """A plugin's own status is not taken for one of ours."""
+    assert rejected(of_product(status="archived")).reason.startswith("status is 'archived', not")
+
+
+@pytest.mark.parametrize(
+    ("changed", "title"),
+    [
+        ({}, "Röd, Large"),
+        ({"name": ""}, "Röd, Large"),
+        ({"name": "", "attributes": []}, "Tröja"),
+        ({"name": "<b>Fet</b> &amp; \u202eRTL  "}, "<b>Fet</b> &amp; \u202eRTL  "),
+    ],
+)
+def test_a_variation_has_the_best_title_there_is(changed: dict[str, Any], title: str) -> None:
+    """Its name byte for byte, else its options, else the product's title."""
+    assert item(of_variation(**changed)).variant_title == title
+
+
+@pytest.mark.parametrize("name", ["Tröja - Röd, Large", "Tröja"])
+def test_a_title_does_not_depend_on_the_endpoint(name: str) -> None:
+    """wc-analytics names variations in its own way; an updated shop's titles must not change."""
+    from_analytics = page("variations", [VARIATION | {"name": name}], endpoint=ANALYTICS_VARIATIONS)
+    (row,) = rows_of(page("products", [PARENT]), from_analytics)
+    assert item(row).variant_title == item(of_variation()).variant_title == "Röd, Large"
+
+
+def test_answers_of_old_versions_are_enough() -> None:
+    """Before 8.3 there is no parent_id, which the page knows, and no name, which options are."""
+    old = {name: value for name, value in VARIATION.items() if name not in LATER_VARIATION_FIELDS}
+    (row,) = rows_of(page("products", [PARENT]), page("variations", [old], parent_id=20))
+    assert (item(row).product_id, item(row).variant_title) == ("20", "Röd, Large")
+    (row,) = rows_of(page("products", [PARENT]), page("variations", [old]))
+    assert "parent_id" in rejected(row).reason
+
+
+@pytest.mark.parametrize("image", [None, [], False, {"src": ""}, {"src": None}, {}])
+def test_a_variation_without_an_image_has_the_products(image: Any) -> None:
+    """And a product without one has none."""
+    assert item(of_variation(image=image)).image_url == "https://shop.example/mugg.png"
+    assert item(of_variation(PARENT | {"images": []}, image=image)).image_url is None
+
+
+def test_dates_that_are_not_set_are_null() -> None:
+    """A draft has no creation yet; one known change is the later one."""
+    draft = {"date_created_gmt": None, "date_modified_gmt": None}
+    assert item(of_product(**draft)).created_at is None
+    assert item(of_variation(PARENT | draft)).updated_at == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    only_parents = item(of_variation(date_modified_gmt=None)).updated_at
+    assert only_parents == datetime(2026, 2, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("sku", [None, "", " 0 "])
+def test_a_sku_is_kept_as_given(sku: str | None) -> None:
+    """Null stays null and empty stays empty."""
+    assert item(of_product(sku=sku)).sku == sku
+    assert item(of_variation(sku=sku)).sku == sku
+
+
+def test_a_variable_product_without_variations_is_an_item() -> None:
+    """It is in the shop, so it is in the catalog."""
+    found = item(of_product(type="variable", price=""))
+    assert (found.variant_id, found.price) == ("10_default", None)
+
+
+def test_types_of_extensions_go_by_their_variations() -> None:
+    """A subscription with variations is sold as its variations, one without as itself."""
+    parent = PARENT | {"type": "variable-subscription"}
+    assert item(of_variation(parent)).variant_id == "21"
+    assert item(of_product(type="subscription")).variant_id == "10_default"
+
+
+def test_variations_of_no_variable_product_are_left_out_and_counted() -> None:
+    """Of drafts not read, of orphans, and of a product that is simple now (FACTS 6)."""
+    left_out = LeftOut()
+    rows = rows_of(
+        page("products", [PRODUCT, PARENT]),
+        page("variations", [VARIATION | {"parent_id": parent} for parent in (0, 10, 999)]),
+        left_out=left_out,
+    )
+    assert [item(row).variant_id for row in rows] == ["10_default"]
+    assert left_out.variations == 3
+
+
+def test_variations_of_a_product_that_cannot_be_read_are_rejected_with_it() -> None:
+    """Left out, they would look deleted."""
+    rows = rows_of(page("products", [PARENT | {"status": "odd"}]), page("variations", [VARIATION]))
+    product, variation = map(rejected, rows)
+    assert (product.product_id, product.variant_id) == ("20", None)
+    assert (variation.product_id, variation.variant_id) == ("20", "21")
+    assert variation.reason.startswith("its product: status is 'odd'")
+    assert variation.raw["sku"] == "TROJA-R-L"
+
+
+@pytest.mark.parametrize("field", PRODUCT_FIELDS)
+def test_a_product_field_that_is_missing_is_not_a_null(field: str) -> None:
+    """An answer cut down by a plugin is a reject that names the field."""
+    cut = {name: value for name, value in PRODUCT.items() if name != field}
+    (row,) = rows_of(page("products", [cut]))
+    assert field in rejected(row).reason
+
+
+@pytest.mark.parametrize("field", VARIATION_FIELDS)
+def test_a_variation_field_that_is_missing_is_not_a_null(field: str) -> None:
+    """The same of variations."""
+    cut = {name: value for name, value in VARIATION.items() if name != field}
+    (row,) = rows_of(page("products", [PARENT]), page("variations", [cut]))
+    assert field in rejected(row).reason
+
+
+def test_what_the_catalog_cannot_hold_is_rejected_by_name() -> None:
+    """One bad variation does not lose the page's others."""
+    bad = VARIATION | {"id": 22, "sku": "a\x00b", "name": "\ud800", "stock_quantity": 2**31}
+    rows = rows_of(page("products", [PARENT]), page("variations", [bad, VARIATION]))
+    assert rejected(rows[0]).variant_id == "22"
+    assert "sku: contains a NUL character" in rejected(rows[0]).reason
+    assert "variant_title: contains half of a surrogate pair" in rejected(rows[0]).reason
+    assert "inventory" in rejected(rows[0]).reason
+    assert item(rows[1]).variant_id == "21"
+
+
+@pytest.mark.parametrize("body", [b"{}", b"null", b"[1]", b"[[]]", b"<html>", b"", b'[{"id": 1'])
+@pytest.mark.parametrize("kind", ["products", "variations"])
+def test_a_page_that_is_no_list_of_objects_breaks_the_contract(kind: str, body: bytes) -> None:
+    """InvalidResponse, and not a row less."""
+    with pytest.raises(InvalidResponse):
+        rows_of(RawPage(kind, body))
+
+
+def test_a_page_of_another_kind_breaks_the_contract() -> None:
+    """A snapshot of another wing is not taken for an empty one."""
+    with pytest.raises(InvalidResponse, match="'orders'"):
+        rows_of(RawPage("orders", b"[]"))
+
+
+def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], Any]) -> None:
+    """Recorded answers: titles byte for byte, prices exact, stock as the shop keeps it."""
+    products = real_answer("products")
+    left_out = LeftOut()
+    rows = rows_of(
+        page("products", products),
+        page("variations", real_answer("variations")),
+        left_out=left_out,
+    )
+    items = {row.variant_id: row for row in map(item, rows)}
+    assert left_out.variations == 3  # those of the product that was variable and is simple now
+    assert items["174_default"].product_title == (
+        "<b>Fet</b> & <i>kursiv</i> <script>alert(1)</script> produkt"
+    )
+    assert items["178_default"].product_title == "Rad\ttab och  dubbla   blanksteg"
+    assert (items["180_default"].price, items["181_default"].price) == (None, Decimal(0))
+    assert items["182_default"].sku == ""
+    assert items["183_default"].image_url is None
+    assert (items["184_default"].inventory, items["186_default"].inventory) == (None, -4)
+    assert items["199_default"].product_status is ProductStatus.SCHEDULED
+    assert items["1890_default"].product_status is ProductStatus.DRAFT
+    assert items["1869_default"].price is None
+    assert {items[str(number)].sku for number in (357, 358, 359)} == {"VAR3-35"}
+    assert items["362"].product_status is ProductStatus.PRIVATE
+    assert (items["366"].price, items["365"].price) == (None, Decimal("211.00"))
+    assert items["369"].variant_title == "Trevariant 38"
+    assert {items[str(number)].inventory for number in (377, 378, 379)} == {77}
+    for product in products:
+        if f"{product['id']}_default" in items:
+            assert items[f"{product['id']}_default"].product_title == product["name"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Tea &amp; biscuits", "Tea & biscuits", "&lt;gift&gt;&nbsp;box", "5&#8243; pot", "&amp;amp;"],
+)
+def test_entities_in_names_stay_as_they_are(name: str) -> None:
+    """Decoded, `&lt;b&gt;` could not be told from `<b>`: who shows a title decodes it."""
+    assert item(of_product(name=name)).product_title == name
+    found = item(of_variation(PARENT | {"name": name}, name=name))
+    assert (found.product_title, found.variant_title) == (name, name)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(alphabet=st.characters())
+    | st.sampled_from(
+        ["", "publish", "private", "variable", "simple", "parent", "0", "1.50", "1E9"]
+    )
+    | st.from_regex(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:\d\d)?\Z"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(PRODUCT_FIELDS), json_values))
+def test_no_value_in_a_product_breaks_the_mapping(changed: dict[str, Any]) -> None:
+    """Any JSON in any field is an item, a parent or a reject; an item has what was sent."""
+    sent = PRODUCT | changed
+    for row in rows_of(page("products", [sent])):
+        if isinstance(row, CatalogItem):
+            assert row.product_id == str(sent["id"])
+            assert row.product_title == row.variant_title == sent["name"]
+            assert_values_are_as_sent(row, sent)
+
+
+@given(
+    st.dictionaries(st.sampled_from(VARIATION_FIELDS + LATER_VARIATION_FIELDS), json_values),
+    st.dictionaries(st.sampled_from(PRODUCT_FIELDS), json_values, max_size=1),
+)
+def test_no_value_in_a_variation_breaks_the_mapping(
+    changed: dict[str, Any], parent_changed: dict[str, Any]
+) -> None:
+    """The same of variations, whatever their parent is."""
+    sent = VARIATION | changed
+    pages = page("products", [PARENT | parent_changed]), page("variations", [sent], parent_id=20)
+    for row in rows_of(*pages):
+        if isinstance(row, CatalogItem) and not row.variant_id.endswith("_default"):
+            assert row.variant_id == str(sent["id"])
+            if sent["name"]:
+                assert row.variant_title == sent["name"]
+            assert_values_are_as_sent(row, sent)
+
+
+def assert_values_are_as_sent(row: CatalogItem, sent: dict[str, Any]) -> None:
+    """What an accepted row holds equals what the platform sent."""
+    assert row.sku == sent["sku"]
+    if row.price is None:
+        assert sent["price"] in (None, "") or sent.get("type") == "grouped"
+    else:
+        assert row.price == Decimal(str(sent["price"]))
+    if sent["manage_stock"] is False:
+        assert row.inventory is None
+    else:
+        assert row.inventory == sent["stock_quantity"]

@@ -1,0 +1,168 @@
+"""Promises about objects that break their page: the rest is read, and they are named."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.woocommerce.reading.broken import (
+    MOST_BROKEN,
+    AroundBroken,
+    join_lists,
+    smaller,
+)
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Reading
+
+SHOP = replace(SMALL, domain="broken.example", products=40, awkward=False)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    """One sandbox for the module."""
+    with SandboxServer(()) as running:
+        yield running
+
+
+def without(rows: list[dict[str, Any]], *ids: int) -> list[dict[str, Any]]:
+    """The rows without those of these products and variations."""
+    left_out = {str(each) for each in ids}
+    return [
+        row
+        for row in rows
+        if row["product_id"] not in left_out and row["variant_id"] not in left_out
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [100, 10, 7])
+@pytest.mark.parametrize("field", ["price", None], ids=["one field", "nothing"])
+async def test_a_broken_product_is_left_out_and_the_rest_is_read(
+    server: SandboxServer, batch_size: int, field: str | None
+) -> None:
+    """It is named by its id, or by its place between others where not even the id can be had."""
+    shop = server.store.put(SHOP)
+    ids = [number for number in shop.product_ids() if shop.status(number) == "publish"]
+    shop.broken[ids[5]] = field
+    reading = Reading(server, SHOP, batch_size=batch_size)
+    await reading.read()
+    assert reading.items() == without(reading.expected(), ids[5])
+    assert not reading.report.complete
+    told = f"/wc/v3/products object {ids[5]}"
+    if field is None:
+        told = f"/wc/v3/products position 6, after {ids[4]}, before {ids[6]}"
+    assert reading.report.details["broken_objects"] == [told]
+    assert told in reading.report.warnings[-1]
+
+
+@pytest.mark.parametrize("root", [True, False], ids=["of the shop", "of the parent"])
+async def test_a_broken_variation_is_left_out_and_the_rest_is_read(
+    server: SandboxServer, root: bool
+) -> None:
+    """By whichever list it comes."""
+    spec = replace(SHOP, root_variations=root, analytics_variations=root)
+    shop = server.store.put(spec)
+    victim = next(
+        variation
+        for product in shop.products()
+        if product.status == "publish"
+        for variation in getattr(product, "variations", ())
+    ).id
+    shop.broken[victim] = "price"
+    reading = Reading(server, spec, batch_size=20)
+    await reading.read()
+    assert reading.items() == without(reading.expected(), victim)
+    (told,) = reading.report.details["broken_objects"]  # type: ignore[misc]
+    assert str(told).endswith(f"object {victim}")
+    assert not reading.report.complete
+
+
+async def test_a_shop_that_fails_for_everything_is_unavailable(server: SandboxServer) -> None:
+    """Soon, and not object by object; so is one in which too many are broken."""
+    shop = server.store.put(SHOP)
+    shop.broken |= dict.fromkeys(shop.product_ids(), None)
+    reading = Reading(server, SHOP, max_retries=0)
+    assert "answered 500" in await reading.fails(PlatformUnavailable)
+    assert reading.report.requests < 15
+    shop.broken.clear()
+    published = [number for number in shop.product_ids() if shop.status(number) == "publish"]
+    shop.broken |= dict.fromkeys(published[1 : 2 * MOST_BROKEN + 4 : 2], None)
+    await Reading(server, SHOP, max_retries=0).fails(PlatformUnavailable)
+
+
+class List:
+    """A list of objects, some of which break their page."""
+
+    def __init__(self, bodies: list[bytes], broken: set[int]):
+        self.bodies = bodies
+        self.broken = broken
+        self.requests = 0
+
+    async def get(
+        self, path: str, params: Mapping[str, str | int] | None = None, **_: Any
+    ) -> Answer:
+        assert params is not None
+        self.requests += 1
+        size, number = int(params["per_page"]), int(params["page"])
+        places = range((number - 1) * size, min(number * size, len(self.bodies)))
+        if self.broken & set(places):
+            return Answer(500, {}, b"", None)
+        body = b"\xef\xbb\xbf[ " + b" , ".join(self.bodies[place] for place in places) + b" ]\n"
+        headers = {"X-WP-Total": str(len(self.bodies)), "X-WP-TotalPages": "1"}
+        return Answer(200, headers, body, parse_json(body))
+
+
+@given(
+    st.integers(1, 60),
+    st.sets(st.integers(0, 59), max_size=4),
+    st.integers(1, 100),
+    st.integers(1, 3),
+)
+async def test_every_object_that_can_be_read_is_in_the_answer_once(
+    length: int, broken: set[int], size: int, number: int
+) -> None:
+    """In order and byte for byte, whatever is broken and wherever the page begins."""
+    bodies = [
+        f'{{"id": {place + 1}, "name": "\\u00e5 {place}"}}'.encode() for place in range(length)
+    ]
+    around = AroundBroken(List(bodies, broken))
+    asked = range((number - 1) * size, min(number * size, length))
+    try:
+        answer = await around.get("/wc/v3/products", {"per_page": size, "page": number})
+    except PlatformUnavailable:
+        assert broken & set(asked)
+        return
+    whole = [place for place in asked if place not in broken]
+    assert [row["id"] for row in answer.json] == [place + 1 for place in whole]
+    assert parse_json(answer.body) == answer.json
+    assert all(bodies[place] in answer.body for place in whole)
+    assert [each.position - 1 for each in around.found] == sorted(broken & set(asked))
+    assert answer.headers["X-WP-Total"] == str(length)
+
+
+@pytest.mark.parametrize("broken", [0, 37, 99])
+async def test_one_broken_object_of_a_hundred_costs_few_requests(broken: int) -> None:
+    """Halves, quarters, fives and ones: not a request an object."""
+    shop = List([b"{}"] * 100, {broken})
+    await AroundBroken(shop).get("/wc/v3/products", {"per_page": 100, "page": 1})
+    assert shop.requests <= 16
+
+
+@given(st.integers(2, 100))
+def test_smaller_pages_begin_where_larger_ones_do(size: int) -> None:
+    """Otherwise objects would be read twice, or not at all."""
+    assert size % smaller(size) == 0
+    assert smaller(size) < size
+
+
+def test_lists_are_joined_as_they_are_written() -> None:
+    """A BOM, spaces and empty lists between them do not matter."""
+    assert join_lists([b"[]"]) == b"[]"
+    assert join_lists([b'\xef\xbb\xbf[{"a":1.10}]\n', b"[ ]", b"[2,3]"]) == b'[{"a":1.10},2,3]'
+    assert json.loads(join_lists([])) == []

@@ -1,0 +1,96 @@
+"""Promises about where a shop's key may go: what a redirect may lead to."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.woocommerce.talking.origin import ASKED, moved_to, same_shop
+
+SHOP = "https://shop.example"
+
+
+@pytest.mark.parametrize(
+    ("location", "base_url"),
+    [
+        (f"https://www.shop.example{ASKED}?per_page=1", "https://www.shop.example"),
+        (f"https://shop.example:443{ASKED}", "https://shop.example:443"),
+        (f"http://shop.example{ASKED}", "http://shop.example"),
+        (f"https://en.shop.example{ASKED}/", "https://en.shop.example"),
+        (f"/en{ASKED}?per_page=1", "https://shop.example/en"),
+        (f"{ASKED}/?per_page=1", "https://shop.example"),
+        ("https://www.shop.example/", "https://www.shop.example"),
+        ("/wp-login.php?redirect_to=x", "https://shop.example"),
+        ("/.well-known/sgcaptcha/?r=x", "https://shop.example"),
+        ("", "https://shop.example"),
+    ],
+)
+def test_a_redirect_within_the_shop_moves_its_base_url(location: str, base_url: str) -> None:
+    """To another scheme, host or folder of it; to a page of its own it moves nothing."""
+    assert moved_to(SHOP, location, registered=SHOP) == base_url
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://other.example/wp-json/wc/v3/products",
+        "https://shop.example.evil.example/",
+        "https://notshop.example/",
+        "https://shop.example:8443/",
+        "https://example/",
+        "//other.example/",
+        "https://shop.example@other.example/",
+        "https://user@shop.example/",
+        "ftp://shop.example/",
+        "javascript:alert(1)",
+        "https://[::1",
+        "https://shop.example:x/",
+    ],
+)
+def test_a_redirect_out_of_the_shop_is_refused(location: str) -> None:
+    """Another host, another port, no address at all: the key stays here."""
+    with pytest.raises(InvalidResponse, match=r"https://shop\.example redirects to"):
+        moved_to(SHOP, location, registered=SHOP)
+
+
+def test_a_refused_redirect_says_what_to_do() -> None:
+    """Both hosts, and how to register the shop where it is now."""
+    with pytest.raises(InvalidResponse) as caught:
+        moved_to(SHOP, "https://www.new.example/?consumer_secret=cs_1", registered=SHOP)
+    text = str(caught.value)
+    assert "https://shop.example redirects to https://www.new.example, " in text
+    assert "shops add woocommerce/new.example --merchant-id M" in text
+    assert "cs_1" not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "registered", "same"),
+    [
+        ("shop.example", "shop.example", True),
+        ("www.shop.example", "shop.example", True),
+        ("shop.example", "www.shop.example", True),
+        ("eu.shop.example", "shop.example", True),
+        ("eu.shop.example", "www.shop.example", True),
+        ("shop.co.uk", "www.shop.co.uk", True),
+        ("other.co.uk", "shop.co.uk", False),
+        ("platform.example", "shop.platform.example", False),
+        ("other.platform.example", "shop.platform.example", False),
+        ("xshop.example", "shop.example", False),
+    ],
+)
+def test_a_shops_hosts_are_its_domain_and_what_is_below(
+    host: str, registered: str, same: bool
+) -> None:
+    """Not what is above it or beside it: that may be another merchant's."""
+    assert same_shop(host, registered) is same
+
+
+@given(st.text())
+def test_whatever_a_redirect_says_the_base_url_is_the_shops_or_an_error(location: str) -> None:
+    """No text in a Location leads elsewhere, or raises what nobody expects."""
+    try:
+        moved = moved_to(SHOP, location, registered=SHOP)
+    except InvalidResponse:
+        return
+    host = moved.partition("://")[2].partition("/")[0].partition(":")[0]
+    assert same_shop(host, "shop.example")

@@ -1,0 +1,277 @@
+"""Promises about the way to a shop, kept over real HTTPS and under real host names.
+
+The names are of `shop_names`, the certificates of an authority made for the tests.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from connector_pipeline.model.errors import (
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.credentials import ShopCredentials
+from connector_pipeline_tests.platforms.http.test_client import answer, loopback
+from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Reading
+
+SHOP = replace(SMALL, domain="shop.example", products=30)
+PRODUCTS = "/wp-json/wc/v3/products"
+ISSUED = ShopCredentials(SHOP.domain)
+pytestmark = pytest.mark.usefixtures("shop_names")
+NAMES = ("shop.example", "www.shop.example", "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def secure(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A sandbox that speaks HTTPS under NAMES."""
+    certificate = tmp_path_factory.mktemp("tls") / "shop.pem"
+    authority.issue_cert(*NAMES).private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    with SandboxServer((), certificate=certificate) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[SandboxServer]:
+    """A sandbox that speaks http."""
+    with SandboxServer(()) as server:
+        yield server
+
+
+@pytest.fixture
+def nothing_told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No log record of any library tells a secret of SHOP, at the level that tells most."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    records = caplog.get_records("call")
+    assert any(record.name.startswith("httpcore") for record in records)
+    for record in records:
+        told = record.getMessage()
+        assert ISSUED.consumer_key not in told
+        assert ISSUED.consumer_secret not in told
+        assert "oauth_" not in told
+
+
+def reading_at(server: SandboxServer, base_url: str, **settings: Any) -> Reading:
+    """A reading of SHOP, whose key is the sandbox's, at this address."""
+    settings = {"batch_size": 10, "max_retries": 1, "retry_delay": 0.001, **settings}
+    reading = Reading(server, SHOP)
+    reading.api = WooCommerceApi(base_url=base_url, allow_private_hosts=True, **settings)
+    return reading
+
+
+def by_name(server: SandboxServer, scheme: str = "https") -> str:
+    """SHOP's address by its name."""
+    return f"{scheme}://{{domain}}:{server.port}/woocommerce/{{domain}}"
+
+
+async def whole(reading: Reading) -> dict[str, Any]:
+    """Read everything, which must be all there is; the details that metadata show."""
+    await reading.read()
+    assert reading.items() == reading.expected()
+    assert reading.report.complete
+    return reading.report.details
+
+
+@pytest.mark.usefixtures("nothing_told")
+async def test_a_shop_is_read_over_https(secure: SandboxServer) -> None:
+    """By its name, with a certificate that is looked at; there is nothing special to tell."""
+    secure.store.put(SHOP)
+    details = await whole(reading_at(secure, by_name(secure)))
+    assert not details.keys() & {"base_url", "authentication", "rest_root"}
+
+
+@pytest.mark.usefixtures("nothing_told")
+async def test_a_key_whose_header_is_stripped_goes_by_the_query_string(
+    secure: SandboxServer,
+) -> None:
+    """Found out once, kept for the run, shown in the metadata, and told by no log (FACTS 20)."""
+    secure.store.put(replace(SHOP, strips_authorization=True))
+    secure.requests.clear()
+    reading = reading_at(secure, by_name(secure))
+    details = await whole(reading)
+    assert details["authentication"] == "query string"
+    statuses = secure.requests.shop("woocommerce", SHOP.domain).statuses
+    # Without a key, and with one in the header.
+    assert statuses[401] == 2
+    assert ISSUED.consumer_secret not in repr(reading.pages)
+    again = reading_at(secure, "")
+    again.api = reading.api
+    assert (await whole(again))["authentication"] == "query string"
+    assert secure.requests.shop("woocommerce", SHOP.domain).statuses[401] == 2
+
+
+@pytest.mark.usefixtures("nothing_told")
+async def test_a_failure_with_the_key_in_the_query_tells_no_secret(secure: SandboxServer) -> None:
+    """Not in the error, nor in the errors it came of (`fails` looks through the traceback)."""
+    secure.store.put(replace(SHOP, strips_authorization=True))
+    for kind in ("reset", "truncate", "html"):
+        match = {"platform": "woocommerce", "path_contains": "/products"}
+        secure.faults.set([{"match": match, "kind": kind, "skip": 4}])
+        try:
+            await reading_at(secure, by_name(secure)).fails(PlatformUnavailable)
+        finally:
+            secure.faults.clear()
+
+
+async def test_a_redirect_within_the_shop_keeps_its_question(secure: SandboxServer) -> None:
+    """The key in a Location is left out and presented anew; the rest of the query stays."""
+    secure.store.put(replace(SHOP, strips_authorization=True))
+    home = by_name(secure).replace("{domain}", SHOP.domain)
+    location = (
+        f"{home}{PRODUCTS}?consumer_key=ck_x&consumer_secret=cs_x&status=publish&per_page=10"
+        "&page=2&orderby=id&order=asc"
+    )
+    match = {"platform": "woocommerce", "path_contains": "/products"}
+    rule = {"match": match, "kind": "redirect", "location": location, "skip": 3, "times": 1}
+    secure.faults.set([rule])
+    reading = reading_at(secure, by_name(secure), max_concurrency=1)
+    try:
+        await reading.read()
+    finally:
+        secure.faults.clear()
+    numbers = [page.facts["page"] for page in reading.pages if page.kind == "products"]
+    assert numbers[:2] == [1, 2]
+    assert secure.faults.as_json() == []
+    assert reading.items()
+
+
+@pytest.mark.usefixtures("nothing_told")
+async def test_a_shop_that_moves_to_www_is_read_there(secure: SandboxServer) -> None:
+    """Its redirect is followed once, and every other request goes to where it ends."""
+    secure.store.put(replace(SHOP, home_host="www.shop.example"))
+    secure.requests.clear()
+    details = await whole(reading_at(secure, by_name(secure)))
+    assert details["base_url"] == f"https://www.shop.example:{secure.port}/woocommerce/shop.example"
+    assert secure.requests.shop("woocommerce", SHOP.domain).statuses[301] == 1
+
+
+async def test_the_way_to_a_shop_is_gone_without_its_key(secure: SandboxServer) -> None:
+    """From http to https: who listens on the way hears no key, neither in a header nor a query."""
+    secure.store.put(SHOP)
+    home = by_name(secure).replace("{domain}", SHOP.domain)
+    moved = answer(b"", "301 Moved Permanently", f"Location: {home}{PRODUCTS}?per_page=1")
+    async with loopback(moved) as gate:
+        port = gate.url.rpartition(":")[2]
+        reading = reading_at(secure, f"http://{{domain}}:{port}", allow_http=True)
+        details = await whole(reading)
+    assert details["base_url"] == home
+    (heard,) = gate.heard
+    assert "authorization" not in heard.lower()
+    assert "consumer" not in heard
+    assert "oauth" not in heard
+
+
+@pytest.mark.parametrize("target", ["https://other.example/", "http://10.0.0.1/", "//x.example/"])
+async def test_a_shop_that_leads_elsewhere_is_named_with_where(
+    secure: SandboxServer, target: str
+) -> None:
+    """Both hosts and how to register it; the key has not been sent anywhere."""
+    async with loopback(answer(b"", "302 Found", f"Location: {target}")) as gate:
+        port = gate.url.rpartition(":")[2]
+        secure.store.put(SHOP)
+        reading = reading_at(secure, f"http://127.0.0.1:{port}")
+        text = await reading.fails(InvalidResponse)
+    assert "http://127.0.0.1" in text
+    assert target.strip("/").rpartition("/")[2] in text
+    assert "shops add woocommerce/" in text
+    assert "authorization" not in gate.heard[0].lower()
+
+
+async def test_a_shop_without_https_is_refused_by_name(plain: SandboxServer) -> None:
+    """With what the merchant can do, and what an operator can; no key is sent."""
+    plain.store.put(replace(SHOP, signed_over_http=True))
+    plain.requests.clear()
+    text = await reading_at(plain, by_name(plain)).fails(InvalidResponse)
+    assert "is plain http, and keys are sent over HTTPS only" in text
+    assert "WOOCOMMERCE_ALLOW_HTTP" in text
+    asked = plain.requests.requests(service="woocommerce", domain=SHOP.domain)
+    assert {request.status for request in asked} == {401}
+    assert {request.query for request in asked} == {"per_page=1"}
+
+
+@pytest.mark.usefixtures("nothing_told")
+@pytest.mark.parametrize("root", ["/wp-json", "/index.php/wp-json"])
+async def test_a_shop_without_https_can_be_read_by_signed_requests(
+    plain: SandboxServer, root: str
+) -> None:
+    """OAuth 1.0a, verified by the shop; its secret is in no request (FACTS 19)."""
+    plain.store.put(replace(SHOP, signed_over_http=True, plain_permalinks="index" in root))
+    plain.requests.clear()
+    details = await whole(reading_at(plain, by_name(plain), allow_http=True))
+    assert details["authentication"] == "OAuth 1.0a"
+    assert details["base_url"].startswith("http://shop.example:")
+    asked = plain.requests.requests(service="woocommerce", domain=SHOP.domain)
+    signed = [request for request in asked if request.status == 200]
+    assert all("oauth_signature=" in request.query for request in signed)
+    assert not any("consumer_secret" in request.query for request in asked)
+
+
+async def test_a_sandbox_that_wants_signatures_gets_them(plain: SandboxServer) -> None:
+    """A real shop on loopback refuses Basic and query keys over http: the third way is taken."""
+    plain.store.put(replace(SHOP, signed_over_http=True))
+    reading = reading_at(plain, plain.woocommerce_base_url)
+    assert (await whole(reading))["authentication"] == "OAuth 1.0a"
+
+
+async def test_a_signature_of_another_secret_disconnects_the_shop(plain: SandboxServer) -> None:
+    """WooCommerce's word on the signature is its word on the key."""
+    shop = plain.store.put(replace(SHOP, signed_over_http=True))
+    reading = reading_at(plain, by_name(plain), allow_http=True)
+    shop.credentials.revoked = True
+    text = await reading.fails(ShopDisconnected)
+    assert "401 woocommerce_rest_authentication_error" in text
+
+
+@pytest.mark.parametrize(
+    ("revoke", "asked"),
+    [(True, ["Basic", "query", "Basic", "query"]), (False, ["Basic", "Basic"])],
+    ids=["an unknown key", "a wrong secret"],
+)
+async def test_a_refusal_is_asked_about_in_the_ways_that_may_help(
+    secure: SandboxServer, revoke: bool, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown key may be one that did not arrive; of a wrong secret the shop says that it did.
+    Each is confirmed with freshly fetched credentials."""
+    shop = secure.store.put(SHOP)
+    secure.requests.clear()
+    shop.credentials.revoked = revoke
+    if not revoke:
+        monkeypatch.setattr(shop.credentials, "accepts_secret", lambda _: False)
+    await reading_at(secure, by_name(secure)).fails(ShopDisconnected)
+    statuses = secure.requests.shop("woocommerce", SHOP.domain).statuses
+    assert statuses[401] == 1 + len(asked)
+    keys = secure.requests.requests(service="token-service", domain=SHOP.domain)
+    assert len(keys) == 2
+
+
+async def test_a_certificate_of_another_name_gets_no_key(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """The merchant is told to renew it, and plain http is not tried instead."""
+    certificate = tmp_path / "other.pem"
+    other = authority.issue_cert("other.example", "127.0.0.1")
+    other.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    with SandboxServer((SHOP,), certificate=certificate) as server:
+        reading = reading_at(server, by_name(server), allow_http=True)
+        text = await reading.fails(PlatformUnavailable)
+        assert "certificate that is not valid for it" in text
+        assert server.requests.requests(service="woocommerce", domain=SHOP.domain) == []
+
+
+async def test_a_host_that_takes_no_connection_is_unavailable(
+    unused_tcp_port_factory: Callable[[], int], plain: SandboxServer
+) -> None:
+    """Neither HTTPS nor http there: trouble that may pass, and no word of plain http."""
+    plain.store.put(SHOP)
+    base_url = f"https://{{domain}}:{unused_tcp_port_factory()}"
+    text = await reading_at(plain, base_url).fails(PlatformUnavailable)
+    assert "ConnectError" in text
