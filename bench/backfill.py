@@ -39,12 +39,12 @@ from dagster._serdes import deserialize_value
 
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
-from connector_pipeline.catalog.migrate import migrate
 from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.cli.supervisor import Supervisor
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.server import SandboxServer

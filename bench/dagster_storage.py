@@ -24,7 +24,7 @@ from dagster import (
 )
 
 from connector_pipeline.batch import ShopBatch
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
 SHOPS = 200
 ROUNDS = 3

@@ -39,9 +39,9 @@ sys.path.insert(0, str(ROOT))
 
 from dagster import DagsterInstance, RunRecord  # noqa: E402
 
-from connector_pipeline.catalog.migrate import migrate  # noqa: E402
 from connector_pipeline.cli.local_services import project_file  # noqa: E402
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres  # noqa: E402
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres  # noqa: E402
+from connector_pipeline.postgres.migrate import migrate  # noqa: E402
 from connector_pipeline.sandbox.server import SandboxServer  # noqa: E402
 from connector_pipeline.sandbox.shops.spec import ShopSpec  # noqa: E402
 from connector_pipeline_tests.messaging.nats_server import NatsServer  # noqa: E402

@@ -27,15 +27,15 @@ import psycopg
 from psycopg import sql
 
 from connector_pipeline.assets.catalog_items import chunks
-from connector_pipeline.catalog.migrate import migrate
 from connector_pipeline.catalog.publish import Chunk, PublishCounts, publish
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.registry import ShopRegistry
 
 SHOP: Final = Shop(

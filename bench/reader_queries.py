@@ -16,8 +16,8 @@ from typing import Final, LiteralString, cast
 
 import psycopg
 
-from connector_pipeline.catalog.migrate import migrate
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 
 CONTRACTS: Final = Path(__file__).parents[1] / "docs" / "contracts.md"
 VARIANTS: Final = 1_000

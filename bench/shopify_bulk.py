@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from connector_pipeline.catalog.migrate import migrate
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.registry import ShopRegistry
 
 DOMAIN: Final = "bench.myshopify.com"

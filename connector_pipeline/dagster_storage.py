@@ -12,7 +12,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
-from connector_pipeline.embedded_postgres.postmaster import running_server
+from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import SettingsError, load_settings
 
 _KEPT_CONNECTIONS: Final = 2

@@ -18,8 +18,8 @@ from typing import Final
 import psutil
 import psycopg
 
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.postgres.database import Database
 
 BEAT_SECONDS: Final = 10.0
 SILENT_AFTER: Final = timedelta(seconds=40)

@@ -13,7 +13,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connector_pipeline import sync_log
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
     PlatformName,
@@ -23,6 +22,7 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
 )
 from connector_pipeline.model.sync import Sync
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.shop_csv import parse_shops, registrable
 from connector_pipeline.sync_log import SyncProgress
 

@@ -15,10 +15,10 @@ import pytest
 import trustme
 from psycopg import sql
 
-from connector_pipeline.catalog.migrate import migrate
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.platforms.http import connecting
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.registry import ShopRegistry
 
 # No test measures time: a busy machine must not fail one by being slow. CI checks a commit with the

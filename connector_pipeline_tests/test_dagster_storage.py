@@ -15,7 +15,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
 from connector_pipeline.dagster_storage import ConnectorStorage
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.settings import SettingsError
 
 QUICK = {"fsync": "off"}

@@ -10,7 +10,6 @@ import pytest
 from psycopg.rows import dict_row
 
 from connector_pipeline.catalog.publish import publish
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import PlatformUnavailable, SnapshotShrank
 from connector_pipeline.model.events import (
     Envelope,
@@ -22,6 +21,7 @@ from connector_pipeline.model.events import (
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.outbox import KEPT
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, OTHER, chunk, item, rejected
 

@@ -15,10 +15,10 @@ from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.batch import ShopBatch
 from connector_pipeline.catalog.io_manager import NormalizedShop, NormalizedShops
 from connector_pipeline.catalog.publish import Chunk
-from connector_pipeline.database import Database
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 
 CHUNK_ROWS: Final = 5_000

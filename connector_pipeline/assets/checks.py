@@ -32,7 +32,7 @@ from dagster import (
 
 from connector_pipeline.assets.verdicts import EXPECTATIONS, Expectation, Verdict, judge
 from connector_pipeline.catalog.shop_facts import shop_facts
-from connector_pipeline.database import Database
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 
 CATALOG_ITEMS: Final = AssetKey("catalog_items")

@@ -17,7 +17,6 @@ from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.assets.absence import Confirmed
 from connector_pipeline.assets.confirmation import confirmed
 from connector_pipeline.assets.interruptible import in_thread
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
@@ -44,6 +43,7 @@ from connector_pipeline.platforms.kit.contract import (
     FetchReport,
     Platform,
 )
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.refused_credentials import credential_digest
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sync_logging import log_as

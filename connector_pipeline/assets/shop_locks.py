@@ -11,9 +11,9 @@ from typing import Final, Self, TypeVar
 import psycopg
 
 from connector_pipeline.assets.interruptible import in_thread
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import DatabaseUnavailable, ShopBusy
-from connector_pipeline.postgres import open_connection, unavailable
+from connector_pipeline.postgres.connections import open_connection, unavailable
+from connector_pipeline.postgres.database import Database
 
 T = TypeVar("T")
 

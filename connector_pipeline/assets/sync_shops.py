@@ -47,11 +47,11 @@ from connector_pipeline.assets.catalog_items import CatalogItemsConfig, catalog_
 from connector_pipeline.assets.checks import evaluations
 from connector_pipeline.assets.raw_products import RawProductsConfig, raw_products
 from connector_pipeline.catalog.io_manager import CatalogIOManager
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.token_service import TokenService
 

@@ -23,9 +23,9 @@ from psycopg.rows import class_row
 from pydantic import BaseModel, ValidationError
 
 from connector_pipeline import sweeps
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.sweeps import Sweep
 from connector_pipeline.webhook import NotDelivered, post

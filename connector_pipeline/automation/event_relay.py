@@ -13,12 +13,12 @@ from dagster import (
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.assets.fetch import registered_shop
-from connector_pipeline.database import Database
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings
 

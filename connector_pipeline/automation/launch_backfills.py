@@ -24,8 +24,8 @@ from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, listed_shops
 from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
 from connector_pipeline.automation.sweep import BEHIND_OTHERS, even_parts
 from connector_pipeline.backfills import Waiting
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, SyncInterrupted
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 
 EVERY_SECONDS: Final = 5

@@ -15,7 +15,7 @@ from dagster import (
 from connector_pipeline import sync_log
 from connector_pipeline.automation.sweep import BEHIND_OTHERS
 from connector_pipeline.dagster_pruning import prune
-from connector_pipeline.database import Database
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 
 AT_NIGHT: Final = "17 3 * * *"

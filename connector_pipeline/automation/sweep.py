@@ -28,8 +28,8 @@ from dagster._utils.schedules import cron_string_iterator, reverse_cron_string_i
 from connector_pipeline import sweeps
 from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, run_config
 from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.sweeps import Candidate
 

@@ -32,9 +32,9 @@ from psycopg.rows import class_row
 from connector_pipeline import inbox, sync_log
 from connector_pipeline.assets.sync_shops import JOB as SYNC_SHOPS
 from connector_pipeline.automation.sync_requests import sync_shop
-from connector_pipeline.database import Database
 from connector_pipeline.liveness import Worker, lives, silent
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
+from connector_pipeline.postgres.database import Database
 
 EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000

@@ -20,10 +20,10 @@ from connector_pipeline.cli.local_services import LocalServices, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import BackfillStatus
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import load_settings
 

@@ -15,9 +15,9 @@ from connector_pipeline.cli.output import err, new_table, out, print_json, print
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
-from connector_pipeline.database import Database
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import SettingsError, load_settings
 

@@ -22,10 +22,10 @@ from connector_pipeline.cli.local_services import SANDBOX_PORT, LocalServices, l
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import ANY_SHOP, load_settings
 

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.catalog.migrate import migrate
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.ports import free_port
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import Settings, SettingsError, load_settings

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from connector_pipeline.catalog.migrate import current_and_head
 from connector_pipeline.cli import catalog_commands, shops_commands
 from connector_pipeline.cli.backfill import Selection, run_backfill
 from connector_pipeline.cli.demo import run_demo
@@ -20,10 +19,11 @@ from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.cli.sync import request_sync, run_sync
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.migrate import current_and_head
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import SettingsError
 

@@ -7,7 +7,6 @@ import typer
 
 from connector_pipeline.cli.local_services import database_services
 from connector_pipeline.cli.output import JsonFlag, out, print_json, print_rows
-from connector_pipeline.database import Database
 from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
@@ -15,6 +14,7 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
     valid_currency,
 )
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 
 app = typer.Typer(

@@ -13,11 +13,11 @@ from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")

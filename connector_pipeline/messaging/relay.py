@@ -17,7 +17,6 @@ from nats.errors import MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 from psycopg.rows import dict_row
 
-from connector_pipeline.database import Database
 from connector_pipeline.messaging.batches import (
     SyncedShop,
     batch_event,
@@ -36,6 +35,7 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.outbox import unsent
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
 
 SENT_A_TICK: Final = 2_000

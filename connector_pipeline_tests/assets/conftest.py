@@ -15,9 +15,9 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, ExecuteInProc
 from connector_pipeline.assets.raw_products import SYNC_ID_TAG
 from connector_pipeline.catalog.read import shop_items
 from connector_pipeline.cli.local_services import project_file
-from connector_pipeline.database import Database
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items

@@ -18,7 +18,7 @@ import zstandard
 from dagster import DagsterInstance
 from psycopg import sql
 
-from connector_pipeline.database import Database
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec

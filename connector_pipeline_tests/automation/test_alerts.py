@@ -13,8 +13,8 @@ from dagster import DagsterInstance, SensorResult, build_sensor_context
 
 from connector_pipeline import sweeps
 from connector_pipeline.automation.alerts import alerts, failing
-from connector_pipeline.database import Database
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sweeps import Sweep
 

@@ -23,7 +23,7 @@ from connector_pipeline.automation.launch_backfills import (
     planned_runs,
 )
 from connector_pipeline.backfills import Waiting
-from connector_pipeline.database import Database
+from connector_pipeline.postgres.database import Database
 
 KEYS = [f"shopify/asked-{number}.myshopify.com" for number in range(12)]
 SHOPS = st.lists(st.sampled_from(KEYS), unique=True)

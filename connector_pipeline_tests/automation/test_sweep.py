@@ -27,10 +27,10 @@ from connector_pipeline.automation.sweep import (
     planned_runs,
     sweep,
 )
-from connector_pipeline.database import Database
 from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sweeps import Candidate
 

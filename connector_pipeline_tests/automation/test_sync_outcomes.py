@@ -28,8 +28,8 @@ from connector_pipeline.automation.sync_outcomes import (
     look_after,
     verdict,
 )
-from connector_pipeline.database import Database
 from connector_pipeline.liveness import Worker, alive, lives, this_host
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME
 from connector_pipeline_tests.test_inbox import Inbox, request

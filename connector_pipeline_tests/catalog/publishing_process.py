@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 
 from connector_pipeline.catalog.publish import Chunk, publish
-from connector_pipeline.database import Database
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.postgres.database import Database
 from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, chunk, item
 
 ROWS = 2_000

@@ -12,10 +12,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connector_pipeline.catalog.publish import Chunk, PublishCounts, publish
-from connector_pipeline.database import Database
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogItem, RejectedVariant
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.postgres.database import Database
 
 ACME = Shop(
     merchant_id="m1",

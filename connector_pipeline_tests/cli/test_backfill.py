@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.postmaster import running_server
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.cli.conftest import Command

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connector_pipeline.database import Database
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.store import Store

@@ -23,8 +23,8 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from connector_pipeline.embedded_postgres.postmaster import running_server
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.sandbox.server import SandboxServer
 
 LAUNCH = """

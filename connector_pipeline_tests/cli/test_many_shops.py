@@ -21,8 +21,8 @@ import psutil
 import psycopg
 import pytest
 
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.postmaster import data_directory, running_server
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.postmaster import data_directory, running_server
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.cli.test_dev import PARTITIONS, Dev, dev, own_home

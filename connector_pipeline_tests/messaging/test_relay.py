@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.js import JetStreamContext
 
-from connector_pipeline.database import Database
 from connector_pipeline.messaging import batches
 from connector_pipeline.messaging.batches import encoded, packed
 from connector_pipeline.messaging.jetstream import NatsUnavailable
@@ -19,6 +18,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus
 from connector_pipeline.model.errors import PlatformUnavailable, SnapshotMissing, SyncInterrupted
 from connector_pipeline.model.events import LARGEST_BATCH, DeadLetter, ProductsFetched
 from connector_pipeline.outbox import put_dead_letter
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings
 from connector_pipeline_tests.catalog.snapshots import ACME

@@ -15,9 +15,9 @@ from psycopg import sql
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import OperationalError
 
-from connector_pipeline.catalog.tables import CATALOG, CONNECTOR
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.postgres import open_connection, unavailable
+from connector_pipeline.postgres.connections import open_connection, unavailable
+from connector_pipeline.postgres.tables import CATALOG, CONNECTOR
 
 READER_ROLE: Final = "catalog_reader"
 REQUESTER_ROLE: Final = "sync_requester"
@@ -207,5 +207,5 @@ def _scripts() -> ScriptDirectory:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", "connector_pipeline.catalog:migrations")
+    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
     return config

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from connector_pipeline.embedded_postgres.account import server_user_account
-from connector_pipeline.embedded_postgres.postmaster import data_directory, running_server
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.embedded.account import server_user_account
+from connector_pipeline.postgres.embedded.postmaster import data_directory, running_server
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
 ROOT = os.geteuid() == 0
 INTERPRETER_FOR_ALL = all(
@@ -32,7 +32,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 import psycopg
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1]), settings={"fsync": "off"}) as server:
     try:
         print("held", flush=True)

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `catalog/migrate.py` hands over.
+"""Alembic's entry: runs the migrations on the connection that `postgres/migrate.py` hands over.
 
 No connection is made here, and logging is left as it is: both belong to whoever migrates.
 """
@@ -6,7 +6,7 @@ No connection is made here, and logging is left as it is: both belong to whoever
 from alembic import context
 from sqlalchemy import Connection
 
-from connector_pipeline.catalog.tables import CONNECTOR, metadata
+from connector_pipeline.postgres.tables import CONNECTOR, metadata
 
 connection = context.config.attributes.get("connection")
 if not isinstance(connection, Connection):

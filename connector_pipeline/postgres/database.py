@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg
 
-from connector_pipeline.embedded_postgres.postmaster import running_server
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres import connect
+from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import load_settings
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres import connect
+from connector_pipeline.postgres.connections import connect
 
 
 def test_a_connection_is_as_the_project_needs_it(database_url: str) -> None:

@@ -17,16 +17,16 @@ from alembic.migration import MigrationContext
 from psycopg import sql
 from sqlalchemy import NullPool, create_engine
 
-from connector_pipeline.catalog.migrate import (
+from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.migrate import (
     READER_ROLE,
     Migration,
     SchemaNotOurs,
     current_and_head,
     migrate,
 )
-from connector_pipeline.catalog.tables import CATALOG, CONNECTOR, metadata
-from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres import connect
+from connector_pipeline.postgres.tables import CATALOG, CONNECTOR, metadata
 
 # Every column, constraint, index and comment of both schemas, as Postgres itself describes them.
 DESCRIBE = """
@@ -152,7 +152,7 @@ def test_a_database_newer_than_the_code_is_refused(database_url: str) -> None:
 def step_back(url: str) -> None:
     """Undo the last migration, as an operator who returns to the version before would."""
     config = Config()
-    config.set_main_option("script_location", "connector_pipeline.catalog:migrations")
+    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
     )
@@ -192,7 +192,7 @@ def test_two_processes_may_take_the_last_step_at_once(database_url: str) -> None
     """A deployment starts several at once: one migrates, the other finds it done."""
     step_back(database_url)
     program = (
-        "import sys; from connector_pipeline.catalog.migrate import migrate;"
+        "import sys; from connector_pipeline.postgres.migrate import migrate;"
         " done = migrate(sys.stdin.read()); print(done.before == done.after)"
     )
     processes = [
@@ -240,7 +240,7 @@ def test_a_user_who_may_not_create_roles_can_migrate(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The migration is done, the grants are left out, and a warning says what to do."""
-    monkeypatch.setattr("connector_pipeline.catalog.migrate.READER_ROLE", "no_such_reader")
+    monkeypatch.setattr("connector_pipeline.postgres.migrate.READER_ROLE", "no_such_reader")
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
         user = sql.Identifier(f"plain_{admin.info.dbname}")
         database = sql.Identifier(admin.info.dbname)

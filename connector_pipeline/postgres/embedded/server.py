@@ -21,12 +21,13 @@ from typing import Final, Self
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.embedded_postgres.account import (
+from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.embedded.account import (
     refuse_unreachable,
     server_user_account,
     through_closed_directories,
 )
-from connector_pipeline.embedded_postgres.postmaster import (
+from connector_pipeline.postgres.embedded.postmaster import (
     ServerLocation,
     data_directory,
     not_ours,
@@ -35,7 +36,6 @@ from connector_pipeline.embedded_postgres.postmaster import (
     running_server,
     server_lives,
 )
-from connector_pipeline.model.errors import DatabaseUnavailable
 
 DATABASES: Final = ("catalog", "dagster")
 _PORT: Final = 5432

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from connector_pipeline.database import Database
-from connector_pipeline.embedded_postgres.server import EmbeddedPostgres
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
 
 @pytest.fixture(autouse=True)
