@@ -45,10 +45,10 @@ from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.state.registry import ShopRegistry
 
 LATENCY = 0.05
 PRODUCTS, VARIANTS = 10, (2, 2)

@@ -36,7 +36,7 @@ from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 SHOP: Final = Shop(
     merchant_id="m-1",

@@ -24,7 +24,7 @@ from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 DOMAIN: Final = "bench.myshopify.com"
 KEY: Final = f"shopify/{DOMAIN}"

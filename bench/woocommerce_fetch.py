@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import httpx
 
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.platforms.woocommerce.talking.pace import Limit
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.token_service import TokenService
 
 LATENCY: Final = 0.05
 BIG: Final = ShopSpec(

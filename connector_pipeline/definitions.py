@@ -22,12 +22,12 @@ from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.catalog.io_manager import CatalogIOManager
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings, SettingsError, load_settings
-from connector_pipeline.token_service import TokenService
+from connector_pipeline.state.registry import ShopRegistry
 
 
 def build_definitions(settings: Settings) -> Definitions:

@@ -19,7 +19,7 @@ from connector_pipeline.platforms.http import connecting
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 # No test measures time: a busy machine must not fail one by being slow. CI checks a commit with the
 # same examples each time; new ones are looked for where somebody can act on what they find.

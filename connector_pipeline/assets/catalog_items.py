@@ -19,7 +19,7 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, Reje
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 CHUNK_ROWS: Final = 5_000
 """Rows normalized before they are copied: a shop of any size is never in memory whole."""

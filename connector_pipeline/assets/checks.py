@@ -33,7 +33,7 @@ from dagster import (
 from connector_pipeline.assets.verdicts import EXPECTATIONS, Expectation, Verdict, judge
 from connector_pipeline.catalog.shop_facts import shop_facts
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 CATALOG_ITEMS: Final = AssetKey("catalog_items")
 

@@ -17,6 +17,8 @@ from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.assets.absence import Confirmed
 from connector_pipeline.assets.confirmation import confirmed
 from connector_pipeline.assets.interruptible import in_thread
+from connector_pipeline.credentials.refused import credential_digest
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
@@ -44,10 +46,8 @@ from connector_pipeline.platforms.kit.contract import (
     Platform,
 )
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.refused_credentials import credential_digest
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.sync_logging import log_as
-from connector_pipeline.token_service import TokenService
 
 _PROGRESS_EVERY: Final = 0.5
 

@@ -19,15 +19,15 @@ from connector_pipeline.assets.places import OUTSIDE_PER_PLACE, Places
 from connector_pipeline.assets.rounds import FetchRounds
 from connector_pipeline.assets.shop_locks import ShopLocks
 from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
-from connector_pipeline.liveness import alive
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import ANY_SHOP, load_settings
-from connector_pipeline.token_service import TokenService
+from connector_pipeline.state.liveness import alive
+from connector_pipeline.state.registry import ShopRegistry
 
 SYNC_ID_TAG: Final = "connector/sync_id"
 CORRELATION_ID_TAG: Final = "connector/correlation_id"

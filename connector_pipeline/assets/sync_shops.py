@@ -41,19 +41,19 @@ from dagster._core.events import (
     generate_event_batch_id,
 )
 
-from connector_pipeline import backfills, sweeps
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import CatalogItemsConfig, catalog_items
 from connector_pipeline.assets.checks import evaluations
 from connector_pipeline.assets.raw_products import RawProductsConfig, raw_products
 from connector_pipeline.catalog.io_manager import CatalogIOManager
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.token_service import TokenService
+from connector_pipeline.state import backfills, sweeps
+from connector_pipeline.state.registry import ShopRegistry
 
 JOB: Final = "sync_shops"
 _OP: Final = "fetch_and_publish"

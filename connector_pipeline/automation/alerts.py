@@ -22,13 +22,13 @@ from dagster import (
 from psycopg.rows import class_row
 from pydantic import BaseModel, ValidationError
 
-from connector_pipeline import sweeps
+from connector_pipeline.automation.alert_webhook import NotDelivered, post
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.sweeps import Sweep
-from connector_pipeline.webhook import NotDelivered, post
+from connector_pipeline.state import sweeps
+from connector_pipeline.state.sweeps import Sweep
 
 EVERY_SECONDS: Final = 30
 MOST_SHOPS_NAMED: Final = 100

@@ -14,6 +14,8 @@ from dagster import (
 )
 from pydantic import BaseModel
 
+from connector_pipeline.credentials.refused import is_digest_of
+from connector_pipeline.credentials.token_service import TokenService, TokenServiceClient
 from connector_pipeline.model.errors import (
     ConnectorError,
     ShopDisconnected,
@@ -22,9 +24,7 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.platforms.shopify.client import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
-from connector_pipeline.refused_credentials import is_digest_of
-from connector_pipeline.registry import DisconnectedShop, ShopRegistry
-from connector_pipeline.token_service import TokenService, TokenServiceClient
+from connector_pipeline.state.registry import DisconnectedShop, ShopRegistry
 
 EVERY_SECONDS: Final = 600
 SHOPS_A_TICK: Final = 100

@@ -19,8 +19,8 @@ from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings
+from connector_pipeline.state.registry import ShopRegistry
 
 EVERY_SECONDS: Final = 1
 """As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""

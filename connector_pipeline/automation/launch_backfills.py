@@ -19,14 +19,14 @@ from dagster import (
 )
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from connector_pipeline import backfills
 from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, listed_shops, run_config
 from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
 from connector_pipeline.automation.sweep import BEHIND_OTHERS, even_parts
-from connector_pipeline.backfills import Waiting
 from connector_pipeline.model.errors import ConnectorError, SyncInterrupted
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state import backfills
+from connector_pipeline.state.backfills import Waiting
 
 EVERY_SECONDS: Final = 5
 RUNS_AT_ONCE: Final = 8

@@ -12,11 +12,11 @@ from dagster import (
     op,
 )
 
-from connector_pipeline import sync_log
 from connector_pipeline.automation.sweep import BEHIND_OTHERS
 from connector_pipeline.dagster_pruning import prune
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state import sync_log
 
 AT_NIGHT: Final = "17 3 * * *"
 

@@ -17,7 +17,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 EVERY_SECONDS: Final = 15
 _BACKFILLS_UNDER_WAY: Final = [

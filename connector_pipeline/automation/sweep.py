@@ -25,13 +25,13 @@ from dagster import (
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._utils.schedules import cron_string_iterator, reverse_cron_string_iterator
 
-from connector_pipeline import sweeps
 from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, run_config
 from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.sweeps import Candidate
+from connector_pipeline.state import sweeps
+from connector_pipeline.state.sweeps import Candidate
 
 EVERY_SECONDS: Final = 30
 RUNS_AT_ONCE: Final = 3

@@ -29,12 +29,12 @@ from dagster import (
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, WILL_RETRY_TAG
 from psycopg.rows import class_row
 
-from connector_pipeline import inbox, sync_log
 from connector_pipeline.assets.sync_shops import JOB as SYNC_SHOPS
 from connector_pipeline.automation.sync_requests import sync_shop
-from connector_pipeline.liveness import Worker, lives, silent
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import inbox, sync_log
+from connector_pipeline.state.liveness import Worker, lives, silent
 
 EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000

@@ -19,14 +19,14 @@ from dagster import (
 )
 from dagster._core.storage.tags import RUN_KEY_TAG
 
-from connector_pipeline import inbox
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.raw_products import CORRELATION_ID_TAG, SYNC_ID_TAG
-from connector_pipeline.inbox import Launch
 from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.outbox import put_dead_letter
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import inbox
+from connector_pipeline.state.inbox import Launch
+from connector_pipeline.state.outbox import put_dead_letter
 
 MERCHANT_ID_TAG: Final = "connector/merchant_id"
 SYNC_TYPE_TAG: Final = "connector/sync_type"

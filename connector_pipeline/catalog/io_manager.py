@@ -16,13 +16,13 @@ from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
 from connector_pipeline.catalog.metadata import publish_metadata
 from connector_pipeline.catalog.publish import Chunk, publish
 from connector_pipeline.catalog.read import preview, shop_items
-from connector_pipeline.liveness import alive
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, Defect
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state.liveness import alive
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.sync_logging import log_as, log_as_none
 
 _PREVIEW_ROWS: Final = 5

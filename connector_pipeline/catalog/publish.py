@@ -15,7 +15,6 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
-from connector_pipeline import sync_log
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.catalog.staging import Chunk, stage
 from connector_pipeline.catalog.turn import LONGEST_TURN, refuse_late_commit, wait_for_turn
@@ -23,7 +22,8 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.sync_log import PublishCounts
+from connector_pipeline.state import sync_log
+from connector_pipeline.state.sync_log import PublishCounts
 
 __all__ = ["Chunk", "PublishCounts", "publish"]
 

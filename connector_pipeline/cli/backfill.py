@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from dagster import DagsterInstance, DagsterRunStatus, JobDefinition
 
-from connector_pipeline import backfills
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.launch_backfills import BackfillRun, claim, settle_lost
 from connector_pipeline.automation.runs_under_way import runs_under_way
@@ -24,8 +23,9 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state import backfills
+from connector_pipeline.state.registry import ShopRegistry
 
 _EVERY_SECONDS: Final = 0.5
 _SETTLE_SECONDS: Final = 15.0

@@ -13,7 +13,7 @@ from connector_pipeline.cli.output import JsonFlag, print_rows
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 app = typer.Typer(help="The catalog as Postgres holds it.", no_args_is_help=True)
 

@@ -18,8 +18,8 @@ from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import SettingsError, load_settings
+from connector_pipeline.state.registry import ShopRegistry
 
 _ROWS: Final = 10
 _CHANGES: Final = ("inserted", "updated", "revived", "unchanged", "deleted", "rejected")

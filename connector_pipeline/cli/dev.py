@@ -26,8 +26,8 @@ from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import ANY_SHOP, load_settings
+from connector_pipeline.state.registry import ShopRegistry
 
 UI_PORT: Final = 3000
 

@@ -13,16 +13,16 @@ from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import LocalServices, local_services
 from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
-from connector_pipeline.outbox import unsent
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.migrate import current_and_head
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings, SettingsError, load_settings
-from connector_pipeline.token_service import TokenService
+from connector_pipeline.state.outbox import unsent
+from connector_pipeline.state.registry import ShopRegistry
 
 _PROBE = Shop(
     merchant_id="doctor",

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 _EVERY_SECONDS: Final = 0.3
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.state.registry import ShopRegistry
 
 
 def register_sandbox_shops(registry: ShopRegistry, specs: Iterable[ShopSpec]) -> list[Shop]:

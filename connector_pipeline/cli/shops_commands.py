@@ -15,7 +15,7 @@ from connector_pipeline.model.shop import (
     valid_currency,
 )
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 app = typer.Typer(
     help="The registry of shops: each active one is a partition.", no_args_is_help=True

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from dagster import DagsterInstance
 
-from connector_pipeline import inbox
 from connector_pipeline.assets.fetch import registered_shop
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.local_services import database_services, local_services
@@ -18,7 +17,8 @@ from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state import inbox
+from connector_pipeline.state.registry import ShopRegistry
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 

@@ -34,9 +34,9 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.outbox import unsent
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
+from connector_pipeline.state.outbox import unsent
 
 SENT_A_TICK: Final = 2_000
 _CHUNK: Final = 50

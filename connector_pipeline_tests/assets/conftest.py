@@ -18,10 +18,10 @@ from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state.registry import ShopRegistry
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"

@@ -2,11 +2,11 @@
 
 from dagster import SensorResult, build_sensor_context
 
-from connector_pipeline import inbox
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.state import inbox
 from connector_pipeline_tests.assets.conftest import Pipeline
-from connector_pipeline_tests.test_inbox import Inbox, request
+from connector_pipeline_tests.state.test_inbox import Inbox, request
 
 NOBODY = "shopify/nobody.myshopify.com"
 SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "shopify")

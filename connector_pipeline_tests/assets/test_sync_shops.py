@@ -11,7 +11,6 @@ from dagster import AssetCheckKey, AssetKey, DagsterInstance, ExecuteInProcessRe
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from connector_pipeline import backfills, sweeps
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, SWEEP_TAG, run_config
 from connector_pipeline.assets.verdicts import EXPECTATIONS
@@ -20,6 +19,7 @@ from connector_pipeline.definitions import build_definitions
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state import backfills, sweeps
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
 

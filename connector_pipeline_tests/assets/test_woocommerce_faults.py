@@ -19,10 +19,10 @@ from dagster import DagsterInstance
 from psycopg import sql
 
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.test_pipeline import catalog
 

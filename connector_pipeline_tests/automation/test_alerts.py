@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, SensorResult, build_sensor_context
 
-from connector_pipeline import sweeps
 from connector_pipeline.automation.alerts import alerts, failing
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sweeps import Sweep
+from connector_pipeline.state import sweeps
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sweeps import Sweep
 
 SECRET = "T0KEN-of-the-webhook"
 

@@ -10,15 +10,15 @@ from pydantic import BaseModel, SecretStr
 
 from connector_pipeline.automation import credential_probe as probing
 from connector_pipeline.automation.credential_probe import are_new, credential_probe
+from connector_pipeline.credentials.refused import credential_digest
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.platforms.shopify.client import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.refused_credentials import credential_digest
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.store import SandboxShop
-from connector_pipeline.token_service import TokenService
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, pipeline
 
 __all__ = ["pipeline"]

@@ -15,15 +15,15 @@ from dagster._core.test_utils import create_run_for_test
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline import backfills
 from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, listed_shops
 from connector_pipeline.automation.launch_backfills import (
     RUNS_AT_ONCE,
     launch_backfills,
     planned_runs,
 )
-from connector_pipeline.backfills import Waiting
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import backfills
+from connector_pipeline.state.backfills import Waiting
 
 KEYS = [f"shopify/asked-{number}.myshopify.com" for number in range(12)]
 SHOPS = st.lists(st.sampled_from(KEYS), unique=True)

@@ -17,7 +17,7 @@ from connector_pipeline.assets.partitions import shops
 from connector_pipeline.automation.shop_partitions import partition_changes, shop_partitions
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 
 KEYS = st.sets(st.sampled_from([f"shopify/shop-{n}.myshopify.com" for n in range(8)]))
 ACME = "shopify/acme.myshopify.com"

@@ -31,8 +31,8 @@ from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnecte
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sweeps import Candidate
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sweeps import Candidate
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

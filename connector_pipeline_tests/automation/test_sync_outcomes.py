@@ -19,7 +19,6 @@ from dagster import (
 )
 from dagster._core.test_utils import create_run_for_test
 
-from connector_pipeline import inbox
 from connector_pipeline.automation.sync_outcomes import (
     LastRun,
     LookedAfter,
@@ -28,12 +27,13 @@ from connector_pipeline.automation.sync_outcomes import (
     look_after,
     verdict,
 )
-from connector_pipeline.liveness import Worker, alive, lives, this_host
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state import inbox
+from connector_pipeline.state.liveness import Worker, alive, lives, this_host
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME
-from connector_pipeline_tests.test_inbox import Inbox, request
-from connector_pipeline_tests.test_outbox import Syncs
+from connector_pipeline_tests.state.test_inbox import Inbox, request
+from connector_pipeline_tests.state.test_outbox import Syncs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAILURE, CANCELED = DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED

@@ -13,13 +13,13 @@ from dagster import (
 )
 from dagster._core.test_utils import create_run_for_test
 
-from connector_pipeline import inbox
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.messaging.arrivals import Arrivals, Source
 from connector_pipeline.model.errors import TokenServiceUnavailable
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline_tests.test_inbox import request
+from connector_pipeline.state import inbox
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline_tests.state.test_inbox import request
 
 ACME = "shopify/acme.myshopify.com"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER, Publisher
 
 

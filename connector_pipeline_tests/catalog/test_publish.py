@@ -18,8 +18,8 @@ from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.model.errors import ConnectorError, PublishTooSlow, UnknownShop
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import SyncType
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sync_log import PublishCounts
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline_tests.catalog.snapshots import (
     ACME,
     LONG_AGO,

@@ -13,8 +13,8 @@ import pytest
 
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.postmaster import running_server
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.cli.test_dev import LONG, dev, own_home
 

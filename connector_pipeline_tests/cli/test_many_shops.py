@@ -23,8 +23,8 @@ import pytest
 
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.postmaster import data_directory, running_server
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.cli.test_dev import PARTITIONS, Dev, dev, own_home
 
 __all__ = ["own_home"]

@@ -17,14 +17,14 @@ from connector_pipeline.messaging.relay import ReadProducts, Relayed, SyncedProd
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus
 from connector_pipeline.model.errors import PlatformUnavailable, SnapshotMissing, SyncInterrupted
 from connector_pipeline.model.events import LARGEST_BATCH, DeadLetter, ProductsFetched
-from connector_pipeline.outbox import put_dead_letter
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
 from connector_pipeline.settings import Settings
+from connector_pipeline.state.outbox import put_dead_letter
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME
 from connector_pipeline_tests.messaging.conftest import STREAM, Neighbour
 from connector_pipeline_tests.messaging.nats_server import NatsServer
-from connector_pipeline_tests.test_outbox import Syncs
+from connector_pipeline_tests.state.test_outbox import Syncs
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName, Shop
@@ -16,7 +17,6 @@ from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.token_service import TokenService
 
 WOOCOMMERCE_SHOPS = tuple(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
 SMALL = ShopSpec(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import (
     CurrencyUnknown,
     InvalidResponse,
@@ -21,7 +22,6 @@ from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.token_service import TokenService
 from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
     ALL_VARIATIONS,
     ENDPOINTS,

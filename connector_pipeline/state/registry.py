@@ -12,7 +12,6 @@ import dagster as dg
 import psycopg
 from psycopg.rows import dict_row
 
-from connector_pipeline import sync_log
 from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
     PlatformName,
@@ -23,8 +22,9 @@ from connector_pipeline.model.shop import (
 )
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.shop_csv import parse_shops, registrable
-from connector_pipeline.sync_log import SyncProgress
+from connector_pipeline.state import sync_log
+from connector_pipeline.state.shop_csv import parse_shops, registrable
+from connector_pipeline.state.sync_log import SyncProgress
 
 Added = Literal["added", "updated", "unchanged"]
 

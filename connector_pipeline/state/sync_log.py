@@ -21,7 +21,7 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.outbox import put_outcome
+from connector_pipeline.state.outbox import put_outcome
 
 _LONGEST_MESSAGE: Final = 4_000
 

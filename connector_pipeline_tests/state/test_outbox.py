@@ -20,9 +20,9 @@ from connector_pipeline.model.events import (
 )
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.outbox import KEPT
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state.outbox import KEPT
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, OTHER, chunk, item, rejected
 
 COMPLETED, FAILED = OutcomeType.COMPLETED.value, OutcomeType.FAILED.value

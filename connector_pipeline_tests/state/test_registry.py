@@ -15,8 +15,8 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sync_log import SyncProgress
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_log import SyncProgress
 
 ACME = Shop(
     merchant_id="m1",

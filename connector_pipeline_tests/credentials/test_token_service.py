@@ -9,13 +9,13 @@ import jwt
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from connector_pipeline.credentials.token_service import TokenService, bearer_token
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
-from connector_pipeline.token_service import TokenService, bearer_token
 
 SECRET = "a-secret-of-at-least-32-bytes-for-hs256"
 

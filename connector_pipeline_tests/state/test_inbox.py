@@ -7,12 +7,12 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from connector_pipeline import inbox
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.migrate import REQUESTER_ROLE
-from connector_pipeline.registry import ShopRegistry
+from connector_pipeline.state import inbox
+from connector_pipeline.state.registry import ShopRegistry
 
 
 def request(sync_id: str, shop: str = "acme", **changes: str) -> SyncRequest:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.shop_csv import HEADER, parse_shops
+from connector_pipeline.state.shop_csv import HEADER, parse_shops
 
 HEAD = ",".join(HEADER)
 GOOD = "m1,shopify,101,acme.myshopify.com"

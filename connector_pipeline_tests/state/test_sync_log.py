@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector_pipeline import backfills, sweeps, sync_log
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.registry import ShopRegistry
-from connector_pipeline.sync_log import PublishCounts
+from connector_pipeline.state import backfills, sweeps, sync_log
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_log import PublishCounts
 
 NOW = datetime.now(UTC)
 KEEP = timedelta(days=90)

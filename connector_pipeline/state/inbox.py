@@ -14,12 +14,12 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
-from connector_pipeline import sync_log
 from connector_pipeline.model.errors import InvalidSyncRequest
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest, registration
-from connector_pipeline.registry import add_shop
+from connector_pipeline.state import sync_log
+from connector_pipeline.state.registry import add_shop
 
 KEPT: Final = timedelta(days=30)
 """How long a request is kept after it arrived: a repeat older than that is known by its sync."""
