@@ -96,7 +96,7 @@ def dagster(home: Path, *, stock: str | None) -> Generator[DagsterInstance]:
     config = project_file("dagster.yaml").read_text()
     if stock is not None:
         ours = (
-            "  custom:\n    module: connector_pipeline.dagster_storage\n"
+            "  custom:\n    module: connector_pipeline.engine.storage\n"
             "    class: ConnectorStorage\n    config: {}\n"
         )
         if ours not in config:

@@ -23,13 +23,13 @@ from dagster import (
     in_process_executor,
 )
 
-from connector_pipeline.batch import ShopBatch
+from connector_pipeline.assets.shop_batch import ShopBatch
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
 SHOPS = 200
 ROUNDS = 3
 KEYS = [f"shopify/shop-{number}.myshopify.com" for number in range(SHOPS)]
-POOLED = {"module": "connector_pipeline.dagster_storage", "class": "ConnectorStorage"}
+POOLED = {"module": "connector_pipeline.engine.storage", "class": "ConnectorStorage"}
 
 
 @asset(partitions_def=DynamicPartitionsDefinition(name="shops"))

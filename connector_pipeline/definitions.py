@@ -11,6 +11,7 @@ from dagster import (
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.checks import catalog_checks
+from connector_pipeline.assets.io_manager import CatalogIOManager
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
@@ -21,7 +22,6 @@ from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
-from connector_pipeline.catalog.io_manager import CatalogIOManager
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi

@@ -9,17 +9,17 @@ from dagster import AssetExecutionContext, Config, asset
 
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.checks import evaluations
-from connector_pipeline.assets.fetch import registered_shop
+from connector_pipeline.assets.io_manager import NormalizedShop, NormalizedShops
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.raw_products import raw_products
-from connector_pipeline.batch import ShopBatch
-from connector_pipeline.catalog.io_manager import NormalizedShop, NormalizedShops
+from connector_pipeline.assets.shop_batch import ShopBatch
 from connector_pipeline.catalog.publish import Chunk
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.platforms.shopify.adapter import ShopifyApi
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.sync.fetch import registered_shop
 
 CHUNK_ROWS: Final = 5_000
 """Rows normalized before they are copied: a shop of any size is never in memory whole."""

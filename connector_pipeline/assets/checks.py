@@ -30,7 +30,7 @@ from dagster import (
     multi_asset_check,
 )
 
-from connector_pipeline.assets.verdicts import EXPECTATIONS, Expectation, Verdict, judge
+from connector_pipeline.catalog.expectations import EXPECTATIONS, Expectation, Verdict, judge
 from connector_pipeline.catalog.shop_facts import shop_facts
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry

@@ -12,13 +12,8 @@ from dagster import (
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.assets.fetch import ShopFetcher
-from connector_pipeline.assets.interruptible import run_interruptible
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.assets.places import OUTSIDE_PER_PLACE, Places
-from connector_pipeline.assets.rounds import FetchRounds
-from connector_pipeline.assets.shop_locks import ShopLocks
-from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
+from connector_pipeline.assets.shop_batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.sync import RequestedSyncType
@@ -28,6 +23,11 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import ANY_SHOP, load_settings
 from connector_pipeline.state.liveness import alive
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.sync.fetch import ShopFetcher
+from connector_pipeline.sync.interruptible import run_interruptible
+from connector_pipeline.sync.locks import ShopLocks
+from connector_pipeline.sync.places import OUTSIDE_PER_PLACE, Places
+from connector_pipeline.sync.rounds import FetchRounds
 
 SYNC_ID_TAG: Final = "connector/sync_id"
 CORRELATION_ID_TAG: Final = "connector/correlation_id"

@@ -44,8 +44,8 @@ from dagster._core.events import (
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import CatalogItemsConfig, catalog_items
 from connector_pipeline.assets.checks import evaluations
+from connector_pipeline.assets.io_manager import CatalogIOManager
 from connector_pipeline.assets.raw_products import RawProductsConfig, raw_products
-from connector_pipeline.catalog.io_manager import CatalogIOManager
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.sync import RequestedSyncType

@@ -12,7 +12,6 @@ from dagster import (
 
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.reader import Snapshot
-from connector_pipeline.assets.fetch import registered_shop
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
@@ -21,6 +20,7 @@ from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.sync.fetch import registered_shop
 
 EVERY_SECONDS: Final = 1
 """As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""

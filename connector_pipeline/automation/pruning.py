@@ -13,7 +13,7 @@ from dagster import (
 )
 
 from connector_pipeline.automation.sweep import BEHIND_OTHERS
-from connector_pipeline.dagster_pruning import prune
+from connector_pipeline.engine.pruning import prune
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sync_log

@@ -4,8 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from connector_pipeline.assets.fetch import registered_shop
-from connector_pipeline.catalog.metadata import PREVIEW_COLUMNS
+from connector_pipeline.assets.metadata import PREVIEW_COLUMNS
 from connector_pipeline.catalog.read import rejects as read_rejects
 from connector_pipeline.catalog.read import rows as read_rows
 from connector_pipeline.cli.local_services import database_services
@@ -14,6 +13,7 @@ from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.sync.fetch import registered_shop
 
 app = typer.Typer(help="The catalog as Postgres holds it.", no_args_is_help=True)
 

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from dagster import DagsterInstance
 
-from connector_pipeline.assets.fetch import registered_shop
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.local_services import database_services, local_services
 from connector_pipeline.cli.output import err, out, print_json
@@ -19,6 +18,7 @@ from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.sync.fetch import registered_shop
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 

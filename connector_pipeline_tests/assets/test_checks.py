@@ -7,13 +7,13 @@ from dagster import AssetCheckEvaluation, AssetKey, DagsterEventType, ExecuteInP
 from psycopg import sql
 
 from connector_pipeline.assets.checks import MOST_SHOPS_NAMED, verdict_metadata
-from connector_pipeline.assets.verdicts import EXPECTATIONS, judge
+from connector_pipeline.catalog.expectations import EXPECTATIONS, judge
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
-from connector_pipeline_tests.assets.test_verdicts import BY_NAME, NOW, shop
+from connector_pipeline_tests.catalog.test_expectations import BY_NAME, NOW, shop
 
 SHOPS = [f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS]
 GOOD, BAD, FAILING = SHOPS[:3]

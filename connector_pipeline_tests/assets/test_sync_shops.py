@@ -12,9 +12,9 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from connector_pipeline.assets.partitions import shops
+from connector_pipeline.assets.shop_batch import RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
 from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, SWEEP_TAG, run_config
-from connector_pipeline.assets.verdicts import EXPECTATIONS
-from connector_pipeline.batch import RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
+from connector_pipeline.catalog.expectations import EXPECTATIONS
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec

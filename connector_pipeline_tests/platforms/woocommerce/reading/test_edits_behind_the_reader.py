@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector_pipeline.assets.absence import absence
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import InvalidResponse
@@ -17,6 +16,7 @@ from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sync.absence import absence
 from connector_pipeline_tests.platforms.woocommerce.shop_reading import ENDPOINTS, SMALL, Reading
 
 EDITS: Final = ("append", "trash", "remove", "restore", "draft", "publish", "variation", "type")

@@ -12,8 +12,8 @@ import pandas as pd
 from dagster import ConfigurableIOManager, InputContext, OutputContext, ResourceDependency
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
-from connector_pipeline.catalog.metadata import publish_metadata
+from connector_pipeline.assets.metadata import publish_metadata
+from connector_pipeline.assets.shop_batch import RETRY_DELAYS, PartitionMetadata, ShopBatch
 from connector_pipeline.catalog.publish import Chunk, publish
 from connector_pipeline.catalog.read import preview, shop_items
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, Defect
@@ -23,7 +23,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state.liveness import alive
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.sync_logging import log_as, log_as_none
+from connector_pipeline.sync.log_context import log_as, log_as_none
 
 _PREVIEW_ROWS: Final = 5
 

@@ -14,7 +14,7 @@ from dagster._core.execution.asset_backfill import _get_next_latest_storage_id
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
-from connector_pipeline.dagster_storage import ConnectorStorage
+from connector_pipeline.engine.storage import ConnectorStorage
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.settings import SettingsError
 
@@ -73,7 +73,7 @@ def instance(
     """An instance over this storage, as dagster.yaml makes one."""
     url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
-    storage = {"module": "connector_pipeline.dagster_storage", "class": "ConnectorStorage"}
+    storage = {"module": "connector_pipeline.engine.storage", "class": "ConnectorStorage"}
     (tmp_path / "dagster.yaml").write_text(json.dumps({"storage": {"custom": storage}}))
     with DagsterInstance.from_config(str(tmp_path)) as made:
         yield made

@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from connector_pipeline.assets.places import Places
+from connector_pipeline.sync.places import Places
 
 HANGS = 120
 """Seconds after which a test that hangs is ended."""

@@ -14,9 +14,6 @@ from pydantic import BaseModel
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.writer import SnapshotWriter
-from connector_pipeline.assets.absence import Confirmed
-from connector_pipeline.assets.confirmation import confirmed
-from connector_pipeline.assets.interruptible import in_thread
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import (
@@ -47,7 +44,10 @@ from connector_pipeline.platforms.kit.contract import (
 )
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.sync_logging import log_as
+from connector_pipeline.sync.absence import Confirmed
+from connector_pipeline.sync.confirmation import confirmed
+from connector_pipeline.sync.interruptible import in_thread
+from connector_pipeline.sync.log_context import log_as
 
 _PROGRESS_EVERY: Final = 0.5
 

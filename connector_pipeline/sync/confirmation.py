@@ -3,13 +3,13 @@
 from contextlib import aclosing
 
 from connector_pipeline.archive.writer import SnapshotWriter
-from connector_pipeline.assets.absence import Absence, Confirmed, absence
-from connector_pipeline.assets.interruptible import in_thread
 from connector_pipeline.catalog.read import live_variants
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport, Platform
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.sync.absence import Absence, Confirmed, absence
+from connector_pipeline.sync.interruptible import in_thread
 
 
 async def confirmed(

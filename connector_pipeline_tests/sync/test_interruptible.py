@@ -7,7 +7,7 @@ import signal
 import pytest
 from dagster import DagsterExecutionInterruptedError
 
-from connector_pipeline.assets.interruptible import run_interruptible
+from connector_pipeline.sync.interruptible import run_interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -10,10 +10,10 @@ from typing import Final, Self, TypeVar
 
 import psycopg
 
-from connector_pipeline.assets.interruptible import in_thread
 from connector_pipeline.model.errors import DatabaseUnavailable, ShopBusy
 from connector_pipeline.postgres.connections import open_connection, unavailable
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.sync.interruptible import in_thread
 
 T = TypeVar("T")
 

@@ -10,8 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from connector_pipeline.assets import places
-from connector_pipeline.assets.rounds import worth_another_round
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
@@ -30,6 +28,8 @@ from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import own_sync_id
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sync import places
+from connector_pipeline.sync.rounds import worth_another_round
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 HANGS = 240

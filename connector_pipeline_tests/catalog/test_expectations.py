@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.assets.verdicts import EXPECTATIONS, judge
+from connector_pipeline.catalog.expectations import EXPECTATIONS, judge
 from connector_pipeline.catalog.shop_facts import ShopFacts
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
 

@@ -33,8 +33,8 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.execution.plan.outputs import StepOutputData
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from connector_pipeline.dagster_pruning import NotPostgres, prune
 from connector_pipeline.definitions import build_definitions
+from connector_pipeline.engine.pruning import NotPostgres, prune
 from connector_pipeline.settings import load_settings
 
 KEEP = timedelta(days=14)
@@ -77,7 +77,7 @@ def instance(
     """An instance over the real storage, as dagster.yaml makes one."""
     url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
-    storage = {"module": "connector_pipeline.dagster_storage", "class": "ConnectorStorage"}
+    storage = {"module": "connector_pipeline.engine.storage", "class": "ConnectorStorage"}
     (tmp_path / "dagster.yaml").write_text(json.dumps({"storage": {"custom": storage}}))
     with DagsterInstance.from_config(str(tmp_path)) as made:
         made.add_dynamic_partitions("shops", KEYS)

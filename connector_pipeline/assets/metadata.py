@@ -7,7 +7,7 @@ from typing import Any, Final
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSchema
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.batch import PartitionMetadata
+from connector_pipeline.assets.shop_batch import PartitionMetadata
 from connector_pipeline.catalog.publish import PublishCounts
 from connector_pipeline.postgres.tables import catalog_items
 

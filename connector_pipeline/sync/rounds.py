@@ -6,16 +6,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.assets.fetch import ShopFetcher
-from connector_pipeline.assets.interruptible import in_thread
-from connector_pipeline.assets.places import Places
-from connector_pipeline.assets.shop_locks import ShopLocks
 from connector_pipeline.model.errors import (
     ConnectorError,
     DeadlineExceeded,
     ShopBusy,
     SyncInterrupted,
 )
+from connector_pipeline.sync.fetch import ShopFetcher
+from connector_pipeline.sync.interruptible import in_thread
+from connector_pipeline.sync.locks import ShopLocks
+from connector_pipeline.sync.places import Places
 
 _LOOKED_EVERY: Final = 1.0
 """Seconds between two looks at whether another run is done with a shop."""

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from connector_pipeline.sync_logging import log_as, log_as_none
+from connector_pipeline.sync.log_context import log_as, log_as_none
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from dagster._utils import traced_counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.batch import Evaluate, ShopBatch, summarize
+from connector_pipeline.assets.shop_batch import Evaluate, ShopBatch, summarize
 from connector_pipeline.model.errors import (
     ConnectorError,
     DatabaseUnavailable,

@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from connector_pipeline.assets.shop_locks import APPLICATION_NAME, ShopLocks
 from connector_pipeline.model.errors import DatabaseUnavailable, ShopBusy
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sync.locks import APPLICATION_NAME, ShopLocks
 from connector_pipeline_tests.assets.conftest import RANGE_END, RANGE_START, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
 

@@ -1,6 +1,6 @@
 """Promises about what a snapshot lacks."""
 
-from connector_pipeline.assets.absence import absence
+from connector_pipeline.sync.absence import absence
 from connector_pipeline_tests.catalog.snapshots import item, rejected
 
 LIVE = {"1-1": "1", "1-2": "1", "2-1": "2"}
