@@ -32,7 +32,7 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
@@ -94,7 +94,7 @@ def _product(numbers: list[int], repriced: int) -> dict[str, Any]:
 
 def normalized(raw: Iterable[RawPage]) -> Iterator[Chunk]:
     """Chunks as the asset `catalog_items` makes them."""
-    return chunks(ShopifyApi().rows(SHOP, "SEK", raw))
+    return chunks(ShopifyAdapter().rows(SHOP, "SEK", raw))
 
 
 def publish_once(database: Database, number: int, given: Iterable[Chunk]) -> PublishCounts:

@@ -2,7 +2,7 @@
 
     python bench/shopify_bulk_threshold.py
 
-Asks nobody. What paging takes follows from the price of the wing's own queries and the restore
+Asks nobody. What paging takes follows from the price of the adapter's own queries and the restore
 rates of Shopify's plans (https://shopify.dev/docs/api/usage/limits). What Shopify itself takes, for
 a page and for a bulk operation, is published nowhere: those are the assumptions printed first, and
 the table shows the answer for each of them.

@@ -1,4 +1,4 @@
-"""Time the Shopify wing against a sandbox that enforces the points of a plan.
+"""Time the Shopify adapter against a sandbox that enforces the points of a plan.
 
     python bench/shopify_pacing.py
 
@@ -32,7 +32,7 @@ from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.queries import PRODUCTS, SHOP
 
 DOMAIN: Final = "pacing.myshopify.com"
@@ -111,7 +111,7 @@ async def read(url: str) -> tuple[float, list[Cost], FetchReport]:
         correlation_id="bench",
         started_at=datetime.now(UTC),
     )
-    api = ShopifyApi(base_url=f"{url}/shopify/{{domain}}", allow_private_hosts=True)
+    api = ShopifyAdapter(base_url=f"{url}/shopify/{{domain}}", allow_private_hosts=True)
     report = FetchReport()
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder:

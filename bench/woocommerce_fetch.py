@@ -21,7 +21,7 @@ import httpx
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.kit.contract import FetchReport
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.platforms.woocommerce.talking.pace import Limit
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -59,7 +59,7 @@ class Fixed:
         """Nothing to learn."""
 
 
-class FixedApi(WooCommerceApi):
+class FixedApi(WooCommerceAdapter):
     """Asks as many things at once as it may, always."""
 
     def limit(self) -> Limit:
@@ -103,7 +103,7 @@ def sandbox() -> Iterator[str]:
         process.join()
 
 
-async def read(api: WooCommerceApi, spec: ShopSpec, url: str) -> tuple[float, FetchReport, int]:
+async def read(api: WooCommerceAdapter, spec: ShopSpec, url: str) -> tuple[float, FetchReport, int]:
     """Seconds to read the shop, its report, and the most requests the shop had at once."""
     shop = Shop(
         merchant_id=spec.merchant_id,
@@ -148,7 +148,7 @@ async def one_request_per_variation(spec: ShopSpec, url: str) -> tuple[float, in
                 return time.perf_counter() - began, requests
 
 
-def api(kind: type[WooCommerceApi], url: str, at_once: int = 4) -> WooCommerceApi:
+def api(kind: type[WooCommerceAdapter], url: str, at_once: int = 4) -> WooCommerceAdapter:
     """A reader of the sandbox's shops."""
     return kind(
         base_url=f"{url}/woocommerce/{{domain}}",
@@ -167,7 +167,7 @@ async def measure(url: str) -> None:
         f" all of it {usual:.0f} s"
     )
     for spec in (ROOT, ANALYTICS, PARENT):
-        seconds, report, peak = await read(api(WooCommerceApi, url), spec, url)
+        seconds, report, peak = await read(api(WooCommerceAdapter, url), spec, url)
         print(
             f"{report.details['variations_endpoint']}: {report.requests} requests,"
             f" {seconds:.1f} s, {usual / seconds:.0f} x; at most {peak} at once;"
@@ -179,7 +179,7 @@ async def measure(url: str) -> None:
         fixed.append(seconds)
         print(f"two workers, always {at_once} at once: {seconds:.2f} s")
     for most in (4, 16):
-        seconds, _, peak = await read(api(WooCommerceApi, url, most), TWO_WORKERS, url)
+        seconds, _, peak = await read(api(WooCommerceAdapter, url, most), TWO_WORKERS, url)
         print(
             f"two workers, adapting up to {most}: {seconds:.2f} s,"
             f" {seconds / min(fixed):.2f} of the best fixed; at most {peak} at once"

@@ -23,8 +23,8 @@ from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.registry import ShopRegistry
@@ -62,7 +62,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 retry_count=settings.token_service_retry_count,
                 retry_delay=settings.connector_retry_delay,
             ),
-            "shopify": ShopifyApi(
+            "shopify": ShopifyAdapter(
                 api_version=settings.shopify_api_version,
                 batch_size=settings.shopify_batch_size,
                 max_retries=settings.shopify_max_retries,
@@ -72,7 +72,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 bulk_hosts=settings.shopify_bulk_hosts,
                 allow_private_hosts=settings.allow_private_hosts,
             ),
-            "woocommerce": WooCommerceApi(
+            "woocommerce": WooCommerceAdapter(
                 batch_size=settings.woocommerce_batch_size,
                 statuses=settings.woocommerce_statuses,
                 max_concurrency=settings.woocommerce_max_concurrency,

@@ -53,7 +53,7 @@ def test_defaults_are_valid() -> None:
 def test_a_wrong_value_is_one_line_with_its_variable_and_an_example(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """The line is all an operator needs to mend it."""
+    """The line is all an operator needs to correct it."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as raised:
         load_settings()
@@ -63,7 +63,7 @@ def test_a_wrong_value_is_one_line_with_its_variable_and_an_example(
 
 
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody mends one variable a start."""
+    """Nobody corrects one variable a start."""
     monkeypatch.setenv("SHOPS_AT_ONCE", "0")
     monkeypatch.setenv("SHOPS_PER_RUN", "0")
     with pytest.raises(SettingsError) as raised:

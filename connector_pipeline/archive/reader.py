@@ -51,5 +51,5 @@ def _damaged(sync: Sync, name: str) -> SnapshotMissing:
     return SnapshotMissing(
         f"page {name} of the raw snapshot {sync.sync_id} is gone or damaged.",
         partition_key=sync.partition_key,
-        mend="Materialize `raw_products` for this shop again.",
+        remedy="Materialize `raw_products` for this shop again.",
     )

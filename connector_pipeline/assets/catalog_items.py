@@ -15,8 +15,8 @@ from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.shop_batch import ShopBatch
 from connector_pipeline.catalog.publish import Chunk
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.sync.fetch import registered_shop
@@ -48,8 +48,8 @@ def catalog_items(
     database: Database,
     registry: ShopRegistry,
     raw_archive: RawArchive,
-    shopify: ShopifyApi,
-    woocommerce: WooCommerceApi,
+    shopify: ShopifyAdapter,
+    woocommerce: WooCommerceAdapter,
 ) -> NormalizedShops:
     """Hand the IO manager what it needs to normalize and publish each shop of the run."""
     platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}

@@ -17,8 +17,8 @@ from connector_pipeline.assets.shop_batch import RETRY_DELAYS, PartitionMetadata
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import ANY_SHOP, load_settings
 from connector_pipeline.state.liveness import alive
@@ -55,8 +55,8 @@ def raw_products(
     database: Database,
     token_service: TokenService,
     raw_archive: RawArchive,
-    shopify: ShopifyApi,
-    woocommerce: WooCommerceApi,
+    shopify: ShopifyAdapter,
+    woocommerce: WooCommerceAdapter,
 ) -> None:
     """Fetch the run's shops, several at once, each on its own account."""
     batch = ShopBatch(context)

@@ -152,11 +152,11 @@ def summarize(failed: Mapping[str, ConnectorError], *, of: int) -> str:
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, error in failed.items():
         message = shorten(error.message, _LONGEST_MESSAGE, placeholder=" …")
-        groups[error.code, error.mend].append(f"  {key}: {message}")
+        groups[error.code, error.remedy].append(f"  {key}: {message}")
     parts = [f"{len(failed)} of {of} shops failed; the others are done."]
     largest_first = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    for (code, mend), lines in largest_first[:_NAMED_GROUPS]:
-        parts.append(f"{code} ({len(lines)}). {mend}")
+    for (code, remedy), lines in largest_first[:_NAMED_GROUPS]:
+        parts.append(f"{code} ({len(lines)}). {remedy}")
         parts += lines[:_NAMED_IN_A_GROUP]
         if len(lines) > _NAMED_IN_A_GROUP:
             parts.append(f"  and {len(lines) - _NAMED_IN_A_GROUP} more: see `failed_shops`.")

@@ -49,8 +49,8 @@ from connector_pipeline.assets.raw_products import RawProductsConfig, raw_produc
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import backfills, sweeps
 from connector_pipeline.state.registry import ShopRegistry
@@ -88,8 +88,8 @@ def _fetch_and_publish(
     registry: ShopRegistry,
     token_service: TokenService,
     raw_archive: RawArchive,
-    shopify: ShopifyApi,
-    woocommerce: WooCommerceApi,
+    shopify: ShopifyAdapter,
+    woocommerce: WooCommerceAdapter,
     catalog_io_manager: ResourceParam[CatalogIOManager],
 ) -> None:
     """Fetch the listed shops, publish those that were fetched. Raises Failure if any failed."""

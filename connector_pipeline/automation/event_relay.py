@@ -15,8 +15,8 @@ from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
 from connector_pipeline.state.registry import ShopRegistry
@@ -39,8 +39,8 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
         database: Database,
         registry: ShopRegistry,
         raw_archive: RawArchive,
-        shopify: ShopifyApi,
-        woocommerce: WooCommerceApi,
+        shopify: ShopifyAdapter,
+        woocommerce: WooCommerceAdapter,
     ) -> SkipReason:
         """Send what waits, within a tick's time."""
         platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}

@@ -31,7 +31,7 @@ class Expectation:
 
     name: str
     description: str
-    mend: str
+    remedy: str
     misleads_readers: bool
     shortfall: Callable[[ShopFacts, datetime], Shortfall | None]
 
@@ -59,7 +59,7 @@ class Verdict:
         found = f"{key}: {worst.words}."
         if self.judged > 1:
             found = f"{len(self.failing)} of {self.judged} shops fall short, the worst: {found}"
-        return f"{found} {self.expectation.mend}"
+        return f"{found} {self.expectation.remedy}"
 
 
 def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -> Verdict:
@@ -142,7 +142,7 @@ EXPECTATIONS: Final = (
             "A snapshot has each variant once. Of repeated ones the catalog keeps the later copy: "
             "its primary key holds a variant once per shop."
         ),
-        mend="The shop changed while it was read; if the next sync finds some too, the platform "
+        remedy="The shop changed while it was read; if the next sync finds some too, the platform "
         "repeats ids.",
         misleads_readers=False,
         shortfall=_repeated_ids,
@@ -150,14 +150,14 @@ EXPECTATIONS: Final = (
     Expectation(
         name="prices_not_negative",
         description="No live item costs less than nothing.",
-        mend="Ask the merchant to correct the prices, then sync again.",
+        remedy="Ask the merchant to correct the prices, then sync again.",
         misleads_readers=True,
         shortfall=_negative_prices,
     ),
     Expectation(
         name="currency_known",
         description="Every live item's currency is an active code of ISO 4217.",
-        mend="Mend the shop's settings, or `shops add SHOP --merchant-id M --currency CUR`, "
+        remedy="Correct the shop's settings, or `shops add SHOP --merchant-id M --currency CUR`, "
         "then sync again.",
         misleads_readers=True,
         shortfall=_unknown_currencies,
@@ -165,21 +165,21 @@ EXPECTATIONS: Final = (
     Expectation(
         name="titles_not_empty",
         description="Every live item has a product title and a variant title.",
-        mend="Ask the merchant for titles; the items are published as they are.",
+        remedy="Ask the merchant for titles; the items are published as they are.",
         misleads_readers=False,
         shortfall=_empty_titles,
     ),
     Expectation(
         name="rejects_under_one_percent",
         description="Fewer than 1 % of the shop's variants could not be normalized.",
-        mend="`connector-pipeline catalog rejects SHOP` tells why.",
+        remedy="`connector-pipeline catalog rejects SHOP` tells why.",
         misleads_readers=False,
         shortfall=_many_rejects,
     ),
     Expectation(
         name="snapshot_complete",
         description="The platform's own counts vouch for the last full snapshot.",
-        mend="Nothing was called deleted for being absent from it; if it persists, see the "
+        remedy="Nothing was called deleted for being absent from it; if it persists, see the "
         "warnings of `raw_products`.",
         misleads_readers=False,
         shortfall=_incomplete_snapshot,
@@ -190,7 +190,7 @@ EXPECTATIONS: Final = (
             "A full sync that left no deletion open started within the last 48 hours: it was "
             "complete, or the shop, asked by id, confirmed whatever it lacked to be gone."
         ),
-        mend="Sync it: `connector-pipeline sync SHOP --type full`.",
+        remedy="Sync it: `connector-pipeline sync SHOP --type full`.",
         misleads_readers=False,
         shortfall=_old_full_sync,
     ),

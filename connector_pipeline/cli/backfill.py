@@ -40,7 +40,7 @@ _EXAMPLES: Final = 3
 class RunsStay(ConnectorError):
     """The command ended before its shops did."""
 
-    default_mend = "Start one: they go on where they were."
+    default_remedy = "Start one: they go on where they were."
 
 
 @dataclass(frozen=True, slots=True)

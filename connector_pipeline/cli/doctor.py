@@ -1,4 +1,4 @@
-"""`connector-pipeline doctor`: a line for each thing a sync needs, with the mend it lacks."""
+"""`connector-pipeline doctor`: what a sync needs, a line each, and remedies."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.migrate import current_and_head
@@ -39,7 +39,7 @@ class Finding:
     subject: str
     ok: bool
     seen: str
-    mend: str = ""
+    remedy: str = ""
 
 
 class _NoFields(BaseModel):
@@ -55,7 +55,7 @@ def run_doctor(*, as_json: bool) -> bool:
         else:
             mark = "[green]ok[/green]  " if finding.ok else "[red]fail[/red]"
             text = f"{finding.subject}: {finding.seen}" + (
-                f" {finding.mend}" if finding.mend else ""
+                f" {finding.remedy}" if finding.remedy else ""
             )
             out.print(mark, end=" ")
             out.print(text, markup=False, soft_wrap=True)
@@ -80,7 +80,7 @@ def _findings() -> list[Finding]:
         try:
             services = stack.enter_context(local_services())
         except ConnectorError as error:
-            return [*found, Finding("database", False, error.message, error.mend)]
+            return [*found, Finding("database", False, error.message, error.remedy)]
         except SettingsError as error:
             return [*found, *(Finding("settings", False, line) for line in error.lines)]
         found += [
@@ -101,7 +101,7 @@ def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
     except ConnectorError as error:
-        return Finding(subject, False, error.message, error.mend)
+        return Finding(subject, False, error.message, error.remedy)
     except OSError as error:
         return Finding(subject, False, f"{type(error).__name__}: {error.strerror}.")
 
@@ -166,7 +166,7 @@ def _shopify_api(services: LocalServices) -> str:
     shop = _a_shopify_shop(ShopRegistry(database=Database()).list(ShopState.ACTIVE))
     if shop is None:
         return f"asks for {asked}; not compared, no active Shopify shop is registered to ask"
-    api = ShopifyApi(
+    api = ShopifyAdapter(
         api_version=asked,
         max_retries=0,
         base_url=settings.shopify_base_url,
@@ -189,7 +189,7 @@ def _shopify_api(services: LocalServices) -> str:
         raise ConnectorError(
             f"asks for {asked}, but {shop.partition_key} answers with {versions.served}; "
             f"{supported}.",
-            mend="Set SHOPIFY_API_VERSION to one of these.",
+            remedy="Set SHOPIFY_API_VERSION to one of these.",
         )
     return f"{shop.partition_key} answers with {asked} as asked; {supported}"
 
@@ -200,7 +200,7 @@ def _nats(settings: Settings) -> str:
     except ModuleNotFoundError:
         raise ConnectorError(
             "NATS_URL is set, and the extra `nats` is not installed.",
-            mend="pip install 'connector-pipeline[nats]'",
+            remedy="pip install 'connector-pipeline[nats]'",
         ) from None
     with Database().connect() as connection:
         waiting = unsent(connection)

@@ -73,7 +73,7 @@ def sandbox(
 
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
-    """Look at settings, database, migrations and Token Service; say what to mend."""
+    """Look at settings, database, migrations and Token Service; say what to put right."""
     _exit_unless(run_doctor(as_json=as_json))
 
 
@@ -135,7 +135,7 @@ def backfill(
 
 
 def main() -> None:
-    """Run the command line; what an operator can mend is said without a traceback."""
+    """Run the command line; what an operator can put right is said without a traceback."""
     try:
         app()
     except SettingsError as error:

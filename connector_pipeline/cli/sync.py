@@ -40,7 +40,7 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
             raise NotActive(
                 f"the shop is {registered.state.value}.",
                 partition_key=shop,
-                mend=f"`connector-pipeline shops resume {shop}` first.",
+                remedy=f"`connector-pipeline shops resume {shop}` first.",
             )
         add_active_partitions(instance, registry)
         sync_id = str(uuid4())

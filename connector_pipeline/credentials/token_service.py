@@ -63,7 +63,7 @@ class TokenServiceClient:
             raise TokenServiceUnavailable(
                 f"the Token Service refuses us ({answer.status}).",
                 partition_key=key,
-                mend="Check INTERNAL_JWT_SECRET, and that the service lets platform-connector in.",
+                remedy="Check INTERNAL_JWT_SECRET: the service must let platform-connector in.",
             )
         if answer.status != 200:
             raise TokenServiceUnavailable(
@@ -107,7 +107,7 @@ class TokenService(ConfigurableResource[None]):
         if not self.url:
             raise TokenServiceUnavailable(
                 "TOKEN_SERVICE_URL is not set.",
-                mend="Set it, or use `connector-pipeline dev`, which brings a sandbox.",
+                remedy="Set it, or use `connector-pipeline dev`, which brings a sandbox.",
             )
         policy = HttpPolicy(
             max_retries=self.retry_count,

@@ -38,7 +38,7 @@ class NatsUnavailable(ConnectorError):
     """NATS cannot be reached, refuses us, or has no such stream to give."""
 
     retryable = True
-    default_mend = (
+    default_remedy = (
         "Nothing is lost: requests stay in the stream and events in connector.outbox. Check "
         "NATS_URL, the NATS_* credentials and the server."
     )
@@ -172,7 +172,7 @@ def _credentials(file: Path) -> str:
     except (ValueError, nkeys.NkeysError):
         raise NatsUnavailable(
             "NATS_CREDENTIALS_FILE holds no user's token and seed.",
-            mend="Export it anew, with `nsc generate creds` say. Nothing is lost meanwhile.",
+            remedy="Export it anew, with `nsc generate creds` say. Nothing is lost meanwhile.",
         ) from None
     return str(file)
 

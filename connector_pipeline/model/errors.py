@@ -36,13 +36,15 @@ class ConnectorError(Exception):
     """One shop's failure: what happened, whether it will be retried, what an operator can do."""
 
     retryable: ClassVar[bool] = False
-    default_mend: ClassVar[str] = "See the run's log."
+    default_remedy: ClassVar[str] = "See the run's log."
 
-    def __init__(self, message: str, *, partition_key: str | None = None, mend: str | None = None):
+    def __init__(
+        self, message: str, *, partition_key: str | None = None, remedy: str | None = None
+    ):
         super().__init__(message)
         self.message = message
         self.partition_key = partition_key
-        self.mend = mend or self.default_mend
+        self.remedy = remedy or self.default_remedy
 
     @property
     def code(self) -> str:
@@ -51,7 +53,7 @@ class ConnectorError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.partition_key}: " if self.partition_key else ""
-        return f"{where}{self.message} {self.mend}"
+        return f"{where}{self.message} {self.remedy}"
 
     def of(self, partition_key: str) -> "ConnectorError":
         """The same error, known to be this shop's."""
@@ -63,20 +65,20 @@ class PlatformUnavailable(ConnectorError):
     """Timeouts, 5xx, resets, captcha pages: retried with backoff before it is raised."""
 
     retryable = True
-    default_mend = "It will be retried with the next sync; look at the shop's own status page."
+    default_remedy = "It will be retried with the next sync; look at the shop's own status page."
 
 
 class RateLimited(PlatformUnavailable):
     """429 or THROTTLED past the bound of what one sync waits out."""
 
-    default_mend = "The next sync tries again; another app may be using up the shop's limit."
+    default_remedy = "The next sync tries again; another app may be using up the shop's limit."
 
 
 class DeadlineExceeded(ConnectorError):
     """The shop was still being read when its time was up."""
 
     retryable = True
-    default_mend = (
+    default_remedy = (
         "What was read stays in the raw archive, and re-executing the run within six hours goes on "
         "after it; if it persists, set CONNECTOR_SHOP_DEADLINE to more."
     )
@@ -86,7 +88,7 @@ class ShopBusy(ConnectorError):
     """Another run fetches the shop, and was not done with it while this one waited."""
 
     retryable = True
-    default_mend = (
+    default_remedy = (
         "Its outcome brings the shop up to date as well as this one would have; the next sync "
         "tries again. CONNECTOR_SHOP_WAIT says how long to wait."
     )
@@ -95,7 +97,7 @@ class ShopBusy(ConnectorError):
 class ShopDisconnected(ConnectorError):
     """Token unknown or revoked, shop closed or frozen, or a key of too low a role."""
 
-    default_mend = (
+    default_remedy = (
         "Not retried. Ask the merchant to reconnect, then `connector-pipeline shops resume SHOP`."
     )
 
@@ -103,32 +105,34 @@ class ShopDisconnected(ConnectorError):
 class InvalidResponse(ConnectorError):
     """A body that breaks the platform's contract."""
 
-    default_mend = "Not retried. The page is kept in the raw archive where one was received whole."
+    default_remedy = (
+        "Not retried. The page is kept in the raw archive where one was received whole."
+    )
 
 
 class SnapshotIncomplete(ConnectorError):
     """Totals and ids of a snapshot do not agree after re-reading: nothing may be called deleted."""
 
-    default_mend = "Upserts were kept; deletions wait for a complete snapshot."
+    default_remedy = "Upserts were kept; deletions wait for a complete snapshot."
 
 
 class SnapshotShrank(ConnectorError):
     """A full snapshot lost more than half of a shop's items."""
 
-    default_mend = "If the merchant really removed them, sync again with `--allow-shrink`."
+    default_remedy = "If the merchant really removed them, sync again with `--allow-shrink`."
 
 
 class SnapshotMissing(ConnectorError):
     """No complete raw snapshot of the shop is in the archive."""
 
-    default_mend = "Materialize `raw_products` for this shop first."
+    default_remedy = "Materialize `raw_products` for this shop first."
 
 
 class PublishTooSlow(ConnectorError):
     """A publish held its turn so long that who follows the changes would miss its rows."""
 
     retryable = True
-    default_mend = (
+    default_remedy = (
         "The catalog is as it was before, and the next sync tries again; if it persists, see in "
         "pg_stat_activity what slows or blocks the server."
     )
@@ -137,54 +141,54 @@ class PublishTooSlow(ConnectorError):
 class CurrencyUnknown(ConnectorError):
     """The shop's currency could not be read, and prices without one are not published."""
 
-    default_mend = "Give the key a role that may read settings, or `shops add --currency`."
+    default_remedy = "Give the key a role that may read settings, or `shops add --currency`."
 
 
 class TokenServiceUnavailable(ConnectorError):
     """Connection, timeout, 5xx or a malformed answer: retried before it is raised."""
 
     retryable = True
-    default_mend = "Check TOKEN_SERVICE_URL and the Token Service; the next sync tries again."
+    default_remedy = "Check TOKEN_SERVICE_URL and the Token Service; the next sync tries again."
 
 
 class DatabaseUnavailable(ConnectorError):
     """Postgres does not answer, or ended the connection."""
 
     retryable = True
-    default_mend = "Check CONNECTOR_DATABASE_URL and the server; the next sync tries again."
+    default_remedy = "Check CONNECTOR_DATABASE_URL and the server; the next sync tries again."
 
 
 class ArchiveUnavailable(ConnectorError):
     """The raw archive cannot be written: a full disk, no permission, the store out of reach."""
 
     retryable = True
-    default_mend = "Check RAW_ARCHIVE_URL, its permissions and space; the next sync tries again."
+    default_remedy = "Check RAW_ARCHIVE_URL, its permissions and space; the next sync tries again."
 
 
 class SyncInterrupted(ConnectorError):
     """The run was cancelled, or its process was told to end, in the middle of a shop."""
 
     retryable = True
-    default_mend = "The catalog is as it was before; sync the shop again."
+    default_remedy = "The catalog is as it was before; sync the shop again."
 
 
 class SyncAbandoned(ConnectorError):
     """The run was killed, cancelled while it waited, or failed before it came to the shop."""
 
     retryable = True
-    default_mend = "The catalog is as it was before; sync the shop again. See the run's log."
+    default_remedy = "The catalog is as it was before; sync the shop again. See the run's log."
 
 
 class UnknownShop(ConnectorError):
     """The partition key names no shop of the registry."""
 
-    default_mend = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
+    default_remedy = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
 
 
 class InvalidSyncRequest(ConnectorError):
     """A request that names no shop there can be, or one that is not to be synced for it."""
 
-    default_mend = "Not retried. Ask again, put right, under another sync_id."
+    default_remedy = "Not retried. Ask again, put right, under another sync_id."
 
 
 class Defect(ConnectorError):
@@ -193,7 +197,7 @@ class Defect(ConnectorError):
     An unforeseen exception may quote a request, and with it a credential.
     """
 
-    default_mend = "This is a defect of connector-pipeline: report it with the run's log."
+    default_remedy = "This is a defect of connector-pipeline: report it with the run's log."
 
     @classmethod
     def from_exception(cls, error: Exception) -> Self:

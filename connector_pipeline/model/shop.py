@@ -12,7 +12,7 @@ from connector_pipeline.model.errors import InvalidShop
 
 
 class PlatformName(StrEnum):
-    """The platforms there is a wing for."""
+    """The platforms there is an adapter for."""
 
     SHOPIFY = "shopify"
     WOOCOMMERCE = "woocommerce"

@@ -142,14 +142,14 @@ def registration(shop: Shop, registered: RegisteredShop | None) -> RegisteredSho
         raise InvalidSyncRequest(
             "the shop is registered for another merchant.",
             partition_key=shop.partition_key,
-            mend="If it changed hands: `connector-pipeline shops add SHOP --merchant-id M`, then "
+            remedy="If it changed hands: `connector-pipeline shops add SHOP --merchant-id M`, then "
             "ask again under another sync_id.",
         )
     if registered.state is ShopState.PAUSED:
         raise InvalidSyncRequest(
             "an operator has paused the shop.",
             partition_key=shop.partition_key,
-            mend="`connector-pipeline shops resume SHOP`, then ask again under another sync_id.",
+            remedy="`connector-pipeline shops resume SHOP`, then ask again under another sync_id.",
         )
     return registered.model_copy(
         update={"platform_shop_id": shop.platform_shop_id, "state": ShopState.ACTIVE}

@@ -1,1 +1,1 @@
-"""A wing per platform, the same rooms in each; `platform.py` is the contract they fulfil."""
+"""An adapter per platform, the same rooms in each; `platform.py` is the contract they fulfil."""

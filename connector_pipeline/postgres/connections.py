@@ -80,6 +80,6 @@ def _parameters(url: str) -> dict[str, Any]:
 def _not_a_url() -> DatabaseUnavailable:
     return DatabaseUnavailable(
         "the database's URL cannot be read.",
-        mend="Write it as postgresql://user:password@host:5432/catalog, with @, / and other "
+        remedy="Write it as postgresql://user:password@host:5432/catalog, with @, / and other "
         "special characters of the password percent-encoded (@ is %40, / is %2F).",
     )

@@ -53,6 +53,6 @@ def _url_from_environment() -> str:
         raise DatabaseUnavailable(
             f"CONNECTOR_DATABASE_URL is not set and no embedded Postgres runs under "
             f"{settings.home}.",
-            mend="Run `connector-pipeline dev`, or set CONNECTOR_DATABASE_URL.",
+            remedy="Run `connector-pipeline dev`, or set CONNECTOR_DATABASE_URL.",
         )
     return server.url("catalog")

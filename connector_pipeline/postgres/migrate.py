@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 class SchemaNotOurs(ConnectorError):
     """The database cannot hold the catalog, or holds that of a newer version of this code."""
 
-    default_mend = "Set CONNECTOR_DATABASE_URL to another database."
+    default_remedy = "Set CONNECTOR_DATABASE_URL to another database."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _refuse_unsuitable(connection: psycopg.Connection) -> None:
     if encoding != "UTF8":
         raise SchemaNotOurs(
             f"the database's encoding is {encoding}, which cannot hold every title.",
-            mend="Create it with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
+            remedy="Create it with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
         )
 
 
@@ -129,7 +129,7 @@ def _refuse_newer(revision: str | None) -> None:
         raise SchemaNotOurs(
             f"the database is at revision {revision}, which this version of connector-pipeline "
             f"does not know (it ends at {_head()}).",
-            mend="Upgrade connector-pipeline to the version that migrated it, or a later one.",
+            remedy="Upgrade connector-pipeline to the version that migrated it, or a later one.",
         )
 
 

@@ -168,7 +168,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
 
 def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncRequest) -> None:
     """Refuse a request for good: its sync has failed."""
-    connection.execute(_REFUSE, (f"{error.message} {error.mend}", [sync_id]))
+    connection.execute(_REFUSE, (f"{error.message} {error.remedy}", [sync_id]))
     sync_log.fail(connection, sync_id, error)
 
 

@@ -151,10 +151,10 @@ def fail(
 ) -> None:
     """Record that a sync failed, and on its shop that one more did, unless it is not the shop's.
 
-    ShopDisconnected marks an active shop disconnected: the platform's wing has confirmed it.
+    ShopDisconnected marks an active shop disconnected: the platform's adapter has confirmed it.
     `refused` is the digest of the credential it refused, None where there was none.
     """
-    message = _storable(f"{error.message} {error.mend}")[:_LONGEST_MESSAGE]
+    message = _storable(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
     failed = connection.execute(
         """
         UPDATE connector.syncs
@@ -358,7 +358,7 @@ def _refuse_foreign(written: psycopg.Cursor, sync: Sync, shop: Shop) -> None:
         raise ConnectorError(
             f"the sync_id {sync.sync_id} is already another shop's.",
             partition_key=shop.partition_key,
-            mend="Ask for the sync again under an id of its own.",
+            remedy="Ask for the sync again under an id of its own.",
         )
 
 

@@ -6,7 +6,7 @@ from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.catalog.read import live_variants
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
-from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport, Platform
+from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource, FetchReport
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sync.absence import Absence, Confirmed, absence
 from connector_pipeline.sync.interruptible import in_thread
@@ -14,7 +14,7 @@ from connector_pipeline.sync.interruptible import in_thread
 
 async def confirmed(
     database: Database,
-    platform: Platform,
+    platform: Adapter,
     shop: RegisteredShop,
     credential_source: CredentialSource,
     writer: SnapshotWriter,
@@ -68,7 +68,7 @@ async def confirmed(
 
 def _missing(
     database: Database,
-    platform: Platform,
+    platform: Adapter,
     shop: RegisteredShop,
     writer: SnapshotWriter,
     report: FetchReport,

@@ -37,10 +37,10 @@ from connector_pipeline.model.sync import (
     planned_sync,
 )
 from connector_pipeline.platforms.kit.contract import (
+    Adapter,
     CredentialSource,
     CredentialsT,
     FetchReport,
-    Platform,
 )
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
@@ -81,7 +81,7 @@ class ShopFetcher:
     database: Database
     token_service: TokenService
     raw_archive: RawArchive
-    platforms: Mapping[PlatformName, Platform]
+    platforms: Mapping[PlatformName, Adapter]
     sync_type: RequestedSyncType
     full_sync_every: timedelta
     run_id: str

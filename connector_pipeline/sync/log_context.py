@@ -1,7 +1,7 @@
 """Every log line that is written on behalf of a sync names it and its correlation id.
 
 By the record factory, which sees all of a process's records: the run's own log (`context.log`), the
-wings' loggers and the libraries' alike. A filter sees only what is logged on its very logger.
+adapters' loggers and the libraries' alike. A filter sees only what is logged on its very logger.
 """
 
 import logging

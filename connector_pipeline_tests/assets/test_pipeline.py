@@ -81,7 +81,7 @@ def test_a_second_sync_changes_nothing(pipeline: Pipeline, key: str) -> None:
 
 
 def test_the_catalog_is_made_from_the_archive_alone(pipeline: Pipeline) -> None:
-    """A mended mapping asks no platform again."""
+    """A corrected mapping asks no platform again."""
     pipeline.register(SHOPIFY)
     pipeline.materialize(SHOPIFY, assets=[RAW_PRODUCTS])
     pipeline.sandbox.requests.clear()

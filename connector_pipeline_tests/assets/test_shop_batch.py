@@ -151,7 +151,7 @@ def test_the_failure_names_every_failed_shop_under_what_to_do(
     assert text.startswith(f"{len(errors)} of {len(KEYS)} shops failed")
     assert all(text.count(f"{key}: of {key}.") == 1 for key in errors)
     for kind, number in Counter(failed.values()).items():
-        assert f"{kind.__name__} ({number}). {kind.default_mend}" in text
+        assert f"{kind.__name__} ({number}). {kind.default_remedy}" in text
 
 
 def test_a_thousand_failures_can_be_read() -> None:
@@ -162,7 +162,7 @@ def test_a_thousand_failures_can_be_read() -> None:
     }
     for number in range(100):
         key = f"woocommerce/shop-{number}.example"
-        failed[key] = ShopDisconnected("no.", mend=f"Ask the merchant of {key}.")
+        failed[key] = ShopDisconnected("no.", remedy=f"Ask the merchant of {key}.")
     text = summarize(failed, of=1000)
     lines = text.splitlines()
     assert lines[0] == "1000 of 1000 shops failed; the others are done."
@@ -177,7 +177,7 @@ def test_a_single_shops_failure_is_a_sentence() -> None:
     error = ShopDisconnected("the token was revoked.").of(KEYS[0])
     text = summarize({KEYS[0]: error}, of=1)
     assert text == (
-        f"ShopDisconnected: {KEYS[0]}: the token was revoked. {ShopDisconnected.default_mend}"
+        f"ShopDisconnected: {KEYS[0]}: the token was revoked. {ShopDisconnected.default_remedy}"
     )
 
 

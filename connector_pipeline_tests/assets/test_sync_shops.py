@@ -96,7 +96,7 @@ def test_exactly_the_listed_shops_get_a_status(twelve: Pipeline) -> None:
         assert len(twelve.rows(each)) == len(twelve.served(each))
     assert "ShopDisconnected" in twelve.failure(result)
     assert key(4) in twelve.failure(result)
-    # It comes back: what failed is mended by the next run over it.
+    # It comes back: what failed is put right by the next run over it.
     twelve.sandbox.store.shop("shopify", "listed-4.myshopify.com").credentials.revoked = False
     assert sync(twelve, [key(4), key(9)]).success
     for asset in ASSETS:

@@ -104,7 +104,7 @@ def test_the_verdict_over_one_shop_is_about_that_shop() -> None:
     """What is wrong with it and what to do."""
     expectation = BY_NAME["prices_not_negative"]
     verdict = judge(expectation, [shop("shopify/a", negative_prices=2)], NOW)
-    assert verdict.words == f"shopify/a: 2 of 200 items below 0. {expectation.mend}"
+    assert verdict.words == f"shopify/a: 2 of 200 items below 0. {expectation.remedy}"
 
 
 @given(st.lists(st.integers(min_value=0, max_value=200), max_size=30))

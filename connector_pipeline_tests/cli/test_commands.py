@@ -95,7 +95,7 @@ def test_doctor_finds_all_well(command: Command) -> None:
 def shopify_finding(command: Command) -> tuple[bool, str]:
     """What doctor says of Shopify's API version, and whether that is well."""
     [found] = [row for row in command("doctor", "--json").rows() if row["subject"] == "shopify api"]
-    return found["ok"], f"{found['seen']} {found['mend']}"
+    return found["ok"], f"{found['seen']} {found['remedy']}"
 
 
 def test_doctor_compares_the_api_version_with_the_one_a_shop_serves(
@@ -131,7 +131,7 @@ def test_doctor_names_what_is_wrong_and_the_mend(
     assert found.status == 1
     [bad] = [row for row in found.rows() if not row["ok"]]
     assert bad["subject"] == "token service"
-    assert "TOKEN_SERVICE_URL" in bad["mend"]
+    assert "TOKEN_SERVICE_URL" in bad["remedy"]
 
 
 def test_doctor_looks_at_nats_where_it_is_set(
@@ -141,7 +141,9 @@ def test_doctor_looks_at_nats_where_it_is_set(
 
     def seen() -> list[tuple[bool, str]]:
         rows = command("doctor", "--json").rows()
-        return [(row["ok"], row["seen"] + row["mend"]) for row in rows if row["subject"] == "nats"]
+        return [
+            (row["ok"], row["seen"] + row["remedy"]) for row in rows if row["subject"] == "nats"
+        ]
 
     assert seen() == []
     with NatsServer(tmp_path / "nats") as server:

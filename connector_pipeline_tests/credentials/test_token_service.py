@@ -117,7 +117,7 @@ async def test_a_trouble_that_passes_is_waited_out(sandbox: SandboxServer, kind:
 async def test_whatever_else_it_answers_it_is_unavailable(
     sandbox: SandboxServer, fault: dict[str, Any]
 ) -> None:
-    """A named error with the mend, and nothing of the answer in it."""
+    """A named error with its remedy, and nothing of the answer in it."""
     sandbox.faults.set([{"match": {}, **fault}])
     async with service(sandbox, retry_count=1, timeout=0.5).open("c-1") as client:
         with pytest.raises(TokenServiceUnavailable) as raised:
@@ -134,12 +134,12 @@ async def test_without_an_url_it_says_so() -> None:
 
 
 class Key(BaseModel):
-    """Any wing's credentials: the service does not know which there are."""
+    """Any adapter's credentials: the service does not know which there are."""
 
     consumer_key: SecretStr
 
 
-async def test_a_wing_names_the_fields_it_needs(sandbox: SandboxServer) -> None:
+async def test_an_adapter_names_the_fields_it_needs(sandbox: SandboxServer) -> None:
     """Adding a platform changes nothing here."""
     async with service(sandbox).open("c-1") as client:
         found = await client.credentials(shop("woocommerce"), Key)

@@ -65,7 +65,7 @@ class Syncs:
     def fail(self, sync_id: str, words: str = "answered 503.", *, shop: Shop = ACME) -> None:
         """Fail it for the platform's sake."""
         self.sync(sync_id, shop)
-        self.registry.fail_sync(sync_id, PlatformUnavailable(words, mend="Wait."))
+        self.registry.fail_sync(sync_id, PlatformUnavailable(words, remedy="Wait."))
 
     def execute(self, statement: Any, *values: object) -> None:
         """Do to the outbox what a relay, or time, would."""

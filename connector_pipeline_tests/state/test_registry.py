@@ -189,7 +189,7 @@ def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None
     registry.add(ACME)
     for number in (1, 2):
         registry.start_sync(sync_of(ACME, f"sync-{number}"), ACME)
-        registry.fail_sync(f"sync-{number}", PlatformUnavailable("answered 503.", mend="Wait."))
+        registry.fail_sync(f"sync-{number}", PlatformUnavailable("answered 503.", remedy="Wait."))
     assert recorded(registry, "status, error_code, error_message, seconds >= 0") == (
         "failed",
         "PlatformUnavailable",
@@ -243,7 +243,7 @@ def test_a_message_of_any_content_is_recorded(registry: ShopRegistry) -> None:
     """What a platform sent may be quoted in it, NUL and half surrogates too."""
     registry.add(ACME)
     registry.start_sync(sync_of(ACME), ACME)
-    registry.fail_sync("sync-1", ConnectorError("\x00\ud800" + "x" * 10_000, mend=""))
+    registry.fail_sync("sync-1", ConnectorError("\x00\ud800" + "x" * 10_000, remedy=""))
     message = recorded(registry, "error_message")[0]
     assert isinstance(message, str)
     assert message.startswith("\\x00\\ud800xxx")

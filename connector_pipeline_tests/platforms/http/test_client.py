@@ -196,7 +196,7 @@ async def test_a_refusal_is_the_wings_to_judge(status: str) -> None:
     assert report.requests == 1
 
 
-async def test_a_status_the_wing_asks_for_is_not_retried() -> None:
+async def test_a_status_the_adapter_asks_for_is_not_retried() -> None:
     """`accept_retried` hands a 500 over as an answer."""
     async with (
         loopback(answer(b'{"code": "x"}', "500 Internal Server Error")) as server,

@@ -1,4 +1,4 @@
-"""Fixtures of the Shopify wing's tests: a scripted Shopify, a shop, tokens, and a whole fetch."""
+"""Fixtures of the Shopify adapter's tests: a scripted Shopify, a shop, a token, a fetch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ import pytest
 
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline_tests.platforms.shopify.scripted import ScriptedShopify, Tokens
 
 
@@ -53,7 +53,7 @@ def read(
 
     async def read_all(**settings: Any) -> list[RawPage]:
         defaults = {"allow_private_hosts": True, "retry_delay": 0.001, "max_retries": 2}
-        api = ShopifyApi(base_url=shopify.url, **{**defaults, **settings})
+        api = ShopifyAdapter(base_url=shopify.url, **{**defaults, **settings})
         fetch = api.fetch(shop, tokens, since=None, report=report)
         return [page async for page in fetch]
 

@@ -1,4 +1,4 @@
-"""Promises of the Shopify wing against the sandbox: whole catalogs, as they are."""
+"""Promises of the Shopify adapter against the sandbox: whole catalogs, as they are."""
 
 import traceback
 from collections import Counter
@@ -12,8 +12,8 @@ import pytest
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import InvalidShop, PlatformUnavailable, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.kit.contract import FetchReport, Platform, RawPage
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.kit.contract import Adapter, FetchReport, RawPage
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
@@ -49,8 +49,8 @@ class SandboxTokens:
         return model.model_validate(answer.raise_for_status().json()["data"])
 
 
-def api(sandbox: SandboxServer, **settings: Any) -> ShopifyApi:
-    return ShopifyApi(
+def api(sandbox: SandboxServer, **settings: Any) -> ShopifyAdapter:
+    return ShopifyAdapter(
         base_url=sandbox.shopify_base_url,
         allow_private_hosts=True,
         **{"retry_delay": 0.01, **settings},
@@ -136,7 +136,7 @@ async def test_the_page_size_changes_nothing_but_the_number_of_pages(
 async def test_a_shop_of_few_points_is_read_without_ever_being_throttled(
     sandbox: SandboxServer,
 ) -> None:
-    """The wing waits for what its next query requests, as the last answer states it."""
+    """The adapter waits for what its next query requests, as the last answer states it."""
     sandbox.store.shop("shopify", TEA).bucket.resize(400, 4000)
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, TEA, report, batch_size=50)]
@@ -366,9 +366,9 @@ async def test_a_domain_that_is_not_shopifys_gets_no_token(sandbox: SandboxServe
     assert tokens.asked == 0
 
 
-def test_the_wing_fulfils_the_contract() -> None:
+def test_the_adapter_fulfils_the_contract() -> None:
     """And its configuration holds no secret."""
-    wing: Platform = ShopifyApi()
-    assert wing.platform_name is PlatformName.SHOPIFY
-    assert set(ShopifyApi.model_fields) >= {"api_version", "batch_size", "base_url"}
-    assert not any("token" in name or "secret" in name for name in ShopifyApi.model_fields)
+    adapter: Adapter = ShopifyAdapter()
+    assert adapter.platform_name is PlatformName.SHOPIFY
+    assert set(ShopifyAdapter.model_fields) >= {"api_version", "batch_size", "base_url"}
+    assert not any("token" in name or "secret" in name for name in ShopifyAdapter.model_fields)

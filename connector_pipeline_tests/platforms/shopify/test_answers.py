@@ -70,7 +70,7 @@ def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
     ],
 )
 def test_access_denied_names_the_missing_scope(stated: Any, scopes: tuple[str, ...]) -> None:
-    """As `requiredAccess` states it, else the one that the wing needs."""
+    """As `requiredAccess` states it, else the one that the adapter needs."""
     body = error_body("ACCESS_DENIED", "Access denied for products field.")
     body["errors"][0]["extensions"]["requiredAccess"] = stated
     judged = verdict(answer(body))

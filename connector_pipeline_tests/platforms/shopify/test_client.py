@@ -345,7 +345,7 @@ async def test_a_denied_access_names_the_scope_to_grant(
     shopify.script = [Said(body)]
     error = await failure_of(read(), ShopDisconnected)
     assert "Required: `read_inventory` access scope." in error.message
-    assert "the scope read_inventory" in error.mend
+    assert "the scope read_inventory" in error.remedy
 
 
 @pytest.mark.parametrize("status", [430, 540, 501])

@@ -162,7 +162,7 @@ def test_a_page_size_that_is_no_number_is_a_mistake_of_ours() -> None:
 
 
 def test_no_document_requests_more_than_one_query_may() -> None:
-    """At the largest page sizes that settings and the wing know; `pytest -rP` shows the costs."""
+    """At the largest sizes that settings and the adapter know; `pytest -rP` shows the costs."""
     largest = {
         "first": 250,
         "variants": VARIANTS_PER_PRODUCT,

@@ -1,4 +1,4 @@
-"""What the tests of the WooCommerce wing share: real answers of a real shop."""
+"""What the tests of the WooCommerce adapter share: real answers of a real shop."""
 
 import json
 import os
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def real_answer() -> Callable[[str], Any]:
-    """A body recorded from WooCommerce 10.5.0, by name; cut down to the fields the wing reads."""
+    """A body recorded from WooCommerce 10.5.0, by name; cut to the fields the adapter reads."""
     data = Path(__file__).parent / "data"
     return lambda name: json.loads((data / f"{name}.json").read_text(encoding="utf-8"))
 

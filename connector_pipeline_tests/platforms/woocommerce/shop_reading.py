@@ -12,7 +12,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
@@ -56,7 +56,7 @@ class Reading:
             currency=settings.pop("currency", None),
         )
         given = {"batch_size": 100, "max_retries": 1, "retry_delay": 0.001, **settings}
-        self.api = WooCommerceApi(
+        self.api = WooCommerceAdapter(
             base_url=sandbox.woocommerce_base_url, allow_private_hosts=True, **given
         )
         self.report = FetchReport()

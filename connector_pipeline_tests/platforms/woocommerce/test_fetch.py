@@ -18,7 +18,7 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -454,7 +454,7 @@ async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer
 async def test_no_key_is_sent_to_plain_http_elsewhere(sandbox: SandboxServer) -> None:
     """A base URL that is neither HTTPS nor loopback is refused before a key is fetched."""
     reading = Reading(sandbox, SMALL)
-    reading.api = WooCommerceApi(base_url="http://{domain}", allow_private_hosts=True)
+    reading.api = WooCommerceAdapter(base_url="http://{domain}", allow_private_hosts=True)
     assert "HTTPS only" in await reading.fails(InvalidResponse)
     assert reading.report.requests == 0
 

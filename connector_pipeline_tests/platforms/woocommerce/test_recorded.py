@@ -30,7 +30,7 @@ CATALOGS_WORD = {
     "private": "private",
     "future": "scheduled",
 }
-# Answers cut down by `_fields` on purpose are none that the wing asks for, nor is the trash.
+# Answers cut down by `_fields` on purpose are none that the adapter asks for, nor is the trash.
 CUT_DOWN, TRASH = "_fields=", "trash"
 
 Answer = tuple[str, list[dict[str, Any]]]

@@ -84,7 +84,7 @@ def _products(page: RawPage) -> list[Any]:
     if page.kind in ("shop", BULK_OPERATION, LOOKUP):
         return []
     if page.kind not in ("products", "variants"):
-        raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify wing's.")
+        raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")
     try:
         data = _object(parse_json(page.body), "data")
     except ValueError as error:

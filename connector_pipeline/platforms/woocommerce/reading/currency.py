@@ -37,7 +37,7 @@ async def shop_currency(session: WooCommerceSession, shop: Shop, report: FetchRe
         return shop.currency
     raise CurrencyUnknown(
         f"The shop does not tell its currency to this key: {', '.join(refusals)}.",
-        mend="Ask the merchant for a key of a shop manager or administrator, or set it: "
+        remedy="Ask the merchant for a key of a shop manager or administrator, or set it: "
         f"`connector-pipeline shops add {shop.partition_key} --merchant-id {shop.merchant_id} "
         "--currency CUR`.",
     )
@@ -49,7 +49,7 @@ def warnings_of(currency: str, *, registered: str | None) -> list[str]:
     if registered is not None and registered != currency:
         found.append(
             f"The registry says {registered} and the shop charges in {currency}: its prices are "
-            f"published in {currency}. `shops add --currency {currency}` mends the registry."
+            f"published in {currency}. `shops add --currency {currency}` puts the registry right."
         )
     if currency not in ACTIVE_CURRENCIES:
         found.append(

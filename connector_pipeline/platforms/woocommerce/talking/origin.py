@@ -92,7 +92,7 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
         raise InvalidResponse(
             f"{_origin(shop)} redirects to {_origin(target)}, which is not a host of the same shop:"
             " no key is sent there.",
-            mend=f"Not retried. If the shop has moved, register it under its new domain: "
+            remedy=f"Not retried. If the shop has moved, register it under its new domain: "
             f"`connector-pipeline shops add woocommerce/{host.removeprefix('www.')} --merchant-id "
             "M`, and remove the old one.",
         )
@@ -118,5 +118,5 @@ def _origin(url: SplitResult) -> str:
 def _nowhere(registered: str) -> InvalidResponse:
     return InvalidResponse(
         f"{_origin(urlsplit(registered))} redirects to no readable address.",
-        mend="Not retried. Ask the merchant whether the shop opens in a browser.",
+        remedy="Not retried. Ask the merchant whether the shop opens in a browser.",
     )

@@ -131,7 +131,7 @@ class WooCommerceSession:
                 raise InvalidResponse(
                     f"There is no WooCommerce REST API here: {REST_ROOT} and "
                     f"{PLAIN_PERMALINKS_ROOT} answer 404.",
-                    mend="Not retried. Ask the merchant whether WooCommerce is installed, and "
+                    remedy="Not retried. Ask the merchant whether WooCommerce is installed, and "
                     "whether a plugin turns its REST API off.",
                 )
         self._root_answered = True
@@ -220,7 +220,7 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
     if answer.status == 403 and code is not None:
         return ShopDisconnected(
             f"{path} answered 403 {code}: the role of the key's user is too low.",
-            mend="Not retried. Ask the merchant for a key of a shop manager or administrator, "
+            remedy="Not retried. Ask the merchant for a key of a shop manager or administrator, "
             "then `connector-pipeline shops resume`.",
         )
     if answer.status == 403:
@@ -229,7 +229,7 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
         looks_like = "a page that is not WooCommerce's" if found is None else found.looks_like
         return PlatformUnavailable(
             f"{path} answered 403 with {looks_like}.",
-            mend="It will be retried with the next sync. A firewall before the shop blocks us: "
+            remedy="It will be retried with the next sync. A firewall before the shop blocks us: "
             "ask the merchant to let the connector through (its user agent is "
             "connector-pipeline).",
         )

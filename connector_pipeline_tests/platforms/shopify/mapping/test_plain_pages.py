@@ -16,7 +16,7 @@ from connector_pipeline.model.catalog_item import (
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.mapping.normalize import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 
@@ -111,7 +111,7 @@ def test_a_page_with_an_odd_value_is_left_to_normalize(odd: dict[str, Any]) -> N
     odd_page = page(product([VARIANT, VARIANT | odd]))
     assert plain_rows(SHOP, "SEK", odd_page) is None
     expected = list(normalize(SHOP, "SEK", [odd_page]))
-    found = list(ShopifyApi().rows(SHOP, "SEK", [odd_page]))
+    found = list(ShopifyAdapter().rows(SHOP, "SEK", [odd_page]))
     assert [row_of(each) if isinstance(each, CatalogItem) else each for each in expected] == found
     assert len(found) == 2
 
@@ -124,7 +124,7 @@ def test_pages_of_both_kinds_come_in_their_order() -> None:
         page(product([variant | odd if n in (1, 2, 5) else variant]))
         for n, variant in enumerate(variants)
     ]
-    rows = list(ShopifyApi().rows(SHOP, "SEK", [RawPage("shop", b"{}"), *pages]))
+    rows = list(ShopifyAdapter().rows(SHOP, "SEK", [RawPage("shop", b"{}"), *pages]))
     assert [row.variant_id for row in rows] == [str(number) for number in range(6)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
-from connector_pipeline.platforms.shopify.adapter import ShopifyApi
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline_tests.platforms.shopify.scripted import (
     Received,
     Said,
@@ -137,7 +137,7 @@ async def test_a_page_that_breaks_the_contract_is_yielded_before_the_walk_fails(
 ) -> None:
     """It is in the archive when someone wants to see it."""
     shopify.script = [Said(shop_body(1)), Said({"data": {"products": "none"}})]
-    api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
+    api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
     fetch = api.fetch(shop, tokens, since=None, report=report)
     pages = [await anext(fetch), await anext(fetch)]
     with pytest.raises(InvalidResponse):
@@ -237,7 +237,7 @@ async def test_a_fetch_that_is_left_early_is_not_complete(
 ) -> None:
     """Whoever stops after a page has closed the connection and holds no snapshot."""
     shopify.script = [Said(shop_body(1)), Said(products_body([product(1, [variant(1)])]))]
-    api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
+    api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
     fetch = api.fetch(shop, tokens, since=None, report=report)
     assert (await anext(fetch)).kind == "shop"
     await fetch.aclose()
@@ -262,7 +262,7 @@ async def replayed(
     """The pages of a fetch that takes up the archived ones, and what it told."""
     shopify.received.clear()
     report = FetchReport()
-    api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
+    api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
     tokens = Tokens([{"access_token": "shpat_first"}])
     fetch = api.fetch(shop, tokens, since=since, report=report, archived=iter(archived))
     return [page async for page in fetch], report
@@ -369,7 +369,7 @@ async def test_a_fetch_that_is_left_gives_up_what_it_asked_ahead(
 ) -> None:
     """No task and no connection outlives it."""
     shopify.script = [by_question(dict(PAGES))]
-    api = ShopifyApi(base_url=shopify.url, allow_private_hosts=True)
+    api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
     fetch = api.fetch(shop, tokens, since=None, report=report)
     before = asyncio.all_tasks()
     assert [(await anext(fetch)).kind, (await anext(fetch)).kind] == ["shop", "products"]

@@ -327,7 +327,7 @@ def test_a_page_that_is_no_list_of_objects_breaks_the_contract(kind: str, body: 
 
 
 def test_a_page_of_another_kind_breaks_the_contract() -> None:
-    """A snapshot of another wing is not taken for an empty one."""
+    """A snapshot of another adapter is not taken for an empty one."""
     with pytest.raises(InvalidResponse, match="'orders'"):
         rows_of(RawPage("orders", b"[]"))
 

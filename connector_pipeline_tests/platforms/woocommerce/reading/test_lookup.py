@@ -13,7 +13,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline_tests.catalog.snapshots import OTHER, item
 
 WITNESS = 7
@@ -80,7 +80,7 @@ class Products:
         """Which of the absent variants the shop says are gone."""
         witness: CatalogItem = item("7_default", shop=OTHER, product_id=str(WITNESS))
         async with self.serve() as url:
-            api = WooCommerceApi(base_url=url, allow_private_hosts=True, statuses=statuses)
+            api = WooCommerceAdapter(base_url=url, allow_private_hosts=True, statuses=statuses)
             lookups = api.look_up(
                 OTHER, Keys(), absent=absent, witness=witness, report=FetchReport()
             )

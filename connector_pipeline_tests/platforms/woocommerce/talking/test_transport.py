@@ -17,7 +17,7 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceApi
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline_tests.platforms.http.test_client import answer, loopback
@@ -64,7 +64,7 @@ def reading_at(server: SandboxServer, base_url: str, **settings: Any) -> Reading
     """A reading of SHOP, whose key is the sandbox's, at this address."""
     settings = {"batch_size": 10, "max_retries": 1, "retry_delay": 0.001, **settings}
     reading = Reading(server, SHOP)
-    reading.api = WooCommerceApi(base_url=base_url, allow_private_hosts=True, **settings)
+    reading.api = WooCommerceAdapter(base_url=base_url, allow_private_hosts=True, **settings)
     return reading
 
 
