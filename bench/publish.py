@@ -6,7 +6,7 @@ Starts an embedded Postgres of its own in a temporary directory, durable as the 
 ends with it. Times are medians of the rounds, and each round measures its own baseline: a COPY of
 the same rows, in memory as tuples, into an empty table with the same primary key and indexes,
 committed. "raw pages" are bodies in memory, so their normalization is in the time and reading the
-archive is not; "chunks" are normalized before the clock starts.
+archive is not; "rows" are normalized before the clock starts.
 """
 
 import argparse
@@ -26,9 +26,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.assets.catalog_items import chunks
-from connector_pipeline.catalog.publish import Chunk, PublishCounts, publish
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.catalog.publish import publish
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import RawPage
@@ -37,6 +36,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_log import PublishCounts
 
 SHOP: Final = Shop(
     merchant_id="m-1",
@@ -92,12 +92,14 @@ def _product(numbers: list[int], repriced: int) -> dict[str, Any]:
     }
 
 
-def normalized(raw: Iterable[RawPage]) -> Iterator[Chunk]:
-    """Chunks as the asset `catalog_items` makes them."""
-    return chunks(ShopifyAdapter().rows(SHOP, "SEK", raw))
+def normalized(raw: Iterable[RawPage]) -> Iterator[CatalogRow | RejectedVariant]:
+    """Rows as the adapter gives them to a publish."""
+    return ShopifyAdapter().rows(SHOP, "SEK", raw)
 
 
-def publish_once(database: Database, number: int, given: Iterable[Chunk]) -> PublishCounts:
+def publish_once(
+    database: Database, number: int, given: Iterable[CatalogRow | RejectedVariant]
+) -> PublishCounts:
     """One full, complete sync of the shop."""
     sync = Sync(
         sync_id=f"bench-{number}",
@@ -107,7 +109,7 @@ def publish_once(database: Database, number: int, given: Iterable[Chunk]) -> Pub
         started_at=datetime.now(UTC),
     )
     with database.connect() as connection:
-        return publish(connection, shop=SHOP, sync=sync, complete=True, chunks=given)
+        return publish(connection, shop=SHOP, sync=sync, complete=True, rows=given)
 
 
 def timed(action: Callable[[], Any]) -> float:
@@ -164,18 +166,16 @@ def measure_speed(database: Database, variants: int, rounds: int) -> bool:
     same, changed = list(pages(variants)), list(pages(variants, repriced=100))
     ready, ready_changed = list(normalized(same)), list(normalized(changed))
     now = datetime.now(UTC)
-    rows = [
-        (*row, now, now, "bench")
-        for chunk in ready
-        for row in chunk.items.itertuples(index=False, name=None)
-    ]
+    rows = [(*row, now, now, "bench") for row in ready if isinstance(row, CatalogRow)]
     # What the bench holds is not what a sync would have the collector walk through.
     gc.collect()
     gc.freeze()
     seconds: dict[tuple[str, str], list[float]] = {}
     written: dict[str, int] = {}
 
-    def step(number: int, name: str, source: str, given: Iterable[Chunk]) -> None:
+    def step(
+        number: int, name: str, source: str, given: Iterable[CatalogRow | RejectedVariant]
+    ) -> None:
         before = rows_written(database.url)
         taken = timed(lambda: publish_once(database, number, given))
         seconds.setdefault((name, source), []).append(taken)
@@ -183,7 +183,7 @@ def measure_speed(database: Database, variants: int, rounds: int) -> bool:
 
     for _ in range(rounds):
         seconds.setdefault(("bare COPY", "tuples"), []).append(copy_bare(database.url, rows))
-        for source in ("chunks", "raw pages"):
+        for source in ("rows", "raw pages"):
             raw = source == "raw pages"
             empty_catalog(database.url)
             step(1, "first", source, normalized(same) if raw else ready)

@@ -4,6 +4,7 @@ from dagster import (
     AssetsDefinition,
     BackfillPolicy,
     Definitions,
+    ResourceDefinition,
     SensorDefinition,
     in_process_executor,
 )
@@ -11,8 +12,13 @@ from dagster import (
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.checks import catalog_checks
-from connector_pipeline.assets.io_manager import CatalogIOManager
 from connector_pipeline.assets.raw_products import raw_products
+from connector_pipeline.assets.resources import (
+    SERVICES,
+    catalog_io_manager,
+    fixed,
+    services_resource,
+)
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
 from connector_pipeline.automation.credential_probe import credential_probe
@@ -23,6 +29,7 @@ from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
@@ -32,8 +39,6 @@ from connector_pipeline.state.registry import ShopRegistry
 
 def build_definitions(settings: Settings) -> Definitions:
     """The project's definitions under these settings."""
-    database = Database()
-    registry = ShopRegistry(database=database)
     return Definitions(
         assets=[
             _in_runs_of(raw_products, settings.shops_per_run),
@@ -53,41 +58,64 @@ def build_definitions(settings: Settings) -> Definitions:
             sync_outcomes,
             *_event_sensors(settings),
         ],
-        resources={
-            "database": database,
-            "registry": registry,
-            "token_service": TokenService(
+        resources=_resources(settings),
+        # A run is a few dozen network waits: a process per step would cost more than the work.
+        executor=in_process_executor,
+    )
+
+
+def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
+    """Every resource by its name; run config can change none of them (assets/resources.py)."""
+    database = Database()
+    adapters = _adapters(settings)
+    return {
+        "database": fixed(database, "The Postgres that holds the catalog and the registry."),
+        "registry": fixed(ShopRegistry(database=database), "The registered shops."),
+        "token_service": fixed(
+            TokenService(
                 url=settings.token_service_url or "",
                 timeout=settings.token_service_timeout,
                 retry_count=settings.token_service_retry_count,
                 retry_delay=settings.connector_retry_delay,
             ),
-            "shopify": ShopifyAdapter(
-                api_version=settings.shopify_api_version,
-                batch_size=settings.shopify_batch_size,
-                max_retries=settings.shopify_max_retries,
-                retry_delay=settings.connector_retry_delay,
-                base_url=settings.shopify_base_url,
-                bulk_threshold=settings.shopify_bulk_threshold,
-                bulk_hosts=settings.shopify_bulk_hosts,
-                allow_private_hosts=settings.allow_private_hosts,
-            ),
-            "woocommerce": WooCommerceAdapter(
-                batch_size=settings.woocommerce_batch_size,
-                statuses=settings.woocommerce_statuses,
-                max_concurrency=settings.woocommerce_max_concurrency,
-                max_retries=settings.connector_max_retries,
-                retry_delay=settings.connector_retry_delay,
-                base_url=settings.woocommerce_base_url,
-                allow_private_hosts=settings.allow_private_hosts,
-                allow_http=settings.woocommerce_allow_http,
-            ),
-            "raw_archive": RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
-            "catalog_io_manager": CatalogIOManager(database=database, registry=registry),
+            "The service that gives the shops' credentials.",
+        ),
+        "raw_archive": fixed(
+            RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
+            "The raw snapshots, as the platforms sent them.",
+        ),
+        **{
+            name: fixed(adapter, f"Reads shops of the platform {name}.")
+            for name, adapter in adapters.items()
         },
-        # A run is a few dozen network waits: a process per step would cost more than the work.
-        executor=in_process_executor,
-    )
+        SERVICES: services_resource(adapters),
+        "catalog_io_manager": catalog_io_manager(),
+    }
+
+
+def _adapters(settings: Settings) -> dict[str, Adapter]:
+    return {
+        "shopify": ShopifyAdapter(
+            api_version=settings.shopify_api_version,
+            batch_size=settings.shopify_batch_size,
+            max_retries=settings.shopify_max_retries,
+            retry_delay=settings.connector_retry_delay,
+            base_url=settings.shopify_base_url,
+            bulk_threshold=settings.shopify_bulk_threshold,
+            bulk_hosts=settings.shopify_bulk_hosts,
+            allow_private_hosts=settings.allow_private_hosts,
+        ),
+        "woocommerce": WooCommerceAdapter(
+            batch_size=settings.woocommerce_batch_size,
+            statuses=settings.woocommerce_statuses,
+            max_concurrency=settings.woocommerce_max_concurrency,
+            max_retries=settings.connector_max_retries,
+            retry_delay=settings.connector_retry_delay,
+            base_url=settings.woocommerce_base_url,
+            allow_private_hosts=settings.allow_private_hosts,
+            allow_http=settings.woocommerce_allow_http,
+        ),
+    }
 
 
 def _event_sensors(settings: Settings) -> list[SensorDefinition]:

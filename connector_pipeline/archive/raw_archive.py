@@ -1,9 +1,9 @@
-"""The raw archive as a Dagster resource: opens writers and finds the snapshots to read."""
+"""The raw archive: it opens writers for snapshots and finds the snapshots to read."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dagster import ConfigurableResource
 from pydantic import ValidationError
 
 from connector_pipeline.archive.manifest import (
@@ -24,7 +24,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class RawArchive(ConfigurableResource[None]):
+@dataclass(frozen=True, slots=True)
+class RawArchive:
     """Raw snapshots at `url` (any fsspec URL: a folder, s3://, gs://), `keep` of them per shop.
 
     Credentials of a remote store come from its own environment, never from the URL.

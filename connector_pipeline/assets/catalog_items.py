@@ -1,28 +1,19 @@
 """The asset `catalog_items`: the newest raw snapshot of a shop as rows of the internal schema."""
 
-from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Final
 
-import pandas as pd
-from dagster import AssetExecutionContext, Config, asset
+from dagster import AssetExecutionContext, Config, ResourceParam, asset
 
-from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.checks import evaluations
-from connector_pipeline.assets.io_manager import NormalizedShop, NormalizedShops
+from connector_pipeline.assets.io_manager import ShopsToPublish
+from connector_pipeline.assets.metadata import publish_metadata
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.raw_products import raw_products
-from connector_pipeline.assets.shop_batch import ShopBatch
-from connector_pipeline.catalog.publish import Chunk
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
-from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.sync.fetch import registered_shop
-
-CHUNK_ROWS: Final = 5_000
-"""Rows normalized before they are copied: a shop of any size is never in memory whole."""
+from connector_pipeline.assets.reporting import report_partitions
+from connector_pipeline.assets.run_identity import run_identity
+from connector_pipeline.sync.outcomes import Outcomes
+from connector_pipeline.sync.publishing import Published
+from connector_pipeline.sync.services import SyncServices
 
 
 class CatalogItemsConfig(Config):
@@ -35,7 +26,7 @@ class CatalogItemsConfig(Config):
     partitions_def=shops,
     deps=[raw_products],
     io_manager_key="catalog_io_manager",
-    kinds={"postgres", "pandas"},
+    kinds={"postgres"},
     group_name="catalog",
     description=(
         "The shop's variants in the internal schema, published to `catalog.catalog_items` in one "
@@ -45,51 +36,21 @@ class CatalogItemsConfig(Config):
 def catalog_items(
     context: AssetExecutionContext,
     config: CatalogItemsConfig,
-    database: Database,
-    registry: ShopRegistry,
-    raw_archive: RawArchive,
-    shopify: ShopifyAdapter,
-    woocommerce: WooCommerceAdapter,
-) -> NormalizedShops:
-    """Hand the IO manager what it needs to normalize and publish each shop of the run."""
-    platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}
+    services: ResourceParam[SyncServices],
+) -> ShopsToPublish:
+    """Hand the IO manager the shops to publish, and the way to report how each of them ended."""
 
-    def normalize(partition_key: str) -> NormalizedShop:
-        shop = registered_shop(registry, partition_key)
-        snapshot = raw_archive.latest(partition_key)
-        manifest = snapshot.manifest
-        platform = platforms[shop.platform_name]
-        return NormalizedShop(
-            shop=shop,
-            manifest=manifest,
-            chunks=chunks(platform.rows(shop, manifest.currency, snapshot.pages())),
-            whole_products=platform.whole_products,
+    def report(outcomes: Outcomes[Published]) -> None:
+        report_partitions(
+            context,
+            {key: publish_metadata(published) for key, published in outcomes.succeeded.items()},
+            outcomes.failed,
+            evaluate=partial(evaluations, services.database),
         )
 
-    return NormalizedShops(
-        batch=ShopBatch(context, evaluate=partial(evaluations, database)),
-        normalize=normalize,
+    return ShopsToPublish(
+        partition_keys=list(context.partition_keys),
+        run=run_identity(context.run),
         allow_shrink=config.allow_shrink,
+        report=report,
     )
-
-
-def chunks(normalized: Iterable[CatalogRow | RejectedVariant]) -> Iterator[Chunk]:
-    """Gather rows into frames of at most CHUNK_ROWS, with the rejects met on the way."""
-    rows: list[CatalogRow] = []
-    rejected: list[RejectedVariant] = []
-    for each in normalized:
-        if isinstance(each, CatalogRow):
-            rows.append(each)
-        else:
-            rejected.append(each)
-        if len(rows) + len(rejected) == CHUNK_ROWS:
-            yield _chunk(rows, rejected)
-            rows, rejected = [], []
-    if rows or rejected:
-        yield _chunk(rows, rejected)
-
-
-def _chunk(rows: list[CatalogRow], rejected: list[RejectedVariant]) -> Chunk:
-    # dtype object: pandas would make floats of Decimals' neighbours and NaN of None.
-    items = pd.DataFrame(rows, columns=list(ITEM_COLUMNS), dtype=object)
-    return Chunk(items=items, rejected=rejected)

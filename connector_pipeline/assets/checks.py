@@ -7,8 +7,9 @@ no run has reached for days. How Dagster 1.13.27 was seen to behave, and so why 
 - A step that raises Failure, because one shop of a hundred failed, has its downstream checks
   skipped for the other ninety-nine, and they stay "planned" for ever. Checks inside the asset's
   own op (`check_specs`) fare no better: the failure is raised while its output is handled. So
-  ShopBatch logs the evaluations of the shops that succeeded itself before it raises; Dagster takes
-  them for the planned ones. Shops that failed are not judged: nothing of theirs was published.
+  assets/reporting.py logs the evaluations of the shops that succeeded before it raises; Dagster
+  takes them for the planned ones. Shops that failed are not judged: nothing of theirs was
+  published.
 - An evaluation in a range run has no partition, and a partitioned check cannot run outside of one
   (DagsterInvariantViolationError), so these checks are not partitioned: an evaluation names the
   shops that fall short.
@@ -27,6 +28,7 @@ from dagster import (
     AssetCheckSpec,
     AssetKey,
     MetadataValue,
+    ResourceParam,
     multi_asset_check,
 )
 
@@ -56,7 +58,9 @@ def severity(expectation: Expectation) -> AssetCheckSeverity:
     ],
 )
 def catalog_checks(
-    context: AssetCheckExecutionContext, database: Database, registry: ShopRegistry
+    context: AssetCheckExecutionContext,
+    database: ResourceParam[Database],
+    registry: ResourceParam[ShopRegistry],
 ) -> Iterator[AssetCheckResult]:
     """One result per check, over all the shops judged."""
     if context.has_partition_key or context.has_partition_key_range:

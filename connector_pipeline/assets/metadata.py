@@ -1,4 +1,4 @@
-"""What Dagster's UI shows of a published shop."""
+"""The metadata that Dagster's UI shows of a fetched and of a published shop."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -7,9 +7,10 @@ from typing import Any, Final
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSchema
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.assets.shop_batch import PartitionMetadata
-from connector_pipeline.catalog.publish import PublishCounts
+from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.assets.reporting import PartitionMetadata
 from connector_pipeline.postgres.tables import catalog_items
+from connector_pipeline.sync.publishing import Published
 
 TABLE_NAME: Final = "catalog.catalog_items"
 
@@ -38,10 +39,28 @@ PREVIEW_COLUMNS: Final = (
 """What a person wants to see of an item first."""
 
 
-def publish_metadata(
-    manifest: SnapshotManifest, counts: PublishCounts, rows: Sequence[Mapping[str, Any]]
-) -> PartitionMetadata:
+def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:
+    """Where the snapshot lies, what the fetch cost, and what somebody should look at."""
+    return {
+        "dagster/uri": MetadataValue.text(archive.snapshot_uri(manifest)),
+        "sync_id": MetadataValue.text(manifest.sync.sync_id),
+        "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
+        "complete": MetadataValue.bool(manifest.complete),
+        "currency": MetadataValue.text(manifest.currency),
+        "pages": MetadataValue.int(len(manifest.pages)),
+        "bytes": MetadataValue.int(manifest.bytes),
+        "requests": MetadataValue.int(manifest.requests),
+        "retries": MetadataValue.int(manifest.retries),
+        "seconds": MetadataValue.float(round(manifest.seconds, 3)),
+        "waited_seconds": MetadataValue.float(round(manifest.waited_seconds, 3)),
+        "details": MetadataValue.json(manifest.details),
+        "warnings": MetadataValue.json(list(manifest.warnings)),
+    }
+
+
+def publish_metadata(published: Published) -> PartitionMetadata:
     """Counts of the publish, what the fetch cost, a preview and the table's columns."""
+    manifest, counts = published.manifest, published.counts
     return {
         "dagster/partition_row_count": MetadataValue.int(counts.items),
         "dagster/table_name": MetadataValue.text(TABLE_NAME),
@@ -59,7 +78,7 @@ def publish_metadata(
         "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
         "complete": MetadataValue.bool(manifest.complete),
         "warnings": MetadataValue.json(list(manifest.warnings)),
-        "preview": MetadataValue.md(preview_table(rows)),
+        "preview": MetadataValue.md(preview_table(published.preview)),
         "dagster/column_schema": MetadataValue.table_schema(COLUMN_SCHEMA),
     }
 

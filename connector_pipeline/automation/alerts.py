@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 import psycopg
 from dagster import (
     DefaultSensorStatus,
+    ResourceParam,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
@@ -127,7 +128,9 @@ def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
     default_status=DefaultSensorStatus.RUNNING,
     description="Logs and posts to ALERT_WEBHOOK_URL: shops disconnected, sweeps that fail.",
 )
-def alerts(context: SensorEvaluationContext, database: Database) -> SensorResult | SkipReason:
+def alerts(
+    context: SensorEvaluationContext, database: ResourceParam[Database]
+) -> SensorResult | SkipReason:
     """Tell what is to be told, once each."""
     told = _told(context.cursor)
     try:

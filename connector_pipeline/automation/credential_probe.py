@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from dagster import (
     DefaultSensorStatus,
+    ResourceParam,
     SensorEvaluationContext,
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
@@ -55,7 +56,9 @@ def are_new(refused: str | None, given: BaseModel) -> bool:
     ),
 )
 def credential_probe(
-    context: SensorEvaluationContext, registry: ShopRegistry, token_service: TokenService
+    context: SensorEvaluationContext,
+    registry: ResourceParam[ShopRegistry],
+    token_service: ResourceParam[TokenService],
 ) -> SkipReason:
     """Probe the next shops after the cursor, and begin anew after the last."""
     try:

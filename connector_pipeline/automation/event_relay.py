@@ -4,23 +4,20 @@ from typing import Final
 
 from dagster import (
     DefaultSensorStatus,
+    ResourceParam,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
 
-from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
-from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
-from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
-from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.sync.fetch import registered_shop
+from connector_pipeline.state.registry import registered_shop
+from connector_pipeline.sync.services import SyncServices
 
 EVERY_SECONDS: Final = 1
 """As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""
@@ -35,26 +32,21 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
         description="Sends the events in connector.outbox to NATS JetStream, in order per shop.",
     )
     def event_relay(
-        context: SensorEvaluationContext,
-        database: Database,
-        registry: ShopRegistry,
-        raw_archive: RawArchive,
-        shopify: ShopifyAdapter,
-        woocommerce: WooCommerceAdapter,
+        context: SensorEvaluationContext, services: ResourceParam[SyncServices]
     ) -> SkipReason:
         """Send what waits, within a tick's time."""
-        platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}
 
         def read_products(partition_key: str, sync_id: str) -> SyncedProducts:
-            shop = registered_shop(registry, partition_key)
-            manifest = raw_archive.finished(partition_key, sync_id)
+            shop = registered_shop(services.registry, partition_key)
+            manifest = services.raw_archive.finished(partition_key, sync_id)
             if manifest is None:
                 raise SnapshotMissing(
                     f"the raw snapshot of sync {sync_id} is no longer kept.",
                     partition_key=partition_key,
                 )
-            pages = Snapshot(raw_archive.storage(), manifest).pages()
-            normalized = platforms[shop.platform_name].normalize(shop, manifest.currency, pages)
+            pages = Snapshot(services.raw_archive.storage(), manifest).pages()
+            adapter = services.adapters[shop.platform_name]
+            normalized = adapter.normalize(shop, manifest.currency, pages)
             return SyncedProducts(
                 shop, (item for item in normalized if isinstance(item, CatalogItem))
             )
@@ -62,7 +54,7 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
         try:
             done = relay(
                 settings,
-                database,
+                services.database,
                 read_products=read_products if settings.publish_product_batches else None,
             )
         except ConnectorError as error:

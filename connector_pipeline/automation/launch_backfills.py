@@ -10,6 +10,7 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DefaultSensorStatus,
+    ResourceParam,
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
@@ -17,11 +18,14 @@ from dagster import (
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, listed_shops, run_config
-from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
-from connector_pipeline.automation.sweep import BEHIND_OTHERS, even_parts
+from connector_pipeline.assets.run_identity import BACKFILL_TAG
+from connector_pipeline.assets.sync_shops import JOB, listed_shops, run_config
+from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.automation.sweep import even_parts
+from connector_pipeline.engine.retries import will_be_retried
+from connector_pipeline.engine.run_tags import BEHIND_OTHERS
+from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError, SyncInterrupted
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -80,7 +84,7 @@ def claim(
     if not waiting or places <= 0:
         return []
     planned = planned_runs(
-        waiting, busy=shops_of(instance, runs), shops_per_run=shops_per_run, places=places
+        waiting, busy=busy_shops(instance, runs), shops_per_run=shops_per_run, places=places
     )
     for run in planned:
         backfills.launched(connection, run.backfill_id, run.shops)
@@ -101,7 +105,7 @@ def settle_lost(connection: psycopg.Connection, instance: DagsterInstance) -> No
         for run in instance.get_runs(RunsFilter(tags={BACKFILL_TAG: backfill_id})):
             listed = unsettled & set(listed_shops(run.run_config))
             unsettled -= listed
-            if run.is_finished and run.tags.get(WILL_RETRY_TAG) != "true":
+            if run.is_finished and not will_be_retried(run):
                 ended |= listed
         backfills.record_outcomes(
             connection, backfill_id, dict.fromkeys(ended, SyncInterrupted.__name__)
@@ -116,7 +120,7 @@ def settle_lost(connection: psycopg.Connection, instance: DagsterInstance) -> No
     description="Launches runs for the shops that `connector-pipeline backfill` asked for.",
 )
 def launch_backfills(
-    context: SensorEvaluationContext, database: Database
+    context: SensorEvaluationContext, database: ResourceParam[Database]
 ) -> SensorResult | SkipReason:
     """Launch runs over waiting shops, many in a run."""
     try:

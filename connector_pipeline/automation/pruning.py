@@ -7,13 +7,14 @@ from dagster import (
     DefaultScheduleStatus,
     MetadataValue,
     OpExecutionContext,
+    ResourceParam,
     ScheduleDefinition,
     job,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     op,
 )
 
-from connector_pipeline.automation.sweep import BEHIND_OTHERS
 from connector_pipeline.engine.pruning import prune
+from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sync_log
@@ -31,7 +32,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
 
 
 @op
-def prune_sync_log(context: OpExecutionContext, database: Database) -> None:
+def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
     """Delete our rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
     with database.connect() as connection:
         counts = sync_log.prune(connection, keep=load_settings().sync_log_keep)

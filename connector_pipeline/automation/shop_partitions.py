@@ -6,25 +6,21 @@ from typing import Final
 from dagster import (
     DagsterInstance,
     DefaultSensorStatus,
+    ResourceParam,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG
 
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
+from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.engine.backfills import a_backfill_is_under_way
+from connector_pipeline.engine.runs_under_way import is_of_a_range, runs_under_way
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.state.registry import ShopRegistry
 
 EVERY_SECONDS: Final = 15
-_BACKFILLS_UNDER_WAY: Final = [
-    BulkActionStatus.REQUESTED,
-    BulkActionStatus.CANCELING,
-    BulkActionStatus.FAILING,
-]
 
 
 def partition_changes(
@@ -47,7 +43,7 @@ def partition_changes(
     description="Adds a partition for every active shop of the registry and removes the others.",
 )
 def shop_partitions(
-    context: SensorEvaluationContext, registry: ShopRegistry
+    context: SensorEvaluationContext, registry: ResourceParam[ShopRegistry]
 ) -> SensorResult | SkipReason:
     """Compare the registry with the partitions and ask Dagster for the difference."""
     try:
@@ -84,12 +80,12 @@ def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> 
 
 
 def _keys_in_runs(context: SensorEvaluationContext) -> set[str] | None:
-    if context.instance.get_backfills(BulkActionsFilter(statuses=_BACKFILLS_UNDER_WAY), limit=1):
+    if a_backfill_is_under_way(context.instance):
         # Between its runs no run holds a key, but a backfill fails as a whole, good shops and
         # all, when a key of it is gone: as after a shop of it turned out to be disconnected.
         return None
     runs = runs_under_way(context.instance)
-    if any(ASSET_PARTITION_RANGE_START_TAG in run.tags for run in runs):
+    if any(is_of_a_range(run) for run in runs):
         # Which keys lie between its ends depends on what we would change.
         return None
-    return shops_of(context.instance, runs)
+    return busy_shops(context.instance, runs)

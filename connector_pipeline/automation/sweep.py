@@ -16,17 +16,20 @@ from typing import Final, Self
 
 from dagster import (
     DefaultSensorStatus,
+    ResourceParam,
     RunRequest,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._utils.schedules import cron_string_iterator, reverse_cron_string_iterator
 
-from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, run_config
-from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
+from connector_pipeline.assets.run_identity import SWEEP_TAG
+from connector_pipeline.assets.sync_shops import JOB, run_config
+from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.engine.run_tags import BEHIND_OTHERS
+from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -38,7 +41,6 @@ RUNS_AT_ONCE: Final = 3
 """Sweep runs that wait or go on: one fewer than dagster.yaml lets run, so that others get in."""
 LONGEST_SPREAD: Final = timedelta(hours=1)
 """Who sweeps once a night wants it done at night."""
-BEHIND_OTHERS: Final = {PRIORITY_TAG: "-1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,9 @@ def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
     default_status=DefaultSensorStatus.RUNNING,
     description="Syncs every active shop on SYNC_CRON, many in a run, spread over the interval.",
 )
-def sweep(context: SensorEvaluationContext, database: Database) -> SensorResult | SkipReason:
+def sweep(
+    context: SensorEvaluationContext, database: ResourceParam[Database]
+) -> SensorResult | SkipReason:
     """Launch runs over the shops that are due."""
     settings = load_settings()
     now = datetime.now(UTC)
@@ -156,7 +160,7 @@ def sweep(context: SensorEvaluationContext, database: Database) -> SensorResult 
             candidates = sweeps.candidates(connection)
             planned = planned_runs(
                 candidates,
-                busy=shops_of(context.instance, runs),
+                busy=busy_shops(context.instance, runs),
                 times=CronTimes.around(settings.sync_cron, now),
                 now=now,
                 shops_per_run=settings.shops_per_run,

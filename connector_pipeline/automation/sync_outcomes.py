@@ -6,40 +6,31 @@ run-status sensors look at few runs at a time and may skip some.
 """
 
 import json
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from dagster import (
-    AssetKey,
-    DagsterEventType,
     DagsterInstance,
-    DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
-    RunRecord,
-    RunsFilter,
+    ResourceParam,
     SensorEvaluationContext,
     SensorResult,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG, WILL_RETRY_TAG
 from psycopg.rows import class_row
 
-from connector_pipeline.assets.sync_shops import JOB as SYNC_SHOPS
-from connector_pipeline.automation.sync_requests import sync_shop
+from connector_pipeline.assets.catalog_items import catalog_items
+from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
+from connector_pipeline.engine.retries import LastRun, last_runs
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox, sync_log
-from connector_pipeline.state.liveness import Worker, lives, silent
 
 EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000
-_RUNS_A_QUERY: Final = 500
-_MOST_RETRIES: Final = 10
 
 RUN_APPEARS_WITHIN: Final = timedelta(minutes=1)
 """Between a sync's record and its run's there is an instant, whichever comes first."""
@@ -49,18 +40,6 @@ RETRY_STARTS_WITHIN: Final = timedelta(hours=1)
 """A retry that was promised and did not come by then, will not: its job is gone, say."""
 PUBLISHED_WITHIN: Final = timedelta(hours=6)
 """A backfill fetches its shops in some runs and publishes them in later ones."""
-
-DEAD_FOR: Final = timedelta(seconds=30)
-"""Between two looks at a process that is gone: another one of its run may be on its way."""
-UNHEARD_FOR: Final = timedelta(minutes=10)
-"""A worker that cannot be looked at from here may be slow, or cut off from the database, for long;
-to take one that lives for dead would start its run twice."""
-NEVER_HEARD_FOR: Final = timedelta(minutes=3)
-"""A worker itself says that its run has started, and shows its first sign of life seconds later."""
-
-_CATALOG_ITEMS: Final = AssetKey("catalog_items")
-_ASSETS: Final = frozenset({AssetKey("raw_products"), _CATALOG_ITEMS})
-_JOBS: Final = frozenset({sync_shop.name, SYNC_SHOPS})
 
 _UNFINISHED: Final = """
     SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at,
@@ -86,18 +65,7 @@ class UnfinishedSync:
     since: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """The last of a sync's runs. `publishes`: it was to publish what it fetched."""
-
-    run_id: str
-    status: DagsterRunStatus
-    ended_at: datetime | None
-    will_retry: bool | None
-    publishes: bool
-
-
-def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str | None:
+def ending(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str | None:
     """Why the sync has ended without a word, None while it may still go on."""
     if run is None:
         waited = now - sync.since if sync.since is not None else RUN_APPEARS_WITHIN
@@ -112,7 +80,7 @@ def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str 
             return None
     if (
         sync.fetched_at is not None
-        and not run.publishes
+        and not _publishes(run)
         and now - sync.fetched_at < PUBLISHED_WITHIN
     ):
         return None
@@ -121,6 +89,11 @@ def verdict(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str 
         DagsterRunStatus.FAILURE: "failed before it could say why",
     }.get(run.status, "ended without publishing the shop")
     return f"its run {run.run_id} {how}."
+
+
+def _publishes(run: LastRun) -> bool:
+    """Whether the run was to publish the shops that it fetched."""
+    return run.assets is None or catalog_items.key in run.assets
 
 
 def may_run_again(run: LastRun | None) -> bool:
@@ -138,51 +111,48 @@ def may_run_again(run: LastRun | None) -> bool:
     default_status=DefaultSensorStatus.RUNNING,
     description="Ends syncs in connector.syncs whose Dagster run is over and left them unfinished.",
 )
-def sync_outcomes(context: SensorEvaluationContext, database: Database) -> SensorResult:
+def sync_outcomes(
+    context: SensorEvaluationContext, database: ResourceParam[Database]
+) -> SensorResult:
     """Look at every unfinished sync, and end what nothing works on any more."""
+    now = datetime.now(UTC)
     try:
-        looked = look_after(
-            context.instance, database, _suspects(context.cursor), now=datetime.now(UTC)
+        syncs = end_abandoned_syncs(context.instance, database, now=now)
+        workers = fail_runs_of_dead_workers(
+            context.instance, database, _suspects(context.cursor), now=now
         )
     except ConnectorError as error:
         return SensorResult(skip_reason=f"{error.code}: {error}", cursor=context.cursor)
-    for run_id in looked.failed_runs:
+    for run_id in workers.failed_runs:
         context.log.warning(f"run {run_id} has failed: its worker is dead")
-    for sync_id in looked.relaunched:
+    for sync_id in syncs.relaunched:
         context.log.warning(f"sync {sync_id} is launched anew: its run failed without a word")
-    for sync_id, why in looked.ended.items():
+    for sync_id, why in syncs.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")
     return SensorResult(
-        skip_reason=f"{looked.unfinished} syncs are unfinished, {len(looked.ended)} ended now.",
-        cursor=json.dumps({run: since.isoformat() for run, since in looked.suspects.items()}),
+        skip_reason=f"{syncs.number} syncs are unfinished, {len(syncs.ended)} ended now.",
+        cursor=json.dumps({run: since.isoformat() for run, since in workers.suspects.items()}),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAfter:
+class UnfinishedSyncs:
     """What one look at the unfinished syncs found and did.
 
-    `suspects` are runs whose worker is silent, and since when; `ended` tells why each sync did;
-    `relaunched` are syncs that go on with a new run.
+    `ended` has the reason why each sync ended; `relaunched` are syncs that go on with a new run.
     """
 
-    unfinished: int
+    number: int
     relaunched: list[str]
     ended: dict[str, str]
-    failed_runs: list[str]
-    suspects: dict[str, datetime]
 
 
-def look_after(
-    instance: DagsterInstance, database: Database, suspects: dict[str, datetime], *, now: datetime
-) -> LookedAfter:
-    """End the syncs that nothing works on any more, and the runs whose worker is dead.
+def end_abandoned_syncs(
+    instance: DagsterInstance, database: Database, *, now: datetime
+) -> UnfinishedSyncs:
+    """End the syncs that no run works on any more, or have their requests run anew.
 
-    A run is failed when its worker was silent at two looks DEAD_FOR apart and its process does not
-    exist, or UNHEARD_FOR apart where that cannot be seen (NEVER_HEARD_FOR where it showed no sign
-    at all). Dagster then runs it again, which is not the end of its syncs. All runs are looked at
-    and not only those of unfinished syncs: one that died when it had published its last shop keeps
-    its place among the runs at once, and its partitions in progress.
+    Raises DatabaseUnavailable.
     """
     with database.connect() as connection:
         unfinished = (
@@ -190,12 +160,12 @@ def look_after(
             .execute(_UNFINISHED, (_LOOKED_AT_A_TICK,))
             .fetchall()
         )
-    runs = _last_runs(instance, {sync.run_id for sync in unfinished if sync.run_id is not None})
+    runs = last_runs(instance, {sync.run_id for sync in unfinished if sync.run_id is not None})
     ended: dict[str, str] = {}
     relaunched: list[str] = []
     for sync in unfinished:
         run = runs.get(sync.run_id or "")
-        why = verdict(sync, run, now=now)
+        why = ending(sync, run, now=now)
         if why is None:
             continue
         outcome = _end(database, sync, why, run_again=may_run_again(run))
@@ -203,62 +173,7 @@ def look_after(
             ended[sync.sync_id] = why
         elif outcome is _Outcome.RELAUNCHED:
             relaunched.append(sync.sync_id)
-    silent_runs = _silent_runs(instance, database)
-    still = {run_id: suspects.get(run_id, now) for run_id in silent_runs}
-    dead = [
-        run_id
-        for run_id, since in still.items()
-        if is_dead(silent_runs[run_id], silent_for=now - since)
-    ]
-    for run_id in dead:
-        _fail_run(instance, run_id)
-    return LookedAfter(
-        unfinished=len(unfinished),
-        relaunched=relaunched,
-        ended=ended,
-        failed_runs=dead,
-        suspects={run_id: since for run_id, since in still.items() if run_id not in dead},
-    )
-
-
-def is_dead(worker: Worker | None, *, silent_for: timedelta) -> bool:
-    """Whether a silent worker is dead: its process is looked for, where that can be.
-
-    Never where the process exists: on a busy machine a healthy worker may not come to say so.
-    """
-    if worker is None:
-        return silent_for >= NEVER_HEARD_FOR
-    process_lives = lives(worker)
-    if process_lives is None:
-        return silent_for >= UNHEARD_FOR
-    return not process_lives and silent_for >= DEAD_FOR
-
-
-def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Worker | None]:
-    """Runs that a code server's worker is to be at work on and that show no sign of one."""
-    records = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
-    started = {record.dagster_run.run_id for record in records if _shows_signs(record.dagster_run)}
-    if not started:
-        return {}
-    with database.connect() as connection:
-        return silent(connection, started)
-
-
-def _shows_signs(run: DagsterRun) -> bool:
-    """Whether the run's worker shows signs of life: that of our assets, if a code server runs it.
-
-    A command's own run is not launched by one; a job that fetches and publishes nothing is silent.
-    """
-    syncs = run.job_name in _JOBS or not _ASSETS.isdisjoint(run.asset_selection or ())
-    return syncs and GRPC_INFO_TAG in run.tags
-
-
-def _fail_run(instance: DagsterInstance, run_id: str) -> None:
-    run = instance.get_run_by_id(run_id)
-    if run is not None and run.status is DagsterRunStatus.STARTED:
-        instance.report_run_failed(
-            run, "Its worker shows no sign of life: it was killed, with its code server or alone."
-        )
+    return UnfinishedSyncs(number=len(unfinished), relaunched=relaunched, ended=ended)
 
 
 def _suspects(cursor: str | None) -> dict[str, datetime]:
@@ -293,76 +208,3 @@ def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool)
             return _Outcome.RELAUNCHED
         sync_log.fail(connection, sync.sync_id, SyncAbandoned(why))
     return _Outcome.FAILED
-
-
-def _last_runs(instance: DagsterInstance, run_ids: set[str]) -> dict[str, LastRun]:
-    """The last run of each run's line of automatic retries, by the first one's id."""
-    # Read before the runs: what Dagster has looked at by now has its retry by then, or never.
-    failures_seen = _failures_seen(instance)
-    wanted = {run_id: run_id for run_id in run_ids}
-    found: dict[str, LastRun] = {}
-    for _ in range(_MOST_RETRIES):
-        if not wanted:
-            break
-        records = _records(instance, set(wanted.values()))
-        following: dict[str, str] = {}
-        for first, run_id in wanted.items():
-            record = records.get(run_id)
-            if record is None:
-                continue
-            last = _last_run(record)
-            retried_as = record.dagster_run.tags.get(AUTO_RETRY_RUN_ID_TAG)
-            if retried_as is not None:
-                following[first] = retried_as
-            elif last.will_retry and _failed_at(instance, run_id) <= failures_seen:
-                # Backfills, too, wait for a retry that was promised.
-                instance.add_run_tags(run_id, {WILL_RETRY_TAG: "false"})
-                last = replace(last, will_retry=False)
-            found[first] = last
-        wanted = following
-    return found
-
-
-def _failures_seen(instance: DagsterInstance) -> int:
-    """The newest event of which Dagster's own retries have been made, or been missed.
-
-    The daemon looks at each failure once. Where the code server is away that very moment it goes
-    on, and does not come back to it.
-    """
-    key = f"EVENT_LOG_CONSUMER_CURSOR-{DagsterEventType.RUN_FAILURE.value}"
-    return int(instance.daemon_cursor_storage.get_cursor_values({key}).get(key, "0"))
-
-
-def _failed_at(instance: DagsterInstance, run_id: str) -> float:
-    """The run's failure in the order of all events."""
-    failures = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE).records
-    return max((record.storage_id for record in failures), default=math.inf)
-
-
-def _records(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, RunRecord]:
-    ordered = sorted(run_ids)
-    records: dict[str, RunRecord] = {}
-    for begin in range(0, len(ordered), _RUNS_A_QUERY):
-        some = ordered[begin : begin + _RUNS_A_QUERY]
-        for record in instance.get_run_records(RunsFilter(run_ids=some)):
-            records[record.dagster_run.run_id] = record
-    return records
-
-
-def _last_run(record: RunRecord) -> LastRun:
-    run: DagsterRun = record.dagster_run
-    will_retry: dict[Any, bool] = {"true": True, "false": False}
-    ended_at: datetime | None = None
-    if run.is_finished:
-        ended_at = (
-            record.update_timestamp.replace(tzinfo=UTC)
-            if record.end_time is None
-            else datetime.fromtimestamp(record.end_time, UTC)
-        )
-    return LastRun(
-        run_id=run.run_id,
-        status=run.status,
-        ended_at=ended_at,
-        will_retry=will_retry.get(run.tags.get(WILL_RETRY_TAG)),
-        publishes=run.asset_selection is None or _CATALOG_ITEMS in run.asset_selection,
-    )

@@ -8,6 +8,7 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
+    ResourceParam,
     RunRequest,
     RunsFilter,
     SensorDefinition,
@@ -17,19 +18,21 @@ from dagster import (
     define_asset_job,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.assets.raw_products import CORRELATION_ID_TAG, SYNC_ID_TAG
+from connector_pipeline.assets.run_identity import (
+    CORRELATION_ID_TAG,
+    MERCHANT_ID_TAG,
+    SYNC_ID_TAG,
+    SYNC_TYPE_TAG,
+)
+from connector_pipeline.engine import run_tags
 from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox
 from connector_pipeline.state.inbox import Launch
 from connector_pipeline.state.outbox import put_dead_letter
-
-MERCHANT_ID_TAG: Final = "connector/merchant_id"
-SYNC_TYPE_TAG: Final = "connector/sync_type"
 
 EVERY_SECONDS: Final = 1
 """As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""
@@ -56,7 +59,7 @@ def sync_requests_sensor(source: Source | None = None) -> SensorDefinition:
         description="Turns each request in connector.sync_requests into one run of its shop.",
     )
     def sync_requests(
-        context: SensorEvaluationContext, database: Database
+        context: SensorEvaluationContext, database: ResourceParam[Database]
     ) -> SensorResult | SkipReason:
         """Take in what arrived, then ask for the runs whose turn it is."""
         cursor = context.cursor
@@ -142,6 +145,6 @@ def _tick(instance: DagsterInstance, database: Database) -> tuple[list[Launch], 
 def _run_of(instance: DagsterInstance, sync_id: str, run_key: str) -> DagsterRun | None:
     """The request's first run, unless the daemon died before it submitted it: then it is offered
     again, and submitted under the same run id."""
-    runs = instance.get_runs(RunsFilter(tags={SYNC_ID_TAG: sync_id, RUN_KEY_TAG: run_key}))
+    runs = instance.get_runs(RunsFilter(tags={SYNC_ID_TAG: sync_id, run_tags.RUN_KEY: run_key}))
     submitted = [run for run in runs if run.status is not DagsterRunStatus.NOT_STARTED]
     return submitted[-1] if submitted else None

@@ -1,6 +1,6 @@
 """Publish one shop's snapshot to the catalog: stage, compare, change what differs.
 
-The snapshot is staged chunk by chunk without a lock. Then, under the shop's lock and in the same
+The snapshot is staged row by row without a lock. Then, under the shop's lock and in the same
 transaction, one pass compares it with the catalog, the guard looks at what would go, and only rows
 that differ are written. A reader sees all of it or none. `ON CONFLICT DO UPDATE … WHERE` would
 not do: it locks, and so writes, every row it meets, changed or not.
@@ -16,16 +16,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
 from connector_pipeline.catalog.guard import refusal
-from connector_pipeline.catalog.staging import Chunk, stage
+from connector_pipeline.catalog.staging import stage
 from connector_pipeline.catalog.turn import LONGEST_TURN, refuse_late_commit, wait_for_turn
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state import sync_log
 from connector_pipeline.state.sync_log import PublishCounts
-
-__all__ = ["Chunk", "PublishCounts", "publish"]
 
 _KEY: Final = ("platform_name", "domain", "variant_id")
 _CONTENT: Final = [column for column in ITEM_COLUMNS if column not in _KEY]
@@ -183,7 +181,7 @@ def publish(
     shop: Shop,
     sync: Sync,
     complete: bool,
-    chunks: Iterable[Chunk],
+    rows: Iterable[CatalogRow | RejectedVariant],
     gone: Iterable[str] = (),
     absences_confirmed: bool = False,
     whole_products: bool = False,
@@ -202,7 +200,7 @@ def publish(
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop take turns. Raises SnapshotShrank (`allow_shrink`
     confirms), PublishTooSlow if its turn took longer than `longest_turn`, UnknownShop if the shop
-    left the registry, ValueError for malformed chunks, and whatever `chunks` raises.
+    left the registry, ValueError for another shop's row, and whatever `rows` raises.
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         raise RuntimeError("publish needs a connection without a transaction of its caller's")
@@ -213,7 +211,7 @@ def publish(
     whole_products = whole_products and not is_full
     may_delete = whole_shop or whole_products or bool(confirmed)
     with connection.transaction():
-        staged = stage(connection, shop, chunks)
+        staged = stage(connection, shop, rows)
         turn_began = wait_for_turn(connection, shop)
         values: dict[str, object] = {
             "platform_name": shop.platform_name,

@@ -1,29 +1,23 @@
-"""Bring a snapshot into temporary tables beside the catalog, as it streams in."""
+"""Bring a snapshot into temporary tables beside the catalog, row by row as it streams in."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pandas as pd
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS, RejectedVariant
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.shop import Shop
 
 _REJECT_COLUMNS: Final = ("product_id", "variant_id", "reason", "raw")
 
+REJECTS_AT_ONCE: Final = 1_000
+"""Rejected variants kept in memory before they are copied: a connection does one COPY at a time."""
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A part of a snapshot: items in a frame of ITEM_COLUMNS, all dtype object, and its rejects.
-
-    Missing values are None, never NaN; prices are Decimal, times aware.
-    """
-
-    items: pd.DataFrame
-    rejected: list[RejectedVariant]
+_PLATFORM_NAME: Final = ITEM_COLUMNS.index("platform_name")
+_DOMAIN: Final = ITEM_COLUMNS.index("domain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +28,52 @@ class Staged:
     duplicates: int
 
 
-def stage(connection: psycopg.Connection, shop: Shop, chunks: Iterable[Chunk]) -> Staged:
-    """Copy the chunks into `pg_temp.staged_items` and `staged_rejects`, gone with the transaction.
+def stage(
+    connection: psycopg.Connection, shop: Shop, rows: Iterable[CatalogRow | RejectedVariant]
+) -> Staged:
+    """Copy the rows into `pg_temp.staged_items` and `staged_rejects`, gone with the transaction.
 
-    Of a variant that comes twice the later copy is kept. Raises ValueError for a chunk that is
-    not what Chunk says, or holds another shop's items.
+    Of a variant that comes twice the later copy is kept. Raises ValueError for another shop's row,
+    and whatever `rows` raises.
     """
     _create_tables(connection)
     item_types = _column_types(connection, "staged_items")
     reject_types = _column_types(connection, "staged_rejects")
     rejected = 0
-    for chunk in chunks:
-        _refuse_malformed(chunk.items, shop)
-        # Lists of columns, zipped, take half the time of itertuples.
-        _copy(
-            connection,
-            "staged_items",
-            ITEM_COLUMNS,
-            item_types,
-            zip(*(chunk.items[column].tolist() for column in ITEM_COLUMNS), strict=True),
-        )
-        _copy(
-            connection,
-            "staged_rejects",
-            _REJECT_COLUMNS,
-            reject_types,
-            (_reject_row(reject) for reject in chunk.rejected),
-        )
-        rejected += len(chunk.rejected)
+    remaining = iter(rows)
+    while True:
+        rejects: list[RejectedVariant] = []
+        items = _items_until_many_rejects(remaining, shop, rejects)
+        _copy(connection, "staged_items", ITEM_COLUMNS, item_types, items)
+        if not rejects:
+            break
+        reject_rows = (_reject_row(reject) for reject in rejects)
+        _copy(connection, "staged_rejects", _REJECT_COLUMNS, reject_types, reject_rows)
+        rejected += len(rejects)
     duplicates = _drop_earlier_copies(connection)
     # Nothing analyzes a temporary table by itself, and the comparison's plan depends on its size.
     connection.execute("ANALYZE pg_temp.staged_items (variant_id)")
     connection.execute("ANALYZE pg_temp.staged_rejects (variant_id)")
     return Staged(rejected=rejected, duplicates=duplicates)
+
+
+def _items_until_many_rejects(
+    rows: Iterator[CatalogRow | RejectedVariant], shop: Shop, rejects: list[RejectedVariant]
+) -> Iterator[CatalogRow]:
+    """The items among the next rows; the rejects on the way go to the list, until it is long."""
+    platform_name, domain = str(shop.platform_name), shop.domain
+    for row in rows:
+        if isinstance(row, CatalogRow):
+            if row[_PLATFORM_NAME] != platform_name or row[_DOMAIN] != domain:
+                # It would be written under this shop's lock into another's rows.
+                raise ValueError(
+                    f"a row for {shop.partition_key} is of {row.platform_name}/{row.domain}"
+                )
+            yield row
+        else:
+            rejects.append(row)
+            if len(rejects) == REJECTS_AT_ONCE:
+                return
 
 
 def _create_tables(connection: psycopg.Connection) -> None:
@@ -117,17 +124,6 @@ def _drop_earlier_copies(connection: psycopg.Connection) -> int:
         WHERE staged.variant_id = repeated.variant_id AND staged.ctid <> repeated.last
         """
     ).rowcount
-
-
-def _refuse_malformed(items: pd.DataFrame, shop: Shop) -> None:
-    if tuple(items.columns) != ITEM_COLUMNS:
-        raise ValueError(f"a chunk's columns must be {', '.join(ITEM_COLUMNS)}")
-    if not all(pd.api.types.is_object_dtype(dtype) for dtype in items.dtypes):
-        raise ValueError("a chunk's columns must all be of dtype object, or None becomes NaN")
-    # They would be written under this shop's lock into another's rows.
-    for column, value in (("platform_name", shop.platform_name), ("domain", shop.domain)):
-        if any(cell != value for cell in items[column].tolist()):
-            raise ValueError(f"a chunk for {shop.partition_key} holds items of another {column}")
 
 
 def _reject_row(reject: RejectedVariant) -> tuple[str | None, ...]:

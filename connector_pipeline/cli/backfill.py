@@ -12,13 +12,14 @@ from dagster import DagsterInstance, DagsterRunStatus, JobDefinition
 
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.launch_backfills import BackfillRun, claim, settle_lost
-from connector_pipeline.automation.runs_under_way import runs_under_way
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import LocalServices, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.engine.daemon import runs_sensors
+from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import BackfillStatus
@@ -31,8 +32,6 @@ _EVERY_SECONDS: Final = 0.5
 _SETTLE_SECONDS: Final = 15.0
 _PATIENCE: Final = 180.0
 """Seconds without a daemon and without news: the last run of one that ended may still go on."""
-_ALIVE_SECONDS: Final = 90.0
-"""A daemon's heart beats every 30 s."""
 _ENDED: Final = (BackfillStatus.SUCCEEDED, BackfillStatus.FAILED)
 _EXAMPLES: Final = 3
 
@@ -143,11 +142,7 @@ class _Followed:
         if self._services.embedded:
             # Nobody else's daemon uses this server, so a heartbeat is of a `dev` that has ended.
             return False
-        beats = self._instance.get_daemon_heartbeats().values()
-        return any(
-            beat.daemon_type == "SENSOR" and time.time() - beat.timestamp < _ALIVE_SECONDS
-            for beat in beats
-        )
+        return runs_sensors(self._instance)
 
     def say_interrupted(self) -> None:
         """What goes on after Ctrl-C."""

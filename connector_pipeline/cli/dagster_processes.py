@@ -11,22 +11,18 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance
 
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
+from connector_pipeline.engine.daemon import daemon_command
+from connector_pipeline.engine.runs_under_way import runs_in_workers
 
-_GRPC_INFO_TAG: Final = ".dagster/grpc_info"
 _START_PATIENCE: Final = 120.0
 _STOP_PATIENCE: Final = 20.0
 # A cancelled run still writes down what became of its shops, on a busy machine too.
 _CANCEL_PATIENCE: Final = 60.0
 _TRIES: Final = 5
-_IN_A_WORKER: Final = [
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 
 class DagsterProcesses:
@@ -58,10 +54,7 @@ class DagsterProcesses:
         self._write_workspace(code_socket)
         # First of all: a webserver that finds no code server shows an error until it is reloaded.
         self._wait_until("the code server", lambda: _answers(code_socket))
-        self._daemon = self._supervisor.start(
-            "daemon",
-            (sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(self._workspace)),
-        )
+        self._daemon = self._supervisor.start("daemon", daemon_command(self._workspace))
         for _ in range(_TRIES):
             port = free_port(port)
             if self._started_webserver(port):
@@ -171,15 +164,6 @@ def _has_loaded(url: str) -> bool:
     except OSError:
         return False
     return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
-
-
-def runs_in_workers(instance: DagsterInstance) -> list[str]:
-    """Runs under way that a code server launched; a command's own run has no such worker."""
-    return [
-        run.run_id
-        for run in instance.get_runs(RunsFilter(statuses=_IN_A_WORKER))
-        if _GRPC_INFO_TAG in run.tags
-    ]
 
 
 def fail_lost_runs(instance: DagsterInstance) -> None:

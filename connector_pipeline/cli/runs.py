@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition
 
-from connector_pipeline.assets.raw_products import SYNC_ID_TAG
+from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.settings import load_settings
 

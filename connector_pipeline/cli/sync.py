@@ -17,8 +17,7 @@ from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox
-from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.sync.fetch import registered_shop
+from connector_pipeline.state.registry import ShopRegistry, registered_shop
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 

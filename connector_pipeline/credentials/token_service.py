@@ -1,11 +1,11 @@
-"""The Token Service as a Dagster resource: a shop's credentials, asked for when needed."""
+"""The Token Service: it gives a shop's credentials when they are needed."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import jwt
-from dagster import ConfigurableResource
 from pydantic import SecretStr, ValidationError
 
 from connector_pipeline.model.errors import (
@@ -90,7 +90,8 @@ def _required(model: type[CredentialsT]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 
 
-class TokenService(ConfigurableResource[None]):
+@dataclass(frozen=True, slots=True)
+class TokenService:
     """Where credentials come from. INTERNAL_JWT_SECRET is read from the environment when used.
 
     `timeout` is in seconds; `retry_count` counts the tries after the first.

@@ -1,9 +1,9 @@
-"""The Database resource: which Postgres holds the schemas `catalog` and `connector`."""
+"""Which Postgres holds the schemas `catalog` and `connector`, and connections to it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-import dagster as dg
 import psycopg
 
 from connector_pipeline.model.errors import DatabaseUnavailable
@@ -12,15 +12,15 @@ from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import load_settings
 
 
-class Database(dg.ConfigurableResource[None]):
+@dataclass(frozen=True, slots=True)
+class Database:
     """Connections to the catalog's Postgres. Safe to use from many threads at once.
 
-    `url` is left empty in definitions, because Dagster's UI shows a resource's configuration and
-    the URL holds a password. Empty means CONNECTOR_DATABASE_URL, else the embedded server if it
-    runs under CONNECTOR_HOME.
+    An empty `url` means CONNECTOR_DATABASE_URL as it is when a connection is opened, else the
+    embedded server if it runs under CONNECTOR_HOME. The URL holds a password, and is not shown.
     """
 
-    url: str = ""
+    url: str = field(default="", repr=False)
 
     @contextmanager
     def connect(self) -> Generator[psycopg.Connection]:
@@ -37,11 +37,6 @@ class Database(dg.ConfigurableResource[None]):
         Raises DatabaseUnavailable if none is set and the embedded server does not run.
         """
         return self.url or _url_from_environment()
-
-    def __repr__(self) -> str:
-        return "Database()"
-
-    __str__ = __repr__
 
 
 def _url_from_environment() -> str:

@@ -1,4 +1,4 @@
-"""The ShopRegistry resource: `connector.shops` and `connector.syncs`."""
+"""The registry: `connector.shops`, and how the syncs in `connector.syncs` change it."""
 
 import builtins
 from collections import Counter
@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, LiteralString
 
-import dagster as dg
 import psycopg
 from psycopg.rows import dict_row
 
@@ -62,13 +61,14 @@ class DisconnectedShop:
     refused: str | None
 
 
-class ShopRegistry(dg.ConfigurableResource[None]):
+@dataclass(frozen=True, slots=True)
+class ShopRegistry:
     """The shops, their state, and how their syncs go. Safe to use from many threads at once.
 
     Every method is a transaction of its own and may raise DatabaseUnavailable.
     """
 
-    database: dg.ResourceDependency[Database]
+    database: Database
 
     def get(self, key: str) -> RegisteredShop:
         """The shop of a partition key. Raises UnknownShop, and InvalidShop for a malformed key."""
@@ -285,6 +285,14 @@ def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
     if row is None:
         return "unchanged"
     return "added" if row[0] else "updated"
+
+
+def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
+    """The shop of a partition. Raises UnknownShop, for a malformed key too."""
+    try:
+        return registry.get(key)
+    except InvalidShop as error:
+        raise UnknownShop(f"{error}.", partition_key=key) from None
 
 
 def _unknown(key: str) -> UnknownShop:

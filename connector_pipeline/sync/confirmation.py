@@ -14,7 +14,7 @@ from connector_pipeline.sync.interruptible import in_thread
 
 async def confirmed(
     database: Database,
-    platform: Adapter,
+    adapter: Adapter,
     shop: RegisteredShop,
     credential_source: CredentialSource,
     writer: SnapshotWriter,
@@ -25,9 +25,9 @@ async def confirmed(
     The answers are archived. Where asking fails none is, and the report warns of it. A snapshot
     is not complete, after all, that lacks what is still there, or may.
     """
-    if report.complete and not platform.lists_may_skip:
+    if report.complete and not adapter.lists_may_skip:
         return Confirmed()
-    missing = await in_thread(_missing, database, platform, shop, writer, report)
+    missing = await in_thread(_missing, database, adapter, shop, writer, report)
     report.details |= {"absent": len(missing.absent), "gone": 0}
     if not missing.absent:
         return Confirmed(every_absence=True)
@@ -41,7 +41,7 @@ async def confirmed(
         )
         return Confirmed()
     gone: list[str] = []
-    lookups = platform.look_up(
+    lookups = adapter.look_up(
         shop, credential_source, absent=missing.absent, witness=missing.witness, report=report
     )
     try:
@@ -68,7 +68,7 @@ async def confirmed(
 
 def _missing(
     database: Database,
-    platform: Adapter,
+    adapter: Adapter,
     shop: RegisteredShop,
     writer: SnapshotWriter,
     report: FetchReport,
@@ -79,7 +79,7 @@ def _missing(
         return Absence({}, None)
     # What a reading that ended has: `finish` raises where it has no currency.
     currency = report.currency or ""
-    return absence(live, platform.normalize(shop, currency, writer.written()))
+    return absence(live, adapter.normalize(shop, currency, writer.written()))
 
 
 def _absent(missing: Absence) -> str:

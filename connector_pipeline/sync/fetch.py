@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,22 +11,19 @@ from typing import Final
 from pydantic import BaseModel
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.credentials.refused import credential_digest
-from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
     DatabaseUnavailable,
     DeadlineExceeded,
     Defect,
-    InvalidShop,
     ShopBusy,
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, parse_partition_key
+from connector_pipeline.model.shop import RegisteredShop, Shop
 from connector_pipeline.model.sync import (
     RequestedSyncType,
     Sync,
@@ -37,17 +33,17 @@ from connector_pipeline.model.sync import (
     planned_sync,
 )
 from connector_pipeline.platforms.kit.contract import (
-    Adapter,
     CredentialSource,
     CredentialsT,
     FetchReport,
 )
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.absence import Confirmed
 from connector_pipeline.sync.confirmation import confirmed
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.log_context import log_as
+from connector_pipeline.sync.run_identity import RunIdentity
+from connector_pipeline.sync.services import SyncServices
 
 _PROGRESS_EVERY: Final = 0.5
 
@@ -72,24 +68,13 @@ class _Remembered:
 
 @dataclass(frozen=True, slots=True)
 class ShopFetcher:
-    """Fetches shops on behalf of one run; `requested_sync_id` is of a run over a single shop.
+    """Fetches shops on behalf of one run. `deadline` is what reading one shop may take."""
 
-    `retried`: the run takes the place of one that crashed.
-    """
-
-    registry: ShopRegistry
-    database: Database
-    token_service: TokenService
-    raw_archive: RawArchive
-    platforms: Mapping[PlatformName, Adapter]
+    services: SyncServices
+    run: RunIdentity
     sync_type: RequestedSyncType
     full_sync_every: timedelta
-    run_id: str
-    root_run_id: str
-    retried: bool
     deadline: timedelta
-    requested_sync_id: str | None = None
-    correlation_id: str | None = None
     _spent: dict[str, float] = field(default_factory=dict[str, float])
     _given: dict[str, BaseModel | None] = field(
         default_factory=dict[str, "BaseModel | None"], repr=False
@@ -103,7 +88,7 @@ class ShopFetcher:
         """
         began = time.monotonic()
         sync_id = self._sync_id(partition_key)
-        log_as(sync_id, self.correlation_id or sync_id)
+        log_as(sync_id, self.run.correlation_id or sync_id)
         try:
             return await self._attempt(partition_key)
         except Exception as error:
@@ -121,21 +106,23 @@ class ShopFetcher:
         # Where the database is what failed, the partition's own failure still says so.
         with suppress(DatabaseUnavailable, UnknownShop):
             if isinstance(error, ShopBusy):
-                shop = registered_shop(self.registry, partition_key)
+                shop = registered_shop(self.services.registry, partition_key)
                 sync = self._new_sync(shop, sync_id, datetime.now(UTC))
-                self.registry.refuse_sync(sync, shop, error, self.run_id)
+                self.services.registry.refuse_sync(sync, shop, error, self.run.run_id)
             else:
-                self.registry.fail_sync(sync_id, error, refused=self._refused(partition_key, error))
+                self.services.registry.fail_sync(
+                    sync_id, error, refused=self._refused(partition_key, error)
+                )
 
     async def _attempt(self, partition_key: str) -> SnapshotManifest:
-        shop = await in_thread(registered_shop, self.registry, partition_key)
+        shop = await in_thread(registered_shop, self.services.registry, partition_key)
         sync_id = self._sync_id(partition_key)
         now = datetime.now(UTC)
         interrupted = await in_thread(self._interrupted, partition_key, sync_id, now)
         if isinstance(interrupted, SnapshotManifest):
             return interrupted
         sync = interrupted or self._new_sync(shop, sync_id, now)
-        await in_thread(self.registry.start_sync, sync, shop, self.run_id)
+        await in_thread(self.services.registry.start_sync, sync, shop, self.run.run_id)
         return await self._fetch(shop, sync, resumed=interrupted is not None)
 
     def _refused(self, partition_key: str, error: ConnectorError) -> str | None:
@@ -145,7 +132,7 @@ class ShopFetcher:
         return credential_digest(given)
 
     def _sync_id(self, partition_key: str) -> str:
-        return self.requested_sync_id or own_sync_id(self.root_run_id, partition_key)
+        return self.run.requested_sync_id or own_sync_id(self.run.root_run_id, partition_key)
 
     def _new_sync(self, shop: RegisteredShop, sync_id: str, now: datetime) -> Sync:
         plan = planned_sync(
@@ -159,7 +146,7 @@ class ShopFetcher:
             sync_id=sync_id,
             partition_key=shop.partition_key,
             sync_type=plan.sync_type,
-            correlation_id=self.correlation_id or sync_id,
+            correlation_id=self.run.correlation_id or sync_id,
             started_at=now,
             since=plan.since,
         )
@@ -173,27 +160,30 @@ class ShopFetcher:
         crashed, or if that run is retried and had published it. Whoever else runs a sync again
         that ended wants the shop as it is now.
         """
-        finished = self.raw_archive.finished(partition_key, sync_id)
+        finished = self.services.raw_archive.finished(partition_key, sync_id)
         if finished is not None:
-            progress = self.registry.progress(sync_id)
+            progress = self.services.registry.progress(sync_id)
             of_use = progress is not None and (
                 progress.status == SyncStatus.RUNNING
-                or (self.retried and progress.published_by == self.root_run_id)
+                or (self.run.retried and progress.published_by == self.run.root_run_id)
             )
             fresh = now - finished.sync.started_at < RESUMABLE_FOR
             return finished if of_use and fresh else None
-        sync = self.raw_archive.unfinished(partition_key, sync_id)
+        sync = self.services.raw_archive.unfinished(partition_key, sync_id)
         fresh = sync is not None and now - sync.started_at < RESUMABLE_FOR
         return sync if fresh else None
 
     async def _fetch(self, shop: RegisteredShop, sync: Sync, *, resumed: bool) -> SnapshotManifest:
         report = FetchReport()
         gone = Confirmed()
-        writer = self.raw_archive.write(sync)
+        writer = self.services.raw_archive.write(sync)
         left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
         deadline = asyncio.timeout(left)
         try:
-            async with deadline, self.token_service.open(sync.correlation_id) as token_service:
+            async with (
+                deadline,
+                self.services.token_service.open(sync.correlation_id) as token_service,
+            ):
                 credential_source = _Remembered(token_service, self._given)
                 await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
                 if sync.sync_type is SyncType.FULL or report.read_in_full:
@@ -225,7 +215,7 @@ class ShopFetcher:
         await in_thread(
             self._record_progress, sync, writer, report, fetched_at=manifest.finished_at
         )
-        await in_thread(self.raw_archive.retain, shop.partition_key)
+        await in_thread(self.services.raw_archive.retain, shop.partition_key)
         return manifest
 
     async def _read(
@@ -245,8 +235,8 @@ class ShopFetcher:
         if not resumed:
             await in_thread(writer.begin)
         told = time.monotonic()
-        platform = self.platforms[shop.platform_name]
-        pages = platform.fetch(
+        adapter = self.services.adapters[shop.platform_name]
+        pages = adapter.fetch(
             shop,
             credential_source,
             since=sync.since,
@@ -269,8 +259,10 @@ class ShopFetcher:
         writer: SnapshotWriter,
         report: FetchReport,
     ) -> Confirmed:
-        platform = self.platforms[shop.platform_name]
-        return await confirmed(self.database, platform, shop, credential_source, writer, report)
+        adapter = self.services.adapters[shop.platform_name]
+        return await confirmed(
+            self.services.database, adapter, shop, credential_source, writer, report
+        )
 
     def _record_progress(
         self,
@@ -279,7 +271,7 @@ class ShopFetcher:
         report: FetchReport,
         fetched_at: datetime | None = None,
     ) -> None:
-        self.registry.record_progress(
+        self.services.registry.record_progress(
             sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
         )
 
@@ -293,12 +285,3 @@ def _named(error: Exception) -> ConnectorError:
             f"the raw archive cannot be written ({type(error).__name__}: {error.strerror})."
         )
     return Defect.from_exception(error)
-
-
-def registered_shop(registry: ShopRegistry, partition_key: str) -> RegisteredShop:
-    """The shop of a partition. Raises UnknownShop, for a malformed key too."""
-    try:
-        parse_partition_key(partition_key)
-    except InvalidShop as error:
-        raise UnknownShop(f"{error}.", partition_key=partition_key) from None
-    return registry.get(partition_key)

@@ -1,4 +1,4 @@
-"""Run asynchronous work inside a Dagster step so that cancelling the run cancels the work."""
+"""Run asynchronous work so that a signal to the process cancels it, and it can clean up."""
 
 import asyncio
 import signal
@@ -7,22 +7,23 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from typing import Any, Final, ParamSpec, TypeVar
 
-from dagster import DagsterExecutionInterruptedError
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came while shops were fetched; their tasks have cleaned up."""
+
+
 def run_interruptible(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end, or until an interrupt: then the tasks are cancelled and get to clean up.
 
-    Dagster awaits an `async def` asset in a loop of its own. Its interrupt is an exception out of
-    a signal handler, which leaves that loop's tasks where they were, or is swallowed by the
-    callback it happens to hit: a cancelled fetch would stay on record as running.
+    An exception out of a signal handler leaves a loop's tasks where they were, or is swallowed by
+    the callback it happens to hit: a cancelled fetch would stay on record as running.
 
-    Raises DagsterExecutionInterruptedError after an interrupt.
+    Raises Interrupted after an interrupt.
     """
     interrupted = False
 
@@ -41,7 +42,7 @@ def run_interruptible(work: Coroutine[Any, Any, None]) -> None:
 
     asyncio.run(cancellable())
     if interrupted:
-        raise DagsterExecutionInterruptedError
+        raise Interrupted
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.model.errors import (
@@ -15,6 +15,7 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.sync.fetch import ShopFetcher
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.locks import ShopLocks
+from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.places import Places
 
 _LOOKED_EVERY: Final = 1.0
@@ -29,22 +30,6 @@ def worth_another_round(error: ConnectorError) -> bool:
     return error.retryable and not isinstance(error, DeadlineExceeded | ShopBusy)
 
 
-class Outcomes(Protocol):
-    """Who is told what became of each shop."""
-
-    def succeeded(self, partition_key: str, manifest: SnapshotManifest) -> None:
-        """Its snapshot is in the archive."""
-        ...
-
-    def failed(self, partition_key: str, error: ConnectorError) -> None:
-        """It failed for good, as far as this run goes."""
-        ...
-
-    def postponed(self, partition_key: str, error: ConnectorError) -> None:
-        """It failed, and is tried again after the others."""
-        ...
-
-
 class FetchRounds:
     """Fetches a run's shops, as many at once as `places` allow. Of one event loop; used once.
 
@@ -57,7 +42,7 @@ class FetchRounds:
     def __init__(
         self,
         fetcher: ShopFetcher,
-        outcomes: Outcomes,
+        outcomes: Outcomes[SnapshotManifest],
         *,
         places: Places,
         locks: ShopLocks,
@@ -93,7 +78,7 @@ class FetchRounds:
         except ConnectorError as error:
             if worth_another_round(error):
                 self._postponed[partition_key] = error
-                self._outcomes.postponed(partition_key, error)
+                self._outcomes.postpone(partition_key, error)
                 # Counted from here on: who failed first has waited while the others were read.
                 await asyncio.sleep(self._again_after)
             else:
@@ -120,7 +105,9 @@ class FetchRounds:
                     partition_key, SyncInterrupted("the fetch was cancelled.")
                 )
             raise
-        self._outcomes.succeeded(partition_key, manifest)
+        for warning in manifest.warnings:
+            self._outcomes.warn(partition_key, warning)
+        self._outcomes.succeed(partition_key, manifest)
 
     @asynccontextmanager
     async def _turn(self, partition_key: str) -> AsyncGenerator[None]:
@@ -145,4 +132,4 @@ class FetchRounds:
 
     async def _failed(self, partition_key: str, error: ConnectorError) -> None:
         await in_thread(self._fetcher.record_failure, partition_key, error)
-        self._outcomes.failed(partition_key, error)
+        self._outcomes.fail(partition_key, error)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, ExecuteInProcessResult
 
-from connector_pipeline.assets.raw_products import SYNC_ID_TAG
+from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.catalog.read import shop_items
 from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.definitions import build_definitions

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connector_pipeline.assets.raw_products import CORRELATION_ID_TAG
+from connector_pipeline.assets.run_identity import CORRELATION_ID_TAG
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import (

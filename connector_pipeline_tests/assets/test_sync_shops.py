@@ -12,10 +12,11 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.assets.shop_batch import RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
-from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, SWEEP_TAG, run_config
+from connector_pipeline.assets.run_identity import BACKFILL_TAG, SWEEP_TAG
+from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.catalog.expectations import EXPECTATIONS
 from connector_pipeline.definitions import build_definitions
+from connector_pipeline.engine.run_tags import RETRY_NUMBER, ROOT_RUN_ID
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
@@ -177,7 +178,7 @@ def test_a_run_that_was_killed_is_made_up_for_by_its_retry(
         assert statuses(twelve.instance, asset) == (set(), set(listed), set())
     twelve.sandbox.faults.clear()
     twelve.sandbox.requests.clear()
-    retried = sync(twelve, listed, {ROOT_RUN_ID_TAG: worker.run_id, RETRY_NUMBER_TAG: "1"})
+    retried = sync(twelve, listed, {ROOT_RUN_ID: worker.run_id, RETRY_NUMBER: "1"})
     assert retried.success
     for asset in ASSETS:
         assert statuses(twelve.instance, asset) == (set(listed), set(), set())

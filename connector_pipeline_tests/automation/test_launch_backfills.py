@@ -15,7 +15,8 @@ from dagster._core.test_utils import create_run_for_test
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.assets.sync_shops import BACKFILL_TAG, JOB, listed_shops
+from connector_pipeline.assets.run_identity import BACKFILL_TAG
+from connector_pipeline.assets.sync_shops import JOB, listed_shops
 from connector_pipeline.automation.launch_backfills import (
     RUNS_AT_ONCE,
     launch_backfills,

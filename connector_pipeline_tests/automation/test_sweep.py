@@ -17,7 +17,8 @@ from dagster._core.test_utils import create_run_for_test
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, listed_shops
+from connector_pipeline.assets.run_identity import SWEEP_TAG
+from connector_pipeline.assets.sync_shops import JOB, listed_shops
 from connector_pipeline.automation.sweep import (
     EVERY_SECONDS,
     RUNS_AT_ONCE,

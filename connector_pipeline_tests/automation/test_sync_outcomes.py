@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,14 +19,13 @@ from dagster import (
 )
 from dagster._core.test_utils import create_run_for_test
 
+from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers, is_dead
 from connector_pipeline.automation.sync_outcomes import (
-    LastRun,
-    LookedAfter,
     UnfinishedSync,
-    is_dead,
-    look_after,
-    verdict,
+    end_abandoned_syncs,
+    ending,
 )
+from connector_pipeline.engine.retries import LastRun
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox
 from connector_pipeline.state.liveness import Worker, alive, lives, this_host
@@ -64,7 +63,8 @@ def run(
     will_retry: bool | None = None,
     publishes: bool = True,
 ) -> LastRun:
-    return LastRun("r-1", status, ended_at, will_retry, publishes)
+    assets = None if publishes else frozenset({AssetKey("raw_products")})
+    return LastRun("r-1", status, ended_at, will_retry, assets)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_sync_has_ended_when_nothing_works_on_it(
     unfinished: UnfinishedSync, last: LastRun | None, why: str | None
 ) -> None:
     """Not while a run waits, works, or is to be run again; nor between a backfill's two halves."""
-    found = verdict(unfinished, last, now=NOW)
+    found = ending(unfinished, last, now=NOW)
     assert (found is None) == (why is None)
     assert (why or "") in (found or "")
 
@@ -114,14 +114,28 @@ def requests(database: Database, registry: ShopRegistry) -> Inbox:
     return requests
 
 
+@dataclass(frozen=True)
+class Look:
+    """What one tick of the sensor found and did."""
+
+    unfinished: int
+    relaunched: list[str]
+    ended: dict[str, str]
+    failed_runs: list[str]
+    suspects: dict[str, datetime]
+
+
 def look(
     instance: DagsterInstance,
     database: Database,
     suspects: dict[str, datetime] | None = None,
     *,
     later: timedelta = timedelta(0),
-) -> LookedAfter:
-    return look_after(instance, database, suspects or {}, now=datetime.now(UTC) + later)
+) -> Look:
+    now = datetime.now(UTC) + later
+    syncs = end_abandoned_syncs(instance, database, now=now)
+    workers = fail_runs_of_dead_workers(instance, database, suspects or {}, now=now)
+    return Look(syncs.number, syncs.relaunched, syncs.ended, workers.failed_runs, workers.suspects)
 
 
 def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatus) -> DagsterRun:

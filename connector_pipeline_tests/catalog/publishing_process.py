@@ -7,16 +7,14 @@ Takes the database's URL from its standard input, and says "ready" when it is ab
 
 import sys
 import time
-from collections.abc import Iterator
 
-from connector_pipeline.catalog.publish import Chunk, publish
+from connector_pipeline.catalog.publish import publish
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, chunk, item
+from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, item, rows
 
 ROWS = 2_000
-CHUNK_ROWS = 250
 
 
 def version_items(version: int) -> list[CatalogItem]:
@@ -28,13 +26,6 @@ def version_items(version: int) -> list[CatalogItem]:
     ]
 
 
-def version_chunks(version: int) -> Iterator[Chunk]:
-    """The version in several chunks, so that staging takes several steps."""
-    items = version_items(version)
-    for start in range(0, len(items), CHUNK_ROWS):
-        yield chunk(items[start : start + CHUNK_ROWS])
-
-
 def publish_version(database: Database, version: int, attempt: str) -> float:
     """One full, complete sync of the version. Returns the seconds it took after "ready"."""
     sync = Sync(
@@ -44,11 +35,11 @@ def publish_version(database: Database, version: int, attempt: str) -> float:
         correlation_id="kill",
         started_at=LONG_AGO,
     )
-    chunks = list(version_chunks(version))
+    snapshot = rows(version_items(version))
     with database.connect() as connection:
         started = time.monotonic()
         print("ready", flush=True)  # noqa: T201 - whoever means to kill this process waits for it
-        publish(connection, shop=ACME, sync=sync, complete=True, chunks=chunks)
+        publish(connection, shop=ACME, sync=sync, complete=True, rows=snapshot)
     return time.monotonic() - started
 
 

@@ -1,4 +1,4 @@
-"""Snapshots for tests of publish: items, chunks and syncs, as short to write as may be."""
+"""Snapshots for tests of publish: items, rows and syncs, as short to write as may be."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-import pandas as pd
 import psycopg
 from psycopg.rows import dict_row
 
-from connector_pipeline.catalog.publish import Chunk, PublishCounts, publish
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogItem, RejectedVariant
+from connector_pipeline.catalog.publish import publish
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state.sync_log import PublishCounts
 
 ACME = Shop(
     merchant_id="m1",
@@ -55,11 +55,11 @@ def item(variant_id: str, *, shop: Shop = ACME, **changes: Any) -> CatalogItem:
     return CatalogItem.model_validate(values | changes)
 
 
-def chunk(items: Iterable[CatalogItem], rejected: Iterable[RejectedVariant] = ()) -> Chunk:
-    """A chunk of these items and rejects."""
-    rows = [tuple(getattr(each, name) for name in ITEM_COLUMNS) for each in items]
-    frame = pd.DataFrame(rows, columns=list(ITEM_COLUMNS), dtype=object)
-    return Chunk(items=frame, rejected=list(rejected))
+def rows(
+    items: Iterable[CatalogItem], rejected: Iterable[RejectedVariant] = ()
+) -> list[CatalogRow | RejectedVariant]:
+    """These items as an adapter gives them, and the rejects after them."""
+    return [*map(row_of, items), *rejected]
 
 
 def rejected(
@@ -109,7 +109,7 @@ class Publisher:
                 shop=shop,
                 sync=self.sync(shop, sync_type),
                 complete=complete,
-                chunks=[chunk(items, rejects)],
+                rows=rows(items, rejects),
                 gone=gone,
                 absences_confirmed=absences_confirmed,
                 whole_products=whole_products,

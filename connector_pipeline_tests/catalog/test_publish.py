@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import psycopg
 import pytest
 
-from connector_pipeline.catalog.publish import Chunk, publish
+from connector_pipeline.catalog import staging
+from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import rejects, shop_items
 from connector_pipeline.catalog.turn import LONGEST_TURN
 from connector_pipeline.cli.local_services import project_file
+from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.errors import ConnectorError, PublishTooSlow, UnknownShop
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import SyncType
@@ -25,10 +26,10 @@ from connector_pipeline_tests.catalog.snapshots import (
     LONG_AGO,
     OTHER,
     Publisher,
-    chunk,
     item,
     many,
     rejected,
+    rows,
 )
 
 
@@ -115,14 +116,9 @@ def test_a_difference_in_any_column_updates_that_row_alone(
 
 
 def test_a_duplicate_keeps_the_later_copy(publisher: Publisher) -> None:
-    """Within a chunk and between chunks; earlier copies are counted."""
-    chunks = [
-        chunk([item("1", sku="a"), item("1", sku="b"), item("2")]),
-        chunk([item("1", sku="c"), item("3")]),
-    ]
-    with publisher.database.connect() as connection:
-        counts = publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=chunks)
-    assert counts == PublishCounts(items=3, inserted=3, duplicates=2)
+    """Earlier copies are counted."""
+    copies = [item("1", sku="a"), item("1", sku="b"), item("2"), item("1", sku="c"), item("3")]
+    assert publisher(copies) == PublishCounts(items=3, inserted=3, duplicates=2)
     assert publisher.rows()["1"]["sku"] == "c"
 
 
@@ -182,19 +178,19 @@ def test_shops_do_not_touch_each_other(publisher: Publisher) -> None:
 
 
 def test_an_exception_in_mid_stream_changes_nothing(publisher: Publisher) -> None:
-    """Whatever the chunks raise comes out, and the catalog, the sync and the shop are as before."""
+    """Whatever the rows raise comes out, and the catalog, the sync and the shop are as before."""
     publisher([item("1")])
     before = publisher.rows()
 
-    def broken() -> Iterator[Chunk]:
-        yield chunk([item("2")], [rejected("3")])
+    def broken() -> Iterator[CatalogRow | RejectedVariant]:
+        yield from rows([item("2")], [rejected("3")])
         raise LookupError("the archive ended early")
 
     with (
         pytest.raises(LookupError, match="ended early"),
         publisher.database.connect() as connection,
     ):
-        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=broken())
+        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=broken())
     assert publisher.rows() == before
     with publisher.database.connect() as connection:
         assert list(rejects(connection, ACME.partition_key)) == []
@@ -203,29 +199,44 @@ def test_an_exception_in_mid_stream_changes_nothing(publisher: Publisher) -> Non
 
 
 @pytest.mark.parametrize(
-    "broken",
-    [
-        chunk([item("1", shop=OTHER)]),
-        Chunk(items=chunk([item("1")]).items.drop(columns="sku"), rejected=[]),
-        Chunk(items=chunk([item("1")]).items.astype({"sku": "str"}), rejected=[]),
-    ],
-    ids=["another shop's", "a column too few", "a dtype with NaN"],
+    "other",
+    [{"platform_name": "elsewhere"}, {"domain": "other.myshopify.com"}],
+    ids=["platform", "domain"],
 )
-def test_a_malformed_chunk_is_refused(publisher: Publisher, broken: Chunk) -> None:
-    """Before it can be written."""
-    with publisher.database.connect() as connection, pytest.raises(ValueError, match="chunk"):
-        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=[broken])
+def test_another_shops_row_is_refused(publisher: Publisher, other: dict[str, str]) -> None:
+    """It would be written under this shop's lock."""
+    with pytest.raises(ValueError, match=r"a row for shopify/acme\.myshopify\.com is of"):
+        publisher([item("1"), item("2", **other)])
+    assert publisher.rows() == {}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_rejects_are_kept_however_many_there_are(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """They are copied a few at a time, between the items, and no item is lost by that."""
+    monkeypatch.setattr(staging, "REJECTS_AT_ONCE", 2)
+    snapshot = [
+        row
+        for place in range(number)
+        for row in rows([item(f"{place}-0")], [rejected(f"r-{place}")])
+    ]
+    with publisher.database.connect() as connection:
+        counts = publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=snapshot)
+        kept = {row["variant_id"] for row in rejects(connection, ACME.partition_key)}
+    assert counts == PublishCounts(items=number, inserted=number, rejected=number)
+    assert kept == {f"r-{place}" for place in range(number)}
+    assert publisher.live() == {f"{place}-0" for place in range(number)}
 
 
 @pytest.mark.parametrize("price", [float("nan"), 1.5])
 def test_a_price_that_passed_through_a_float_is_never_published(
     publisher: Publisher, price: float
 ) -> None:
-    """NaN is what pandas makes of None, and a float is not money."""
-    good = chunk([item("1")])
-    good.items.loc[0, "price"] = pd.Series([price], dtype=object)[0]
+    """A float is not money."""
+    broken = row_of(item("1"))._replace(price=price)  # type: ignore[arg-type]
     with publisher.database.connect() as connection, pytest.raises((psycopg.Error, TypeError)):
-        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=[good])
+        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=[broken])
     assert publisher.rows() == {}
 
 
@@ -246,10 +257,10 @@ def test_another_shops_sync_id_is_refused(publisher: Publisher) -> None:
     for shop in (ACME, OTHER):
         with publisher.database.connect() as connection:
             if shop is ACME:
-                publish(connection, shop=shop, sync=sync, complete=True, chunks=[])
+                publish(connection, shop=shop, sync=sync, complete=True, rows=[])
             else:
                 with pytest.raises(ConnectorError, match="already another shop's"):
-                    publish(connection, shop=shop, sync=sync, complete=True, chunks=[])
+                    publish(connection, shop=shop, sync=sync, complete=True, rows=[])
 
 
 def test_the_sync_and_the_shop_record_the_success(
@@ -265,7 +276,7 @@ def test_the_sync_and_the_shop_record_the_success(
             shop=ACME,
             sync=sync,
             complete=True,
-            chunks=[chunk([item("1"), item("1")], [rejected("2")])],
+            rows=rows([item("1"), item("1")], [rejected("2")]),
         )
         row = connection.execute(
             "SELECT status, items, inserted, rejected, duplicates, pages, requests, run_id,"
@@ -407,19 +418,19 @@ def test_publish_refuses_a_transaction_of_its_callers(publisher: Publisher) -> N
     with publisher.database.connect() as connection:
         connection.execute("SELECT 1")
         with pytest.raises(RuntimeError, match="without a transaction"):
-            publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=[])
+            publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=[])
 
 
 def test_rows_are_dated_when_the_lock_was_had(publisher: Publisher) -> None:
     """A long fetch between staging and lock does not make the rows older than they are."""
     staged_at: list[datetime] = []
 
-    def slow() -> Iterator[Chunk]:
-        yield chunk([item("1")])
+    def slow() -> Iterator[CatalogRow | RejectedVariant]:
+        yield from rows([item("1")])
         staged_at.append(datetime.now(UTC))
 
     with publisher.database.connect() as connection:
-        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, chunks=slow())
+        publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=slow())
         frame = shop_items(connection, ACME.partition_key)
     assert frame.loc[0, "changed_at"] > staged_at[0]
 
@@ -440,7 +451,7 @@ def test_rows_never_become_visible_long_after_their_date(
                 shop=ACME,
                 sync=sync,
                 complete=True,
-                chunks=[chunk([item("1", sku="new")], [rejected("3")])],
+                rows=rows([item("1", sku="new")], [rejected("3")]),
                 **bound,
             )
 

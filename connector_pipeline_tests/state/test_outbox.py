@@ -23,7 +23,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.outbox import KEPT
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, OTHER, chunk, item, rejected
+from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, OTHER, item, rejected, rows
 
 COMPLETED, FAILED = OutcomeType.COMPLETED.value, OutcomeType.FAILED.value
 
@@ -59,7 +59,7 @@ class Syncs:
                 shop=shop,
                 sync=sync,
                 complete=True,
-                chunks=[chunk([*variants, *variants[:1]], [rejected("r")])],
+                rows=rows([*variants, *variants[:1]], [rejected("r")]),
             )
 
     def fail(self, sync_id: str, words: str = "answered 503.", *, shop: Shop = ACME) -> None:

@@ -5,9 +5,8 @@ import os
 import signal
 
 import pytest
-from dagster import DagsterExecutionInterruptedError
 
-from connector_pipeline.sync.interruptible import run_interruptible
+from connector_pipeline.sync.interruptible import Interrupted, run_interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -32,7 +31,7 @@ def test_an_interrupt_lets_every_task_clean_up(number: signal.Signals) -> None:
                 await started.acquire()
             os.kill(os.getpid(), number)
 
-    with pytest.raises(DagsterExecutionInterruptedError):
+    with pytest.raises(Interrupted):
         run_interruptible(all_of_them())
     assert sorted(cleaned) == [0, 1, 2]
 

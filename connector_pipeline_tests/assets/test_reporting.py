@@ -19,14 +19,11 @@ from dagster import (
 )
 from dagster._utils import Counter as QueryCounter
 from dagster._utils import traced_counter
-from hypothesis import given
-from hypothesis import strategies as st
 
-from connector_pipeline.assets.shop_batch import Evaluate, ShopBatch, summarize
+from connector_pipeline.assets.reporting import Evaluate, PartitionMetadata, report_partitions
 from connector_pipeline.model.errors import (
     ConnectorError,
     DatabaseUnavailable,
-    Defect,
     PlatformUnavailable,
     ShopDisconnected,
 )
@@ -41,13 +38,12 @@ def counting_asset(
 
     @asset(partitions_def=DynamicPartitionsDefinition(name="shops"))
     def counted(context: AssetExecutionContext) -> None:
-        batch = ShopBatch(context, evaluate=evaluate)
-        for number, key in enumerate(batch.partition_keys):
-            if key in failing:
-                batch.failed(key, failing[key])
-            else:
-                batch.succeeded(key, {"number": MetadataValue.int(number)})
-        batch.finish()
+        succeeded: dict[str, PartitionMetadata] = {
+            key: {"number": MetadataValue.int(number)}
+            for number, key in enumerate(context.partition_keys)
+            if key not in failing
+        }
+        report_partitions(context, succeeded, failing, evaluate=evaluate)
 
     return counted.with_attributes(backfill_policy=BackfillPolicy.multi_run(100))
 
@@ -133,59 +129,3 @@ def test_checks_that_cannot_be_evaluated_fail_no_shop(error: Exception) -> None:
     materialized, success = outcomes(bad, KEYS, evaluate)
     assert materialized == Counter(KEYS[1:])
     assert not success
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(KEYS),
-        st.sampled_from([PlatformUnavailable, ShopDisconnected]),
-        min_size=1,
-    )
-)
-def test_the_failure_names_every_failed_shop_under_what_to_do(
-    failed: dict[str, type[ConnectorError]],
-) -> None:
-    """One heading per kind of trouble, every shop below its own."""
-    errors = {key: kind(f"of {key}.").of(key) for key, kind in failed.items()}
-    text = summarize(errors, of=len(KEYS))
-    assert text.startswith(f"{len(errors)} of {len(KEYS)} shops failed")
-    assert all(text.count(f"{key}: of {key}.") == 1 for key in errors)
-    for kind, number in Counter(failed.values()).items():
-        assert f"{kind.__name__} ({number}). {kind.default_remedy}" in text
-
-
-def test_a_thousand_failures_can_be_read() -> None:
-    """Most shops first, a hundred named of a kind, the rest counted."""
-    failed: dict[str, ConnectorError] = {
-        f"shopify/shop-{number}.myshopify.com": PlatformUnavailable("it is down. " * 100)
-        for number in range(900)
-    }
-    for number in range(100):
-        key = f"woocommerce/shop-{number}.example"
-        failed[key] = ShopDisconnected("no.", remedy=f"Ask the merchant of {key}.")
-    text = summarize(failed, of=1000)
-    lines = text.splitlines()
-    assert lines[0] == "1000 of 1000 shops failed; the others are done."
-    assert lines[1].startswith("PlatformUnavailable (900). ")
-    assert lines[102] == "  and 800 more: see `failed_shops`."
-    assert lines[-1] == "And 91 more with other troubles: see `failed_shops`."
-    assert len(text) < 50_000
-
-
-def test_a_single_shops_failure_is_a_sentence() -> None:
-    """What failed, for which shop, and what to do."""
-    error = ShopDisconnected("the token was revoked.").of(KEYS[0])
-    text = summarize({KEYS[0]: error}, of=1)
-    assert text == (
-        f"ShopDisconnected: {KEYS[0]}: the token was revoked. {ShopDisconnected.default_remedy}"
-    )
-
-
-def test_a_defect_tells_where_and_not_what() -> None:
-    """An unforeseen exception may quote a request, and with it a credential."""
-    try:
-        raise RuntimeError("shpat_secret")
-    except RuntimeError as error:
-        defect = Defect.from_exception(error)
-    assert "shpat_secret" not in str(defect)
-    assert "RuntimeError at test_batch.py:" in str(defect)

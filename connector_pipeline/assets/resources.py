@@ -1,0 +1,65 @@
+"""The Dagster resources: plain objects that no run config can change.
+
+Everybody who can reach the UI can launch a run with a run config of their own. So nothing in it
+decides where a credential is sent, which addresses may be connected to, or where data is written:
+all that comes from the environment of the process. Each resource has an empty config schema, with
+which Dagster refuses a run config that names a field of it before the run starts.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from dagster import InitResourceContext, IOManagerDefinition, ResourceDefinition
+
+from connector_pipeline.assets.io_manager import CatalogIOManager
+from connector_pipeline.sync.services import SyncServices
+
+SERVICES: Final = "services"
+"""The resource that assets, sensors and the IO manager ask for: all the others in one."""
+
+_NEIGHBOURS: Final = ("database", "registry", "token_service", "raw_archive")
+
+
+def fixed(value: object, description: str) -> ResourceDefinition:
+    """A resource that is this object, whatever the run config says."""
+
+    def the_value(_: InitResourceContext) -> object:
+        return value
+
+    return ResourceDefinition(the_value, config_schema={}, description=description)
+
+
+def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
+    """The resource `services`: the neighbours, and the adapters that stand under these names."""
+    names = frozenset(platform_names)
+
+    def services(context: InitResourceContext) -> SyncServices:
+        found: Mapping[str, Any] = context.resources.original_resource_dict
+        return SyncServices(
+            database=found["database"],
+            registry=found["registry"],
+            token_service=found["token_service"],
+            raw_archive=found["raw_archive"],
+            adapters={name: found[name] for name in names},
+        )
+
+    return ResourceDefinition(
+        services,
+        config_schema={},
+        required_resource_keys={*_NEIGHBOURS, *names},
+        description="What a sync works with: the other resources, each adapter by its platform.",
+    )
+
+
+def catalog_io_manager() -> IOManagerDefinition:
+    """The IO manager that publishes shops to `catalog.catalog_items` and reads them back."""
+
+    def io_manager(context: InitResourceContext) -> CatalogIOManager:
+        return CatalogIOManager(getattr(context.resources, SERVICES))
+
+    return IOManagerDefinition(
+        io_manager,
+        config_schema={},
+        required_resource_keys={SERVICES},
+        description="Publishes shops to Postgres, each in one transaction; reads them back.",
+    )

@@ -1,0 +1,56 @@
+"""The tags by which Dagster marks its runs, under the names that Dagster itself uses.
+
+Needs: the constants of `dagster._core.storage.tags`. Tried with Dagster 1.13.27. The tags are
+shown in the UI and in Dagster's documentation (https://docs.dagster.io/guides/build/jobs), but no
+public module exports their names. A public module of tag names would replace this one.
+"""
+
+from typing import Final
+
+from dagster import DagsterRun
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    GRPC_INFO_TAG,
+    PARTITION_NAME_TAG,
+    PRIORITY_TAG,
+    RETRY_NUMBER_TAG,
+    ROOT_RUN_ID_TAG,
+    RUN_KEY_TAG,
+    WILL_RETRY_TAG,
+)
+
+PARTITION: Final = PARTITION_NAME_TAG
+RANGE_START: Final = ASSET_PARTITION_RANGE_START_TAG
+RANGE_END: Final = ASSET_PARTITION_RANGE_END_TAG
+RUN_KEY: Final = RUN_KEY_TAG
+ROOT_RUN_ID: Final = ROOT_RUN_ID_TAG
+RETRY_NUMBER: Final = RETRY_NUMBER_TAG
+WILL_RETRY: Final = WILL_RETRY_TAG
+RETRIED_AS: Final = AUTO_RETRY_RUN_ID_TAG
+
+BEHIND_OTHERS: Final = {PRIORITY_TAG: "-1"}
+"""The tag of a run that waits in Dagster's queue until no other run does."""
+
+
+def root_run_id(run: DagsterRun) -> str:
+    """The first run of those that were retried one after the other; else this run."""
+    return run.tags.get(ROOT_RUN_ID, run.run_id)
+
+
+def takes_the_place_of_a_crashed_run(run: DagsterRun) -> bool:
+    """Whether Dagster made the run as a retry. A person's re-execution is none.
+
+    Dagster numbers the retries of its own making, and drops the number when a person re-executes
+    such a run.
+    """
+    return RETRY_NUMBER in run.tags
+
+
+def has_a_launched_worker(run: DagsterRun) -> bool:
+    """Whether a code server launched the run: a command executes its own run in its process.
+
+    The default launcher alone sets this tag (docs/facts/dagster.md, Beyond one machine).
+    """
+    return GRPC_INFO_TAG in run.tags

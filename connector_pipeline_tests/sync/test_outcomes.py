@@ -1,0 +1,57 @@
+"""The summary of a run's failed shops, for the person on call."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.model.errors import ConnectorError, PlatformUnavailable, ShopDisconnected
+from connector_pipeline.sync.outcomes import summarize
+
+KEYS = [f"shopify/shop-{number}.myshopify.com" for number in range(6)]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(KEYS),
+        st.sampled_from([PlatformUnavailable, ShopDisconnected]),
+        min_size=1,
+    )
+)
+def test_the_failure_names_every_failed_shop_under_what_to_do(
+    failed: dict[str, type[ConnectorError]],
+) -> None:
+    """One heading per kind of trouble, every shop below its own."""
+    errors = {key: kind(f"of {key}.").of(key) for key, kind in failed.items()}
+    text = summarize(errors, of=len(KEYS))
+    assert text.startswith(f"{len(errors)} of {len(KEYS)} shops failed")
+    assert all(text.count(f"{key}: of {key}.") == 1 for key in errors)
+    for kind, number in Counter(failed.values()).items():
+        assert f"{kind.__name__} ({number}). {kind.default_remedy}" in text
+
+
+def test_a_thousand_failures_can_be_read() -> None:
+    """Most shops first, a hundred named of a kind, the rest counted."""
+    failed: dict[str, ConnectorError] = {
+        f"shopify/shop-{number}.myshopify.com": PlatformUnavailable("it is down. " * 100)
+        for number in range(900)
+    }
+    for number in range(100):
+        key = f"woocommerce/shop-{number}.example"
+        failed[key] = ShopDisconnected("no.", remedy=f"Ask the merchant of {key}.")
+    text = summarize(failed, of=1000)
+    lines = text.splitlines()
+    assert lines[0] == "1000 of 1000 shops failed; the others are done."
+    assert lines[1].startswith("PlatformUnavailable (900). ")
+    assert lines[102] == "  and 800 more: see `failed_shops`."
+    assert lines[-1] == "And 91 more with other troubles: see `failed_shops`."
+    assert len(text) < 50_000
+
+
+def test_a_single_shops_failure_is_a_sentence() -> None:
+    """What failed, for which shop, and what to do."""
+    error = ShopDisconnected("the token was revoked.").of(KEYS[0])
+    text = summarize({KEYS[0]: error}, of=1)
+    assert text == (
+        f"ShopDisconnected: {KEYS[0]}: the token was revoked. {ShopDisconnected.default_remedy}"
+    )
