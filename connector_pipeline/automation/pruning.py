@@ -5,6 +5,7 @@ from typing import Final
 
 from dagster import (
     DefaultScheduleStatus,
+    Failure,
     MetadataValue,
     OpExecutionContext,
     ResourceParam,
@@ -13,7 +14,7 @@ from dagster import (
     op,
 )
 
-from connector_pipeline.engine.pruning import prune
+from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision, prune
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -24,9 +25,15 @@ AT_NIGHT: Final = "17 3 * * *"
 
 @op
 def prune_event_log(context: OpExecutionContext) -> None:
-    """Delete Dagster's runs older than EVENT_LOG_KEEP, but for what its UI shows of today."""
+    """Delete Dagster's runs older than EVENT_LOG_KEEP, but for what its UI shows of today.
+
+    Raises Failure where Dagster's storage is none that this version of the code may delete from.
+    """
     keep = load_settings().event_log_keep
-    counts = prune(context.instance, keep=keep, now=datetime.now(UTC)).counts()
+    try:
+        counts = prune(context.instance, keep=keep, now=datetime.now(UTC)).counts()
+    except (NotPostgres, UnknownRevision) as error:
+        raise Failure(str(error), allow_retries=False) from None
     context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
     context.add_output_metadata({name: MetadataValue.int(count) for name, count in counts.items()})
 

@@ -10,6 +10,11 @@ is read from these rows (Dagster 1.13.27, `partition_status_cache.py` and `sql_e
 
 So a run is deleted whole or not at all, with its events, tags and check executions: it must be over
 for longer than is kept, and hold none of these rows. A run's page is whole as long as there is one.
+
+Needs: the tables of Dagster's Postgres storage, whose schema revision is compared with those that
+this was tried with before anything is deleted; and the storage's engine. Tried with Dagster
+1.13.27. Retention of runs and events by Dagster itself (dagster pull request 33863) would replace
+it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +29,9 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster_postgres import PostgresEventLogStorage
 
+RIGHT_REVISIONS: Final = frozenset({"29b539ebc72a"})
+"""Revisions of Dagster's schema that the statements below were tried with: that of 1.13.27."""
+
 _RUNS_AT_ONCE: Final = 50
 """Runs deleted in one transaction: some twenty thousand rows, gone in a second."""
 
@@ -32,6 +40,8 @@ _STATUS_EVENTS: Final = (
     "ASSET_MATERIALIZATION_PLANNED",
     "ASSET_OBSERVATION",
 )
+
+_REVISIONS: Final = sa.text("SELECT version_num FROM alembic_version")
 
 _OLD_RUNS: Final = sa.text(
     """
@@ -137,10 +147,14 @@ class NotPostgres(Exception):
     """Dagster's storage is not one that can be pruned here."""
 
 
+class UnknownRevision(Exception):
+    """Dagster's tables are of a revision that pruning was not tried with; nothing was deleted."""
+
+
 def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Pruned:
     """Delete what is older than `keep` and shown nowhere, a batch of runs a transaction.
 
-    Raises NotPostgres for the temporary storage of a process without one.
+    Raises NotPostgres for the temporary storage of a process without one, and UnknownRevision.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, PostgresEventLogStorage):
@@ -152,6 +166,7 @@ def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Prune
     )
     pruned = Pruned()
     with engine.begin() as connection:
+        _refuse_unknown_revision(connection)
         latest_checks = set(connection.execute(_LATEST_CHECKS).scalars())
         checks = [dict[str, Any](row) for row in connection.execute(_CHECKS).mappings()]
     after = 0
@@ -187,6 +202,17 @@ def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Prune
     with engine.begin() as connection:
         _delete_backfills(connection, before, pruned)
     return pruned
+
+
+def _refuse_unknown_revision(connection: sa.Connection) -> None:
+    revisions = set(connection.execute(_REVISIONS).scalars())
+    if len(revisions) != 1 or not revisions <= RIGHT_REVISIONS:
+        raise UnknownRevision(
+            f"Dagster's tables are at revision {', '.join(sorted(revisions)) or 'none'}, and "
+            f"pruning was tried with {', '.join(sorted(RIGHT_REVISIONS))} alone. No run and no "
+            "event was deleted. Install a version of connector-pipeline that knows this version of "
+            "Dagster, or delete old runs in Dagster's UI."
+        )
 
 
 def _delete_runs(

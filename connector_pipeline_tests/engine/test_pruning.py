@@ -34,7 +34,12 @@ from dagster._core.execution.plan.outputs import StepOutputData
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.engine.pruning import NotPostgres, prune
+from connector_pipeline.engine.pruning import (
+    RIGHT_REVISIONS,
+    NotPostgres,
+    UnknownRevision,
+    prune,
+)
 from connector_pipeline.settings import load_settings
 
 KEEP = timedelta(days=14)
@@ -47,7 +52,7 @@ FAILING = "fails"
 
 @asset(partitions_def=PARTITIONS)
 def thing(context: AssetExecutionContext) -> None:
-    """Fails the shops that the run's tag names, as ShopBatch does."""
+    """Fails the shops that the run's tag names, as assets/reporting.py does."""
     failing = json.loads(context.run.tags.get(FAILING, "[]"))
     if not failing:
         for key in context.partition_keys:
@@ -279,3 +284,45 @@ def test_the_job_prunes_every_day(
     ]
     assert isinstance(output, StepOutputData)
     assert output.metadata["runs"].value == 1
+
+
+@pytest.mark.parametrize("revisions", [[], ["of-another-version"], ["29b539ebc72a", "another"]])
+def test_nothing_is_deleted_from_tables_of_an_unknown_revision(
+    instance: DagsterInstance, revisions: list[str]
+) -> None:
+    """What those tables mean is not known; the job says so, and names the revisions."""
+    old = run(instance, 0, 1, days=90)
+    run(instance, 0, 1, days=0)
+    with admin() as connection:
+        connection.execute("DELETE FROM alembic_version")
+        for revision in revisions:
+            connection.execute("INSERT INTO alembic_version VALUES (%s)", (revision,))
+    before = rows()
+    with pytest.raises(UnknownRevision, match=", ".join(sorted(revisions)) or "none"):
+        prune(instance, keep=KEEP, now=datetime.now(UTC))
+    assert rows() == before
+    result = (
+        build_definitions(load_settings())
+        .resolve_job_def("prune_logs")
+        .execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    )
+    [failure] = [
+        event.step_failure_data.user_failure_data
+        for event in result.all_events
+        if event.is_step_failure and event.step_key == "prune_event_log"
+    ]
+    assert failure is not None
+    assert "No run and no event was deleted." in (failure.description or "")
+    assert instance.get_run_by_id(old) is not None
+
+
+def test_the_installed_dagster_makes_tables_of_a_known_revision(instance: DagsterInstance) -> None:
+    """An upgrade of Dagster that changes them fails here, before it prunes anything."""
+    assert instance.get_runs() == []
+    with admin() as connection:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert [revision for (revision,) in found] == sorted(RIGHT_REVISIONS)

@@ -1,0 +1,56 @@
+"""Dagster's tags mean what the engine takes them to mean, on runs that Dagster itself makes."""
+
+from dagster import DagsterInstance, DagsterRunStatus, Definitions, job, op
+from dagster._core.test_utils import create_run_for_test
+
+from connector_pipeline.engine import run_tags
+
+
+@op
+def nothing() -> None:
+    """Does nothing."""
+
+
+@job(tags=run_tags.BEHIND_OTHERS)
+def behind() -> None:
+    """Waits behind others."""
+    nothing()
+
+
+def test_the_names_are_those_that_dagster_writes_and_its_ui_shows() -> None:
+    """Rows of Dagster's storage hold them: a new name would not find the old runs."""
+    assert run_tags.PARTITION == "dagster/partition"
+    assert run_tags.RANGE_START == "dagster/asset_partition_range_start"
+    assert run_tags.RANGE_END == "dagster/asset_partition_range_end"
+    assert run_tags.RUN_KEY == "dagster/run_key"
+    assert run_tags.ROOT_RUN_ID == "dagster/root_run_id"
+    assert run_tags.RETRY_NUMBER == "dagster/retry_number"
+    assert run_tags.WILL_RETRY == "dagster/will_retry"
+    assert run_tags.RETRIED_AS == "dagster/auto_retry_run_id"
+
+
+def test_a_run_behind_others_has_the_priority_that_the_queue_reads() -> None:
+    """The queue starts runs of the highest number first, and a run without the tag counts as 0."""
+    found = Definitions(jobs=[behind]).resolve_job_def("behind")
+    assert int(found.tags["dagster/priority"]) < 0
+
+
+def test_a_run_is_its_own_root_until_it_is_retried() -> None:
+    """A retry has its first run's id and a number; a person's re-execution has no number."""
+    with DagsterInstance.ephemeral() as instance:
+        first = create_run_for_test(instance, status=DagsterRunStatus.FAILURE)
+        again = create_run_for_test(
+            instance,
+            tags={run_tags.ROOT_RUN_ID: first.run_id},
+            root_run_id=first.run_id,
+            parent_run_id=first.run_id,
+        )
+        retry = create_run_for_test(
+            instance,
+            tags={run_tags.ROOT_RUN_ID: first.run_id, run_tags.RETRY_NUMBER: "1"},
+            root_run_id=first.run_id,
+            parent_run_id=first.run_id,
+        )
+    assert [run_tags.root_run_id(run) for run in (first, again, retry)] == [first.run_id] * 3
+    taken = [run_tags.takes_the_place_of_a_crashed_run(run) for run in (first, again, retry)]
+    assert taken == [False, False, True]
