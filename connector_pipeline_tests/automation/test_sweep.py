@@ -30,7 +30,9 @@ from connector_pipeline.automation.sweep import (
 from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Candidate
 
@@ -38,6 +40,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 HOURLY = "0 * * * *"
 LONG_AGO = NOON - timedelta(days=9)
+IDENTITY = {"merchant_id", "platform_name", "platform_shop_id", "domain"}
 
 
 def key(number: int) -> str:
@@ -282,6 +285,31 @@ def test_a_sweep_does_not_pile_up_on_one_that_is_still_running(
     registry.record_progress("s-4", pages=1, requests=1)
     [request] = tick(instance, database)
     assert listed_shops(request.run_config) == [keys[5]]
+
+
+def test_a_refused_request_does_not_hide_the_sync_before_it(
+    instance: DagsterInstance, registry: ShopRegistry, database: Database
+) -> None:
+    """It never started: a shop just synced is not due, and one that runs is left to its run."""
+    register(registry, database, 3)
+    just_now = datetime.now(UTC)
+    registry.start_sync(sync_of(0, "s-0", just_now), registry.get(key(0)))
+    registry.fail_sync("s-0", PlatformUnavailable("answered 500."))
+    registry.start_sync(sync_of(1, "s-1", just_now - 3 * HOUR), registry.get(key(1)))
+    registry.record_progress("s-1", pages=1, requests=1)
+    requests = [
+        SyncRequest(
+            **registry.get(key(number)).model_dump(include=IDENTITY),
+            sync_id=f"r-{number}",
+            sync_type="sometimes",
+        )
+        for number in range(3)
+    ]
+    with database.connect() as connection:
+        inbox.put(connection, requests)
+        assert inbox.accept(connection, limit=10) == (0, 3)
+    [request] = tick(instance, database)
+    assert listed_shops(request.run_config) == [key(2)]
 
 
 def test_no_more_runs_than_places_are_launched(
