@@ -1,10 +1,11 @@
 """Environment → typed settings. Every variable is named here and nowhere else."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -83,12 +84,19 @@ def _some_time(duration: timedelta) -> timedelta:
 
 
 def _cron(written: str) -> str:
-    # Imported here: Dagster takes seconds, and this module is read by programs that need none.
-    from dagster._utils.schedules import is_valid_cron_string
-
     written = " ".join(written.split())
-    if not is_valid_cron_string(written):
-        raise ValueError("must be a cron expression of five fields, read in UTC")
+    now = datetime.now(UTC)
+    try:
+        # A sixth field, for seconds, is more than cron has.
+        usable = written.count(" ") == 4
+        for backwards in (False, True):
+            next(CronSim(written, now, reverse=backwards))
+    except (CronSimError, StopIteration):
+        usable = False
+    if not usable:
+        raise ValueError(
+            "must be a cron expression of five fields, read in UTC, that is due at some time"
+        )
     return written
 
 

@@ -1,5 +1,7 @@
 """Settings from the environment."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,11 @@ def test_defaults_are_valid() -> None:
         ("SYNC_CRON", "hourly"),
         ("SYNC_CRON", "0 * * *"),
         ("SYNC_CRON", "61 * * * *"),
+        ("SYNC_CRON", "0 0 0 * * *"),
+        ("SYNC_CRON", "@hourly"),
+        ("SYNC_CRON", "0 22-2 * * *"),
+        ("SYNC_CRON", "0 0 30 2 *"),
+        ("SYNC_CRON", "0 0 */3 2 MON#5"),
         ("EVENT_LOG_KEEP", "12h"),
         ("SYNC_LOG_KEEP", "ever"),
         ("ALERT_WEBHOOK_URL", "alerts.internal"),
@@ -96,8 +103,14 @@ def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cron_is_read_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spaces beside."""
     assert load_settings().sync_cron == "0 * * * *"
-    monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * 1-5 ")
-    assert load_settings().sync_cron == "*/15 6-22 * * 1-5"
+    monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * mon-Fri ")
+    assert load_settings().sync_cron == "*/15 6-22 * * mon-Fri"
+
+
+def test_settings_are_read_without_dagster() -> None:
+    """It takes seconds to import, and programs that need none of it read the settings."""
+    program = "import sys; import connector_pipeline.settings; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_webhook_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

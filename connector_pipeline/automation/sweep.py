@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import groupby
-from typing import Final, Self
+from typing import Final
 
 from dagster import (
     DefaultSensorStatus,
@@ -23,9 +23,9 @@ from dagster import (
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
 from dagster._core.storage.tags import PRIORITY_TAG
-from dagster._utils.schedules import cron_string_iterator, reverse_cron_string_iterator
 
 from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, run_config
+from connector_pipeline.automation.cron_times import CronTimes
 from connector_pipeline.automation.runs_under_way import runs_under_way, shops_of
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
@@ -39,23 +39,6 @@ RUNS_AT_ONCE: Final = 3
 LONGEST_SPREAD: Final = timedelta(hours=1)
 """Who sweeps once a night wants it done at night."""
 BEHIND_OTHERS: Final = {PRIORITY_TAG: "-1"}
-
-
-@dataclass(frozen=True, slots=True)
-class CronTimes:
-    """The last two times of a cron that were, and the next one. UTC."""
-
-    before_last: datetime
-    last: datetime
-    next: datetime
-
-    @classmethod
-    def around(cls, cron: str, now: datetime) -> Self:
-        """The times of `cron`, read in UTC, around now."""
-        past = reverse_cron_string_iterator(now.timestamp(), cron, "UTC")
-        last, before_last = next(past), next(past)
-        coming = cron_string_iterator(now.timestamp(), cron, "UTC")
-        return cls(before_last, last, next(time for time in coming if time > now))
 
 
 @dataclass(frozen=True, slots=True)

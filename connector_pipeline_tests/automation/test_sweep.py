@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.assets.sync_shops import JOB, SWEEP_TAG, listed_shops
+from connector_pipeline.automation.cron_times import CronTimes
 from connector_pipeline.automation.sweep import (
     EVERY_SECONDS,
     RUNS_AT_ONCE,
-    CronTimes,
     even_parts,
     last_due,
     planned_runs,
@@ -49,20 +49,6 @@ def key(number: int) -> str:
 
 def many(count: int, last: datetime = LONG_AGO) -> list[Candidate]:
     return [Candidate(key(number), last, running=False) for number in range(count)]
-
-
-@pytest.mark.parametrize(
-    ("cron", "now", "expected"),
-    [
-        (HOURLY, NOON, (NOON - HOUR, NOON, NOON + HOUR)),
-        (HOURLY, NOON + HOUR / 2, (NOON - HOUR, NOON, NOON + HOUR)),
-        ("30 2 * * *", NOON, tuple(datetime(2026, 3, day, 2, 30, tzinfo=UTC) for day in (1, 2))),
-    ],
-)
-def test_the_times_of_a_cron(cron: str, now: datetime, expected: tuple[datetime, ...]) -> None:
-    """The last of them may be now."""
-    times = CronTimes.around(cron, now)
-    assert (times.before_last, times.last, times.next)[-len(expected) :] == expected
 
 
 @given(
