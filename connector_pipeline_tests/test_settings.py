@@ -1,12 +1,13 @@
 """Settings from the environment."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from connector_pipeline.settings import SettingsError, load_settings
+from connector_pipeline.settings import Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def test_defaults_are_valid() -> None:
         ("TOKEN_SERVICE_URL", "token-service:8000"),
         ("TOKEN_SERVICE_URL", "http://user:secret@token-service"),
         ("TOKEN_SERVICE_TIMEOUT", "0"),
-        ("TOKEN_SERVICE_RETRY_COUNT", "-1"),
+        ("CONNECTOR_MAX_RETRIES", "-1"),
         ("SHOPIFY_API_VERSION", "2026-13"),
         ("SHOPIFY_API_VERSION", "latest"),
         ("SHOPIFY_BATCH_SIZE", "251"),
@@ -133,3 +134,11 @@ def test_bulk_hosts_are_host_names(monkeypatch: pytest.MonkeyPatch, hosts: str) 
         load_settings()
     monkeypatch.setenv("SHOPIFY_BULK_HOSTS", "storage.googleapis.com, files.example")
     assert load_settings().shopify_bulk_hosts == "storage.googleapis.com,files.example"
+
+
+def test_the_operators_table_lists_the_settings_there_are() -> None:
+    """Each once, and no variable that nothing reads."""
+    page = Path(__file__).parents[1] / "docs" / "operating.md"
+    [table] = re.findall(r"\| variable \|.*?\n\n", page.read_text(), re.DOTALL)
+    listed = re.findall(r"`([A-Z][A-Z0-9_]+)`", "\n".join(re.findall(r"(?m)^\|([^|]*)\|", table)))
+    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
