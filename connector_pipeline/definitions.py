@@ -75,7 +75,7 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
             TokenService(
                 url=settings.token_service_url or "",
                 timeout=settings.token_service_timeout,
-                retry_count=settings.token_service_retry_count,
+                retry_count=settings.connector_max_retries,
                 retry_delay=settings.connector_retry_delay,
             ),
             "The service that gives the shops' credentials.",
@@ -98,7 +98,7 @@ def _adapters(settings: Settings) -> dict[str, Adapter]:
         "shopify": ShopifyAdapter(
             api_version=settings.shopify_api_version,
             batch_size=settings.shopify_batch_size,
-            max_retries=settings.shopify_max_retries,
+            max_retries=settings.connector_max_retries,
             retry_delay=settings.connector_retry_delay,
             base_url=settings.shopify_base_url,
             bulk_threshold=settings.shopify_bulk_threshold,

@@ -34,6 +34,26 @@ hypothesis.settings.load_profile("connector")
 TEST_SERVER_VARIABLE = "CONNECTOR_TEST_DATABASE_URL"
 
 
+class EndWithoutWhatTestsShare:
+    """Ends the session where a session fixture fails: each of its tests would say the same."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object]
+    ) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        except Exception as error:
+            if fixturedef.scope == "session":
+                pytest.exit(f"fixture {fixturedef.argname}: {type(error).__name__}: {error}")
+            raise
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registered, because a session's own hooks are not looked for in this folder."""
+    config.pluginmanager.register(EndWithoutWhatTestsShare())
+
+
 @contextmanager
 def enterable_directory() -> Generator[Path]:
     """A temporary directory that the account of a root's server may enter, below /tmp itself."""
@@ -57,6 +77,8 @@ def home() -> Generator[Path]:
 def postgres_url() -> Iterator[str]:
     """A server: the one that CONNECTOR_TEST_DATABASE_URL names (a superuser's URL), or our own."""
     if url := os.environ.get(TEST_SERVER_VARIABLE):
+        with psycopg.connect(url):
+            pass
         yield url
         return
     not_durable = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -84,6 +106,8 @@ def new_database(postgres_url: str) -> Iterator[Callable[[str | None], str]]:
         return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
 
     yield make
+    if not made:
+        return
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         for name in made:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -1,10 +1,13 @@
 """Settings from the environment."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from connector_pipeline.settings import SettingsError, load_settings
+from connector_pipeline.settings import Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +31,7 @@ def test_defaults_are_valid() -> None:
         ("TOKEN_SERVICE_URL", "token-service:8000"),
         ("TOKEN_SERVICE_URL", "http://user:secret@token-service"),
         ("TOKEN_SERVICE_TIMEOUT", "0"),
-        ("TOKEN_SERVICE_RETRY_COUNT", "-1"),
+        ("CONNECTOR_MAX_RETRIES", "-1"),
         ("SHOPIFY_API_VERSION", "2026-13"),
         ("SHOPIFY_API_VERSION", "latest"),
         ("SHOPIFY_BATCH_SIZE", "251"),
@@ -44,6 +47,11 @@ def test_defaults_are_valid() -> None:
         ("SYNC_CRON", "hourly"),
         ("SYNC_CRON", "0 * * *"),
         ("SYNC_CRON", "61 * * * *"),
+        ("SYNC_CRON", "0 0 0 * * *"),
+        ("SYNC_CRON", "@hourly"),
+        ("SYNC_CRON", "0 22-2 * * *"),
+        ("SYNC_CRON", "0 0 30 2 *"),
+        ("SYNC_CRON", "0 0 */3 2 MON#5"),
         ("EVENT_LOG_KEEP", "12h"),
         ("SYNC_LOG_KEEP", "ever"),
         ("ALERT_WEBHOOK_URL", "alerts.internal"),
@@ -96,8 +104,14 @@ def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cron_is_read_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spaces beside."""
     assert load_settings().sync_cron == "0 * * * *"
-    monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * 1-5 ")
-    assert load_settings().sync_cron == "*/15 6-22 * * 1-5"
+    monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * mon-Fri ")
+    assert load_settings().sync_cron == "*/15 6-22 * * mon-Fri"
+
+
+def test_settings_are_read_without_dagster() -> None:
+    """It takes seconds to import, and programs that need none of it read the settings."""
+    program = "import sys; import connector_pipeline.settings; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_webhook_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,3 +134,11 @@ def test_bulk_hosts_are_host_names(monkeypatch: pytest.MonkeyPatch, hosts: str) 
         load_settings()
     monkeypatch.setenv("SHOPIFY_BULK_HOSTS", "storage.googleapis.com, files.example")
     assert load_settings().shopify_bulk_hosts == "storage.googleapis.com,files.example"
+
+
+def test_the_operators_table_lists_the_settings_there_are() -> None:
+    """Each once, and no variable that nothing reads."""
+    page = Path(__file__).parents[1] / "docs" / "operating.md"
+    [table] = re.findall(r"\| variable \|.*?\n\n", page.read_text(), re.DOTALL)
+    listed = re.findall(r"`([A-Z][A-Z0-9_]+)`", "\n".join(re.findall(r"(?m)^\|([^|]*)\|", table)))
+    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)

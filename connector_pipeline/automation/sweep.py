@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import groupby
-from typing import Final, Self
+from typing import Final
 
 from dagster import (
     DefaultSensorStatus,
@@ -23,11 +23,11 @@ from dagster import (
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from dagster._utils.schedules import cron_string_iterator, reverse_cron_string_iterator
 
 from connector_pipeline.assets.run_identity import SWEEP_TAG
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.automation.cron_times import CronTimes
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError
@@ -41,23 +41,6 @@ RUNS_AT_ONCE: Final = 3
 """Sweep runs that wait or go on: one fewer than dagster.yaml lets run, so that others get in."""
 LONGEST_SPREAD: Final = timedelta(hours=1)
 """Who sweeps once a night wants it done at night."""
-
-
-@dataclass(frozen=True, slots=True)
-class CronTimes:
-    """The last two times of a cron that were, and the next one. UTC."""
-
-    before_last: datetime
-    last: datetime
-    next: datetime
-
-    @classmethod
-    def around(cls, cron: str, now: datetime) -> Self:
-        """The times of `cron`, read in UTC, around now."""
-        past = reverse_cron_string_iterator(now.timestamp(), cron, "UTC")
-        last, before_last = next(past), next(past)
-        coming = cron_string_iterator(now.timestamp(), cron, "UTC")
-        return cls(before_last, last, next(time for time in coming if time > now))
 
 
 @dataclass(frozen=True, slots=True)

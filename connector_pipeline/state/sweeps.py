@@ -41,6 +41,7 @@ class Sweep:
 
 
 # One index lookup a shop: 10,000 of them take a tenth of a second, a sort of all syncs seconds.
+# A sync that never started has no time, and Postgres puts those first in a descending order.
 _CANDIDATES: Final = """
     SELECT platform_name || '/' || domain AS partition_key,
         greatest(shops.registered_at, shops.last_swept_at, last.started_at) AS last_attempt_at,
@@ -52,6 +53,7 @@ _CANDIDATES: Final = """
     LEFT JOIN LATERAL (
         SELECT started_at, status, progressed_at FROM connector.syncs
         WHERE syncs.platform_name = shops.platform_name AND syncs.domain = shops.domain
+            AND started_at IS NOT NULL
         ORDER BY started_at DESC LIMIT 1
     ) AS last ON true
     WHERE state = %(active)s

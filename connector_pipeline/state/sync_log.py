@@ -308,19 +308,23 @@ def succeed(
 
 _PRUNE: Final[dict[str, LiteralString]] = {
     # The last sync of a shop says what its shop's row says; the last good one, what readers see.
+    # One that failed before it started says neither, and has no time to be compared by.
     "syncs": """
         DELETE FROM connector.syncs AS old
-        WHERE started_at < now() - %(keep)s
-            AND EXISTS (
-                SELECT FROM connector.syncs AS later
-                WHERE later.platform_name = old.platform_name AND later.domain = old.domain
-                    AND later.started_at > old.started_at
+        WHERE (started_at IS NULL AND finished_at < now() - %(keep)s)
+            OR (
+                started_at < now() - %(keep)s
+                AND EXISTS (
+                    SELECT FROM connector.syncs AS later
+                    WHERE later.platform_name = old.platform_name AND later.domain = old.domain
+                        AND later.started_at > old.started_at
+                )
+                AND (status <> 'succeeded' OR EXISTS (
+                    SELECT FROM connector.syncs AS later
+                    WHERE later.platform_name = old.platform_name AND later.domain = old.domain
+                        AND later.started_at > old.started_at AND later.status = 'succeeded'
+                ))
             )
-            AND (status <> 'succeeded' OR EXISTS (
-                SELECT FROM connector.syncs AS later
-                WHERE later.platform_name = old.platform_name AND later.domain = old.domain
-                    AND later.started_at > old.started_at AND later.status = 'succeeded'
-            ))
     """,
     "sweeps": "DELETE FROM connector.sweeps WHERE started_at < now() - %(keep)s",
     "backfill_shops": """
@@ -333,7 +337,7 @@ _PRUNE: Final[dict[str, LiteralString]] = {
 def prune(connection: psycopg.Connection, *, keep: timedelta) -> dict[str, int]:
     """Delete syncs, sweeps and backfills older than `keep`; how many rows of each.
 
-    Of every shop its last sync stays, and the last that succeeded.
+    Of every shop the last sync that started stays, and the last that succeeded.
     """
     return {
         table: connection.execute(statement, {"keep": keep}).rowcount

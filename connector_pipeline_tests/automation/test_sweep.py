@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from connector_pipeline.assets.run_identity import SWEEP_TAG
 from connector_pipeline.assets.sync_shops import JOB, listed_shops
+from connector_pipeline.automation.cron_times import CronTimes
 from connector_pipeline.automation.sweep import (
     EVERY_SECONDS,
     RUNS_AT_ONCE,
-    CronTimes,
     even_parts,
     last_due,
     planned_runs,
@@ -31,7 +31,9 @@ from connector_pipeline.automation.sweep import (
 from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Candidate
 
@@ -39,6 +41,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 HOURLY = "0 * * * *"
 LONG_AGO = NOON - timedelta(days=9)
+IDENTITY = {"merchant_id", "platform_name", "platform_shop_id", "domain"}
 
 
 def key(number: int) -> str:
@@ -47,20 +50,6 @@ def key(number: int) -> str:
 
 def many(count: int, last: datetime = LONG_AGO) -> list[Candidate]:
     return [Candidate(key(number), last, running=False) for number in range(count)]
-
-
-@pytest.mark.parametrize(
-    ("cron", "now", "expected"),
-    [
-        (HOURLY, NOON, (NOON - HOUR, NOON, NOON + HOUR)),
-        (HOURLY, NOON + HOUR / 2, (NOON - HOUR, NOON, NOON + HOUR)),
-        ("30 2 * * *", NOON, tuple(datetime(2026, 3, day, 2, 30, tzinfo=UTC) for day in (1, 2))),
-    ],
-)
-def test_the_times_of_a_cron(cron: str, now: datetime, expected: tuple[datetime, ...]) -> None:
-    """The last of them may be now."""
-    times = CronTimes.around(cron, now)
-    assert (times.before_last, times.last, times.next)[-len(expected) :] == expected
 
 
 @given(
@@ -283,6 +272,31 @@ def test_a_sweep_does_not_pile_up_on_one_that_is_still_running(
     registry.record_progress("s-4", pages=1, requests=1)
     [request] = tick(instance, database)
     assert listed_shops(request.run_config) == [keys[5]]
+
+
+def test_a_refused_request_does_not_hide_the_sync_before_it(
+    instance: DagsterInstance, registry: ShopRegistry, database: Database
+) -> None:
+    """It never started: a shop just synced is not due, and one that runs is left to its run."""
+    register(registry, database, 3)
+    just_now = datetime.now(UTC)
+    registry.start_sync(sync_of(0, "s-0", just_now), registry.get(key(0)))
+    registry.fail_sync("s-0", PlatformUnavailable("answered 500."))
+    registry.start_sync(sync_of(1, "s-1", just_now - 3 * HOUR), registry.get(key(1)))
+    registry.record_progress("s-1", pages=1, requests=1)
+    requests = [
+        SyncRequest(
+            **registry.get(key(number)).model_dump(include=IDENTITY),
+            sync_id=f"r-{number}",
+            sync_type="sometimes",
+        )
+        for number in range(3)
+    ]
+    with database.connect() as connection:
+        inbox.put(connection, requests)
+        assert inbox.accept(connection, limit=10) == (0, 3)
+    [request] = tick(instance, database)
+    assert listed_shops(request.run_config) == [key(2)]
 
 
 def test_no_more_runs_than_places_are_launched(

@@ -42,7 +42,7 @@ def test_a_sync_that_fails_says_why(command: Command, monkeypatch: pytest.Monkey
     """Exit status 1 and the error's name, the shop, and what to do."""
     command("shops", "add", SHOP, "--merchant-id", "m-1")
     monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("TOKEN_SERVICE_RETRY_COUNT", "0")
+    monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "0")
     ended = command("sync", SHOP)
     assert ended.status == 1
     assert f"TokenServiceUnavailable: {SHOP}" in ended.err

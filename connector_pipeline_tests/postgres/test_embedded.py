@@ -1,7 +1,6 @@
 """The embedded Postgres starts, is shared, stops, and gets over what a crash leaves behind."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from sqlalchemy import make_url
 
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.embedded import account
 from connector_pipeline.postgres.embedded.account import server_user_account
 from connector_pipeline.postgres.embedded.postmaster import data_directory, running_server
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
@@ -25,7 +25,7 @@ ROOT = os.geteuid() == 0
 INTERPRETER_FOR_ALL = all(
     directory.stat().st_mode & 0o001 for directory in Path(sys.executable).resolve().parents
 )
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 QUICK = {"fsync": "off"}
 
 HOLDER = """
@@ -169,8 +169,8 @@ def test_a_pid_that_went_to_another_process_is_no_server(home: Path) -> None:
         pid_file = data_directory(home) / "postmaster.pid"
         _, *rest = pid_file.read_text().splitlines(keepends=True)
     # Of the server's account: Postgres takes nobody else's process for a server.
-    account = server_user_account()
-    with subprocess.Popen(["sleep", "300"], user=account.pw_uid if account else None) as stranger:
+    owner = server_user_account()
+    with subprocess.Popen(["sleep", "300"], user=owner.pw_uid if owner else None) as stranger:
         for file in (pid_file, data_directory(home) / ".s.PGSQL.5432.lock"):
             file.write_text(f"{stranger.pid}\n" + "".join(rest))
         assert running_server(home) is None
@@ -248,8 +248,32 @@ def test_data_of_another_version_is_left_alone(home: Path) -> None:
     assert (data_directory(home) / "PG_VERSION").read_text() == "16\n"
 
 
+@pytest.mark.skipif(not ROOT, reason="only root makes accounts")
+def test_the_account_is_made_without_the_folders_of_system_programs_in_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container's exec, or after `env -i PATH=/usr/bin:/bin`: useradd is in none."""
+    name = f"pgserver-{os.getpid()}"
+    monkeypatch.setattr(account, "_ACCOUNT", name)
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+    try:
+        made = server_user_account()
+        assert made is not None
+        assert (made.pw_name, made.pw_shell) == (name, "/bin/false")
+    finally:
+        subprocess.run([account.program("userdel") or "userdel", name], check=False)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root makes accounts")
+def test_an_account_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of the program that was to make it."""
+    monkeypatch.setattr(account, "_ACCOUNT", "no:account")
+    with pytest.raises(DatabaseUnavailable, match="invalid user name"):
+        server_user_account()
+
+
 @pytest.mark.skipif(not ROOT, reason="only root runs the server as another user")
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+@pytest.mark.skipif(account.program("setpriv") is None, reason="needs setpriv of util-linux")
 def test_root_has_a_server_in_a_directory_closed_to_others(home: Path) -> None:
     """As under /root or what mktemp makes; the directory stays closed, and the server stops."""
     closed = home / "closed"

@@ -75,6 +75,34 @@ def test_the_last_sync_of_a_shop_and_its_last_good_one_stay(
     assert asked == {second.partition_key: ("waiting", None)}
 
 
+def test_a_sync_that_never_started_goes_by_its_age_alone(
+    registry: ShopRegistry, database: Database
+) -> None:
+    """A refused request says nothing of a shop's catalog; one that waits for its run stays."""
+    known = shop(1)
+    registry.add(known)
+    synced(database, known, "good", days=200)
+    with database.connect() as connection:
+        connection.execute(
+            """
+            INSERT INTO connector.syncs (sync_id, platform_name, domain, merchant_id, status,
+                correlation_id, requested_at, finished_at)
+            SELECT sync_id, 'shopify', domain, 'm', status, sync_id,
+                now() - interval '100 days', now() - days * interval '1 day'
+            FROM (VALUES
+                ('old', %(domain)s, 'failed', 100),
+                ('of-no-shop', 'unknown.myshopify.com', 'failed', 100),
+                ('lately', %(domain)s, 'failed', 80),
+                ('waiting', %(domain)s, 'pending', NULL)
+            ) AS refused (sync_id, domain, status, days)
+            """,
+            {"domain": known.domain},
+        )
+        assert sync_log.prune(connection, keep=KEEP)["syncs"] == 2
+        left = connection.execute("SELECT sync_id FROM connector.syncs").fetchall()
+    assert {sync_id for (sync_id,) in left} == {"good", "lately", "waiting"}
+
+
 def test_a_selection_is_of_active_shops_to_which_all_of_it_applies(
     registry: ShopRegistry, database: Database
 ) -> None:

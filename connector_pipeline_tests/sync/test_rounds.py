@@ -26,6 +26,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import own_sync_id
+from connector_pipeline.sandbox.controls.faults import rule_from_json
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.sync import places
@@ -168,7 +169,7 @@ def test_a_trouble_that_passes_costs_a_shop_nothing_but_time(
 ) -> None:
     """It is gone on with after the others: no failure, and no event of one."""
     monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "10")
-    monkeypatch.setenv("SHOPIFY_MAX_RETRIES", "1")
+    monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "1")
     [ailing] = put(pipeline, "ailing", products=60)
     [neighbour] = put(pipeline, "neighbour")
     keys = [ailing.key, neighbour.key]
@@ -180,6 +181,22 @@ def test_a_trouble_that_passes_costs_a_shop_nothing_but_time(
     with pipeline.database.connect() as connection:
         assert connection.execute("SELECT count(*) FROM connector.outbox").fetchall() == [(0,)]
     assert pipeline.registry.get(ailing.key).consecutive_failures == 0
+
+
+@pytest.mark.parametrize("service", ["token-service", "shopify", "woocommerce"])
+def test_one_setting_says_how_often_a_request_is_tried_again(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    """Whatever is asked: CONNECTOR_MAX_RETRIES times in each of the two rounds."""
+    monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "1")
+    platform = "woocommerce" if service == "woocommerce" else "shopify"
+    [shop] = [each for each in pipeline.sandbox.store if each.spec.platform == platform][:1]
+    pipeline.register(shop.key)
+    down = {"match": {"platform": service}, "kind": "status", "status": 503}
+    rule = rule_from_json(down)
+    pipeline.sandbox.faults.set([rule])
+    assert not pipeline.materialize(shop.key, assets=[RAW_PRODUCTS]).success
+    assert rule.applied == 4
 
 
 def test_a_trouble_that_stays_is_one_failure(pipeline: Pipeline) -> None:

@@ -12,37 +12,55 @@ from typing import Final
 from connector_pipeline.model.errors import DatabaseUnavailable
 
 _ACCOUNT: Final = "pgserver"
-# Of util-linux, and so on nearly every Linux.
-_SETPRIV: Final = shutil.which("setpriv")
+_SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def program(name: str) -> str | None:
+    """Where a program of the system is, None where it is not installed.
+
+    Looked for beyond PATH: an ordinary user's has no folder of root's programs, and root may have
+    come by such a one.
+    """
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which(name, path=os.pathsep.join([path, *_SYSTEM_FOLDERS]))
 
 
 def server_user_account() -> pwd.struct_passwd | None:
-    """The account the server runs as, where it cannot be ours: Postgres refuses to run as root."""
+    """The account the server runs as, where it cannot be ours: Postgres refuses to run as root.
+
+    Made where there is none. Raises DatabaseUnavailable if it cannot be.
+    """
     if os.geteuid() != 0:
         return None
     try:
         return pwd.getpwnam(_ACCOUNT)
     except KeyError:
         pass
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/bin/false"]
-    try:
-        subprocess.run([*command, _ACCOUNT], check=True, capture_output=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        raise DatabaseUnavailable(
-            f"Postgres does not run as root, and the account {_ACCOUNT!r} for it could "
-            "not be made.",
-            remedy=f"Make it (`useradd --system {_ACCOUNT}`), run as an ordinary user, or "
-            "set CONNECTOR_DATABASE_URL.",
-        ) from None
+    useradd = program("useradd")
+    if useradd is None:
+        raise _no_account("useradd is not installed")
+    command = [useradd, "--system", "--no-create-home", "--shell", "/bin/false", _ACCOUNT]
+    made = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    if made.returncode != 0:
+        raise _no_account(made.stderr.strip() or f"useradd ended with {made.returncode}")
     return pwd.getpwnam(_ACCOUNT)
+
+
+def _no_account(why: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"Postgres does not run as root, and the account {_ACCOUNT!r} for it could not be made: "
+        f"{why}.",
+        remedy=f"Make it (`useradd --system {_ACCOUNT}`), run as an ordinary user, or "
+        "set CONNECTOR_DATABASE_URL.",
+    )
 
 
 def refuse_unreachable(path: Path, server_user: pwd.struct_passwd | None) -> None:
     """Raises DatabaseUnavailable where the account could not get to the path in any way."""
     closed = _closed_directory(path, server_user)
-    if server_user is not None and closed is not None and _SETPRIV is None:
+    if server_user is not None and closed is not None and program("setpriv") is None:
         raise DatabaseUnavailable(
-            f"Postgres does not run as root but as {server_user.pw_name!r}, who may not enter "
+            f"Postgres does not run as root but as {server_user.pw_name!r}, which may not enter "
             f"{closed} on the way to {path}.",
             remedy="Run as an ordinary user, set CONNECTOR_HOME (or install) elsewhere, e.g. "
             f"/var/lib/connector, or `chmod o+x {closed}`.",
@@ -59,12 +77,14 @@ def through_closed_directories(
     could, and nothing more; opening root's directories to everybody would be worse.
     `no_setuid_fixup` because access(2) forgets capabilities without it, and Postgres asks it.
     """
-    if server_user is None or _SETPRIV is None:
+    # Of util-linux, and so on nearly every Linux.
+    setpriv = program("setpriv")
+    if server_user is None or setpriv is None:
         return []
     if all(_closed_directory(path, server_user) is None for path in paths):
         return []
     return [
-        _SETPRIV,
+        setpriv,
         f"--reuid={server_user.pw_uid}",
         f"--regid={server_user.pw_gid}",
         "--clear-groups",
