@@ -21,7 +21,7 @@ from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline_tests.platforms.http.test_client import answer, loopback
-from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Reading
+from connector_pipeline_tests.platforms.woocommerce.shop_reading import SMALL, Reading
 
 SHOP = replace(SMALL, domain="shop.example", products=30)
 PRODUCTS = "/wp-json/wc/v3/products"
