@@ -40,8 +40,8 @@ KEY: Final = f"shopify/{DOMAIN}"
 LATENCY: Final = 0.05
 SERVE: Final = """
 import sys
-from connector_pipeline.sandbox.server import serve
-serve(int(sys.argv[1]), ())
+from connector_pipeline.sandbox.server import SandboxServer
+SandboxServer((), port=int(sys.argv[1])).run()
 """
 
 

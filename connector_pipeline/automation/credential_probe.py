@@ -23,8 +23,10 @@ from connector_pipeline.model.errors import (
     TokenServiceUnavailable,
 )
 from connector_pipeline.model.shop import PlatformName
-from connector_pipeline.platforms.shopify.client import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    WooCommerceCredentials,
+)
 from connector_pipeline.state.registry import DisconnectedShop, ShopRegistry
 
 EVERY_SECONDS: Final = 600

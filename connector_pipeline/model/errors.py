@@ -7,7 +7,6 @@
     ├── ShopBusy                   another run fetches the shop; retryable
     ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
     ├── InvalidResponse            an answer that breaks the platform's contract
-    ├── SnapshotIncomplete         totals and ids of a snapshot do not agree
     ├── SnapshotShrank             a snapshot lost too much to be believed unconfirmed
     ├── SnapshotMissing            there is no raw snapshot to normalize
     ├── PublishTooSlow             rows would become visible too long after their date; retryable
@@ -108,12 +107,6 @@ class InvalidResponse(ConnectorError):
     default_remedy = (
         "Not retried. The page is kept in the raw archive where one was received whole."
     )
-
-
-class SnapshotIncomplete(ConnectorError):
-    """Totals and ids of a snapshot do not agree after re-reading: nothing may be called deleted."""
-
-    default_remedy = "Upserts were kept; deletions wait for a complete snapshot."
 
 
 class SnapshotShrank(ConnectorError):

@@ -13,8 +13,10 @@ from connector_pipeline.automation.credential_probe import are_new, credential_p
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.shop import PlatformName, Shop, ShopState
-from connector_pipeline.platforms.shopify.client import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    WooCommerceCredentials,
+)
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.store import SandboxShop

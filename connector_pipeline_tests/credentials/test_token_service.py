@@ -13,7 +13,9 @@ from connector_pipeline.credentials.token_service import TokenService, bearer_to
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
 from connector_pipeline.model.shop import PlatformName, Shop
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    WooCommerceCredentials,
+)
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 
