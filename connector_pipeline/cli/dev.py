@@ -18,6 +18,7 @@ from rich.console import Console
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
+from connector_pipeline.cli.extras import Extra, require, stand_ins
 from connector_pipeline.cli.local_services import SANDBOX_PORT, LocalServices, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -39,11 +40,13 @@ class _Stop(BaseException):
 def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     """Run until Ctrl-C or SIGTERM, then stop all of it.
 
-    Raises AlreadyRunning, ChildEnded, SettingsError, DatabaseUnavailable.
+    Raises AlreadyRunning, ChildEnded, SettingsError, ExtraMissing, DatabaseUnavailable.
     """
     # With --json standard output has the session as one object, and nothing else.
     console = err if as_json else out
-    with sole_session(load_settings().home):
+    settings = load_settings()
+    require(Extra.UI, *stand_ins(settings))
+    with sole_session(settings.home):
         try:
             with _stop_on_signals(console):
                 _run(console, port, as_json=as_json)

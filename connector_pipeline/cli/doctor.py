@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.extras import ExtraMissing
 from connector_pipeline.cli.local_services import LocalServices, local_services
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
@@ -79,6 +80,8 @@ def _findings() -> list[Finding]:
     with ExitStack() as stack:
         try:
             services = stack.enter_context(local_services())
+        except ExtraMissing as error:
+            return [*found, Finding("extras", False, error.message, error.remedy)]
         except ConnectorError as error:
             return [*found, Finding("database", False, error.message, error.remedy)]
         except SettingsError as error:

@@ -11,20 +11,23 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
 from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.extras import Extra, require_stand_ins, stand_ins
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from connector_pipeline.sandbox.server import SandboxServer
+    from connector_pipeline.sandbox.shops.spec import ShopSpec
 
 SANDBOX_PORT: Final = 4010
 DAGSTER_DATABASE: Final = "dagster"
@@ -36,10 +39,10 @@ class LocalServices:
 
     settings: Settings
     embedded: bool
-    sandbox: SandboxServer | None
+    sandbox: "SandboxServer | None"
     sandbox_url: str | None
 
-    def sandbox_shops(self) -> list[ShopSpec]:
+    def sandbox_shops(self) -> "list[ShopSpec]":
         """The shops of the sandbox this command brought; none where it brought none."""
         return [] if self.sandbox is None else [shop.spec for shop in self.sandbox.store]
 
@@ -48,9 +51,11 @@ class LocalServices:
 def database_services() -> Generator[Settings]:
     """A migrated database, named by the yielded settings and the environment.
 
-    Raises SettingsError and DatabaseUnavailable.
+    Raises SettingsError, ExtraMissing and DatabaseUnavailable.
     """
     settings = load_settings()
+    if settings.connector_database_url is None:
+        require_stand_ins([Extra.EMBEDDED])
     settings.home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         exported: dict[str, str] = {}
@@ -74,20 +79,26 @@ def local_services(
 ) -> Generator[LocalServices]:
     """All that a sync needs. `own_sandbox` starts one even where `dev` has one running.
 
-    The sandbox is on `sandbox_port` or the next free one. Raises SettingsError and
+    The sandbox is on `sandbox_port` or the next free one. Raises SettingsError, ExtraMissing and
     DatabaseUnavailable.
     """
-    embedded = load_settings().connector_database_url is None
+    settings = load_settings()
+    embedded = settings.connector_database_url is None
+    session = None if own_sandbox else running_session(settings.home)
+    running_sandbox = {} if session is None else session.sandbox_environment
+    needed = stand_ins(settings)
+    if running_sandbox and Extra.SANDBOX in needed:
+        needed.remove(Extra.SANDBOX)
+    require_stand_ins(needed)
     with ExitStack() as stack:
-        settings = stack.enter_context(database_services())
+        stack.enter_context(database_services())
         sandbox, sandbox_url = None, None
         if settings.token_service_url is None:
-            session = None if own_sandbox else running_session(settings.home)
-            if session is not None and session.sandbox_environment:
-                stack.enter_context(_exported(session.sandbox_environment))
+            if session is not None and running_sandbox:
+                stack.enter_context(_exported(running_sandbox))
                 sandbox_url = session.sandbox_url
             else:
-                sandbox = stack.enter_context(_sandbox(sandbox_port))
+                sandbox = stack.enter_context(sandbox_server(sandbox_port))
                 stack.enter_context(_exported(sandbox.environment()))
                 sandbox_url = sandbox.url
         stack.enter_context(_exported(_dagster_home(settings.home)))
@@ -96,7 +107,11 @@ def local_services(
         )
 
 
-def _sandbox(port: int | None) -> SandboxServer:
+def sandbox_server(port: int | None) -> "SandboxServer":
+    """A sandbox that is not started yet, on `port` or the next free one. Needs its extra."""
+    # Imported here: its packages are an extra.
+    from connector_pipeline.sandbox.server import SandboxServer
+
     return SandboxServer(port=0 if port is None else free_port(port))
 
 
@@ -121,21 +136,15 @@ def _dagster_home(home: Path) -> dict[str, str]:
         return {}
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(project_file("dagster.yaml"), folder / "dagster.yaml")
+    shutil.copyfile(instance_config(), folder / "dagster.yaml")
     return {"DAGSTER_HOME": str(folder)}
 
 
-def project_file(name: str) -> Path:
-    """A file of the project's top level: in the working directory, else in the source checkout."""
-    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (folder / name).is_file():
-            return folder / name
-    raise SettingsError(
-        [
-            f"{name}: not found. Run in the project's folder, "
-            "or set DAGSTER_HOME to the folder that holds it."
-        ]
-    )
+def instance_config() -> Path:
+    """The project's dagster.yaml: a wheel has it in the package, a checkout at its top."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "dagster.yaml"
+    return installed if installed.is_file() else package.parent / "dagster.yaml"
 
 
 def _dagster_database(connector_url: str) -> str:

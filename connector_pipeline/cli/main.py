@@ -13,9 +13,9 @@ from connector_pipeline.cli.demo import run_demo
 from connector_pipeline.cli.dev import UI_PORT, run_dev
 from connector_pipeline.cli.dev_session import AlreadyRunning
 from connector_pipeline.cli.doctor import run_doctor
-from connector_pipeline.cli.local_services import SANDBOX_PORT, database_services
+from connector_pipeline.cli.extras import Extra, require
+from connector_pipeline.cli.local_services import SANDBOX_PORT, database_services, sandbox_server
 from connector_pipeline.cli.output import JsonFlag, err, out, print_json
-from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.cli.sync import request_sync, run_sync
@@ -24,7 +24,6 @@ from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.migrate import current_and_head
-from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import SettingsError
 
 app = typer.Typer(
@@ -59,7 +58,8 @@ def sandbox(
     as_json: JsonFlag = False,
 ) -> None:
     """Serve the sandbox alone (Token Service, Shopify, WooCommerce on loopback) until Ctrl-C."""
-    server = SandboxServer(port=free_port(port))
+    require(Extra.SANDBOX)
+    server = sandbox_server(port)
     if as_json:
         print_json(server.environment())
     else:

@@ -16,8 +16,8 @@ from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
 from connector_pipeline.platforms.shopify.answers import Meaning, Verdict, verdict
+from connector_pipeline.platforms.shopify.cost import requested_cost
 from connector_pipeline.platforms.shopify.credentials import ShopCredentials, ShopifyCredentials
-from connector_pipeline.platforms.shopify.queries import requested_cost
 from connector_pipeline.platforms.shopify.throttle import (
     MAX_THROTTLED_SECONDS,
     THROTTLED_WITHOUT_BACKOFF,

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.shopify.cost import largest_of_equal_cost, requested_cost
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.queries import (
     PRODUCTS,
@@ -20,8 +21,6 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
     changed_since,
-    largest_of_equal_cost,
-    requested_cost,
 )
 from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.questions import (
