@@ -9,7 +9,7 @@ from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSch
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.assets.shop_batch import PartitionMetadata
 from connector_pipeline.catalog.publish import PublishCounts
-from connector_pipeline.postgres.tables import catalog_items
+from connector_pipeline.postgres.catalog_tables import catalog_items
 
 TABLE_NAME: Final = "catalog.catalog_items"
 
