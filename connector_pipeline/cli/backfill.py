@@ -14,7 +14,7 @@ from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.launch_backfills import BackfillRun, claim, settle_lost
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dev_session import running_session
-from connector_pipeline.cli.local_services import LocalServices, local_services
+from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -59,7 +59,7 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
     executed here, one after another, and Ctrl-C ends with the shop at hand. Raises SettingsError,
     DatabaseUnavailable.
     """
-    with local_services() as services, DagsterInstance.get() as instance:
+    with local_services(SchemaUse.WRITE) as services, DagsterInstance.get() as instance:
         database = Database()
         registry = ShopRegistry(database=database)
         register_sandbox_shops(registry, services.sandbox_shops())

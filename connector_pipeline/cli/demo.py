@@ -11,7 +11,7 @@ from rich.text import Text
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.catalog.read import preview
 from connector_pipeline.cli.extras import require, stand_ins
-from connector_pipeline.cli.local_services import local_services
+from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -46,7 +46,10 @@ def run_demo(*, as_json: bool) -> bool:
             ["TOKEN_SERVICE_URL: is set, but the demo is for the sandbox's shops. Unset it."]
         )
     require(*stand_ins(settings))
-    with local_services(own_sandbox=True) as services, DagsterInstance.get() as instance:
+    with (
+        local_services(SchemaUse.RUN_HERE, own_sandbox=True) as services,
+        DagsterInstance.get() as instance,
+    ):
         database = Database()
         registry = ShopRegistry(database=database)
         shops = register_sandbox_shops(registry, services.sandbox_shops())

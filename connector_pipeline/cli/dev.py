@@ -19,7 +19,12 @@ from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
 from connector_pipeline.cli.extras import Extra, require, stand_ins
-from connector_pipeline.cli.local_services import SANDBOX_PORT, LocalServices, local_services
+from connector_pipeline.cli.local_services import (
+    SANDBOX_PORT,
+    LocalServices,
+    SchemaUse,
+    local_services,
+)
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
@@ -56,7 +61,7 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
 
 def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
     with (
-        local_services(sandbox_port=SANDBOX_PORT, own_sandbox=True) as services,
+        local_services(SchemaUse.RUN_HERE, sandbox_port=SANDBOX_PORT, own_sandbox=True) as services,
         _embedded_postgres(services) as postgres,
     ):
         home = services.settings.home

@@ -12,15 +12,22 @@ from pydantic import BaseModel
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.extras import ExtraMissing
-from connector_pipeline.cli.local_services import LocalServices, local_services
+from connector_pipeline.cli.local_services import (
+    DAGSTER_DATABASE,
+    LocalServices,
+    SchemaUse,
+    database_url,
+    local_services,
+)
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
 from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.versions import ApiVersions
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import current_and_head
+from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
 from connector_pipeline.state.registry import ShopRegistry
@@ -79,7 +86,7 @@ def _findings() -> list[Finding]:
     )
     with ExitStack() as stack:
         try:
-            services = stack.enter_context(local_services())
+            services = stack.enter_context(local_services(SchemaUse.INSPECT))
         except ExtraMissing as error:
             return [*found, Finding("extras", False, error.message, error.remedy)]
         except ConnectorError as error:
@@ -88,10 +95,15 @@ def _findings() -> list[Finding]:
             return [*found, *(Finding("settings", False, line) for line in error.lines)]
         found += [
             _looked_at("database", lambda: _database(services)),
-            _looked_at("migrations", _migrations),
-            _looked_at("dagster storage", _dagster_storage),
+            migrations := _looked_at("migrations", lambda: _migrations(services.settings)),
+            _looked_at("dagster storage", lambda: _dagster_storage(services.settings)),
             _looked_at("raw archive", lambda: _raw_archive(services.settings)),
             _looked_at("token service", lambda: _token_service(services)),
+        ]
+        if not migrations.ok:
+            # What follows reads tables that are not there, or are other ones.
+            return found
+        found += [
             _looked_at("shops", _shops),
             _looked_at("shopify api", lambda: _shopify_api(services)),
         ]
@@ -110,21 +122,48 @@ def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
 
 
 def _database(services: LocalServices) -> str:
-    with Database().connect() as connection:
+    with connect(database_url(services.settings)) as connection:
         version = connection.info.server_version // 10_000
     where = "embedded" if services.embedded else "CONNECTOR_DATABASE_URL"
     return f"PostgreSQL {version} ({where})"
 
 
-def _migrations() -> str:
-    with Database().connect() as connection:
-        current, head = current_and_head(connection)
-    return f"at {current}" if current == head else f"at {current}, newest is {head}"
+def _migrations(settings: Settings) -> str:
+    with connect(database_url(settings)) as connection:
+        refuse_other_than_needed(connection)
+    return f"at {needed_revision()}"
 
 
-def _dagster_storage() -> str:
+def _dagster_storage(settings: Settings) -> str:
+    # Looked for first: Dagster makes the tables of its storage where it finds none.
+    if settings.dagster_postgres_url is None:
+        return _dagster_database_to_come(settings)
+    url = settings.dagster_postgres_url.get_secret_value().replace("+psycopg2", "", 1)
+    with connect(url) as connection:
+        row = connection.execute("SELECT to_regclass('runs') IS NULL").fetchone()
+    if row is not None and row[0]:
+        return "no tables yet: the first process that runs syncs makes them"
     with DagsterInstance.get() as instance:
         return f"{instance.get_runs_count()} runs"
+
+
+def _dagster_database_to_come(settings: Settings) -> str:
+    with connect(database_url(settings)) as connection:
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s), rolcreatedb OR rolsuper"
+            " FROM pg_roles WHERE rolname = current_user",
+            (DAGSTER_DATABASE,),
+        ).fetchone()
+    there, may_be_made = row or (False, False)
+    if there:
+        return f"in database {DAGSTER_DATABASE} beside the catalog's"
+    if may_be_made:
+        return f"no database {DAGSTER_DATABASE} yet: `sync`, `backfill`, `dev` or `demo` makes it"
+    raise ConnectorError(
+        f"DAGSTER_POSTGRES_URL is not set, and there is no database {DAGSTER_DATABASE} beside the "
+        "catalog's, nor may CONNECTOR_DATABASE_URL's user make one.",
+        remedy="Set DAGSTER_POSTGRES_URL.",
+    )
 
 
 def _raw_archive(settings: Settings) -> str:

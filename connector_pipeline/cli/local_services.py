@@ -1,4 +1,4 @@
-"""What a command needs around it: a migrated database, a Token Service, Dagster's home.
+"""What a command needs around it: a database, a Token Service, Dagster's home.
 
 Whatever the environment names is used as it is. What it leaves open is brought: the embedded
 Postgres, and the sandbox of a running `connector-pipeline dev` or one for this command alone.
@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -21,8 +22,15 @@ from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.extras import Extra, require_stand_ins, stand_ins
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.revision import (
+    DatabaseNotMigrated,
+    database_revision,
+    refuse_other_than_needed,
+)
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -31,6 +39,20 @@ if TYPE_CHECKING:
 
 SANDBOX_PORT: Final = 4010
 DAGSTER_DATABASE: Final = "dagster"
+
+
+class SchemaUse(Enum):
+    """What a command does with the schemas `catalog` and `connector`.
+
+    Only MIGRATE, and RUN_HERE and WRITE on the embedded server, change a schema. No embedded server
+    is made for INSPECT and READ: they find nothing in a new one.
+    """
+
+    INSPECT = "looks at the revision, whichever it is"
+    READ = "reads rows: refused unless the database is at the needed revision"
+    WRITE = "writes rows: as READ, but an embedded database without schemas gets them"
+    RUN_HERE = "runs everything here: an embedded database is migrated, another one as READ"
+    MIGRATE = "migrates the database itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +70,48 @@ class LocalServices:
 
 
 @contextmanager
-def database_services() -> Generator[Settings]:
-    """A migrated database, named by the yielded settings and the environment.
+def database_services(use: SchemaUse) -> Generator[Settings]:
+    """The database, named by the yielded settings and the environment.
 
-    Raises SettingsError, ExtraMissing and DatabaseUnavailable.
+    Raises SettingsError, ExtraMissing, DatabaseUnavailable; DatabaseNotMigrated and SchemaNotOurs
+    where its schemas are not what the use needs.
     """
     settings = load_settings()
     if settings.connector_database_url is None:
         require_stand_ins([Extra.EMBEDDED])
-    settings.home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        exported: dict[str, str] = {}
         if settings.connector_database_url is None:
+            if use in (SchemaUse.INSPECT, SchemaUse.READ):
+                _refuse_without_server(settings.home)
             postgres = stack.enter_context(EmbeddedPostgres(settings.home))
-            exported["CONNECTOR_DATABASE_URL"] = url = postgres.url("catalog")
-            dagster_url = postgres.dagster_url
-        else:
-            url = settings.connector_database_url.get_secret_value()
-            dagster_url = None
-        if settings.dagster_postgres_url is None:
-            exported["DAGSTER_POSTGRES_URL"] = dagster_url or _dagster_database(url)
-        stack.enter_context(_exported(exported))
-        migrate(url)
-        yield load_settings()
+            exported = {"CONNECTOR_DATABASE_URL": postgres.url("catalog")}
+            if settings.dagster_postgres_url is None:
+                exported["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
+            stack.enter_context(_exported(exported))
+            _migrate_embedded(exported["CONNECTOR_DATABASE_URL"], use)
+        settings = load_settings()
+        if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
+            with connect(database_url(settings)) as connection:
+                refuse_other_than_needed(connection)
+        yield settings
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database that `database_services` found or started."""
+    if settings.connector_database_url is None:
+        raise RuntimeError("database_services has not exported CONNECTOR_DATABASE_URL")
+    return settings.connector_database_url.get_secret_value()
 
 
 @contextmanager
 def local_services(
-    *, sandbox_port: int | None = None, own_sandbox: bool = False
+    use: SchemaUse, *, sandbox_port: int | None = None, own_sandbox: bool = False
 ) -> Generator[LocalServices]:
     """All that a sync needs. `own_sandbox` starts one even where `dev` has one running.
 
-    The sandbox is on `sandbox_port` or the next free one. Raises SettingsError, ExtraMissing and
-    DatabaseUnavailable.
+    The sandbox is on `sandbox_port` or the next free one. Where DAGSTER_POSTGRES_URL is not set,
+    Dagster's database is made beside the connector's, unless the use is but to INSPECT. Raises as
+    `database_services` does.
     """
     settings = load_settings()
     embedded = settings.connector_database_url is None
@@ -91,7 +122,10 @@ def local_services(
         needed.remove(Extra.SANDBOX)
     require_stand_ins(needed)
     with ExitStack() as stack:
-        stack.enter_context(database_services())
+        settings = stack.enter_context(database_services(use))
+        if settings.dagster_postgres_url is None and use is not SchemaUse.INSPECT:
+            dagster_url = _dagster_database(database_url(settings))
+            stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
         sandbox, sandbox_url = None, None
         if settings.token_service_url is None:
             if session is not None and running_sandbox:
@@ -113,6 +147,25 @@ def sandbox_server(port: int | None) -> "SandboxServer":
     from connector_pipeline.sandbox.server import SandboxServer
 
     return SandboxServer(port=0 if port is None else free_port(port))
+
+
+def _refuse_without_server(home: Path) -> None:
+    if not data_directory(home).exists():
+        raise DatabaseNotMigrated(
+            f"there is no embedded Postgres under {home} yet.",
+            remedy="Run `connector-pipeline migrate` to make it, or set CONNECTOR_DATABASE_URL.",
+        )
+
+
+def _migrate_embedded(url: str, use: SchemaUse) -> None:
+    """Migrate the embedded database where the use has it so: nobody else's data is in it."""
+    if use is SchemaUse.RUN_HERE:
+        migrate(url)
+    elif use is SchemaUse.WRITE:
+        with connect(url) as connection:
+            empty = database_revision(connection) is None
+        if empty:
+            migrate(url)
 
 
 @contextmanager

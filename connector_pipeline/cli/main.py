@@ -14,7 +14,8 @@ from connector_pipeline.cli.dev import UI_PORT, run_dev
 from connector_pipeline.cli.dev_session import AlreadyRunning
 from connector_pipeline.cli.doctor import run_doctor
 from connector_pipeline.cli.extras import Extra, require
-from connector_pipeline.cli.local_services import SANDBOX_PORT, database_services, sandbox_server
+from connector_pipeline.cli.local_services import SANDBOX_PORT, sandbox_server
+from connector_pipeline.cli.migrate import migrate
 from connector_pipeline.cli.output import JsonFlag, err, out, print_json
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
@@ -22,8 +23,6 @@ from connector_pipeline.cli.sync import request_sync, run_sync
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
 from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import current_and_head
 from connector_pipeline.settings import SettingsError
 
 app = typer.Typer(
@@ -35,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
+app.command()(migrate)
 
 
 @app.command()
@@ -75,17 +75,6 @@ def sandbox(
 def doctor(as_json: JsonFlag = False) -> None:
     """Look at settings, database, migrations and Token Service; say what to put right."""
     _exit_unless(run_doctor(as_json=as_json))
-
-
-@app.command()
-def migrate(as_json: JsonFlag = False) -> None:
-    """Bring the database's schemas to this version of the code."""
-    with database_services(), Database().connect() as connection:
-        revision, _ = current_and_head(connection)
-    if as_json:
-        print_json({"revision": revision})
-    else:
-        out.print(f"The database is at revision {revision}.")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connector_pipeline.cli.local_services import database_services
+from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import JsonFlag, out, print_json, print_rows
 from connector_pipeline.model.shop import (
     RegisteredShop,
@@ -53,7 +53,7 @@ def add(
         domain=domain,
         currency=None if currency is None else valid_currency(currency),
     )
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         outcome = _registry().add(registered)
     if as_json:
         print_json({"shop": registered.partition_key, "outcome": outcome})
@@ -70,7 +70,7 @@ def import_csv(
 
     Its header is merchant_id,platform_name,platform_shop_id,domain.
     """
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         outcomes = _registry().import_csv(file)
     if as_json:
         print_json(dict(outcomes))
@@ -85,7 +85,7 @@ def list_shops(
     as_json: JsonFlag = False,
 ) -> None:
     """List the registered shops."""
-    with database_services():
+    with database_services(SchemaUse.READ):
         shops = _registry().list(state)
     print_rows(
         [_row(shop) for shop in shops],
@@ -111,14 +111,14 @@ def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Forget a shop; its catalog rows stay until they are deleted by hand."""
     parse_partition_key(shop)
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         _registry().remove(shop)
     _say(shop, "removed", as_json=as_json)
 
 
 def _set_state(shop: str, state: ShopState, *, as_json: bool) -> None:
     parse_partition_key(shop)
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         _registry().set_state(shop, state)
     _say(shop, state.value, as_json=as_json)
 

@@ -100,6 +100,18 @@ def test_a_registry_that_cannot_be_read_is_not_an_empty_one() -> None:
         assert instance.get_dynamic_partitions("shops") == [ACME]
 
 
+def test_a_database_that_was_not_migrated_is_named_in_the_tick(empty_database_url: str) -> None:
+    """A deployment that forgot to migrate says so, with the remedy, and removes no partition."""
+    unmigrated = ShopRegistry(database=Database(url=empty_database_url))
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME])
+        result = tick(instance, unmigrated)
+        assert isinstance(result, SkipReason)
+        assert "DatabaseNotMigrated" in str(result.skip_message)
+        assert "connector-pipeline migrate" in str(result.skip_message)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+
+
 def test_a_key_waits_while_a_run_holds_it(registry: ShopRegistry) -> None:
     """The partition goes at the first tick after the run."""
     with DagsterInstance.ephemeral() as instance:

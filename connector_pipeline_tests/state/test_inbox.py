@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import REQUESTER_ROLE
+from connector_pipeline.postgres.grants import REQUESTER_ROLE
 from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
 
