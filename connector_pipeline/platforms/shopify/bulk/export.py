@@ -13,6 +13,7 @@ from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.download import FileDownload, FileRefused
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.bulk.download import (
     PAGE_BYTES,
     BulkDownload,
@@ -23,7 +24,6 @@ from connector_pipeline.platforms.shopify.bulk.operation import (
     BulkOperation,
     BulkOperations,
     BulkPatience,
-    Client,
     NoBulkResult,
     operation_of,
 )
@@ -57,7 +57,7 @@ class BulkExport:
 
     def __init__(
         self,
-        client: Client,
+        client: Asks,
         partition_key: str,
         *,
         threshold: int,

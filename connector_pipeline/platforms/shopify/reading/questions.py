@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.shopify.client import TooExpensiveError
+from connector_pipeline.platforms.shopify.asking import Asks, TooExpensiveError, Variables
 from connector_pipeline.platforms.shopify.queries import (
     CHANGED_PRODUCTS,
     PRODUCTS,
@@ -22,14 +21,10 @@ from connector_pipeline.platforms.shopify.queries import (
 from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 
 
-class Client(Protocol):
-    """Who asks the shop."""
+class Client(Asks, Protocol):
+    """Asks the shop, and knows whether it would have to wait."""
 
-    async def ask(self, document: str, variables: Mapping[str, str | int | None]) -> Answer:
-        """The answer with data. Raises TooExpensiveError if the page must be smaller."""
-        ...
-
-    def points_are_there(self, document: str, variables: Mapping[str, str | int | None]) -> bool:
+    def points_are_there(self, document: str, variables: Variables) -> bool:
         """Whether it could be asked now without waiting for points."""
         ...
 
@@ -151,7 +146,7 @@ class Questions:
             except TooExpensiveError as error:
                 self._halve(question.kind, sizes, error)
                 continue
-            data = cast("dict[str, Any]", answer.json["data"])
+            data: dict[str, Any] = answer.json["data"]
             if thrift is None or not thrifty or thrift.enough(data):
                 return Reply(RawPage(question.kind, answer.body, question.facts), data)
             thrift = None
