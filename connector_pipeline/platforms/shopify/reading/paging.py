@@ -19,6 +19,7 @@ from connector_pipeline.platforms.kit.json_values import (
     object_at,
     value_at,
 )
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.queries import (
     PRODUCTS,
@@ -29,7 +30,6 @@ from connector_pipeline.platforms.shopify.queries import (
     largest_of_equal_cost,
     requested_cost,
 )
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.questions import (
     Client,
     Question,
