@@ -19,6 +19,7 @@ from connector_pipeline.platforms.kit.contract import (
     RawPage,
     rows_of,
 )
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify import versions
 from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD, BulkExport
@@ -27,7 +28,6 @@ from connector_pipeline.platforms.shopify.client import ShopifyClient
 from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.reading import lookup
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 

@@ -22,15 +22,15 @@ from connector_pipeline.platforms.kit.contract import (
     RawPage,
     rows_of,
 )
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
 from connector_pipeline.platforms.woocommerce.reading import lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
-from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk
+from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.reading.endpoints import Endpoints
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
-from connector_pipeline.platforms.woocommerce.reading.replay import Replay
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
@@ -112,7 +112,7 @@ class WooCommerceAdapter(dg.ConfigurableResource[None]):
                 batch_size=self.batch_size,
                 # Enough that one slow page does not hold up the others.
                 ahead=2 * self.max_concurrency,
-                replay=Replay(archived),
+                archived=ArchivedPages(archived, archived_early=archived_early),
             )
             statuses = self.statuses.split(",")
             endpoints = Endpoints()

@@ -13,6 +13,8 @@ from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.download import FileDownload, FileRefused
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.bulk.download import (
     PAGE_BYTES,
     BulkDownload,
@@ -23,13 +25,11 @@ from connector_pipeline.platforms.shopify.bulk.operation import (
     BulkOperation,
     BulkOperations,
     BulkPatience,
-    Client,
     NoBulkResult,
     operation_of,
 )
 from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
 from connector_pipeline.platforms.shopify.queries import SHOP
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
 
 BULK_THRESHOLD: Final = 20_000
@@ -57,7 +57,7 @@ class BulkExport:
 
     def __init__(
         self,
-        client: Client,
+        client: Asks,
         partition_key: str,
         *,
         threshold: int,
@@ -94,7 +94,7 @@ class BulkExport:
         started: RawPage | None = None
         left = await archived.peek()
         if left is not None and left.kind == BULK_OPERATION:
-            archived.take()
+            await archived.answer(lambda page: page)
             following = await archived.peek()
             if following is not None and following.kind == "products":
                 # That attempt had to go on with paging, and so does this one.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Final
 
 from connector_pipeline.model.errors import (
     ConnectorError,
@@ -17,6 +17,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.challenge import challenge
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.kit.contract import CredentialSource
+from connector_pipeline.platforms.kit.json_values import text_at
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
@@ -238,6 +239,5 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
 
 def error_code(answer: Answer) -> str | None:
     """WooCommerce's error code, e.g. rest_no_route; None where the body has none."""
-    body: Any = answer.json
-    code = cast(dict[str, Any], body).get("code") if isinstance(body, dict) else None
-    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
+    code = text_at(answer.json, "code")
+    return code if code is not None and _ERROR_CODE.fullmatch(code) else None
