@@ -27,7 +27,7 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, parse_partition_key
+from connector_pipeline.model.shop import RegisteredShop, Shop, parse_partition_key
 from connector_pipeline.model.sync import (
     RequestedSyncType,
     Sync,
@@ -36,6 +36,7 @@ from connector_pipeline.model.sync import (
     own_sync_id,
     planned_sync,
 )
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.contract import (
     Adapter,
     CredentialSource,
@@ -81,7 +82,7 @@ class ShopFetcher:
     database: Database
     token_service: TokenService
     raw_archive: RawArchive
-    platforms: Mapping[PlatformName, Adapter]
+    platforms: Mapping[str, Adapter]
     sync_type: RequestedSyncType
     full_sync_every: timedelta
     run_id: str
@@ -245,7 +246,7 @@ class ShopFetcher:
         if not resumed:
             await in_thread(writer.begin)
         told = time.monotonic()
-        platform = self.platforms[shop.platform_name]
+        platform = adapter_of(shop, self.platforms)
         pages = platform.fetch(
             shop,
             credential_source,
@@ -269,7 +270,7 @@ class ShopFetcher:
         writer: SnapshotWriter,
         report: FetchReport,
     ) -> Confirmed:
-        platform = self.platforms[shop.platform_name]
+        platform = adapter_of(shop, self.platforms)
         return await confirmed(self.database, platform, shop, credential_source, writer, report)
 
     def _record_progress(

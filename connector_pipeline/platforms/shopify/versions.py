@@ -27,7 +27,10 @@ class ApiVersions:
 
     @property
     def as_asked(self) -> bool:
-        """An expired version is served by the oldest stable one, silently (FACTS, Versions)."""
+        """An expired version is served by the oldest stable one, without a word of it.
+
+        docs/facts/shopify.md, API versions.
+        """
         return self.served in (None, self.asked)
 
 

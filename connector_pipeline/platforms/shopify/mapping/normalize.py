@@ -55,7 +55,7 @@ def normalize(
     """
     shop_columns = {
         "merchant_id": shop.merchant_id,
-        "platform_name": shop.platform_name.value,
+        "platform_name": shop.platform_name,
         "platform_shop_id": shop.platform_shop_id,
         "domain": shop.domain,
         "currency": currency,
