@@ -41,7 +41,7 @@ from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.cli.supervisor import Supervisor
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
@@ -79,7 +79,7 @@ def spec(number: int) -> ShopSpec:
 def registered(spec: ShopSpec) -> Shop:
     return Shop(
         merchant_id=spec.merchant_id,
-        platform_name=PlatformName(spec.platform),
+        platform_name=spec.platform,
         platform_shop_id=spec.platform_shop_id,
         domain=spec.domain,
     )

@@ -4,6 +4,7 @@ from dagster import (
     AssetsDefinition,
     BackfillPolicy,
     Definitions,
+    ResourceDefinition,
     SensorDefinition,
     in_process_executor,
 )
@@ -23,8 +24,7 @@ from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
+from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.registry import ShopRegistry
@@ -62,26 +62,10 @@ def build_definitions(settings: Settings) -> Definitions:
                 retry_count=settings.token_service_retry_count,
                 retry_delay=settings.connector_retry_delay,
             ),
-            "shopify": ShopifyAdapter(
-                api_version=settings.shopify_api_version,
-                batch_size=settings.shopify_batch_size,
-                max_retries=settings.shopify_max_retries,
-                retry_delay=settings.connector_retry_delay,
-                base_url=settings.shopify_base_url,
-                bulk_threshold=settings.shopify_bulk_threshold,
-                bulk_hosts=settings.shopify_bulk_hosts,
-                allow_private_hosts=settings.allow_private_hosts,
-            ),
-            "woocommerce": WooCommerceAdapter(
-                batch_size=settings.woocommerce_batch_size,
-                statuses=settings.woocommerce_statuses,
-                max_concurrency=settings.woocommerce_max_concurrency,
-                max_retries=settings.connector_max_retries,
-                retry_delay=settings.connector_retry_delay,
-                base_url=settings.woocommerce_base_url,
-                allow_private_hosts=settings.allow_private_hosts,
-                allow_http=settings.woocommerce_allow_http,
-            ),
+            **{
+                name: ResourceDefinition.hardcoded_resource(adapter)
+                for name, adapter in build_adapters(settings).items()
+            },
             "raw_archive": RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
             "catalog_io_manager": CatalogIOManager(database=database, registry=registry),
         },

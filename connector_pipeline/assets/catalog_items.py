@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 import pandas as pd
-from dagster import AssetExecutionContext, Config, asset
+from dagster import AssetExecutionContext, Config, ResourceParam, asset
 
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.checks import evaluations
@@ -15,6 +15,7 @@ from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.shop_batch import ShopBatch
 from connector_pipeline.catalog.publish import Chunk
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
@@ -48,8 +49,8 @@ def catalog_items(
     database: Database,
     registry: ShopRegistry,
     raw_archive: RawArchive,
-    shopify: ShopifyAdapter,
-    woocommerce: WooCommerceAdapter,
+    shopify: ResourceParam[ShopifyAdapter],
+    woocommerce: ResourceParam[WooCommerceAdapter],
 ) -> NormalizedShops:
     """Hand the IO manager what it needs to normalize and publish each shop of the run."""
     platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}
@@ -58,7 +59,7 @@ def catalog_items(
         shop = registered_shop(registry, partition_key)
         snapshot = raw_archive.latest(partition_key)
         manifest = snapshot.manifest
-        platform = platforms[shop.platform_name]
+        platform = adapter_of(shop, platforms)
         return NormalizedShop(
             shop=shop,
             manifest=manifest,

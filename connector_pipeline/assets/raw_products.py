@@ -7,6 +7,7 @@ from dagster import (
     AssetExecutionContext,
     Config,
     MetadataValue,
+    ResourceParam,
     asset,
 )
 
@@ -17,10 +18,11 @@ from connector_pipeline.assets.shop_batch import RETRY_DELAYS, PartitionMetadata
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.settings import ANY_SHOP, load_settings
+from connector_pipeline.settings import load_settings
 from connector_pipeline.state.liveness import alive
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.sync.fetch import ShopFetcher
@@ -41,7 +43,7 @@ class RawProductsConfig(Config):
 
 @asset(
     partitions_def=shops,
-    kinds={"shopify", "woocommerce"},
+    kinds=set(BUILT_IN),
     group_name="catalog",
     description=(
         "The shop's products as its platform sends them, every page kept in the raw archive. "
@@ -55,8 +57,8 @@ def raw_products(
     database: Database,
     token_service: TokenService,
     raw_archive: RawArchive,
-    shopify: ShopifyAdapter,
-    woocommerce: WooCommerceAdapter,
+    shopify: ResourceParam[ShopifyAdapter],
+    woocommerce: ResourceParam[WooCommerceAdapter],
 ) -> None:
     """Fetch the run's shops, several at once, each on its own account."""
     batch = ShopBatch(context)
@@ -79,10 +81,10 @@ def raw_products(
         correlation_id=run.tags.get(CORRELATION_ID_TAG),
     )
     for platform in (shopify, woocommerce):
-        if platform.base_url != ANY_SHOP:
+        if platform.asked_elsewhere is not None:
             # Credentials go there: nobody should have to guess it from an error.
             context.log.info(
-                f"{platform.platform_name.value} shops are asked at {platform.base_url}"
+                f"{platform.platform_name} shops are asked at {platform.asked_elsewhere}"
             )
 
     async def fetch_all() -> None:

@@ -88,8 +88,8 @@ def _fetch_and_publish(
     registry: ShopRegistry,
     token_service: TokenService,
     raw_archive: RawArchive,
-    shopify: ShopifyAdapter,
-    woocommerce: WooCommerceAdapter,
+    shopify: ResourceParam[ShopifyAdapter],
+    woocommerce: ResourceParam[WooCommerceAdapter],
     catalog_io_manager: ResourceParam[CatalogIOManager],
 ) -> None:
     """Fetch the listed shops, publish those that were fetched. Raises Failure if any failed."""

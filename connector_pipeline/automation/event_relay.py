@@ -4,6 +4,7 @@ from typing import Final
 
 from dagster import (
     DefaultSensorStatus,
+    ResourceParam,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
@@ -15,6 +16,7 @@ from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.database import Database
@@ -39,8 +41,8 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
         database: Database,
         registry: ShopRegistry,
         raw_archive: RawArchive,
-        shopify: ShopifyAdapter,
-        woocommerce: WooCommerceAdapter,
+        shopify: ResourceParam[ShopifyAdapter],
+        woocommerce: ResourceParam[WooCommerceAdapter],
     ) -> SkipReason:
         """Send what waits, within a tick's time."""
         platforms = {platform.platform_name: platform for platform in (shopify, woocommerce)}
@@ -54,7 +56,7 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
                     partition_key=partition_key,
                 )
             pages = Snapshot(raw_archive.storage(), manifest).pages()
-            normalized = platforms[shop.platform_name].normalize(shop, manifest.currency, pages)
+            normalized = adapter_of(shop, platforms).normalize(shop, manifest.currency, pages)
             return SyncedProducts(
                 shop, (item for item in normalized if isinstance(item, CatalogItem))
             )

@@ -20,7 +20,6 @@ from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -47,7 +46,7 @@ class RunsStay(ConnectorError):
 class Selection:
     """Which active shops to sync: all, or those to which everything here applies."""
 
-    platform: PlatformName | None = None
+    platform: str | None = None
     merchant_id: str | None = None
     failed: bool = False
     stale: timedelta | None = None

@@ -24,9 +24,10 @@ from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
-from connector_pipeline.settings import ANY_SHOP, load_settings
+from connector_pipeline.settings import load_settings
 from connector_pipeline.state.registry import ShopRegistry
 
 UI_PORT: Final = 3000
@@ -114,14 +115,13 @@ def _say_if_moved(console: Console, what: str, wanted: int, url: str | None) -> 
 def _say_templates(console: Console, services: LocalServices) -> None:
     if services.sandbox is not None:
         return
-    for name in ("shopify_base_url", "woocommerce_base_url"):
-        template = getattr(services.settings, name)
-        if template != ANY_SHOP:
-            console.print(f"{name.upper()} is {template}: shops are asked there.")
+    for name, adapter in build_adapters(services.settings).items():
+        if adapter.asked_elsewhere is not None:
+            console.print(f"{name} shops are asked at {adapter.asked_elsewhere}.")
 
 
 def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: str) -> None:
-    counts = Counter(shop.platform_name.value for shop in shops)
+    counts = Counter(shop.platform_name for shop in shops)
     counted = ", ".join(f"{number} {platform}" for platform, number in sorted(counts.items()))
     example = shops[0].partition_key if shops else "SHOP"
     database = (

@@ -20,8 +20,8 @@ from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.cli.sync import request_sync, run_sync
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
-from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.platforms.adapters import adapter_class
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.migrate import current_and_head
 from connector_pipeline.sandbox.server import SandboxServer
@@ -58,7 +58,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="The port; the next free one if taken.")] = SANDBOX_PORT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Serve the sandbox alone (Token Service, Shopify, WooCommerce on loopback) until Ctrl-C."""
+    """Serve the sandbox alone (Token Service and platforms on loopback) until Ctrl-C."""
     server = SandboxServer(port=free_port(port))
     if as_json:
         print_json(server.environment())
@@ -111,9 +111,21 @@ def sync(
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
 
 
+def _known_platform(name: str | None) -> str | None:
+    if name is not None:
+        try:
+            adapter_class(name)
+        except InvalidShop as error:
+            raise typer.BadParameter(f"{error}.") from None
+    return name
+
+
 @app.command()
 def backfill(
-    platform: Annotated[PlatformName | None, typer.Option(help="Only shops of this one.")] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(callback=_known_platform, help="Only shops of this one."),
+    ] = None,
     merchant_id: Annotated[str | None, typer.Option(help="Only this merchant's shops.")] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only shops whose last sync failed.")

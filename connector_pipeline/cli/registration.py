@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -12,7 +12,7 @@ def register_sandbox_shops(registry: ShopRegistry, specs: Iterable[ShopSpec]) ->
     shops = [
         Shop(
             merchant_id=spec.merchant_id,
-            platform_name=PlatformName(spec.platform),
+            platform_name=spec.platform,
             platform_shop_id=spec.platform_shop_id,
             domain=spec.domain,
         )

@@ -14,6 +14,7 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
     valid_currency,
 )
+from connector_pipeline.platforms.adapters import parse_shop_key
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -21,9 +22,7 @@ app = typer.Typer(
     help="The registry of shops: each active one is a partition.", no_args_is_help=True
 )
 
-ShopArgument = Annotated[
-    str, typer.Argument(metavar="SHOP", help="Partition key, e.g. shopify/acme.myshopify.com")
-]
+ShopArgument = Annotated[str, typer.Argument(metavar="SHOP", help="Partition key: PLATFORM/DOMAIN")]
 _COLUMNS = (
     "shop",
     "state",
@@ -40,12 +39,12 @@ def add(
     ] = None,
     currency: Annotated[
         str | None,
-        typer.Option(help="ISO 4217 code, for shops whose key may not read it (WooCommerce)."),
+        typer.Option(help="ISO 4217 code, for shops whose key may not read it."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Register a shop, or change what is registered of it."""
-    platform_name, domain = parse_partition_key(shop)
+    platform_name, domain = parse_shop_key(shop)
     registered = Shop(
         merchant_id=merchant_id,
         platform_name=platform_name,

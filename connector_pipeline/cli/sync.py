@@ -71,7 +71,7 @@ def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> N
         registered = registered_shop(ShopRegistry(database=database), shop)
         request = SyncRequest(
             merchant_id=registered.merchant_id,
-            platform_name=registered.platform_name.value,
+            platform_name=registered.platform_name,
             platform_shop_id=registered.platform_shop_id,
             domain=registered.domain,
             sync_id=str(uuid4()),

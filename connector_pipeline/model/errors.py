@@ -18,6 +18,7 @@
     ├── SyncInterrupted            the run was cancelled or its process ended; retryable
     ├── SyncAbandoned              the run is over and did not say how the sync ended; retryable
     ├── UnknownShop                the partition key is not in the registry
+    ├── AdapterMissing             nothing installed can read the shop's platform
     ├── InvalidSyncRequest         a sync was requested that cannot be, or may not be
     └── Defect                     something nobody foresaw
 
@@ -183,6 +184,15 @@ class UnknownShop(ConnectorError):
     """The partition key names no shop of the registry."""
 
     default_remedy = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
+
+
+class AdapterMissing(ConnectorError):
+    """The shop is registered, and no adapter for its platform is installed, or none that works."""
+
+    default_remedy = (
+        "Not retried. Install the package that brings the adapter; `connector-pipeline doctor` "
+        "says what is wrong with one that is installed."
+    )
 
 
 class InvalidSyncRequest(ConnectorError):

@@ -57,7 +57,7 @@ catalog_items: Final = Table(
     "catalog_items",
     metadata,
     Column("merchant_id", _Id, nullable=False, comment="Whose shop it is."),
-    Column("platform_name", _Id, primary_key=True, comment="shopify or woocommerce."),
+    Column("platform_name", _Id, primary_key=True, comment="The platform's name."),
     Column("platform_shop_id", _Id, nullable=False, comment="The platform's id of the shop."),
     Column("domain", _Id, primary_key=True, comment="The shop's host name, in lower case."),
     Column("product_id", _Id, nullable=False, comment="The platform's numeric id, as text."),
@@ -65,7 +65,7 @@ catalog_items: Final = Table(
         "variant_id",
         _Id,
         primary_key=True,
-        comment="The platform's numeric id, as text; {product_id}_default for a WooCommerce "
+        comment="The platform's numeric id, as text; {product_id}_default for a "
         "product without variations. Unique within a shop only.",
     ),
     Column("product_title", Text, nullable=False, comment="As the platform gave it."),
@@ -123,7 +123,7 @@ catalog_items: Final = Table(
 shops: Final = Table(
     "shops",
     metadata,
-    Column("platform_name", _Id, primary_key=True, comment="shopify or woocommerce."),
+    Column("platform_name", _Id, primary_key=True, comment="The platform's name."),
     Column("domain", _Id, primary_key=True, comment="The shop's host name, in lower case."),
     Column("merchant_id", _Id, nullable=False, comment="Whose shop it is."),
     Column("platform_shop_id", _Id, nullable=False, comment="The platform's id of the shop."),
@@ -377,7 +377,7 @@ sync_requests: Final = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="Order of arrival."),
     Column("merchant_id", Text, nullable=False, comment="Whose shop it is."),
-    Column("platform_name", _Id, nullable=False, comment="shopify or woocommerce."),
+    Column("platform_name", _Id, nullable=False, comment="The platform's name."),
     Column("platform_shop_id", Text, nullable=False, comment="The platform's id of the shop."),
     Column("domain", _Id, nullable=False, comment="The shop's host name, in lower case."),
     Column("sync_id", _Id, nullable=False, comment="The requester's: one sync, however often."),

@@ -27,7 +27,7 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, parse_partition_key
+from connector_pipeline.model.shop import RegisteredShop, Shop
 from connector_pipeline.model.sync import (
     RequestedSyncType,
     Sync,
@@ -36,6 +36,7 @@ from connector_pipeline.model.sync import (
     own_sync_id,
     planned_sync,
 )
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.contract import (
     Adapter,
     CredentialSource,
@@ -81,7 +82,7 @@ class ShopFetcher:
     database: Database
     token_service: TokenService
     raw_archive: RawArchive
-    platforms: Mapping[PlatformName, Adapter]
+    platforms: Mapping[str, Adapter]
     sync_type: RequestedSyncType
     full_sync_every: timedelta
     run_id: str
@@ -245,7 +246,7 @@ class ShopFetcher:
         if not resumed:
             await in_thread(writer.begin)
         told = time.monotonic()
-        platform = self.platforms[shop.platform_name]
+        platform = adapter_of(shop, self.platforms)
         pages = platform.fetch(
             shop,
             credential_source,
@@ -269,7 +270,7 @@ class ShopFetcher:
         writer: SnapshotWriter,
         report: FetchReport,
     ) -> Confirmed:
-        platform = self.platforms[shop.platform_name]
+        platform = adapter_of(shop, self.platforms)
         return await confirmed(self.database, platform, shop, credential_source, writer, report)
 
     def _record_progress(
@@ -296,9 +297,8 @@ def _named(error: Exception) -> ConnectorError:
 
 
 def registered_shop(registry: ShopRegistry, partition_key: str) -> RegisteredShop:
-    """The shop of a partition. Raises UnknownShop, for a malformed key too."""
+    """The shop of a partition. Raises UnknownShop, for a key that no shop can have too."""
     try:
-        parse_partition_key(partition_key)
+        return registry.get(partition_key)
     except InvalidShop as error:
         raise UnknownShop(f"{error}.", partition_key=partition_key) from None
-    return registry.get(partition_key)

@@ -16,7 +16,7 @@ from connector_pipeline.assets.raw_products import SYNC_ID_TAG
 from connector_pipeline.catalog.read import shop_items
 from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
@@ -49,7 +49,7 @@ class Pipeline:
             self.registry.add(
                 Shop(
                     merchant_id=spec.merchant_id if spec else "m-0",
-                    platform_name=PlatformName(platform),
+                    platform_name=platform,
                     platform_shop_id=spec.platform_shop_id if spec else "0",
                     domain=domain,
                 )

@@ -12,7 +12,7 @@ from connector_pipeline.automation import credential_probe as probing
 from connector_pipeline.automation.credential_probe import are_new, credential_probe
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.platforms.shopify.client import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
 from connector_pipeline.postgres.database import Database
@@ -83,7 +83,7 @@ class Probed:
         self.registry.add(
             Shop(
                 merchant_id=shop.spec.merchant_id,
-                platform_name=PlatformName(shop.spec.platform),
+                platform_name=shop.spec.platform,
                 platform_shop_id=shop.spec.platform_shop_id,
                 domain=shop.spec.domain,
             )
@@ -178,7 +178,7 @@ def test_a_shop_resumed_meanwhile_is_left_as_it_is(registry: ShopRegistry) -> No
     """What was found of it no longer holds."""
     shop = Shop(
         merchant_id="m-1",
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id="1",
         domain="acme.myshopify.com",
     )
@@ -188,3 +188,17 @@ def test_a_shop_resumed_meanwhile_is_left_as_it_is(registry: ShopRegistry) -> No
     registry.set_state(shop.partition_key, ShopState.PAUSED)
     assert registry.reconnect(found) is False
     assert registry.get(shop.partition_key).state is ShopState.PAUSED
+
+
+def test_a_shop_whose_adapter_is_gone_costs_the_others_nothing(probed: Probed) -> None:
+    """Nobody knows what its credentials look like; it stays disconnected, and is not asked for."""
+    known = probed.shop(0)
+    probed.registry.set_state(known.key, ShopState.DISCONNECTED)
+    with probed.registry.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.shops"
+            " (merchant_id, platform_name, platform_shop_id, domain, state)"
+            " VALUES ('m-1', 'a-platform', '1', 'shop.example.com', 'disconnected')"
+        )
+    assert "2 disconnected shops asked for, 1 of them" in probed.tick()
+    assert probed.state(known) is ShopState.ACTIVE

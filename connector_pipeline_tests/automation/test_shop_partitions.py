@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.automation.shop_partitions import partition_changes, shop_partitions
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -50,7 +50,7 @@ def shop(key: str) -> Shop:
     platform, domain = key.split("/")
     return Shop(
         merchant_id="m-1",
-        platform_name=PlatformName(platform),
+        platform_name=platform,
         platform_shop_id="1",
         domain=domain,
     )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from connector_pipeline.credentials.token_service import TokenService, bearer_token
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
 from connector_pipeline.sandbox.server import SandboxServer
@@ -24,7 +24,7 @@ def shop(platform: str, domain: str | None = None) -> Shop:
     spec = next(spec for spec in DEFAULT_SHOPS if spec.platform == platform)
     return Shop(
         merchant_id=spec.merchant_id,
-        platform_name=PlatformName(platform),
+        platform_name=platform,
         platform_shop_id=spec.platform_shop_id,
         domain=domain or spec.domain,
     )

@@ -15,10 +15,11 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
+from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.json_values import is_object, value_at
 from connector_pipeline.platforms.shopify.answers import Meaning, Verdict, verdict
 from connector_pipeline.platforms.shopify.asking import TooExpensiveError, Variables
-from connector_pipeline.platforms.shopify.credentials import ShopCredentials, ShopifyCredentials
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.queries import requested_cost
 from connector_pipeline.platforms.shopify.throttle import (
     MAX_THROTTLED_SECONDS,
@@ -48,7 +49,7 @@ class ShopifyClient:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._http = http
-        self._credentials = ShopCredentials(shop, credential_source)
+        self._credentials = ShopCredentials(shop, credential_source, ShopifyCredentials)
         self._api_version = api_version
         self._policy = policy
         self._report = report

@@ -44,6 +44,8 @@ throttled, and leaves the shop's points to others. A shop's true speed is in the
 syncs.
 """
 
+_ANOTHER_HOST: Final = "If Shopify keeps its files there now, add the host to SHOPIFY_BULK_HOSTS."
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -148,7 +150,11 @@ class BulkExport:
             # Completed, and no row.
             return
         async with FileDownload(
-            operation.url, hosts=self._hosts, policy=self._policy, report=self._report
+            operation.url,
+            hosts=self._hosts,
+            policy=self._policy,
+            report=self._report,
+            remedy=_ANOTHER_HOST,
         ) as download:
             result = BulkDownload(download, operation.gid, read, page_bytes=self._page_bytes)
             async with aclosing(result.pages(archived)) as pages:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     ANALYTICS_VARIATIONS,
@@ -25,7 +25,7 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
 
 SHOP = Shop(
     merchant_id="merchant-1",
-    platform_name=PlatformName.WOOCOMMERCE,
+    platform_name="woocommerce",
     platform_shop_id="wc-1",
     domain="shop.example",
 )
