@@ -183,6 +183,21 @@ def test_a_partition_without_a_registered_shop_fails_by_name(pipeline: Pipeline,
     assert "shops add" in text
 
 
+def test_a_shop_of_a_platform_without_an_adapter_fails_by_name(pipeline: Pipeline) -> None:
+    """Its package may have been uninstalled since it was registered."""
+    key = "a-platform/shop.example.com"
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.shops (merchant_id, platform_name, platform_shop_id, domain)"
+            " VALUES ('m-1', 'a-platform', '1', 'shop.example.com')"
+        )
+    pipeline.instance.add_dynamic_partitions("shops", [key])
+    text = pipeline.failure(pipeline.materialize(key))
+    assert text.startswith("AdapterMissing")
+    assert "there are shopify, woocommerce" in text
+    assert "doctor" in text
+
+
 def test_a_sync_is_known_by_the_id_it_was_asked_under(pipeline: Pipeline) -> None:
     """The requester's id is on the rows and on the record of the sync."""
     pipeline.register(SHOPIFY)

@@ -190,3 +190,17 @@ def test_a_shop_resumed_meanwhile_is_left_as_it_is(registry: ShopRegistry) -> No
     registry.set_state(shop.partition_key, ShopState.PAUSED)
     assert registry.reconnect(found) is False
     assert registry.get(shop.partition_key).state is ShopState.PAUSED
+
+
+def test_a_shop_whose_adapter_is_gone_costs_the_others_nothing(probed: Probed) -> None:
+    """Nobody knows what its credentials look like; it stays disconnected, and is not asked for."""
+    known = probed.shop(0)
+    probed.registry.set_state(known.key, ShopState.DISCONNECTED)
+    with probed.registry.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.shops"
+            " (merchant_id, platform_name, platform_shop_id, domain, state)"
+            " VALUES ('m-1', 'a-platform', '1', 'shop.example.com', 'disconnected')"
+        )
+    assert "2 disconnected shops asked for, 1 of them" in probed.tick()
+    assert probed.state(known) is ShopState.ACTIVE

@@ -35,6 +35,13 @@ def test_a_malformed_shop_is_wrong_usage(command: Command, key: str, wrong: str)
     assert repr(wrong) in ended.err
 
 
+def test_a_platform_to_backfill_must_be_one(command: Command) -> None:
+    """A typing error must not look like a platform without shops."""
+    ended = command("backfill", "--platform", "magento")
+    assert ended.status == 2
+    assert "shopify, woocommerce" in ended.err
+
+
 def test_a_currency_must_be_one(command: Command) -> None:
     """Never a guess, so never a typing error either."""
     ended = command("shops", "add", ACME, "--merchant-id", "m-1", "--currency", "kronor")
