@@ -210,4 +210,6 @@ def test_json_is_one_object_a_line(command: Command) -> None:
     """Titles with newlines and tabs do not break it."""
     command("sync", SHOP)
     out = command("catalog", "show", SHOP, "--json").out
-    assert len([json.loads(line) for line in out.split("\n") if line]) == ITEMS
+    rows = [json.loads(line) for line in out.split("\n") if line]
+    assert len(rows) == ITEMS
+    assert {"\n", "\t"} <= set("".join(row["product_title"] for row in rows))
