@@ -7,7 +7,6 @@
     ├── ShopBusy                   another run fetches the shop; retryable
     ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
     ├── InvalidResponse            an answer that breaks the platform's contract
-    ├── SnapshotIncomplete         totals and ids of a snapshot do not agree
     ├── SnapshotShrank             a snapshot lost too much to be believed unconfirmed
     ├── SnapshotMissing            there is no raw snapshot to normalize
     ├── PublishTooSlow             rows would become visible too long after their date; retryable
@@ -18,6 +17,7 @@
     ├── SyncInterrupted            the run was cancelled or its process ended; retryable
     ├── SyncAbandoned              the run is over and did not say how the sync ended; retryable
     ├── UnknownShop                the partition key is not in the registry
+    ├── AdapterMissing             nothing installed can read the shop's platform
     ├── InvalidSyncRequest         a sync was requested that cannot be, or may not be
     └── Defect                     something nobody foresaw
 
@@ -110,12 +110,6 @@ class InvalidResponse(ConnectorError):
     )
 
 
-class SnapshotIncomplete(ConnectorError):
-    """Totals and ids of a snapshot do not agree after re-reading: nothing may be called deleted."""
-
-    default_remedy = "Upserts were kept; deletions wait for a complete snapshot."
-
-
 class SnapshotShrank(ConnectorError):
     """A full snapshot lost more than half of a shop's items."""
 
@@ -183,6 +177,15 @@ class UnknownShop(ConnectorError):
     """The partition key names no shop of the registry."""
 
     default_remedy = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
+
+
+class AdapterMissing(ConnectorError):
+    """The shop is registered, and no adapter for its platform is installed, or none that works."""
+
+    default_remedy = (
+        "Not retried. Install the package that brings the adapter; `connector-pipeline doctor` "
+        "says what is wrong with one that is installed."
+    )
 
 
 class InvalidSyncRequest(ConnectorError):

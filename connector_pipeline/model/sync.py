@@ -72,7 +72,7 @@ def own_sync_id(root_run_id: str, partition_key: str) -> str:
 OVERLAP: Final = timedelta(minutes=10)
 """How far an increment reaches back behind the high-water mark.
 
-Shopify's search index lags behind its products, and a shop's clock need not be ours.
+A platform's search index may lag behind its products, and a shop's clock need not be ours.
 """
 
 

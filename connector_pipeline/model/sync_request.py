@@ -1,19 +1,13 @@
 """A sync request: what somebody asks for, in `connector.sync_requests` or as a NATS message."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
-from connector_pipeline.model.shop import (
-    PlatformName,
-    RegisteredShop,
-    Shop,
-    ShopState,
-    Text,
-    valid_domain,
-)
+from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState, Text
 from connector_pipeline.model.sync import RequestedSyncType, SyncId
 
 SUBJECT: Final = "evt.catalog.sync.requested"
@@ -35,28 +29,26 @@ class SyncRequest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     merchant_id: Text
-    platform_name: Annotated[str, Field(description="shopify or woocommerce")]
+    platform_name: Annotated[str, Field(description="a platform that has an adapter")]
     platform_shop_id: str
     domain: str
     sync_id: SyncId
     sync_type: Annotated[str, Field(description="full, incremental or auto")] = "full"
     correlation_id: str | None = None
 
-    def shop(self) -> Shop:
-        """The shop it names. Raises InvalidSyncRequest if there cannot be such a shop."""
+    def shop(self, valid_domain: Callable[[str, str], str]) -> Shop:
+        """The shop it names. Raises InvalidSyncRequest if there cannot be such a shop.
+
+        `valid_domain` gives the domain back that a shop of a platform may have, and raises
+        InvalidShop for any other platform or domain: `adapters.valid_domain`.
+        """
         try:
-            platform_name = PlatformName(self.platform_name)
-        except ValueError:
-            known = ", ".join(name.value for name in PlatformName)
-            raise InvalidSyncRequest(
-                f"platform {self.platform_name!r} is not supported: {known} are."
-            ) from None
-        try:
+            domain = valid_domain(self.platform_name, self.domain)
             return Shop(
                 merchant_id=self.merchant_id,
-                platform_name=platform_name,
+                platform_name=self.platform_name,
                 platform_shop_id=self.platform_shop_id,
-                domain=valid_domain(platform_name, self.domain),
+                domain=domain,
             )
         except InvalidShop as error:
             raise InvalidSyncRequest(f"{error}.") from None

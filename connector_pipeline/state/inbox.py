@@ -18,6 +18,7 @@ from connector_pipeline.model.errors import InvalidSyncRequest
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest, registration
+from connector_pipeline.platforms.adapters import valid_domain
 from connector_pipeline.state import sync_log
 from connector_pipeline.state.registry import add_shop
 
@@ -158,7 +159,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
     refused = 0
     for (sync_id,) in new:
         try:
-            requests[sync_id].shop()
+            requests[sync_id].shop(valid_domain)
             requests[sync_id].requested_type()
         except InvalidSyncRequest as error:
             refuse(connection, sync_id, error)
@@ -228,8 +229,9 @@ def offer(connection: psycopg.Connection, *, limit: int, at_once: int) -> list[L
     # In one order, so that two transactions that lock several shops cannot deadlock.
     for row in sorted(rows, key=lambda row: (row["platform_name"], row["domain"])):
         request = _request(row)
-        shop = request.shop()
         try:
+            # Checked again: the adapters may be others than when it was accepted.
+            shop = request.shop(valid_domain)
             _register(connection, shop)
         except InvalidSyncRequest as error:
             refuse(connection, request.sync_id, error)

@@ -13,13 +13,13 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
-    PlatformName,
     RegisteredShop,
     Shop,
     ShopState,
     parse_partition_key,
 )
 from connector_pipeline.model.sync import Sync
+from connector_pipeline.platforms.adapters import parse_shop_key
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import sync_log
 from connector_pipeline.state.shop_csv import parse_shops, registrable
@@ -71,7 +71,10 @@ class ShopRegistry:
     database: Database
 
     def get(self, key: str) -> RegisteredShop:
-        """The shop of a partition key. Raises UnknownShop, and InvalidShop for a malformed key."""
+        """The shop of a partition key.
+
+        Raises UnknownShop, and InvalidShop for a key that no shop can be registered under.
+        """
         platform_name, domain = parse_partition_key(key)
         with self.database.connect() as connection:
             found = connection.cursor(row_factory=dict_row).execute(
@@ -100,7 +103,7 @@ class ShopRegistry:
     def active_partition_keys_where(
         self,
         *,
-        platform_name: PlatformName | None = None,
+        platform_name: str | None = None,
         merchant_id: str | None = None,
         failed: bool = False,
         stale: timedelta | None = None,
@@ -296,4 +299,7 @@ def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
 
 
 def _unknown(key: str) -> UnknownShop:
+    # A registered shop may be of a platform whose adapter is gone; one that is not registered is
+    # told apart from one that cannot be.
+    parse_shop_key(key)
     return UnknownShop("is not in the registry.", partition_key=key)

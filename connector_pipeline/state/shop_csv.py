@@ -7,7 +7,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from connector_pipeline.model.errors import InvalidShop
-from connector_pipeline.model.shop import PlatformName, Shop, valid_currency, valid_domain
+from connector_pipeline.model.shop import Shop, valid_currency
+from connector_pipeline.platforms.adapters import valid_domain
 
 HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
 
@@ -69,10 +70,11 @@ def _shop(row: list[str]) -> Shop:
     if len(row) != len(HEADER):
         raise InvalidShop(f"has {len(row)} fields instead of {len(HEADER)}")
     merchant_id, platform_name, platform_shop_id, domain = row
+    domain = valid_domain(platform_name, domain)
     try:
         shop = Shop(
             merchant_id=merchant_id,
-            platform_name=PlatformName(platform_name),
+            platform_name=platform_name,
             platform_shop_id=platform_shop_id,
             domain=domain,
         )
@@ -82,7 +84,4 @@ def _shop(row: list[str]) -> Shop:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise InvalidShop("; ".join(problems)) from None
-    except ValueError:
-        known = ", ".join(name.value for name in PlatformName)
-        raise InvalidShop(f"{platform_name!r} is not a platform we know: {known}") from None
     return registrable(shop)

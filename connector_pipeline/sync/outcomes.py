@@ -40,6 +40,10 @@ class Outcomes(Generic[ResultT]):
         named = error.of(partition_key)
         self._log.warning(f"{named.code}: {named} It is tried once more after the other shops.")
 
+    def note(self, text: str) -> None:
+        """Something of the run as a whole that its log is to say."""
+        self._log.info(text)
+
     def warn(self, partition_key: str, warning: str) -> None:
         """Somebody should look at this; the shop has not failed because of it."""
         self._log.warning(f"{partition_key}: {warning}")

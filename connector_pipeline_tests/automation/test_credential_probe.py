@@ -12,9 +12,11 @@ from connector_pipeline.automation import credential_probe as probing
 from connector_pipeline.automation.credential_probe import are_new, credential_probe
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
-from connector_pipeline.platforms.shopify.client import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
+from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    WooCommerceCredentials,
+)
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.store import SandboxShop
@@ -83,7 +85,7 @@ class Probed:
         self.registry.add(
             Shop(
                 merchant_id=shop.spec.merchant_id,
-                platform_name=PlatformName(shop.spec.platform),
+                platform_name=shop.spec.platform,
                 platform_shop_id=shop.spec.platform_shop_id,
                 domain=shop.spec.domain,
             )
@@ -178,7 +180,7 @@ def test_a_shop_resumed_meanwhile_is_left_as_it_is(registry: ShopRegistry) -> No
     """What was found of it no longer holds."""
     shop = Shop(
         merchant_id="m-1",
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id="1",
         domain="acme.myshopify.com",
     )

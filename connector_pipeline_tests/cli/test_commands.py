@@ -1,4 +1,4 @@
-"""sync, catalog, doctor, migrate and what they say when they cannot."""
+"""sync, catalog, doctor and what they say when they cannot."""
 
 import json
 from pathlib import Path
@@ -181,12 +181,6 @@ def test_wrong_settings_stop_every_command_with_a_line_each(
         "SHOPIFY_API_VERSION",
         "SHOPS_AT_ONCE",
     ]
-
-
-def test_migrate_tells_the_revision(command: Command) -> None:
-    """Also where there is nothing to do."""
-    [row] = command("migrate", "--json").rows()
-    assert row["revision"]
 
 
 @pytest.mark.parametrize("words", [["sync"], ["shops", "add"], ["nonsense"], ["shops", "x"]])

@@ -9,8 +9,9 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.platforms.adapters import valid_domain
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import REQUESTER_ROLE
+from connector_pipeline.postgres.grants import REQUESTER_ROLE
 from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -152,7 +153,7 @@ def test_a_sync_id_that_is_taken_is_refused_without_an_event(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"platform_name": "etsy"}, "platform 'etsy' is not supported"),
+        ({"platform_name": "etsy"}, "'etsy' is not a platform we know: shopify, woocommerce"),
         ({"domain": "ACME.myshopify.com"}, "not a Shopify shop's domain"),
         ({"sync_type": "partial"}, "sync_type 'partial'"),
     ],
@@ -187,7 +188,7 @@ def test_an_unknown_shop_is_registered(requests: Inbox, registry: ShopRegistry) 
 def test_a_shops_state_decides_when_its_turn_comes(requests: Inbox, registry: ShopRegistry) -> None:
     """Disconnected it is tried; paused, or another merchant's, it is refused and stays so."""
     for sync_id, shop in (("s-1", "gone"), ("s-2", "paused"), ("s-3", "other")):
-        registry.add(request(sync_id, shop).shop())
+        registry.add(request(sync_id, shop).shop(valid_domain))
     registry.set_state("shopify/gone.myshopify.com", ShopState.DISCONNECTED)
     registry.set_state("shopify/paused.myshopify.com", ShopState.PAUSED)
     requests.put(

@@ -13,14 +13,14 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
+from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import SyncProgress
 
 ACME = Shop(
     merchant_id="m1",
-    platform_name=PlatformName.SHOPIFY,
+    platform_name="shopify",
     platform_shop_id="101",
     domain="acme.myshopify.com",
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidShop
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.state.shop_csv import HEADER, parse_shops
 
 HEAD = ",".join(HEADER)
@@ -37,7 +37,7 @@ def test_what_spreadsheets_write_is_read(content: str) -> None:
     """The same shop, however the file was written."""
     shop = Shop(
         merchant_id="m1",
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id="101",
         domain="acme.myshopify.com",
     )
@@ -112,7 +112,7 @@ names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1,
 shops = st.builds(
     Shop,
     merchant_id=names,
-    platform_name=st.just(PlatformName.SHOPIFY),
+    platform_name=st.just("shopify"),
     platform_shop_id=names,
     domain=st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}\.myshopify\.com", fullmatch=True),
 )

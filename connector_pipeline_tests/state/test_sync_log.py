@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import backfills, sweeps, sync_log
@@ -14,8 +14,8 @@ NOW = datetime.now(UTC)
 KEEP = timedelta(days=90)
 
 
-def shop(number: int, platform: PlatformName = PlatformName.SHOPIFY, merchant: str = "m") -> Shop:
-    end = ".myshopify.com" if platform is PlatformName.SHOPIFY else ".example"
+def shop(number: int, platform: str = "shopify", merchant: str = "m") -> Shop:
+    end = ".myshopify.com" if platform == "shopify" else ".example"
     return Shop(
         merchant_id=merchant,
         platform_name=platform,
@@ -107,7 +107,7 @@ def test_a_selection_is_of_active_shops_to_which_all_of_it_applies(
     registry: ShopRegistry, database: Database
 ) -> None:
     """By platform, merchant, last outcome and age."""
-    fresh, failed, never = shop(1), shop(2, merchant="n"), shop(3, PlatformName.WOOCOMMERCE)
+    fresh, failed, never = shop(1), shop(2, merchant="n"), shop(3, "woocommerce")
     paused = shop(4)
     for each in (fresh, failed, never, paused):
         registry.add(each)
@@ -118,9 +118,9 @@ def test_a_selection_is_of_active_shops_to_which_all_of_it_applies(
     select = registry.active_partition_keys_where
     everything = [each.partition_key for each in (fresh, failed, never)]
     assert select() == everything
-    assert select(platform_name=PlatformName.WOOCOMMERCE) == [never.partition_key]
+    assert select(platform_name="woocommerce") == [never.partition_key]
     assert select(merchant_id="n") == [failed.partition_key]
     assert select(failed=True) == [failed.partition_key]
     assert select(stale=timedelta(hours=1)) == [failed.partition_key, never.partition_key]
     assert select(stale=timedelta(hours=1), merchant_id="m") == [never.partition_key]
-    assert select(failed=True, platform_name=PlatformName.WOOCOMMERCE) == []
+    assert select(failed=True, platform_name="woocommerce") == []

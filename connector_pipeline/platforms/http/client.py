@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, Self
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.challenge import challenge
+from connector_pipeline.platforms.http.challenge import Challenge, TroublePages, challenge
 from connector_pipeline.platforms.http.connecting import http_client, origin_of, refuse_private_host
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import (
@@ -33,6 +33,7 @@ _OVERLOADED: Final = frozenset({429, 503})
 _SLOW: Final = frozenset({408, 504, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
+_NO_PAGES: Final = TroublePages()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,9 @@ class _Passing(Exception):
 class OriginHttp:
     """HTTP with one origin and no other: credentials given here cannot go elsewhere.
 
-    Every request counts in `report`. An answer is returned with any status that is not retried;
-    what it means is the adapter's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
+    Every request counts in `report`; `trouble_pages` name what may answer in the shop's place. An
+    answer is returned with any status that is not retried; what it means is the adapter's to say.
+    Raises PlatformUnavailable, RateLimited, InvalidResponse.
     """
 
     def __init__(
@@ -122,8 +124,10 @@ class OriginHttp:
         policy: HttpPolicy,
         report: FetchReport,
         pacer: Pacer | None = None,
+        trouble_pages: TroublePages = _NO_PAGES,
     ):
         self._pacer = pacer
+        self._trouble_pages = trouble_pages
         self._base_url = base_url.rstrip("/")
         self._origin = origin_of(httpx.URL(base_url))
         self._policy = policy
@@ -295,12 +299,16 @@ class OriginHttp:
         except ValueError as error:
             if status < 400:
                 # A captcha, a maintenance page or a cut-off body: judged by whether it parses, not
-                # by its status (WooCommerce FACTS 23).
+                # by its status (docs/facts/woocommerce.md, Answers by others).
                 raise _Passing(self._not_json(response, body)) from error
             answer = Answer(status, response.headers, body, None)
         if status in RETRIED_STATUSES and status not in accept_retried:
             kind = RateLimited if status == 429 else PlatformUnavailable
-            found = None if answer.json is not None else challenge(response.headers, body)
+            found = (
+                None
+                if answer.json is not None
+                else challenge(response.headers, body, self._trouble_pages)
+            )
             error = kind(
                 f"{self._where()} answered {status}{f' with {found.looks_like}' if found else ''}.",
                 remedy=found.remedy if found else None,
@@ -311,8 +319,11 @@ class OriginHttp:
             )
         return answer
 
+    def _challenge(self, response: httpx.Response, body: bytes) -> Challenge | None:
+        return challenge(response.headers, body, self._trouble_pages)
+
     def _not_json(self, response: httpx.Response, body: bytes) -> PlatformUnavailable:
-        found = challenge(response.headers, body)
+        found = self._challenge(response, body)
         looks_like = (
             found.looks_like if found else "a captcha, a maintenance page or a body cut off"
         )

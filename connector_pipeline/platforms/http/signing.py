@@ -2,7 +2,7 @@
 
 httpx logs every URL at INFO and hands it on with its exceptions, so a request above this transport
 never has them. What comes back is cleaned too: shops echo every argument in `Link`
-(WooCommerce FACTS 4).
+(docs/facts/woocommerce.md, Link header).
 """
 
 import logging

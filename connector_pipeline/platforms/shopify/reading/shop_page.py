@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.kit.json_values import object_at, value_at
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
@@ -22,18 +23,16 @@ class ShopPage:
     @classmethod
     def of(cls, data: object) -> Self:
         """From the `data` of an answer. Raises InvalidResponse where it has no currency."""
-        answered = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-        shop = answered.get("shop")
-        if not isinstance(shop, dict):
-            raise InvalidResponse("Shopify's answer has no object 'shop'.")
-        currency = cast("dict[str, Any]", shop).get("currencyCode")
+        currency = object_at(data, "shop", of="Shopify's answer").get("currencyCode")
         if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
             raise InvalidResponse(
                 f"Shopify's currencyCode is not an ISO 4217 code: {currency!r:.40}."
             )
-        stated = answered.get("productsCount")
-        count = cast("dict[str, Any]", stated) if isinstance(stated, dict) else {}
-        return cls(currency, count.get("count"), count.get("precision") == "EXACT")
+        return cls(
+            currency,
+            value_at(data, "productsCount", "count"),
+            value_at(data, "productsCount", "precision") == "EXACT",
+        )
 
     @classmethod
     def in_page(cls, page: RawPage) -> Self:
@@ -42,8 +41,7 @@ class ShopPage:
             body = parse_json(page.body)
         except ValueError as error:
             raise InvalidResponse("A shop page of Shopify's is not JSON.") from error
-        answer = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        return cls.of(answer.get("data"))
+        return cls.of(value_at(body, "data"))
 
     def counts(self, products: int) -> bool:
         """Whether that many products read is what Shopify says there are."""

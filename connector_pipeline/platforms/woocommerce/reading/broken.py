@@ -7,13 +7,14 @@ which is left out and reported.
 import codecs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol
 
 from pydantic import JsonValue
 
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.kit.json_values import is_list, is_object
 from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id
 
 _FAILED: Final = frozenset({500})
@@ -143,7 +144,7 @@ class _Reading:
         )
 
     def _keep(self, answer: Answer) -> None:
-        if not isinstance(answer.json, list):
+        if not is_list(answer.json):
             # Not a list: whoever reads the page says so better.
             raise _unavailable(self._path)
         total = answer.headers.get("X-WP-Total", "")
@@ -169,7 +170,7 @@ class _Reading:
             self._around.found.append(replace(found, after=after, before=before))
         pages = -(-self._total // self._size)
         headers = {"X-WP-Total": str(self._total), "X-WP-TotalPages": str(pages)}
-        objects = [row for part in self._parts for row in cast("list[Any]", part.json)]
+        objects = [row for part in self._parts for row in part.json]
         return Answer(200, headers, join_lists(part.body for part in self._parts), objects)
 
 
@@ -200,8 +201,8 @@ def report_left_out(found: Iterable[BrokenObject], report: FetchReport) -> None:
 
 
 def _id_at(answers: list[Answer], place: int) -> int | None:
-    rows = [row for answer in answers for row in cast("list[Any]", answer.json)]
-    return object_id(rows[place]) if rows and isinstance(rows[place], dict) else None
+    rows = [row for answer in answers for row in answer.json]
+    return object_id(rows[place]) if rows and is_object(rows[place]) else None
 
 
 def _unavailable(path: str) -> PlatformUnavailable:

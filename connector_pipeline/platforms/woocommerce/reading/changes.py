@@ -38,10 +38,15 @@ from connector_pipeline.platforms.woocommerce.reading.paging import (
     shop_wide_variations,
     variations,
 )
-from connector_pipeline.platforms.woocommerce.reading.replay import INCLUDE
 from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, Tally
 
 MODIFIED_AFTER: Final = "modified_after"
+ASKED_BY_IDS: Final = "include"
+"""The fact of a page of products that were asked for by their ids; its value is those ids.
+
+The walk reads a page of changed variations, asks for the products of these by their ids, and
+archives the products' page before the variations' page.
+"""
 READ_IN_FULL: Final = "read_in_full"
 _ENDPOINT: Final = "variations_endpoint"
 
@@ -108,7 +113,7 @@ class ChangesWalk:
                 yield page
 
     async def _opening(self) -> _Opening:
-        archived = await self._reader.replay.peek()
+        archived = await self._reader.archived.peek()
         if archived is not None:
             # An interrupted attempt has found it out.
             if isinstance(reason := archived.facts.get(READ_IN_FULL), str):
@@ -256,7 +261,9 @@ class ChangesWalk:
             ids: list[JsonValue] = [*asked]
             for status in self._statuses:
                 tally = Tally()
-                wanted = products(status, {"include": ",".join(map(str, asked))}, {INCLUDE: ids})
+                wanted = products(
+                    status, {"include": ",".join(map(str, asked))}, {ASKED_BY_IDS: ids}
+                )
                 async with aclosing(self._reader.pages(wanted)) as pages:
                     async for page in pages:
                         tally.add(page)
@@ -273,6 +280,11 @@ class ChangesWalk:
         disagreement = tally.disagreement()
         if disagreement is not None:
             self._disagreements.append(f"{what}: {disagreement}.")
+
+
+def archived_early(page: RawPage) -> bool:
+    """Whether the walk archived this page before one that it had asked for earlier."""
+    return ASKED_BY_IDS in page.facts
 
 
 def modified_after(since: datetime) -> str:

@@ -1,13 +1,14 @@
 """A shop's currency: what the shop says, else what the registry says, else none (FACTS 16)."""
 
 import re
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
 from connector_pipeline.model.errors import CurrencyUnknown
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.kit.json_values import value_at
 from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceSession
 
 CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
@@ -66,10 +67,7 @@ def currency_in(answer: Answer, key: str) -> str | None:
 
 
 def _told(answer: Answer, key: str) -> Any:
-    body: Any = answer.json
-    if answer.status != 200 or not isinstance(body, dict):
-        return None
-    return cast(dict[str, Any], body).get(key)
+    return value_at(answer.json, key) if answer.status == 200 else None
 
 
 def _refusal(answer: Answer, key: str) -> str:

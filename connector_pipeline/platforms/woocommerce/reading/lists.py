@@ -16,12 +16,13 @@ from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
+from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import SlowAnswer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
 from connector_pipeline.platforms.woocommerce.reading.broken import Asked
-from connector_pipeline.platforms.woocommerce.reading.replay import Replay
 from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, list_page
 from connector_pipeline.platforms.woocommerce.talking.session import (
     error_code,
@@ -62,11 +63,11 @@ class ListReader:
     How many requests are under way at once is not decided here, but by the session's pace.
     """
 
-    def __init__(self, session: Asked, *, batch_size: int, ahead: int, replay: Replay):
+    def __init__(self, session: Asked, *, batch_size: int, ahead: int, archived: ArchivedPages):
         self._session = session
         self._batch_size = batch_size
         self.ahead = ahead
-        self.replay = replay
+        self.archived = archived
         self.smaller_pages = 0
         self._slow: dict[str, int] = {}
 
@@ -100,9 +101,8 @@ class ListReader:
         return await self._step(wanted, 1, self._size(wanted), may_lack=True)
 
     async def _archived(self, wanted: ListOf, start: int) -> ListPage | None:
-        """The list's archived page that starts at object `start`, if it is the next."""
-        raw = await self.replay.take(wanted.kind, wanted.told, start)
-        return None if raw is None else _as_archived(raw)
+        """The list's archived page that starts at object `start`, if there is one to go on from."""
+        return await self.archived.answer(partial(_archived_page, wanted, start))
 
     def _size(self, wanted: ListOf) -> int:
         size = self._batch_size
@@ -172,11 +172,23 @@ def smaller(size: int) -> int | None:
     return less if less >= _SMALLEST_PAGE else None
 
 
-def _as_archived(raw: RawPage) -> ListPage:
-    """An archived page as it was when it came. Raises InvalidResponse where it is no list's."""
-    counts = [raw.facts.get(name) for name in ("page", "per_page", "total", "total_pages")]
-    number, per_page, total, total_pages = (each if isinstance(each, int) else 0 for each in counts)
-    objects = objects_of(parse_json(raw.body))
+def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
+    """An archived page as it was when it came, if it is the list's and starts at object `start`.
+
+    It may be of another size than would be asked for: a page that was too slow was read in parts.
+    """
+    number, per_page, total, total_pages = (
+        count if isinstance(count := raw.facts.get(name), int) else 0
+        for name in ("page", "per_page", "total", "total_pages")
+    )
+    if raw.kind != wanted.kind or number < 1 or per_page < 1 or (number - 1) * per_page != start:
+        return None
+    if any(raw.facts.get(name) != value for name, value in wanted.told.items()):
+        return None
+    try:
+        objects = objects_of(parse_json(raw.body))
+    except (InvalidResponse, ValueError):
+        return None
     return ListPage(number, per_page, total, total_pages, objects, raw.body, raw.facts)
 
 

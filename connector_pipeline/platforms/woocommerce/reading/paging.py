@@ -101,7 +101,7 @@ class CatalogWalk:
 
     async def _shop_wide(self) -> tuple[str | None, list[ListPage]]:
         """The endpoint that lists all of a shop's variations, with the first page asked of it."""
-        archived = await self._reader.replay.peek()
+        archived = await self._reader.archived.peek()
         if archived is not None and archived.kind == VARIATIONS:
             # An interrupted attempt has found it out.
             endpoint = str(archived.facts.get("endpoint"))
@@ -209,7 +209,7 @@ async def by_parent(
 
     remaining = iter(parents)
     # Archived pages come in their order, so one product at a time.
-    while await reader.replay.peek() is not None:
+    while await reader.archived.peek() is not None:
         parent_id = next(remaining, None)
         if parent_id is None:
             return

@@ -1,11 +1,9 @@
 """Speaking with one WooCommerce shop: its key, its REST root, what its statuses mean."""
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Final
 
 from connector_pipeline.model.errors import (
     ConnectorError,
@@ -13,18 +11,19 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.challenge import challenge
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
-from connector_pipeline.platforms.kit.contract import CredentialSource
+from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.json_values import text_at
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
     presented,
 )
+from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 
 REST_ROOT: Final = "/wp-json"
-# Shops with plain permalinks have no /wp-json (FACTS 21).
+# For shops that have no /wp-json: docs/facts/woocommerce.md, Plain permalinks.
 PLAIN_PERMALINKS_ROOT: Final = "/index.php/wp-json"
 
 _ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -59,7 +58,7 @@ class Access:
 
 
 class WooCommerceSession:
-    """GET requests with one shop's credentials, fetched when needed and anew after a 401.
+    """GET requests with one shop's `credentials`, which are asked for anew after a 401.
 
     `http` speaks with `base_url`, whose `ways` to present the key are tried until one is taken.
     `known` is what an earlier session found out. Not thread-safe; tasks of one event loop may share
@@ -68,20 +67,15 @@ class WooCommerceSession:
 
     def __init__(
         self,
-        shop: Shop,
         http: OriginHttp,
-        credential_source: CredentialSource,
+        credentials: ShopCredentials[WooCommerceCredentials],
         *,
         base_url: str,
         ways: Sequence[Authentication],
-        credentials: WooCommerceCredentials | None = None,
         known: Access | None = None,
     ):
-        self._shop = shop
         self._http = http
-        self._credential_source = credential_source
         self._credentials = credentials
-        self._fetching = asyncio.Lock()
         self._base_url = base_url
         self._ways = tuple(ways)
         self._way = self._ways[0] if known is None else known.authentication
@@ -140,11 +134,12 @@ class WooCommerceSession:
         return answer
 
     async def _authenticated(self, asked: "_Asked") -> Answer:
-        credentials = await self._current(None)
+        credentials = await self._credentials.current()
         answer = await self._presented(asked, credentials)
         if answer.status == 401:
             # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
-            answer = await self._presented(asked, await self._current(credentials))
+            self._credentials.refused(credentials)
+            answer = await self._presented(asked, await self._credentials.current())
         return answer
 
     async def _presented(self, asked: "_Asked", credentials: WooCommerceCredentials) -> Answer:
@@ -175,16 +170,6 @@ class WooCommerceSession:
             retry_slow=asked.retry_slow,
         )
 
-    async def _current(self, refused: WooCommerceCredentials | None) -> WooCommerceCredentials:
-        """The credentials to use, other than `refused`, which another task may have replaced."""
-        async with self._fetching:
-            held = self._credentials
-            if held is None or held is refused or held.expired(datetime.now(UTC)):
-                held = self._credentials = await self._credential_source.credentials(
-                    self._shop, WooCommerceCredentials
-                )
-            return held
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -198,10 +183,11 @@ class _Asked:
 
 
 def _looks_unpresented(answer: Answer) -> bool:
-    """Whether a refusal may mean that the key did not arrive (FACTS 18 and 20).
+    """Whether a refusal may mean that the key did not arrive.
 
     WooCommerce answers an unknown key as it does none; of a wrong secret it says so, and a web
-    server that asks for a password of its own has no error code.
+    server that asks for a password of its own has no error code (docs/facts/woocommerce.md,
+    Refusals and Stripped headers).
     """
     return answer.status == 401 and error_code(answer) not in (None, _SECRET_IS_WRONG)
 
@@ -224,8 +210,9 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
             "then `connector-pipeline shops resume`.",
         )
     if answer.status == 403:
-        # Cloudflare's page, not WooCommerce's answer (FACTS 23): the key may be perfectly well.
-        found = challenge(answer.headers, answer.body)
+        # Not WooCommerce's answer but a page of Cloudflare's, say: the key may be perfectly well
+        # (docs/facts/woocommerce.md, Answers by others).
+        found = challenge(answer.headers, answer.body, TROUBLE_PAGES)
         looks_like = "a page that is not WooCommerce's" if found is None else found.looks_like
         return PlatformUnavailable(
             f"{path} answered 403 with {looks_like}.",
@@ -238,6 +225,5 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
 
 def error_code(answer: Answer) -> str | None:
     """WooCommerce's error code, e.g. rest_no_route; None where the body has none."""
-    body: Any = answer.json
-    code = cast(dict[str, Any], body).get("code") if isinstance(body, dict) else None
-    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
+    code = text_at(answer.json, "code")
+    return code if code is not None and _ERROR_CODE.fullmatch(code) else None

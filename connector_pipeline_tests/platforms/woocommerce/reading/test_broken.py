@@ -19,7 +19,7 @@ from connector_pipeline.platforms.woocommerce.reading.broken import (
     smaller,
 )
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Reading
+from connector_pipeline_tests.platforms.woocommerce.shop_reading import SMALL, Reading
 
 SHOP = replace(SMALL, domain="broken.example", products=40, awkward=False)
 
