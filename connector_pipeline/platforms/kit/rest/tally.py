@@ -20,7 +20,7 @@ class CountedPage(Protocol):
 
     @property
     def ids(self) -> Iterable[Any]:
-        """Its objects' ids: all of them integers, or all of them text; None for one without."""
+        """Its objects' ids: all of them integers or all of them text; None for one without."""
         ...
 
 
@@ -50,13 +50,17 @@ class Tally:
         is_empty = True
         for own_id in page.ids:
             is_empty = False
-            if own_id is not None and (self._last_id is None or own_id > self._last_id):
+            if own_id is not None and self._rises(own_id):
                 self.distinct += 1
                 self._last_id = own_id
         if self._empty is not None:
             self._goes_on_after_empty = True
         elif is_empty:
             self._empty = page.name
+
+    def _rises(self, own_id: Any) -> bool:
+        last = self._last_id
+        return last is None or (type(own_id) is type(last) and own_id > last)
 
     def disagreement(self) -> str | None:
         """Why this list does not vouch for being whole; None when it does."""
