@@ -1,4 +1,4 @@
-"""Promises about pages that answer in a shop's place: they are named, each platform's its own way."""
+"""Promises about pages that answer in a shop's place: each platform brings its own marks."""
 
 from connector_pipeline.platforms.http.challenge import PageMark, TroublePages, challenge
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
