@@ -1,7 +1,7 @@
 """Shops, their domains and partition keys."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidShop
@@ -57,7 +57,14 @@ def test_a_domain_that_credentials_must_not_follow_is_refused(key: str) -> None:
         parse_partition_key(key)
 
 
-@given(st.text())
+HOST_NAMES = st.from_regex(r"[a-z0-9.-]{1,80}", fullmatch=True)
+
+
+@given(
+    st.text()
+    | st.builds("{}/{}".format, st.sampled_from(PlatformName) | st.text(), HOST_NAMES | st.text())
+)
+@example("woocommerce/shop.example.com")
 def test_no_text_breaks_the_parser(key: str) -> None:
     """Any text is either a key that reads back the same or an InvalidShop."""
     try:
@@ -67,7 +74,8 @@ def test_no_text_breaks_the_parser(key: str) -> None:
     assert f"{platform_name.value}/{domain}" == key
 
 
-@given(st.from_regex(r"[a-z0-9.-]{1,80}", fullmatch=True))
+@given(HOST_NAMES)
+@example("shop.example.com")
 def test_an_accepted_host_name_has_only_harmless_labels(domain: str) -> None:
     """What is accepted has no empty label, and none that starts or ends with a hyphen."""
     try:
