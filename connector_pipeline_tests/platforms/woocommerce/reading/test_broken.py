@@ -124,6 +124,7 @@ class List:
     st.integers(1, 100),
     st.integers(1, 3),
 )
+@example(length=60, broken={0, 1}, size=100, number=1)
 @example(length=60, broken={0, 1, 2}, size=100, number=1)
 @example(length=1, broken={0}, size=1, number=1)
 async def test_every_object_that_can_be_read_is_in_the_answer_once(
