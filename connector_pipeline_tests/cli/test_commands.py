@@ -202,7 +202,7 @@ def test_wrong_settings_stop_every_command_with_a_line_each(
 
 @pytest.mark.parametrize("words", [["sync"], ["shops", "add"], ["nonsense"], ["shops", "x"]])
 def test_wrong_usage_is_status_2(command: Command, words: list[str]) -> None:
-    """As DESIGN 4 says."""
+    """And no attempt is made at it."""
     assert command(*words).status == 2
 
 
