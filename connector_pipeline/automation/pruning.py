@@ -1,4 +1,4 @@
-"""The job that keeps the logs from growing for ever: Dagster's, and our own of syncs."""
+"""The job that keeps Dagster's log of runs and the project's log of syncs from growing for ever."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -25,9 +25,9 @@ AT_NIGHT: Final = "17 3 * * *"
 
 @op
 def prune_event_log(context: OpExecutionContext) -> None:
-    """Delete Dagster's runs older than EVENT_LOG_KEEP, but for what its UI shows of today.
+    """Delete Dagster's runs older than EVENT_LOG_KEEP, except those that its UI still shows.
 
-    Raises Failure where Dagster's storage is none that this version of the code may delete from.
+    Raises Failure if Dagster's storage is not one that engine/pruning.py was tried with.
     """
     keep = load_settings().event_log_keep
     try:
@@ -40,7 +40,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
 
 @op
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
-    """Delete our rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
+    """Delete the project's rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
     with database.connect() as connection:
         counts = sync_log.prune(connection, keep=load_settings().sync_log_keep)
     context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
@@ -48,11 +48,11 @@ def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database
 
 
 @job(
-    description="Deletes old runs, events and syncs; what is shown of a partition or shop stays.",
+    description="Deletes old runs, events and syncs; the state of partitions and shops stays.",
     tags=BEHIND_OTHERS,
 )
 def prune_logs() -> None:
-    """Two ops that have nothing to do with each other."""
+    """Run two ops that do not depend on each other."""
     prune_event_log()
     prune_sync_log()
 
