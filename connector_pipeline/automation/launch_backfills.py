@@ -1,6 +1,6 @@
 """The sensor that launches runs for the shops that `connector-pipeline backfill` asked for."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -140,9 +140,9 @@ def launch_backfills(
         return SkipReason(f"{error.code}: {error} No run was launched.")
     if not planned:
         return SkipReason("No shop waits that could be launched now.")
-    return SensorResult(run_requests=list(_requests(planned)))
-
-
-def _requests(planned: Iterable[BackfillRun]) -> Iterator[RunRequest]:
-    for run in planned:
-        yield RunRequest(job_name=JOB, run_config=run_config(run.shops), tags=run.tags)
+    return SensorResult(
+        run_requests=[
+            RunRequest(job_name=JOB, run_config=run_config(run.shops), tags=run.tags)
+            for run in planned
+        ]
+    )

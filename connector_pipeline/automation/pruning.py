@@ -1,5 +1,6 @@
 """The job that keeps Dagster's log of runs and the project's log of syncs from growing for ever."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -34,8 +35,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
         counts = prune(context.instance, keep=keep, now=datetime.now(UTC)).counts()
     except (NotPostgres, UnknownRevision) as error:
         raise Failure(str(error), allow_retries=False) from None
-    context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
-    context.add_output_metadata({name: MetadataValue.int(count) for name, count in counts.items()})
+    _report(context, counts)
 
 
 @op
@@ -43,6 +43,10 @@ def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database
     """Delete the project's rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
     with database.connect() as connection:
         counts = sync_log.prune(connection, keep=load_settings().sync_log_keep)
+    _report(context, counts)
+
+
+def _report(context: OpExecutionContext, counts: Mapping[str, int]) -> None:
     context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
     context.add_output_metadata({name: MetadataValue.int(count) for name, count in counts.items()})
 

@@ -7,7 +7,7 @@ shops to later ticks. So late shops wait in the project's table and not in Dagst
 person's run would have to wait behind them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -157,13 +157,13 @@ def sweep(
         return SkipReason(f"{error.code}: {error} No shop was taken up.")
     if not planned:
         return SkipReason(f"None of {len(candidates)} active shops is due.")
-    return SensorResult(run_requests=list(_requests(planned)))
-
-
-def _requests(planned: Iterable[SweepRun]) -> Iterator[RunRequest]:
-    for run in planned:
-        yield RunRequest(
-            job_name=JOB,
-            run_config=run_config(run.shops),
-            tags={SWEEP_TAG: run.sweep_id, **BEHIND_OTHERS},
-        )
+    return SensorResult(
+        run_requests=[
+            RunRequest(
+                job_name=JOB,
+                run_config=run_config(run.shops),
+                tags={SWEEP_TAG: run.sweep_id, **BEHIND_OTHERS},
+            )
+            for run in planned
+        ]
+    )

@@ -121,7 +121,7 @@ def _take_in(context: SensorEvaluationContext, database: Database, source: Sourc
                 put_dead_letter(connection, letter_id, letter)
         context.log.info(
             f"{len(arrivals.requests)} requests arrived, {new} of them new, and "
-            f"{len(arrivals.dead_letters)} messages that are none"
+            f"{len(arrivals.dead_letters)} messages that are no requests"
         )
     return arrivals.cursor
 

@@ -192,7 +192,7 @@ class ShopFetcher:
                         gone = await self._confirmed(shop, credential_source, writer, report)
                     if not report.complete:
                         # The merchant may have edited the shop while it was read: a second reading
-                        # is mostly complete.
+                        # is usually complete.
                         report = report.for_another_reading()
                         await self._read(shop, sync, credential_source, writer, report)
                         report.details["readings"] = 2

@@ -41,7 +41,7 @@ class Outcomes(Generic[ResultT]):
         self._log.warning(f"{error.code}: {error} It is tried once more after the other shops.")
 
     def warn(self, partition_key: str, warning: str) -> None:
-        """Log something that an operator should look at, though the shop did not fail by it."""
+        """Log something that an operator should look at, though it did not make the shop fail."""
         self._log.warning(f"{partition_key}: {warning}")
 
 
