@@ -132,6 +132,16 @@ def test_a_contributor_can_write_the_schemas_anew(tmp_path: Path) -> None:
     assert written == texts()
 
 
+def test_the_code_of_a_contributors_page_is_that_of_the_example() -> None:
+    """Line by line, so that the walk through the example leads through what is there."""
+    example = PROJECT / "connector_pipeline_tests" / "platforms" / "example" / "adapter.py"
+    page = (PROJECT / "CONTRIBUTING.md").read_text()
+    quoted = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert quoted
+    for passage in quoted:
+        assert f"\n{passage}" in example.read_text()
+
+
 @pytest.mark.parametrize(
     "page", sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("docs/**/*.md"))
 )
