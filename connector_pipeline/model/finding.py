@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, whether it is well, what was seen, what to do about it."""
+    """One line of the report: the subject, whether it is in order, the observation, the remedy."""
 
     subject: str
     ok: bool

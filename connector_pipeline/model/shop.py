@@ -12,21 +12,21 @@ from connector_pipeline.model.errors import InvalidShop
 
 
 class ShopState(StrEnum):
-    """Only active shops are partitions and are synced on schedule."""
+    """The states of a shop. Only active shops are partitions, and only they are swept."""
 
     ACTIVE = "active"
     PAUSED = "paused"
     DISCONNECTED = "disconnected"
 
 
-# fullmatch, because `$` would accept a trailing newline, and URLs are built from both.
+# Used with fullmatch: `$` would accept a trailing newline, and we build URLs from both.
 _PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-# ASCII alone, so that the bound of 253 is one of bytes too. An IP address has no label of letters
-# at its end. A label may end with a hyphen: there are such shops.
+# ASCII alone, so that 253 characters are 253 bytes. The last label begins with a letter, as no IP
+# address does. A label may end with a hyphen: there are such shops.
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9][a-z0-9-]{0,62}\.)+[a-z][a-z0-9-]{0,62}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _SHOWN: Final = 80
-"""Characters of a refused text that a message repeats: it may be of any length."""
+"""A message repeats so many characters of a refused text, which may be of any length."""
 
 
 def _has_text(value: str) -> str:
@@ -36,9 +36,9 @@ def _has_text(value: str) -> str:
 
 
 def valid_platform_name(name: str) -> str:
-    """The name, if a platform may be called so: at most 32 of a-z, 0-9, _ and -, a letter first.
+    """The name, if a platform may have it: at most 32 of a-z, 0-9, _ and -, a letter first.
 
-    Whether there is an adapter for it, `platforms/adapters.py` knows. Raises InvalidShop.
+    `platforms/adapters.py` knows whether the platform has an adapter. Raises InvalidShop.
     """
     if not _PLATFORM_NAME.fullmatch(name):
         raise InvalidShop(
@@ -62,7 +62,7 @@ Text = Annotated[str, AfterValidator(_has_text), StringConstraints(max_length=25
 
 
 class Shop(BaseModel):
-    """One shop as the registry knows it. `currency` is an operator's override, usually absent."""
+    """A shop. `currency` is an operator's override of the platform's answer, usually None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,15 +88,15 @@ class RegisteredShop(Shop):
 
 
 def partition_key(platform_name: str, domain: str) -> str:
-    """`{platform_name}/{domain}`: computable by anyone who knows the shop."""
+    """`{platform_name}/{domain}`: anybody who knows the shop can compute it."""
     return f"{platform_name}/{domain}"
 
 
 def parse_partition_key(key: str) -> tuple[str, str]:
-    """The platform's name and the domain of a key that has the form of one. Raises InvalidShop.
+    """The platform's name and the domain in a partition key. Raises InvalidShop for another text.
 
-    Whether the platform has an adapter, and its shops such domains, is not looked at: that is
-    `adapters.parse_shop_key`.
+    `adapters.parse_shop_key` checks besides that the platform has an adapter, and that a shop of
+    the platform may have the domain.
     """
     platform_name, separator, domain = key.partition("/")
     if not separator:
@@ -108,13 +108,13 @@ def parse_partition_key(key: str) -> tuple[str, str]:
 
 
 def valid_currency(currency: str) -> str:
-    """An ISO 4217 code in upper case. Raises InvalidShop."""
+    """The currency, if it has the form of an ISO 4217 code. Raises InvalidShop."""
     if not _CURRENCY.fullmatch(currency):
         raise InvalidShop(f"{currency!r} is not a currency: expected three capitals, e.g. SEK")
     return currency
 
 
 def columns_of(keys: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Platform names and domains of partition keys, as the two columns of a table."""
+    """The platform names and the domains of partition keys, as two columns."""
     parts = [key.partition("/") for key in keys]
     return [platform for platform, _, _ in parts], [domain for _, _, domain in parts]

@@ -1,4 +1,4 @@
-"""A sync request: what somebody asks for, in `connector.sync_requests` or as a NATS message."""
+"""A sync request: a row of `connector.sync_requests`, or a NATS message."""
 
 import json
 from collections.abc import Callable
@@ -17,13 +17,14 @@ _text: Final = TypeAdapter[str](Text)
 
 
 class MalformedRequest(ValueError):
-    """A message nobody can be answered for: it names no sync, or no merchant, or is not JSON."""
+    """A message that nobody can be answered for: it is not JSON, or names no sync or merchant."""
 
 
 class SyncRequest(BaseModel):
-    """A request whose requester can be told how it ends; what it asks for may still be refused.
+    """A request that names its sync and its merchant, so that its requester can be answered.
 
-    The field names are those of the service before. `correlation_id` None: the sync_id serves.
+    The connector may still refuse it. The field names are the predecessor's. Where `correlation_id`
+    is None, the sync_id takes its place.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,10 +38,10 @@ class SyncRequest(BaseModel):
     correlation_id: str | None = None
 
     def shop(self, valid_domain: Callable[[str, str], str]) -> Shop:
-        """The shop it names. Raises InvalidSyncRequest if there cannot be such a shop.
+        """The shop that the request names. Raises InvalidSyncRequest if no such shop is possible.
 
-        `valid_domain` gives the domain back that a shop of a platform may have, and raises
-        InvalidShop for any other platform or domain: `adapters.valid_domain`.
+        `valid_domain` is `adapters.valid_domain`: of a platform's name and a domain it returns the
+        domain, or raises InvalidShop where no shop of that platform can have it.
         """
         try:
             domain = valid_domain(self.platform_name, self.domain)
@@ -59,7 +60,7 @@ class SyncRequest(BaseModel):
             ) from None
 
     def requested_type(self) -> RequestedSyncType:
-        """The sync type it asks for. Raises InvalidSyncRequest."""
+        """The sync type that the request asks for. Raises InvalidSyncRequest."""
         try:
             return RequestedSyncType(self.sync_type)
         except ValueError:
@@ -70,17 +71,18 @@ class SyncRequest(BaseModel):
 
     @property
     def usable_correlation_id(self) -> str:
-        """The correlation id to go by: the request's, if it can travel in an HTTP header."""
+        """The request's correlation id if an HTTP header can hold it, else its sync_id."""
         given = self.correlation_id or ""
         fits = 0 < len(given) <= 200 and given.isascii() and given.isprintable()
         return given.strip() if fits and given.strip() else self.sync_id
 
 
 def parse_sync_request(body: bytes) -> SyncRequest:
-    """The request of a message: an object of its fields, bare or as `data` of an envelope.
+    """The request in a message: a JSON object of its fields, bare or as `data` of an envelope.
 
-    What is missing or of another type than text becomes an empty text, to be refused with an
-    answer; a number is taken as its digits. Raises MalformedRequest where none could be answered.
+    A number becomes its digits. A field that is missing, or of another type, becomes an empty text,
+    for which the request is refused later, with an answer. Raises MalformedRequest where nobody
+    could be answered.
     """
     try:
         message: object = json.loads(body)
@@ -113,7 +115,7 @@ def parse_sync_request(body: bytes) -> SyncRequest:
 
 def _as_text(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        # A shop's id is a number to whoever wrote it down without quotes.
+        # Some requesters write a shop's id without quotes.
         return str(value) if abs(value) < 10**30 else ""
     if not isinstance(value, str):
         return ""
@@ -122,11 +124,11 @@ def _as_text(value: object) -> str:
 
 
 def registration(shop: Shop, registered: RegisteredShop | None) -> RegisteredShop:
-    """What the registry is to hold of a requested shop, so that it can be synced.
+    """The requested shop as the registry must hold it before its sync.
 
-    An unknown one is registered; one that is disconnected is taken up again, because who asks for
-    it expects it to be connected, and the sync finds out. Raises InvalidSyncRequest for a shop of
-    another merchant and for one an operator has paused.
+    An unknown shop is registered. A disconnected shop becomes active again: its requester expects
+    it to be connected, and the sync finds out. Raises InvalidSyncRequest for a shop of another
+    merchant and for a shop that an operator has paused.
     """
     if registered is None:
         return RegisteredShop(**shop.model_dump())
