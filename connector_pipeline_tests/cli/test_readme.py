@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -139,7 +140,8 @@ def test_the_code_of_a_contributors_page_is_that_of_the_example() -> None:
     quoted = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert quoted
     for passage in quoted:
-        assert f"\n{passage}" in example.read_text()
+        indented = (f"\n{indent(passage, ' ' * width)}" for width in (0, 4, 8, 12))
+        assert any(each in example.read_text() for each in indented), passage
 
 
 @pytest.mark.parametrize(
