@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -39,7 +40,7 @@ def run_by_ci(words: list[str]) -> bool:
 
 
 CONTRIBUTING = commands("CONTRIBUTING.md")
-PYTESTS = [words[1:] for words in CONTRIBUTING if words[0].endswith("/pytest")]
+LONG_TESTS = ["-m", "slow"]
 
 
 @pytest.mark.parametrize(
@@ -74,28 +75,49 @@ def test_the_commands_of_the_readme_work_in_their_order(
 
 
 def test_a_contributor_is_given_no_command_that_nothing_runs() -> None:
-    """CI runs it, or a test here or of the migrations does."""
+    """CI runs it, or a test does: one here, one of the migrations, or the very tests it names."""
     migrations = (PROJECT / "connector_pipeline_tests/postgres/test_migrate.py").read_text()
     run_by_tests = {SCHEMAS, *([NEW_MIGRATION] if f'"{NEW_MIGRATION}"' in migrations else [])}
     for words in CONTRIBUTING:
         assert (
             run_by_ci(words)
-            or words[1:] in PYTESTS
+            or words[1:] == LONG_TESTS
+            or (words[0].endswith("/pytest") and is_part_of_the_suite(words[1:]))
             or (words[0].endswith("/python") and words[1] == "-m" and words[2] in run_by_tests)
         ), words
 
 
-@pytest.mark.parametrize("words", PYTESTS, ids=" ".join)
-def test_the_tests_that_a_contributor_may_run_are_there(words: list[str]) -> None:
-    """Pytest finds them by the command's words; CI runs them, except the long ones."""
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *words],
+def is_part_of_the_suite(paths: list[str]) -> bool:
+    """Whether `make test`, which CI runs, runs these tests too."""
+    suite = PROJECT / "connector_pipeline_tests"
+    return all(
+        (PROJECT / path).is_relative_to(suite) and (PROJECT / path).exists() for path in paths
+    )
+
+
+def test_a_contributor_can_run_one_file_of_tests() -> None:
+    """By the first command that the page has for it."""
+    [one_file] = [words[1:] for words in CONTRIBUTING if words[-1].endswith(".py")]
+    assert pytest_status(*one_file) == 0
+
+
+def test_a_contributor_finds_the_long_tests() -> None:
+    """By the marker that keeps them out of all other runs."""
+    assert LONG_TESTS in [words[1:] for words in CONTRIBUTING]
+    # Of one file that has some: to look through all of them takes longer than this is worth.
+    one_file = "connector_pipeline_tests/catalog/test_publish_killed.py"
+    assert pytest_status("--collect-only", *LONG_TESTS, one_file) == 0
+
+
+def pytest_status(*words: str) -> int:
+    """The exit status of pytest: 0 if it ran, or found, some tests and none failed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words],
         cwd=PROJECT,
         capture_output=True,
-        text=True,
         check=False,
     )
-    assert found.returncode == 0, found.stdout + found.stderr
+    return ended.returncode
 
 
 def test_a_contributor_can_write_the_schemas_anew(tmp_path: Path) -> None:
@@ -109,6 +131,17 @@ def test_a_contributor_can_write_the_schemas_anew(tmp_path: Path) -> None:
     )
     written = {path.name: path.read_text() for path in (tmp_path / FOLDER).iterdir()}
     assert written == texts()
+
+
+def test_the_code_of_a_contributors_page_is_that_of_the_example() -> None:
+    """Line by line, so that the walk through the example leads through what is there."""
+    example = PROJECT / "connector_pipeline_tests" / "platforms" / "example" / "adapter.py"
+    page = (PROJECT / "CONTRIBUTING.md").read_text()
+    quoted = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert quoted
+    for passage in quoted:
+        indented = (f"\n{indent(passage, ' ' * width)}" for width in (0, 4, 8, 12))
+        assert any(each in example.read_text() for each in indented), passage
 
 
 @pytest.mark.parametrize(
