@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from connector_pipeline.model.storable import checked
+
 
 class ProductStatus(StrEnum):
     """The product statuses of all platforms in one vocabulary (docs/contracts.md, The catalog)."""
@@ -19,19 +21,6 @@ class ProductStatus(StrEnum):
     PENDING = "pending"
     PRIVATE = "private"
     SCHEDULED = "scheduled"
-
-
-def _storable(text: str) -> str:
-    # Postgres cannot hold NUL, and UTF-8 cannot hold half a surrogate pair; JSON can send both.
-    if "\x00" in text:
-        raise ValueError("contains a NUL character")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("contains half of a surrogate pair") from None
-    return text
 
 
 def _never_float(value: object) -> object:
@@ -64,9 +53,9 @@ def _utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-Storable = Annotated[str, AfterValidator(_storable)]
+Storable = Annotated[str, AfterValidator(checked)]
 # The length stands first: after a validator of ours pydantic checks it in Python, 6 times an item.
-Identifier = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
+Identifier = Annotated[str, Field(min_length=1), AfterValidator(checked)]
 Price = Annotated[Decimal, BeforeValidator(_never_float), AfterValidator(_plain_number)]
 Inventory = Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
 Time = Annotated[datetime, AfterValidator(_utc)]

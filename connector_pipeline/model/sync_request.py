@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState, Text
+from connector_pipeline.model.storable import escaped
 from connector_pipeline.model.sync import RequestedSyncType, SyncId
 
 SUBJECT: Final = "evt.catalog.sync.requested"
@@ -119,8 +120,7 @@ def _as_text(value: object) -> str:
         return str(value) if abs(value) < 10**30 else ""
     if not isinstance(value, str):
         return ""
-    # Postgres holds neither NUL nor half a surrogate pair, both of which JSON can send.
-    return value.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:2_000]
+    return escaped(value)[:2_000]
 
 
 def registration(shop: Shop, registered: RegisteredShop | None) -> RegisteredShop:

@@ -16,8 +16,8 @@ HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
 def parse_shops(content: bytes) -> list[Shop]:
     """The shops of a CSV file in UTF-8 (with or without BOM; LF or CRLF; fields may be quoted).
 
-    Empty lines are passed over. Raises InvalidShop naming every bad line and what is wrong
-    with it, fields out of place, unknown platforms, bad domains and repeated shops included.
+    Empty lines are skipped. Raises InvalidShop, which names every bad line with the reason: fields
+    out of place, unknown platforms, bad domains and repeated shops among others.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -27,7 +27,7 @@ def parse_shops(content: bytes) -> list[Shop]:
     shops: list[Shop] = []
     problems: list[str] = []
     first_line_of: dict[str, int] = {}
-    # newline="" and strict: a stray quote must not swallow the lines after it unnoticed.
+    # newline="" and strict: an unclosed quote must not silently swallow the lines after it.
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:

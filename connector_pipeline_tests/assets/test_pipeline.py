@@ -185,11 +185,11 @@ def test_a_partition_without_a_registered_shop_fails_by_name(pipeline: Pipeline,
 
 def test_a_shop_of_a_platform_without_an_adapter_fails_by_name(pipeline: Pipeline) -> None:
     """Its package may have been uninstalled since it was registered."""
-    key = "a-platform/shop.example.com"
+    key = "a_platform/shop.example.com"
     with pipeline.database.connect() as connection:
         connection.execute(
             "INSERT INTO connector.shops (merchant_id, platform_name, platform_shop_id, domain)"
-            " VALUES ('m-1', 'a-platform', '1', 'shop.example.com')"
+            " VALUES ('m-1', 'a_platform', '1', 'shop.example.com')"
         )
     pipeline.instance.add_dynamic_partitions("shops", [key])
     text = pipeline.failure(pipeline.materialize(key))

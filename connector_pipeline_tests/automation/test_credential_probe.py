@@ -200,7 +200,7 @@ def test_a_shop_whose_adapter_is_gone_costs_the_others_nothing(probed: Probed) -
         connection.execute(
             "INSERT INTO connector.shops"
             " (merchant_id, platform_name, platform_shop_id, domain, state)"
-            " VALUES ('m-1', 'a-platform', '1', 'shop.example.com', 'disconnected')"
+            " VALUES ('m-1', 'a_platform', '1', 'shop.example.com', 'disconnected')"
         )
     assert "2 disconnected shops asked for, 1 of them" in probed.tick()
     assert probed.state(known) is ShopState.ACTIVE

@@ -1,12 +1,13 @@
-"""Old syncs go, but for what says how a shop is today; and which shops a selection is of."""
+"""Old rows are deleted, except those that explain the state of a shop or of its catalog."""
 
 from datetime import UTC, datetime, timedelta
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import backfills, sweeps, sync_log
+from connector_pipeline.state.pruning import prune
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
 
@@ -14,13 +15,12 @@ NOW = datetime.now(UTC)
 KEEP = timedelta(days=90)
 
 
-def shop(number: int, platform: str = "shopify", merchant: str = "m") -> Shop:
-    end = ".myshopify.com" if platform == "shopify" else ".example"
+def shop(number: int) -> Shop:
     return Shop(
-        merchant_id=merchant,
-        platform_name=platform,
+        merchant_id="m",
+        platform_name="shopify",
         platform_shop_id=str(number),
-        domain=f"kept-{number}{end}",
+        domain=f"kept-{number}.myshopify.com",
     )
 
 
@@ -47,7 +47,7 @@ def synced(
 def test_the_last_sync_of_a_shop_and_its_last_good_one_stay(
     registry: ShopRegistry, database: Database
 ) -> None:
-    """However old; what crashed and stayed running goes with the others."""
+    """However old they are. A sync that crashed and stayed "running" is deleted like the others."""
     first, second = shop(1), shop(2)
     registry.add(first)
     registry.add(second)
@@ -67,7 +67,7 @@ def test_the_last_sync_of_a_shop_and_its_last_good_one_stay(
         connection.execute(
             "UPDATE connector.backfill_shops SET changed_at = now() - interval '1 year'"
         )
-        counts = sync_log.prune(connection, keep=KEEP)
+        counts = prune(connection, keep=KEEP)
         left = connection.execute("SELECT sync_id FROM connector.syncs").fetchall()
         asked = backfills.statuses(connection, "b-1")
     assert {sync_id for (sync_id,) in left} == {"good", "last", "lately"}
@@ -75,10 +75,10 @@ def test_the_last_sync_of_a_shop_and_its_last_good_one_stay(
     assert asked == {second.partition_key: ("waiting", None)}
 
 
-def test_a_sync_that_never_started_goes_by_its_age_alone(
+def test_a_sync_that_never_started_is_deleted_by_its_age_alone(
     registry: ShopRegistry, database: Database
 ) -> None:
-    """A refused request says nothing of a shop's catalog; one that waits for its run stays."""
+    """A refused request explains nothing of a shop's catalog. One that waits for its run stays."""
     known = shop(1)
     registry.add(known)
     synced(database, known, "good", days=200)
@@ -98,29 +98,6 @@ def test_a_sync_that_never_started_goes_by_its_age_alone(
             """,
             {"domain": known.domain},
         )
-        assert sync_log.prune(connection, keep=KEEP)["syncs"] == 2
+        assert prune(connection, keep=KEEP)["syncs"] == 2
         left = connection.execute("SELECT sync_id FROM connector.syncs").fetchall()
     assert {sync_id for (sync_id,) in left} == {"good", "lately", "waiting"}
-
-
-def test_a_selection_is_of_active_shops_to_which_all_of_it_applies(
-    registry: ShopRegistry, database: Database
-) -> None:
-    """By platform, merchant, last outcome and age."""
-    fresh, failed, never = shop(1), shop(2, merchant="n"), shop(3, "woocommerce")
-    paused = shop(4)
-    for each in (fresh, failed, never, paused):
-        registry.add(each)
-    registry.set_state(paused.partition_key, ShopState.PAUSED)
-    synced(database, fresh, "s-1", days=0.01)
-    synced(database, failed, "s-2", days=2)
-    synced(database, failed, "s-3", days=1, error=PlatformUnavailable("answered 500."))
-    select = registry.active_partition_keys_where
-    everything = [each.partition_key for each in (fresh, failed, never)]
-    assert select() == everything
-    assert select(platform_name="woocommerce") == [never.partition_key]
-    assert select(merchant_id="n") == [failed.partition_key]
-    assert select(failed=True) == [failed.partition_key]
-    assert select(stale=timedelta(hours=1)) == [failed.partition_key, never.partition_key]
-    assert select(stale=timedelta(hours=1), merchant_id="m") == [never.partition_key]
-    assert select(failed=True, platform_name="woocommerce") == []
