@@ -92,7 +92,7 @@ class EmbeddedPostgres:
 
     @property
     def dagster_url(self) -> str:
-        """Dagster's own database, in the dialect that dagster-postgres needs (docs/facts/dagster.md)."""
+        """Dagster's own database, for dagster-postgres (docs/facts/dagster.md, Database driver)."""
         return self._running_location().url("dagster", scheme="postgresql+psycopg2")
 
     @property
