@@ -24,7 +24,7 @@ ACME = Shop(
     domain="acme.stand-in.example",
 )
 KEY = ACME.partition_key
-CSV = f"merchant_id,platform_name,platform_shop_id,domain\nm-1,stand-in,1,{ACME.domain}\n"
+CSV = f"merchant_id,platform_name,platform_shop_id,domain\nm-1,stand_in,1,{ACME.domain}\n"
 REQUEST = SyncRequest(sync_id="s-1", **ACME.model_dump(exclude={"currency"}))
 
 
@@ -49,7 +49,7 @@ def test_without_the_package_its_shops_are_refused_everywhere(
     tmp_path: Path, registry: ShopRegistry, database: Database
 ) -> None:
     """With the platforms there are."""
-    reason = "'stand-in' is not a platform we know: shopify, woocommerce"
+    reason = "'stand_in' is not a platform we know: shopify, woocommerce"
     with pytest.raises(InvalidShop, match=reason):
         registry.add(ACME)
     (tmp_path / "shops.csv").write_text(CSV)
