@@ -39,9 +39,9 @@ from dagster._serdes import deserialize_value
 
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
-from connector_pipeline.cli.local_services import project_file
+from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.cli.supervisor import Supervisor
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
@@ -79,7 +79,7 @@ def spec(number: int) -> ShopSpec:
 def registered(spec: ShopSpec) -> Shop:
     return Shop(
         merchant_id=spec.merchant_id,
-        platform_name=PlatformName(spec.platform),
+        platform_name=spec.platform,
         platform_shop_id=spec.platform_shop_id,
         domain=spec.domain,
     )
@@ -93,7 +93,7 @@ def key(spec: ShopSpec) -> str:
 def dagster(home: Path, *, stock: str | None) -> Generator[DagsterInstance]:
     """An instance with its code server and daemon; `stock` is the URL of a stock storage."""
     home.mkdir()
-    config = project_file("dagster.yaml").read_text()
+    config = instance_config().read_text()
     if stock is not None:
         ours = (
             "  custom:\n    module: connector_pipeline.engine.storage\n"

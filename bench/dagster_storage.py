@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from connector_pipeline.assets.shop_batch import ShopBatch
 from dagster import (
     AssetExecutionContext,
     AssetKey,
@@ -23,7 +24,6 @@ from dagster import (
     in_process_executor,
 )
 
-from connector_pipeline.assets.shop_batch import ShopBatch
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
 SHOPS = 200

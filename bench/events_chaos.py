@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 
 from dagster import DagsterInstance, RunRecord  # noqa: E402
 
-from connector_pipeline.cli.local_services import project_file  # noqa: E402
+from connector_pipeline.cli.local_services import instance_config  # noqa: E402
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres  # noqa: E402
 from connector_pipeline.postgres.migrate import migrate  # noqa: E402
 from connector_pipeline.sandbox.server import SandboxServer  # noqa: E402
@@ -166,7 +166,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
         home = folder / "dagster"
         home.mkdir()
         # Everything as shipped, but for how soon a dead worker is noticed.
-        config = project_file("dagster.yaml").read_text()
+        config = instance_config().read_text()
         config = config.replace("poll_interval_seconds: 30", "poll_interval_seconds: 5")
         config = config.replace("start_timeout_seconds: 180", "start_timeout_seconds: 120")
         (home / "dagster.yaml").write_text(config)

@@ -28,7 +28,7 @@ from psycopg import sql
 
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
@@ -40,7 +40,7 @@ from connector_pipeline.state.sync_log import PublishCounts
 
 SHOP: Final = Shop(
     merchant_id="m-1",
-    platform_name=PlatformName.SHOPIFY,
+    platform_name="shopify",
     platform_shop_id="101",
     domain="bench.myshopify.com",
 )

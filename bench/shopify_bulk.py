@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, home: Path, url: str) -> bool:
     ShopRegistry(database=database).add(
         Shop(
             merchant_id="m-1",
-            platform_name=PlatformName.SHOPIFY,
+            platform_name="shopify",
             platform_shop_id="1",
             domain=DOMAIN,
         )

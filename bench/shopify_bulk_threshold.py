@@ -13,7 +13,8 @@ from typing import Final
 
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
 from connector_pipeline.platforms.shopify.bulk.operation import BulkPatience
-from connector_pipeline.platforms.shopify.queries import PRODUCTS, requested_cost
+from connector_pipeline.platforms.shopify.cost import requested_cost
+from connector_pipeline.platforms.shopify.queries import PRODUCTS
 
 PLANS: Final = {
     "Standard": (2_000, 100),

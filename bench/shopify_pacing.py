@@ -29,7 +29,7 @@ from typing import Any, Final
 import httpx
 
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
@@ -40,8 +40,8 @@ KEY: Final = f"shopify/{DOMAIN}"
 LATENCY: Final = 0.05
 SERVE: Final = """
 import sys
-from connector_pipeline.sandbox.server import serve
-serve(int(sys.argv[1]), ())
+from connector_pipeline.sandbox.server import SandboxServer
+SandboxServer((), port=int(sys.argv[1])).run()
 """
 
 
@@ -100,7 +100,7 @@ async def read(url: str) -> tuple[float, list[Cost], FetchReport]:
     """Read the shop into an archive, as `raw_products` does: seconds, points, what was told."""
     shop = Shop(
         merchant_id="bench",
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id="1",
         domain=DOMAIN,
     )

@@ -19,10 +19,10 @@ from typing import Any, Final
 import httpx
 
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.kit.rest.pace import Limit
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
-from connector_pipeline.platforms.woocommerce.talking.pace import Limit
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 
@@ -107,7 +107,7 @@ async def read(api: WooCommerceAdapter, spec: ShopSpec, url: str) -> tuple[float
     """Seconds to read the shop, its report, and the most requests the shop had at once."""
     shop = Shop(
         merchant_id=spec.merchant_id,
-        platform_name=PlatformName.WOOCOMMERCE,
+        platform_name="woocommerce",
         platform_shop_id=spec.platform_shop_id,
         domain=spec.domain,
     )

@@ -15,6 +15,7 @@ from connector_pipeline.assets.checks import catalog_checks
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.resources import (
     SERVICES,
+    adapter_resources,
     catalog_io_manager,
     fixed,
     services_resource,
@@ -29,9 +30,7 @@ from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.platforms.kit.contract import Adapter
-from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
-from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
+from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.registry import ShopRegistry
@@ -67,8 +66,8 @@ def build_definitions(settings: Settings) -> Definitions:
 def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
     """Every resource by its name; run config can change none of them (assets/resources.py)."""
     database = Database()
-    adapters = _adapters(settings)
-    return {
+    adapters = build_adapters(settings)
+    resources = {
         "database": fixed(database, "The Postgres that holds the catalog and the registry."),
         "registry": fixed(ShopRegistry(database=database), "The registered shops."),
         "token_service": fixed(
@@ -84,38 +83,10 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
             RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
             "The raw snapshots, as the platforms sent them.",
         ),
-        **{
-            name: fixed(adapter, f"Reads shops of the platform {name}.")
-            for name, adapter in adapters.items()
-        },
         SERVICES: services_resource(adapters),
         "catalog_io_manager": catalog_io_manager(),
     }
-
-
-def _adapters(settings: Settings) -> dict[str, Adapter]:
-    return {
-        "shopify": ShopifyAdapter(
-            api_version=settings.shopify_api_version,
-            batch_size=settings.shopify_batch_size,
-            max_retries=settings.connector_max_retries,
-            retry_delay=settings.connector_retry_delay,
-            base_url=settings.shopify_base_url,
-            bulk_threshold=settings.shopify_bulk_threshold,
-            bulk_hosts=settings.shopify_bulk_hosts,
-            allow_private_hosts=settings.allow_private_hosts,
-        ),
-        "woocommerce": WooCommerceAdapter(
-            batch_size=settings.woocommerce_batch_size,
-            statuses=settings.woocommerce_statuses,
-            max_concurrency=settings.woocommerce_max_concurrency,
-            max_retries=settings.connector_max_retries,
-            retry_delay=settings.connector_retry_delay,
-            base_url=settings.woocommerce_base_url,
-            allow_private_hosts=settings.allow_private_hosts,
-            allow_http=settings.woocommerce_allow_http,
-        ),
-    }
+    return resources | adapter_resources(adapters, taken=resources)
 
 
 def _event_sensors(settings: Settings) -> list[SensorDefinition]:

@@ -9,7 +9,7 @@ from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSch
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.reporting import PartitionMetadata
-from connector_pipeline.postgres.tables import catalog_items
+from connector_pipeline.postgres.catalog_tables import catalog_items
 from connector_pipeline.sync.publishing import Published
 
 TABLE_NAME: Final = "catalog.catalog_items"

@@ -8,6 +8,7 @@ from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.reporting import interrupts_cancel_the_run, report_partitions
 from connector_pipeline.assets.run_identity import run_identity
 from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.settings import load_settings
 from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.run import fetch_shops
@@ -22,6 +23,7 @@ class RawProductsConfig(Config):
 
 @asset(
     partitions_def=shops,
+    kinds=set(BUILT_IN),
     group_name="catalog",
     description=(
         "The shop's products as its platform sends them, every page kept in the raw archive. "

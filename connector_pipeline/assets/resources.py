@@ -6,12 +6,15 @@ of that comes from the environment of the process. Each resource has an empty co
 Dagster refuses a run config that names a field of a resource before the run starts.
 """
 
-from collections.abc import Iterable, Mapping
+import keyword
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from dagster import InitResourceContext, IOManagerDefinition, ResourceDefinition
 
 from connector_pipeline.assets.io_manager import CatalogIOManager
+from connector_pipeline.platforms.kit.contract import Adapter
+from connector_pipeline.settings import SettingsError
 from connector_pipeline.sync.services import SyncServices
 
 SERVICES: Final = "services"
@@ -27,6 +30,28 @@ def fixed(value: object, description: str) -> ResourceDefinition:
         return value
 
     return ResourceDefinition(the_value, config_schema={}, description=description)
+
+
+def adapter_resources(
+    adapters: Mapping[str, Adapter], *, taken: Collection[str]
+) -> dict[str, ResourceDefinition]:
+    """Each adapter as the resource of its platform's name, beside those whose names are `taken`.
+
+    Raises SettingsError for an installed adapter whose name no resource can have.
+    """
+    unusable = [name for name in adapters if name in taken or keyword.iskeyword(name)]
+    if unusable:
+        raise SettingsError(
+            [
+                f"the installed adapter for the platform {name!r} cannot be used: another Dagster "
+                "resource has that name, or none may have it. Uninstall the package that brings it."
+                for name in unusable
+            ]
+        )
+    return {
+        name: fixed(adapter, f"Reads shops of the platform {name}.")
+        for name, adapter in adapters.items()
+    }
 
 
 def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:

@@ -22,9 +22,7 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     TokenServiceUnavailable,
 )
-from connector_pipeline.model.shop import PlatformName
-from connector_pipeline.platforms.shopify.client import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
+from connector_pipeline.platforms.adapters import adapter_classes
 from connector_pipeline.state.registry import DisconnectedShop, ShopRegistry
 
 EVERY_SECONDS: Final = 600
@@ -32,11 +30,6 @@ SHOPS_A_TICK: Final = 100
 """A merchant who reconnects one of a thousand disconnected shops waits for less than two hours."""
 _SECONDS_A_TICK: Final = 40.0
 """Dagster gives a tick 60 s; a Token Service that takes its time must not cost the others' turn."""
-
-CREDENTIALS: Final[dict[PlatformName, type[BaseModel]]] = {
-    PlatformName.SHOPIFY: ShopifyCredentials,
-    PlatformName.WOOCOMMERCE: WooCommerceCredentials,
-}
 
 
 def are_new(refused: str | None, given: BaseModel) -> bool:
@@ -111,8 +104,12 @@ async def _probe(
 
 
 async def _has_new_credentials(client: TokenServiceClient, shop: DisconnectedShop) -> bool:
+    adapter = adapter_classes().get(shop.shop.platform_name)
+    if adapter is None:
+        # Its package was uninstalled: it could not be synced, whatever its credentials.
+        return False
     try:
-        given = await client.credentials(shop.shop, CREDENTIALS[shop.shop.platform_name])
+        given = await client.credentials(shop.shop, adapter.credentials_model)
     except ShopDisconnected:
         return False
     return are_new(shop.refused, given)

@@ -15,6 +15,7 @@ from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.settings import Settings
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.services import SyncServices
@@ -45,7 +46,7 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
                     partition_key=partition_key,
                 )
             pages = Snapshot(services.raw_archive.storage(), manifest).pages()
-            adapter = services.adapters[shop.platform_name]
+            adapter = adapter_of(shop, services.adapters)
             normalized = adapter.normalize(shop, manifest.currency, pages)
             return SyncedProducts(
                 shop, (item for item in normalized if isinstance(item, CatalogItem))

@@ -19,7 +19,7 @@ from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision, prun
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import sync_log
+from connector_pipeline.state import pruning
 
 AT_NIGHT: Final = "17 3 * * *"
 
@@ -42,7 +42,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
     """Delete the project's rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
     with database.connect() as connection:
-        counts = sync_log.prune(connection, keep=load_settings().sync_log_keep)
+        counts = pruning.prune(connection, keep=load_settings().sync_log_keep)
     _report(context, counts)
 
 

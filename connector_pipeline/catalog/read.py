@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.postgres.tables import catalog_items
+from connector_pipeline.postgres.catalog_tables import catalog_items
 
 COLUMNS: Final = tuple(column.name for column in catalog_items.columns)
 _ROWS_AT_ONCE: Final = 2_000

@@ -88,7 +88,7 @@ def shop_facts(connection: psycopg.Connection, keys: Iterable[str]) -> Sequence[
         return cursor.execute(
             _FACTS,
             {
-                "platform_names": [platform_name.value for platform_name, _ in shops],
+                "platform_names": [platform_name for platform_name, _ in shops],
                 "domains": [domain for _, domain in shops],
             },
         ).fetchall()

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.storable import escaped
 
 _REJECT_COLUMNS: Final = ("product_id", "variant_id", "reason", "raw")
 
@@ -139,9 +140,7 @@ def _reject_row(reject: RejectedVariant) -> tuple[str | None, ...]:
 
 
 def _storable(text: str | None) -> str | None:
-    if text is None:
-        return None
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return None if text is None else escaped(text)
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

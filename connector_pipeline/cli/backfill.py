@@ -14,14 +14,13 @@ from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.launch_backfills import BackfillRun, claim, settle_lost
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dev_session import running_session
-from connector_pipeline.cli.local_services import LocalServices, local_services
+from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.engine.daemon import runs_sensors
 from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -46,7 +45,7 @@ class RunsStay(ConnectorError):
 class Selection:
     """Which active shops to sync: all, or those to which everything here applies."""
 
-    platform: PlatformName | None = None
+    platform: str | None = None
     merchant_id: str | None = None
     failed: bool = False
     stale: timedelta | None = None
@@ -59,7 +58,7 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
     executed here, one after another, and Ctrl-C ends with the shop at hand. Raises SettingsError,
     DatabaseUnavailable.
     """
-    with local_services() as services, DagsterInstance.get() as instance:
+    with local_services(SchemaUse.WRITE) as services, DagsterInstance.get() as instance:
         database = Database()
         registry = ShopRegistry(database=database)
         register_sandbox_shops(registry, services.sandbox_shops())

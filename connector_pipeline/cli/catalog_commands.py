@@ -7,7 +7,7 @@ import typer
 from connector_pipeline.assets.metadata import PREVIEW_COLUMNS
 from connector_pipeline.catalog.read import rejects as read_rejects
 from connector_pipeline.catalog.read import rows as read_rows
-from connector_pipeline.cli.local_services import database_services
+from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import JsonFlag, print_rows
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.model.shop import parse_partition_key
@@ -29,7 +29,7 @@ def show(
 ) -> None:
     """Show a shop's catalog items."""
     parse_partition_key(shop)
-    with database_services():
+    with database_services(SchemaUse.READ):
         database = Database()
         registered_shop(ShopRegistry(database=database), shop)
         with database.connect() as connection:
@@ -46,7 +46,7 @@ def show(
 def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Show the variants of a shop that could not be normalized, and why."""
     parse_partition_key(shop)
-    with database_services():
+    with database_services(SchemaUse.READ):
         database = Database()
         registered_shop(ShopRegistry(database=database), shop)
         with database.connect() as connection:

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.catalog.read import preview
-from connector_pipeline.cli.local_services import local_services
+from connector_pipeline.cli.extras import require, stand_ins
+from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -37,13 +38,18 @@ _ITEM_COLUMNS: Final = (
 def run_demo(*, as_json: bool) -> bool:
     """Sync every sandbox shop and show what came of it; whether all succeeded.
 
-    Raises SettingsError where TOKEN_SERVICE_URL names a real Token Service.
+    Raises SettingsError where TOKEN_SERVICE_URL names a real Token Service, and ExtraMissing.
     """
-    if load_settings().token_service_url is not None:
+    settings = load_settings()
+    if settings.token_service_url is not None:
         raise SettingsError(
             ["TOKEN_SERVICE_URL: is set, but the demo is for the sandbox's shops. Unset it."]
         )
-    with local_services(own_sandbox=True) as services, DagsterInstance.get() as instance:
+    require(*stand_ins(settings))
+    with (
+        local_services(SchemaUse.RUN_HERE, own_sandbox=True) as services,
+        DagsterInstance.get() as instance,
+    ):
         database = Database()
         registry = ShopRegistry(database=database)
         shops = register_sandbox_shops(registry, services.sandbox_shops())

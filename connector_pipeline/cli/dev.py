@@ -18,15 +18,22 @@ from rich.console import Console
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
-from connector_pipeline.cli.local_services import SANDBOX_PORT, LocalServices, local_services
+from connector_pipeline.cli.extras import Extra, require, stand_ins
+from connector_pipeline.cli.local_services import (
+    SANDBOX_PORT,
+    LocalServices,
+    SchemaUse,
+    local_services,
+)
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
-from connector_pipeline.settings import ANY_SHOP, load_settings
+from connector_pipeline.settings import load_settings
 from connector_pipeline.state.registry import ShopRegistry
 
 UI_PORT: Final = 3000
@@ -39,11 +46,13 @@ class _Stop(BaseException):
 def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     """Run until Ctrl-C or SIGTERM, then stop all of it.
 
-    Raises AlreadyRunning, ChildEnded, SettingsError, DatabaseUnavailable.
+    Raises AlreadyRunning, ChildEnded, SettingsError, ExtraMissing, DatabaseUnavailable.
     """
     # With --json standard output has the session as one object, and nothing else.
     console = err if as_json else out
-    with sole_session(load_settings().home):
+    settings = load_settings()
+    require(Extra.UI, *stand_ins(settings))
+    with sole_session(settings.home):
         try:
             with _stop_on_signals(console):
                 _run(console, port, as_json=as_json)
@@ -53,7 +62,7 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
 
 def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
     with (
-        local_services(sandbox_port=SANDBOX_PORT, own_sandbox=True) as services,
+        local_services(SchemaUse.RUN_HERE, sandbox_port=SANDBOX_PORT, own_sandbox=True) as services,
         _embedded_postgres(services) as postgres,
     ):
         home = services.settings.home
@@ -114,14 +123,13 @@ def _say_if_moved(console: Console, what: str, wanted: int, url: str | None) -> 
 def _say_templates(console: Console, services: LocalServices) -> None:
     if services.sandbox is not None:
         return
-    for name in ("shopify_base_url", "woocommerce_base_url"):
-        template = getattr(services.settings, name)
-        if template != ANY_SHOP:
-            console.print(f"{name.upper()} is {template}: shops are asked there.")
+    for name, adapter in build_adapters(services.settings).items():
+        if adapter.asked_elsewhere is not None:
+            console.print(f"{name} shops are asked at {adapter.asked_elsewhere}.")
 
 
 def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: str) -> None:
-    counts = Counter(shop.platform_name.value for shop in shops)
+    counts = Counter(shop.platform_name for shop in shops)
     counted = ", ".join(f"{number} {platform}" for platform, number in sorted(counts.items()))
     example = shops[0].partition_key if shops else "SHOP"
     database = (

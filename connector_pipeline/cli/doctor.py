@@ -1,45 +1,45 @@
 """`connector-pipeline doctor`: what a sync needs, a line each, and remedies."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Final
 
 from dagster import DagsterInstance
 from pydantic import BaseModel
 
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
-from connector_pipeline.cli.local_services import LocalServices, local_services
+from connector_pipeline.cli.extras import ExtraMissing
+from connector_pipeline.cli.local_services import (
+    DAGSTER_DATABASE,
+    LocalServices,
+    SchemaUse,
+    database_url,
+    local_services,
+)
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.model.errors import ConnectorError, ShopDisconnected
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
-from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
-from connector_pipeline.platforms.shopify.versions import ApiVersions
+from connector_pipeline.model.errors import ConnectorError, Defect, ShopDisconnected
+from connector_pipeline.model.finding import Finding
+from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
+from connector_pipeline.platforms.adapters import (
+    BUILT_IN,
+    adapter_classes,
+    build_adapters,
+    found_adapters,
+)
+from connector_pipeline.platforms.kit.contract import Adapter
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import current_and_head
+from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
 from connector_pipeline.state.registry import ShopRegistry
 
-_PROBE = Shop(
-    merchant_id="doctor",
-    platform_name=PlatformName.SHOPIFY,
-    platform_shop_id="doctor",
-    domain="connector-pipeline-doctor.myshopify.com",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, whether it is well, what was seen, what to do."""
-
-    subject: str
-    ok: bool
-    seen: str
-    remedy: str = ""
+_REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
 
 class _NoFields(BaseModel):
@@ -78,19 +78,26 @@ def _findings() -> list[Finding]:
     )
     with ExitStack() as stack:
         try:
-            services = stack.enter_context(local_services())
+            services = stack.enter_context(local_services(SchemaUse.INSPECT))
+        except ExtraMissing as error:
+            return [*found, Finding("extras", False, error.message, error.remedy)]
         except ConnectorError as error:
             return [*found, Finding("database", False, error.message, error.remedy)]
         except SettingsError as error:
             return [*found, *(Finding("settings", False, line) for line in error.lines)]
         found += [
             _looked_at("database", lambda: _database(services)),
-            _looked_at("migrations", _migrations),
-            _looked_at("dagster storage", _dagster_storage),
+            migrations := _looked_at("migrations", lambda: _migrations(services.settings)),
+            _looked_at("dagster storage", lambda: _dagster_storage(services.settings)),
             _looked_at("raw archive", lambda: _raw_archive(services.settings)),
             _looked_at("token service", lambda: _token_service(services)),
+        ]
+        if not migrations.ok:
+            # What follows reads tables that are not there, or are other ones.
+            return found
+        found += [
             _looked_at("shops", _shops),
-            _looked_at("shopify api", lambda: _shopify_api(services)),
+            *_platforms(services.settings),
         ]
         if services.settings.nats_url is not None:
             found.append(_looked_at("nats", lambda: _nats(services.settings)))
@@ -107,21 +114,48 @@ def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
 
 
 def _database(services: LocalServices) -> str:
-    with Database().connect() as connection:
+    with connect(database_url(services.settings)) as connection:
         version = connection.info.server_version // 10_000
     where = "embedded" if services.embedded else "CONNECTOR_DATABASE_URL"
     return f"PostgreSQL {version} ({where})"
 
 
-def _migrations() -> str:
-    with Database().connect() as connection:
-        current, head = current_and_head(connection)
-    return f"at {current}" if current == head else f"at {current}, newest is {head}"
+def _migrations(settings: Settings) -> str:
+    with connect(database_url(settings)) as connection:
+        refuse_other_than_needed(connection)
+    return f"at {needed_revision()}"
 
 
-def _dagster_storage() -> str:
+def _dagster_storage(settings: Settings) -> str:
+    # Looked for first: Dagster makes the tables of its storage where it finds none.
+    if settings.dagster_postgres_url is None:
+        return _dagster_database_to_come(settings)
+    url = settings.dagster_postgres_url.get_secret_value().replace("+psycopg2", "", 1)
+    with connect(url) as connection:
+        row = connection.execute("SELECT to_regclass('runs') IS NULL").fetchone()
+    if row is not None and row[0]:
+        return "no tables yet: the first process that runs syncs makes them"
     with DagsterInstance.get() as instance:
         return f"{instance.get_runs_count()} runs"
+
+
+def _dagster_database_to_come(settings: Settings) -> str:
+    with connect(database_url(settings)) as connection:
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s), rolcreatedb OR rolsuper"
+            " FROM pg_roles WHERE rolname = current_user",
+            (DAGSTER_DATABASE,),
+        ).fetchone()
+    there, may_be_made = row or (False, False)
+    if there:
+        return f"in database {DAGSTER_DATABASE} beside the catalog's"
+    if may_be_made:
+        return f"no database {DAGSTER_DATABASE} yet: `sync`, `backfill`, `dev` or `demo` makes it"
+    raise ConnectorError(
+        f"DAGSTER_POSTGRES_URL is not set, and there is no database {DAGSTER_DATABASE} beside the "
+        "catalog's, nor may CONNECTOR_DATABASE_URL's user make one.",
+        remedy="Set DAGSTER_POSTGRES_URL.",
+    )
 
 
 def _raw_archive(settings: Settings) -> str:
@@ -137,9 +171,9 @@ def _raw_archive(settings: Settings) -> str:
 def _token_service(services: LocalServices) -> str:
     async def ask() -> None:
         async with _token_service_of(services.settings).open("doctor") as client:
-            await client.credentials(_PROBE, _NoFields)
+            await client.credentials(_example_shop(), _NoFields)
 
-    # It knows no such shop, and says so as the contract has it.
+    # It may well know no such shop, and says so as the contract has it.
     with suppress(ShopDisconnected):
         asyncio.run(ask())
     sandbox = " (the sandbox)" if services.sandbox_url else ""
@@ -160,38 +194,61 @@ def _shops() -> str:
     return ", ".join(f"{count} {state.value}" for state, count in counts.items())
 
 
-def _shopify_api(services: LocalServices) -> str:
-    settings = services.settings
-    asked = settings.shopify_api_version
-    shop = _a_shopify_shop(ShopRegistry(database=Database()).list(ShopState.ACTIVE))
-    if shop is None:
-        return f"asks for {asked}; not compared, no active Shopify shop is registered to ask"
-    api = ShopifyAdapter(
-        api_version=asked,
-        max_retries=0,
-        base_url=settings.shopify_base_url,
-        allow_private_hosts=settings.allow_private_hosts,
+def _example_shop() -> Shop:
+    """A shop that one can ask for, whether or not there is such a one."""
+    name, adapter = next(iter(BUILT_IN.items()))
+    return Shop(
+        merchant_id="doctor",
+        platform_name=name,
+        platform_shop_id="doctor",
+        domain=adapter.example_domain,
     )
 
-    async def ask() -> ApiVersions:
-        async with _token_service_of(settings).open("doctor") as credential_source:
-            return await api.api_versions(shop, credential_source)
 
+def _platforms(settings: Settings) -> list[Finding]:
+    """The adapters that cannot be used, and what each of the others has to say."""
+    found = [
+        Finding(f"platform {each.platform_name}", False, each.reason, _REPAIR)
+        for each in found_adapters().unusable
+    ]
     try:
-        versions = asyncio.run(ask())
-    except ConnectorError as error:
-        # The shop's trouble, which its own partition tells of.
-        return (
-            f"asks for {asked}; not compared, {shop.partition_key}: {error.code}: {error.message}"
-        )
-    supported = f"supported are {', '.join(versions.supported)}"
-    if not versions.as_asked:
-        raise ConnectorError(
-            f"asks for {asked}, but {shop.partition_key} answers with {versions.served}; "
-            f"{supported}.",
-            remedy="Set SHOPIFY_API_VERSION to one of these.",
-        )
-    return f"{shop.partition_key} answers with {asked} as asked; {supported}"
+        adapters = build_adapters(settings)
+    except SettingsError as error:
+        return [*found, *(Finding("settings", False, line) for line in error.lines)]
+    found += [
+        Finding(f"platform {name}", False, "Its adapter cannot be made: see the log.", _REPAIR)
+        for name in adapter_classes()
+        if name not in adapters
+    ]
+    try:
+        shops = ShopRegistry(database=Database()).list(ShopState.ACTIVE)
+        return found + asyncio.run(_platforms_findings(settings, adapters, shops))
+    except ConnectorError:
+        # The database is down or there is no Token Service, which is among the findings already.
+        return found
+
+
+async def _platforms_findings(
+    settings: Settings, adapters: Mapping[str, Adapter], shops: Sequence[RegisteredShop]
+) -> list[Finding]:
+    found: list[Finding] = []
+    async with _token_service_of(settings).open("doctor") as credential_source:
+        for name, adapter in adapters.items():
+            try:
+                found += await adapter.findings(_last_synced_first(name, shops), credential_source)
+            except Exception as error:
+                named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
+                found.append(Finding(f"platform {name}", False, named.message, named.remedy))
+    return found
+
+
+def _last_synced_first(platform_name: str, shops: Sequence[RegisteredShop]) -> list[RegisteredShop]:
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(
+        (shop for shop in shops if shop.platform_name == platform_name),
+        key=lambda shop: shop.last_successful_sync_at or never,
+        reverse=True,
+    )
 
 
 def _nats(settings: Settings) -> str:
@@ -205,10 +262,3 @@ def _nats(settings: Settings) -> str:
     with Database().connect() as connection:
         waiting = unsent(connection)
     return f"{asyncio.run(described(settings))}; {waiting} events wait to be sent"
-
-
-def _a_shopify_shop(shops: Sequence[RegisteredShop]) -> RegisteredShop | None:
-    """The one that was synced last: most likely it answers."""
-    known = [shop for shop in shops if shop.platform_name is PlatformName.SHOPIFY]
-    never = datetime.min.replace(tzinfo=UTC)
-    return max(known, key=lambda shop: shop.last_successful_sync_at or never, default=None)

@@ -1,4 +1,4 @@
-"""What a command needs around it: a migrated database, a Token Service, Dagster's home.
+"""What a command needs around it: a database, a Token Service, Dagster's home.
 
 Whatever the environment names is used as it is. What it leaves open is brought: the embedded
 Postgres, and the sandbox of a running `connector-pipeline dev` or one for this command alone.
@@ -10,24 +10,49 @@ import shutil
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
 from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.extras import Extra, require_stand_ins, stand_ins
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.postgres.revision import (
+    DatabaseNotMigrated,
+    database_revision,
+    refuse_other_than_needed,
+)
 from connector_pipeline.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from connector_pipeline.sandbox.server import SandboxServer
+    from connector_pipeline.sandbox.shops.spec import ShopSpec
 
 SANDBOX_PORT: Final = 4010
 DAGSTER_DATABASE: Final = "dagster"
+
+
+class SchemaUse(Enum):
+    """What a command does with the schemas `catalog` and `connector`.
+
+    Only MIGRATE, and RUN_HERE and WRITE on the embedded server, change a schema. No embedded server
+    is made for INSPECT and READ: they find nothing in a new one.
+    """
+
+    INSPECT = "looks at the revision, whichever it is"
+    READ = "reads rows: refused unless the database is at the needed revision"
+    WRITE = "writes rows: as READ, but an embedded database without schemas gets them"
+    RUN_HERE = "runs everything here: an embedded database is migrated, another one as READ"
+    MIGRATE = "migrates the database itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,58 +61,78 @@ class LocalServices:
 
     settings: Settings
     embedded: bool
-    sandbox: SandboxServer | None
+    sandbox: "SandboxServer | None"
     sandbox_url: str | None
 
-    def sandbox_shops(self) -> list[ShopSpec]:
+    def sandbox_shops(self) -> "list[ShopSpec]":
         """The shops of the sandbox this command brought; none where it brought none."""
         return [] if self.sandbox is None else [shop.spec for shop in self.sandbox.store]
 
 
 @contextmanager
-def database_services() -> Generator[Settings]:
-    """A migrated database, named by the yielded settings and the environment.
+def database_services(use: SchemaUse) -> Generator[Settings]:
+    """The database, named by the yielded settings and the environment.
 
-    Raises SettingsError and DatabaseUnavailable.
+    Raises SettingsError, ExtraMissing, DatabaseUnavailable; DatabaseNotMigrated and SchemaNotOurs
+    where its schemas are not what the use needs.
     """
     settings = load_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    if settings.connector_database_url is None:
+        require_stand_ins([Extra.EMBEDDED])
     with ExitStack() as stack:
-        exported: dict[str, str] = {}
         if settings.connector_database_url is None:
+            if use in (SchemaUse.INSPECT, SchemaUse.READ):
+                _refuse_without_server(settings.home)
             postgres = stack.enter_context(EmbeddedPostgres(settings.home))
-            exported["CONNECTOR_DATABASE_URL"] = url = postgres.url("catalog")
-            dagster_url = postgres.dagster_url
-        else:
-            url = settings.connector_database_url.get_secret_value()
-            dagster_url = None
-        if settings.dagster_postgres_url is None:
-            exported["DAGSTER_POSTGRES_URL"] = dagster_url or _dagster_database(url)
-        stack.enter_context(_exported(exported))
-        migrate(url)
-        yield load_settings()
+            exported = {"CONNECTOR_DATABASE_URL": postgres.url("catalog")}
+            if settings.dagster_postgres_url is None:
+                exported["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
+            stack.enter_context(_exported(exported))
+            _migrate_embedded(exported["CONNECTOR_DATABASE_URL"], use)
+        settings = load_settings()
+        if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
+            with connect(database_url(settings)) as connection:
+                refuse_other_than_needed(connection)
+        yield settings
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database that `database_services` found or started."""
+    if settings.connector_database_url is None:
+        raise RuntimeError("database_services has not exported CONNECTOR_DATABASE_URL")
+    return settings.connector_database_url.get_secret_value()
 
 
 @contextmanager
 def local_services(
-    *, sandbox_port: int | None = None, own_sandbox: bool = False
+    use: SchemaUse, *, sandbox_port: int | None = None, own_sandbox: bool = False
 ) -> Generator[LocalServices]:
     """All that a sync needs. `own_sandbox` starts one even where `dev` has one running.
 
-    The sandbox is on `sandbox_port` or the next free one. Raises SettingsError and
-    DatabaseUnavailable.
+    The sandbox is on `sandbox_port` or the next free one. Where DAGSTER_POSTGRES_URL is not set,
+    Dagster's database is made beside the connector's, unless the use is but to INSPECT. Raises as
+    `database_services` does.
     """
-    embedded = load_settings().connector_database_url is None
+    settings = load_settings()
+    embedded = settings.connector_database_url is None
+    session = None if own_sandbox else running_session(settings.home)
+    running_sandbox = {} if session is None else session.sandbox_environment
+    needed = stand_ins(settings)
+    if running_sandbox and Extra.SANDBOX in needed:
+        needed.remove(Extra.SANDBOX)
+    require_stand_ins(needed)
     with ExitStack() as stack:
-        settings = stack.enter_context(database_services())
+        settings = stack.enter_context(database_services(use))
+        if settings.dagster_postgres_url is None and use is not SchemaUse.INSPECT:
+            dagster_url = _dagster_database(database_url(settings))
+            stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
         sandbox, sandbox_url = None, None
         if settings.token_service_url is None:
-            session = None if own_sandbox else running_session(settings.home)
-            if session is not None and session.sandbox_environment:
-                stack.enter_context(_exported(session.sandbox_environment))
+            if session is not None and running_sandbox:
+                stack.enter_context(_exported(running_sandbox))
                 sandbox_url = session.sandbox_url
             else:
-                sandbox = stack.enter_context(_sandbox(sandbox_port))
+                sandbox = stack.enter_context(sandbox_server(sandbox_port))
                 stack.enter_context(_exported(sandbox.environment()))
                 sandbox_url = sandbox.url
         stack.enter_context(_exported(_dagster_home(settings.home)))
@@ -96,8 +141,31 @@ def local_services(
         )
 
 
-def _sandbox(port: int | None) -> SandboxServer:
+def sandbox_server(port: int | None) -> "SandboxServer":
+    """A sandbox that is not started yet, on `port` or the next free one. Needs its extra."""
+    # Imported here: its packages are an extra.
+    from connector_pipeline.sandbox.server import SandboxServer
+
     return SandboxServer(port=0 if port is None else free_port(port))
+
+
+def _refuse_without_server(home: Path) -> None:
+    if not data_directory(home).exists():
+        raise DatabaseNotMigrated(
+            f"there is no embedded Postgres under {home} yet.",
+            remedy="Run `connector-pipeline migrate` to make it, or set CONNECTOR_DATABASE_URL.",
+        )
+
+
+def _migrate_embedded(url: str, use: SchemaUse) -> None:
+    """Migrate the embedded database where the use has it so: nobody else's data is in it."""
+    if use is SchemaUse.RUN_HERE:
+        migrate(url)
+    elif use is SchemaUse.WRITE:
+        with connect(url) as connection:
+            empty = database_revision(connection) is None
+        if empty:
+            migrate(url)
 
 
 @contextmanager
@@ -121,21 +189,15 @@ def _dagster_home(home: Path) -> dict[str, str]:
         return {}
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(project_file("dagster.yaml"), folder / "dagster.yaml")
+    shutil.copyfile(instance_config(), folder / "dagster.yaml")
     return {"DAGSTER_HOME": str(folder)}
 
 
-def project_file(name: str) -> Path:
-    """A file of the project's top level: in the working directory, else in the source checkout."""
-    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (folder / name).is_file():
-            return folder / name
-    raise SettingsError(
-        [
-            f"{name}: not found. Run in the project's folder, "
-            "or set DAGSTER_HOME to the folder that holds it."
-        ]
-    )
+def instance_config() -> Path:
+    """The project's dagster.yaml: a wheel has it in the package, a checkout at its top."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "dagster.yaml"
+    return installed if installed.is_file() else package.parent / "dagster.yaml"
 
 
 def _dagster_database(connector_url: str) -> str:

@@ -13,18 +13,16 @@ from connector_pipeline.cli.demo import run_demo
 from connector_pipeline.cli.dev import UI_PORT, run_dev
 from connector_pipeline.cli.dev_session import AlreadyRunning
 from connector_pipeline.cli.doctor import run_doctor
-from connector_pipeline.cli.local_services import SANDBOX_PORT, database_services
+from connector_pipeline.cli.extras import Extra, require
+from connector_pipeline.cli.local_services import SANDBOX_PORT, sandbox_server
+from connector_pipeline.cli.migrate import migrate
 from connector_pipeline.cli.output import JsonFlag, err, out, print_json
-from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.cli.sync import request_sync, run_sync
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
-from connector_pipeline.model.shop import PlatformName
 from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import current_and_head
-from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.platforms.adapters import adapter_class
 from connector_pipeline.settings import SettingsError
 
 app = typer.Typer(
@@ -36,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
+app.command()(migrate)
 
 
 @app.command()
@@ -58,8 +57,9 @@ def sandbox(
     port: Annotated[int, typer.Option(help="The port; the next free one if taken.")] = SANDBOX_PORT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Serve the sandbox alone (Token Service, Shopify, WooCommerce on loopback) until Ctrl-C."""
-    server = SandboxServer(port=free_port(port))
+    """Serve the sandbox alone (Token Service and platforms on loopback) until Ctrl-C."""
+    require(Extra.SANDBOX)
+    server = sandbox_server(port)
     if as_json:
         print_json(server.environment())
     else:
@@ -75,17 +75,6 @@ def sandbox(
 def doctor(as_json: JsonFlag = False) -> None:
     """Look at settings, database, migrations and Token Service; say what to put right."""
     _exit_unless(run_doctor(as_json=as_json))
-
-
-@app.command()
-def migrate(as_json: JsonFlag = False) -> None:
-    """Bring the database's schemas to this version of the code."""
-    with database_services(), Database().connect() as connection:
-        revision, _ = current_and_head(connection)
-    if as_json:
-        print_json({"revision": revision})
-    else:
-        out.print(f"The database is at revision {revision}.")
 
 
 @app.command()
@@ -111,9 +100,21 @@ def sync(
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
 
 
+def _known_platform(name: str | None) -> str | None:
+    if name is not None:
+        try:
+            adapter_class(name)
+        except InvalidShop as error:
+            raise typer.BadParameter(f"{error}.") from None
+    return name
+
+
 @app.command()
 def backfill(
-    platform: Annotated[PlatformName | None, typer.Option(help="Only shops of this one.")] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(callback=_known_platform, help="Only shops of this one."),
+    ] = None,
     merchant_id: Annotated[str | None, typer.Option(help="Only this merchant's shops.")] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only shops whose last sync failed.")

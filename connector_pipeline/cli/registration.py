@@ -1,18 +1,21 @@
 """Register the sandbox's shops, so that a newcomer has something to sync."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.state.registry import ShopRegistry
 
+if TYPE_CHECKING:
+    from connector_pipeline.sandbox.shops.spec import ShopSpec
 
-def register_sandbox_shops(registry: ShopRegistry, specs: Iterable[ShopSpec]) -> list[Shop]:
+
+def register_sandbox_shops(registry: ShopRegistry, specs: "Iterable[ShopSpec]") -> list[Shop]:
     """Add each shop the sandbox serves; what an operator paused stays paused."""
     shops = [
         Shop(
             merchant_id=spec.merchant_id,
-            platform_name=PlatformName(spec.platform),
+            platform_name=spec.platform,
             platform_shop_id=spec.platform_shop_id,
             domain=spec.domain,
         )

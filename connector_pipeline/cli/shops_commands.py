@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connector_pipeline.cli.local_services import database_services
+from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import JsonFlag, out, print_json, print_rows
 from connector_pipeline.model.shop import (
     RegisteredShop,
@@ -14,6 +14,7 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
     valid_currency,
 )
+from connector_pipeline.platforms.adapters import parse_shop_key
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -21,9 +22,7 @@ app = typer.Typer(
     help="The registry of shops: each active one is a partition.", no_args_is_help=True
 )
 
-ShopArgument = Annotated[
-    str, typer.Argument(metavar="SHOP", help="Partition key, e.g. shopify/acme.myshopify.com")
-]
+ShopArgument = Annotated[str, typer.Argument(metavar="SHOP", help="Partition key: PLATFORM/DOMAIN")]
 _COLUMNS = (
     "shop",
     "state",
@@ -40,12 +39,12 @@ def add(
     ] = None,
     currency: Annotated[
         str | None,
-        typer.Option(help="ISO 4217 code, for shops whose key may not read it (WooCommerce)."),
+        typer.Option(help="ISO 4217 code, for shops whose key may not read it."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Register a shop, or change what is registered of it."""
-    platform_name, domain = parse_partition_key(shop)
+    platform_name, domain = parse_shop_key(shop)
     registered = Shop(
         merchant_id=merchant_id,
         platform_name=platform_name,
@@ -53,7 +52,7 @@ def add(
         domain=domain,
         currency=None if currency is None else valid_currency(currency),
     )
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         outcome = _registry().add(registered)
     if as_json:
         print_json({"shop": registered.partition_key, "outcome": outcome})
@@ -70,7 +69,7 @@ def import_csv(
 
     Its header is merchant_id,platform_name,platform_shop_id,domain.
     """
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         outcomes = _registry().import_csv(file)
     if as_json:
         print_json(dict(outcomes))
@@ -85,7 +84,7 @@ def list_shops(
     as_json: JsonFlag = False,
 ) -> None:
     """List the registered shops."""
-    with database_services():
+    with database_services(SchemaUse.READ):
         shops = _registry().list(state)
     print_rows(
         [_row(shop) for shop in shops],
@@ -111,14 +110,14 @@ def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Forget a shop; its catalog rows stay until they are deleted by hand."""
     parse_partition_key(shop)
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         _registry().remove(shop)
     _say(shop, "removed", as_json=as_json)
 
 
 def _set_state(shop: str, state: ShopState, *, as_json: bool) -> None:
     parse_partition_key(shop)
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         _registry().set_state(shop, state)
     _say(shop, state.value, as_json=as_json)
 

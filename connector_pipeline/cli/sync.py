@@ -6,7 +6,7 @@ from uuid import uuid4
 from dagster import DagsterInstance
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
-from connector_pipeline.cli.local_services import database_services, local_services
+from connector_pipeline.cli.local_services import SchemaUse, database_services, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -29,9 +29,9 @@ class NotActive(ConnectorError):
 def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_json: bool) -> bool:
     """Sync one shop and say what became of it; whether it succeeded.
 
-    Raises UnknownShop, NotActive, SettingsError, DatabaseUnavailable.
+    Raises UnknownShop, NotActive, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
-    with local_services() as services, DagsterInstance.get() as instance:
+    with local_services(SchemaUse.WRITE) as services, DagsterInstance.get() as instance:
         registry = ShopRegistry(database=Database())
         register_sandbox_shops(registry, services.sandbox_shops())
         registered = registered_shop(registry, shop)
@@ -63,14 +63,14 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
 def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> None:
     """Leave a request in the inbox, for the daemon to run; print its sync_id and do not wait.
 
-    Raises UnknownShop, SettingsError, DatabaseUnavailable.
+    Raises UnknownShop, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
-    with database_services():
+    with database_services(SchemaUse.WRITE):
         database = Database()
         registered = registered_shop(ShopRegistry(database=database), shop)
         request = SyncRequest(
             merchant_id=registered.merchant_id,
-            platform_name=registered.platform_name.value,
+            platform_name=registered.platform_name,
             platform_shop_id=registered.platform_shop_id,
             domain=registered.domain,
             sync_id=str(uuid4()),

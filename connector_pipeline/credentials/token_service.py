@@ -48,7 +48,7 @@ class TokenServiceClient:
         try:
             answer = await self._http.request(
                 "GET",
-                f"/api/v1/tokens/{shop.platform_name.value}/{shop.domain}",
+                f"/api/v1/tokens/{shop.platform_name}/{shop.domain}",
                 headers=self._headers(),
             )
         except (PlatformUnavailable, InvalidResponse) as error:

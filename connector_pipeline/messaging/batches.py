@@ -75,7 +75,7 @@ def batch_event(
         data=ProductBatch.model_construct(
             merchant_id=shop.merchant_id,
             sync_id=synced.sync_id,
-            platform_name=shop.platform_name.value,
+            platform_name=shop.platform_name,
             platform_shop_id=shop.platform_shop_id,
             domain=shop.domain,
             products=[],

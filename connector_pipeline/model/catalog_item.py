@@ -1,4 +1,4 @@
-"""A catalog item: one variant in the internal schema; and a variant that could not become one."""
+"""A catalog item, which is one variant in our schema, and a rejected variant."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,9 +8,11 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from connector_pipeline.model.storable import checked
+
 
 class ProductStatus(StrEnum):
-    """Both platforms' product statuses in one vocabulary (DESIGN 5)."""
+    """The product statuses of all platforms in one vocabulary (docs/contracts.md, The catalog)."""
 
     ACTIVE = "active"
     DRAFT = "draft"
@@ -19,19 +21,6 @@ class ProductStatus(StrEnum):
     PENDING = "pending"
     PRIVATE = "private"
     SCHEDULED = "scheduled"
-
-
-def _storable(text: str) -> str:
-    # Postgres cannot hold NUL, and UTF-8 cannot hold half a surrogate pair; JSON can send both.
-    if "\x00" in text:
-        raise ValueError("contains a NUL character")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("contains half of a surrogate pair") from None
-    return text
 
 
 def _never_float(value: object) -> object:
@@ -46,8 +35,8 @@ def _plain_number(price: Decimal) -> Decimal:
     if price.is_zero():
         # 0E+999 and 0E-999 are zeros too, written as Postgres does not read them.
         return Decimal(0) if abs(price.adjusted()) > 6 else price
-    # By digits and not by arithmetic, which rounds to 28 digits and overflows.
-    # numeric(20,6): Postgres would round more decimals silently, and 14 integer digits is its edge.
+    # We count digits: arithmetic rounds to 28 digits and overflows. The column is numeric(20,6):
+    # Postgres would round further decimals silently, and holds 14 digits before the point.
     _, digits, exponent = price.as_tuple()
     if int(exponent) < -6:
         written = "".join(map(str, digits))
@@ -64,16 +53,16 @@ def _utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-Storable = Annotated[str, AfterValidator(_storable)]
-# The length first: after a validator of ours pydantic would check it in Python, six times an item.
-Identifier = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
+Storable = Annotated[str, AfterValidator(checked)]
+# The length stands first: after a validator of ours pydantic checks it in Python, 6 times an item.
+Identifier = Annotated[str, Field(min_length=1), AfterValidator(checked)]
 Price = Annotated[Decimal, BeforeValidator(_never_float), AfterValidator(_plain_number)]
 Inventory = Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
 Time = Annotated[datetime, AfterValidator(_utc)]
 
 
 class CatalogItem(BaseModel):
-    """One variant, normalized. Column for column what `catalog.catalog_items` holds of a shop.
+    """One variant, normalized, with the columns that `catalog.catalog_items` has of a shop.
 
     `price` is in units of `currency` (never cents); None means no price, 0 means free.
     `inventory` None means not tracked, and it may be negative. Text is kept byte for byte.
@@ -104,7 +93,7 @@ ITEM_COLUMNS: Final = tuple(CatalogItem.model_fields)
 
 
 class CatalogRow(NamedTuple):
-    """The values of a catalog item, checked by its rules: what a publish handles by the million."""
+    """The values of a catalog item, checked by its rules. A publish handles millions of them."""
 
     merchant_id: str
     platform_name: str
@@ -133,10 +122,10 @@ def row_of(item: CatalogItem) -> CatalogRow:
 
 
 class RejectedVariant(BaseModel):
-    """A variant that cannot be normalized: kept with its reason, never silently dropped.
+    """A variant that cannot be normalized. We keep it with the reason and never drop it silently.
 
     `variant_id` and `product_id` are None where even those could not be read. `raw` is the
-    platform's JSON of the variant (and what of its product was needed), parsed.
+    platform's JSON of the variant, parsed, with the parts of its product that were needed.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-# From the package iso-codes 4.15 (iso_4217.json), without what was withdrawn since (HRK, CUC,
-# SLL, ZWL, ANG, BGN) and with what came (ZWG, XCG). Funds, metals, units of account and the codes
-# for tests and for no currency are left out: no merchant can charge in them.
+# From the package iso-codes 4.15 (iso_4217.json), without the codes withdrawn since (HRK, CUC, SLL,
+# ZWL, ANG, BGN) and with the new ones (ZWG, XCG). Funds, metals, units of account and the codes for
+# tests and for no currency are left out: no merchant can charge in them.
 ACTIVE_CURRENCIES: Final = frozenset(
     """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD

@@ -2,29 +2,29 @@
 
     ConnectorError
     ├── PlatformUnavailable        the shop's platform does not answer properly; retryable
-    │   └── RateLimited            the platform asks for more patience than we have; retryable
-    ├── DeadlineExceeded           the shop took longer to read than it may; retryable
+    │   └── RateLimited            the platform limits us longer than a sync may wait; retryable
+    ├── DeadlineExceeded           reading the shop took longer than its deadline; retryable
     ├── ShopBusy                   another run fetches the shop; retryable
     ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
     ├── InvalidResponse            an answer that breaks the platform's contract
-    ├── SnapshotIncomplete         totals and ids of a snapshot do not agree
-    ├── SnapshotShrank             a snapshot lost too much to be believed unconfirmed
+    ├── SnapshotShrank             most of a shop is missing in a snapshot, and nobody allowed that
     ├── SnapshotMissing            there is no raw snapshot to normalize
-    ├── PublishTooSlow             rows would become visible too long after their date; retryable
+    ├── PublishTooSlow             followers of the catalog would miss the rows; retryable
     ├── CurrencyUnknown            the shop's currency could not be read, and is never guessed
     ├── TokenServiceUnavailable    the Token Service does not answer properly; retryable
     ├── DatabaseUnavailable        Postgres does not answer; retryable
     ├── ArchiveUnavailable         the raw archive cannot be written; retryable
     ├── SyncInterrupted            the run was cancelled or its process ended; retryable
-    ├── SyncAbandoned              the run is over and did not say how the sync ended; retryable
+    ├── SyncAbandoned              the run is over and did not record the outcome; retryable
     ├── UnknownShop                the partition key is not in the registry
-    ├── InvalidSyncRequest         a sync was requested that cannot be, or may not be
+    ├── AdapterMissing             nothing installed can read the shop's platform
+    ├── InvalidSyncRequest         a sync request names no possible shop, or a sync we must not run
     └── Defect                     something nobody foresaw
 
     InvalidShop                    a shop that cannot be registered (a ValueError)
 
-A message never holds a credential: whoever raises one of these builds it from names, numbers
-and statuses, not from requests or URLs with a query.
+A message never holds a credential: the code that raises one of these errors builds its message from
+names, numbers and statuses, not from requests or URLs with a query.
 """
 
 import traceback
@@ -56,7 +56,7 @@ class ConnectorError(Exception):
         return f"{where}{self.message} {self.remedy}"
 
     def of(self, partition_key: str) -> "ConnectorError":
-        """The same error, known to be this shop's."""
+        """The same error, as one of this shop. An error that names a shop keeps that one."""
         self.partition_key = self.partition_key or partition_key
         return self
 
@@ -75,22 +75,22 @@ class RateLimited(PlatformUnavailable):
 
 
 class DeadlineExceeded(ConnectorError):
-    """The shop was still being read when its time was up."""
+    """A run was still reading the shop at the shop's deadline."""
 
     retryable = True
     default_remedy = (
-        "What was read stays in the raw archive, and re-executing the run within six hours goes on "
-        "after it; if it persists, set CONNECTOR_SHOP_DEADLINE to more."
+        "The pages that were read stay in the raw archive, and re-executing the run within six "
+        "hours goes on after them; if it happens again, raise CONNECTOR_SHOP_DEADLINE."
     )
 
 
 class ShopBusy(ConnectorError):
-    """Another run fetches the shop, and was not done with it while this one waited."""
+    """Another run fetched the shop for as long as this run waited for its lock."""
 
     retryable = True
     default_remedy = (
-        "Its outcome brings the shop up to date as well as this one would have; the next sync "
-        "tries again. CONNECTOR_SHOP_WAIT says how long to wait."
+        "The other run brings the shop up to date just as this one would have; the next sync "
+        "tries again. CONNECTOR_SHOP_WAIT says how long a run waits."
     )
 
 
@@ -110,12 +110,6 @@ class InvalidResponse(ConnectorError):
     )
 
 
-class SnapshotIncomplete(ConnectorError):
-    """Totals and ids of a snapshot do not agree after re-reading: nothing may be called deleted."""
-
-    default_remedy = "Upserts were kept; deletions wait for a complete snapshot."
-
-
 class SnapshotShrank(ConnectorError):
     """A full snapshot lost more than half of a shop's items."""
 
@@ -129,12 +123,12 @@ class SnapshotMissing(ConnectorError):
 
 
 class PublishTooSlow(ConnectorError):
-    """A publish held its turn so long that who follows the changes would miss its rows."""
+    """A publish held its lock so long that readers who follow the changes would miss its rows."""
 
     retryable = True
     default_remedy = (
-        "The catalog is as it was before, and the next sync tries again; if it persists, see in "
-        "pg_stat_activity what slows or blocks the server."
+        "The catalog is as it was before, and the next sync tries again; if it happens again, look "
+        "in pg_stat_activity for what slows or blocks the server."
     )
 
 
@@ -166,14 +160,14 @@ class ArchiveUnavailable(ConnectorError):
 
 
 class SyncInterrupted(ConnectorError):
-    """The run was cancelled, or its process was told to end, in the middle of a shop."""
+    """Somebody cancelled the run, or a signal ended its process, in the middle of a shop."""
 
     retryable = True
     default_remedy = "The catalog is as it was before; sync the shop again."
 
 
 class SyncAbandoned(ConnectorError):
-    """The run was killed, cancelled while it waited, or failed before it came to the shop."""
+    """The run was killed, or cancelled while it waited, or failed before it reached the shop."""
 
     retryable = True
     default_remedy = "The catalog is as it was before; sync the shop again. See the run's log."
@@ -185,14 +179,23 @@ class UnknownShop(ConnectorError):
     default_remedy = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
 
 
-class InvalidSyncRequest(ConnectorError):
-    """A request that names no shop there can be, or one that is not to be synced for it."""
+class AdapterMissing(ConnectorError):
+    """The shop is registered, but its platform has no installed adapter that works."""
 
-    default_remedy = "Not retried. Ask again, put right, under another sync_id."
+    default_remedy = (
+        "Not retried. Install the package that brings the adapter; `connector-pipeline doctor` "
+        "says what is wrong with one that is installed."
+    )
+
+
+class InvalidSyncRequest(ConnectorError):
+    """A sync request names no possible shop, or a shop that must not be synced for it."""
+
+    default_remedy = "Not retried. Correct the request and send it under another sync_id."
 
 
 class Defect(ConnectorError):
-    """Something nobody foresaw, told by where it happened and not by what it said.
+    """An error that nobody foresaw. Its message has the place in the code, not the error's text.
 
     An unforeseen exception may quote a request, and with it a credential.
     """
@@ -201,7 +204,7 @@ class Defect(ConnectorError):
 
     @classmethod
     def from_exception(cls, error: Exception) -> Self:
-        """The defect behind an exception; ConnectorErrors are none."""
+        """The defect that an exception shows. Not for a ConnectorError, which is no defect."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         return cls(f"unexpected {type(error).__name__}{place}.")

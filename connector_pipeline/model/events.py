@@ -1,6 +1,6 @@
-"""The events that tell the neighbours what became of a sync, as they travel.
+"""The events by which the connector reports its syncs to the neighbours.
 
-Subjects and fields are those of the service before (docs/contracts.md, Events).
+Subjects and fields are the predecessor's (docs/contracts.md, Events).
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ SOURCE_SERVICE: Final = "platform-connector"
 
 
 class OutcomeType(StrEnum):
-    """How a sync ended: the event's type, and the subject it is sent to."""
+    """The type of a sync's outcome event, which is also the subject that the relay sends it to."""
 
     COMPLETED = "evt.platform.fetch.completed"
     FAILED = "evt.platform.fetch.failed"
@@ -25,8 +25,8 @@ class OutcomeType(StrEnum):
 class FetchCompleted(BaseModel):
     """A sync was published.
 
-    `total_products` counts as the service before did, whose batches hold one product per variant:
-    the variants of the snapshot, each once, without those that were rejected.
+    `total_products` is the number of variants in the snapshot, each counted once, without the
+    rejected ones. The predecessor counted so too: its batches hold one product per variant.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +37,7 @@ class FetchCompleted(BaseModel):
 
 
 class FetchFailed(BaseModel):
-    """A sync failed; `error` is its code, a colon, and what happened and what to do in words."""
+    """A sync failed. `error` is the error's code, a colon, its message and its remedy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,7 @@ OutcomeT = TypeVar("OutcomeT", FetchCompleted, FetchFailed)
 
 
 class Event(BaseModel):
-    """What every event travels in. `timestamp` is when it happened, in UTC."""
+    """The fields that every event has. `timestamp` is when it happened, in UTC."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,7 +81,7 @@ class Envelope(Event, Generic[OutcomeT]):
 
 
 class PlatformProduct(BaseModel):
-    """One variant as the service before sent it. Null where it made numbers up: see contracts.md.
+    """One variant in the predecessor's form; null where the predecessor invented a value.
 
     `price` is a JSON number, in units of `currency`.
     """
@@ -133,7 +133,7 @@ class ProductsFetched(Event):
 
 
 def batch_id(sync_id: str, batch_num: int) -> UUID:
-    """The id of a batch's event: the same each time."""
+    """The id of a batch's event. It is the same each time that the batch is sent."""
     return uuid5(NAMESPACE_URL, f"connector-pipeline:{sync_id}:{PRODUCTS_FETCHED}:{batch_num}")
 
 
@@ -142,9 +142,10 @@ _LONGEST_BODY: Final = 64 * 1024
 
 
 class DeadLetter(BaseModel):
-    """A message on `evt.catalog.sync.requested` that is no request, and why.
+    """A message on `evt.catalog.sync.requested` that cannot be a sync request, with the reason.
 
-    Its `body` as it came, or in hex (`body_hex`) where that is no text; cut off where `truncated`.
+    `body` is the message as it came. Of a message that is not text, `body_hex` has the bytes
+    instead. Where `truncated` is true, only the first 64 KiB are there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -160,15 +161,15 @@ class DeadLetter(BaseModel):
 
     @classmethod
     def of(cls, body: bytes, *, reason: str, subject: str, stream: str, sequence: int) -> Self:
-        """The letter of a message."""
+        """The dead letter for a message."""
         kept = body[:_LONGEST_BODY]
         try:
-            # An odd cut may fall into a character.
+            # The cut may fall into the middle of a character.
             text = kept.decode(errors="strict" if kept == body else "ignore")
         except UnicodeDecodeError:
             text = None
         if text is not None and "\x00" in text:
-            # Postgres, where it waits to be sent, cannot hold it.
+            # The letter waits in Postgres to be sent, and Postgres cannot hold NUL.
             text = None
         return cls(
             reason=reason,
@@ -182,9 +183,9 @@ class DeadLetter(BaseModel):
 
 
 def outcome_id(sync_id: str, event_type: OutcomeType) -> UUID:
-    """The id of a sync's outcome event: the same each time, so that a repeat is known for one.
+    """The id of a sync's outcome event: the same each time, so that a receiver can drop a repeat.
 
-    Of the outcome too: a sync that failed and succeeds when tried again must not have its success
-    dropped as a repeat of its failure.
+    A failure and a success of one sync have different ids: a sync may fail and then succeed, and
+    its success must not be dropped as a repeat of its failure.
     """
     return uuid5(NAMESPACE_URL, f"connector-pipeline:{sync_id}:{event_type}")

@@ -1,4 +1,4 @@
-"""The JSON Schemas of requests and events, as docs/schemas holds them for the neighbours.
+"""The JSON Schemas of sync requests and events, which docs/schemas holds for the neighbours.
 
     python -m connector_pipeline.model.schemas
 
@@ -35,9 +35,10 @@ _SENT: Final[dict[str, type[BaseModel]]] = {
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The schema of what travels on each subject, by the subject.
+    """The JSON Schema of the messages on each subject, by subject.
 
-    Of a request it is what we take without a refusal; it may travel as `data` of an envelope, too.
+    That of a sync request describes the fields of a request that is not refused. They may also be
+    the `data` of an envelope.
     """
     request = SyncRequest.model_json_schema()
     found = {SUBJECT: request}
@@ -55,7 +56,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def texts() -> dict[str, str]:
-    """The files, by their names."""
+    """The text of each file, by file name."""
     return {
         f"{subject}.json": json.dumps(schema, indent=2, sort_keys=True) + "\n"
         for subject, schema in schemas().items()

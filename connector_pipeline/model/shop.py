@@ -4,32 +4,29 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from connector_pipeline.model.errors import InvalidShop
 
 
-class PlatformName(StrEnum):
-    """The platforms there is an adapter for."""
-
-    SHOPIFY = "shopify"
-    WOOCOMMERCE = "woocommerce"
-
-
 class ShopState(StrEnum):
-    """Only active shops are partitions and are synced on schedule."""
+    """The states of a shop. Only active shops are partitions, and only they are swept."""
 
     ACTIVE = "active"
     PAUSED = "paused"
     DISCONNECTED = "disconnected"
 
 
-# fullmatch, because `$` would accept a trailing newline, and the URL is built from the domain.
-_SHOPIFY_DOMAIN = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*")
-_CURRENCY = re.compile(r"[A-Z]{3}")
+# Used with fullmatch: `$` would accept a trailing newline, and we build URLs from both.
+_PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# ASCII alone, so that 253 characters are 253 bytes. The last label begins with a letter, as no IP
+# address does. A label may end with a hyphen: there are such shops.
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9][a-z0-9-]{0,62}\.)+[a-z][a-z0-9-]{0,62}")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_SHOWN: Final = 80
+"""A message repeats so many characters of a refused text, which may be of any length."""
 
 
 def _has_text(value: str) -> str:
@@ -38,16 +35,39 @@ def _has_text(value: str) -> str:
     return value
 
 
+def valid_platform_name(name: str) -> str:
+    """The name, if a platform may have it: at most 32 of a-z, 0-9 and _, a letter first.
+
+    `platforms/adapters.py` knows whether the platform has an adapter. Raises InvalidShop.
+    """
+    if not _PLATFORM_NAME.fullmatch(name):
+        raise InvalidShop(
+            f"{name[:_SHOWN]!r} is not the name of a platform: expected at most 32 lower-case "
+            "letters, digits and underscores, a letter first"
+        )
+    return name
+
+
+def valid_host_name(domain: str) -> str:
+    """The domain, if it is a plain host name of at most 253 bytes. Raises InvalidShop."""
+    if not _HOST_NAME.fullmatch(domain):
+        raise InvalidShop(
+            f"{domain[:_SHOWN]!r} is not a host name: expected lower case, without scheme, port or "
+            "path, e.g. shop.example.com (international names in their xn-- form)"
+        )
+    return domain
+
+
 Text = Annotated[str, AfterValidator(_has_text), StringConstraints(max_length=255)]
 
 
 class Shop(BaseModel):
-    """One shop as the registry knows it. `currency` is an operator's override, usually absent."""
+    """A shop. `currency` is an operator's override of the platform's answer, usually None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     merchant_id: Text
-    platform_name: PlatformName
+    platform_name: Annotated[str, AfterValidator(valid_platform_name)]
     platform_shop_id: Text
     domain: str
     currency: str | None = None
@@ -67,51 +87,34 @@ class RegisteredShop(Shop):
     high_water_mark: datetime | None = None
 
 
-def partition_key(platform_name: PlatformName, domain: str) -> str:
-    """`{platform_name}/{domain}`: computable by anyone who knows the shop."""
-    return f"{platform_name.value}/{domain}"
+def partition_key(platform_name: str, domain: str) -> str:
+    """`{platform_name}/{domain}`: anybody who knows the shop can compute it."""
+    return f"{platform_name}/{domain}"
 
 
-def parse_partition_key(key: str) -> tuple[PlatformName, str]:
-    """Split a partition key. Raises InvalidShop with what is wrong and an example."""
-    platform, separator, domain = key.partition("/")
+def parse_partition_key(key: str) -> tuple[str, str]:
+    """The platform's name and the domain in a partition key. Raises InvalidShop for another text.
+
+    `adapters.parse_shop_key` checks besides that the platform has an adapter, and that a shop of
+    the platform may have the domain.
+    """
+    platform_name, separator, domain = key.partition("/")
     if not separator:
         raise InvalidShop(
-            f"{key!r} is not a partition key: expected platform/domain, "
-            "e.g. shopify/acme.myshopify.com"
+            f"{key[:_SHOWN]!r} is not a partition key: expected the platform's name, a slash and "
+            "the shop's domain"
         )
-    try:
-        platform_name = PlatformName(platform)
-    except ValueError:
-        known = ", ".join(name.value for name in PlatformName)
-        raise InvalidShop(f"{platform!r} is not a platform we know: {known}") from None
-    return platform_name, valid_domain(platform_name, domain)
-
-
-def valid_domain(platform_name: PlatformName, domain: str) -> str:
-    """The domain, if credentials may be sent to a URL built from it. Raises InvalidShop."""
-    if platform_name is PlatformName.SHOPIFY:
-        if not _SHOPIFY_DOMAIN.fullmatch(domain):
-            raise InvalidShop(
-                f"{domain!r} is not a Shopify shop's domain: expected lower case and "
-                "name.myshopify.com, e.g. acme.myshopify.com"
-            )
-    elif not _HOST_NAME.fullmatch(domain):
-        raise InvalidShop(
-            f"{domain!r} is not a host name: expected lower case, without scheme, port or path, "
-            "e.g. shop.example.com (international names in their xn-- form)"
-        )
-    return domain
+    return valid_platform_name(platform_name), valid_host_name(domain)
 
 
 def valid_currency(currency: str) -> str:
-    """An ISO 4217 code in upper case. Raises InvalidShop."""
+    """The currency, if it has the form of an ISO 4217 code. Raises InvalidShop."""
     if not _CURRENCY.fullmatch(currency):
         raise InvalidShop(f"{currency!r} is not a currency: expected three capitals, e.g. SEK")
     return currency
 
 
 def columns_of(keys: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Platform names and domains of partition keys, as the two columns of a table."""
+    """The platform names and the domains of partition keys, as two columns."""
     parts = [key.partition("/") for key in keys]
     return [platform for platform, _, _ in parts], [domain for _, _, domain in parts]

@@ -9,17 +9,17 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 
 class SyncType(StrEnum):
-    """`full`: absence means deleted. `incremental`: absence means nothing."""
+    """In a `full` sync an absent variant was deleted; in an `incremental` one it means nothing."""
 
     FULL = "full"
     INCREMENTAL = "incremental"
 
 
 class RequestedSyncType(Enum):
-    """The sync type somebody asks for; `auto` leaves the choice to us.
+    """The sync type that a requester asks for; `auto` lets the connector choose.
 
     Names and values are the same on purpose: Dagster's run config takes names, the command line
-    and events take values.
+    and sync requests take values.
     """
 
     auto = "auto"
@@ -28,7 +28,7 @@ class RequestedSyncType(Enum):
 
 
 class SyncStatus(StrEnum):
-    """Where a sync stands, as `connector.syncs.status` says it."""
+    """How far a sync is, as in the column `connector.syncs.status`."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -37,7 +37,7 @@ class SyncStatus(StrEnum):
 
 
 class BackfillStatus(StrEnum):
-    """Where a shop of a backfill stands, as `connector.backfill_shops.status` says it."""
+    """How far a shop of a backfill is, as in the column `connector.backfill_shops.status`."""
 
     WAITING = "waiting"
     LAUNCHED = "launched"
@@ -49,9 +49,9 @@ SyncId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=
 
 
 class Sync(BaseModel):
-    """What is known of a sync when it starts. Times are UTC.
+    """A sync as it starts. Times are UTC.
 
-    `since` is what an incremental sync asks for changes from; a full one asks for everything.
+    An incremental sync asks for the changes after `since`. A full one asks for everything.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,19 +65,19 @@ class Sync(BaseModel):
 
 
 def own_sync_id(root_run_id: str, partition_key: str) -> str:
-    """A sync_id of our own making: a retried run computes the same one, and so finds its sync."""
+    """The sync_id of a sync that came without one. A retried run computes the same one."""
     return str(uuid5(NAMESPACE_URL, f"connector-pipeline:{root_run_id}:{partition_key}"))
 
 
 OVERLAP: Final = timedelta(minutes=10)
 """How far an increment reaches back behind the high-water mark.
 
-Shopify's search index lags behind its products, and a shop's clock need not be ours.
+A platform's search index may lag behind its products, and a shop's clock need not be ours.
 """
 
 
 class SyncPlan(NamedTuple):
-    """What a sync is to read: everything, or what changed since a time (UTC)."""
+    """A sync reads everything, or the changes since a time (UTC)."""
 
     sync_type: SyncType
     since: datetime | None
@@ -94,10 +94,10 @@ def planned_sync(
     full_sync_every: timedelta,
     now: datetime,
 ) -> SyncPlan:
-    """What a request comes down to for a shop with this history.
+    """The plan for a requested sync of a shop with this history.
 
-    Without a high-water mark there is nothing to go on from, whatever was asked for. `auto` is
-    full once the last full sync is `full_sync_every` old: only a full one finds what was deleted.
+    Without a high-water mark every sync is full: an increment has no time to begin at. `auto` is
+    full once the last full sync is `full_sync_every` old: only a full one finds deleted variants.
     """
     if requested is RequestedSyncType.full or high_water_mark is None:
         return _EVERYTHING

@@ -1,19 +1,14 @@
-"""A sync request: what somebody asks for, in `connector.sync_requests` or as a NATS message."""
+"""A sync request: a row of `connector.sync_requests`, or a NATS message."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
-from connector_pipeline.model.shop import (
-    PlatformName,
-    RegisteredShop,
-    Shop,
-    ShopState,
-    Text,
-    valid_domain,
-)
+from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState, Text
+from connector_pipeline.model.storable import escaped
 from connector_pipeline.model.sync import RequestedSyncType, SyncId
 
 SUBJECT: Final = "evt.catalog.sync.requested"
@@ -23,40 +18,39 @@ _text: Final = TypeAdapter[str](Text)
 
 
 class MalformedRequest(ValueError):
-    """A message nobody can be answered for: it names no sync, or no merchant, or is not JSON."""
+    """A message that nobody can be answered for: it is not JSON, or names no sync or merchant."""
 
 
 class SyncRequest(BaseModel):
-    """A request whose requester can be told how it ends; what it asks for may still be refused.
+    """A request that names its sync and its merchant, so that its requester can be answered.
 
-    The field names are those of the service before. `correlation_id` None: the sync_id serves.
+    The connector may still refuse it. The field names are the predecessor's. Where `correlation_id`
+    is None, the sync_id takes its place.
     """
 
     model_config = ConfigDict(frozen=True)
 
     merchant_id: Text
-    platform_name: Annotated[str, Field(description="shopify or woocommerce")]
+    platform_name: Annotated[str, Field(description="a platform that has an adapter")]
     platform_shop_id: str
     domain: str
     sync_id: SyncId
     sync_type: Annotated[str, Field(description="full, incremental or auto")] = "full"
     correlation_id: str | None = None
 
-    def shop(self) -> Shop:
-        """The shop it names. Raises InvalidSyncRequest if there cannot be such a shop."""
+    def shop(self, valid_domain: Callable[[str, str], str]) -> Shop:
+        """The shop that the request names. Raises InvalidSyncRequest if no such shop is possible.
+
+        `valid_domain` is `adapters.valid_domain`: of a platform's name and a domain it returns the
+        domain, or raises InvalidShop where no shop of that platform can have it.
+        """
         try:
-            platform_name = PlatformName(self.platform_name)
-        except ValueError:
-            known = ", ".join(name.value for name in PlatformName)
-            raise InvalidSyncRequest(
-                f"platform {self.platform_name!r} is not supported: {known} are."
-            ) from None
-        try:
+            domain = valid_domain(self.platform_name, self.domain)
             return Shop(
                 merchant_id=self.merchant_id,
-                platform_name=platform_name,
+                platform_name=self.platform_name,
                 platform_shop_id=self.platform_shop_id,
-                domain=valid_domain(platform_name, self.domain),
+                domain=domain,
             )
         except InvalidShop as error:
             raise InvalidSyncRequest(f"{error}.") from None
@@ -67,7 +61,7 @@ class SyncRequest(BaseModel):
             ) from None
 
     def requested_type(self) -> RequestedSyncType:
-        """The sync type it asks for. Raises InvalidSyncRequest."""
+        """The sync type that the request asks for. Raises InvalidSyncRequest."""
         try:
             return RequestedSyncType(self.sync_type)
         except ValueError:
@@ -78,17 +72,18 @@ class SyncRequest(BaseModel):
 
     @property
     def usable_correlation_id(self) -> str:
-        """The correlation id to go by: the request's, if it can travel in an HTTP header."""
+        """The request's correlation id if an HTTP header can hold it, else its sync_id."""
         given = self.correlation_id or ""
         fits = 0 < len(given) <= 200 and given.isascii() and given.isprintable()
         return given.strip() if fits and given.strip() else self.sync_id
 
 
 def parse_sync_request(body: bytes) -> SyncRequest:
-    """The request of a message: an object of its fields, bare or as `data` of an envelope.
+    """The request in a message: a JSON object of its fields, bare or as `data` of an envelope.
 
-    What is missing or of another type than text becomes an empty text, to be refused with an
-    answer; a number is taken as its digits. Raises MalformedRequest where none could be answered.
+    A number becomes its digits. A field that is missing, or of another type, becomes an empty text,
+    for which the request is refused later, with an answer. Raises MalformedRequest where nobody
+    could be answered.
     """
     try:
         message: object = json.loads(body)
@@ -121,20 +116,19 @@ def parse_sync_request(body: bytes) -> SyncRequest:
 
 def _as_text(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        # A shop's id is a number to whoever wrote it down without quotes.
+        # Some requesters write a shop's id without quotes.
         return str(value) if abs(value) < 10**30 else ""
     if not isinstance(value, str):
         return ""
-    # Postgres holds neither NUL nor half a surrogate pair, both of which JSON can send.
-    return value.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:2_000]
+    return escaped(value)[:2_000]
 
 
 def registration(shop: Shop, registered: RegisteredShop | None) -> RegisteredShop:
-    """What the registry is to hold of a requested shop, so that it can be synced.
+    """The requested shop as the registry must hold it before its sync.
 
-    An unknown one is registered; one that is disconnected is taken up again, because who asks for
-    it expects it to be connected, and the sync finds out. Raises InvalidSyncRequest for a shop of
-    another merchant and for one an operator has paused.
+    An unknown shop is registered. A disconnected shop becomes active again: its requester expects
+    it to be connected, and the sync finds out. Raises InvalidSyncRequest for a shop of another
+    merchant and for a shop that an operator has paused.
     """
     if registered is None:
         return RegisteredShop(**shop.model_dump())

@@ -1,1 +1,4 @@
-"""An adapter per platform, the same rooms in each; `platform.py` is the contract they fulfil."""
+"""An adapter per platform, the same rooms in each.
+
+`adapters.py` names them, and `kit/contract.py` is the contract they fulfil.
+"""

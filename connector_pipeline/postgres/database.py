@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.at_revision import connect_at_needed_revision
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import load_settings
 
@@ -26,9 +26,10 @@ class Database:
     def connect(self) -> Generator[psycopg.Connection]:
         """A connection of one's own, committed at the end and rolled back on an exception.
 
-        See `postgres.connect`. Raises DatabaseUnavailable.
+        See `postgres.connect_at_needed_revision`. Raises DatabaseUnavailable, DatabaseNotMigrated
+        and SchemaNotOurs.
         """
-        with connect(self.connection_url()) as connection:
+        with connect_at_needed_revision(self.connection_url()) as connection:
             yield connection
 
     def connection_url(self) -> str:

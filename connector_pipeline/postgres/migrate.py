@@ -1,83 +1,125 @@
-"""Bring the schemas `catalog` and `connector` to what this version of the code expects."""
+"""Bring the schemas `catalog` and `connector` to what this version of the code needs."""
 
-import logging
+import io
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Final
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, NullPool, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.postgres.connections import open_connection, unavailable
-from connector_pipeline.postgres.tables import CATALOG, CONNECTOR
+from connector_pipeline.postgres.connections import connect, open_connection, unavailable
+from connector_pipeline.postgres.grants import all_grants, grant_all, missing_roles
+from connector_pipeline.postgres.revision import (
+    SchemaNotOurs,
+    database_revision,
+    needed_revision,
+    refuse_unknown,
+)
+from connector_pipeline.postgres.schema import CATALOG, CONNECTOR
 
-READER_ROLE: Final = "catalog_reader"
-REQUESTER_ROLE: Final = "sync_requester"
 OLDEST_POSTGRES: Final = 15
 # Any number, as long as nobody else in the database takes an advisory lock on it.
 _MIGRATION_LOCK: Final = 0x636F6E6E6563746F
 
 _alembic: Final = threading.Lock()
-_logger = logging.getLogger(__name__)
 
 
-class SchemaNotOurs(ConnectorError):
-    """The database cannot hold the catalog, or holds that of a newer version of this code."""
-
-    default_remedy = "Set CONNECTOR_DATABASE_URL to another database."
+class MayNotMigrate(ConnectorError):
+    """The database's user lacks a right that the migrations need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Revisions before and after, and whether the reader role has its grants."""
+    """Revisions before and after, and whether readers and requesters have their grants."""
 
     before: str | None
     after: str
-    reader_granted: bool
+    granted: bool
 
 
 def migrate(connection_url: str) -> Migration:
     """Apply the migrations that are missing, all in one transaction, and grant the readers.
 
-    Safe from several places at once: each waits for the one before. Raises DatabaseUnavailable,
-    or SchemaNotOurs for a database that is too old, not UTF-8, or newer than the code.
+    Safe from several places at once: each waits for the one before. Raises DatabaseUnavailable;
+    SchemaNotOurs for a database that is too old, not UTF-8, or at a revision that no migration
+    leads on from; MayNotMigrate, with the right that the user lacks.
     """
     with _transaction(connection_url) as connection:
         driver_connection = _driver_connection(connection)
         _refuse_unsuitable(driver_connection)
         driver_connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-        _create_schemas(driver_connection)
-        before, _ = current_and_head(driver_connection)
-        _refuse_newer(before)
-        config = _config()
-        config.attributes["connection"] = connection
-        # Alembic keeps what it works on in a module, so threads take turns.
-        with _alembic:
-            command.upgrade(config, "head")
-        granted = _grant_readers(driver_connection)
-        _grant_requesters(driver_connection)
-    return Migration(before=before, after=_head(), reader_granted=granted)
+        before = database_revision(driver_connection)
+        refuse_unknown(before)
+        if before != needed_revision():
+            _create_schemas(driver_connection)
+            _refuse_without_rights(driver_connection)
+            config = _config()
+            config.attributes["connection"] = connection
+            # Alembic keeps what it works on in a module, so threads take turns.
+            with _alembic:
+                command.upgrade(config, "head")
+        granted = grant_all(driver_connection)
+    return Migration(before=before, after=needed_revision(), granted=granted)
 
 
-def current_and_head(connection: psycopg.Connection) -> tuple[str | None, str]:
-    """The database's revision (None: never migrated) and the newest one the code knows."""
-    with connection.transaction():
-        version_table = connection.execute(
-            "SELECT to_regclass(%s)", (f"{CONNECTOR}.alembic_version",)
-        ).fetchone()
-        if version_table is None or version_table[0] is None:
-            return None, _head()
-        query = sql.SQL("SELECT version_num FROM {}.alembic_version")
-        row = connection.execute(query.format(sql.Identifier(CONNECTOR))).fetchone()
-    return (str(row[0]) if row else None), _head()
+def migration_sql(connection_url: str) -> str:
+    """The SQL that `migrate` would run on this database, as one transaction for `psql -f`.
+
+    It makes what the database's user may not: schemas, roles. The tables belong to that user,
+    whoever runs it. Looks at the database and changes nothing. Raises DatabaseUnavailable and
+    SchemaNotOurs as `migrate` does.
+    """
+    with connect(connection_url) as connection:
+        _refuse_unsuitable(connection)
+        revision = database_revision(connection)
+        refuse_unknown(revision)
+        user, database = connection.info.user, connection.info.dbname
+        name = sql.Identifier(user)
+        statements = [
+            sql.SQL("BEGIN"),
+            sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(_MIGRATION_LOCK)),
+            *(
+                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(schema), name)
+                for schema in _missing_schemas(connection)
+            ),
+            *(
+                sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(
+                    sql.Identifier(schema), name
+                )
+                for schema in _closed_schemas(connection)
+            ),
+            *missing_roles(connection),
+            sql.SQL("SET LOCAL ROLE {}").format(name),
+        ]
+        before, after = (
+            "".join(f"{statement.as_string(connection)};\n" for statement in part)
+            for part in (statements, [*all_grants(), sql.SQL("COMMIT")])
+        )
+    return (
+        f"-- Brings database {database} from revision {revision or '(none)'} to "
+        f"{needed_revision()}.\n"
+        f"-- Run it there with `psql -v ON_ERROR_STOP=1 -f`, as a user who may become {user}.\n"
+        f"{before}\n{_upgrade_sql(revision)}\n{after}"
+    )
+
+
+def _upgrade_sql(revision: str | None) -> str:
+    if revision == needed_revision():
+        return ""
+    printed = io.StringIO()
+    config = _config()
+    config.output_buffer = printed
+    with _alembic:
+        command.upgrade(config, f"{revision or 'base'}:head", sql=True)
+    return printed.getvalue().strip() + "\n"
 
 
 @contextmanager
@@ -92,6 +134,10 @@ def _transaction(connection_url: str) -> Generator[Connection]:
             yield connection
     except OperationalError as error:
         raise unavailable(error.orig or error, connection_url) from None
+    except ProgrammingError as error:
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise _may_not(str(error.orig.diag.message_primary)) from None
+        raise
 
 
 def _driver_connection(connection: Connection) -> psycopg.Connection:
@@ -101,12 +147,71 @@ def _driver_connection(connection: Connection) -> psycopg.Connection:
     return driver_connection  # pyright: ignore[reportUnknownVariableType]
 
 
-def _create_schemas(connection: psycopg.Connection) -> None:
-    # Looked up first: CREATE SCHEMA IF NOT EXISTS asks for the right to create even where an
+def _missing_schemas(connection: psycopg.Connection) -> list[str]:
+    # Looked up, because CREATE SCHEMA IF NOT EXISTS asks for the right to create even where an
     # administrator has made them.
     rows = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
-    for schema in {CATALOG, CONNECTOR} - {row[0] for row in rows}:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    return sorted({CATALOG, CONNECTOR} - {row[0] for row in rows})
+
+
+def _closed_schemas(connection: psycopg.Connection) -> list[str]:
+    """The schemas that are there and in which the user may not make tables."""
+    rows = connection.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname = ANY (%s)"
+        " AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))"
+        " ORDER BY nspname",
+        ([CATALOG, CONNECTOR],),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _create_schemas(connection: psycopg.Connection) -> None:
+    for schema in _missing_schemas(connection):
+        try:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        except psycopg.errors.InsufficientPrivilege:
+            database, user = (
+                sql.Identifier(name).as_string(connection)
+                for name in (connection.info.dbname, connection.info.user)
+            )
+            raise _may_not(
+                f"user {connection.info.user} may not create the schema {schema}",
+                f"GRANT CREATE ON DATABASE {database} TO {user}",
+            ) from None
+
+
+def _refuse_without_rights(connection: psycopg.Connection) -> None:
+    """Raise MayNotMigrate where the user may not make tables, or change those there are."""
+    user = connection.info.user
+    quoted_user = sql.Identifier(user).as_string(connection)
+    if schemas := ", ".join(_closed_schemas(connection)):
+        raise _may_not(
+            f"user {user} may not create tables in the schema {schemas}",
+            f"GRANT USAGE, CREATE ON SCHEMA {schemas} TO {quoted_user}",
+        )
+    row = connection.execute(
+        "SELECT nspname || '.' || relname, pg_get_userbyid(relowner) FROM pg_class"
+        " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " WHERE nspname = ANY (%s) AND relkind IN ('r', 'v')"
+        " AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1 LIMIT 1",
+        ([CATALOG, CONNECTOR],),
+    ).fetchone()
+    if row is not None:
+        table, owner = row
+        quoted_owner = sql.Identifier(owner).as_string(connection)
+        raise MayNotMigrate(
+            f"user {user} may not change {table}, which belongs to {owner}.",
+            remedy=f"Migrate as {owner}, or let an administrator "
+            f"`GRANT {quoted_owner} TO {quoted_user}`.",
+        )
+
+
+def _may_not(what: str, grant: str | None = None) -> MayNotMigrate:
+    granted = f"`{grant}`, or " if grant else ""
+    return MayNotMigrate(
+        f"{what}.",
+        remedy=f"An administrator can {granted}run what `connector-pipeline migrate --sql` prints.",
+    )
 
 
 def _refuse_unsuitable(connection: psycopg.Connection) -> None:
@@ -121,88 +226,6 @@ def _refuse_unsuitable(connection: psycopg.Connection) -> None:
             f"the database's encoding is {encoding}, which cannot hold every title.",
             remedy="Create it with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
         )
-
-
-def _refuse_newer(revision: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
-        raise SchemaNotOurs(
-            f"the database is at revision {revision}, which this version of connector-pipeline "
-            f"does not know (it ends at {_head()}).",
-            remedy="Upgrade connector-pipeline to the version that migrated it, or a later one.",
-        )
-
-
-def _grant_readers(connection: psycopg.Connection) -> bool:
-    """Give the catalog's readers their role and grants, if we may. Done at every migration,
-    so a role that an administrator makes later gets its grants too."""
-    if not _role_exists(connection, READER_ROLE):
-        return False
-    _grant(
-        connection,
-        READER_ROLE,
-        "GRANT USAGE ON SCHEMA {catalog} TO {role}",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA {catalog} TO {role}",
-        "ALTER DEFAULT PRIVILEGES IN SCHEMA {catalog} GRANT SELECT ON TABLES TO {role}",
-    )
-    return True
-
-
-def _grant_requesters(connection: psycopg.Connection) -> None:
-    """Let those who request syncs insert requests and nothing else, if we may make their role."""
-    if _role_exists(connection, REQUESTER_ROLE):
-        _grant(
-            connection,
-            REQUESTER_ROLE,
-            "GRANT USAGE ON SCHEMA {connector} TO {role}",
-            # What becomes of a request is ours to write.
-            "GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, "
-            "sync_type, correlation_id) ON {connector}.sync_requests TO {role}",
-        )
-
-
-def _grant(connection: psycopg.Connection, role: str, *grants: LiteralString) -> None:
-    for grant in grants:
-        connection.execute(
-            sql.SQL(grant).format(
-                catalog=sql.Identifier(CATALOG),
-                connector=sql.Identifier(CONNECTOR),
-                role=sql.Identifier(role),
-            )
-        )
-
-
-def _role_exists(connection: psycopg.Connection, name: str) -> bool:
-    """Whether the role is there, after an attempt to make it."""
-    role = sql.Identifier(name)
-    try:
-        with connection.transaction():
-            found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
-            if found.fetchone() is None:
-                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(role))
-    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        # Roles are the server's, our lock the database's: a neighbour made it this very moment.
-        pass
-    except psycopg.errors.InsufficientPrivilege:
-        _logger.warning(
-            "Role %s does not exist and may not be created; it has no grants. An "
-            "administrator can `CREATE ROLE %s NOLOGIN`, then migrate again.",
-            name,
-            name,
-        )
-        return False
-    return True
-
-
-def _head() -> str:
-    head = _scripts().get_current_head()
-    if head is None:
-        raise RuntimeError("the package holds no migrations")
-    return head
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

@@ -139,13 +139,6 @@ class SandboxServer:
         self.stop()
 
 
-def serve(
-    port: int, shops: Iterable[ShopSpec] = DEFAULT_SHOPS, jwt_secret: str | None = None
-) -> None:
-    """Serve on `port` of the loopback interface until interrupted. Prints nothing itself."""
-    SandboxServer(shops, port=port, jwt_secret=jwt_secret).run()
-
-
 def _listening_socket(port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:

@@ -1,4 +1,7 @@
-"""The Token Service: credentials of a shop, for whoever may ask (DESIGN 8)."""
+"""The Token Service: credentials of a shop, for a caller that may ask for them.
+
+docs/contracts.md, Token Service.
+"""
 
 from typing import Any
 

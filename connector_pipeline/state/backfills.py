@@ -1,4 +1,4 @@
-"""`connector.backfill_shops`: shops somebody asked to have synced, and how each of them ended.
+"""`connector.backfill_shops`: the shops of each backfill, and how each of them ended.
 
 Each function is part of the caller's transaction.
 """
@@ -13,7 +13,7 @@ from connector_pipeline.model.sync import BackfillStatus
 
 
 class Waiting(NamedTuple):
-    """A shop that no run was launched for yet."""
+    """A shop of a backfill that waits for a run, or for the outcome of its run."""
 
     backfill_id: str
     partition_key: str
@@ -23,7 +23,7 @@ _KEY: Final = "platform_name || '/' || domain"
 
 
 def request(connection: psycopg.Connection, backfill_id: str, keys: Sequence[str]) -> None:
-    """Have these shops synced."""
+    """Add these shops to the backfill."""
     connection.execute(
         """
         INSERT INTO connector.backfill_shops (backfill_id, platform_name, domain)
@@ -34,7 +34,7 @@ def request(connection: psycopg.Connection, backfill_id: str, keys: Sequence[str
 
 
 def waiting(connection: psycopg.Connection, backfill_id: str | None = None) -> list[Waiting]:
-    """Shops to launch runs for, first asked first; locked, so that each is launched once."""
+    """The shops to launch runs for, oldest first. Locked, so that each is launched once."""
     rows = connection.execute(
         f"SELECT backfill_id, {_KEY} FROM connector.backfill_shops "  # noqa: S608  our own words
         "WHERE status = 'waiting' AND (%(id)s::text IS NULL OR backfill_id = %(id)s) "
@@ -51,12 +51,12 @@ def launched(connection: psycopg.Connection, backfill_id: str, keys: Sequence[st
 
 
 def wait_again(connection: psycopg.Connection, backfill_id: str, keys: Sequence[str]) -> None:
-    """Record that no run is on its way for these shops after all."""
+    """Record that these shops have no run after all."""
     _set_status(connection, backfill_id, dict.fromkeys(keys), BackfillStatus.WAITING)
 
 
 def without_news(connection: psycopg.Connection) -> list[Waiting]:
-    """Shops whose run was to be launched more than two minutes ago and has not told their end."""
+    """Shops for which a run was launched over two minutes ago and which have no outcome yet."""
     rows = connection.execute(
         f"SELECT backfill_id, {_KEY} FROM connector.backfill_shops "  # noqa: S608  our own words
         "WHERE status = 'launched' AND changed_at < now() - interval '2 minutes' "
@@ -68,7 +68,7 @@ def without_news(connection: psycopg.Connection) -> list[Waiting]:
 def record_outcomes(
     connection: psycopg.Connection, backfill_id: str, outcomes: Mapping[str, str | None]
 ) -> None:
-    """Record how shops ended: the error's code, None where all went well."""
+    """Record how shops ended: by partition key the error's code, None for success."""
     for status in (BackfillStatus.SUCCEEDED, BackfillStatus.FAILED):
         failed = status is BackfillStatus.FAILED
         ended = {key: code for key, code in outcomes.items() if (code is not None) is failed}
@@ -76,7 +76,7 @@ def record_outcomes(
 
 
 def withdraw(connection: psycopg.Connection, backfill_id: str) -> int:
-    """Forget the shops of the backfill that have not ended; how many those were."""
+    """Delete the shops of the backfill that have not ended. Returns how many they were."""
     return connection.execute(
         "DELETE FROM connector.backfill_shops "
         "WHERE backfill_id = %s AND status IN ('waiting', 'launched')",
@@ -105,10 +105,10 @@ def _set_status(
     connection.execute(
         """
         UPDATE connector.backfill_shops AS shop
-        SET status = %s, error_code = told.code, changed_at = now()
-        FROM unnest(%s::text[], %s::text[], %s::text[]) AS told (platform_name, domain, code)
-        WHERE backfill_id = %s AND shop.platform_name = told.platform_name
-            AND shop.domain = told.domain
+        SET status = %s, error_code = ended.code, changed_at = now()
+        FROM unnest(%s::text[], %s::text[], %s::text[]) AS ended (platform_name, domain, code)
+        WHERE backfill_id = %s AND shop.platform_name = ended.platform_name
+            AND shop.domain = ended.domain
         """,
         (status, *columns_of(codes), list(codes.values()), backfill_id),
     )

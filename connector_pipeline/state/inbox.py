@@ -1,9 +1,9 @@
-"""`connector.sync_requests`: requests in, each on its way to exactly one run.
+"""The inbox, `connector.sync_requests`: each request leads to exactly one run, or is refused.
 
-A request is accepted (its sync is pending in `connector.syncs`), offered to Dagster, and launched
-once its run is seen to exist; or it is refused. Nothing here relies on what Dagster was told: a
-request that was offered and has no run is offered again, and Dagster knows the repeat by its run
-key. Each function is part of the caller's transaction.
+An accepted request has a pending sync in `connector.syncs`. It is offered to Dagster, and launched
+once its run is seen. Dagster may lose an offer: a request that was offered and has no run is
+offered again, and Dagster recognizes the repeat by its run key. Each function is part of the
+caller's transaction.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,18 +18,25 @@ from connector_pipeline.model.errors import InvalidSyncRequest
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest, registration
+from connector_pipeline.platforms.adapters import valid_domain
 from connector_pipeline.state import sync_log
 from connector_pipeline.state.registry import add_shop
 
 KEPT: Final = timedelta(days=30)
-"""How long a request is kept after it arrived: a repeat older than that is known by its sync."""
+"""A request is kept for so long after it arrived. Its sync still shows up a later repeat."""
 
 AT_ONCE_PER_SHOP: Final = 2
-"""Launched and unfinished requests of one shop: the next one waits in Dagster's queue, and starts
-as soon as the first has ended. More would only fill the queue with what cannot run."""
+"""At most so many requests of one shop are launched and unfinished.
+
+The second run waits in Dagster's queue and starts as soon as the first has ended. More would only
+fill that queue with runs that cannot start.
+"""
 
 MOST_RELAUNCHES: Final = 2
-"""Runs that die one after another, each with Dagster's own retries, die of the request."""
+"""A request is launched again so many times after its run died.
+
+Each of those runs had Dagster's own retries, so that by then the request itself kills its runs.
+"""
 
 _TAKE: Final = """
     SELECT id, merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type,
@@ -57,7 +64,7 @@ _REFUSE: Final = """
     WHERE sync_id = ANY(%s)
 """
 
-# The window counts what is unfinished by our own record, however Dagster calls it.
+# A request is under way by our own record of its sync, whatever state Dagster gives its run.
 _NEXT: Final = """
     WITH under_way AS (
         SELECT request.platform_name, request.domain, count(*) AS runs
@@ -66,14 +73,14 @@ _NEXT: Final = """
         WHERE sync.status IN ('pending', 'running') AND request.launched_at IS NOT NULL
         GROUP BY request.platform_name, request.domain
     ), waiting AS (
-        SELECT *, row_number() OVER (PARTITION BY platform_name, domain ORDER BY id) AS place
+        SELECT *, row_number() OVER (PARTITION BY platform_name, domain ORDER BY id) AS nth
         FROM connector.sync_requests
         WHERE accepted_at IS NOT NULL AND launched_at IS NULL AND refused_at IS NULL
     )
     SELECT merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type,
         correlation_id, relaunches
     FROM waiting LEFT JOIN under_way USING (platform_name, domain)
-    WHERE place + coalesce(under_way.runs, 0) <= %(per_shop)s
+    WHERE nth + coalesce(under_way.runs, 0) <= %(per_shop)s
     ORDER BY waiting.id
     LIMIT greatest(0, least(
         %(limit)s, %(at_once)s - (SELECT coalesce(sum(runs), 0) FROM under_way)
@@ -89,7 +96,7 @@ _SHOP: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A run to be asked of Dagster for a request; `run_key` names it, however often it is asked."""
+    """A run to ask of Dagster for a request. Its `run_key` is the same however often we ask."""
 
     sync_id: str
     correlation_id: str
@@ -99,7 +106,7 @@ class Launch:
 
 
 def put(connection: psycopg.Connection, requests: Iterable[SyncRequest]) -> int:
-    """Put requests into the inbox; how many are new. One that arrived before is left as it is."""
+    """Put requests into the inbox. Returns how many are new; an earlier one stays as it is."""
     new = 0
     with connection.cursor() as cursor:
         for request in requests:
@@ -109,7 +116,7 @@ def put(connection: psycopg.Connection, requests: Iterable[SyncRequest]) -> int:
                     domain, sync_id, sync_type, correlation_id)
                 SELECT %(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s,
                     %(sync_id)s, %(sync_type)s, %(correlation_id)s
-                -- A request that is no longer kept has left its sync.
+                -- The sync of a request is kept longer than the request.
                 WHERE NOT EXISTS (SELECT FROM connector.syncs WHERE sync_id = %(sync_id)s)
                 ON CONFLICT DO NOTHING
                 """,
@@ -119,10 +126,10 @@ def put(connection: psycopg.Connection, requests: Iterable[SyncRequest]) -> int:
 
 
 def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
-    """Accept what has arrived, or refuse what cannot be synced; how many of each.
+    """Accept requests that arrived, and refuse those that cannot be synced. Returns both numbers.
 
-    A refused sync has failed, with the event that says so; one whose sync_id is another sync's
-    already is refused without, because that sync tells how it ended.
+    The sync of a refused request has failed, with its event. A request with the sync_id of an
+    earlier sync is refused without an event: that sync has an event of its own.
     """
     connection.execute(
         "DELETE FROM connector.sync_requests WHERE requested_at < now() - %s"
@@ -158,7 +165,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
     refused = 0
     for (sync_id,) in new:
         try:
-            requests[sync_id].shop()
+            requests[sync_id].shop(valid_domain)
             requests[sync_id].requested_type()
         except InvalidSyncRequest as error:
             refuse(connection, sync_id, error)
@@ -167,13 +174,13 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
 
 
 def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncRequest) -> None:
-    """Refuse a request for good: its sync has failed."""
+    """Refuse a request for good. Its sync has failed."""
     connection.execute(_REFUSE, (f"{error.message} {error.remedy}", [sync_id]))
     sync_log.fail(connection, sync_id, error)
 
 
 def offered(connection: psycopg.Connection) -> Sequence[tuple[str, str]]:
-    """Requests that were offered and of which no run was seen yet: sync_ids with their run keys."""
+    """Requests that were offered and whose run was not seen yet: their sync_ids and run keys."""
     rows = connection.execute(
         "SELECT sync_id, relaunches FROM connector.sync_requests"
         " WHERE offered_at IS NOT NULL AND launched_at IS NULL AND refused_at IS NULL ORDER BY id"
@@ -182,7 +189,7 @@ def offered(connection: psycopg.Connection) -> Sequence[tuple[str, str]]:
 
 
 def launched(connection: psycopg.Connection, runs: Iterable[tuple[str, str]]) -> None:
-    """Record the runs that were seen: pairs of sync_id and run id."""
+    """Record runs that were seen. `runs` are pairs of a sync_id and a run id."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE connector.sync_requests SET launched_at = clock_timestamp(), run_id = %s"
@@ -192,9 +199,9 @@ def launched(connection: psycopg.Connection, runs: Iterable[tuple[str, str]]) ->
 
 
 def relaunch(connection: psycopg.Connection, sync_id: str) -> bool:
-    """Have a request run again whose run died; False if that was done MOST_RELAUNCHES times.
+    """Have a request launched again after its run died. The sync is pending again.
 
-    False as well of a sync that nobody requested. The sync is pending again, under its sync_id.
+    Returns False if that was done MOST_RELAUNCHES times, and for a sync that nobody requested.
     """
     again = connection.execute(
         """
@@ -214,10 +221,11 @@ def relaunch(connection: psycopg.Connection, sync_id: str) -> bool:
 
 
 def offer(connection: psycopg.Connection, *, limit: int, at_once: int) -> list[Launch]:
-    """The requests whose turn it is, at most `limit`, oldest first; their shops are registered.
+    """The runs to ask of Dagster next, at most `limit`, oldest request first.
 
-    At most `at_once` are under way, and AT_ONCE_PER_SHOP of one shop; the others wait in the inbox.
-    One that its shop's registration forbids is refused instead.
+    The shops of these requests are registered. At most `at_once` requests are under way, and
+    AT_ONCE_PER_SHOP of one shop; the others wait in the inbox. A request that its shop's
+    registration forbids is refused instead.
     """
     rows = (
         connection.cursor(row_factory=dict_row)
@@ -225,11 +233,12 @@ def offer(connection: psycopg.Connection, *, limit: int, at_once: int) -> list[L
         .fetchall()
     )
     launches: list[Launch] = []
-    # In one order, so that two transactions that lock several shops cannot deadlock.
+    # Sorted, so that two transactions that lock several shops cannot deadlock.
     for row in sorted(rows, key=lambda row: (row["platform_name"], row["domain"])):
         request = _request(row)
-        shop = request.shop()
         try:
+            # Checked again: other adapters may be installed than when it was accepted.
+            shop = request.shop(valid_domain)
             _register(connection, shop)
         except InvalidSyncRequest as error:
             refuse(connection, request.sync_id, error)
@@ -243,7 +252,7 @@ def offer(connection: psycopg.Connection, *, limit: int, at_once: int) -> list[L
                 run_key=_run_key(request.sync_id, row["relaunches"]),
             )
         )
-    order = {row["sync_id"]: place for place, row in enumerate(rows)}
+    order = {row["sync_id"]: index for index, row in enumerate(rows)}
     launches.sort(key=lambda launch: order[launch.sync_id])
     connection.execute(
         "UPDATE connector.sync_requests SET offered_at = clock_timestamp() WHERE sync_id = ANY(%s)",
@@ -284,8 +293,8 @@ def _run_key(sync_id: str, relaunches: int) -> str:
 
 
 def _request(row: dict[str, Any]) -> SyncRequest:
-    # Not validated: whoever inserts a row may write what no message could have brought, and is
-    # told so by `shop`.
+    # Not validated: an SQL requester may write values that no message could bring. `shop` refuses
+    # them, with the reason.
     return SyncRequest.model_construct(
         **{name: row[name] for name in SyncRequest.model_fields},
     )

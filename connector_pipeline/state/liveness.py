@@ -1,8 +1,8 @@
-"""`connector.run_workers`: which runs have a living worker, told by the workers themselves.
+"""`connector.run_workers`: the signs of life that run workers write.
 
-Dagster's default launcher cannot say whether a worker lives, so a run whose worker was killed with
-its code server stays "started" for hours, and its shops' partitions with it. Rows and no lock of a
-session: those do not survive a connection pooler.
+Dagster's default launcher cannot say whether a run worker lives. A run whose worker was killed
+together with its code server would stay "started" for hours, and hold up its shops. A sign is a row
+and not a session's lock, because such a lock does not survive a connection pooler.
 """
 
 import socket
@@ -23,7 +23,7 @@ from connector_pipeline.postgres.database import Database
 
 BEAT_SECONDS: Final = 10.0
 SILENT_AFTER: Final = timedelta(seconds=40)
-"""Without a sign for so long a worker is suspected: three beats, and a slow one."""
+"""A run worker without a sign of life for so long may be dead: three signs, and a slow one."""
 
 _BEAT: Final = """
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
@@ -36,9 +36,10 @@ _BEAT: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that works on a run: where it is, its pid there, and when it started.
+    """The process that works on a run: its host, its pid there, and when it started.
 
-    `process_started` as the host's psutil says it: by that a pid used again is told apart.
+    `process_started` is the time that psutil on the host reports. Another process that gets the
+    same pid later has another one.
     """
 
     host: str
@@ -54,7 +55,7 @@ class Worker:
 
 @contextmanager
 def alive(database: Database, run_id: str) -> Generator[None]:
-    """Show a sign of life for the run until the end of the block."""
+    """Write a sign of life for the run every BEAT_SECONDS until the end of the block."""
     ended = threading.Event()
     worker = Worker.here()
     sign = {
@@ -66,7 +67,7 @@ def alive(database: Database, run_id: str) -> Generator[None]:
 
     def beat() -> None:
         while True:
-            # A database that is away is somebody else's trouble: we live.
+            # The run itself reports a database that does not answer. The next sign may reach it.
             with suppress(ConnectorError), database.connect() as connection:
                 connection.execute(_BEAT, sign)
             if ended.wait(BEAT_SECONDS):
@@ -82,9 +83,9 @@ def alive(database: Database, run_id: str) -> Generator[None]:
 
 
 def silent(connection: psycopg.Connection, run_ids: Iterable[str]) -> dict[str, Worker | None]:
-    """Those of the runs that showed no sign of life lately, each with the worker it last had.
+    """The runs without a sign of life since SILENT_AFTER, each with the worker of its last sign.
 
-    None where no worker ever showed one. Old signs are forgotten.
+    The worker is None if there was never a sign. Signs older than a day are deleted.
     """
     connection.execute(
         "DELETE FROM connector.run_workers WHERE beat_at < clock_timestamp() - interval '1 day'"
@@ -104,13 +105,13 @@ def silent(connection: psycopg.Connection, run_ids: Iterable[str]) -> dict[str, 
 
 
 def lives(worker: Worker | None) -> bool | None:
-    """Whether the worker's process exists; None where that cannot be seen from here."""
+    """Whether the worker's process exists; None if this process cannot see that."""
     if worker is None or worker.host != this_host():
         return None
     try:
         process = psutil.Process(worker.pid)
         return (
-            # Its clock's ticks: psutil reads the same instant a little differently at times.
+            # psutil may read the start of one process a clock tick earlier or later.
             abs(process.create_time() - worker.process_started) < 1.0
             and process.status() != psutil.STATUS_ZOMBIE
         )
@@ -122,9 +123,9 @@ def lives(worker: Worker | None) -> bool | None:
 
 @cache
 def this_host() -> str:
-    """Names what a pid is of: the host since it booted and, in a container, the container.
+    """The name of the scope in which a pid is unique: a host since its boot, and a container on it.
 
-    Two containers may have one hostname, and two hosts one number of a namespace.
+    Two containers may have the same hostname, and two hosts the same number of a namespace.
     """
     parts = [socket.gethostname()]
     with suppress(OSError):

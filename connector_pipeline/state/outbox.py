@@ -1,7 +1,7 @@
-"""`connector.outbox`: events that are to be sent, written where what they tell becomes true.
+"""`connector.outbox`: the events to send. The transaction that ends a sync writes its event, too.
 
-Each function is part of the caller's transaction. Called with the shop's row in `connector.shops`
-locked, so that ids of one shop are allotted in the order in which they are committed.
+Each function is part of the caller's transaction. The caller has locked the shop's row in
+`connector.shops`, so that the ids of a shop's events have the order in which they are committed.
 """
 
 from datetime import timedelta
@@ -22,14 +22,14 @@ from connector_pipeline.model.events import (
 )
 
 KEPT: Final = timedelta(days=7)
-"""How long an event is kept, sent or not: nobody still waits for the outcome of last week's sync.
+"""An event is kept for so long, sent or not: nobody waits for the outcome of last week's sync.
 
-Always written, whether anything sends them or not: a setting that several processes must agree on
-would lose events where they do not. So they must go by themselves, too.
+Events are written even where no relay sends them: a setting that turned them off would lose events
+wherever two processes had different values of it. So old events are deleted here.
 """
 
-# Rows that a relay is sending are left to it: waiting for its network here would hold up the
-# publish, and the readers of the shop with it.
+# Rows that a relay is sending are skipped: waiting for the relay's network would hold up the
+# publish, and with it the readers of the shop.
 _FORGET_OLD: Final = """
     DELETE FROM connector.outbox WHERE id IN (
         SELECT id FROM connector.outbox
@@ -59,10 +59,10 @@ def put_outcome(
     partition_key: str,
     event: Envelope[FetchCompleted] | Envelope[FetchFailed],
 ) -> None:
-    """Have the sync's outcome sent, in place of an earlier one of it that was not sent yet.
+    """Put the event of a sync's outcome into the outbox, in place of an unsent earlier one.
 
-    A sync that completed has completed: a failure to publish it once more is no event. The shop's
-    events older than KEPT are forgotten.
+    After a sync completed, its failure is no event: the earlier publish still stands. The shop's
+    events older than KEPT are deleted.
     """
     sync_id = event.data.sync_id
     completed = outcome_id(sync_id, OutcomeType.COMPLETED)
@@ -71,7 +71,7 @@ def put_outcome(
         "subject": event.event_type,
         "event_id": event.event_id,
         "payload": Jsonb(event.model_dump(mode="json")),
-        # A completed one is taken back by a completed one alone: see above.
+        # A completed event is only replaced by a completed one: see above.
         "superseded": [outcome_id(sync_id, OutcomeType.FAILED), event.event_id],
         "final": completed,
         "kept": KEPT,
@@ -82,7 +82,7 @@ def put_outcome(
 
 
 def put_dead_letter(connection: psycopg.Connection, letter_id: UUID, letter: DeadLetter) -> None:
-    """Have a message that is no request sent on; put again under the same id, it is one letter."""
+    """Put a dead letter into the outbox. The same id again is the same letter."""
     values: dict[str, object] = {
         "partition_key": DEAD_LETTERS,
         "subject": DEAD_LETTERS,

@@ -1,4 +1,4 @@
-"""The registry: `connector.shops`, and how the syncs in `connector.syncs` change it."""
+"""The registry, `connector.shops`, and the syncs of its shops."""
 
 import builtins
 from collections import Counter
@@ -13,13 +13,13 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
-    PlatformName,
     RegisteredShop,
     Shop,
     ShopState,
     parse_partition_key,
 )
 from connector_pipeline.model.sync import Sync
+from connector_pipeline.platforms.adapters import parse_shop_key
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import sync_log
 from connector_pipeline.state.shop_csv import parse_shops, registrable
@@ -42,7 +42,7 @@ _ADD: Final = """
         merchant_id = excluded.merchant_id,
         platform_shop_id = excluded.platform_shop_id,
         currency = coalesce(excluded.currency, shop.currency),
-        -- Rows hold what changed here: only a full sync brings it to those that did not change.
+        -- Catalog rows hold these values: only a full sync rewrites rows that did not change.
         high_water_mark = NULL,
         updated_at = now()
     WHERE (shop.merchant_id, shop.platform_shop_id, shop.currency) IS DISTINCT FROM
@@ -55,7 +55,7 @@ _ADD: Final = """
 
 @dataclass(frozen=True, slots=True)
 class DisconnectedShop:
-    """A disconnected shop, and a digest of the credential it refused; None: there was none."""
+    """A disconnected shop, and the digest of the credential it refused, None if there was none."""
 
     shop: Shop
     refused: str | None
@@ -63,7 +63,7 @@ class DisconnectedShop:
 
 @dataclass(frozen=True, slots=True)
 class ShopRegistry:
-    """The shops, their state, and how their syncs go. Safe to use from many threads at once.
+    """The shops, their states, and the record of their syncs. Many threads may use it at once.
 
     Every method is a transaction of its own and may raise DatabaseUnavailable.
     """
@@ -71,7 +71,10 @@ class ShopRegistry:
     database: Database
 
     def get(self, key: str) -> RegisteredShop:
-        """The shop of a partition key. Raises UnknownShop, and InvalidShop for a malformed key."""
+        """The shop of a partition key.
+
+        Raises UnknownShop, or InvalidShop for a key that no shop can have.
+        """
         platform_name, domain = parse_partition_key(key)
         with self.database.connect() as connection:
             found = connection.cursor(row_factory=dict_row).execute(
@@ -100,15 +103,15 @@ class ShopRegistry:
     def active_partition_keys_where(
         self,
         *,
-        platform_name: PlatformName | None = None,
+        platform_name: str | None = None,
         merchant_id: str | None = None,
         failed: bool = False,
         stale: timedelta | None = None,
     ) -> Sequence[str]:
-        """Partition keys of the active shops to which all of this applies, sorted.
+        """The partition keys of the active shops that meet all conditions, sorted.
 
-        `failed`: the last sync failed. `stale`: the last successful one began longer ago, or
-        there was none.
+        `failed`: the last sync failed. `stale`: the last successful sync began longer ago than
+        this, or there was none.
         """
         with self.database.connect() as connection:
             rows = connection.execute(
@@ -133,7 +136,7 @@ class ShopRegistry:
             return [key for (key,) in rows]
 
     def add(self, shop: Shop) -> Added:
-        """Register a shop, or bring what is registered of it up to date; its state stays.
+        """Register a shop, or update its registration. Its state stays.
 
         A currency of None leaves an operator's override as it is. Raises InvalidShop.
         """
@@ -142,17 +145,17 @@ class ShopRegistry:
             return add_shop(connection, shop)
 
     def import_csv(self, path: Path) -> dict[Added, int]:
-        """Add the shops of a CSV file, all or none; how many were added, updated and unchanged.
+        """Add the shops of a CSV file, all or none. Returns how many were added and so on.
 
         The header is exactly merchant_id,platform_name,platform_shop_id,domain. Raises
-        InvalidShop naming every bad line, and OSError for a file that cannot be read.
+        InvalidShop, which names every bad line, and OSError for a file that cannot be read.
         """
         try:
             shops = parse_shops(path.read_bytes())
         except InvalidShop as error:
             raise InvalidShop(f"{path}: no shop was imported.\n{error}") from None
         with self.database.connect() as connection:
-            # Sorted: two imports at once then wait for each other instead of deadlocking.
+            # Sorted, so that two imports at once wait for each other and do not deadlock.
             ordered = sorted(shops, key=lambda shop: shop.partition_key)
             outcomes = Counter(add_shop(connection, shop) for shop in ordered)
         return {
@@ -162,7 +165,7 @@ class ShopRegistry:
         }
 
     def set_state(self, key: str, state: ShopState) -> None:
-        """Pause, resume or disconnect a shop; resumed, it starts without failures.
+        """Pause, resume or disconnect a shop. A resumed shop starts without failures.
 
         Raises UnknownShop.
         """
@@ -180,7 +183,7 @@ class ShopRegistry:
         )
 
     def disconnected_after(self, key: str, *, limit: int) -> builtins.list[DisconnectedShop]:
-        """The first disconnected shops by partition key after this one."""
+        """At most `limit` disconnected shops after this partition key, sorted by theirs."""
         with self.database.connect() as connection:
             rows = connection.cursor(row_factory=dict_row).execute(
                 """
@@ -199,7 +202,7 @@ class ShopRegistry:
             ]
 
     def reconnect(self, found: DisconnectedShop) -> bool:
-        """Make the shop active; False if it is no longer as it was found."""
+        """Make the shop active. Returns False if it has changed since it was found."""
         with self.database.connect() as connection:
             changed = connection.execute(
                 """
@@ -220,7 +223,7 @@ class ShopRegistry:
             return changed.rowcount == 1
 
     def remove(self, key: str) -> None:
-        """Forget a shop. Its catalog rows and its syncs stay. Raises UnknownShop."""
+        """Delete a shop. Its catalog rows and its syncs stay. Raises UnknownShop."""
         self._change(
             key,
             """
@@ -238,19 +241,19 @@ class ShopRegistry:
     def record_progress(
         self, sync_id: str, *, pages: int, requests: int, fetched_at: datetime | None = None
     ) -> None:
-        """Record how far a running sync has come. See sync_log.record_progress."""
+        """Record how far a running sync is. See sync_log.record_progress."""
         with self.database.connect() as connection:
             sync_log.record_progress(
                 connection, sync_id, pages=pages, requests=requests, fetched_at=fetched_at
             )
 
     def progress(self, sync_id: str) -> SyncProgress | None:
-        """How far a sync has come, None if it has not started."""
+        """How far a sync is, or None if there is no record of it."""
         with self.database.connect() as connection:
             return sync_log.progress(connection, sync_id)
 
     def published(self, sync_id: str, published_by: str) -> sync_log.PublishCounts | None:
-        """What the publish of a sync did, if this run did it. See sync_log.published."""
+        """The counts of a sync's publish, if this run did it. See sync_log.published."""
         with self.database.connect() as connection:
             return sync_log.published(connection, sync_id, published_by)
 
@@ -264,7 +267,7 @@ class ShopRegistry:
     def fail_sync(self, sync_id: str, error: ConnectorError, *, refused: str | None = None) -> None:
         """Record that a sync failed, on its shop too. See sync_log.fail.
 
-        That one succeeded is recorded by publish, in the transaction that makes it true.
+        A publish records a success itself, in its own transaction.
         """
         with self.database.connect() as connection:
             sync_log.fail(connection, sync_id, error, refused=refused)
@@ -280,7 +283,7 @@ class ShopRegistry:
 
 
 def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
-    """As ShopRegistry.add, of a registrable shop and as part of the caller's transaction."""
+    """As ShopRegistry.add, for a registrable shop, as part of the caller's transaction."""
     row = connection.execute(_ADD, shop.model_dump(mode="json")).fetchone()
     if row is None:
         return "unchanged"
@@ -288,7 +291,7 @@ def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
 
 
 def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
-    """The shop of a partition. Raises UnknownShop, for a malformed key too."""
+    """The shop of a partition key. Raises UnknownShop, for a malformed key too."""
     try:
         return registry.get(key)
     except InvalidShop as error:
@@ -296,4 +299,6 @@ def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
 
 
 def _unknown(key: str) -> UnknownShop:
+    # Checked only now: a registered shop may have a platform whose adapter is no longer installed.
+    parse_shop_key(key)
     return UnknownShop("is not in the registry.", partition_key=key)

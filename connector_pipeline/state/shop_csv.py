@@ -7,7 +7,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from connector_pipeline.model.errors import InvalidShop
-from connector_pipeline.model.shop import PlatformName, Shop, valid_currency, valid_domain
+from connector_pipeline.model.shop import Shop, valid_currency
+from connector_pipeline.platforms.adapters import valid_domain
 
 HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
 
@@ -15,8 +16,8 @@ HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
 def parse_shops(content: bytes) -> list[Shop]:
     """The shops of a CSV file in UTF-8 (with or without BOM; LF or CRLF; fields may be quoted).
 
-    Empty lines are passed over. Raises InvalidShop naming every bad line and what is wrong
-    with it, fields out of place, unknown platforms, bad domains and repeated shops included.
+    Empty lines are skipped. Raises InvalidShop, which names every bad line with the reason: fields
+    out of place, unknown platforms, bad domains and repeated shops among others.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -26,7 +27,7 @@ def parse_shops(content: bytes) -> list[Shop]:
     shops: list[Shop] = []
     problems: list[str] = []
     first_line_of: dict[str, int] = {}
-    # newline="" and strict: a stray quote must not swallow the lines after it unnoticed.
+    # newline="" and strict: an unclosed quote must not silently swallow the lines after it.
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
@@ -69,10 +70,11 @@ def _shop(row: list[str]) -> Shop:
     if len(row) != len(HEADER):
         raise InvalidShop(f"has {len(row)} fields instead of {len(HEADER)}")
     merchant_id, platform_name, platform_shop_id, domain = row
+    domain = valid_domain(platform_name, domain)
     try:
         shop = Shop(
             merchant_id=merchant_id,
-            platform_name=PlatformName(platform_name),
+            platform_name=platform_name,
             platform_shop_id=platform_shop_id,
             domain=domain,
         )
@@ -82,7 +84,4 @@ def _shop(row: list[str]) -> Shop:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise InvalidShop("; ".join(problems)) from None
-    except ValueError:
-        known = ", ".join(name.value for name in PlatformName)
-        raise InvalidShop(f"{platform_name!r} is not a platform we know: {known}") from None
     return registrable(shop)

@@ -1,4 +1,4 @@
-"""`connector.sweeps`, and when each shop was last taken up by one.
+"""`connector.sweeps`, and when each shop was last swept.
 
 Each function is part of the caller's transaction.
 """
@@ -14,15 +14,15 @@ from psycopg.rows import class_row
 from connector_pipeline.model.shop import ShopState, columns_of
 
 RUNNING_FOR: Final = timedelta(minutes=10)
-"""How long after its last sign of life a sync on record as running is believed to run.
+"""A sync on record as running counts as running for so long after it started or made progress.
 
-What a run holds is known from the run itself; this is for syncs whose run is not on record.
+Dagster's own record says which shops a run reads. This is for syncs whose run is not on record.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An active shop: when it was last taken up or synced, or registered; whether a sync runs."""
+    """An active shop: when it was last swept, synced or registered, and whether a sync runs."""
 
     partition_key: str
     last_attempt_at: datetime
@@ -31,7 +31,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """How a sweep stands: shops there were at its start, shops taken up, and how those ended."""
+    """A sweep: how many shops there were at its start, were launched so far, and ended how."""
 
     sweep_id: str
     shops: int
@@ -40,8 +40,8 @@ class Sweep:
     failed: int
 
 
-# One index lookup a shop: 10,000 of them take a tenth of a second, a sort of all syncs seconds.
-# A sync that never started has no time, and Postgres puts those first in a descending order.
+# One index lookup per shop: 10,000 of them take a tenth of a second, a sort of all syncs seconds.
+# A sync that never started has no time, and Postgres puts NULL first in a descending order.
 _CANDIDATES: Final = """
     SELECT platform_name || '/' || domain AS partition_key,
         greatest(shops.registered_at, shops.last_swept_at, last.started_at) AS last_attempt_at,
@@ -68,10 +68,10 @@ def candidates(connection: psycopg.Connection) -> list[Candidate]:
 
 
 def take(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str], *, shops: int) -> None:
-    """Record that the sweep takes up these shops; `shops` is how many are active now.
+    """Record that the sweep is about to launch a run for these shops; `shops` are active in all.
 
-    Before their run is launched and not by it: a run that cannot start must not be launched again
-    every half minute. A crash between the two costs these shops one sweep.
+    The sensor records this before it launches the run: a run that cannot start must not be launched
+    again every half minute. A crash between the two costs these shops one sweep.
     """
     connection.execute(
         """

@@ -1,12 +1,12 @@
-"""`connector.syncs`: one row per sync, and what its outcome means for `connector.shops`.
+"""`connector.syncs`: one row per sync, and how its outcome changes its shop's registration.
 
-Each function is part of the caller's transaction. An outcome is recorded together with the event
-that tells of it, or not at all.
+Each function is part of the caller's transaction. An outcome is recorded together with its event,
+or not at all.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, LiteralString
+from datetime import datetime
+from typing import Final
 
 import psycopg
 from psycopg.rows import class_row
@@ -20,6 +20,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
 from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.storable import escaped
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state.outbox import put_outcome
 
@@ -28,7 +29,7 @@ _LONGEST_MESSAGE: Final = 4_000
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """How far a sync has come; `published_by` is the root of the Dagster runs that published it."""
+    """How far a sync is. `published_by` is the root of the Dagster runs that published it."""
 
     status: str
     pages: int
@@ -38,10 +39,10 @@ class SyncProgress:
 
 @dataclass(frozen=True, slots=True)
 class PublishCounts:
-    """What a publish did to the catalog's rows of one shop.
+    """How many of the catalog's rows of one shop a publish changed, and how.
 
-    `items` are the snapshot's, `duplicates` the earlier copies of a variant in it that were
-    passed over. `revived` came back from a tombstone, `deleted` became one.
+    `items` counts the variants of the snapshot, `duplicates` the earlier copies of a variant in it,
+    which a publish skips. A `revived` row was a tombstone, a `deleted` row became one.
     """
 
     items: int = 0
@@ -55,9 +56,9 @@ class PublishCounts:
 
 
 def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | None) -> None:
-    """Record that a sync runs. Started again (a retried run), the same sync begins anew.
+    """Record that a sync runs. A sync that a retried run starts again begins anew.
 
-    Raises ConnectorError if another shop's sync has the same id.
+    Raises ConnectorError if a sync of another shop has the same id.
     """
     started = connection.execute(
         """
@@ -90,7 +91,7 @@ def record_progress(
     requests: int,
     fetched_at: datetime | None = None,
 ) -> None:
-    """Record how far a running sync has come; `fetched_at` once its last page is archived."""
+    """Record how far a running sync is; `fetched_at` is when its last page was archived."""
     connection.execute(
         """
         UPDATE connector.syncs
@@ -103,7 +104,7 @@ def record_progress(
 
 
 def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | None:
-    """How far a sync has come, None if it has not started."""
+    """How far a sync is, or None if there is no record of it."""
     row = connection.execute(
         """
         SELECT status, coalesce(pages, 0), coalesce(requests, 0), published_by
@@ -117,7 +118,7 @@ def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | Non
 def published(
     connection: psycopg.Connection, sync_id: str, published_by: str
 ) -> PublishCounts | None:
-    """What the publish of a sync did, if it succeeded and this run did it."""
+    """The counts of a sync's publish, if it succeeded and this run did it."""
     with connection.cursor(row_factory=class_row(PublishCounts)) as cursor:
         return cursor.execute(
             """
@@ -136,7 +137,7 @@ def refuse(
     error: ConnectorError,
     run_id: str | None,
 ) -> None:
-    """Record a sync that failed before it began. One already on record is somebody else's."""
+    """Record a sync that failed before it began. A sync on record stays as another run left it."""
     if progress(connection, sync.sync_id) is None:
         start(connection, sync, shop, run_id)
         fail(connection, sync.sync_id, error)
@@ -149,12 +150,14 @@ def fail(
     *,
     refused: str | None = None,
 ) -> None:
-    """Record that a sync failed, and on its shop that one more did, unless it is not the shop's.
+    """Record that a sync failed, and count the failure on its shop.
 
+    An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted.
     ShopDisconnected marks an active shop disconnected: the platform's adapter has confirmed it.
-    `refused` is the digest of the credential it refused, None where there was none.
+    `refused` is the digest of the credential that the shop refused, None if there was none.
     """
-    message = _storable(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
+    # A message may quote a platform.
+    message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
     failed = connection.execute(
         """
         UPDATE connector.syncs
@@ -223,14 +226,15 @@ def succeed(
     absences_confirmed: bool = False,
     published_by: str | None = None,
 ) -> None:
-    """Record that a sync was published, and on its shop from when on changes are to be read.
+    """Record that a sync was published, and on its shop when it was synced and its high-water mark.
 
-    Those times are when the sync started: what changed on the platform while it ran may not be
-    in it. A snapshot published again from the archive sets them back to its own start. A full one
-    that leaves no deletion open counts as a full sync: it is complete, or the platform confirmed
-    all its absences. Some shops never give a complete one, and are read in full all the same.
-    The high-water mark moves with what left nothing unread: such a full sync, a whole increment.
-    Raises UnknownShop if the shop is no longer in the registry.
+    All these times are the start of the sync: the snapshot may lack changes that the platform made
+    after it. A snapshot that is published again from the archive sets them back to its own start.
+
+    A full sync counts as the shop's last full one if it leaves no deletion open: its snapshot is
+    complete, or the platform confirmed all absences. (Some shops never give a complete snapshot,
+    although they are read in full.) Such a sync moves the high-water mark, and so does a complete
+    increment. Raises UnknownShop if the shop is no longer in the registry.
     """
     published = connection.execute(
         """
@@ -287,7 +291,7 @@ def succeed(
         _identity(sync, shop)
         | {
             "full": full and (complete or absences_confirmed),
-            # Without a mark there is nothing it could follow: the registration has changed.
+            # A shop without a mark waits for a full sync: its registration has changed.
             "increment": not full and complete,
         },
     )
@@ -304,45 +308,6 @@ def succeed(
         data, correlation_id=sync.correlation_id, timestamp=finished_at
     )
     put_outcome(connection, shop.partition_key, event)
-
-
-_PRUNE: Final[dict[str, LiteralString]] = {
-    # The last sync of a shop says what its shop's row says; the last good one, what readers see.
-    # One that failed before it started says neither, and has no time to be compared by.
-    "syncs": """
-        DELETE FROM connector.syncs AS old
-        WHERE (started_at IS NULL AND finished_at < now() - %(keep)s)
-            OR (
-                started_at < now() - %(keep)s
-                AND EXISTS (
-                    SELECT FROM connector.syncs AS later
-                    WHERE later.platform_name = old.platform_name AND later.domain = old.domain
-                        AND later.started_at > old.started_at
-                )
-                AND (status <> 'succeeded' OR EXISTS (
-                    SELECT FROM connector.syncs AS later
-                    WHERE later.platform_name = old.platform_name AND later.domain = old.domain
-                        AND later.started_at > old.started_at AND later.status = 'succeeded'
-                ))
-            )
-    """,
-    "sweeps": "DELETE FROM connector.sweeps WHERE started_at < now() - %(keep)s",
-    "backfill_shops": """
-        DELETE FROM connector.backfill_shops
-        WHERE changed_at < now() - %(keep)s AND status IN ('succeeded', 'failed')
-    """,
-}
-
-
-def prune(connection: psycopg.Connection, *, keep: timedelta) -> dict[str, int]:
-    """Delete syncs, sweeps and backfills older than `keep`; how many rows of each.
-
-    Of every shop the last sync that started stays, and the last that succeeded.
-    """
-    return {
-        table: connection.execute(statement, {"keep": keep}).rowcount
-        for table, statement in _PRUNE.items()
-    }
 
 
 def _identity(sync: Sync, shop: Shop) -> dict[str, object]:
@@ -362,10 +327,5 @@ def _refuse_foreign(written: psycopg.Cursor, sync: Sync, shop: Shop) -> None:
         raise ConnectorError(
             f"the sync_id {sync.sync_id} is already another shop's.",
             partition_key=shop.partition_key,
-            remedy="Ask for the sync again under an id of its own.",
+            remedy="Ask for the sync again under another sync_id.",
         )
-
-
-def _storable(text: str) -> str:
-    # A message may quote what a platform sent: NUL and half surrogates, which Postgres refuses.
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -31,6 +31,7 @@ from connector_pipeline.model.sync import (
     own_sync_id,
     planned_sync,
 )
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.contract import (
     CredentialSource,
     CredentialsT,
@@ -236,7 +237,7 @@ class ShopFetcher:
         if not resumed:
             await in_thread(writer.begin)
         last_recorded = time.monotonic()
-        adapter = self.services.adapters[shop.platform_name]
+        adapter = adapter_of(shop, self.services.adapters)
         pages = adapter.fetch(
             shop,
             credential_source,
@@ -260,7 +261,7 @@ class ShopFetcher:
         writer: SnapshotWriter,
         report: FetchReport,
     ) -> Confirmed:
-        adapter = self.services.adapters[shop.platform_name]
+        adapter = adapter_of(shop, self.services.adapters)
         return await confirmed(
             self.services.database, adapter, shop, credential_source, writer, report
         )

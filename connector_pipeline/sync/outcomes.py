@@ -40,6 +40,10 @@ class Outcomes(Generic[ResultT]):
         error = error.of(partition_key)
         self._log.warning(f"{error.code}: {error} It is tried once more after the other shops.")
 
+    def note(self, text: str) -> None:
+        """Something of the run as a whole that its log is to say."""
+        self._log.info(text)
+
     def warn(self, partition_key: str, warning: str) -> None:
         """Log something that an operator should look at, though it did not make the shop fail."""
         self._log.warning(f"{partition_key}: {warning}")

@@ -12,6 +12,7 @@ from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import preview
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable
 from connector_pipeline.model.sync import Sync
+from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.sync.log_context import log_as, log_as_none
@@ -68,7 +69,7 @@ class ShopPublisher:
             if self.run.is_retry:
                 # Published once more, all items would be counted as unchanged.
                 counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
-            adapter = self.services.adapters[shop.platform_name]
+            adapter = adapter_of(shop, self.services.adapters)
             with self.services.database.connect() as connection:
                 if counts is None:
                     counts = publish(

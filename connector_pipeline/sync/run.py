@@ -65,6 +65,10 @@ def fetch_shops(
             )
             await rounds.fetch(partition_keys)
 
+    for adapter in services.adapters.values():
+        if adapter.asked_elsewhere is not None:
+            # Credentials go there: nobody should have to guess it from an error.
+            outcomes.note(f"{adapter.platform_name} shops are asked at {adapter.asked_elsewhere}")
     with alive(services.database, run.run_id):
         run_interruptible(fetch_all())
 

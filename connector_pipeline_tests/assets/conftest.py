@@ -14,9 +14,9 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, ExecuteInProc
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.catalog.read import shop_items
-from connector_pipeline.cli.local_services import project_file
+from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
@@ -49,7 +49,7 @@ class Pipeline:
             self.registry.add(
                 Shop(
                     merchant_id=spec.merchant_id if spec else "m-0",
-                    platform_name=PlatformName(platform),
+                    platform_name=platform,
                     platform_shop_id=spec.platform_shop_id if spec else "0",
                     domain=domain,
                 )
@@ -156,7 +156,7 @@ def stored(
     """The pipeline on Dagster's real storage, which other processes find as in a deployment."""
     home = tmp_path / "dagster"
     home.mkdir()
-    shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
+    shutil.copyfile(instance_config(), home / "dagster.yaml")
     url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)

@@ -183,6 +183,21 @@ def test_a_partition_without_a_registered_shop_fails_by_name(pipeline: Pipeline,
     assert "shops add" in text
 
 
+def test_a_shop_of_a_platform_without_an_adapter_fails_by_name(pipeline: Pipeline) -> None:
+    """Its package may have been uninstalled since it was registered."""
+    key = "a_platform/shop.example.com"
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.shops (merchant_id, platform_name, platform_shop_id, domain)"
+            " VALUES ('m-1', 'a_platform', '1', 'shop.example.com')"
+        )
+    pipeline.instance.add_dynamic_partitions("shops", [key])
+    text = pipeline.failure(pipeline.materialize(key))
+    assert text.startswith("AdapterMissing")
+    assert "there are shopify, woocommerce" in text
+    assert "doctor" in text
+
+
 def test_a_sync_has_the_id_of_its_request(pipeline: Pipeline) -> None:
     """The requester's id is on the rows and on the record of the sync."""
     pipeline.register(SHOPIFY)
@@ -241,11 +256,13 @@ def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> N
         for each in credentials
         for secret in (each.access_token, each.consumer_key, each.consumer_secret)
     ]
-    pipeline.materialize(SHOPIFY)
-    pipeline.materialize(WOOCOMMERCE)
-    pipeline.sandbox.faults.set([{"match": {}, "kind": "truncate", "skip": 2}])
-    pipeline.materialize(SHOPIFY)
-    pipeline.materialize(WOOCOMMERCE)
+    assert pipeline.materialize(SHOPIFY).success
+    assert pipeline.materialize(WOOCOMMERCE).success
+    for platform, shop in (("shopify", SHOPIFY), ("woocommerce", WOOCOMMERCE)):
+        cut = {"match": {"platform": platform}, "kind": "truncate", "skip": 2}
+        pipeline.sandbox.faults.set([cut])
+        failed = pipeline.failure(pipeline.materialize(shop))
+        assert "PlatformUnavailable" in failed
     texts = [
         str(record)
         for run in pipeline.instance.get_runs()
@@ -258,11 +275,16 @@ def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> N
             "connector.shops",
             "connector.outbox",
         ):
-            texts += [str(row) for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
+            rows = [str(row) for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
+            assert rows, table
+            texts += rows
     for shop in (SHOPIFY, WOOCOMMERCE):
         texts += [repr(page) for page in _archive(pipeline, shop)]
-    for text in texts:
-        assert not any(secret in text for secret in secrets)
+    everything = "\n".join(texts)
+    # What a secret would be found beside, in each of these places.
+    assert everything.count(SHOPIFY) > 10
+    assert everything.count(WOOCOMMERCE) > 10
+    assert [secret for secret in secrets if secret in everything] == []
 
 
 def _archive(pipeline: Pipeline, key: str) -> list[object]:

@@ -256,8 +256,11 @@ def assert_no_secret_is_left(pipeline: Pipeline, caplog: pytest.LogCaptureFixtur
     pair = f"{issued.consumer_key}:{issued.consumer_secret}".encode()
     plain = (issued.consumer_key, issued.consumer_secret)
     secrets = {*plain, *map(quote, plain), base64.b64encode(pair).decode(), "consumer_secret="}
-    texts = {f"log {record.name}": record.getMessage() for record in caplog.records}
-    texts |= {f"log {place}": str(each.exc_text) for place, each in enumerate(caplog.records)}
+    texts = {
+        f"log {place} of {record.name}": f"{record.getMessage()} {record.exc_text}"
+        for place, record in enumerate(caplog.records)
+    }
+    assert any("httpcore" in place for place in texts)
     for run in pipeline.instance.get_runs():
         for place, record in enumerate(pipeline.instance.all_logs(run.run_id)):
             texts[f"event {run.run_id} {place}"] = str(record)
@@ -275,7 +278,7 @@ def assert_no_secret_is_left(pipeline: Pipeline, caplog: pytest.LogCaptureFixtur
             held = path.read_bytes()
             if path.suffix == ".zst":
                 held = zstandard.ZstdDecompressor().decompressobj().decompress(held)
-            texts[f"archive {path.name}"] = held.decode()
+            texts[f"archive {path}"] = held.decode()
     assert len(texts) > 20
     leaks = [where for where, text in texts.items() if any(secret in text for secret in secrets)]
     assert leaks == []

@@ -12,7 +12,7 @@ import pytest
 from dagster import DagsterInstance, SensorResult, build_sensor_context
 
 from connector_pipeline.automation.alerts import alerts, failing
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import sweeps
 from connector_pipeline.state.registry import ShopRegistry
@@ -94,7 +94,7 @@ def ticks(database: Database, registry: ShopRegistry) -> Ticks:
         registry.add(
             Shop(
                 merchant_id=f"m-{number}",
-                platform_name=PlatformName.SHOPIFY,
+                platform_name="shopify",
                 platform_shop_id=str(number),
                 domain=f"alert-{number}.myshopify.com",
             )

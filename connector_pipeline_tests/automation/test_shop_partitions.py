@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.automation.shop_partitions import partition_changes, shop_partitions
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -50,7 +50,7 @@ def shop(key: str) -> Shop:
     platform, domain = key.split("/")
     return Shop(
         merchant_id="m-1",
-        platform_name=PlatformName(platform),
+        platform_name=platform,
         platform_shop_id="1",
         domain=domain,
     )
@@ -97,6 +97,18 @@ def test_a_registry_that_cannot_be_read_is_not_an_empty_one() -> None:
         result = tick(instance, nowhere)
         assert isinstance(result, SkipReason)
         assert "DatabaseUnavailable" in str(result.skip_message)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+
+
+def test_a_database_that_was_not_migrated_is_named_in_the_tick(empty_database_url: str) -> None:
+    """A deployment that forgot to migrate says so, with the remedy, and removes no partition."""
+    unmigrated = ShopRegistry(database=Database(url=empty_database_url))
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME])
+        result = tick(instance, unmigrated)
+        assert isinstance(result, SkipReason)
+        assert "DatabaseNotMigrated" in str(result.skip_message)
+        assert "connector-pipeline migrate" in str(result.skip_message)
         assert instance.get_dynamic_partitions("shops") == [ACME]
 
 

@@ -28,7 +28,7 @@ from connector_pipeline.automation.sweep import (
     sweep,
 )
 from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnected
-from connector_pipeline.model.shop import PlatformName, Shop, ShopState
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
@@ -185,7 +185,7 @@ def register(registry: ShopRegistry, database: Database, count: int) -> None:
         registry.add(
             Shop(
                 merchant_id="m-1",
-                platform_name=PlatformName.SHOPIFY,
+                platform_name="shopify",
                 platform_shop_id=str(number),
                 domain=key(number).split("/")[1],
             )

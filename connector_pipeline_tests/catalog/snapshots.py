@@ -12,20 +12,20 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.sync_log import PublishCounts
 
 ACME = Shop(
     merchant_id="m1",
-    platform_name=PlatformName.SHOPIFY,
+    platform_name="shopify",
     platform_shop_id="101",
     domain="acme.myshopify.com",
 )
 OTHER = Shop(
     merchant_id="m2",
-    platform_name=PlatformName.WOOCOMMERCE,
+    platform_name="woocommerce",
     platform_shop_id="202",
     domain="shop.example.com",
 )
@@ -36,7 +36,7 @@ def item(variant_id: str, *, shop: Shop = ACME, **changes: Any) -> CatalogItem:
     """An item of the shop. Its product's id is the variant's id up to the dash."""
     values: dict[str, Any] = {
         "merchant_id": shop.merchant_id,
-        "platform_name": shop.platform_name.value,
+        "platform_name": shop.platform_name,
         "platform_shop_id": shop.platform_shop_id,
         "domain": shop.domain,
         "product_id": variant_id.partition("-")[0],

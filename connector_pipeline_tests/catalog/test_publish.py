@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +15,6 @@ from connector_pipeline.catalog import staging
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.publish_lock import LONGEST_PUBLISH
 from connector_pipeline.catalog.read import rejects, shop_items
-from connector_pipeline.cli.local_services import project_file
 from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.errors import ConnectorError, PublishTooSlow, UnknownShop
 from connector_pipeline.model.shop import Shop
@@ -476,7 +476,7 @@ def test_rows_never_become_visible_long_after_their_date(
 
 def test_followers_overlap_by_more_than_a_publish_may_take() -> None:
     """The overlap in docs/contracts.md is the longest publish and 5 minutes for the commit."""
-    contract = project_file("docs/contracts.md").read_text()
+    contract = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text()
     [minutes] = set(re.findall(r"interval '(\d+) minutes'", contract))
     assert timedelta(minutes=int(minutes)) >= LONGEST_PUBLISH + timedelta(minutes=5)
     assert f"{LONGEST_PUBLISH // timedelta(minutes=1)} minutes" in contract

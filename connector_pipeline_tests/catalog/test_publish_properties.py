@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connector_pipeline.catalog.guard import refusal
@@ -115,6 +115,7 @@ snapshots = st.tuples(
         }
     ),
 )
+WHOLE = {"sync_type": SyncType.FULL, "complete": True, "whole_products": False}
 storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 
 
@@ -122,6 +123,7 @@ storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sequence=st.lists(snapshots, max_size=5))
+@example([([item("0-0")], [], WHOLE), ([], [], WHOLE)])
 def test_publish_does_what_the_model_does(
     publisher: Publisher, registry: ShopRegistry, sequence: list[Any]
 ) -> None:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, SecretStr
 
 from connector_pipeline.credentials.token_service import TokenService, bearer_token
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceCredentials
+from connector_pipeline.platforms.woocommerce.talking.authentication import (
+    WooCommerceCredentials,
+)
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 
@@ -24,7 +26,7 @@ def shop(platform: str, domain: str | None = None) -> Shop:
     spec = next(spec for spec in DEFAULT_SHOPS if spec.platform == platform)
     return Shop(
         merchant_id=spec.merchant_id,
-        platform_name=PlatformName(platform),
+        platform_name=platform,
         platform_shop_id=spec.platform_shop_id,
         domain=domain or spec.domain,
     )

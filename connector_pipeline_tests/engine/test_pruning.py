@@ -174,11 +174,13 @@ def test_the_ui_shows_the_same_before_and_after(instance: DagsterInstance) -> No
     kept = [first, second, failed, recent]
     before, pages = shown(instance), [page(instance, run_id) for run_id in kept]
     assert before["partitions"] == [KEYS, [KEYS[5]], []]
+    held = rows()
 
     pruned = prune(instance, keep=KEEP, now=datetime.now(UTC))
 
     assert (pruned.runs, pruned.kept_runs) == (2, 3)
     assert pruned.events > 20
+    assert [table for table, count in rows().items() if not 0 < count < held[table]] == []
     assert shown(instance) == before
     assert [page(instance, run_id) for run_id in kept] == pages
     assert {each.run_id for each in instance.get_runs()} == set(kept)

@@ -1,4 +1,4 @@
-"""What a catalog item may hold."""
+"""The values that a catalog item may hold."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -49,7 +49,7 @@ def test_a_price_that_postgres_would_change_is_refused(price: object) -> None:
 
 @given(st.decimals() | st.builds("{}E{}".format, st.integers(), st.integers()))
 def test_every_other_price_is_refused_and_none_is_changed(price: Decimal | str) -> None:
-    """Also those with a million digits in their exponent."""
+    """Prices with a million digits in their exponent, too."""
     try:
         kept = item(price=price).price
     except ValidationError:
@@ -73,7 +73,7 @@ def test_every_price_the_column_holds_is_kept_exactly(price: Decimal) -> None:
 
 @given(st.text())
 def test_text_is_kept_byte_for_byte_or_refused(title: str) -> None:
-    """Only what Postgres cannot hold is refused: NUL, and halves of surrogate pairs."""
+    """The item refuses only text that Postgres cannot hold: NUL, and halves of surrogate pairs."""
     storable = "\x00" not in title and not any(0xD800 <= ord(char) <= 0xDFFF for char in title)
     if storable:
         assert item(product_title=title).product_title == title
@@ -90,17 +90,17 @@ def test_text_that_postgres_cannot_hold_is_refused(title: str) -> None:
 
 
 @pytest.mark.parametrize("inventory", [2**31, -(2**31) - 1, 1.0, "1", True])
-def test_an_inventory_that_is_no_integer_is_refused(inventory: object) -> None:
-    """Neither fractions nor text nor what the column cannot hold."""
+def test_an_inventory_that_the_column_cannot_hold_is_refused(inventory: object) -> None:
+    """The column holds 32-bit integers: no fractions, no text, no larger numbers."""
     with pytest.raises(ValidationError):
         item(inventory=inventory)
 
 
 def test_times_become_utc() -> None:
-    """The same instant, told in UTC."""
-    told = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    found = item(created_at=told).created_at
-    assert found == told
+    """The item holds the same instant, in UTC."""
+    given_time = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    found = item(created_at=given_time).created_at
+    assert found == given_time
     assert found is not None
     assert found.tzinfo is UTC
 

@@ -1,9 +1,9 @@
-"""Errors say what an operator needs, and never what a request held."""
+"""Errors say what an operator needs, and never quote a request."""
 
 from connector_pipeline.model.errors import Defect
 
 
-def test_a_defect_tells_where_and_not_what() -> None:
+def test_a_defect_names_the_place_and_never_quotes_the_exception() -> None:
     """An unforeseen exception may quote a request, and with it a credential."""
     try:
         raise RuntimeError("shpat_secret")

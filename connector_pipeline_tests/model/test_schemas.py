@@ -1,4 +1,4 @@
-"""docs/schemas says what travels, and the examples of docs/contracts.md are such."""
+"""docs/schemas describes requests and events; the examples in docs/contracts.md agree with it."""
 
 import json
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_schemas_are_those_of_the_models() -> None:
-    """Whoever changes a model renews them with it."""
+    """A change of a model includes its schema."""
     kept = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / FOLDER).glob("*.json")}
     assert kept == texts(), "renew them: python -m connector_pipeline.model.schemas"
 
@@ -30,8 +30,8 @@ MODELS: dict[str, type[BaseModel]] = {
 
 
 @pytest.mark.parametrize("subject", MODELS)
-def test_the_example_in_the_contract_is_one(subject: str) -> None:
-    """It parses, and holds every field that the schema requires and no other."""
+def test_the_example_in_the_contract_fits_the_schema(subject: str) -> None:
+    """The example parses, and holds every field that the schema requires and no other."""
     contract = (ROOT / "docs/contracts.md").read_text(encoding="utf-8")
     [example] = [
         example

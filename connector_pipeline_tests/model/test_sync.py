@@ -1,4 +1,4 @@
-"""What a sync is to read, by its table of cases."""
+"""Whether a sync reads everything or goes on from the high-water mark, case by case."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What a request says, and what its shop's registration makes of it."""
+"""How a sync request is read, and when its shop's registration lets it pass."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.model.errors import InvalidSyncRequest
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, ShopState
+from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
+from connector_pipeline.model.shop import RegisteredShop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import (
     MalformedRequest,
@@ -25,7 +25,18 @@ PAYLOAD = {
     "sync_id": "s-1",
     "sync_type": "full",
 }
-SHOP = SyncRequest.model_validate(PAYLOAD).shop()
+
+
+def valid_domain(platform_name: str, domain: str) -> str:
+    """As `adapters.valid_domain`, of one platform with one shop."""
+    if platform_name != "shopify":
+        raise InvalidShop(f"{platform_name!r} is not a platform we know: shopify")
+    if domain != "acme.myshopify.com":
+        raise InvalidShop(f"{domain!r} is not a shop's domain")
+    return domain
+
+
+SHOP = SyncRequest.model_validate(PAYLOAD).shop(valid_domain)
 
 
 def encoded(value: Any) -> bytes:
@@ -44,7 +55,7 @@ def envelope(data: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
-def test_bare_and_in_an_envelope_it_is_the_same_request() -> None:
+def test_a_request_is_the_same_bare_and_in_an_envelope() -> None:
     """The correlation id may be beside the data or in it; the data's own comes first."""
     bare = parse_sync_request(encoded(PAYLOAD))
     assert bare == SyncRequest.model_validate(PAYLOAD)
@@ -56,7 +67,7 @@ def test_bare_and_in_an_envelope_it_is_the_same_request() -> None:
 
 
 def test_a_request_without_a_type_is_for_a_full_sync() -> None:
-    """As with the service before."""
+    """The predecessor did the same."""
     payload = {name: value for name, value in PAYLOAD.items() if name != "sync_type"}
     assert parse_sync_request(encoded(payload)).requested_type() is RequestedSyncType.full
 
@@ -76,8 +87,10 @@ def test_a_request_without_a_type_is_for_a_full_sync() -> None:
         (encoded(PAYLOAD | {"merchant_id": "\ud800"}), "no valid merchant_id"),
     ],
 )
-def test_what_names_no_sync_is_no_request(body: bytes, reason: str) -> None:
-    """Nobody could be told how it ends."""
+def test_a_message_that_nobody_could_be_answered_for_is_no_request(
+    body: bytes, reason: str
+) -> None:
+    """It names no sync or no merchant."""
     with pytest.raises(MalformedRequest, match=reason):
         parse_sync_request(body)
 
@@ -85,26 +98,26 @@ def test_what_names_no_sync_is_no_request(body: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"platform_name": "etsy"}, "platform 'etsy' is not supported"),
-        ({"platform_name": None}, "platform '' is not supported"),
-        ({"domain": "https://acme.myshopify.com"}, "not a Shopify shop's domain"),
-        ({"domain": {}}, "not a Shopify shop's domain"),
+        ({"platform_name": "etsy"}, "'etsy' is not a platform we know: shopify"),
+        ({"platform_name": None}, "'' is not a platform we know"),
+        ({"domain": "https://acme.myshopify.com"}, "is not a shop's domain"),
+        ({"domain": {}}, "is not a shop's domain"),
         ({"platform_shop_id": " "}, "platform_shop_id is empty"),
         ({"platform_shop_id": "\x00"}, None),
         ({"sync_type": "partial"}, "sync_type 'partial'"),
         ({"sync_type": None}, "sync_type ''"),
     ],
 )
-def test_what_cannot_be_synced_is_refused_with_the_reason(
+def test_a_request_that_cannot_be_synced_is_refused_with_the_reason(
     change: dict[str, Any], reason: str | None
 ) -> None:
-    """It is a request all the same: its sync fails, and its requester is told."""
+    """It is a request all the same: its sync fails, and its requester hears of it."""
     request = parse_sync_request(encoded(PAYLOAD | change))
     if reason is None:
-        request.shop()
+        request.shop(valid_domain)
         return
     with pytest.raises(InvalidSyncRequest, match=reason):
-        (request.shop(), request.requested_type())
+        (request.shop(valid_domain), request.requested_type())
 
 
 JSON_VALUES = st.recursive(
@@ -125,8 +138,8 @@ JSON_VALUES = st.recursive(
         ).map(lambda drawn: encoded(drawn | known))
     )
 )
-def test_any_bytes_are_a_request_or_are_said_to_be_none(body: bytes) -> None:
-    """What is a request can be stored, and travel in an HTTP header, whatever it holds."""
+def test_any_bytes_are_a_request_or_are_refused_as_none(body: bytes) -> None:
+    """Postgres can store any request, and an HTTP header can hold its correlation id."""
     try:
         request = parse_sync_request(body)
     except MalformedRequest:
@@ -150,13 +163,13 @@ def test_an_unknown_shop_is_registered_by_its_request() -> None:
 
 
 def test_a_disconnected_shop_is_tried() -> None:
-    """Who asks for it expects it to be connected again; the sync finds out."""
+    """Its requester expects it to be connected again; the sync finds out."""
     wanted = registration(SHOP, registered(state=ShopState.DISCONNECTED))
     assert wanted.state is ShopState.ACTIVE
 
 
 def test_a_paused_shop_and_another_merchants_are_refused() -> None:
-    """An operator meant it; and a mistaken request must not give a catalog away."""
+    """An operator paused the one on purpose; a mistaken request must not give away the other."""
     with pytest.raises(InvalidSyncRequest, match="paused"):
         registration(SHOP, registered(state=ShopState.PAUSED))
     with pytest.raises(InvalidSyncRequest, match="another merchant"):
@@ -164,7 +177,7 @@ def test_a_paused_shop_and_another_merchants_are_refused() -> None:
 
 
 def test_the_platforms_id_of_a_shop_follows_the_request() -> None:
-    """An operator who registered it need not have known."""
+    """An operator may have registered the shop without knowing its id."""
     renamed = SHOP.model_copy(update={"platform_shop_id": "202"})
     assert registration(renamed, registered()).platform_shop_id == "202"
-    assert renamed.platform_name is PlatformName.SHOPIFY
+    assert renamed.platform_name == "shopify"

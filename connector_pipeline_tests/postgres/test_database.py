@@ -1,12 +1,17 @@
 """The Database resource: which server it chooses, and what it shows."""
 
 from pathlib import Path
+from typing import LiteralString
 
+import psycopg
 import pytest
 
-from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable
+from connector_pipeline.postgres import revision
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.revision import DatabaseNotMigrated, SchemaNotOurs
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +31,10 @@ def test_the_environment_names_the_server(
 
 def test_the_embedded_server_is_used_while_it_runs(home: Path) -> None:
     """And without it, an operator is told what to do."""
-    with EmbeddedPostgres(home, settings={"fsync": "off"}), Database().connect() as connection:
-        assert connection.info.dbname == "catalog"
+    with EmbeddedPostgres(home, settings={"fsync": "off"}) as server:
+        migrate(server.url("catalog"))
+        with Database().connect() as connection:
+            assert connection.info.dbname == "catalog"
     with (
         pytest.raises(DatabaseUnavailable, match=r"connector-pipeline dev.*CONNECTOR_DATABASE_URL"),
         Database().connect(),
@@ -39,3 +46,78 @@ def test_its_url_is_never_shown() -> None:
     """A resource turns up in logs and errors by its repr."""
     database = Database(url="postgresql://someone:hunter2@db.example.com/catalog")
     assert "hunter2" not in f"{database} {database!r}"
+
+
+def fails(database: Database, statement: LiteralString = "SELECT 1") -> ConnectorError:
+    """The error with which a use of the database is refused."""
+    with pytest.raises(ConnectorError) as refused, database.connect() as connection:
+        connection.execute(statement)
+    return refused.value
+
+
+def test_a_database_that_was_never_migrated_is_refused(empty_database_url: str) -> None:
+    """Until it is migrated: the same process goes on then, without a restart."""
+    database = Database(url=empty_database_url)
+    refused = fails(database)
+    assert isinstance(refused, DatabaseNotMigrated)
+    assert "connector-pipeline migrate" in str(refused)
+    migrate(empty_database_url)
+    with database.connect() as connection:
+        connection.execute("SELECT FROM connector.shops")
+
+
+def test_an_older_database_is_refused_with_both_revisions(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a version of the code that has one migration more."""
+    was = revision.needed_revision()
+    for file in (*revision.VERSIONS.glob("0*.py"), Path("9999_more.py")):
+        (tmp_path / file.name).touch()
+    monkeypatch.setattr(revision, "VERSIONS", tmp_path)
+    revision.known_revisions.cache_clear()
+    try:
+        refused = fails(Database(url=database_url))
+    finally:
+        revision.known_revisions.cache_clear()
+    assert isinstance(refused, DatabaseNotMigrated)
+    assert str(refused) == (
+        f"the database is at revision {was}, and this version needs 9999_more. "
+        "Run `connector-pipeline migrate`."
+    )
+
+
+def test_a_newer_database_is_refused(database_url: str) -> None:
+    """A process of the version before, started after the migration."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE connector.alembic_version SET version_num = '9999_newer'")
+    refused = fails(Database(url=database_url))
+    assert isinstance(refused, SchemaNotOurs)
+    assert "9999_newer" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("changed", "statement"),
+    [
+        ("DROP TABLE connector.shops", "SELECT FROM connector.shops"),
+        ("ALTER TABLE connector.shops DROP COLUMN state", "SELECT state FROM connector.shops"),
+        ("DROP SCHEMA catalog CASCADE", "CREATE TABLE catalog.mine ()"),
+    ],
+)
+def test_a_database_migrated_while_a_process_runs_is_refused(
+    database_url: str, changed: LiteralString, statement: LiteralString
+) -> None:
+    """By its revision, where the process misses what was there; no UndefinedTable is shown."""
+    database = Database(url=database_url)
+    with database.connect() as connection:
+        connection.execute("SELECT FROM connector.shops")
+    with psycopg.connect(database_url) as admin:
+        admin.execute(changed)
+        admin.execute("UPDATE connector.alembic_version SET version_num = '9999_newer'")
+    assert isinstance(fails(database, statement), SchemaNotOurs)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_another_revision(database_url: str) -> None:
+    """The database is right, so the statement is wrong, and says so."""
+    database = Database(url=database_url)
+    with pytest.raises(psycopg.errors.UndefinedTable), database.connect() as connection:
+        connection.execute("SELECT * FROM no_such_table")

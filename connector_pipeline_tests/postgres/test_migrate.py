@@ -1,32 +1,45 @@
-"""The migrations make exactly tables.py, from several places at once, and never go backwards."""
+"""The migrations make exactly the tables, from several places at once, and only ever grow."""
 
 import logging
+import re
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from hashlib import sha256
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import NullPool, create_engine
 
+import connector_pipeline
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres.connections import connect
-from connector_pipeline.postgres.migrate import (
-    READER_ROLE,
-    Migration,
-    SchemaNotOurs,
-    current_and_head,
-    migrate,
+from connector_pipeline.postgres import (  # noqa: F401 - what they add to the metadata
+    catalog_tables,
+    connector_tables,
+    grants,
+    request_tables,
 )
-from connector_pipeline.postgres.tables import CATALOG, CONNECTOR, metadata
+from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.grants import READER_ROLE
+from connector_pipeline.postgres.migrate import MayNotMigrate, Migration, migrate, migration_sql
+from connector_pipeline.postgres.revision import (
+    VERSIONS,
+    SchemaNotOurs,
+    database_revision,
+    known_revisions,
+    needed_revision,
+)
+from connector_pipeline.postgres.schema import CATALOG, CONNECTOR, metadata
 
 # Every column, constraint, index and comment of both schemas, as Postgres itself describes them.
 DESCRIBE = """
@@ -39,18 +52,20 @@ DESCRIBE = """
     FROM pg_class AS class
         JOIN pg_attribute ON attrelid = class.oid AND attnum > 0 AND NOT attisdropped
         LEFT JOIN pg_attrdef ON adrelid = class.oid AND adnum = attnum
-    WHERE relnamespace IN ('catalog'::regnamespace, 'connector'::regnamespace) AND relkind = 'r'
+    WHERE relnamespace IN (to_regnamespace('catalog'), to_regnamespace('connector'))
+        AND relkind = 'r'
     UNION ALL
     SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid), NULL
     FROM pg_constraint
-    WHERE connamespace IN ('catalog'::regnamespace, 'connector'::regnamespace)
+    WHERE connamespace IN (to_regnamespace('catalog'), to_regnamespace('connector'))
     UNION ALL
     SELECT 'index', tablename::text, indexname::text, indexdef, NULL
     FROM pg_indexes WHERE schemaname IN ('catalog', 'connector')
     UNION ALL
     SELECT 'table', oid::regclass::text, '', '', obj_description(oid)
     FROM pg_class
-    WHERE relnamespace IN ('catalog'::regnamespace, 'connector'::regnamespace) AND relkind = 'r'
+    WHERE relnamespace IN (to_regnamespace('catalog'), to_regnamespace('connector'))
+        AND relkind = 'r'
 """
 
 
@@ -98,21 +113,88 @@ def test_every_column_has_a_comment() -> None:
     assert [str(column) for column in columns if not column.comment] == []
 
 
+def test_no_comment_names_a_platform() -> None:
+    """A platform is a name that an adapter brings: nothing in the schema lists them."""
+    tables = metadata.sorted_tables
+    comments = [str(each.comment) for table in tables for each in (table, *table.columns)]
+    named = [each for each in comments if re.search("shopify|woocommerce", each, re.IGNORECASE)]
+    assert named == []
+
+
+FROZEN = {
+    "0001_catalog_and_connector": "3647a1d01851618b998ea1504b69424e",
+}
+"""Each migration and the first half of its file's SHA-256, since the day it was merged."""
+
+
+def test_migrations_only_grow() -> None:
+    """A database that has run a migration never runs it again, so what it makes must not change."""
+    sums = {
+        name: sha256((VERSIONS / f"{name}.py").read_bytes()).hexdigest()[:32] for name in FROZEN
+    }
+    assert sums == FROZEN, (
+        "migrations only grow: take the change to this one back and add a new one, with "
+        "`python -m connector_pipeline.postgres.migrations.new 0002_what_it_adds`"
+    )
+    assert list(known_revisions()) == list(FROZEN), (
+        "a new migration is frozen from the day it is merged: add its line to FROZEN"
+    )
+
+
+def test_the_newest_file_is_the_revision_that_alembic_ends_at() -> None:
+    """Every revision is named as its file, so that no process needs Alembic to know the newest."""
+    config = Config()
+    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    walked = [script.revision for script in scripts.walk_revisions()]
+    assert list(reversed(walked)) == list(known_revisions())
+    assert scripts.get_current_head() == needed_revision()
+
+
+def test_a_new_migration_has_what_the_tables_gained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed table and one command are all it takes; the file is named as its revision."""
+    package = shutil.copytree(
+        Path(connector_pipeline.__file__).parent,
+        tmp_path / "connector_pipeline",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    tables = package / "postgres" / "catalog_tables.py"
+    tables.write_text(
+        tables.read_text()
+        + '\n\ncatalog_items.append_column(Column("weight", Integer, comment="Grams."))\n'
+    )
+    made = subprocess.run(
+        [sys.executable, "-m", "connector_pipeline.postgres.migrations.new", "9999_weights"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    written = package / "postgres" / "migrations" / "versions" / "9999_weights.py"
+    assert made.stdout.splitlines()[-1] == str(written)
+    text = written.read_text()
+    assert 'revision = "9999_weights"' in text.replace("'", '"')
+    assert f'down_revision = "{needed_revision()}"' in text.replace("'", '"')
+    assert text.count("op.add_column") == 1
+    assert "weight" in text
+
+
 def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     """The result tells where the database was and is."""
     first, second = migrate(empty_database_url), migrate(empty_database_url)
-    assert first.before is None
-    assert second == Migration(before=first.after, after=first.after, reader_granted=True)
+    assert first == Migration(before=None, after=needed_revision(), granted=True)
+    assert second == Migration(before=first.after, after=first.after, granted=True)
     with connect(empty_database_url) as connection:
-        assert current_and_head(connection) == (first.after, first.after)
+        assert database_revision(connection) == needed_revision()
 
 
 def test_an_empty_database_has_no_revision(empty_database_url: str) -> None:
     """And saying so writes nothing to it."""
     with connect(empty_database_url) as connection:
-        current, head = current_and_head(connection)
-    assert current is None
-    assert head
+        assert database_revision(connection) is None
+    assert described(empty_database_url) == set()
 
 
 def test_several_places_may_migrate_at_once(
@@ -139,58 +221,35 @@ def test_several_places_may_migrate_at_once(
     assert sum(isinstance(each, Migration) and each.before is None for each in results) == 2
 
 
+def at_revision(url: str, revision: str) -> None:
+    """Leave the database at this revision, whatever its tables are."""
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE connector.alembic_version SET version_num = %s", (revision,))
+
+
 def test_a_database_newer_than_the_code_is_refused(database_url: str) -> None:
     """With what to do, and untouched."""
-    with psycopg.connect(database_url) as connection:
-        connection.execute("UPDATE connector.alembic_version SET version_num = 'fff0'")
-    with pytest.raises(SchemaNotOurs, match=r"fff0.*Upgrade connector-pipeline"):
-        migrate(database_url)
+    at_revision(database_url, "9999_from_the_future")
+    for refused in (migrate, migration_sql):
+        with pytest.raises(SchemaNotOurs, match=r"9999_from_the_future.*Upgrade connector-pipe"):
+            refused(database_url)
     with connect(database_url) as connection:
-        assert current_and_head(connection)[0] == "fff0"
+        assert database_revision(connection) == "9999_from_the_future"
 
 
-def step_back(url: str) -> None:
-    """Undo the last migration, as an operator who returns to the version before would."""
-    config = Config()
-    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
-    )
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "-1")
-
-
-def test_the_last_step_goes_down_and_up_again(database_url: str) -> None:
-    """Both schemas are what they were, no row is lost, and the readers have their grants again."""
-    with psycopg.connect(database_url) as connection:
-        connection.execute(
-            "INSERT INTO catalog.catalog_items (merchant_id, platform_name, platform_shop_id,"
-            " domain, product_id, variant_id, product_title, variant_title, currency,"
-            " product_status, first_synced_at, changed_at, sync_id) VALUES ('m1', 'shopify', '101',"
-            " 'acme.myshopify.com', '1', '2', 'Tea', 'Green', 'SEK', 'active', now(), now(), 's')"
-        )
-        before = connection.execute("SELECT * FROM catalog.catalog_items").fetchall()
-    schema = described(database_url)
-
-    step_back(database_url)
-    assert described(database_url) != schema
+@pytest.mark.parametrize("revision", ["0001", "0007"])
+def test_a_database_of_an_unreleased_version_is_refused(database_url: str, revision: str) -> None:
+    """The seven migrations before the first release became one: nothing leads on from them."""
+    at_revision(database_url, revision)
+    for refused in (migrate, migration_sql):
+        with pytest.raises(SchemaNotOurs, match=rf"unreleased.*{revision}.*Make a new database"):
+            refused(database_url)
     with connect(database_url) as connection:
-        previous, head = current_and_head(connection)
-        assert connection.execute("SELECT * FROM catalog.catalog_items").fetchall() == before
-    assert previous != head
-
-    assert migrate(database_url) == Migration(before=previous, after=head, reader_granted=True)
-    assert described(database_url) == schema
-    with psycopg.connect(database_url) as connection:
-        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(READER_ROLE)))
-        assert connection.execute("SELECT * FROM catalog.catalog_items").fetchall() == before
-        assert len(connection.execute("SELECT * FROM catalog.available_items").fetchall()) == 1
+        assert database_revision(connection) == revision
 
 
-def test_two_processes_may_take_the_last_step_at_once(database_url: str) -> None:
+def test_two_processes_may_migrate_at_once(empty_database_url: str) -> None:
     """A deployment starts several at once: one migrates, the other finds it done."""
-    step_back(database_url)
     program = (
         "import sys; from connector_pipeline.postgres.migrate import migrate;"
         " done = migrate(sys.stdin.read()); print(done.before == done.after)"
@@ -206,11 +265,35 @@ def test_two_processes_may_take_the_last_step_at_once(database_url: str) -> None
     ]
     for process in processes:
         assert process.stdin is not None
-        process.stdin.write(database_url)
+        process.stdin.write(empty_database_url)
         process.stdin.close()
         process.stdin = None
     answers = [process.communicate()[0].strip() for process in processes]
     assert sorted(answers) == ["False", "True"]
+
+
+def test_the_printed_sql_does_what_migrate_does(empty_database_url: str, database_url: str) -> None:
+    """Run by `psql`, it leaves the database as `migrate` would, and `migrate` finds it done."""
+    script = migration_sql(empty_database_url)
+    assert described(empty_database_url) == set()
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(script.encode())
+    assert described(empty_database_url) == described(database_url)
+    head = needed_revision()
+    assert migrate(empty_database_url) == Migration(before=head, after=head, granted=True)
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(READER_ROLE)))
+        assert connection.execute("SELECT * FROM catalog.available_items").fetchall() == []
+
+
+def test_the_printed_sql_of_a_migrated_database_only_grants(database_url: str) -> None:
+    """It can be run as often as one likes."""
+    script = migration_sql(database_url)
+    before = described(database_url)
+    assert "CREATE" not in script
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(script.encode())
+    assert described(database_url) == before
 
 
 def test_logging_is_left_as_it_is(empty_database_url: str) -> None:
@@ -236,29 +319,100 @@ def test_readers_may_select_and_nothing_else(database_url: str) -> None:
                 connection.execute(forbidden)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def plain_user(empty_database_url: str) -> Generator[tuple[str, str]]:
+    """A user with no rights but to connect, and the URL of that user's own for the database."""
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        name = f"plain_{admin.info.dbname}"
+        user = sql.Identifier(name)
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'hunter2'").format(user))
+        parts = urlsplit(empty_database_url)
+        host = parts.netloc.rpartition("@")[2]
+        yield name, urlunsplit(parts._replace(netloc=f"{name}:hunter2@{host}"))
+        admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(user))
+        admin.execute(sql.SQL("DROP ROLE {}").format(user))
+
+
+def by_admin(url: str, statement: LiteralString, user: str = "", script: str = "") -> None:
+    """Do as the administrator; `{}` is the user."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(sql.SQL(statement).format(sql.Identifier(user)))
+        if script:
+            admin.execute(script.encode())
+
+
+def test_the_grant_that_migrate_lacks_is_named_until_there_is_none(
+    empty_database_url: str, plain_user: tuple[str, str]
+) -> None:
+    """One line each: to make the schemas, to make tables in them, to change those of another."""
+    user, url = plain_user
+    database = urlsplit(url).path.removeprefix("/")
+    with pytest.raises(MayNotMigrate) as lacking:
+        migrate(url)
+    remedy = f"`GRANT CREATE ON DATABASE {database} TO {user}`"
+    assert remedy.replace('"', "") in str(lacking.value).replace('"', "")
+    assert "migrate --sql" in str(lacking.value)
+    assert "\n" not in str(lacking.value)
+
+    by_admin(empty_database_url, "CREATE SCHEMA catalog")
+    by_admin(empty_database_url, "CREATE SCHEMA connector AUTHORIZATION {}", user)
+    with pytest.raises(MayNotMigrate, match="GRANT USAGE, CREATE ON SCHEMA catalog TO"):
+        migrate(url)
+
+    script = migration_sql(url)
+    by_admin(empty_database_url, "GRANT USAGE, CREATE ON SCHEMA catalog TO {}", user)
+    by_admin(empty_database_url, "CREATE TABLE connector.shops ()")
+    with pytest.raises(MayNotMigrate, match=r"connector\.shops, which belongs to "):
+        migrate(url)
+
+    by_admin(empty_database_url, "DROP TABLE connector.shops")
+    by_admin(empty_database_url, "REVOKE ALL ON SCHEMA catalog FROM {}", user, script)
+    assert migrate(url).before == needed_revision()
+
+
+def test_the_printed_sql_lets_an_administrator_migrate_for_the_user(
+    empty_database_url: str, plain_user: tuple[str, str]
+) -> None:
+    """The tables are the user's, whoever runs it, and the user's password is not in it."""
+    user, url = plain_user
+    script = migration_sql(url)
+    assert "hunter2" not in script
+    by_admin(empty_database_url, "SELECT 1", script=script)
+    with connect(url) as connection:
+        assert database_revision(connection) == needed_revision()
+        connection.execute("ALTER TABLE connector.shops ADD COLUMN mine int")
+        owners = connection.execute(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('catalog', 'connector')"
+        ).fetchall()
+    assert owners == [(user,)]
+
+
 def test_a_user_who_may_not_create_roles_can_migrate(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    empty_database_url: str,
+    plain_user: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The migration is done, the grants are left out, and a warning says what to do."""
-    monkeypatch.setattr("connector_pipeline.postgres.migrate.READER_ROLE", "no_such_reader")
+    monkeypatch.setitem(grants._GRANTS, "no_such_reader", ())
+    user, url = plain_user
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
-        user = sql.Identifier(f"plain_{admin.info.dbname}")
         database = sql.Identifier(admin.info.dbname)
-        admin.execute(sql.SQL("CREATE ROLE {}").format(user))
-        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, user))
-        # Every session of this database now starts as that user.
         admin.execute(
-            sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET role = {}").format(database, user)
+            sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(user))
         )
-        try:
-            assert migrate(empty_database_url).reader_granted is False
-            assert "CREATE ROLE no_such_reader NOLOGIN" in caplog.text
-        finally:
-            admin.execute(
-                sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} RESET role").format(database)
-            )
-            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(user))
-            admin.execute(sql.SQL("DROP ROLE {}").format(user))
+    assert migrate(url) == Migration(before=None, after=needed_revision(), granted=False)
+    assert "CREATE ROLE no_such_reader NOLOGIN" in caplog.text
+
+
+def test_a_user_who_may_not_read_the_schema_is_told_so(
+    database_url: str, plain_user: tuple[str, str]
+) -> None:
+    """And not that the database was never migrated."""
+    user, url = plain_user
+    theirs = urlunsplit(urlsplit(url)._replace(path=urlsplit(database_url).path))
+    with pytest.raises(SchemaNotOurs, match=f"{user} may not read the schema connector"):
+        migrate(theirs)
 
 
 def test_a_database_that_is_not_utf8_is_refused(postgres_url: str) -> None:

@@ -1,4 +1,4 @@
-"""The Token Service: the contract of DESIGN 8, and callers that may not ask."""
+"""The Token Service as docs/contracts.md has it, and callers that may not ask."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The inbox: what goes in comes out once, in turn, or is refused with the reason."""
+"""The inbox: a request goes in and leads to one run, in order, or is refused with the reason."""
 
 from typing import Any
 
@@ -9,8 +9,9 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.platforms.adapters import valid_domain
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.migrate import REQUESTER_ROLE
+from connector_pipeline.postgres.grants import REQUESTER_ROLE
 from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -27,7 +28,7 @@ def request(sync_id: str, shop: str = "acme", **changes: str) -> SyncRequest:
 
 
 class Inbox:
-    """Each step in a transaction of its own, as the sensor takes them."""
+    """The inbox with each step in a transaction of its own, as the sensor does it."""
 
     def __init__(self, database: Database):
         self.database = database
@@ -66,7 +67,7 @@ def requests(database: Database) -> Inbox:
 
 
 def test_requesters_may_insert_and_nothing_else(database_url: str, requests: Inbox) -> None:
-    """What becomes of a request, and everybody else's requests, are not theirs."""
+    """Requesters may not see others' requests, nor change any request's fate."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(REQUESTER_ROLE)))
         for _ in range(2):
@@ -98,7 +99,7 @@ def test_requesters_may_insert_and_nothing_else(database_url: str, requests: Inb
 
 
 def test_an_accepted_request_is_a_pending_sync(requests: Inbox) -> None:
-    """Who polls connector.syncs finds it before it has started."""
+    """A requester who polls connector.syncs finds it before it has started."""
     requests.put(request("s-1", correlation_id="c-1"))
     requests.accept()
     [row] = requests.rows("SELECT * FROM connector.syncs")
@@ -107,8 +108,8 @@ def test_an_accepted_request_is_a_pending_sync(requests: Inbox) -> None:
     assert row["requested_at"] is not None
 
 
-def test_however_often_it_arrives_a_request_is_one(requests: Inbox) -> None:
-    """Before it is launched, after, and once the inbox has forgotten it."""
+def test_a_request_that_arrives_again_is_still_one(requests: Inbox) -> None:
+    """Before it is launched, after that, and once the inbox has deleted it."""
     again = request("s-1")
     assert requests.put(again, again) == 1
     requests.accept()
@@ -122,7 +123,7 @@ def test_however_often_it_arrives_a_request_is_one(requests: Inbox) -> None:
 
 
 def test_an_offered_request_is_offered_until_its_run_is_seen(requests: Inbox) -> None:
-    """Whatever happened to the tick that offered it."""
+    """The tick that offered it may have died."""
     requests.put(request("s-1"))
     requests.accept()
     assert [requests.offer(), requests.offer()] == [["s-1"], ["s-1"]]
@@ -133,7 +134,7 @@ def test_an_offered_request_is_offered_until_its_run_is_seen(requests: Inbox) ->
 def test_a_sync_id_that_is_taken_is_refused_without_an_event(
     requests: Inbox, registry: ShopRegistry
 ) -> None:
-    """The sync that has it tells how it ended."""
+    """The sync that has it sends the event of its outcome."""
     requests.rows(
         "INSERT INTO connector.syncs (sync_id, platform_name, domain, merchant_id, status,"
         " correlation_id) VALUES ('s-1', 'shopify', 'other.myshopify.com', 'm-1', 'running', 'c')"
@@ -152,15 +153,15 @@ def test_a_sync_id_that_is_taken_is_refused_without_an_event(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"platform_name": "etsy"}, "platform 'etsy' is not supported"),
+        ({"platform_name": "etsy"}, "'etsy' is not a platform we know: shopify, woocommerce"),
         ({"domain": "ACME.myshopify.com"}, "not a Shopify shop's domain"),
         ({"sync_type": "partial"}, "sync_type 'partial'"),
     ],
 )
-def test_what_cannot_be_synced_fails_at_once_and_for_good(
+def test_a_request_that_cannot_be_synced_fails_at_once_and_for_good(
     requests: Inbox, changes: dict[str, str], reason: str
 ) -> None:
-    """Marked with the reason, never tried, and told in one event."""
+    """It is marked with the reason, never offered, and has one event."""
     requests.put(request("s-1", **changes))
     for _ in range(2):
         requests.accept()
@@ -175,8 +176,10 @@ def test_what_cannot_be_synced_fails_at_once_and_for_good(
     assert sync == {"status": "failed", "error_code": "InvalidSyncRequest"}
 
 
-def test_an_unknown_shop_is_registered(requests: Inbox, registry: ShopRegistry) -> None:
-    """By its first request, before its run is asked for."""
+def test_an_unknown_shop_is_registered_by_its_first_request(
+    requests: Inbox, registry: ShopRegistry
+) -> None:
+    """The registration comes before the run."""
     requests.put(request("s-1"))
     requests.accept()
     requests.offer()
@@ -184,10 +187,12 @@ def test_an_unknown_shop_is_registered(requests: Inbox, registry: ShopRegistry) 
     assert (shop.merchant_id, shop.platform_shop_id, shop.state) == ("m-1", "101", ShopState.ACTIVE)
 
 
-def test_a_shops_state_decides_when_its_turn_comes(requests: Inbox, registry: ShopRegistry) -> None:
-    """Disconnected it is tried; paused, or another merchant's, it is refused and stays so."""
+def test_a_shops_registration_decides_when_its_request_is_offered(
+    requests: Inbox, registry: ShopRegistry
+) -> None:
+    """A disconnected shop is tried. A paused one, or another merchant's, is refused for good."""
     for sync_id, shop in (("s-1", "gone"), ("s-2", "paused"), ("s-3", "other")):
-        registry.add(request(sync_id, shop).shop())
+        registry.add(request(sync_id, shop).shop(valid_domain))
     registry.set_state("shopify/gone.myshopify.com", ShopState.DISCONNECTED)
     registry.set_state("shopify/paused.myshopify.com", ShopState.PAUSED)
     requests.put(
@@ -206,7 +211,7 @@ def test_a_shops_state_decides_when_its_turn_comes(requests: Inbox, registry: Sh
 
 
 def test_one_shops_burst_does_not_hold_up_the_others(requests: Inbox) -> None:
-    """A few of a shop are under way at once; the others' turn comes meanwhile, oldest first."""
+    """A few requests of a shop are under way at once, and others' come between, oldest first."""
     requests.put(*(request(f"burst-{number}") for number in range(100)), request("calm", "beta"))
     requests.accept()
     assert requests.offer() == ["burst-0", "burst-1", "calm"]
@@ -219,7 +224,7 @@ def test_one_shops_burst_does_not_hold_up_the_others(requests: Inbox) -> None:
 
 
 def test_a_burst_over_many_shops_drains_in_bounded_steps(requests: Inbox) -> None:
-    """So many in a tick, so many under way, and none forgotten."""
+    """There is a bound for each tick and for all that are under way, and none is forgotten."""
     requests.put(*(request(f"s-{number}", f"shop-{number}") for number in range(60)))
     requests.accept()
     launched: list[str] = []

@@ -1,4 +1,4 @@
-"""Every sync that ends leaves one event that tells how, in the transaction that makes it true."""
+"""Every sync that ends leaves one event of its outcome, written in the transaction that ends it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,7 +29,7 @@ COMPLETED, FAILED = OutcomeType.COMPLETED.value, OutcomeType.FAILED.value
 
 
 class Syncs:
-    """Ends syncs of registered shops this way or that, and reads what the outbox holds."""
+    """Completes or fails syncs of registered shops, and reads the outbox."""
 
     def __init__(self, database: Database, registry: ShopRegistry):
         self.database = database
@@ -63,17 +63,17 @@ class Syncs:
             )
 
     def fail(self, sync_id: str, words: str = "answered 503.", *, shop: Shop = ACME) -> None:
-        """Fail it for the platform's sake."""
+        """Fail a sync with PlatformUnavailable."""
         self.sync(sync_id, shop)
         self.registry.fail_sync(sync_id, PlatformUnavailable(words, remedy="Wait."))
 
     def execute(self, statement: Any, *values: object) -> None:
-        """Do to the outbox what a relay, or time, would."""
+        """Change the outbox as a relay would, or as time would."""
         with self.database.connect() as connection:
             connection.execute(statement, values)
 
     def send_all(self) -> None:
-        """As a relay does."""
+        """Mark all events as sent, as a relay does."""
         self.execute("UPDATE connector.outbox SET sent_at = now() WHERE sent_at IS NULL")
 
     def events(self) -> list[dict[str, Any]]:
@@ -92,8 +92,8 @@ def syncs(database: Database, registry: ShopRegistry) -> Syncs:
     return Syncs(database, registry)
 
 
-def test_a_published_sync_tells_that_it_completed(syncs: Syncs) -> None:
-    """In the envelope, with the fields and the count of the service before."""
+def test_a_published_sync_has_the_event_that_it_completed(syncs: Syncs) -> None:
+    """The event is in the envelope, with the predecessor's fields and count."""
     syncs.complete("sync-1", items=3)
     [event] = syncs.events()
     assert (event["subject"], event["partition_key"]) == (COMPLETED, ACME.partition_key)
@@ -101,8 +101,8 @@ def test_a_published_sync_tells_that_it_completed(syncs: Syncs) -> None:
     payload = event["payload"]
     with syncs.database.connect() as connection:
         row = connection.execute("SELECT finished_at FROM connector.syncs").fetchone()
-    told = Envelope[FetchCompleted].model_validate(payload)
-    assert row == (told.timestamp,)
+    sent = Envelope[FetchCompleted].model_validate(payload)
+    assert row == (sent.timestamp,)
     assert payload.pop("timestamp").endswith("Z")
     assert payload == {
         "event_id": str(outcome_id("sync-1", OutcomeType.COMPLETED)),
@@ -115,14 +115,14 @@ def test_a_published_sync_tells_that_it_completed(syncs: Syncs) -> None:
     assert event["event_id"] == UUID(payload["event_id"])
 
 
-def test_a_failed_sync_tells_why(syncs: Syncs) -> None:
-    """By the error's name, and what happened and what to do; whatever a platform put into it."""
+def test_a_failed_sync_has_an_event_with_the_reason(syncs: Syncs) -> None:
+    """The error's code, its message and its remedy, although a platform sent odd characters."""
     syncs.fail("sync-1", "answered \x00\ud800.")
     [event] = syncs.events()
     assert event["subject"] == FAILED
-    told = Envelope[FetchFailed].model_validate(event["payload"])
-    assert told.event_id == event["event_id"] == outcome_id("sync-1", OutcomeType.FAILED)
-    assert told.data == FetchFailed(
+    sent = Envelope[FetchFailed].model_validate(event["payload"])
+    assert sent.event_id == event["event_id"] == outcome_id("sync-1", OutcomeType.FAILED)
+    assert sent.data == FetchFailed(
         merchant_id="m1",
         sync_id="sync-1",
         error="PlatformUnavailable: answered \\x00\\ud800. Wait.",
@@ -130,7 +130,7 @@ def test_a_failed_sync_tells_why(syncs: Syncs) -> None:
 
 
 def test_a_publish_and_its_event_are_one_transaction(syncs: Syncs) -> None:
-    """An event that cannot be written leaves the catalog as it was; so does one that is refused."""
+    """An event that cannot be written leaves the catalog as it was; so does a refused publish."""
     syncs.complete("sync-1", items=2)
     with syncs.database.connect() as connection:
         before = connection.execute("SELECT * FROM catalog.catalog_items").fetchall()
@@ -149,7 +149,7 @@ def test_a_publish_and_its_event_are_one_transaction(syncs: Syncs) -> None:
 
 
 def test_a_failure_and_its_event_are_one_transaction(syncs: Syncs) -> None:
-    """Who polls never sees a failed sync of which no event tells."""
+    """A requester who polls never sees a failed sync without its event."""
     syncs.execute("ALTER TABLE connector.outbox ADD CHECK (id < 1)")
     with pytest.raises(psycopg.errors.CheckViolation):
         syncs.fail("sync-1")
@@ -159,7 +159,7 @@ def test_a_failure_and_its_event_are_one_transaction(syncs: Syncs) -> None:
 
 
 def fail_in(words: str) -> Callable[[Syncs], None]:
-    """A try that fails in these words."""
+    """A try that fails with this message."""
     return lambda syncs: syncs.fail("sync-1", words)
 
 
@@ -172,16 +172,16 @@ SENT: Callable[[Syncs], None] = Syncs.send_all
 
 
 @pytest.mark.parametrize(
-    ("tries", "told"),
+    ("tries", "reported"),
     [
         pytest.param([fail_in("a"), fail_in("b")], ["b"], id="failed again"),
-        pytest.param([fail_in("a"), SENT, fail_in("b")], ["a"], id="told, failed again"),
+        pytest.param([fail_in("a"), SENT, fail_in("b")], ["a"], id="sent, failed again"),
         pytest.param([fail_in("a"), complete_with(2)], [2], id="failed, then completed"),
-        pytest.param([fail_in("a"), SENT, complete_with(2)], ["a", 2], id="told, then completed"),
+        pytest.param([fail_in("a"), SENT, complete_with(2)], ["a", 2], id="sent, then completed"),
         pytest.param([complete_with(2), complete_with(3)], [3], id="published again"),
-        pytest.param([complete_with(2), SENT, complete_with(3)], [2], id="told, published again"),
+        pytest.param([complete_with(2), SENT, complete_with(3)], [2], id="sent, published again"),
         pytest.param([complete_with(2), fail_in("a")], [2], id="completed, then failed"),
-        pytest.param([complete_with(2), SENT, fail_in("a")], [2], id="told, then failed"),
+        pytest.param([complete_with(2), SENT, fail_in("a")], [2], id="sent, then failed"),
         pytest.param(
             [fail_in("a"), SENT, complete_with(2), fail_in("b"), complete_with(3)],
             ["a", 3],
@@ -189,10 +189,10 @@ SENT: Callable[[Syncs], None] = Syncs.send_all
         ),
     ],
 )
-def test_of_a_sync_tried_again_one_outcome_is_told(
-    syncs: Syncs, tries: list[Callable[[Syncs], None]], told: list[int | str]
+def test_a_sync_that_is_tried_again_reports_one_outcome(
+    syncs: Syncs, tries: list[Callable[[Syncs], None]], reported: list[int | str]
 ) -> None:
-    """The newer replaces the unsent older; what was sent is not repeated; completed is final."""
+    """A new event replaces an unsent older one; a sent one is not repeated; completed is final."""
     for each in tries:
         each(syncs)
     events = syncs.events()
@@ -203,12 +203,12 @@ def test_of_a_sync_tried_again_one_outcome_is_told(
         else each["error"].removeprefix("PlatformUnavailable: ").removesuffix(" Wait.")
         for each in data
     ]
-    assert found == told
+    assert found == reported
     assert sum(event["sent_at"] is None for event in events) <= 1
 
 
 def test_every_sync_has_an_event_of_its_own_in_order(syncs: Syncs) -> None:
-    """Other syncs and other shops take none of them away."""
+    """Neither other syncs nor other shops replace any of them."""
     syncs.fail("sync-1")
     syncs.complete("sync-2", items=2)
     syncs.complete("sync-3", items=2)
@@ -227,7 +227,7 @@ def test_every_sync_has_an_event_of_its_own_in_order(syncs: Syncs) -> None:
 
 @pytest.mark.parametrize("sent", [False, True], ids=["unsent", "sent"])
 def test_old_events_go_when_a_later_sync_of_the_shop_ends(syncs: Syncs, sent: bool) -> None:
-    """Whether anything sends them or not; those of other shops wait for syncs of theirs."""
+    """Sent or not. The events of other shops wait for a sync of their own."""
     syncs.complete("old")
     syncs.complete("elsewhere", shop=OTHER)
     syncs.execute("UPDATE connector.outbox SET created_at = now() - %s", KEPT + timedelta(hours=1))
@@ -245,13 +245,13 @@ def test_old_events_go_when_a_later_sync_of_the_shop_ends(syncs: Syncs, sent: bo
 
 
 def test_a_relay_that_hangs_holds_up_no_sync(syncs: Syncs) -> None:
-    """The event it is sending counts as sent; the next one follows it."""
+    """The event that it is sending counts as sent; the next one follows it."""
     syncs.fail("sync-1")
     with syncs.database.connect() as relay:
         relay.execute("SELECT * FROM connector.outbox WHERE sent_at IS NULL FOR UPDATE")
         name = relay.info.dbname
         with psycopg.connect(syncs.database.url, autocommit=True) as admin:
-            # Instead of a test that hangs.
+            # A failure of this test is an error, not a hang.
             admin.execute(f"ALTER DATABASE \"{name}\" SET lock_timeout = '20s'")  # type: ignore[arg-type]
         syncs.complete("sync-1")
         relay.execute("UPDATE connector.outbox SET sent_at = now() WHERE subject = %s", (FAILED,))

@@ -1,7 +1,7 @@
 """The registry of shops and the record of their syncs."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,15 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import PlatformName, RegisteredShop, Shop, ShopState
+from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.state import sync_log
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_log import SyncProgress
+from connector_pipeline.state.sync_log import PublishCounts, SyncProgress
 
 ACME = Shop(
     merchant_id="m1",
-    platform_name=PlatformName.SHOPIFY,
+    platform_name="shopify",
     platform_shop_id="101",
     domain="acme.myshopify.com",
 )
@@ -28,14 +29,14 @@ KEY = ACME.partition_key
 HEADER = "merchant_id,platform_name,platform_shop_id,domain\n"
 
 
-def sync_of(shop: Shop, sync_id: str = "sync-1") -> Sync:
-    """A full sync of the shop."""
+def sync_of(shop: Shop, sync_id: str = "sync-1", *, hours_ago: float = 0) -> Sync:
+    """A full sync of the shop, started so long ago."""
     return Sync(
         sync_id=sync_id,
         partition_key=shop.partition_key,
         sync_type=SyncType.FULL,
         correlation_id="correlation-1",
-        started_at=datetime.now(UTC),
+        started_at=datetime.now(UTC) - timedelta(hours=hours_ago),
     )
 
 
@@ -55,8 +56,8 @@ def recorded(registry: ShopRegistry, columns: str, sync_id: str = "sync-1") -> t
     return row
 
 
-def test_a_shop_added_is_active_and_known(registry: ShopRegistry) -> None:
-    """By its key, in the list and as a partition."""
+def test_an_added_shop_is_active_and_known(registry: ShopRegistry) -> None:
+    """Its key finds it, the list has it, and it is a partition."""
     assert registry.add(ACME) == "added"
     assert registry.get(KEY) == RegisteredShop(**ACME.model_dump())
     assert registry.list() == [registry.get(KEY)]
@@ -64,7 +65,7 @@ def test_a_shop_added_is_active_and_known(registry: ShopRegistry) -> None:
 
 
 def test_adding_again_updates_only_what_differs(registry: ShopRegistry) -> None:
-    """The outcome tells which it was; the state is the operator's and stays."""
+    """The result says which it was; the state is the operator's and stays."""
     registry.add(ACME)
     registry.set_state(KEY, ShopState.PAUSED)
     assert registry.add(ACME) == "unchanged"
@@ -73,7 +74,7 @@ def test_adding_again_updates_only_what_differs(registry: ShopRegistry) -> None:
     assert registry.get(KEY).state is ShopState.PAUSED
 
 
-def test_an_override_of_the_currency_outlives_who_does_not_name_one(
+def test_an_override_of_the_currency_outlives_a_registration_without_one(
     registry: ShopRegistry,
 ) -> None:
     """A CSV import and a sync request know no currency."""
@@ -90,14 +91,14 @@ def test_an_override_of_the_currency_outlives_who_does_not_name_one(
 def test_a_shop_that_could_not_be_synced_is_not_added(
     registry: ShopRegistry, changes: dict[str, str]
 ) -> None:
-    """Its domain is where credentials go."""
+    """Its credentials go to its domain."""
     with pytest.raises(InvalidShop):
         registry.add(changed(ACME, **changes))
     assert registry.list() == []
 
 
-def test_an_unknown_shop_is_said_to_be(registry: ShopRegistry) -> None:
-    """By every method that names one, with how to register it."""
+def test_every_method_refuses_an_unknown_shop(registry: ShopRegistry) -> None:
+    """The error says how to register it."""
     with pytest.raises(UnknownShop, match="shops add"):
         registry.get(KEY)
     with pytest.raises(UnknownShop):
@@ -109,7 +110,7 @@ def test_an_unknown_shop_is_said_to_be(registry: ShopRegistry) -> None:
 
 
 def test_only_active_shops_are_partitions(registry: ShopRegistry) -> None:
-    """And a list may be of one state."""
+    """The list can be narrowed to the shops of one state."""
     shops = [changed(ACME, domain=f"{name}.myshopify.com") for name in ("c", "a", "b")]
     for shop in shops:
         registry.add(shop)
@@ -121,16 +122,18 @@ def test_only_active_shops_are_partitions(registry: ShopRegistry) -> None:
     assert [shop.domain for shop in registry.list(ShopState.PAUSED)] == ["b.myshopify.com"]
 
 
-def test_a_shop_removed_is_forgotten(registry: ShopRegistry) -> None:
-    """And may be added again."""
+def test_a_removed_shop_is_deleted(registry: ShopRegistry) -> None:
+    """It may be added again."""
     registry.add(ACME)
     registry.remove(KEY)
     assert registry.list() == []
     assert registry.add(ACME) == "added"
 
 
-def test_an_import_adds_updates_and_leaves(registry: ShopRegistry, tmp_path: Path) -> None:
-    """And tells how many of each."""
+def test_an_import_counts_added_updated_and_unchanged_shops(
+    registry: ShopRegistry, tmp_path: Path
+) -> None:
+    """A shop of the registry that the file does not name stays."""
     registry.add(ACME)
     file = tmp_path / "shops.csv"
     file.write_text(
@@ -152,7 +155,7 @@ def test_an_import_with_a_bad_line_imports_nothing(registry: ShopRegistry, tmp_p
 
 
 def test_shops_may_be_added_from_many_threads(registry: ShopRegistry) -> None:
-    """The same shop by several at once is added once."""
+    """Eight threads add the same shop at once, and it is added once."""
     start = threading.Barrier(8)
     outcomes: list[str] = []
 
@@ -168,8 +171,8 @@ def test_shops_may_be_added_from_many_threads(registry: ShopRegistry) -> None:
     assert sorted(outcomes) == ["added", *["unchanged"] * 7]
 
 
-def test_a_sync_runs_and_tells_how_far_it_is(registry: ShopRegistry) -> None:
-    """Its progress is there for whoever polls."""
+def test_a_running_sync_reports_its_progress(registry: ShopRegistry) -> None:
+    """A requester can poll it."""
     registry.add(ACME)
     assert registry.progress("sync-1") is None
     registry.start_sync(sync_of(ACME), ACME, "run-1")
@@ -185,7 +188,7 @@ def test_a_sync_runs_and_tells_how_far_it_is(registry: ShopRegistry) -> None:
 
 
 def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None:
-    """With its code, what happened and what to do; failures in a row are counted."""
+    """The record has the error's code, message and remedy; the shop counts failures in a row."""
     registry.add(ACME)
     for number in (1, 2):
         registry.start_sync(sync_of(ACME, f"sync-{number}"), ACME)
@@ -204,7 +207,7 @@ def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None
 def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
     registry: ShopRegistry,
 ) -> None:
-    """Resumed, it starts without failures; a paused shop stays paused."""
+    """A resumed shop starts without failures; a paused shop stays paused."""
     registry.add(ACME)
     registry.start_sync(sync_of(ACME), ACME)
     registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
@@ -218,7 +221,7 @@ def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
 
 
 def test_a_retried_sync_begins_anew(registry: ShopRegistry) -> None:
-    """Nothing of its first attempt is left to be read as of the second."""
+    """Nothing of its first attempt is left that could be read as the second's."""
     registry.add(ACME)
     registry.start_sync(sync_of(ACME), ACME, "run-1")
     registry.record_progress("sync-1", pages=2, requests=3, fetched_at=datetime.now(UTC))
@@ -229,7 +232,7 @@ def test_a_retried_sync_begins_anew(registry: ShopRegistry) -> None:
 
 
 def test_a_sync_id_belongs_to_one_shop(registry: ShopRegistry) -> None:
-    """A requester who uses it twice is told, and the first one's record stays."""
+    """A sync of another shop with the same id fails, and the first one's record stays."""
     other = changed(ACME, domain="other.myshopify.com")
     registry.add(ACME)
     registry.add(other)
@@ -240,7 +243,7 @@ def test_a_sync_id_belongs_to_one_shop(registry: ShopRegistry) -> None:
 
 
 def test_a_message_of_any_content_is_recorded(registry: ShopRegistry) -> None:
-    """What a platform sent may be quoted in it, NUL and half surrogates too."""
+    """A message may quote a platform, NUL and half surrogates too."""
     registry.add(ACME)
     registry.start_sync(sync_of(ACME), ACME)
     registry.fail_sync("sync-1", ConnectorError("\x00\ud800" + "x" * 10_000, remedy=""))
@@ -250,7 +253,37 @@ def test_a_message_of_any_content_is_recorded(registry: ShopRegistry) -> None:
     assert len(message) == 4_000
 
 
-def test_a_failure_of_a_sync_nobody_started_is_passed_over(registry: ShopRegistry) -> None:
-    """A record that was lost must not hide the failure itself."""
+def test_a_failure_of_a_sync_without_a_record_raises_nothing(registry: ShopRegistry) -> None:
+    """A lost record must not hide the failure itself."""
     registry.fail_sync("never-started", PlatformUnavailable("answered 503."))
     assert registry.progress("never-started") is None
+
+
+def succeeded(registry: ShopRegistry, sync: Sync, shop: Shop) -> None:
+    """Record a successful sync."""
+    with registry.database.connect() as connection:
+        sync_log.succeed(connection, sync=sync, shop=shop, counts=PublishCounts(), complete=True)
+
+
+def test_a_selection_is_of_active_shops_that_meet_all_conditions(registry: ShopRegistry) -> None:
+    """The conditions are the platform, the merchant, the last outcome and the age."""
+    fresh = changed(ACME, domain="a.myshopify.com")
+    failed = changed(ACME, domain="b.myshopify.com", merchant_id="m2")
+    never = changed(ACME, domain="shop.example.com", platform_name="woocommerce")
+    paused = changed(ACME, domain="c.myshopify.com")
+    for each in (fresh, failed, never, paused):
+        registry.add(each)
+    registry.set_state(paused.partition_key, ShopState.PAUSED)
+    succeeded(registry, sync_of(fresh, "sync-1", hours_ago=0.2), fresh)
+    succeeded(registry, sync_of(failed, "sync-2", hours_ago=48), failed)
+    registry.start_sync(sync_of(failed, "sync-3", hours_ago=24), failed)
+    registry.fail_sync("sync-3", PlatformUnavailable("answered 500."))
+    select = registry.active_partition_keys_where
+    everything = [each.partition_key for each in (fresh, failed, never)]
+    assert select() == everything
+    assert select(platform_name="woocommerce") == [never.partition_key]
+    assert select(merchant_id="m2") == [failed.partition_key]
+    assert select(failed=True) == [failed.partition_key]
+    assert select(stale=timedelta(hours=1)) == [failed.partition_key, never.partition_key]
+    assert select(stale=timedelta(hours=1), merchant_id="m1") == [never.partition_key]
+    assert select(failed=True, platform_name="woocommerce") == []

@@ -80,13 +80,19 @@ class FileDownload:
     """One file at one URL, which must be HTTPS at one of `hosts`. Counts in `report`.
 
     With the policy's `allow_private_hosts` loopback will do, too, over plain HTTP. Raises
-    InvalidResponse for another URL.
+    InvalidResponse for another URL, with `remedy`: where an operator sets the hosts.
     """
 
     def __init__(
-        self, url: str, *, hosts: Collection[str], policy: HttpPolicy, report: FetchReport
+        self,
+        url: str,
+        *,
+        hosts: Collection[str],
+        policy: HttpPolicy,
+        report: FetchReport,
+        remedy: str | None = None,
     ):
-        self._url = _checked(url, hosts, policy)
+        self._url = _checked(url, hosts, policy, remedy)
         self._policy = policy
         self._report = report
         self._host_checked = policy.allow_private_hosts
@@ -271,7 +277,7 @@ class FileDownload:
         return f"{self._url.scheme}://{self._url.host}"
 
 
-def _checked(url: str, hosts: Collection[str], policy: HttpPolicy) -> httpx.URL:
+def _checked(url: str, hosts: Collection[str], policy: HttpPolicy, remedy: str | None) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
@@ -282,7 +288,7 @@ def _checked(url: str, hosts: Collection[str], policy: HttpPolicy) -> httpx.URL:
         raise InvalidResponse(
             f"A file to download is at {parsed.scheme}://{parsed.host:.100}, and files are "
             f"downloaded from https://{{{', '.join(sorted(hosts))}}} only.",
-            remedy="If the platform keeps its files there now, add the host to SHOPIFY_BULK_HOSTS.",
+            remedy=remedy,
         )
     return parsed
 

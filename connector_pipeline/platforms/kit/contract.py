@@ -1,19 +1,34 @@
 """The contract that every platform's adapter fulfils."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.finding import Finding
+from connector_pipeline.model.shop import Shop, valid_host_name
+from connector_pipeline.platforms.http.challenge import TroublePages
+from connector_pipeline.settings import Settings
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
 
 LOOKUP: Final = "lookup"
 """The kind of page, in every adapter, that answers for ids asked for; no item is made of it."""
+
+
+class Credentials(BaseModel):
+    """What the Token Service knows of a shop. A platform adds its secrets as fields of SecretStr.
+
+    `expires_at` is absent where the credentials do not end; without a zone it is UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    expires_at: datetime | None = None
 
 
 class CredentialSource(Protocol):
@@ -74,30 +89,65 @@ class Lookup:
     gone: tuple[str, ...]
 
 
-class Adapter(Protocol):
-    """An adapter: reads a shop's catalog as raw pages, and reads catalog items out of raw pages."""
+class Adapter(ABC):
+    """Reads a shop's catalog as raw pages, and reads catalog items out of raw pages.
+
+    All that the rest of the project asks of a platform is here. An adapter is a plain object
+    without secrets, made once for a process by `from_settings`, and used by several event loops and
+    threads, though each shop by one at a time.
+    """
+
+    platform_name: ClassVar[str]
+    """The platform's name, as partition keys begin: see `model.shop.valid_platform_name`."""
+
+    credentials_model: ClassVar[type[Credentials]]
+    """What the Token Service gives for a shop of the platform."""
+
+    example_domain: ClassVar[str]
+    """The domain of a shop, as messages show one."""
+
+    trouble_pages: ClassVar[TroublePages] = TroublePages()
+    """The pages that the platform answers with in a shop's place while it is in trouble."""
+
+    lists_may_skip: ClassVar[bool] = True
+    """Whether a list can skip a live item and its counts agree all the same.
+
+    Then what a complete snapshot lacks is asked for by id, too, before it is called deleted.
+    """
+
+    whole_products: ClassVar[bool] = False
+    """Whether a product in a snapshot, of whatever sync, comes with all its variants.
+
+    If so, a variant that its product lacks is gone, even in an incremental sync.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The adapter as the environment says. May raise SettingsError."""
+
+    @staticmethod
+    def valid_domain(domain: str) -> str:
+        """The domain, if credentials may be sent to a URL built from it. Raises InvalidShop."""
+        return valid_host_name(domain)
 
     @property
-    def platform_name(self) -> PlatformName:
-        """The platform this adapter speaks to."""
-        ...
+    def asked_elsewhere(self) -> str | None:
+        """The URL at which shops are asked if it is not their own, and credentials go there."""
+        return None
 
-    @property
-    def lists_may_skip(self) -> bool:
-        """Whether a list can skip a live item and its counts agree all the same.
+    async def findings(
+        self, shops: Sequence[Shop], credential_source: CredentialSource
+    ) -> Sequence[Finding]:
+        """What `connector-pipeline doctor` should say of the platform; nothing if all is well.
 
-        Then what a complete snapshot lacks is asked for by id, too, before it is called deleted.
+        `shops` are the platform's active ones, the one that was synced last first: it most likely
+        answers. At most a few requests are made, and none is retried. A ConnectorError that is
+        raised becomes a finding, of a failure.
         """
-        ...
+        return ()
 
-    @property
-    def whole_products(self) -> bool:
-        """Whether a product in a snapshot, of whatever sync, comes with all its variants.
-
-        If so, a variant that its product lacks is gone, even in an incremental sync.
-        """
-        ...
-
+    @abstractmethod
     def fetch(
         self,
         shop: Shop,
@@ -114,8 +164,8 @@ class Adapter(Protocol):
         as long as the next of them is the answer to what would be asked next, it is yielded again
         and not asked for. Raises the errors of model/errors.py.
         """
-        ...
 
+    @abstractmethod
     def look_up(
         self,
         shop: Shop,
@@ -132,8 +182,8 @@ class Adapter(Protocol):
         open is not gone. `witness`, an item that the lists had, is asked for beside them: an answer
         that lacks it is not believed (InvalidResponse). Raises the errors of model/errors.py.
         """
-        ...
 
+    @abstractmethod
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
@@ -142,13 +192,12 @@ class Adapter(Protocol):
         Asks no platform: the same pages give the same items. Raises InvalidResponse for a page
         that is not what the platform's contract says.
         """
-        ...
 
     def rows(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogRow | RejectedVariant]:
         """What `normalize` yields, items as bare rows; an adapter may have a faster way to them."""
-        ...
+        return rows_of(self.normalize(shop, currency, pages))
 
 
 def rows_of(

@@ -1,38 +1,47 @@
-"""The Shopify adapter as a Dagster resource."""
+"""The Shopify adapter: Shopify's Admin GraphQL API."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+import re
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
-
-import dagster as dg
+from typing import Final, Self
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
-from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import PlatformName, Shop, valid_domain
+from connector_pipeline.model.errors import ConnectorError, InvalidShop
+from connector_pipeline.model.finding import Finding
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import (
+    Adapter,
     CredentialSource,
     FetchReport,
     Lookup,
     RawPage,
     rows_of,
 )
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify import versions
 from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD, BulkExport
 from connector_pipeline.platforms.shopify.bulk.operation import BulkPatience
 from connector_pipeline.platforms.shopify.client import ShopifyClient
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.reading import lookup
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.versions import ApiVersions
+from connector_pipeline.settings import ANY_SHOP, Settings
+
+# fullmatch, because `$` would accept a newline at the end (docs/facts/shopify.md, Shop domains).
+_DOMAIN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.myshopify\.com")
 
 
-class ShopifyAdapter(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
+@dataclass(frozen=True)
+class ShopifyAdapter(Adapter):
     """Shopify's Admin GraphQL API. Holds no secret: a token is asked for when one is needed.
 
     `batch_size` is products a page, `retry_delay` seconds before the first retry, doubled with
@@ -42,11 +51,19 @@ class ShopifyAdapter(dg.ConfigurableResource):  # pyright: ignore[reportMissingT
     the other `bulk_` fields are seconds of `BulkPatience`, and the size of a page.
     """
 
+    platform_name = "shopify"
+    credentials_model = ShopifyCredentials
+    example_domain = "acme.myshopify.com"
+    # Cursors go by id, so edits behind the reader shift no page.
+    lists_may_skip = False
+    # A product's variants are read to the end of their pages, or the fetch fails.
+    whole_products = True
+
     api_version: str = "2026-07"
     batch_size: int = 250
     max_retries: int = 3
     retry_delay: float = 1.0
-    base_url: str = "https://{domain}"
+    base_url: str = ANY_SHOP
     allow_private_hosts: bool = False
     bulk_threshold: int = BULK_THRESHOLD
     bulk_hosts: str = "storage.googleapis.com"
@@ -55,20 +72,34 @@ class ShopifyAdapter(dg.ConfigurableResource):  # pyright: ignore[reportMissingT
     bulk_place_awaited: float = 120.0
     bulk_page_bytes: int = PAGE_BYTES
 
-    @property
-    def platform_name(self) -> PlatformName:
-        """The platform this adapter speaks to."""
-        return PlatformName.SHOPIFY
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The adapter as the variables SHOPIFY_… say, and those that are for all platforms."""
+        return cls(
+            api_version=settings.shopify_api_version,
+            batch_size=settings.shopify_batch_size,
+            max_retries=settings.connector_max_retries,
+            retry_delay=settings.connector_retry_delay,
+            base_url=settings.shopify_base_url,
+            allow_private_hosts=settings.allow_private_hosts,
+            bulk_threshold=settings.shopify_bulk_threshold,
+            bulk_hosts=settings.shopify_bulk_hosts,
+        )
+
+    @staticmethod
+    def valid_domain(domain: str) -> str:
+        """The domain, if it is one of Shopify's own for a shop. Raises InvalidShop."""
+        if not _DOMAIN.fullmatch(domain):
+            raise InvalidShop(
+                f"{domain[:80]!r} is not a Shopify shop's domain: expected lower case and "
+                "name.myshopify.com, e.g. acme.myshopify.com"
+            )
+        return domain
 
     @property
-    def lists_may_skip(self) -> bool:
-        """No: cursors go by id, so edits behind the reader shift no page."""
-        return False
-
-    @property
-    def whole_products(self) -> bool:
-        """True: a product's variants are read to the end of their pages, or the fetch fails."""
-        return True
+    def asked_elsewhere(self) -> str | None:
+        """`base_url`, if it is not the shops' own."""
+        return None if self.base_url == ANY_SHOP else self.base_url
 
     async def fetch(
         self,
@@ -123,8 +154,46 @@ class ShopifyAdapter(dg.ConfigurableResource):  # pyright: ignore[reportMissingT
                 async for answer in answers:
                     yield answer
 
-    async def api_versions(self, shop: Shop, credential_source: CredentialSource) -> ApiVersions:
-        """The API version the shop serves, and those supported. Raises what `fetch` raises."""
+    async def findings(
+        self, shops: Sequence[Shop], credential_source: CredentialSource
+    ) -> Sequence[Finding]:
+        """Whether the first of the shops answers with the API version that is asked for."""
+        return [await self._version_finding(shops, credential_source)]
+
+    async def _version_finding(
+        self, shops: Sequence[Shop], credential_source: CredentialSource
+    ) -> Finding:
+        subject, asked = "shopify api", self.api_version
+        if not shops:
+            return Finding(
+                subject,
+                True,
+                f"asks for {asked}; not compared, no active Shopify shop is registered to ask",
+            )
+        shop = shops[0]
+        try:
+            found = await replace(self, max_retries=0)._api_versions(shop, credential_source)
+        except ConnectorError as error:
+            # The shop's trouble, which is reported for its own partition.
+            return Finding(
+                subject,
+                True,
+                f"asks for {asked}; not compared, {shop.partition_key}: {error.code}: "
+                f"{error.message}",
+            )
+        supported = f"supported are {', '.join(found.supported)}"
+        if found.as_asked:
+            return Finding(
+                subject, True, f"{shop.partition_key} answers with {asked} as asked; {supported}"
+            )
+        return Finding(
+            subject,
+            False,
+            f"asks for {asked}, but {shop.partition_key} answers with {found.served}; {supported}.",
+            remedy="Set SHOPIFY_API_VERSION to one of these.",
+        )
+
+    async def _api_versions(self, shop: Shop, credential_source: CredentialSource) -> ApiVersions:
         async with self._client(shop, credential_source, FetchReport()) as client:
             return await versions.api_versions(client, self.api_version)
 
@@ -156,11 +225,14 @@ class ShopifyAdapter(dg.ConfigurableResource):  # pyright: ignore[reportMissingT
         self, shop: Shop, credential_source: CredentialSource, report: FetchReport
     ) -> AsyncGenerator[ShopifyClient]:
         """A client for the shop; errors inside learn which shop it is."""
-        domain = valid_domain(PlatformName.SHOPIFY, shop.domain)
+        domain = self.valid_domain(shop.domain)
         policy = self._policy()
         try:
             async with OriginHttp(
-                self.base_url.replace("{domain}", domain), policy=policy, report=report
+                self.base_url.replace("{domain}", domain),
+                policy=policy,
+                report=report,
+                trouble_pages=self.trouble_pages,
             ) as http:
                 yield ShopifyClient(
                     http,

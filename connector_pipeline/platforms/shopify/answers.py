@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.kit.json_values import is_object, objects_in, value_at
 
 _MESSAGE_LIMIT: Final = 300
 
@@ -49,6 +50,7 @@ _REFUSED_STATUSES: Final = {
 # "`read_products` access scope. Also: ..."
 _SCOPE: Final = re.compile(r"\b(?:unauthenticated_)?(?:read|write)_[a-z_]+\b")
 _OUR_SCOPES: Final = ("read_products",)
+_REQUIRED_ACCESS: Final = ("extensions", "requiredAccess")
 _UNAVAILABLE_STATUSES: Final = {
     430: "turned the request away as a security risk (430)",
     540: "has disabled the shop's API for now (540)",
@@ -77,27 +79,24 @@ def verdict(answer: Answer) -> Verdict:
         return Verdict(Meaning.UNAVAILABLE, f"answered {status}")
     if status != 200:
         return Verdict(Meaning.INVALID, f"answered {status}: {_first_message(answer.json)}")
-    received: object = answer.json
-    if not isinstance(received, dict):
+    body: object = answer.json
+    if not is_object(body):
         return Verdict(Meaning.INVALID, "answered 200 with JSON that is not an object")
-    body = cast("dict[str, Any]", received)
     if body.get("errors"):
         return _of_errors(body["errors"])
     warnings = list(_search_warnings(body))
     if warnings:
         # An invalid filter is ignored and everything comes back: only the warning tells.
         return Verdict(Meaning.INVALID, f"warns about the search: {warnings[0]}")
-    if not isinstance(body.get("data"), dict):
+    if not is_object(body.get("data")):
         return Verdict(Meaning.INVALID, "answered 200 with neither data nor errors")
     return Verdict(Meaning.DATA)
 
 
 def _of_errors(errors: object) -> Verdict:
     by_code: dict[str, dict[str, Any]] = {}
-    for error in _objects(errors):
-        extensions = error.get("extensions")
-        if isinstance(extensions, dict):
-            by_code.setdefault(str(cast("dict[str, Any]", extensions).get("code")), error)
+    for error in objects_in(errors):
+        by_code.setdefault(str(value_at(error, "extensions", "code")), error)
     for code, meaning in _CODES.items():
         if code in by_code:
             error = by_code[code]
@@ -116,22 +115,15 @@ def _reason(code: str, error: dict[str, Any]) -> str:
     message = _shortened(error.get("message"))
     if code != "ACCESS_DENIED":
         return f"answered {code}: {message}"
-    required = _required_access(error)
+    required = value_at(error, *_REQUIRED_ACCESS)
     if isinstance(required, str) and required not in message:
         message = f"{message} Required: {_shortened(required)}"
     return f"denies access ({code}: {message})"
 
 
-def _required_access(error: dict[str, Any]) -> object:
-    extensions = error.get("extensions")
-    if not isinstance(extensions, dict):
-        return None
-    return cast("dict[str, Any]", extensions).get("requiredAccess")
-
-
 def _missing_scopes(error: dict[str, Any]) -> tuple[str, ...]:
     """The scopes that `requiredAccess` names, which is a sentence; else the one we need."""
-    for stated in (_required_access(error), error.get("message")):
+    for stated in (value_at(error, *_REQUIRED_ACCESS), error.get("message")):
         named = _SCOPE.findall(stated) if isinstance(stated, str) else []
         if named:
             return tuple(dict.fromkeys(named))
@@ -140,27 +132,17 @@ def _missing_scopes(error: dict[str, Any]) -> tuple[str, ...]:
 
 def _first_message(body: object) -> str:
     """The first error's message: `errors` is a list of objects, or a string, or an object."""
-    errors = cast("dict[str, Any]", body).get("errors") if isinstance(body, dict) else None
-    for error in _objects(errors):
+    errors = value_at(body, "errors")
+    for error in objects_in(errors):
         if "message" in error:
             return _shortened(error["message"])
     return _shortened(errors) if errors else "without saying why"
 
 
 def _search_warnings(body: dict[str, Any]) -> Iterator[str]:
-    extensions = body.get("extensions")
-    if not isinstance(extensions, dict):
-        return
-    for search in _objects(cast("dict[str, Any]", extensions).get("search")):
-        for warning in _objects(search.get("warnings")):
+    for search in objects_in(value_at(body, "extensions", "search")):
+        for warning in objects_in(search.get("warnings")):
             yield _shortened(warning.get("message"))
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        for entry in cast("list[object]", value):
-            if isinstance(entry, dict):
-                yield cast("dict[str, Any]", entry)
 
 
 def _shortened(message: object) -> str:

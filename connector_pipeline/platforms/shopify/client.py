@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from connector_pipeline.model.errors import (
     InvalidResponse,
@@ -15,9 +15,12 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
+from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.json_values import is_object, value_at
 from connector_pipeline.platforms.shopify.answers import Meaning, Verdict, verdict
-from connector_pipeline.platforms.shopify.credentials import ShopCredentials, ShopifyCredentials
-from connector_pipeline.platforms.shopify.queries import requested_cost
+from connector_pipeline.platforms.shopify.asking import TooExpensiveError, Variables
+from connector_pipeline.platforms.shopify.cost import requested_cost
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.throttle import (
     MAX_THROTTLED_SECONDS,
     THROTTLED_WITHOUT_BACKOFF,
@@ -26,12 +29,6 @@ from connector_pipeline.platforms.shopify.throttle import (
     actual_points,
     requested_points,
 )
-
-Variables = Mapping[str, str | int | list[str] | None]
-
-
-class TooExpensiveError(Exception):
-    """The query requests more points than Shopify allows: ask for a smaller page."""
 
 
 class ShopifyClient:
@@ -52,7 +49,7 @@ class ShopifyClient:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._http = http
-        self._credentials = ShopCredentials(shop, credential_source)
+        self._credentials = ShopCredentials(shop, credential_source, ShopifyCredentials)
         self._api_version = api_version
         self._policy = policy
         self._report = report
@@ -240,10 +237,5 @@ def _say(judged: Verdict, credentials: ShopifyCredentials) -> str:
 
 def _stated_cost(body: object) -> dict[str, Any]:
     """`extensions.cost` of an answer; empty where it states none."""
-    if not isinstance(body, dict):
-        return {}
-    extensions = cast("dict[str, Any]", body).get("extensions")
-    if not isinstance(extensions, dict):
-        return {}
-    cost = cast("dict[str, Any]", extensions).get("cost")
-    return cast("dict[str, Any]", cost) if isinstance(cost, dict) else {}
+    cost = value_at(body, "extensions", "cost")
+    return cost if is_object(cost) else {}

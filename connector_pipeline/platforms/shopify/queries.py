@@ -1,8 +1,8 @@
 """The GraphQL documents sent to Shopify, and what they ask of the shop's points.
 
-Fields are those of version 2026-07. Prices by `requested_cost`, in points; one query may request
-at most `MAX_QUERY_COST` (https://shopify.dev/docs/api/usage/limits), and the points it does not use
-come back:
+Fields are those of version 2026-07. Prices are those of `cost.requested_cost`, in points; one query
+may request at most 1,000 (https://shopify.dev/docs/api/usage/limits), and the points it does not
+use come back:
 
     SHOP                                                  11
     PRODUCTS, 250 products a page, variants nested by 250 310
@@ -30,30 +30,11 @@ come back:
   comes again, and none is lost.
 """
 
-import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
-from typing import Final, cast
-
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    InlineFragmentNode,
-    IntValueNode,
-    OperationDefinitionNode,
-    OperationType,
-    SelectionSetNode,
-    ValueNode,
-    VariableNode,
-    parse,
-)
+from typing import Final
 
 from connector_pipeline.platforms.shopify.bulk.queries import BULK_DOCUMENTS
 
-MAX_QUERY_COST: Final = 1_000
 VARIANTS_PER_PRODUCT: Final = 250
 """Variants of each product on a products page: the most a nested connection gives."""
 VARIANTS_PER_PAGE: Final = 2_048
@@ -151,100 +132,3 @@ DOCUMENTS: Final = {
 def changed_since(since: datetime) -> str:
     """The search for products changed at or after a time: seconds are as fine as it goes."""
     return f"updated_at:>='{since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}'"
-
-
-_ROOT_COUNTS: Final = frozenset({"productsCount", "productVariantsCount"})
-_ROOT_COUNT_COST: Final = 10
-_MUTATION_COST: Final = 10
-_FREE: Final = frozenset({"edges", "pageInfo"})
-
-
-def requested_cost(document: str, variables: Mapping[str, object]) -> int:
-    """The points a document requests before it runs, by Shopify's formula.
-
-    A connection costs 2 + children x floor(2 ln(max(2, page size))), an object 1, a scalar nothing,
-    a count at the root 10, a list of ids as many objects, a mutation 10. Without a schema an object
-    is told by its selection, a connection by its `first` or `last`.
-    """
-    parsed = _parsed(document)
-    fragments = {
-        node.name.value: node.selection_set
-        for node in parsed.definitions
-        if isinstance(node, FragmentDefinitionNode)
-    }
-    return sum(
-        _MUTATION_COST
-        if node.operation is OperationType.MUTATION
-        else _cost_of(node.selection_set, fragments, variables, root=True)
-        for node in parsed.definitions
-        if isinstance(node, OperationDefinitionNode)
-    )
-
-
-@cache
-def _parsed(document: str) -> DocumentNode:
-    return parse(document)
-
-
-def _cost_of(
-    selections: SelectionSetNode,
-    fragments: Mapping[str, SelectionSetNode],
-    variables: Mapping[str, object],
-    *,
-    root: bool = False,
-) -> int:
-    cost = 0
-    for node in selections.selections:
-        if isinstance(node, FragmentSpreadNode):
-            cost += _cost_of(fragments[node.name.value], fragments, variables)
-        elif isinstance(node, InlineFragmentNode):
-            cost += _cost_of(node.selection_set, fragments, variables)
-        elif isinstance(node, FieldNode) and node.selection_set is not None:
-            if root and node.name.value in _ROOT_COUNTS:
-                cost += _ROOT_COUNT_COST
-                continue
-            children = _cost_of(node.selection_set, fragments, variables)
-            size = _page_size(node, variables)
-            if size is not None:
-                cost += 2 + children * _factor(size)
-            elif node.name.value in _FREE:
-                cost += children
-            else:
-                cost += (1 + children) * _ids(node, variables)
-    return cost
-
-
-def _factor(size: int) -> int:
-    """What a page of `size` multiplies the cost of its children by."""
-    return math.floor(2 * math.log(max(2, size)))
-
-
-def largest_of_equal_cost(size: int) -> int:
-    """The largest page size that costs no more than `size` does: 7 for 5, 20 for 15."""
-    return max(size, math.floor(math.exp((_factor(size) + 1) / 2)))
-
-
-def _ids(field: FieldNode, variables: Mapping[str, object]) -> int:
-    """How many ids a field is asked for: 1 where it takes none."""
-    for argument in field.arguments:
-        if argument.name.value == "ids" and isinstance(argument.value, VariableNode):
-            return len(cast("list[str]", variables[argument.value.name.value]))
-    return 1
-
-
-def _page_size(field: FieldNode, variables: Mapping[str, object]) -> int | None:
-    for argument in field.arguments:
-        if argument.name.value in ("first", "last"):
-            return _int(argument.value, variables)
-    return None
-
-
-def _int(value: ValueNode, variables: Mapping[str, object]) -> int:
-    if isinstance(value, VariableNode):
-        given = variables[value.name.value]
-        if not isinstance(given, int):
-            raise TypeError(f"${value.name.value} is a page size and must be an integer")
-        return given
-    if isinstance(value, IntValueNode):
-        return int(value.value)
-    raise TypeError("a page size is an integer or a variable")

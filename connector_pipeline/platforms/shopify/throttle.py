@@ -7,7 +7,9 @@ differ by the shop's plan and change (https://shopify.dev/docs/api/usage/limits)
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Self, cast
+from typing import Final, Self
+
+from connector_pipeline.platforms.kit.json_values import value_at
 
 MAX_THROTTLED_IN_A_ROW: Final = 10
 MAX_THROTTLED_SECONDS: Final = 300.0
@@ -27,12 +29,9 @@ class PointBudget:
     @classmethod
     def from_throttle_status(cls, status: object, *, learned_at: float) -> Self | None:
         """The budget as `throttleStatus` states it; None where it states none that can be used."""
-        if not isinstance(status, dict):
-            return None
-        stated = cast("dict[str, Any]", status)
-        available = _points(stated.get("currentlyAvailable"))
-        maximum = _points(stated.get("maximumAvailable"))
-        rate = _points(stated.get("restoreRate"))
+        available = _points(value_at(status, "currentlyAvailable"))
+        maximum = _points(value_at(status, "maximumAvailable"))
+        rate = _points(value_at(status, "restoreRate"))
         if available is None or maximum is None or not rate or rate < 0:
             return None
         return cls(available, maximum, rate, learned_at)
@@ -134,13 +133,9 @@ def _points(number: object) -> float | None:
 
 def requested_points(cost: object) -> float | None:
     """`requestedQueryCost` of an answer's `extensions.cost`; None where it is not stated."""
-    if not isinstance(cost, dict):
-        return None
-    return _points(cast("dict[str, Any]", cost).get("requestedQueryCost"))
+    return _points(value_at(cost, "requestedQueryCost"))
 
 
 def actual_points(cost: object) -> float:
     """`actualQueryCost` of an answer's `extensions.cost`; 0 where the query did not run."""
-    if not isinstance(cost, dict):
-        return 0.0
-    return _points(cast("dict[str, Any]", cost).get("actualQueryCost")) or 0.0
+    return _points(value_at(cost, "actualQueryCost")) or 0.0

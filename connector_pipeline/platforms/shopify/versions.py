@@ -1,20 +1,10 @@
 """Which API version a shop serves, and which ones Shopify supports."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
 
-from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.client import Answer
-from connector_pipeline.platforms.shopify.client import Variables
+from connector_pipeline.platforms.kit.json_values import list_at, objects_in
+from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.queries import API_VERSIONS
-
-
-class Client(Protocol):
-    """Who asks the shop."""
-
-    async def ask(self, document: str, variables: Variables) -> Answer:
-        """The answer with data."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +17,19 @@ class ApiVersions:
 
     @property
     def as_asked(self) -> bool:
-        """An expired version is served by the oldest stable one, silently (FACTS, Versions)."""
+        """Whether the shop serves the version asked for, or does not say which it serves.
+
+        Shopify serves the oldest stable version in place of an expired one, and does not say so
+        (docs/facts/shopify.md, API versions).
+        """
         return self.served in (None, self.asked)
 
 
-async def api_versions(client: Client, asked: str) -> ApiVersions:
+async def api_versions(client: Asks, asked: str) -> ApiVersions:
     """Ask a shop. Raises InvalidResponse for an answer without a list of versions."""
     answer = await client.ask(API_VERSIONS, {})
-    listed: Any = answer.json["data"].get("publicApiVersions")
-    if not isinstance(listed, list):
-        raise InvalidResponse("Shopify does not list its API versions.")
-    known = [cast("dict[str, Any]", each) for each in cast("list[Any]", listed) if each]
-    supported = [str(each.get("handle")) for each in known if each.get("supported") is True]
+    listed = list_at(answer.json, "data", "publicApiVersions", of="Shopify's answer")
+    supported = [
+        str(each.get("handle")) for each in objects_in(listed) if each.get("supported") is True
+    ]
     return ApiVersions(asked, answer.headers.get("X-Shopify-API-Version"), tuple(supported))

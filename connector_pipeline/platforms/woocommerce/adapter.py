@@ -1,44 +1,46 @@
-"""The WooCommerce adapter as a Dagster resource."""
+"""The WooCommerce adapter: the WooCommerce REST API, version 3."""
 
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
-import dagster as dg
-from pydantic import Field, JsonValue, PrivateAttr
+from pydantic import JsonValue
 
-from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import (
+    Adapter,
     CredentialSource,
     FetchReport,
     Lookup,
     RawPage,
-    rows_of,
 )
+from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
 from connector_pipeline.platforms.woocommerce.reading import lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
-from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk
+from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.reading.endpoints import Endpoints
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
-from connector_pipeline.platforms.woocommerce.reading.replay import Replay
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
     ways,
 )
 from connector_pipeline.platforms.woocommerce.talking.origin import final_base_url
-from connector_pipeline.platforms.woocommerce.talking.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
+from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
+from connector_pipeline.settings import ANY_SHOP, Settings
 
 # PHP hosts give up on a page after thirty seconds or sixty: one that takes this long is asked for
 # in smaller ones.
@@ -47,47 +49,58 @@ _READ_TIMEOUT: Final = 30.0
 _logger = logging.getLogger(__name__)
 
 
-class WooCommerceAdapter(dg.ConfigurableResource[None]):
-    """Reads shops over the WooCommerce REST API, version 3. Fulfils `Adapter`; holds no secret."""
+@dataclass(frozen=True)
+class WooCommerceAdapter(Adapter):
+    """Reads shops over the WooCommerce REST API, version 3. Holds no secret.
 
-    base_url: str = Field(
-        default="https://{domain}",
-        description="URL of a shop with {domain} in it; another than the default is a sandbox's.",
+    `base_url` is a template of `{domain}`; another than the shops' own and `allow_private_hosts`
+    are for sandboxes. `batch_size` is objects a page, `statuses` the products' statuses to read,
+    separated by commas, `max_concurrency` the most requests at once to one shop, `retry_delay`
+    seconds before the first retry. `allow_http`: read shops without HTTPS by signed requests, whose
+    answers can be altered on the way.
+    """
+
+    platform_name = "woocommerce"
+    credentials_model = WooCommerceCredentials
+    example_domain = "shop.example.com"
+    trouble_pages = TROUBLE_PAGES
+    # Pages go by offset, so a product deleted behind the reader pulls a live one past it. If
+    # another is added meanwhile, totals and ids agree as if nothing had happened.
+    lists_may_skip = True
+    # Variations come from lists of their own, beside their products'.
+    whole_products = False
+
+    base_url: str = ANY_SHOP
+    batch_size: int = 100
+    statuses: str = "publish"
+    max_concurrency: int = 4
+    max_retries: int = 3
+    retry_delay: float = 1.0
+    allow_private_hosts: bool = False
+    allow_http: bool = False
+    # By partition key, for the process: a second reading and the lookups find nothing out again.
+    _access: dict[str, Access] = field(
+        default_factory=dict[str, Access], init=False, repr=False, compare=False
     )
-    batch_size: int = Field(default=100, ge=1, le=100, description="Objects a page.")
-    statuses: str = Field(
-        default="publish", description="Product statuses to read, separated by commas."
-    )
-    max_concurrency: int = Field(default=4, ge=1, description="Requests at once to one shop.")
-    max_retries: int = Field(default=3, ge=0, description="Retries of a transient failure.")
-    retry_delay: float = Field(default=1.0, gt=0, description="Seconds before the first retry.")
-    allow_private_hosts: bool = Field(
-        default=False, description="Let shops be on loopback or private addresses (sandboxes)."
-    )
-    allow_http: bool = Field(
-        default=False,
-        description="Read shops without HTTPS by signed requests; their answers can be altered.",
-    )
-    # By partition key, for the run: a second reading and the lookups find nothing out again.
-    _access: dict[str, Access] = PrivateAttr(default_factory=dict[str, Access])
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The adapter as the variables WOOCOMMERCE_… say, and those that are for all platforms."""
+        return cls(
+            base_url=settings.woocommerce_base_url,
+            batch_size=settings.woocommerce_batch_size,
+            statuses=settings.woocommerce_statuses,
+            max_concurrency=settings.woocommerce_max_concurrency,
+            max_retries=settings.connector_max_retries,
+            retry_delay=settings.connector_retry_delay,
+            allow_private_hosts=settings.allow_private_hosts,
+            allow_http=settings.woocommerce_allow_http,
+        )
 
     @property
-    def platform_name(self) -> PlatformName:
-        """The platform this adapter speaks to."""
-        return PlatformName.WOOCOMMERCE
-
-    @property
-    def lists_may_skip(self) -> bool:
-        """Yes: pages go by offset, so a product deleted behind the reader pulls a live one past it.
-
-        If another is added meanwhile, totals and ids agree as if nothing had happened.
-        """
-        return True
-
-    @property
-    def whole_products(self) -> bool:
-        """False: variations come from lists of their own, beside their products'."""
-        return False
+    def asked_elsewhere(self) -> str | None:
+        """`base_url`, if it is not the shops' own."""
+        return None if self.base_url == ANY_SHOP else self.base_url
 
     async def fetch(
         self,
@@ -112,7 +125,7 @@ class WooCommerceAdapter(dg.ConfigurableResource[None]):
                 batch_size=self.batch_size,
                 # Enough that one slow page does not hold up the others.
                 ahead=2 * self.max_concurrency,
-                replay=Replay(archived),
+                archived=ArchivedPages(archived, archived_early=archived_early),
             )
             statuses = self.statuses.split(",")
             endpoints = Endpoints()
@@ -175,12 +188,13 @@ class WooCommerceAdapter(dg.ConfigurableResource[None]):
             read_timeout=_READ_TIMEOUT,
             allow_private_hosts=self.allow_private_hosts,
         )
-        base_url = self.base_url.replace("{domain}", shop.domain)
+        base_url = self.base_url.replace("{domain}", self.valid_domain(shop.domain))
         known = self._access.get(shop.partition_key)
         try:
             self._may_be_read(base_url)
             # The key before the first request: a shop without one is not asked anything.
-            credentials = await credential_source.credentials(shop, WooCommerceCredentials)
+            credentials = ShopCredentials(shop, credential_source, WooCommerceCredentials)
+            await credentials.current()
             if known is None:
                 final = await final_base_url(base_url, policy=policy, report=report)
                 self._may_be_read(final)
@@ -191,14 +205,13 @@ class WooCommerceAdapter(dg.ConfigurableResource[None]):
                 policy=replace(policy, plain_http=self.allow_http),
                 report=report,
                 pacer=pace,
+                trouble_pages=TROUBLE_PAGES,
             ) as http:
                 session = WooCommerceSession(
-                    shop,
                     http,
-                    credential_source,
+                    credentials,
                     base_url=final,
                     ways=ways(final, allow_private_hosts=self.allow_private_hosts),
-                    credentials=credentials,
                     known=known,
                 )
                 yield session
@@ -242,12 +255,6 @@ class WooCommerceAdapter(dg.ConfigurableResource[None]):
                 shop.partition_key,
                 left_out.variations,
             )
-
-    def rows(
-        self, shop: Shop, currency: str, pages: Iterable[RawPage]
-    ) -> Iterator[CatalogRow | RejectedVariant]:
-        """The same as bare rows."""
-        return rows_of(self.normalize(shop, currency, pages))
 
 
 async def _with_facts_of_shop(

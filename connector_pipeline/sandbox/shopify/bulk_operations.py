@@ -1,4 +1,6 @@
-"""A shop's bulk operations: five at once, each moving on as it is polled (FACTS, Bulk operations).
+"""A shop's bulk operations: five at once, each moving on as it is polled.
+
+docs/facts/shopify.md, Bulk operations.
 
 What becomes of them can be set: by default each completes, once it was polled a few times and its
 result is written.

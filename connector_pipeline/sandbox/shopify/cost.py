@@ -1,8 +1,8 @@
 """What a query costs: requested before it runs, actual by what it returned.
 
-FACTS, Cost and pacing: a connection costs 2 + children x floor(2 ln(max(2, first))), an object 1,
-a scalar, `edges`, `nodes` and `pageInfo` themselves 0, a root count 10. Of an interface the
-dearest possible type counts.
+docs/facts/shopify.md, Query cost: a connection costs 2 + children x floor(2 ln(max(2, first))), an
+object 1, a scalar, `edges`, `nodes` and `pageInfo` themselves 0, a root count 10. Of an interface
+the dearest possible type counts.
 """
 
 import math

@@ -72,7 +72,10 @@ def invalid_page(message: str, path: Iterable[str | int]) -> dict[str, Any]:
 
 
 def throttled() -> dict[str, Any]:
-    """HTTP 200, and not an error a client may treat as final (FACTS, Cost and pacing)."""
+    """HTTP 200, and not an error a client may treat as final.
+
+    docs/facts/shopify.md, Errors in a 200.
+    """
     return {
         "message": "Throttled",
         "extensions": {"code": "THROTTLED", "documentation": _RATE_LIMITS},

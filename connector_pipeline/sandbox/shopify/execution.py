@@ -31,7 +31,7 @@ from connector_pipeline.sandbox.shopify.schema import SDL
 from connector_pipeline.sandbox.shops.store import SandboxShop
 
 MOST_PER_QUERY: Final = 1000
-"""Points one query may request, on any plan (FACTS, Cost and pacing)."""
+"""Points one query may request, on any plan (docs/facts/shopify.md, Rate limits)."""
 
 Answer = dict[str, Any]
 

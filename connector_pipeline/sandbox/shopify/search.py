@@ -1,7 +1,7 @@
 """Shopify's search syntax, as far as a catalog reader needs it.
 
 An invalid filter is ignored and everything comes back; only `extensions.search[].warnings` tells
-(FACTS, Reading a whole catalog). Whoever reads those warnings as nothing gets a wrong catalog.
+(docs/facts/shopify.md, Increments). Whoever reads those warnings as nothing gets a wrong catalog.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Shopify's leaky bucket: points that restore with time (FACTS, Cost and pacing)."""
+"""Shopify's leaky bucket: points that restore with time (docs/facts/shopify.md, Rate limits)."""
 
 import time
 from collections.abc import Callable

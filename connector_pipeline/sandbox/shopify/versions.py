@@ -1,4 +1,4 @@
-"""The API versions that the sandbox serves (FACTS, Versions)."""
+"""The API versions that the sandbox serves (docs/facts/shopify.md, API versions)."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -61,7 +61,8 @@ def _shopify_rows(shop: SandboxShop, product: ShopifyProduct) -> Iterator[dict[s
 def _woo_rows(shop: SandboxShop, product: WooProduct) -> Iterator[dict[str, Any]]:
     status = _WOO_STATUS.get(product.status, product.status)
     image = product.image_urls[0] if product.image_urls else None
-    # A former variable product's variations are still listed, and are nobody's (FACTS 6).
+    # A former variable product's variations are still listed, and are nobody's
+    # (docs/facts/woocommerce.md, Variations: orphans and former variables).
     variations = product.variations if product.type == "variable" else ()
     for variation in variations:
         yield _row(

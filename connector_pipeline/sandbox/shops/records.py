@@ -38,7 +38,8 @@ class ShopifyProduct:
 class WooVariation:
     """What the variation itself holds: an absent SKU or image is None, and the API inherits it.
 
-    `attributes` are (name, option); an "any" attribute is left out (FACTS 14).
+    `attributes` are (name, option); an "any" attribute is left out (docs/facts/woocommerce.md,
+    Attributes and disabled variations).
     """
 
     id: int
@@ -55,7 +56,9 @@ class WooVariation:
 
 @dataclass(frozen=True, slots=True)
 class WooProduct:
-    """`price` is "" for no price (FACTS 11). A simple product may still own former variations.
+    """`price` is "" for no price (docs/facts/woocommerce.md, Prices).
+
+    A simple product may still own former variations.
 
     `attributes` are (name, options) of a variable product; `grouped_ids` the children of a group.
     """

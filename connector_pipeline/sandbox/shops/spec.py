@@ -11,7 +11,7 @@ EPOCH: Final = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 """All generated times count from here: fixed, so that the same catalog comes out every day."""
 
 LARGEST_PRODUCT: Final = 2048
-"""Variants a Shopify product can have (FACTS, Versions)."""
+"""Variants a Shopify product can have (docs/facts/shopify.md, Products and variants)."""
 
 _DECIMALS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "KWD": 3, "BHD": 3, "TND": 3}
 
@@ -26,15 +26,17 @@ class ShopSpec:
 
     `variants` is the least and the most a product has; WooCommerce products that draw 0 or 1 are
     simple, grouped or external. `big_products` are the variant counts of the first products after
-    the awkward ones. The rest applies to WooCommerce only: the zone of its local times, which of
-    the three variation endpoints it has, `orphan_variations` counted in totals and never returned,
-    `former_variables` products that became simple and whose variations are still listed (FACTS 6),
-    `variation_names` false for shops before 8.3, `modified_after` false for shops before 5.8, which
-    ignore the parameter, `settings_readable` false for a key of too low a role, `plain_permalinks`
-    for shops without /wp-json (FACTS 21), `strips_authorization` for hosts that take the header
-    away (FACTS 20), `signed_over_http` true for a shop that takes over http what a real one does,
-    an OAuth 1.0a signature only (FACTS 19), and `home_host` the host name that requests under
-    another name are redirected to (FACTS 22).
+    the awkward ones. The rest applies to WooCommerce only; the names in parentheses are sections
+    of docs/facts/woocommerce.md. It is: the zone of its local times (Times), which of the three
+    variation endpoints it has, `orphan_variations` counted in totals and never returned,
+    `former_variables` products that became simple and whose variations are still listed
+    (Variations: orphans and former variables), `variation_names` false for shops before 8.3,
+    `modified_after` false for shops before 5.8, which ignore the parameter, `settings_readable`
+    false for a key of too low a role, `plain_permalinks` for shops without /wp-json (Plain
+    permalinks), `strips_authorization` for hosts that take the header away (Stripped headers),
+    `signed_over_http` true for a shop that takes over http what a real one does, an OAuth 1.0a
+    signature only (Authentication), and `home_host` the host name that requests under another
+    name are redirected to (Redirects).
     """
 
     platform: Platform

@@ -49,7 +49,7 @@ class SandboxShop:
         self.lock = RLock()
         self.broken: dict[int, str | None] = {}
         """Objects that fail every page with them in it: by id, the field that cannot be made, or
-        None where nothing of the object can (FACTS 24)."""
+        None where nothing of the object can (docs/facts/woocommerce.md, Pages that fail)."""
         self._size = spec.products
         self._edited: dict[int, Product] = {}
         self._removed: dict[int, Product] = {}
@@ -94,7 +94,7 @@ class SandboxShop:
         return self._at(index)
 
     def trashed(self, product_id: int) -> WooProduct | None:
-        """The trashed product of that id (FACTS 10)."""
+        """The trashed product of that id (docs/facts/woocommerce.md, Trash and deletions)."""
         index = self.catalog.index_of_product(product_id)
         return None if index is None else self._trashed.get(index)
 
@@ -161,7 +161,7 @@ class SandboxShop:
         self, variant_id: int, changes: Mapping[str, Any], *, at: datetime | None = None
     ) -> Variant:
         """Set fields of a variant. Shopify moves the product's date too; WooCommerce only when
-        the price changed (FACTS 8). Raises NoSuchRecord."""
+        the price changed (docs/facts/woocommerce.md, Which dates move). Raises NoSuchRecord."""
         with self.lock:
             found = self.variant(variant_id)
             if found is None:

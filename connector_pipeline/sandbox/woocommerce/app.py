@@ -46,7 +46,8 @@ HEADERS: Final = {
 }
 JSON: Final = "application/json; charset=UTF-8"
 
-# 200 ids made the Link header too large for nginx, 100 were safe (FACTS 5).
+# 200 ids made the Link header too large for nginx, 100 were safe (docs/facts/woocommerce.md,
+# Asking by id).
 _MOST_INCLUDED: Final = 150
 _MOST_KEPT_BODIES: Final = 5_000
 
@@ -124,7 +125,10 @@ class _Call:
         self._bodies = WooBodies(shop.spec, home, self._product)
 
     def authenticate(self, request: Request) -> None:
-        """Query keys go before Basic ones; what each mistake gets is FACTS 18."""
+        """Query keys go before Basic ones.
+
+        The answer to each mistake is that of docs/facts/woocommerce.md, Refusals.
+        """
         spec, issued = self._shop.spec, self._shop.credentials
         key, secret = self._given.get("consumer_key"), self._given.get("consumer_secret")
         if (not key or not secret) and not spec.strips_authorization:
@@ -264,7 +268,8 @@ class _Call:
             if text is None:
                 body = load(number)
                 if body is None:
-                    # Counted in X-WP-Total, and left out of the page (FACTS 1).
+                    # Counted in X-WP-Total, and left out of the page
+                    # (docs/facts/woocommerce.md, Lists: order and totals).
                     continue
                 text = kept[number] = json_bytes(picked(body, fields, alone=False))
             shown.append(text)
@@ -291,7 +296,7 @@ class _Call:
         return ", ".join(found) or None
 
     def _link(self, kind: str, page: int, relation: str) -> str:
-        # Every argument is echoed, consumer_secret too (FACTS 4).
+        # Every argument is echoed, consumer_secret too (docs/facts/woocommerce.md, Link header).
         echoed = dict(self._given) | {"page": str(page)}
         query = "&".join(f"{quote_plus(key)}={quote_plus(echoed[key])}" for key in echoed)
         path = _ANALYTICS_LINK if kind == "analytics" else f"{self._path}?"

@@ -148,7 +148,10 @@ class WooBodies:
         }
 
     def currency(self) -> Body:
-        """`GET /wc/v3/data/currencies/current`; the symbol is an entity (FACTS 16)."""
+        """`GET /wc/v3/data/currencies/current`; the symbol is an entity.
+
+        docs/facts/woocommerce.md, Currency.
+        """
         code = self._spec.currency
         return {
             "code": code,
@@ -188,7 +191,8 @@ class WooBodies:
         }
 
     def _variation(self, parent: WooProduct, variation: WooVariation, name: str) -> Body:
-        # A variation without its own SKU or image returns its parent's (FACTS 13).
+        # A variation without its own SKU or image returns its parent's
+        # (docs/facts/woocommerce.md, SKU and images).
         url = variation.image_url or (parent.image_urls[0] if parent.image_urls else None)
         managed = variation.manage_stock
         quantity = parent.stock_quantity if managed == "parent" else variation.stock_quantity
@@ -265,7 +269,7 @@ class WooBodies:
         )
 
     def _dates(self, created_at: datetime, updated_at: datetime) -> Body:
-        # Local times do not say so, and neither do UTC ones (FACTS 15).
+        # Local times do not say so, and neither do UTC ones (docs/facts/woocommerce.md, Times).
         return {
             "date_created": _naive(created_at + self._offset),
             "date_created_gmt": _naive(created_at),

@@ -49,7 +49,10 @@ class WooCatalog:
 
     @property
     def orphan_ids(self) -> range:
-        """Below all others, so that the first page by id is short (FACTS 1)."""
+        """Below all others, so that the first page by id is short.
+
+        docs/facts/woocommerce.md, Lists: order and totals.
+        """
         return range(self._first - self.spec.orphan_variations, self._first)
 
     def variant_ids(self, index: int) -> range:
@@ -66,7 +69,10 @@ class WooCatalog:
         return self.created_at(index) + timedelta(minutes=number // 10 % (200 * 24 * 60))
 
     def variant_updated_at(self, index: int, place: int) -> datetime:
-        """Orders move the variation's date and not its parent's (FACTS 8)."""
+        """Orders move the variation's date and not its parent's.
+
+        docs/facts/woocommerce.md, Which dates move.
+        """
         moved = timedelta(minutes=draw(self.spec.seed, index, 6, place) % (30 * 24 * 60))
         if index < self._awkward and index == _VARIATION_CHANGED_LATER:
             return self.updated_at(index) + timedelta(hours=1) + moved
@@ -160,7 +166,10 @@ class WooCatalog:
         return self._typed(100 + number // 4096 % 99_900)
 
     def _typed(self, amount: int) -> str:
-        """A price as a merchant typed it: sometimes "949.95", sometimes "950" (FACTS 11)."""
+        """A price as a merchant typed it: sometimes "949.95", sometimes "950".
+
+        docs/facts/woocommerce.md, Prices.
+        """
         if amount % 3 == 0:
             return str(amount // 10**self.spec.decimals + 1)
         return money(amount, self.spec.decimals)

@@ -21,14 +21,20 @@ def woo_catalog(shop: SandboxShop) -> WooCatalog:
 
 
 def product_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
-    """Ids of `/wc/v3/products`, in the order asked for. `any` leaves the trash out (FACTS 10)."""
+    """Ids of `/wc/v3/products`, in the order asked for. `any` leaves the trash out.
+
+    docs/facts/woocommerce.md, Trash and deletions.
+    """
     return shop.remembered(
         ("product_list", _lasting(query)), lambda: _sorted(shop, query, _products(shop, query))
     )
 
 
 def variation_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
-    """Ids of the lists over all parents: orphans are counted there, too (FACTS 6)."""
+    """Ids of the lists over all parents: orphans are counted there, too.
+
+    docs/facts/woocommerce.md, Variations: orphans and former variables.
+    """
     return shop.remembered(
         ("variation_list", _lasting(query)), lambda: _sorted(shop, query, _variations(shop, query))
     )
@@ -98,7 +104,7 @@ def _sorted(shop: SandboxShop, query: ListQuery, entries: Iterator[Entry]) -> Se
     for entry in entries:
         if wanted and entry[0] not in wanted:
             continue
-        # Exclusive, at one-second resolution (FACTS 7).
+        # Exclusive, at one-second resolution (docs/facts/woocommerce.md, Changes since a time).
         modified = entry[2].replace(tzinfo=None, microsecond=0) + offset
         if after is not None and not modified > after:
             continue
@@ -124,7 +130,10 @@ def _title(shop: SandboxShop, number: int) -> str:
 
 
 def page_ids(ids: Sequence[int], query: ListQuery) -> Sequence[int]:
-    """The ids of one page; past the end there are none (FACTS 3)."""
+    """The ids of one page; past the end there are none.
+
+    docs/facts/woocommerce.md, Lists: order and totals.
+    """
     return list(islice(ids, query.start, query.start + query.per_page))
 
 

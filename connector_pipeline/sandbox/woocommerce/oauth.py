@@ -1,7 +1,7 @@
-"""OAuth 1.0a without a token, verified as WooCommerce does over http (FACTS 19).
+"""OAuth 1.0a without a token, verified as WooCommerce does over http.
 
-Written after WC_REST_Authentication, which builds its own string to sign: whoever signs by another
-library than this is checked by another hand.
+docs/facts/woocommerce.md, Authentication. Written after WC_REST_Authentication, which builds its
+own string to sign: a client that signs by a library is checked by another hand.
 """
 
 import hmac

@@ -140,7 +140,8 @@ class _Reader:
         if time.tzinfo is None:
             return time
         # WordPress turns a time with a zone into the site's own and forgets the zone: right for
-        # the local column, wrong by the offset for the GMT one (FACTS 7).
+        # the local column, wrong by the offset for the GMT one
+        # (docs/facts/woocommerce.md, Changes since a time).
         at_utc = time.replace(tzinfo=None) - (time.utcoffset() or timedelta())
         return at_utc + utc_offset
 

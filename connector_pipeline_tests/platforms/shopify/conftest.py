@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline_tests.platforms.shopify.scripted import ScriptedShopify, Tokens
@@ -28,7 +28,7 @@ def shop() -> Shop:
     """A shop that is nobody's."""
     return Shop(
         merchant_id="m-1",
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id="s-1",
         domain="acme.myshopify.com",
     )

@@ -3,6 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import InvalidShop, PlatformUnavailable, ShopDisconnected
-from connector_pipeline.model.shop import PlatformName, Shop
-from connector_pipeline.platforms.kit.contract import Adapter, FetchReport, RawPage
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
@@ -61,7 +62,7 @@ def shop_of(sandbox: SandboxServer, domain: str) -> tuple[SandboxShop, Shop]:
     held = sandbox.store.shop("shopify", domain)
     return held, Shop(
         merchant_id=held.spec.merchant_id,
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id=held.spec.platform_shop_id,
         domain=domain,
     )
@@ -355,7 +356,7 @@ async def test_a_domain_that_is_not_shopifys_gets_no_token(sandbox: SandboxServe
     """The URL is built from it."""
     shop = Shop(
         merchant_id="m",
-        platform_name=PlatformName.SHOPIFY,
+        platform_name="shopify",
         platform_shop_id="s",
         domain="acme.example",
     )
@@ -366,9 +367,35 @@ async def test_a_domain_that_is_not_shopifys_gets_no_token(sandbox: SandboxServe
     assert tokens.asked == 0
 
 
-def test_the_adapter_fulfils_the_contract() -> None:
-    """And its configuration holds no secret."""
-    adapter: Adapter = ShopifyAdapter()
-    assert adapter.platform_name is PlatformName.SHOPIFY
-    assert set(ShopifyAdapter.model_fields) >= {"api_version", "batch_size", "base_url"}
-    assert not any("token" in name or "secret" in name for name in ShopifyAdapter.model_fields)
+def test_the_adapter_names_itself_and_holds_no_secret() -> None:
+    """A token is asked for when one is needed, and kept nowhere in it."""
+    adapter = ShopifyAdapter()
+    assert adapter.platform_name == "shopify"
+    names = {each.name for each in fields(adapter)}
+    assert names >= {"api_version", "batch_size", "base_url"}
+    assert not any("token" in name or "secret" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "acme.example.com",
+        "acme.myshopify.com\n",
+        "acme.myshopify.com.evil.example",
+        "evil.example#.myshopify.com",
+        "evil.example.myshopify.com",
+        "ACME.myshopify.com",
+        "-acme.myshopify.com",
+        ".myshopify.com",
+    ],
+)
+def test_a_domain_that_a_token_must_not_follow_is_refused(domain: str) -> None:
+    """A URL is built from it, to which the token goes."""
+    with pytest.raises(InvalidShop):
+        ShopifyAdapter.valid_domain(domain)
+
+
+@pytest.mark.parametrize("domain", ["acme.myshopify.com", "a-1.myshopify.com"])
+def test_a_shops_own_domain_is_accepted(domain: str) -> None:
+    """As Shopify gives them out."""
+    assert ShopifyAdapter.valid_domain(domain) == domain

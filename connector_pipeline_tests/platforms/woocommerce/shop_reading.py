@@ -10,7 +10,7 @@ import pytest
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.sandbox.server import SandboxServer
@@ -50,7 +50,7 @@ class Reading:
         self.spec = spec
         self.shop = Shop(
             merchant_id=spec.merchant_id,
-            platform_name=PlatformName.WOOCOMMERCE,
+            platform_name="woocommerce",
             platform_shop_id=spec.platform_shop_id,
             domain=spec.domain,
             currency=settings.pop("currency", None),

@@ -1,11 +1,23 @@
-"""Promises of the WooCommerce resource's own decisions."""
+"""Promises of the WooCommerce adapter's own decisions."""
 
-from connector_pipeline.model.shop import PlatformName
-from connector_pipeline.platforms.kit.contract import Adapter
+from dataclasses import fields
+
+import pytest
+
+from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 
 
-def test_the_resource_is_a_platform() -> None:
-    """It fulfils the contract, and names itself."""
-    platform: Adapter = WooCommerceAdapter()
-    assert platform.platform_name is PlatformName.WOOCOMMERCE
+def test_the_adapter_names_itself_and_holds_no_secret() -> None:
+    """A key is asked for when one is needed, and kept nowhere in it."""
+    adapter = WooCommerceAdapter()
+    assert adapter.platform_name == "woocommerce"
+    assert not any("key" in each.name or "secret" in each.name for each in fields(adapter))
+
+
+@pytest.mark.parametrize("domain", ["https://shop.example.com", "shop.example.com:8443", "a/b"])
+def test_only_a_host_name_is_a_shops_domain(domain: str) -> None:
+    """A URL is built from it, to which the key goes."""
+    assert WooCommerceAdapter.valid_domain("shop.example.com") == "shop.example.com"
+    with pytest.raises(InvalidShop):
+        WooCommerceAdapter.valid_domain(domain)

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from connector_pipeline.model.catalog_item import CatalogItem
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
 
 SHOP = Shop(
     merchant_id="merchant-1",
-    platform_name=PlatformName.WOOCOMMERCE,
+    platform_name="woocommerce",
     platform_shop_id="wc-1",
     domain="shop.example",
 )

@@ -1,9 +1,7 @@
 """WooCommerce's REST API: keys, pages, dates and values, as the recorded shop has them."""
 
 import json
-import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +17,8 @@ from connector_pipeline.sandbox.woocommerce.query import (
     list_query,
 )
 from connector_pipeline_tests.sandbox.conftest import WOO, SandboxClient
+from connector_pipeline_tests.shared_files import recorded_answers
 
-RECORDED = Path(
-    os.environ.get("CONNECTOR_WOOCOMMERCE_RECORDED")
-    or Path(__file__).parents[4] / "shared/woocommerce/recorded"
-)
 PARAMETERS = (
     "page", "per_page", "offset", "orderby", "order", "status", "type", "include", "parent",
     "modified_after", "dates_are_gmt",
@@ -32,10 +27,7 @@ PARAMETERS = (
 
 def recorded(name: str) -> dict[str, Any]:
     """One recorded answer of a real shop, where they are at hand."""
-    file = RECORDED / f"{name}.json"
-    if not file.exists():
-        pytest.skip("recorded answers are not at hand: set CONNECTOR_WOOCOMMERCE_RECORDED")
-    return json.loads(file.read_text())
+    return json.loads((recorded_answers() / f"{name}.json").read_text())
 
 
 @pytest.fixture
@@ -145,7 +137,10 @@ def test_the_default_order_is_newest_first(client: SandboxClient) -> None:
 def test_an_item_trashed_behind_the_reader_makes_it_skip_one(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """Offset paging drifts: what a reader must notice by its totals (FACTS 2)."""
+    """Offset paging drifts: what a reader must notice by its totals.
+
+    docs/facts/woocommerce.md, Lists: order and totals.
+    """
     given = {"per_page": 20, "orderby": "id", "order": "asc"}
     first = client.woo("wc/v3/products", page=1, **given)
     skipped = shop.product_ids()[20]
@@ -156,7 +151,10 @@ def test_an_item_trashed_behind_the_reader_makes_it_skip_one(
 
 
 def test_the_link_header_echoes_the_secret(client: SandboxClient) -> None:
-    """As the real one does: whoever logs it has leaked it (FACTS 4)."""
+    """As the real one does: whoever logs it has leaked it.
+
+    docs/facts/woocommerce.md, Link header.
+    """
     issued = client.credentials("woocommerce", WOO)
     path = f"/woocommerce/{WOO}/wp-json/wc/v3/products"
     answer = client.http.get(path, params={"per_page": 1, **issued})
@@ -164,7 +162,10 @@ def test_the_link_header_echoes_the_secret(client: SandboxClient) -> None:
 
 
 def test_orphans_are_counted_and_not_returned(client: SandboxClient, shop: SandboxShop) -> None:
-    """The first page by id is three short, and is not the last (FACTS 1 and 6)."""
+    """The first page by id is three short, and is not the last.
+
+    docs/facts/woocommerce.md, Lists: order and totals; Variations: orphans and former variables.
+    """
     page = client.woo("wc/v3/variations", per_page=100, orderby="id", order="asc")
     real = sum(len(shop.variant_ids(each)) for each in shop.product_ids())
     assert len(page.json()) == 97
@@ -174,7 +175,10 @@ def test_orphans_are_counted_and_not_returned(client: SandboxClient, shop: Sandb
 def test_former_variables_still_list_their_variations(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """A simple product whose variations the root endpoint gives all the same (FACTS 6)."""
+    """A simple product whose variations the root endpoint gives all the same.
+
+    docs/facts/woocommerce.md, Variations: orphans and former variables.
+    """
     simple = [
         each for each in client.woo("wc/v3/products", per_page=100, type="simple").json()
         if shop.variant_ids(each["id"])
@@ -204,7 +208,10 @@ def test_every_variation_endpoint_can_be_absent(
 def test_modified_after_is_exclusive_and_wrong_by_the_offset_with_z(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """Naive GMT with dates_are_gmt is right; the same with Z misses an hour (FACTS 7)."""
+    """Naive GMT with dates_are_gmt is right; the same with Z misses an hour.
+
+    docs/facts/woocommerce.md, Changes since a time.
+    """
     times = sorted(each.updated_at for each in shop.products())
     since = times[-10].strftime("%Y-%m-%dT%H:%M:%S")
 
@@ -221,7 +228,7 @@ def test_modified_after_is_exclusive_and_wrong_by_the_offset_with_z(
 
 
 def test_local_times_are_ahead_of_gmt_by_the_zone(client: SandboxClient) -> None:
-    """Neither says which it is (FACTS 15)."""
+    """Neither says which it is (docs/facts/woocommerce.md, Times)."""
     product = client.woo("wc/v3/products").json()[0]
     assert product["date_created"][11:13] != product["date_created_gmt"][11:13]
     assert "Z" not in product["date_created"] + product["date_created_gmt"]
@@ -230,7 +237,10 @@ def test_local_times_are_ahead_of_gmt_by_the_zone(client: SandboxClient) -> None
 def test_a_change_of_stock_moves_only_the_variation(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """products?modified_after alone misses it; a change of price moves both (FACTS 8)."""
+    """products?modified_after alone misses it; a change of price moves both.
+
+    docs/facts/woocommerce.md, Which dates move.
+    """
     parent = next(each for each in shop.product_ids() if len(shop.variant_ids(each)) == 3)
     variation = shop.variant_ids(parent)[0]
     path = f"shops/woocommerce/{WOO}/variants/{variation}"
@@ -245,7 +255,10 @@ def test_a_change_of_stock_moves_only_the_variation(
 
 
 def test_trash_leaves_the_lists_and_still_answers_by_id(client: SandboxClient) -> None:
-    """`?status=trash` lists it; a forced delete is a 404 (FACTS 10)."""
+    """`?status=trash` lists it; a forced delete is a 404.
+
+    docs/facts/woocommerce.md, Trash and deletions.
+    """
     ids = [each["id"] for each in client.woo("wc/v3/products", per_page=2).json()]
     client.control("DELETE", f"shops/woocommerce/{WOO}/products/{ids[0]}?trash=true")
     client.control("DELETE", f"shops/woocommerce/{WOO}/products/{ids[1]}")
@@ -265,14 +278,17 @@ def test_fields_are_picked_and_a_single_object_keeps_its_links(client: SandboxCl
 
 
 def test_too_many_included_ids_break_the_web_server(client: SandboxClient) -> None:
-    """200 ids gave 502, 100 are safe (FACTS 5)."""
+    """200 ids gave 502, 100 are safe (docs/facts/woocommerce.md, Asking by id)."""
     ids = ",".join(str(number) for number in range(200))
     assert client.woo("wc/v3/products", include=ids).status_code == 502
     assert client.woo("wc/v3/products", include=ids[:250]).status_code == 200
 
 
 def test_settings_can_be_out_of_reach(client: SandboxClient) -> None:
-    """403 for a key whose role may read products and no settings (FACTS 16)."""
+    """403 for a key whose role may read products and no settings.
+
+    docs/facts/woocommerce.md, Currency.
+    """
     path = "wc/v3/data/currencies/current"
     assert client.woo(path).json()["code"] == "SEK"
     client.control("PUT", f"shops/woocommerce/{WOO}", {"settings_readable": False})
@@ -281,7 +297,10 @@ def test_settings_can_be_out_of_reach(client: SandboxClient) -> None:
 
 
 def test_plain_permalinks_answer_below_index_php_only(client: SandboxClient) -> None:
-    """An HTML 404 at /wp-json, as the web server gives it (FACTS 21)."""
+    """An HTML 404 at /wp-json, as the web server gives it.
+
+    docs/facts/woocommerce.md, Plain permalinks.
+    """
     client.control("PUT", f"shops/woocommerce/{WOO}", {"plain_permalinks": True})
     issued = client.credentials("woocommerce", WOO)
     pretty = client.woo("wc/v3/products")

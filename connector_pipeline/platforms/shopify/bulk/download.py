@@ -9,7 +9,7 @@ from typing import Any, Final
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.download import FileDownload
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
+from connector_pipeline.platforms.kit.resume import ArchivedPages
 
 BULK: Final = "bulk"
 """The kind of page that holds lines of a result.
@@ -61,11 +61,10 @@ class BulkDownload:
         Raises InvalidResponse for what is no JSONL, and what FileDownload raises.
         """
         if await self._is_same_file(archived):
-            while (page := await self._archived_of_it(archived)) is not None:
+            while (page := await archived.answer(self._of_this_file)) is not None:
                 self._digest.update(page.body)
                 self._count(page.body)
                 yield page
-                archived.take()
         archived.stop()
         rest = bytearray()
         async with aclosing(self._download.parts(self._read.bytes, self._digest)) as parts:
@@ -95,18 +94,15 @@ class BulkDownload:
             return False
         return (await self._download.identify()).etag is not None
 
-    async def _archived_of_it(self, archived: ArchivedPages) -> RawPage | None:
-        """The next archived page, if it goes on with this file where what was yielded ends."""
-        page = await archived.peek()
+    def _of_this_file(self, page: RawPage) -> RawPage | None:
+        """An archived page, if it goes on with this file where what was yielded ends."""
         identity = self._download.identity
-        if page is not None and page.kind == BULK:
-            facts = page.facts
-            known = (facts.get("operation"), facts.get("etag"), facts.get("length"))
-            if known == (self._operation, identity.etag, identity.length) and (
-                facts.get("offset") == self._read.bytes
-            ):
-                return page
-        return None
+        facts = page.facts
+        known = (facts.get("operation"), facts.get("etag"), facts.get("length"))
+        follows = known == (self._operation, identity.etag, identity.length) and (
+            facts.get("offset") == self._read.bytes
+        )
+        return page if page.kind == BULK and follows else None
 
     def _page(self, body: bytes) -> RawPage:
         identity = self._download.identity

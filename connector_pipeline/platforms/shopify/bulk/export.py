@@ -13,6 +13,8 @@ from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.download import FileDownload, FileRefused
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.bulk.download import (
     PAGE_BYTES,
     BulkDownload,
@@ -23,13 +25,11 @@ from connector_pipeline.platforms.shopify.bulk.operation import (
     BulkOperation,
     BulkOperations,
     BulkPatience,
-    Client,
     NoBulkResult,
     operation_of,
 )
 from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
 from connector_pipeline.platforms.shopify.queries import SHOP
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
 
 BULK_THRESHOLD: Final = 20_000
@@ -44,6 +44,8 @@ throttled, and leaves the shop's points to others. A shop's true speed is in the
 syncs.
 """
 
+_ANOTHER_HOST: Final = "If Shopify keeps its files there now, add the host to SHOPIFY_BULK_HOSTS."
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -57,7 +59,7 @@ class BulkExport:
 
     def __init__(
         self,
-        client: Client,
+        client: Asks,
         partition_key: str,
         *,
         threshold: int,
@@ -94,7 +96,7 @@ class BulkExport:
         started: RawPage | None = None
         left = await archived.peek()
         if left is not None and left.kind == BULK_OPERATION:
-            archived.take()
+            await archived.answer(lambda page: page)
             following = await archived.peek()
             if following is not None and following.kind == "products":
                 # That attempt had to go on with paging, and so does this one.
@@ -148,7 +150,11 @@ class BulkExport:
             # Completed, and no row.
             return
         async with FileDownload(
-            operation.url, hosts=self._hosts, policy=self._policy, report=self._report
+            operation.url,
+            hosts=self._hosts,
+            policy=self._policy,
+            report=self._report,
+            remedy=_ANOTHER_HOST,
         ) as download:
             result = BulkDownload(download, operation.gid, read, page_bytes=self._page_bytes)
             async with aclosing(result.pages(archived)) as pages:

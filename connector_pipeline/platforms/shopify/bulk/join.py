@@ -9,10 +9,11 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class BulkJoin(Generic[T]):
         with closing(self._database.execute("SELECT line FROM waiting ORDER BY rowid")) as rows:
             for (line,) in rows:
                 variant = _record(line)
-                yield cast("str", variant.pop("__parentId")), variant
+                yield variant.pop("__parentId"), variant
 
     def _known(self, product_id: int) -> tuple[T] | None:
         if product_id in self._cache:
@@ -136,9 +137,9 @@ def _record(line: bytes) -> dict[str, Any]:
         record = parse_json(line)
     except ValueError:
         raise InvalidResponse("A line of Shopify's bulk result is not JSON.") from None
-    if not isinstance(record, dict):
+    if not is_object(record):
         raise InvalidResponse("A line of Shopify's bulk result is not an object.")
-    return cast("dict[str, Any]", record)
+    return record
 
 
 def _id(gid: object, type_name: str) -> int:

@@ -9,11 +9,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.json_values import (
+    is_list,
+    is_object,
+    list_at,
+    object_at,
+    value_at,
+)
+from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.bulk.queries import (
     CANCEL_BULK,
     LIST_BULK,
@@ -21,12 +28,12 @@ from connector_pipeline.platforms.shopify.bulk.queries import (
     RUN_BULK,
     query_digest,
 )
-from connector_pipeline.platforms.shopify.client import Variables
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 BULK_OPERATION: Final = "bulk_operation"
 """The kind of page that says which operation was started; its facts: `operation`, `query`."""
 
+_ANSWER: Final = "Shopify's answer"
 _LISTED: Final = 50
 _BUSY: Final = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
 _INTERVAL_GROWTH: Final = 1.5
@@ -88,20 +95,12 @@ class BulkOperation:
     has_partial_data: bool = False
 
 
-class Client(Protocol):
-    """Who asks the shop."""
-
-    async def ask(self, document: str, variables: Variables) -> Answer:
-        """The answer with data."""
-        ...
-
-
 class BulkOperations:
     """This app's bulk operations in one shop, as far as they are of `query`."""
 
     def __init__(
         self,
-        client: Client,
+        client: Asks,
         query: str,
         *,
         patience: BulkPatience,
@@ -126,10 +125,10 @@ class BulkOperations:
         while True:
             retries = self._report.retries
             answer = await self._client.ask(RUN_BULK, {"query": self._query})
-            payload = _object(_data(answer), "bulkOperationRunQuery")
+            payload = object_at(answer.json, "data", "bulkOperationRunQuery", of=_ANSWER)
             refusal = _refusal(payload)
             if refusal is None:
-                gid = _gid(_object(payload, "bulkOperation"))
+                gid = _gid(object_at(payload, "bulkOperation", of=_ANSWER))
                 if self._report.retries > retries:
                     # An answer was lost on the way, and with it an operation may have started.
                     await self._cancel_left_running(but=gid)
@@ -160,7 +159,7 @@ class BulkOperations:
     async def poll(self, gid: str) -> BulkOperation | None:
         """The operation as it stands; None if the shop knows none of that id."""
         answer = await self._client.ask(POLL_BULK, {"id": gid})
-        found = _data(answer).get("bulkOperation", False)
+        found = object_at(answer.json, "data", of=_ANSWER).get("bulkOperation", False)
         return None if found is None else _operation(found, gid)
 
     async def result(self, gid: str) -> BulkOperation:
@@ -212,11 +211,8 @@ class BulkOperations:
 
     async def _cancel_left_running(self, but: str | None = None) -> None:
         answer = await self._client.ask(LIST_BULK, {"first": _LISTED})
-        nodes = _object(_data(answer), "bulkOperations").get("nodes")
-        if not isinstance(nodes, list):
-            raise InvalidResponse("Shopify's list of bulk operations has no nodes.")
-        for node in cast("list[Any]", nodes):
-            gid, status, query = _gid(node), _status(node), node.get("query")
+        for node in list_at(answer.json, "data", "bulkOperations", "nodes", of=_ANSWER):
+            gid, status, query = _gid(node), _status(node), value_at(node, "query")
             ours = isinstance(query, str) and query_digest(query) == self._digest
             if ours and status.under_way and gid != but:
                 left = self._report.details.get("bulk_cancelled", 0)
@@ -242,36 +238,33 @@ def _ended(operation: BulkOperation) -> str:
 
 def _refusal(payload: dict[str, Any]) -> tuple[str, str] | None:
     errors = payload.get("userErrors")
-    if not isinstance(errors, list):
+    if not is_list(errors):
         raise InvalidResponse("Shopify does not say whether it started a bulk operation.")
     if not errors:
         return None
-    first = cast("list[Any]", errors)[0]
-    error = cast("dict[str, Any]", first) if isinstance(first, dict) else {}
-    return str(error.get("code")), f"{error.get('message')!s:.200}"
+    return str(value_at(errors[0], "code")), f"{value_at(errors[0], 'message')!s:.200}"
 
 
 def _operation(node: object, gid: str) -> BulkOperation:
-    if _gid(node) != gid:
-        raise InvalidResponse("Shopify was asked for one bulk operation and told of another.")
-    told = cast("dict[str, Any]", node)
-    url, error_code = told.get("url"), told.get("errorCode")
+    if not is_object(node) or _gid(node) != gid:
+        raise InvalidResponse("Shopify was asked for one bulk operation and answered for another.")
+    url, error_code = node.get("url"), node.get("errorCode")
     return BulkOperation(
         gid=gid,
-        status=_status(told),
+        status=_status(node),
         error_code=None if error_code is None else f"{error_code!s:.50}",
-        objects=_count(told, "objectCount"),
-        root_objects=_count(told, "rootObjectCount"),
+        objects=_count(node, "objectCount"),
+        root_objects=_count(node, "rootObjectCount"),
         url=url if isinstance(url, str) and url else None,
-        has_partial_data=bool(told.get("partialDataUrl")),
+        has_partial_data=bool(node.get("partialDataUrl")),
     )
 
 
 def _gid(node: object) -> str:
-    gid = cast("dict[str, Any]", node).get("id") if isinstance(node, dict) else None
+    gid = value_at(node, "id")
     if numeric_id(gid, "BulkOperation") is None:
         raise InvalidResponse("A bulk operation of Shopify's has no id of the form it promises.")
-    return cast("str", gid)
+    return gid
 
 
 def _status(node: Mapping[str, Any]) -> BulkStatus:
@@ -290,14 +283,3 @@ def _count(node: Mapping[str, Any], name: str) -> int:
     if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
         return count
     raise InvalidResponse(f"Shopify's bulk operation counts no {name}: {count!r:.40}.")
-
-
-def _data(answer: Answer) -> dict[str, Any]:
-    return _object(answer.json, "data")
-
-
-def _object(parent: object, name: str) -> dict[str, Any]:
-    value = cast("dict[str, Any]", parent).get(name) if isinstance(parent, dict) else None
-    if not isinstance(value, dict):
-        raise InvalidResponse(f"Shopify's answer has no object {name!r}.")
-    return cast("dict[str, Any]", value)

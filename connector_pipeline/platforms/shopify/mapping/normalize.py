@@ -3,18 +3,31 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from decimal import Decimal
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import LOOKUP, RawPage
+from connector_pipeline.platforms.kit.json_values import (
+    is_object,
+    json_of,
+    list_at,
+    object_at,
+    value_at,
+)
+from connector_pipeline.platforms.kit.rejects import (
+    FieldError,
+    later,
+    one_of,
+    price,
+    rejected,
+    time,
+)
+from connector_pipeline.platforms.kit.shop_columns import shop_columns
 from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
@@ -24,20 +37,14 @@ from connector_pipeline.platforms.shopify.gid import numeric_id
 # Its length is bounded, because Decimal's context rounds past 28 digits.
 _MONEY: Final = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,13})?")
 
+_PAGE: Final = "A page of Shopify's"
+
 _STATUSES: Final = {
     "ACTIVE": ProductStatus.ACTIVE,
     "DRAFT": ProductStatus.DRAFT,
     "ARCHIVED": ProductStatus.ARCHIVED,
     "UNLISTED": ProductStatus.UNLISTED,
 }
-
-
-class _UnreadableError(ValueError):
-    """A field of one product or variant that is not what Shopify promises."""
-
-    def __init__(self, field: str, problem: str, value: object):
-        # repr, cut: neither a NUL nor half a surrogate pair reaches the reason, nor a megabyte.
-        super().__init__(f"{field}: {problem} ({value!r:.60})")
 
 
 def normalize(
@@ -53,31 +60,21 @@ def normalize(
     `product` without variants); one that comes twice is yielded twice. Raises InvalidResponse for
     a page of another structure.
     """
-    shop_columns = {
-        "merchant_id": shop.merchant_id,
-        "platform_name": shop.platform_name.value,
-        "platform_shop_id": shop.platform_shop_id,
-        "domain": shop.domain,
-        "currency": currency,
-    }
-    with closing(BulkJoin(partial(_ProductColumns, shop_columns))) as join:
+    of_shop = shop_columns(shop, currency)
+    with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
         for page in pages:
             if page.kind == BULK:
                 for product, variant in join.feed(page.body):
                     yield product.item(variant)
             else:
                 for product in _products(page):
-                    variants = _nodes(_object(product, "variants"))
-                    columns = _ProductColumns(shop_columns, product)
+                    variants = list_at(product, "variants", "nodes", of=_PAGE)
+                    columns = _ProductColumns(of_shop, product)
                     for variant in variants:
                         yield columns.item(variant)
         for product_gid, variant in join.orphans():
-            yield RejectedVariant(
-                product_id=numeric_id(product_gid, "Product"),
-                variant_id=numeric_id(variant.get("id"), "ProductVariant"),
-                reason="product: never came, although the variant names it",
-                raw={"variant": variant, "product": {"id": product_gid}},
-            )
+            never_came = FieldError("product", "never came, although the variant names it")
+            yield _rejected({"id": product_gid}, variant, never_came)
 
 
 def _products(page: RawPage) -> list[Any]:
@@ -85,15 +82,12 @@ def _products(page: RawPage) -> list[Any]:
         return []
     if page.kind not in ("products", "variants"):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")
-    try:
-        data = _object(parse_json(page.body), "data")
-    except ValueError as error:
-        raise InvalidResponse(f"A {page.kind} page of Shopify's is not JSON.") from error
+    data = object_at(json_of(page, of="Shopify's"), "data", of=_PAGE)
     if page.kind == "products":
-        return _nodes(_object(data, "products"))
+        return list_at(data, "products", "nodes", of=_PAGE)
     # Null when the product was deleted between its products page and this one.
     deleted = "product" in data and data["product"] is None
-    return [] if deleted else [_object(data, "product")]
+    return [] if deleted else [object_at(data, "product", of=_PAGE)]
 
 
 class _ProductColumns:
@@ -101,30 +95,30 @@ class _ProductColumns:
 
     __slots__ = ("_columns", "_image", "_problem", "_product", "_updated_at")
 
-    def __init__(self, shop_columns: dict[str, str], product: dict[str, Any]):
+    def __init__(self, of_shop: dict[str, Any], product: dict[str, Any]):
         self._product = product
-        self._problem: str | None = None
+        self._problem: FieldError | None = None
         try:
             self._image = _featured_image(product.get("featuredMedia"))
-            self._updated_at = _time("updated_at", product.get("updatedAt"))
+            self._updated_at = time("updated_at", product.get("updatedAt"))
             self._columns: dict[str, Any] = {
-                **shop_columns,
+                **of_shop,
                 "product_id": _id("product_id", product.get("id"), "Product"),
                 "product_title": product.get("title"),
-                "product_status": _status(product.get("status")),
-                "created_at": _time("created_at", product.get("createdAt")),
+                "product_status": one_of("product_status", product.get("status"), _STATUSES),
+                "created_at": time("created_at", product.get("createdAt")),
             }
-        except _UnreadableError as error:
-            self._problem = str(error)
+        except FieldError as error:
+            self._problem = error
 
     def item(self, variant: Any) -> CatalogItem | RejectedVariant:
         """The item of one of the product's variants, or why it is none."""
         if self._problem is not None:
             return _rejected(self._product, variant, self._problem)
         try:
-            if not isinstance(variant, dict):
-                raise _UnreadableError("variant", "is not an object", cast("object", variant))
-            get = cast("dict[str, Any]", variant).get
+            if not is_object(variant):
+                raise FieldError("variant", "is not an object", variant)
+            get = variant.get
             columns = self._columns
             title = get("title")
             image = _image(get("image"))
@@ -136,24 +130,23 @@ class _ProductColumns:
                         columns["product_title"] if title is None or title == "" else title
                     ),
                     "sku": get("sku"),
-                    "price": _price(get("price")),
+                    "price": price("price", get("price"), as_text=_MONEY),
                     "inventory": get("inventoryQuantity"),
                     "image_url": self._image if image is None else image,
-                    "updated_at": _later(self._updated_at, _time("updated_at", get("updatedAt"))),
+                    "updated_at": later(self._updated_at, time("updated_at", get("updatedAt"))),
                 }
             )
-        except ValidationError as error:
-            return _rejected(self._product, variant, _reasons(error))
-        except _UnreadableError as error:
-            return _rejected(self._product, variant, str(error))
+        except (ValidationError, FieldError) as error:
+            return _rejected(self._product, variant, error)
 
 
-def _rejected(product: dict[str, Any], variant: Any, reason: str) -> RejectedVariant:
-    gid = cast("dict[str, Any]", variant).get("id") if isinstance(variant, dict) else None
-    return RejectedVariant(
+def _rejected(
+    product: dict[str, Any], variant: Any, error: FieldError | ValidationError
+) -> RejectedVariant:
+    return rejected(
+        error,
         product_id=numeric_id(product.get("id"), "Product"),
-        variant_id=numeric_id(gid, "ProductVariant"),
-        reason=reason,
+        variant_id=numeric_id(value_at(variant, "id"), "ProductVariant"),
         raw={
             "variant": variant,
             "product": {name: value for name, value in product.items() if name != "variants"},
@@ -161,60 +154,19 @@ def _rejected(product: dict[str, Any], variant: Any, reason: str) -> RejectedVar
     )
 
 
-def _reasons(error: ValidationError) -> str:
-    return "; ".join(
-        f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_input=False, include_url=False, include_context=False)
-    )
-
-
 def _id(field: str, gid: object, type_name: str) -> str:
     number = numeric_id(gid, type_name)
     if number is None:
-        raise _UnreadableError(field, f"is not gid://shopify/{type_name}/ and a number", gid)
+        raise FieldError(field, f"is not gid://shopify/{type_name}/ and a number", gid)
     return number
 
 
-def _status(status: object) -> ProductStatus:
-    known = _STATUSES.get(status) if isinstance(status, str) else None
-    if known is None:
-        raise _UnreadableError("product_status", "is not a status we know", status)
-    return known
-
-
-def _price(money: object) -> Decimal | None:
-    if money is None:
-        return None
-    if not isinstance(money, str) or not _MONEY.fullmatch(money):
-        raise _UnreadableError("price", "is not an amount of money written as text", money)
-    return Decimal(money)
-
-
-def _time(field: str, time: object) -> datetime | None:
-    if time is None:
-        return None
-    try:
-        # Not left to pydantic, which would read numbers as seconds since 1970.
-        parsed = datetime.fromisoformat(cast("str", time))
-        if parsed.tzinfo is not None:
-            return parsed.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise _UnreadableError(field, "is not a time with a time zone", time)
-
-
-def _later(product: datetime | None, variant: datetime | None) -> datetime | None:
-    if product is None or variant is None:
-        return product or variant
-    return max(product, variant)
-
-
-def _image(image: Any) -> str | None:
+def _image(image: object) -> str | None:
     if image is None:
         return None
-    url: object = cast("dict[str, Any]", image).get("url") if isinstance(image, dict) else None
+    url = value_at(image, "url")
     if not isinstance(url, str):
-        raise _UnreadableError("image_url", "the image has no URL", cast("object", image))
+        raise FieldError("image_url", "the image has no URL", image)
     return url
 
 
@@ -223,21 +175,7 @@ def _featured_image(media: object) -> str | None:
     for name in ("preview", "image"):
         if inner is None:
             return None
-        if not isinstance(inner, dict):
-            raise _UnreadableError("image_url", "the featured media is not an object", media)
-        inner = cast("dict[str, Any]", inner).get(name)
+        if not is_object(inner):
+            raise FieldError("image_url", "the featured media is not an object", media)
+        inner = inner.get(name)
     return _image(inner)
-
-
-def _object(parent: object, name: str) -> dict[str, Any]:
-    value = cast("dict[str, Any]", parent).get(name) if isinstance(parent, dict) else None
-    if not isinstance(value, dict):
-        raise InvalidResponse(f"A page of Shopify's has no object {name!r} where it promises one.")
-    return cast("dict[str, Any]", value)
-
-
-def _nodes(connection: dict[str, Any]) -> list[Any]:
-    nodes = connection.get("nodes")
-    if not isinstance(nodes, list):
-        raise InvalidResponse("A page of Shopify's has no list of nodes where it promises one.")
-    return cast("list[Any]", nodes)

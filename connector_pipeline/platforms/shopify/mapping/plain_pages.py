@@ -120,7 +120,7 @@ def plain_rows(shop: Shop, currency: str, page: RawPage) -> list[CatalogRow] | N
 
 
 def _append(rows: list[CatalogRow], product: _Product, shop: Shop, currency: str) -> None:
-    merchant_id, platform_name = shop.merchant_id, shop.platform_name.value
+    merchant_id, platform_name = shop.merchant_id, shop.platform_name
     platform_shop_id, domain = shop.platform_shop_id, shop.domain
     product_id = _number(product.id, _PRODUCT)
     product_title = product.title

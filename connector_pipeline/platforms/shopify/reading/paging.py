@@ -9,10 +9,18 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.json_values import (
+    is_object,
+    list_at,
+    object_at,
+    value_at,
+)
+from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.shopify.cost import largest_of_equal_cost, requested_cost
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.queries import (
     PRODUCTS,
@@ -20,10 +28,7 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
     changed_since,
-    largest_of_equal_cost,
-    requested_cost,
 )
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 from connector_pipeline.platforms.shopify.reading.questions import (
     Client,
     Question,
@@ -32,6 +37,8 @@ from connector_pipeline.platforms.shopify.reading.questions import (
     Thrift,
 )
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
+
+_ANSWER: Final = "Shopify's answer"
 
 PRODUCTS_AT_ONCE: Final = 4
 """Large products whose variants are asked for at once.
@@ -215,7 +222,7 @@ class _VariantsPage:
 
     @classmethod
     def of(cls, product: object, number: str) -> "_VariantsPage":
-        connection = _object(product, "variants")
+        connection = object_at(product, "variants", of=_ANSWER)
         what = f"variants of product {number}"
         return cls(len(_nodes(connection, what)), _following(connection, what))
 
@@ -234,7 +241,7 @@ class _ProductsPage:
 
     @classmethod
     def of(cls, data: object) -> "_ProductsPage":
-        connection = _object(data, "products")
+        connection = object_at(data, "products", of=_ANSWER)
         products = tuple(_product(node) for node in _nodes(connection, "products"))
         return cls(products, _following(connection, "products"))
 
@@ -251,20 +258,19 @@ def _cheaper_than_a_page(data: object) -> bool:
     return rest <= requested_cost(PRODUCTS, usual)
 
 
-def _product(node: Any) -> _ProductOnPage:
-    gid = cast("dict[str, Any]", node).get("id") if isinstance(node, dict) else None
-    number = numeric_id(gid, "Product")
+def _product(node: object) -> _ProductOnPage:
+    number = numeric_id(value_at(node, "id"), "Product")
     if number is None:
         raise InvalidResponse("A product of Shopify's has no id of the form it promises.")
-    variants = _VariantsPage.of(cast("object", node), number)
+    variants = _VariantsPage.of(node, number)
     return _ProductOnPage(variants.variants, variants.following, number)
 
 
-def _variants_page(data: Any, number: str) -> _VariantsPage | None:
+def _variants_page(data: object, number: str) -> _VariantsPage | None:
     """None if the product is there no more."""
-    if isinstance(data, dict) and cast("dict[str, Any]", data).get("product", False) is None:
+    if is_object(data) and data.get("product", False) is None:
         return None
-    return _VariantsPage.of(_object(cast("object", data), "product"), number)
+    return _VariantsPage.of(object_at(data, "product", of=_ANSWER), number)
 
 
 class _Leading(Protocol):
@@ -303,7 +309,7 @@ class _Chain(Generic[PageT]):
 
 
 def _following(connection: dict[str, Any], what: str) -> str | None:
-    page_info = _object(connection, "pageInfo")
+    page_info = object_at(connection, "pageInfo", of=_ANSWER)
     more, cursor = page_info.get("hasNextPage"), page_info.get("endCursor")
     if not isinstance(more, bool):
         raise InvalidResponse(f"Shopify does not say whether there are more {what}.")
@@ -314,15 +320,5 @@ def _following(connection: dict[str, Any], what: str) -> str | None:
     return cursor
 
 
-def _object(parent: object, name: str) -> dict[str, Any]:
-    value = cast("dict[str, Any]", parent).get(name) if isinstance(parent, dict) else None
-    if not isinstance(value, dict):
-        raise InvalidResponse(f"Shopify's answer has no object {name!r}.")
-    return cast("dict[str, Any]", value)
-
-
 def _nodes(connection: dict[str, Any], what: str) -> list[Any]:
-    nodes = connection.get("nodes")
-    if not isinstance(nodes, list):
-        raise InvalidResponse(f"Shopify's page of {what} has no list of nodes.")
-    return cast("list[Any]", nodes)
+    return list_at(connection, "nodes", of=f"Shopify's page of {what}")

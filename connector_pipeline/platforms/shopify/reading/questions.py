@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.shopify.client import TooExpensiveError
+from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.shopify.asking import Asks, TooExpensiveError, Variables
 from connector_pipeline.platforms.shopify.queries import (
     CHANGED_PRODUCTS,
     PRODUCTS,
@@ -19,17 +20,12 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
 )
-from connector_pipeline.platforms.shopify.reading.archived_pages import ArchivedPages
 
 
-class Client(Protocol):
-    """Who asks the shop."""
+class Client(Asks, Protocol):
+    """Asks the shop, and knows whether it would have to wait."""
 
-    async def ask(self, document: str, variables: Mapping[str, str | int | None]) -> Answer:
-        """The answer with data. Raises TooExpensiveError if the page must be smaller."""
-        ...
-
-    def points_are_there(self, document: str, variables: Mapping[str, str | int | None]) -> bool:
+    def points_are_there(self, document: str, variables: Variables) -> bool:
         """Whether it could be asked now without waiting for points."""
         ...
 
@@ -88,6 +84,21 @@ class Reply:
     data: dict[str, Any]
 
 
+def _archived_reply(
+    question: Question, readable: Callable[[dict[str, Any]], Any], page: RawPage
+) -> Reply | None:
+    """An archived page as the reply to a question, if it is one."""
+    if page.kind != question.kind or page.facts != question.facts:
+        return None
+    try:
+        data = parse_json(page.body)["data"]
+        readable(data)
+    except (InvalidResponse, KeyError, TypeError, ValueError):
+        # The attempt failed because of this page.
+        return None
+    return Reply(page, data)
+
+
 class Questions:
     """Answers questions in their turn; left, it gives up what is still under way."""
 
@@ -125,17 +136,9 @@ class Questions:
 
         Raises InvalidResponse, and what the client raises.
         """
-        archived = await self._archived.answer_to(question.kind, question.facts)
+        archived = await self._archived.answer(partial(_archived_reply, question, readable))
         if archived is not None:
-            try:
-                data = parse_json(archived.body)["data"]
-                readable(data)
-            except (InvalidResponse, KeyError, TypeError, ValueError):
-                # The attempt failed because of this page.
-                self._archived.stop()
-            else:
-                self._archived.take()
-                return Reply(archived, data)
+            return archived
         task = self._under_way.pop(question, None)
         return await (self._ask(question) if task is None else task)
 
@@ -151,7 +154,7 @@ class Questions:
             except TooExpensiveError as error:
                 self._halve(question.kind, sizes, error)
                 continue
-            data = cast("dict[str, Any]", answer.json["data"])
+            data: dict[str, Any] = answer.json["data"]
             if thrift is None or not thrifty or thrift.enough(data):
                 return Reply(RawPage(question.kind, answer.body, question.facts), data)
             thrift = None

@@ -1,14 +1,10 @@
 """What the answer to SHOP says: the shop's currency, and how many products it counts."""
 
-import re
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Self
 
-from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
-
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+from connector_pipeline.platforms.kit.json_values import currency_at, json_of, value_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +18,16 @@ class ShopPage:
     @classmethod
     def of(cls, data: object) -> Self:
         """From the `data` of an answer. Raises InvalidResponse where it has no currency."""
-        answered = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-        shop = answered.get("shop")
-        if not isinstance(shop, dict):
-            raise InvalidResponse("Shopify's answer has no object 'shop'.")
-        currency = cast("dict[str, Any]", shop).get("currencyCode")
-        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-            raise InvalidResponse(
-                f"Shopify's currencyCode is not an ISO 4217 code: {currency!r:.40}."
-            )
-        stated = answered.get("productsCount")
-        count = cast("dict[str, Any]", stated) if isinstance(stated, dict) else {}
-        return cls(currency, count.get("count"), count.get("precision") == "EXACT")
+        return cls(
+            currency_at(data, "shop", "currencyCode", of="Shopify's answer"),
+            value_at(data, "productsCount", "count"),
+            value_at(data, "productsCount", "precision") == "EXACT",
+        )
 
     @classmethod
     def in_page(cls, page: RawPage) -> Self:
         """From a `shop` page. Raises InvalidResponse."""
-        try:
-            body = parse_json(page.body)
-        except ValueError as error:
-            raise InvalidResponse("A shop page of Shopify's is not JSON.") from error
-        answer = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        return cls.of(answer.get("data"))
+        return cls.of(value_at(json_of(page, of="Shopify's"), "data"))
 
     def counts(self, products: int) -> bool:
         """Whether that many products read is what Shopify says there are."""

@@ -5,24 +5,32 @@ variation whose parent is among the snapshot's products and has variations.
 
 What is left out by rule, counted in `LeftOut` and not rejected: a variation whose parent was not
 read (a draft's, when only published products are read; an orphan) or no longer has variations.
-The endpoints for all of a shop's variations return those too (FACTS 6 and 14), and no customer can
-buy them.
+The endpoints for all of a shop's variations return those too, and no customer can buy them
+(docs/facts/woocommerce.md, Variations: orphans and former variables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, cast
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import LOOKUP, RawPage
+from connector_pipeline.platforms.kit.json_values import is_list, is_object, json_of
+from connector_pipeline.platforms.kit.rejects import (
+    FieldError,
+    later,
+    rejected,
+    require_fields,
+    text,
+    time,
+)
+from connector_pipeline.platforms.kit.shop_columns import shop_columns
 from connector_pipeline.platforms.woocommerce.mapping import values
-from connector_pipeline.platforms.woocommerce.mapping.values import FieldError
 
 PRODUCTS: Final = "products"
 VARIATIONS: Final = "variations"
@@ -58,7 +66,7 @@ VARIATION_FIELDS: Final = (
     "attributes",
     "date_modified_gmt",
 )
-# Absent before WooCommerce 8.3 (FACTS, One request for a hundred variations).
+# Absent before WooCommerce 8.3 (docs/facts/woocommerce.md, Variations: endpoints).
 LATER_VARIATION_FIELDS: Final = ("parent_id", "name")
 
 _NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
@@ -90,17 +98,11 @@ def normalize(
     Titles are byte for byte the API's, HTML entities undecoded: they are the merchant's text, which
     the catalog service decodes. Raises InvalidResponse for a page that is not a list of objects.
     """
-    of_shop: dict[str, Any] = {
-        "merchant_id": shop.merchant_id,
-        "platform_name": shop.platform_name.value,
-        "platform_shop_id": shop.platform_shop_id,
-        "domain": shop.domain,
-        "currency": currency,
-    }
+    of_shop = shop_columns(shop, currency)
     left_out = left_out or LeftOut()
-    # A parent that cannot be read is kept as its reason, so that its variations are rejected with
+    # A parent that cannot be read is kept as its error, so that its variations are rejected with
     # it: left out, they would look deleted.
-    parents: dict[int, _Parent | str] = {}
+    parents: dict[int, _Parent | FieldError] = {}
     for page in pages:
         if page.kind == LOOKUP:
             continue
@@ -108,9 +110,9 @@ def normalize(
         if page.kind == PRODUCTS:
             for product in rows:
                 if has_variations(product):
-                    rejected = _keep_parent(parents, product)
-                    if rejected is not None:
-                        yield rejected
+                    unreadable = _keep_parent(parents, product)
+                    if unreadable is not None:
+                        yield unreadable
                 else:
                     yield _product_item(of_shop, product)
         elif page.kind == VARIATIONS:
@@ -121,15 +123,15 @@ def normalize(
                 named: Any = variation.get("parent_id")
                 parent_id = named if type(named) is int else page_parent
                 if type(parent_id) is not int:
-                    yield _rejected(None, variation, "parent_id is missing or not a number")
+                    yield _rejected(None, variation, _no_number("parent_id", named))
                     continue
                 if parent_id in had:
                     continue
                 parent = parents.get(parent_id)
                 if parent is None:
                     left_out.variations += 1
-                elif isinstance(parent, str):
-                    yield _rejected(parent_id, variation, f"its product: {parent}")
+                elif isinstance(parent, FieldError):
+                    yield _rejected(parent_id, variation, FieldError("its product", str(parent)))
                 else:
                     title = "" if named_by_options else variation.get("name", "")
                     yield _variation_item(of_shop, variation, title, parent_id, parent)
@@ -139,12 +141,11 @@ def normalize(
 
 def objects_of(parsed: Any) -> list[dict[str, Any]]:
     """The objects of one page's JSON. Raises InvalidResponse when it is not a list of objects."""
-    if not isinstance(parsed, list):
+    if not is_list(parsed):
         raise InvalidResponse("A page of the WooCommerce REST API is not a list.")
-    rows = cast(list[Any], parsed)
-    if not all(isinstance(row, dict) for row in rows):
+    if not all(map(is_object, parsed)):
         raise InvalidResponse("A page of the WooCommerce REST API lists more than objects.")
-    return rows
+    return parsed
 
 
 def has_variations(product: Mapping[str, Any]) -> bool:
@@ -167,30 +168,28 @@ def object_id(row: Mapping[str, Any]) -> int | None:
 
 
 def _rows(page: RawPage) -> list[dict[str, Any]]:
-    try:
-        return objects_of(parse_json(page.body))
-    except ValueError as error:
-        raise InvalidResponse(f"A page of WooCommerce {page.kind} is not JSON.") from error
+    return objects_of(json_of(page, of="WooCommerce's"))
 
 
 def _keep_parent(
-    parents: dict[int, _Parent | str], product: Mapping[str, Any]
+    parents: dict[int, _Parent | FieldError], product: Mapping[str, Any]
 ) -> RejectedVariant | None:
     product_id = object_id(product)
     if product_id is None:
-        return _rejected(None, product, "id is missing or not a number", is_product=True)
+        error = _no_number("id", product.get("id"))
+        return _rejected(None, product, error, is_product=True)
     try:
-        _require(product, PRODUCT_FIELDS)
+        require_fields(product, PRODUCT_FIELDS)
         parents[product_id] = _Parent(
-            title=values.text(product["name"], "name"),
+            title=text("name", product["name"]),
             status=values.status(product["status"]),
-            created_at=values.time(product["date_created_gmt"], "date_created_gmt"),
-            updated_at=values.time(product["date_modified_gmt"], "date_modified_gmt"),
+            created_at=_gmt(product, "date_created_gmt"),
+            updated_at=_gmt(product, "date_modified_gmt"),
             image_url=values.first_image_url(product["images"]),
         )
     except FieldError as error:
-        parents[product_id] = str(error)
-        return _rejected(product_id, product, str(error), is_product=True)
+        parents[product_id] = error
+        return _rejected(product_id, product, error, is_product=True)
     return None
 
 
@@ -200,12 +199,12 @@ def _product_item(
     product_id = object_id(product)
     try:
         if product_id is None:
-            raise FieldError("id is missing or not a number")
-        _require(product, PRODUCT_FIELDS)
-        product_type = values.text(product["type"], "type")
+            raise _no_number("id", product.get("id"))
+        require_fields(product, PRODUCT_FIELDS)
+        product_type = text("type", product["type"])
         if product_type not in _NEVER_WITH_VARIATIONS and product["variations"] != []:
-            raise FieldError("variations is not a list")
-        title = values.text(product["name"], "name")
+            raise FieldError("variations", "is not a list", product["variations"])
+        title = text("name", product["name"])
         return CatalogItem(
             **of_shop,
             product_id=str(product_id),
@@ -213,18 +212,17 @@ def _product_item(
             product_title=title,
             variant_title=title,
             sku=product["sku"],
-            # What the API gives as a grouped product's price is its cheapest member's (FACTS 17).
+            # What the API gives as a grouped product's price is its cheapest member's
+            # (docs/facts/woocommerce.md, Prices).
             price=None if product_type == "grouped" else values.price(product["price"]),
             inventory=values.inventory(product["manage_stock"], product["stock_quantity"]),
             image_url=values.first_image_url(product["images"]),
-            created_at=values.time(product["date_created_gmt"], "date_created_gmt"),
-            updated_at=values.time(product["date_modified_gmt"], "date_modified_gmt"),
+            created_at=_gmt(product, "date_created_gmt"),
+            updated_at=_gmt(product, "date_modified_gmt"),
             product_status=values.status(product["status"]),
         )
-    except ValidationError as error:
-        return _rejected(product_id, product, _reason(error), is_product=True)
-    except FieldError as error:
-        return _rejected(product_id, product, str(error), is_product=True)
+    except (ValidationError, FieldError) as error:
+        return _rejected(product_id, product, error, is_product=True)
 
 
 def _variation_item(
@@ -237,10 +235,10 @@ def _variation_item(
     try:
         variation_id = object_id(variation)
         if variation_id is None:
-            raise FieldError("id is missing or not a number")
-        _require(variation, VARIATION_FIELDS)
-        private = values.text(variation["status"], "status") == "private"
-        modified = values.time(variation["date_modified_gmt"], "date_modified_gmt")
+            raise _no_number("id", variation.get("id"))
+        require_fields(variation, VARIATION_FIELDS)
+        private = text("status", variation["status"]) == "private"
+        modified = _gmt(variation, "date_modified_gmt")
         return CatalogItem(
             **of_shop,
             product_id=str(parent_id),
@@ -252,14 +250,13 @@ def _variation_item(
             inventory=values.inventory(variation["manage_stock"], variation["stock_quantity"]),
             image_url=values.image_url(variation["image"]) or parent.image_url,
             created_at=parent.created_at,
-            updated_at=values.later(parent.updated_at, modified),
-            # Variations of a draft say publish (FACTS 14), so only private is the variation's own.
+            updated_at=later(parent.updated_at, modified),
+            # Variations of a draft say publish (docs/facts/woocommerce.md, Attributes
+            # and disabled variations), so only private is the variation's own.
             product_status=ProductStatus.PRIVATE if private else parent.status,
         )
-    except ValidationError as error:
-        return _rejected(parent_id, variation, _reason(error))
-    except FieldError as error:
-        return _rejected(parent_id, variation, str(error))
+    except (ValidationError, FieldError) as error:
+        return _rejected(parent_id, variation, error)
 
 
 def _variant_title(name: Any, attributes: Any) -> str:
@@ -269,33 +266,32 @@ def _variant_title(name: Any, attributes: Any) -> str:
     nothing else. Its names are left aside, so that a title is the same by every endpoint and does
     not change when a shop's WooCommerce is updated.
     """
-    return values.text(name, "name") or values.options(attributes)
+    return text("name", name) or values.options(attributes)
 
 
-def _require(row: Mapping[str, Any], fields: tuple[str, ...]) -> None:
-    missing = [field for field in fields if field not in row]
-    if missing:
-        raise FieldError(f"{', '.join(missing)} missing from the answer")
+def _gmt(row: Mapping[str, Any], field: str) -> datetime | None:
+    """A `*_gmt` date: UTC without saying so; null where a draft has none yet."""
+    return time(field, row[field], without_zone=UTC)
+
+
+def _no_number(field: str, value: object) -> FieldError:
+    return FieldError(field, "is missing or not a number", value)
 
 
 def _rejected(
-    product_id: int | None, row: Mapping[str, Any], reason: str, *, is_product: bool = False
+    product_id: int | None,
+    row: Mapping[str, Any],
+    error: FieldError | ValidationError,
+    *,
+    is_product: bool = False,
 ) -> RejectedVariant:
     own_id = object_id(row)
     variant_id = None if own_id is None else str(own_id)
     if is_product and variant_id is not None:
         variant_id = None if has_variations(row) else f"{own_id}_default"
-    return RejectedVariant(
+    return rejected(
+        error,
         product_id=None if product_id is None else str(product_id),
         variant_id=variant_id,
-        reason=reason,
         raw=row,
-    )
-
-
-def _reason(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in found
     )

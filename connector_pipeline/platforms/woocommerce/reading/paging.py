@@ -8,6 +8,8 @@ from typing import Final
 from pydantic import JsonValue
 
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.rest.in_order import in_order
+from connector_pipeline.platforms.kit.rest.tally import Tally
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     LATER_VARIATION_FIELDS,
     PRODUCT_FIELDS,
@@ -22,8 +24,8 @@ from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     VARIATIONS_OF_PRODUCT,
     Endpoints,
 )
-from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader, in_order
-from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, Tally
+from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
+from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader
 
 _VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS))
 
@@ -101,7 +103,7 @@ class CatalogWalk:
 
     async def _shop_wide(self) -> tuple[str | None, list[ListPage]]:
         """The endpoint that lists all of a shop's variations, with the first page asked of it."""
-        archived = await self._reader.replay.peek()
+        archived = await self._reader.archived.peek()
         if archived is not None and archived.kind == VARIATIONS:
             # An interrupted attempt has found it out.
             endpoint = str(archived.facts.get("endpoint"))
@@ -209,7 +211,7 @@ async def by_parent(
 
     remaining = iter(parents)
     # Archived pages come in their order, so one product at a time.
-    while await reader.replay.peek() is not None:
+    while await reader.archived.peek() is not None:
         parent_id = next(remaining, None)
         if parent_id is None:
             return

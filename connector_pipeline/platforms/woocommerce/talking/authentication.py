@@ -1,5 +1,6 @@
-"""How a shop's key is presented: in a header, in the query string, as a signature (FACTS 19, 20).
+"""How a shop's key is presented: in a header, in the query string, as a signature.
 
+docs/facts/woocommerce.md, Authentication and Stripped headers;
 https://woocommerce.github.io/woocommerce-rest-api-docs/#authentication
 """
 
@@ -7,29 +8,26 @@ import base64
 import ipaddress
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from oauthlib import oauth1
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
 from connector_pipeline.platforms.http.signing import Signer
+from connector_pipeline.platforms.kit.contract import Credentials
 
 # At DEBUG it writes what it signs, the consumer key among it. Not to be turned on by a root
 # logger's level.
 logging.getLogger("oauthlib.oauth1.rfc5849").setLevel(logging.INFO)
 
 
-class WooCommerceCredentials(BaseModel):
-    """A shop's REST API key as the Token Service gives it. A time without zone is UTC."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+class WooCommerceCredentials(Credentials):
+    """A shop's REST API key as the Token Service gives it."""
 
     consumer_key: SecretStr
     consumer_secret: SecretStr
-    expires_at: datetime | None = None
 
     def authorization(self) -> str:
         """The Basic authentication header. A secret: never to be logged or kept."""
@@ -42,13 +40,6 @@ class WooCommerceCredentials(BaseModel):
             "consumer_key": self.consumer_key.get_secret_value(),
             "consumer_secret": self.consumer_secret.get_secret_value(),
         }
-
-    def expired(self, now: datetime) -> bool:
-        """Whether the key is past its time, where it has one."""
-        if self.expires_at is None:
-            return False
-        end = self.expires_at
-        return now >= (end if end.tzinfo is not None else end.replace(tzinfo=UTC))
 
 
 class Authentication(StrEnum):

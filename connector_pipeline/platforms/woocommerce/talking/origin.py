@@ -1,8 +1,8 @@
-"""Where a shop answers: its redirects, followed once and without credentials (FACTS 22).
+"""Where a shop answers: its redirects, followed once and without credentials.
 
 Hosts send from http to https, and from shop.example to www.shop.example. HTTP clients drop a header
 on the way, or send it where it should not go; so the way is gone without a key first, and the key
-is sent to its end and nowhere else.
+is sent to its end and nowhere else (docs/facts/woocommerce.md, Redirects).
 """
 
 import re
@@ -15,6 +15,7 @@ from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.woocommerce.talking.session import REST_ROOT
+from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 
 # Small, never cached, and asked of the very place that is read afterwards: without a key a 401.
 ASKED: Final = f"{REST_ROOT}/wc/v3/products"
@@ -43,7 +44,7 @@ async def final_base_url(base_url: str, *, policy: HttpPolicy, report: FetchRepo
 async def _moved(current: str, registered: str, policy: HttpPolicy, report: FetchReport) -> str:
     """Where `current` redirects to; itself where it answers."""
     policy = replace(policy, plain_http=True)
-    async with OriginHttp(current, policy=policy, report=report) as http:
+    async with _http(current, policy, report) as http:
         try:
             answer = await http.request("GET", ASKED, params=_PARAMETERS, follow_redirects=False)
         except PlatformUnavailable:
@@ -61,13 +62,17 @@ async def _moved(current: str, registered: str, policy: HttpPolicy, report: Fetc
 async def _over_http(current: str, policy: HttpPolicy, report: FetchReport) -> str | None:
     """The same place over http, if anything answers there that does not lead back."""
     plain = urlunsplit(urlsplit(current)._replace(scheme="http"))
-    async with OriginHttp(plain, policy=replace(policy, max_retries=0), report=report) as http:
+    async with _http(plain, replace(policy, max_retries=0), report) as http:
         try:
             answer = await http.request("GET", ASKED, params=_PARAMETERS, follow_redirects=False)
         except PlatformUnavailable:
             return None
     leads = answer.headers.get("location", "") if answer.status in _REDIRECTS else ""
     return None if leads and moved_to(plain, leads, registered=current) == current else plain
+
+
+def _http(base_url: str, policy: HttpPolicy, report: FetchReport) -> OriginHttp:
+    return OriginHttp(base_url, policy=policy, report=report, trouble_pages=TROUBLE_PAGES)
 
 
 def moved_to(current: str, location: str, *, registered: str) -> str:

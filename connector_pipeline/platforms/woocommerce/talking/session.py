@@ -1,11 +1,9 @@
-"""Speaking with one WooCommerce shop: its key, its REST root, what its statuses mean."""
+"""Speaking with one WooCommerce shop: its key, its REST root, the meaning of its statuses."""
 
-import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Final
 
 from connector_pipeline.model.errors import (
     ConnectorError,
@@ -13,18 +11,20 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.challenge import challenge
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
-from connector_pipeline.platforms.kit.contract import CredentialSource
+from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.json_values import text_at
+from connector_pipeline.platforms.woocommerce.talking.asking import Question
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
     presented,
 )
+from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 
 REST_ROOT: Final = "/wp-json"
-# Shops with plain permalinks have no /wp-json (FACTS 21).
+# For shops that have no /wp-json: docs/facts/woocommerce.md, Plain permalinks.
 PLAIN_PERMALINKS_ROOT: Final = "/index.php/wp-json"
 
 _ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -59,7 +59,7 @@ class Access:
 
 
 class WooCommerceSession:
-    """GET requests with one shop's credentials, fetched when needed and anew after a 401.
+    """GET requests with one shop's `credentials`, which are asked for anew after a 401.
 
     `http` speaks with `base_url`, whose `ways` to present the key are tried until one is taken.
     `known` is what an earlier session found out. Not thread-safe; tasks of one event loop may share
@@ -68,20 +68,15 @@ class WooCommerceSession:
 
     def __init__(
         self,
-        shop: Shop,
         http: OriginHttp,
-        credential_source: CredentialSource,
+        credentials: ShopCredentials[WooCommerceCredentials],
         *,
         base_url: str,
         ways: Sequence[Authentication],
-        credentials: WooCommerceCredentials | None = None,
         known: Access | None = None,
     ):
-        self._shop = shop
         self._http = http
-        self._credential_source = credential_source
         self._credentials = credentials
-        self._fetching = asyncio.Lock()
         self._base_url = base_url
         self._ways = tuple(ways)
         self._way = self._ways[0] if known is None else known.authentication
@@ -105,28 +100,16 @@ class WooCommerceSession:
             self._root = root
             self._root_answered = True
 
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        accept: frozenset[int] = frozenset(),
-        accept_retried: frozenset[int] = frozenset(),
-        retry_slow: bool = True,
-    ) -> Answer:
-        """The answer to `path` below the REST root, e.g. /wc/v3/products.
+    async def ask(self, question: Question) -> Answer:
+        """The answer to a question; a status that it does not accept is raised as its error.
 
-        Its status is 200 or one of `accept`; any other is raised as the error it means. A status
-        that is usually retried is accepted when that did not help; one of `accept_retried` at once.
         The first request of a session must be made alone, for a path that every shop has: it finds
-        the root and the way to present the key. Raises SlowAnswer where `retry_slow` is false and
-        the answer takes too long.
+        the root and the way to present the key.
         """
-        asked = _Asked(path, params, accept, accept_retried, retry_slow)
-        answer = await self._authenticated(asked)
+        answer = await self._authenticated(question)
         if answer.status == 404 and not self._root_answered:
             self._root = PLAIN_PERMALINKS_ROOT
-            answer = await self._authenticated(asked)
+            answer = await self._authenticated(question)
             if answer.status == 404:
                 raise InvalidResponse(
                     f"There is no WooCommerce REST API here: {REST_ROOT} and "
@@ -135,24 +118,25 @@ class WooCommerceSession:
                     "whether a plugin turns its REST API off.",
                 )
         self._root_answered = True
-        if answer.status != 200 and answer.status not in accept | accept_retried:
-            raise error_of(answer, path)
+        if answer.status not in {200} | question.accept | question.accept_retried:
+            raise error_of(answer, question.path)
         return answer
 
-    async def _authenticated(self, asked: "_Asked") -> Answer:
-        credentials = await self._current(None)
-        answer = await self._presented(asked, credentials)
+    async def _authenticated(self, question: Question) -> Answer:
+        credentials = await self._credentials.current()
+        answer = await self._presented(question, credentials)
         if answer.status == 401:
             # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
-            answer = await self._presented(asked, await self._current(credentials))
+            self._credentials.refused(credentials)
+            answer = await self._presented(question, await self._credentials.current())
         return answer
 
-    async def _presented(self, asked: "_Asked", credentials: WooCommerceCredentials) -> Answer:
+    async def _presented(self, question: Question, credentials: WooCommerceCredentials) -> Answer:
         """The answer to the key, in the way the shop takes it or in each until it is taken."""
         ways = (self._way,) if self._way_taken else self._ways
         answer: Answer | None = None
         for way in ways:
-            answer = await self._send(asked, credentials, way)
+            answer = await self._send(question, credentials, way)
             if answer.status == 200:
                 self._way, self._way_taken = way, True
             if not _looks_unpresented(answer):
@@ -161,47 +145,27 @@ class WooCommerceSession:
         return answer
 
     async def _send(
-        self, asked: "_Asked", credentials: WooCommerceCredentials, way: Authentication
+        self, question: Question, credentials: WooCommerceCredentials, way: Authentication
     ) -> Answer:
         headers, signer = presented(credentials, way)
         return await self._http.request(
             "GET",
-            self._root + asked.path,
-            params=asked.params,
+            self._root + question.path,
+            params=question.params,
             headers=headers,
             signer=signer,
-            accept_retried=asked.accept_retried,
-            accept_in_the_end=asked.accept,
-            retry_slow=asked.retry_slow,
+            accept_retried=question.accept_retried,
+            accept_in_the_end=question.accept,
+            retry_slow=question.retry_slow,
         )
-
-    async def _current(self, refused: WooCommerceCredentials | None) -> WooCommerceCredentials:
-        """The credentials to use, other than `refused`, which another task may have replaced."""
-        async with self._fetching:
-            held = self._credentials
-            if held is None or held is refused or held.expired(datetime.now(UTC)):
-                held = self._credentials = await self._credential_source.credentials(
-                    self._shop, WooCommerceCredentials
-                )
-            return held
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One question to the shop, whoever's key goes with it."""
-
-    path: str
-    params: Mapping[str, str | int] | None
-    accept: frozenset[int]
-    accept_retried: frozenset[int]
-    retry_slow: bool
 
 
 def _looks_unpresented(answer: Answer) -> bool:
-    """Whether a refusal may mean that the key did not arrive (FACTS 18 and 20).
+    """Whether a refusal may mean that the key did not arrive.
 
     WooCommerce answers an unknown key as it does none; of a wrong secret it says so, and a web
-    server that asks for a password of its own has no error code.
+    server that asks for a password of its own has no error code (docs/facts/woocommerce.md,
+    Refusals and Stripped headers).
     """
     return answer.status == 401 and error_code(answer) not in (None, _SECRET_IS_WRONG)
 
@@ -224,8 +188,9 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
             "then `connector-pipeline shops resume`.",
         )
     if answer.status == 403:
-        # Cloudflare's page, not WooCommerce's answer (FACTS 23): the key may be perfectly well.
-        found = challenge(answer.headers, answer.body)
+        # Not WooCommerce's answer but a page of Cloudflare's, say: the key may be perfectly well
+        # (docs/facts/woocommerce.md, Answers by others).
+        found = challenge(answer.headers, answer.body, TROUBLE_PAGES)
         looks_like = "a page that is not WooCommerce's" if found is None else found.looks_like
         return PlatformUnavailable(
             f"{path} answered 403 with {looks_like}.",
@@ -238,6 +203,5 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
 
 def error_code(answer: Answer) -> str | None:
     """WooCommerce's error code, e.g. rest_no_route; None where the body has none."""
-    body: Any = answer.json
-    code = cast(dict[str, Any], body).get("code") if isinstance(body, dict) else None
-    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
+    code = text_at(answer.json, "code")
+    return code if code is not None and _ERROR_CODE.fullmatch(code) else None

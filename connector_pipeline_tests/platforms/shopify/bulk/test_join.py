@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.bulk import join as bulk_join
 from connector_pipeline.platforms.shopify.bulk.download import BULK
@@ -20,7 +20,7 @@ from connector_pipeline_tests.platforms.shopify.scripted import product, product
 
 SHOP = Shop(
     merchant_id="m-1",
-    platform_name=PlatformName.SHOPIFY,
+    platform_name="shopify",
     platform_shop_id="s-1",
     domain="acme.myshopify.com",
 )

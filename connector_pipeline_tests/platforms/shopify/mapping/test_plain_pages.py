@@ -14,7 +14,7 @@ from connector_pipeline.model.catalog_item import (
     row_of,
 )
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.model.shop import PlatformName, Shop
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.mapping.normalize import normalize
@@ -22,7 +22,7 @@ from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 
 SHOP = Shop(
     merchant_id="m-1",
-    platform_name=PlatformName.SHOPIFY,
+    platform_name="shopify",
     platform_shop_id="1",
     domain="acme.myshopify.com",
 )

@@ -295,7 +295,7 @@ async def test_archived_pages_are_not_asked_for_again(
         RawPage("bulk", b"{}", {}),
     ],
 )
-async def test_an_archived_page_that_is_no_answer_ends_the_replay(
+async def test_an_archived_page_that_is_no_answer_ends_the_resumption(
     shopify: ScriptedShopify, shop: Shop, stranger: RawPage
 ) -> None:
     """What follows it is asked for, and a page that broke an attempt does not break the next."""

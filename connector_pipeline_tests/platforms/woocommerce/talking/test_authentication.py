@@ -46,22 +46,6 @@ def test_the_authorization_header_is_basic() -> None:
     assert base64.b64decode(pair).decode() == f"{KEY}:cs_ö"
 
 
-@pytest.mark.parametrize(
-    ("expires_at", "expired"),
-    [
-        (None, False),
-        ("2026-11-23T12:00:01Z", False),
-        ("2026-11-23T12:00:00Z", True),
-        ("2026-11-23T12:30:00+01:00", True),
-        ("2026-11-23T12:00:01", False),
-        ("2026-11-23T11:59:59", True),
-    ],
-)
-def test_a_key_ends_when_it_says(expires_at: str | None, expired: bool) -> None:
-    """A time without zone is UTC."""
-    assert credentials(expires_at=expires_at).expired(NOW) is expired
-
-
 BASIC, QUERY, OAUTH = Authentication.BASIC, Authentication.QUERY_STRING, Authentication.OAUTH
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import trustme
@@ -18,10 +19,11 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
 )
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
+from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline_tests.platforms.http.test_client import answer, loopback
-from connector_pipeline_tests.platforms.woocommerce.test_fetch import SMALL, Reading
+from connector_pipeline_tests.platforms.woocommerce.shop_reading import SMALL, Reading
 
 SHOP = replace(SMALL, domain="shop.example", products=30)
 PRODUCTS = "/wp-json/wc/v3/products"
@@ -126,22 +128,23 @@ async def test_a_redirect_within_the_shop_keeps_its_question(secure: SandboxServ
     """The key in a Location is left out and presented anew; the rest of the query stays."""
     secure.store.put(replace(SHOP, strips_authorization=True))
     home = by_name(secure).replace("{domain}", SHOP.domain)
-    location = (
-        f"{home}{PRODUCTS}?consumer_key=ck_x&consumer_secret=cs_x&status=publish&per_page=10"
-        "&page=2&orderby=id&order=asc"
-    )
+    question = "status=publish&per_page=10&page=2&orderby=id&order=asc"
+    location = f"{home}{PRODUCTS}?consumer_key=ck_x&consumer_secret=cs_x&{question}"
     match = {"platform": "woocommerce", "path_contains": "/products"}
-    rule = {"match": match, "kind": "redirect", "location": location, "skip": 3, "times": 1}
+    rule = FaultRule("redirect", match, location=location, skip=3, times=1)
     secure.faults.set([rule])
-    reading = reading_at(secure, by_name(secure), max_concurrency=1)
+    secure.requests.clear()
     try:
-        await reading.read()
+        details = await whole(reading_at(secure, by_name(secure), max_concurrency=1))
     finally:
         secure.faults.clear()
-    numbers = [page.facts["page"] for page in reading.pages if page.kind == "products"]
-    assert numbers[:2] == [1, 2]
-    assert secure.faults.as_json() == []
-    assert reading.items()
+    assert rule.applied == 1
+    assert details["authentication"] == "query string"
+    asked = secure.requests.requests(service="woocommerce", domain=SHOP.domain)
+    [place] = [place for place, request in enumerate(asked) if request.status == 302]
+    redirected, followed = asked[place : place + 2]
+    assert (followed.path, followed.status) == (redirected.path, 200)
+    assert parse_qs(followed.query) == parse_qs(question)
 
 
 @pytest.mark.usefixtures("nothing_told")

@@ -1,0 +1,23 @@
+"""A database and a Token Service for another install: the embedded Postgres and the sandbox.
+
+Prints the settings that lead to them, a NAME=VALUE a line, CONNECTOR_DATABASE_URL first; serves
+until its input ends.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.sandbox.server import SandboxServer
+
+with tempfile.TemporaryDirectory(prefix="connector-") as name:
+    home = Path(name)
+    # Run as root, the server runs as another user, who has to get there.
+    home.chmod(0o711)
+    with EmbeddedPostgres(home) as postgres, SandboxServer() as sandbox:
+        settings = {"CONNECTOR_DATABASE_URL": postgres.url(), **sandbox.environment()}
+        for variable, value in settings.items():
+            print(f"{variable}={value}")  # noqa: T201  the shell reads it
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -1,0 +1,91 @@
+"""Ask a shop by id for the variants that its lists lacked: which of them are gone?
+
+The platform says which ids it is asked for and how an answer is read. All that makes an answer
+worth believing is here. A deletion is the one thing that a wrong answer cannot take back.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.kit.contract import Lookup, RawPage
+
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForIds(Generic[StateT]):
+    """What a shop answered when it was asked for some ids.
+
+    `found` has the ids that are there, each with what the platform says of it. `open_ids` are those
+    that the answer settles neither way, e.g. because the shop counts an object that it cannot load.
+    """
+
+    page: RawPage
+    found: Mapping[str, StateT]
+    open_ids: Collection[str] = ()
+
+
+def by_product(absent: Mapping[str, str]) -> dict[str, list[str]]:
+    """Absent variants by the product to ask for, where a product's answer tells its variants."""
+    variants: defaultdict[str, list[str]] = defaultdict(list)
+    for variant_id, product_id in absent.items():
+        variants[product_id].append(variant_id)
+    return dict(variants)
+
+
+async def look_up(
+    ask: Callable[[list[str]], Awaitable[AnswerForIds[StateT]]],
+    *,
+    absent: Mapping[str, Iterable[str]],
+    witness: str,
+    at_once: int,
+    whom: str,
+    is_gone: Callable[[str, StateT | None], bool] = lambda _, state: state is None,
+) -> AsyncGenerator[Lookup]:
+    """Ask for ids, at most `at_once` at a time, and judge the absent variants by the answers.
+
+    `absent` has the absent variants by the id that is asked for. `witness` is an id that the lists
+    had. It is asked for beside the others each time, and `whom`, e.g. "Acme", is not believed
+    where it leaves the witness out or answers for other ids than it was asked for: InvalidResponse.
+    `is_gone` judges a variant by what the answer has of its id, None where the id is not there.
+
+    Where an answer leaves several ids open, each half of them is asked for anew. One that stays
+    open by itself is not gone. Raises what `ask` raises.
+    """
+    pending = {own_id: list(variants) for own_id, variants in absent.items()}
+    questions = deque(_batches([each for each in pending if each != witness], at_once - 1))
+    if pending and not questions:
+        questions.append([])
+    while questions:
+        asked = questions.popleft()
+        answer = await ask([*asked, witness])
+        _believe(answer.found, {*asked, witness}, witness, whom)
+        settled = [each for each in (*asked, witness) if each not in answer.open_ids]
+        gone = [
+            variant_id
+            for own_id in settled
+            for variant_id in pending.pop(own_id, ())
+            if is_gone(variant_id, answer.found.get(own_id))
+        ]
+        left_open = [each for each in asked if each in pending]
+        if len(left_open) > 1:
+            questions.extend(_batches(left_open, (len(left_open) + 1) // 2))
+        yield Lookup(answer.page, tuple(gone))
+
+
+def _believe(found: Collection[str], asked: Collection[str], witness: str, whom: str) -> None:
+    if witness not in found:
+        raise InvalidResponse(
+            f"{whom} was asked for {witness}, which the shop had listed, and left it out."
+        )
+    if any(each not in asked for each in found):
+        raise InvalidResponse(
+            f"{whom} answered with ids it was not asked for: it seems to ignore the question."
+        )
+
+
+def _batches(ids: list[str], size: int) -> list[list[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

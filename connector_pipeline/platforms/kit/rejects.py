@@ -1,0 +1,144 @@
+"""Read the fields of a variant, and keep one that cannot be read as a rejected variant.
+
+Every reader takes the field's name for the reason and a value of parsed JSON, whatever that is. It
+raises FieldError for a value that is not what the platform documents, and nothing else.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from connector_pipeline.model.catalog_item import RejectedVariant
+
+MappedT = TypeVar("MappedT")
+
+# At most 28 characters: Decimal arithmetic is exact to 28 digits, so the catalog item's rule of six
+# decimals sees every digit, and 1E+999999999 never becomes a number to compute with.
+_NUMBER: Final = re.compile(
+    r"(?=.{1,28}\Z)[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?"
+)
+_WHOLE_NUMBER: Final = re.compile(r"(-?[0-9]{1,20})\.0+")
+
+
+class FieldError(ValueError):
+    """A field that is not what the platform documents: its name, what is wrong, the value."""
+
+    def __init__(self, field: str, problem: str, *value: object):
+        shown = "".join(f" ({_shown(each):.60})" for each in value)
+        super().__init__(f"{field}: {problem}{shown}")
+
+
+def _shown(value: object) -> str:
+    # repr: neither a NUL nor half a surrogate pair reaches the reason.
+    return str(value) if isinstance(value, Decimal) else repr(value)
+
+
+def rejected(
+    error: FieldError | ValidationError, *, product_id: str | None, variant_id: str | None, raw: Any
+) -> RejectedVariant:
+    """The variant that `error` keeps from being a catalog item, with the reason.
+
+    `raw` is the JSON to show: the variant's, and what of its product was needed.
+    """
+    return RejectedVariant(
+        product_id=product_id, variant_id=variant_id, reason=reason_of(error), raw=raw
+    )
+
+
+def reason_of(error: FieldError | ValidationError) -> str:
+    """The reason in one line: each field with what is wrong about it."""
+    if isinstance(error, FieldError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+
+
+def require_fields(row: Mapping[str, Any], fields: tuple[str, ...]) -> None:
+    """See that an answer has these fields: the absence of one is a fault to show, not a null."""
+    missing = [field for field in fields if field not in row]
+    if missing:
+        raise FieldError(", ".join(missing), "missing from the answer")
+
+
+def text(field: str, value: object) -> str:
+    """Text, byte for byte."""
+    if not isinstance(value, str):
+        raise FieldError(field, "is not text", value)
+    return value
+
+
+def optional_text(field: str, value: object) -> str | None:
+    """Text, byte for byte; null is none."""
+    return None if value is None else text(field, value)
+
+
+def price(field: str, value: object, *, as_text: re.Pattern[str] | None = None) -> Decimal | None:
+    """The exact amount in units of the currency, never through a float; null is no price.
+
+    By default a number, or one written as text. Of a platform that documents prices as text of
+    one form, `as_text` is that form, of at most 28 digits.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        written = value
+    elif as_text is None and isinstance(value, int | Decimal) and not isinstance(value, bool):
+        written = str(value)
+    else:
+        raise FieldError(field, "is not an amount of money", value)
+    if not (as_text or _NUMBER).fullmatch(written):
+        raise FieldError(field, "is not an amount of money", value)
+    return Decimal(written)
+
+
+def whole_number(field: str, value: object) -> int | None:
+    """A whole number, 2.0 too; null is none."""
+    if value is None or type(value) is int:
+        return value
+    whole = _WHOLE_NUMBER.fullmatch(str(value)) if isinstance(value, Decimal) else None
+    if whole is None:
+        raise FieldError(field, "is not a whole number", value)
+    return int(whole[1])
+
+
+def time(field: str, value: object, *, without_zone: tzinfo | None = None) -> datetime | None:
+    """An ISO 8601 time, in UTC; null is none.
+
+    A time without a zone is taken to be in `without_zone`; it is an error by default.
+    """
+    if value is None:
+        return None
+    # Numbers are refused: nobody says whether they are seconds or milliseconds.
+    if isinstance(value, str):
+        try:
+            written = datetime.fromisoformat(value)
+            if written.tzinfo is not None:
+                return written.astimezone(UTC)
+            if without_zone is not None:
+                return written.replace(tzinfo=without_zone).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise FieldError(
+        field, f"is not a time{' with a time zone' if without_zone is None else ''}", value
+    )
+
+
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two times, of which either may be unknown."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
+
+
+def one_of(field: str, value: object, known: Mapping[str, MappedT]) -> MappedT:
+    """What `known` has for one of the platform's words, e.g. a product's status."""
+    found = known.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise FieldError(field, f"is not one of {', '.join(known)}", value)
+    return found

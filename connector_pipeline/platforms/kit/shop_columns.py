@@ -1,0 +1,16 @@
+"""The columns of a catalog item that come from the shop and not from the platform's answers."""
+
+from typing import Any
+
+from connector_pipeline.model.shop import Shop
+
+
+def shop_columns(shop: Shop, currency: str) -> dict[str, Any]:
+    """The columns that all of a shop's catalog items have in common."""
+    return {
+        "merchant_id": shop.merchant_id,
+        "platform_name": shop.platform_name,
+        "platform_shop_id": shop.platform_shop_id,
+        "domain": shop.domain,
+        "currency": currency,
+    }

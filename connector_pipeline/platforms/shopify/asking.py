@@ -1,0 +1,20 @@
+"""How the parts of the adapter ask a shop: one document, its variables, one answer with data."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from connector_pipeline.platforms.http.client import Answer
+
+Variables = Mapping[str, str | int | list[str] | None]
+
+
+class TooExpensiveError(Exception):
+    """The query requests more points than Shopify allows: ask for a smaller page."""
+
+
+class Asks(Protocol):
+    """Asks one shop's GraphQL endpoint."""
+
+    async def ask(self, document: str, variables: Variables) -> Answer:
+        """The answer with data. Raises TooExpensiveError, and the errors of model/errors.py."""
+        ...

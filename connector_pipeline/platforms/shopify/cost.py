@@ -1,0 +1,95 @@
+"""What each document requests of a shop's points, by the sizes it is sent with.
+
+Shopify's formula (docs/facts/shopify.md, Query cost): an object costs 1, a connection 2 and its
+children times `_factor` of its page size, a scalar, `edges` and `pageInfo` nothing, a count at the
+root 10, a list of ids as many objects, a mutation 10. It is worked out here for each document,
+so that nothing parses GraphQL while a shop is read; a test parses the documents and holds these
+formulas to their text.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, cast
+
+from connector_pipeline.platforms.shopify.bulk.queries import (
+    CANCEL_BULK,
+    LIST_BULK,
+    POLL_BULK,
+    RUN_BULK,
+)
+from connector_pipeline.platforms.shopify.queries import (
+    API_VERSIONS,
+    CHANGED_PRODUCTS,
+    NODES,
+    PRODUCTS,
+    SHOP,
+    VARIANTS,
+)
+
+MAX_QUERY_COST: Final = 1_000
+
+Variables = Mapping[str, object]
+
+
+def requested_cost(document: str, variables: Variables) -> int:
+    """The points a document requests before it runs.
+
+    Raises KeyError for a text that is none of the documents, and TypeError for a page size that
+    is no integer.
+    """
+    return _COSTS[document](variables)
+
+
+def largest_of_equal_cost(size: int) -> int:
+    """The largest page size that costs no more than `size` does: 7 for 5, 20 for 15."""
+    return max(size, math.floor(math.exp((_factor(size) + 1) / 2)))
+
+
+def _always(points: int) -> Callable[[Variables], int]:
+    return lambda _: points
+
+
+def _products(variables: Variables) -> int:
+    return 2 + _product(variables) * _factor(_size(variables, "first"))
+
+
+def _product(variables: Variables) -> int:
+    product_and_picture = 1 + 3
+    variant_and_picture = 1 + 1
+    variants = 2 + variant_and_picture * _factor(_size(variables, "variants"))
+    return product_and_picture + variants
+
+
+def _nodes(variables: Variables) -> int:
+    return len(cast("list[str]", variables["ids"]))
+
+
+def _bulk_operations(variables: Variables) -> int:
+    return 2 + _factor(_size(variables, "first"))
+
+
+_COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
+    # The shop, and the root's count of products.
+    SHOP: _always(1 + 10),
+    PRODUCTS: _products,
+    CHANGED_PRODUCTS: _products,
+    VARIANTS: _product,
+    NODES: _nodes,
+    API_VERSIONS: _always(1),
+    RUN_BULK: _always(10),
+    CANCEL_BULK: _always(10),
+    POLL_BULK: _always(1),
+    LIST_BULK: _bulk_operations,
+}
+
+
+def _factor(size: int) -> int:
+    """The number by which a page of `size` multiplies the cost of its children."""
+    return math.floor(2 * math.log(max(2, size)))
+
+
+def _size(variables: Variables, name: str) -> int:
+    size = variables[name]
+    if not isinstance(size, int):
+        raise TypeError(f"${name} is a page size and must be an integer")
+    return size

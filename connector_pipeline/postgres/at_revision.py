@@ -1,0 +1,39 @@
+"""Connections to a database that is at the revision this version of the code needs."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.revision import refuse_other_than_needed
+
+_found_right: Final[set[str]] = set()
+"""URLs of databases that this process has seen at the needed revision."""
+
+
+@contextmanager
+def connect_at_needed_revision(url: str) -> Generator[psycopg.Connection]:
+    """As `connect`, to a database at the needed revision; looked at once in a process.
+
+    It is looked at again where a statement finds that a table or column is not there, because
+    somebody may have migrated it meanwhile. Raises DatabaseUnavailable; DatabaseNotMigrated for an
+    older revision or none; SchemaNotOurs for a newer one.
+    """
+    try:
+        with connect(url) as connection:
+            if url not in _found_right:
+                refuse_other_than_needed(connection)
+                _found_right.add(url)
+            yield connection
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UndefinedColumn,
+        psycopg.errors.InvalidSchemaName,
+    ):
+        _found_right.discard(url)
+        with connect(url) as connection:
+            refuse_other_than_needed(connection)
+        # The revision is right, so the statement is wrong.
+        raise

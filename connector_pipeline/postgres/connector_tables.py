@@ -1,0 +1,242 @@
+"""The tables of the schema `connector`: the shops, their syncs, and what came of these.
+
+The migrations make exactly these; a test compares the two. A change here needs a migration. The
+tables of requests, backfills and sweeps are in `request_tables`.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.sync import SyncStatus, SyncType
+from connector_pipeline.postgres.schema import CONNECTOR, Id, Time, metadata, one_of
+
+shops: Final = Table(
+    "shops",
+    metadata,
+    Column("platform_name", Id, primary_key=True, comment="The platform's name."),
+    Column("domain", Id, primary_key=True, comment="The shop's host name, in lower case."),
+    Column("merchant_id", Id, nullable=False, comment="The merchant that owns the shop."),
+    Column("platform_shop_id", Id, nullable=False, comment="The platform's id of the shop."),
+    Column("currency", Text, comment="An operator's override of the shop's currency."),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default=ShopState.ACTIVE.value,
+        comment="Only active shops are synced on schedule.",
+    ),
+    Column(
+        "registered_at",
+        Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When the shop was added.",
+    ),
+    Column(
+        "updated_at",
+        Time,
+        nullable=False,
+        server_default=text("now()"),
+        comment="When its registration or state last changed.",
+    ),
+    Column(
+        "last_full_sync_at",
+        Time,
+        comment="When the last full sync started that was published and left no deletion open.",
+    ),
+    Column(
+        "last_successful_sync_at",
+        Time,
+        comment="When the last sync that was published started: changes since are not in it.",
+    ),
+    Column(
+        "high_water_mark",
+        Time,
+        comment="The catalog holds every change on the platform up to this time. Null: unknown.",
+    ),
+    Column(
+        "consecutive_failures",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Syncs that failed since the last success.",
+    ),
+    Column("last_error_code", Text, comment="The last failure's code. Null after a success."),
+    Column("last_error_message", Text, comment="The last failure in words. Null after a success."),
+    Column(
+        "refused_credential",
+        Text,
+        comment="Of a disconnected shop: salted digest of the credential it refused. "
+        "Null: the shop had no credential.",
+    ),
+    Column("last_swept_at", Time, comment="When a sweep last launched a run for the shop."),
+    one_of("state", ShopState),
+    Index(None, "merchant_id"),
+    schema=CONNECTOR,
+    comment="The registry: every shop, its state and how its syncs go.",
+)
+
+syncs: Final = Table(
+    "syncs",
+    metadata,
+    Column(
+        "sync_id",
+        Id,
+        primary_key=True,
+        comment="The requester's id, or one that the connector made.",
+    ),
+    Column("platform_name", Id, nullable=False, comment="The shop's platform."),
+    Column("domain", Id, nullable=False, comment="The shop's domain."),
+    Column("merchant_id", Id, nullable=False, comment="The merchant that owns the shop."),
+    Column("sync_type", Text, comment="full or incremental. Null: decided when it starts."),
+    Column("status", Text, nullable=False, comment="Where the sync stands."),
+    Column(
+        "complete",
+        Boolean,
+        comment="Whether the snapshot agrees with the platform's counts. Null: not published.",
+    ),
+    Column("items", Integer, comment="Items in the snapshot, duplicates counted once."),
+    Column("inserted", Integer, comment="Items new to the catalog."),
+    Column("updated", Integer, comment="Items whose content differed."),
+    Column("unchanged", Integer, comment="Items that the catalog held already, and the same."),
+    Column("revived", Integer, comment="Tombstones whose variant returned."),
+    Column("deleted", Integer, comment="Items that became tombstones."),
+    Column("rejected", Integer, comment="Variants that could not be normalized."),
+    Column("duplicates", Integer, comment="Earlier copies of a variant within the snapshot."),
+    Column("pages", Integer, comment="Pages fetched so far."),
+    Column("requests", Integer, comment="Requests made so far."),
+    Column("seconds", Double[float](), comment="From start to finish."),
+    Column("error_code", Text, comment="The name of the error it failed with."),
+    Column("error_message", Text, comment="The error it failed with, in words."),
+    Column("correlation_id", Text, nullable=False, comment="Ties logs and events together."),
+    Column("run_id", Text, comment="The Dagster run."),
+    Column(
+        "published_by",
+        Text,
+        comment="The Dagster run that published it; of a retried run, the first attempt.",
+    ),
+    Column("requested_at", Time, comment="When a request asked for it. Null: no request did."),
+    Column("started_at", Time, comment="When it started. Null: it did not start."),
+    Column("progressed_at", Time, comment="When pages and requests were last written."),
+    Column("fetched_at", Time, comment="When the last page was in the archive."),
+    Column("finished_at", Time, comment="When it succeeded or failed."),
+    one_of("sync_type", SyncType),
+    one_of("status", SyncStatus),
+    Index(None, "platform_name", "domain", "started_at"),
+    Index(
+        "syncs_unfinished_sync_id_idx",
+        "sync_id",
+        postgresql_where=text("status IN ('pending', 'running')"),
+    ),
+    schema=CONNECTOR,
+    comment="One row per attempt to bring a shop's catalog up to date.",
+)
+
+rejected_variants: Final = Table(
+    "rejected_variants",
+    metadata,
+    Column(
+        "id", BigInteger, Identity(always=True), primary_key=True, comment="The connector's id."
+    ),
+    Column("platform_name", Id, nullable=False, comment="The shop's platform."),
+    Column("domain", Id, nullable=False, comment="The shop's domain."),
+    Column("product_id", Id, comment="Null: it could not be read either."),
+    Column("variant_id", Id, comment="Null: it could not be read either."),
+    Column("reason", Text, nullable=False, comment="Why it could not be normalized."),
+    Column(
+        "raw",
+        Text,
+        nullable=False,
+        comment="Its JSON in ASCII; jsonb would refuse NUL and half surrogates.",
+    ),
+    Column("sync_id", Id, nullable=False, comment="The sync that rejected it."),
+    Column("rejected_at", Time, nullable=False, comment="When that sync was published."),
+    Index(None, "platform_name", "domain"),
+    schema=CONNECTOR,
+    comment="The variants that the last sync of each shop could not normalize, with the reason.",
+)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Grows, within a shop in the order of commits: events are sent in its order.",
+    ),
+    Column(
+        "partition_key",
+        Id,
+        nullable=False,
+        comment="The shop, {platform_name}/{domain}: its events are sent in order.",
+    ),
+    Column("subject", Text, nullable=False, comment="The subject that it is sent to."),
+    Column(
+        "event_id",
+        Uuid,
+        nullable=False,
+        comment="The message id: the same when an event is sent again, so that receivers drop it.",
+    ),
+    Column("payload", JSONB, nullable=False, comment="The event in its envelope."),
+    Column(
+        "created_at",
+        Time,
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+        comment="When it was written; old events are deleted, sent or not.",
+    ),
+    Column("sent_at", Time, comment="When the receiver acknowledged it. Null: still to be sent."),
+    Column(
+        "batches_sent",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Product batches that were sent before it.",
+    ),
+    Column(
+        "products_sent",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Products in those batches.",
+    ),
+    UniqueConstraint("event_id"),
+    Index(None, "partition_key", "created_at"),
+    Index("outbox_unsent_id_idx", "id", postgresql_where=text("sent_at IS NULL")),
+    schema=CONNECTOR,
+    comment="Events to be sent, written in the transaction of the change that they report.",
+)
+run_workers: Final = Table(
+    "run_workers",
+    metadata,
+    Column("run_id", Text, primary_key=True, comment="The Dagster run."),
+    Column("host", Text, nullable=False, comment="The host on which its worker runs."),
+    Column("pid", Integer, nullable=False, comment="The process id of the worker on that host."),
+    Column(
+        "process_started",
+        Double[float](),
+        nullable=False,
+        comment="When that process started, in Unix time.",
+    ),
+    Column("beat_at", Time, nullable=False, comment="When its worker last reported that it runs."),
+    schema=CONNECTOR,
+    comment="Signs of life from the runs that sync shops.",
+)

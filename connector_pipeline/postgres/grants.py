@@ -1,0 +1,102 @@
+"""The roles of those who read the catalog and who request syncs, and what each may do."""
+
+import logging
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from connector_pipeline.postgres.schema import CATALOG, CONNECTOR
+
+READER_ROLE: Final = "catalog_reader"
+REQUESTER_ROLE: Final = "sync_requester"
+
+_GRANTS: Final[dict[str, tuple[LiteralString, ...]]] = {
+    READER_ROLE: (
+        "GRANT USAGE ON SCHEMA {catalog} TO {role}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA {catalog} TO {role}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA {catalog} GRANT SELECT ON TABLES TO {role}",
+    ),
+    REQUESTER_ROLE: (
+        "GRANT USAGE ON SCHEMA {connector} TO {role}",
+        # The columns that say what becomes of a request are written by the connector alone.
+        "GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, "
+        "sync_type, correlation_id) ON {connector}.sync_requests TO {role}",
+    ),
+}
+
+_logger = logging.getLogger(__name__)
+
+
+def grant_all(connection: psycopg.Connection) -> bool:
+    """Make the roles and give them their grants, as far as the user may; whether all was done.
+
+    Done at every migration, so that a role an administrator makes later gets its grants too.
+    """
+    done = [_role_exists(connection, role) and _granted(connection, role) for role in _GRANTS]
+    return all(done)
+
+
+def missing_roles(connection: psycopg.Connection) -> list[sql.Composed]:
+    """The statements that make the roles that the server lacks."""
+    rows = connection.execute("SELECT rolname FROM pg_roles").fetchall()
+    existing = {row[0] for row in rows}
+    return [_create_role(role) for role in _GRANTS if role not in existing]
+
+
+def all_grants() -> list[sql.Composed]:
+    """The statements that give the roles their grants."""
+    return [statement for role in _GRANTS for statement in _grants(role)]
+
+
+def _grants(role: str) -> list[sql.Composed]:
+    return [
+        sql.SQL(grant).format(
+            catalog=sql.Identifier(CATALOG),
+            connector=sql.Identifier(CONNECTOR),
+            role=sql.Identifier(role),
+        )
+        for grant in _GRANTS[role]
+    ]
+
+
+def _create_role(role: str) -> sql.Composed:
+    return sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role))
+
+
+def _role_exists(connection: psycopg.Connection, role: str) -> bool:
+    """Whether the role is there, after an attempt to make it."""
+    try:
+        with connection.transaction():
+            found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+            if found.fetchone() is None:
+                connection.execute(_create_role(role))
+    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        # Roles are the server's, and the migrations' lock is the database's: a migration of a
+        # neighbouring database made the role this very moment.
+        pass
+    except psycopg.errors.InsufficientPrivilege:
+        _logger.warning(
+            "Role %s does not exist and may not be created; it has no grants. An "
+            "administrator can `CREATE ROLE %s NOLOGIN`, then migrate again.",
+            role,
+            role,
+        )
+        return False
+    return True
+
+
+def _granted(connection: psycopg.Connection, role: str) -> bool:
+    try:
+        with connection.transaction():
+            for statement in _grants(role):
+                connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        _logger.warning(
+            "User %s may not grant rights to role %s: the schemas belong to another user. Migrate "
+            "as that user.",
+            connection.info.user,
+            role,
+        )
+        return False
+    return True

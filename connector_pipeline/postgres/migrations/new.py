@@ -1,0 +1,47 @@
+"""Write a migration from what the tables of the code have and the migrations do not make yet.
+
+    python -m connector_pipeline.postgres.migrations.new 0002_what_it_adds
+
+For whoever changes the tables; the file is then read, put right, and never changed again.
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import NullPool, create_engine
+
+from connector_pipeline.postgres.connections import open_connection
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.revision import VERSIONS
+
+
+def write(revision: str) -> Path:
+    """Write the migration and return its file, which is named as the revision is."""
+    config = Config()
+    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
+    # The revision alone, without the message that Alembic would add.
+    config.set_main_option("file_template", "%%(rev)s")
+    with tempfile.TemporaryDirectory(prefix="connector-") as folder:
+        # A server started by root runs as another user, who must come through.
+        Path(folder).chmod(0o711)
+        with EmbeddedPostgres(Path(folder), settings={"fsync": "off"}) as server:
+            url = server.url("catalog")
+            migrate(url)
+            engine = create_engine(
+                "postgresql+psycopg://", creator=lambda: open_connection(url), poolclass=NullPool
+            )
+            with engine.begin() as connection:
+                config.attributes["connection"] = connection
+                command.revision(config, rev_id=revision, message=revision, autogenerate=True)
+    return VERSIONS / f"{revision}.py"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not re.fullmatch(r"\d{4}_[a-z_]{1,27}", sys.argv[1]):
+        sys.exit("Say the revision, e.g. 0002_what_it_adds: its number and up to 27 letters.")
+    sys.stdout.write(f"{write(sys.argv[1])}\n")

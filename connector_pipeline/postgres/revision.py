@@ -1,0 +1,97 @@
+"""The revision the database is at, and the one this version of the code needs. Writes nothing."""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.postgres.schema import CONNECTOR
+
+VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
+VERSION_TABLE: Final = "alembic_version"
+_UNRELEASED: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007"})
+"""The revisions of development before the first release, which no migration leads on from."""
+
+
+class DatabaseNotMigrated(ConnectorError):
+    """The database's schemas are not there yet, or are those of an older version of the code."""
+
+    default_remedy = "Run `connector-pipeline migrate`."
+
+
+class SchemaNotOurs(ConnectorError):
+    """The database cannot hold the catalog, or no migration leads to what this code needs."""
+
+    default_remedy = "Set CONNECTOR_DATABASE_URL to another database."
+
+
+@cache
+def known_revisions() -> tuple[str, ...]:
+    """Every revision there is a migration to, the oldest first: the names of their files."""
+    return tuple(sorted(file.stem for file in VERSIONS.glob("[0-9]*.py")))
+
+
+def needed_revision() -> str:
+    """The revision this version of the code reads and writes."""
+    return known_revisions()[-1]
+
+
+def database_revision(connection: psycopg.Connection) -> str | None:
+    """The database's revision, None where it was never migrated.
+
+    Raises SchemaNotOurs where the user may not read it.
+    """
+    with connection.transaction():
+        # Not to_regclass, which fails where the user may not look into the schema.
+        found = connection.execute(
+            "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+            " WHERE nspname = %s AND relname = %s",
+            (CONNECTOR, VERSION_TABLE),
+        ).fetchone()
+        if found is None:
+            return None
+        query = sql.SQL("SELECT version_num FROM {}").format(
+            sql.Identifier(CONNECTOR, VERSION_TABLE)
+        )
+        try:
+            row = connection.execute(query).fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            raise SchemaNotOurs(
+                f"user {connection.info.user} may not read the schema {CONNECTOR}.",
+                remedy=f"Connect as the user who migrated the database, or as a member of its role "
+                f"(`GRANT … TO {connection.info.user}`).",
+            ) from None
+    return str(row[0]) if row else None
+
+
+def refuse_unknown(revision: str | None) -> None:
+    """Raise SchemaNotOurs for a revision from which no migration leads to the needed one."""
+    if revision is None or revision in known_revisions():
+        return
+    if revision in _UNRELEASED:
+        raise SchemaNotOurs(
+            f"the database was made by an unreleased version of connector-pipeline (its revision "
+            f"{revision}), and nothing migrates it.",
+            remedy="Make a new database, name it in CONNECTOR_DATABASE_URL and run "
+            "`connector-pipeline migrate`; for a new embedded one, stop `connector-pipeline dev` "
+            "and delete the folder `postgres` in CONNECTOR_HOME first.",
+        )
+    raise SchemaNotOurs(
+        f"the database is at revision {revision}, which this version of connector-pipeline does "
+        f"not know (it needs {needed_revision()}).",
+        remedy="Upgrade connector-pipeline to the version that migrated the database, or a later "
+        "one.",
+    )
+
+
+def refuse_other_than_needed(connection: psycopg.Connection) -> None:
+    """Raise DatabaseNotMigrated or SchemaNotOurs unless the database is at the needed revision."""
+    revision = database_revision(connection)
+    refuse_unknown(revision)
+    if revision == needed_revision():
+        return
+    where = "was never migrated" if revision is None else f"is at revision {revision}"
+    raise DatabaseNotMigrated(f"the database {where}, and this version needs {needed_revision()}.")

@@ -1,0 +1,206 @@
+"""Promises about how many requests at once a shop is asked."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.platforms.http.client import Outcome
+from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
+
+WORK = "/wc/v3/variations"
+
+
+def told(
+    limit: AdaptiveLimit, seconds: Callable[[int], float], answers: int, work: str = WORK
+) -> list[int]:
+    """The limit after each of so many answers, every one of a request begun at the limit."""
+    seen: list[int] = []
+    for _ in range(answers):
+        limit.answered(seconds(limit.value), under_way=limit.value, work=work)
+        seen.append(limit.value)
+    return seen
+
+
+def flat(_: int) -> float:
+    """A host that takes as long however much it is asked."""
+    return 0.05
+
+
+def workers(count: int) -> Callable[[int], float]:
+    """A host of so many workers: what is more waits for one."""
+    return lambda under_way: 0.05 * max(1.0, under_way / count)
+
+
+@pytest.mark.parametrize(("most", "start"), [(1, 1), (2, 2), (4, 2), (32, 2)])
+def test_a_shop_is_asked_two_things_at_first(most: int, start: int) -> None:
+    """Or one, where no more is allowed."""
+    assert AdaptiveLimit(most).value == start
+
+
+def test_the_limit_grows_while_answers_take_no_longer() -> None:
+    """One at a time, up to the most that is allowed."""
+    seen = told(AdaptiveLimit(6), flat, 200)
+    assert seen == sorted(seen)
+    assert seen[-1] == 6
+    assert {after - before for before, after in pairwise(seen)} == {0, 1}
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_limit_stays_where_more_only_wait(count: int) -> None:
+    """A host of some workers is asked no more at once than a little above them, and seldom that."""
+    seen = told(AdaptiveLimit(32), workers(count), 3_000)
+    assert max(seen) <= count * 1.3 + 1
+    assert sum(each > count * 1.3 for each in seen) < 0.1 * len(seen)
+    assert min(seen[200:]) >= count - 1
+
+
+@pytest.mark.parametrize("before", [4, 40, 200])
+def test_the_limit_shrinks_when_answers_come_to_take_longer(before: int) -> None:
+    """Somebody else keeps the host busy: one thing at a time; more again when it is as it was."""
+    limit = AdaptiveLimit(4)
+    told(limit, flat, before)
+    busy = told(limit, lambda under_way: 0.05 * 4 ** (under_way - 1), 60)
+    assert min(busy) == 1
+    # Then whoever asks more makes it slower, so it is tried more and more seldom.
+    told(limit, flat, 4_000)
+    assert limit.value == 4
+
+
+def test_a_shop_that_is_slow_by_itself_is_not_held_to_its_past() -> None:
+    """Heavier pages further on: with one request at a time, what it takes is the new measure."""
+    limit = AdaptiveLimit(4)
+    told(limit, flat, 100)
+    seen = told(limit, lambda _: 0.5, 4_000)
+    assert 1 in seen
+    assert seen[-1] == 4
+
+
+def test_another_endpoint_takes_its_own_time() -> None:
+    """Ten times the time of other work is no sign of anything, and makes no measure of its own."""
+    limit = AdaptiveLimit(4)
+    told(limit, flat, 100)
+    seen = told(limit, lambda _: 0.5, 100, work="/wc/v3/products")
+    assert (min(seen), seen[0], seen[-1]) == (2, 2, 4)
+    # What is known already begins where it is, one request for something else or not.
+    assert min(told(limit, flat, 100)) == 4
+
+
+@pytest.mark.parametrize(("begun", "left"), [(8, 4), (1, 4), (9, 8)])
+def test_a_refusal_halves_the_limit(begun: int, left: int) -> None:
+    """Unless it is of a request begun when more were allowed: that one is counted already."""
+    limit = AdaptiveLimit(8)
+    told(limit, flat, 500)
+    assert limit.value == 8
+    limit.overloaded(under_way=begun)
+    assert limit.value == left
+
+
+def test_one_refusal_of_all_under_way_is_one_refusal() -> None:
+    """Eight requests told 429 at the same time make four of eight, not none."""
+    limit = AdaptiveLimit(8)
+    told(limit, flat, 500)
+    for _ in range(8):
+        limit.overloaded(under_way=8)
+    assert limit.value == 4
+
+
+@given(
+    st.integers(1, 32),
+    st.lists(
+        st.tuples(
+            st.booleans(), st.floats(0, 100), st.integers(1, 40), st.sampled_from([WORK, "other"])
+        ),
+        max_size=300,
+    ),
+)
+def test_the_limit_is_never_out_of_bounds(
+    most: int, heard: list[tuple[bool, float, int, str]]
+) -> None:
+    """At least one, at most what is allowed, and it grows by one at most."""
+    limit = AdaptiveLimit(most)
+    for answered, seconds, under_way, work in heard:
+        before = limit.value
+        if answered:
+            limit.answered(seconds, under_way=under_way, work=work)
+            assert limit.value <= before + 1
+        else:
+            limit.overloaded(under_way=under_way)
+            assert limit.value <= before
+        assert 1 <= limit.value <= most
+
+
+class Fixed:
+    """A limit that learns nothing."""
+
+    def __init__(self, value: int):
+        self.value = value
+
+    def answered(self, seconds: float, *, under_way: int, work: str) -> None:
+        """Nothing to learn."""
+
+    def overloaded(self, *, under_way: int) -> None:
+        """Nothing to learn."""
+
+
+async def test_requests_pass_the_gate_in_their_order() -> None:
+    """No more under way than the limit says, the first to come the first to go."""
+    pace = Pace(Fixed(2), FetchReport())
+    passed: list[int] = []
+    under_way = 0
+
+    async def request(number: int) -> None:
+        nonlocal under_way
+        turn = await pace.enter(WORK)
+        passed.append(number)
+        under_way += 1
+        assert under_way <= turn.under_way <= 2
+        await asyncio.sleep(0)
+        under_way -= 1
+        pace.leave(turn, Outcome.ANSWERED)
+
+    await asyncio.gather(*(request(number) for number in range(20)))
+    assert passed == list(range(20))
+    assert pace.highest == 2
+
+
+@pytest.mark.parametrize("cancelled", [1, 2])
+async def test_who_is_cancelled_at_the_gate_takes_no_place(cancelled: int) -> None:
+    """Before its turn, or in the instant of it: the next one goes in."""
+    pace = Pace(Fixed(1), FetchReport())
+    first = await pace.enter(WORK)
+    waiting = [asyncio.create_task(pace.enter(WORK)) for _ in range(3)]
+    await asyncio.sleep(0)
+    if cancelled == 1:
+        waiting[1].cancel()
+        pace.leave(first, Outcome.UNTOLD)
+        pace.leave(await waiting[0], Outcome.UNTOLD)
+    else:
+        pace.leave(first, Outcome.UNTOLD)
+        waiting[0].cancel()
+        pace.leave(await waiting[1], Outcome.UNTOLD)
+    pace.leave(await waiting[2], Outcome.UNTOLD)
+    pace.leave(await pace.enter(WORK), Outcome.UNTOLD)
+
+
+async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
+    """Four requests told to wait at once, and others at the gate: one wait, and none goes out."""
+    report = FetchReport()
+    pace = Pace(Fixed(4), report)
+    loop = asyncio.get_running_loop()
+    turns = [await pace.enter(WORK) for _ in range(4)]
+    waiting = asyncio.create_task(pace.enter(WORK))
+    await asyncio.sleep(0)
+    until = loop.time() + 0.05
+    for turn in turns:
+        pace.leave(turn, Outcome.OVERLOADED)
+        pace.pause(0.05)
+    passed = [await pace.enter(WORK), await waiting]
+    assert loop.time() >= until
+    assert 0.05 <= report.waited_seconds < 0.1
+    for turn in passed:
+        pace.leave(turn, Outcome.ANSWERED)
