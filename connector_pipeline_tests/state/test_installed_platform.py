@@ -19,7 +19,7 @@ Installed = Callable[[Path], None]
 
 ACME = Shop(
     merchant_id="m-1",
-    platform_name="stand-in",
+    platform_name="stand_in",
     platform_shop_id="1",
     domain="acme.stand-in.example",
 )
@@ -79,7 +79,7 @@ def test_an_operator_can_still_remove_a_shop_whose_package_is_gone(
         inbox.accept(connection, limit=10)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if str(tmp_path) not in each])
     found_adapters.cache_clear()
-    assert registry.get(KEY).platform_name == "stand-in"
+    assert registry.get(KEY).platform_name == "stand_in"
     assert [shop.partition_key for shop in registry.list()] == [KEY]
     with database.connect() as connection:
         assert inbox.offer(connection, limit=10, at_once=10) == []
