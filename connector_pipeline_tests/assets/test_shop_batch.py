@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from dagster import (
@@ -188,4 +189,4 @@ def test_a_defect_tells_where_and_not_what() -> None:
     except RuntimeError as error:
         defect = Defect.from_exception(error)
     assert "shpat_secret" not in str(defect)
-    assert "RuntimeError at test_batch.py:" in str(defect)
+    assert f"RuntimeError at {Path(__file__).name}:" in str(defect)
