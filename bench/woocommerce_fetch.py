@@ -21,8 +21,8 @@ import httpx
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.kit.rest.pace import Limit
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
-from connector_pipeline.platforms.woocommerce.talking.pace import Limit
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 

@@ -15,6 +15,7 @@ from connector_pipeline.assets.checks import catalog_checks
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.resources import (
     SERVICES,
+    adapter_resources,
     catalog_io_manager,
     fixed,
     services_resource,
@@ -66,7 +67,7 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
     """Every resource by its name; run config can change none of them (assets/resources.py)."""
     database = Database()
     adapters = build_adapters(settings)
-    return {
+    resources = {
         "database": fixed(database, "The Postgres that holds the catalog and the registry."),
         "registry": fixed(ShopRegistry(database=database), "The registered shops."),
         "token_service": fixed(
@@ -82,13 +83,10 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
             RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
             "The raw snapshots, as the platforms sent them.",
         ),
-        **{
-            name: fixed(adapter, f"Reads shops of the platform {name}.")
-            for name, adapter in adapters.items()
-        },
         SERVICES: services_resource(adapters),
         "catalog_io_manager": catalog_io_manager(),
     }
+    return resources | adapter_resources(adapters, taken=resources)
 
 
 def _event_sensors(settings: Settings) -> list[SensorDefinition]:

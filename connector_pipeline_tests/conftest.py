@@ -15,6 +15,7 @@ import pytest
 import trustme
 from psycopg import sql
 
+from connector_pipeline.platforms.adapters import found_adapters
 from connector_pipeline.platforms.http import connecting
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
@@ -169,3 +170,15 @@ def shop_names(
     connecting.tls.cache_clear()
     yield
     connecting.tls.cache_clear()
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[Path], None]]:
+    """Puts a folder with distributions on sys.path; the adapters they bring go with the test."""
+
+    def put(folder: Path) -> None:
+        monkeypatch.syspath_prepend(str(folder))
+        found_adapters.cache_clear()
+
+    yield put
+    found_adapters.cache_clear()

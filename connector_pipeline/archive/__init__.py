@@ -1,1 +1,1 @@
-"""Raw snapshots: what a platform said, page by page, kept outside Postgres."""
+"""Raw snapshots: a platform's responses, page by page, kept outside Postgres."""

@@ -1,12 +1,12 @@
-"""The manifest of a snapshot, and where things lie in the archive.
+"""The manifest of a snapshot, and the paths of all files in the archive.
 
-    {root}/{platform}/{domain}/pages/{sync}/sync.json               what the pages are of
+    {root}/{platform}/{domain}/pages/{sync}/sync.json               the sync that fetched the pages
     {root}/{platform}/{domain}/pages/{sync}/0000001-products.zst
     {root}/{platform}/{domain}/snapshots/{finished}-{sync}.json     the manifest; of an incremental
                                                                     sync it ends in .increment.json
 
-The manifest is written after the last page: a snapshot without one does not exist. One that does
-not parse (a write cut off by a crash) counts as none.
+The manifest is written after the last page: a snapshot without a manifest does not exist. A
+manifest that does not parse, because a crash cut off its write, counts as none.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 
 
 class PageEntry(BaseModel):
-    """One archived page: its file below the sync's folder, and what was stored there.
+    """One archived page: `name` is its file in the sync's folder.
 
     `bytes` is the size of the body as received, `sha256` its digest.
     """
@@ -33,11 +33,11 @@ class PageEntry(BaseModel):
 
 
 class SnapshotManifest(BaseModel):
-    """All there is to know of a finished snapshot. Times are UTC, durations seconds.
+    """The description of a finished snapshot. Times are UTC, durations seconds.
 
-    `complete`: the platform's own counts vouch for it; only then does absence mean deletion.
-    Otherwise `gone` are the absent variants that the platform, asked for them by id, says are gone;
-    `absences_confirmed` tells that these are all.
+    `complete`: the platform's own counts confirm the snapshot; only then does absence mean
+    deletion. Otherwise `gone` are the absent variants that the platform, asked by id, says are
+    gone; `absences_confirmed` if it said so of all absent variants.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,17 +63,17 @@ class SnapshotManifest(BaseModel):
 
 
 def pages_folder(partition_key: str, sync_id: str) -> str:
-    """Where a sync's pages lie, below the archive's root."""
+    """The folder of a sync's pages, below the archive's root."""
     return f"{partition_key}/pages/{_file_name(sync_id)}"
 
 
 def sync_file(partition_key: str, sync_id: str) -> str:
-    """Where a sync says of itself what its pages are of: it may be taken up again."""
+    """The file that records the sync beside its pages, so that it can be resumed."""
     return f"{pages_folder(partition_key, sync_id)}/sync.json"
 
 
 def manifests_folder(partition_key: str) -> str:
-    """Where a shop's manifests lie, below the archive's root; their names sort by time."""
+    """The folder of a shop's manifests, below the archive's root; their names sort by time."""
     return f"{partition_key}/snapshots"
 
 
@@ -99,5 +99,5 @@ def is_of_increment(path: str) -> bool:
 
 
 def _file_name(sync_id: str) -> str:
-    # A requester's sync_id may hold slashes and dots; as a file name it must be only itself.
+    # A requester's sync_id may have slashes and dots, and must not choose another folder.
     return quote(sync_id, safe="").replace(".", "%2E")

@@ -8,13 +8,13 @@ from connector_pipeline.platforms.kit.contract import RawPage
 
 
 def encode_page(page: RawPage) -> bytes:
-    """The file's content."""
+    """The content of the page's file."""
     head = json.dumps({"kind": page.kind, "facts": page.facts}, separators=(",", ":"))
     return zstandard.compress(head.encode() + b"\n" + page.body)
 
 
 def decode_page(content: bytes) -> RawPage:
-    """The page in a file's content. Raises ValueError for anything else."""
+    """The page in a file's content. Raises ValueError if the content is no whole page."""
     try:
         head, newline, body = zstandard.decompress(content).partition(b"\n")
     except zstandard.ZstdError as error:

@@ -39,7 +39,7 @@ class RawArchive:
         return ArchiveStorage.at(self.url)
 
     def write(self, sync: Sync, *, clock: Callable[[], datetime] = _now) -> SnapshotWriter:
-        """A writer for this sync's pages; nothing exists for readers until it is finished."""
+        """A writer for this sync's pages. Readers see the snapshot once the writer finished it."""
         return SnapshotWriter(self.storage(), sync, clock=clock)
 
     def latest(self, partition_key: str) -> Snapshot:
@@ -49,7 +49,7 @@ class RawArchive:
             try:
                 manifest = SnapshotManifest.model_validate_json(storage.read(path))
             except ValidationError:
-                # Its writer was cut off in the middle; the one before is whole.
+                # A crash cut off the manifest's write; the manifest before it is whole.
                 continue
             return Snapshot(storage, manifest)
         raise SnapshotMissing(
@@ -57,7 +57,7 @@ class RawArchive:
         )
 
     def finished(self, partition_key: str, sync_id: str) -> SnapshotManifest | None:
-        """The manifest of this sync's snapshot, if it was finished."""
+        """The manifest of this sync's snapshot; None if there is no finished one."""
         storage = self.storage()
         for path in storage.files(manifests_folder(partition_key)):
             if is_manifest_of(path, sync_id):
@@ -68,7 +68,7 @@ class RawArchive:
         return None
 
     def unfinished(self, partition_key: str, sync_id: str) -> Sync | None:
-        """The sync of that id as an interrupted attempt began it, if it left pages behind."""
+        """The sync of this id as an interrupted attempt recorded it; None if none left pages."""
         if self.finished(partition_key, sync_id) is not None:
             return None
         try:
@@ -77,9 +77,9 @@ class RawArchive:
             return None
 
     def snapshot_uri(self, manifest: SnapshotManifest) -> str:
-        """Where a snapshot's pages lie, as an operator can open it."""
+        """The URI of the folder of a snapshot's pages, for an operator to open."""
         return Snapshot(self.storage(), manifest).uri
 
     def retain(self, partition_key: str) -> None:
-        """Delete what lies before the newest `keep` snapshots of the shop."""
+        """Delete all but the newest `keep` full snapshots and the increments since the last."""
         delete_older_snapshots(self.storage(), partition_key, keep=self.keep)

@@ -21,13 +21,13 @@ class Snapshot:
 
     @property
     def uri(self) -> str:
-        """Where the pages lie, as an operator can open it."""
+        """The URI of the folder of the pages, for an operator to open."""
         return self._storage.uri(self._folder)
 
     def pages(self) -> Iterator[RawPage]:
         """The pages in the order they were fetched; one in memory at a time.
 
-        Raises SnapshotMissing for a page that is gone or is not what was archived.
+        Raises SnapshotMissing for a page that is gone or damaged.
         """
         return read_pages(self._storage, self.manifest.sync, self.manifest.pages)
 

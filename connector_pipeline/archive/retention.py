@@ -1,4 +1,4 @@
-"""Delete the snapshots a shop no longer needs."""
+"""Delete the snapshots that a shop no longer needs."""
 
 from pydantic import ValidationError
 
@@ -14,9 +14,9 @@ from connector_pipeline.archive.storage import ArchiveStorage
 def delete_older_snapshots(storage: ArchiveStorage, partition_key: str, *, keep: int) -> None:
     """Keep the shop's newest `keep` full snapshots and the increments since the newest of them.
 
-    No pages of unfinished or older syncs are kept either. Call it right after a snapshot was
-    finished, while no other sync of the shop is writing. A manifest goes before its pages: a reader
-    never finds a manifest whose pages are being deleted.
+    Pages of unfinished or older syncs are deleted, too. Call it right after a snapshot was
+    finished, while no other sync of the shop is writing. A manifest is deleted before its pages, so
+    a reader never finds a manifest whose pages are being deleted.
     """
     kept_folders: set[str] = set()
     kept = 0

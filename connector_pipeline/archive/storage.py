@@ -1,4 +1,4 @@
-"""The archive's few needs of a file system, by paths below its root."""
+"""Read and write whole files by their paths below the archive's root, on any file system."""
 
 from typing import Any, Protocol, Self, cast
 
@@ -6,7 +6,7 @@ import fsspec  # pyright: ignore[reportMissingTypeStubs]  # ships none; the Prot
 
 
 class FileSystem(Protocol):
-    """What the archive uses of an fsspec file system (fsspec itself is only partly typed)."""
+    """The methods that the archive uses of an fsspec file system (fsspec is only partly typed)."""
 
     def unstrip_protocol(self, name: str) -> str: ...
     def makedirs(self, path: str, exist_ok: bool = False) -> None: ...
@@ -26,16 +26,16 @@ class ArchiveStorage:
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The storage an fsspec URL names. Raises ValueError or ImportError for an unknown one."""
+        """The storage at an fsspec URL. Raises ValueError or ImportError for a bad one."""
         file_system, root = cast("Any", fsspec).core.url_to_fs(url)
         return cls(file_system, root)
 
     def uri(self, path: str) -> str:
-        """The path as an operator can open it."""
+        """The URI of the path, for an operator to open."""
         return self._file_system.unstrip_protocol(self._path(path))
 
     def make_folder(self, path: str) -> None:
-        """Have a folder there; object stores need none."""
+        """Make a folder if there is none; object stores need none."""
         self._file_system.makedirs(self._path(path), exist_ok=True)
 
     def write(self, path: str, content: bytes) -> None:
@@ -47,8 +47,8 @@ class ArchiveStorage:
         return self._file_system.cat_file(self._path(path))
 
     def files(self, folder: str) -> list[str]:
-        """The paths of what lies in a folder, sorted; none when there is no folder."""
-        # Another process may have just written there: fsspec keeps listings of remote stores.
+        """The sorted paths of a folder's files and folders; empty if there is no such folder."""
+        # fsspec caches the listings of remote stores, and another process may just have written.
         self._file_system.invalidate_cache(self._path(folder))
         try:
             entries = self._file_system.ls(self._path(folder), detail=False)
@@ -57,7 +57,7 @@ class ArchiveStorage:
         return sorted(f"{folder}/{entry.rstrip('/').rsplit('/', 1)[-1]}" for entry in entries)
 
     def delete(self, path: str) -> None:
-        """Delete a file or a folder with all in it; none there is as good."""
+        """Delete a file, or a folder with all its content, if it exists."""
         try:
             self._file_system.rm(self._path(path), recursive=True)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Write one sync's pages as they arrive, and make them a snapshot at the end."""
+"""Write one sync's pages as they arrive, and make a snapshot of them at the end."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPa
 
 
 class SnapshotWriter:
-    """Pages of one sync, in order; blocking calls, from one thread at a time."""
+    """Writes the pages of one sync in order. All calls block; call from one thread at a time."""
 
     def __init__(self, storage: ArchiveStorage, sync: Sync, *, clock: Callable[[], datetime]):
         self._storage = storage
@@ -40,9 +40,9 @@ class SnapshotWriter:
         return len(self._entries)
 
     def begin(self) -> None:
-        """Clear away what an earlier attempt at the same sync left behind, its manifest first.
+        """Delete the pages of an earlier attempt at the same sync, and before them its manifest.
 
-        Called again, it discards what was written: the shop is read anew.
+        A second call discards the pages that were written since: the shop is read anew.
         """
         self._entries.clear()
         self._recovered.clear()
@@ -58,10 +58,10 @@ class SnapshotWriter:
         )
 
     def resume(self) -> Iterator[RawPage]:
-        """Take up what an interrupted attempt at this sync archived, instead of `begin`.
+        """Go on with the pages of an interrupted attempt at this sync, instead of `begin`.
 
-        Yields its pages in order, up to the first that is not whole. Written again, such a page is
-        known for what is there already; the first that differs replaces all from there on.
+        Yields these pages in order, up to the first that is not whole. A page that `write` gets
+        again is not written twice; the first page that differs replaces all from there on.
         """
         self._entries.clear()
         self._recovered.clear()
@@ -71,9 +71,9 @@ class SnapshotWriter:
             try:
                 page = decode_page(self._storage.read(path))
             except (FileNotFoundError, ValueError):
-                # Cut off by what interrupted the attempt.
+                # The interruption cut this page off.
                 return
-            # What was asked for by id depends on the whole of the pages: it is asked anew.
+            # The ids that a lookup asked for depend on all the other pages, so it is made anew.
             if page.kind == LOOKUP or name != _page_name(number, page.kind):
                 return
             self._recovered.append(_entry(name, page))
@@ -95,7 +95,7 @@ class SnapshotWriter:
         self._entries.append(entry)
 
     def written(self) -> Iterator[RawPage]:
-        """What has been written so far, read back page by page. Raises SnapshotMissing."""
+        """Read back, page by page, the pages written so far. Raises SnapshotMissing."""
         return read_pages(self._storage, self._sync, tuple(self._entries))
 
     def finish(
@@ -105,10 +105,10 @@ class SnapshotWriter:
         gone: Iterable[str] = (),
         absences_confirmed: bool = False,
     ) -> SnapshotManifest:
-        """Write the manifest: from here on the snapshot exists. Raises CurrencyUnknown, OSError."""
+        """Write the manifest, which makes the snapshot exist. Raises CurrencyUnknown, OSError."""
         if report.currency is None:
             raise CurrencyUnknown(
-                "the platform did not say the shop's currency.",
+                "the platform did not state the shop's currency.",
                 partition_key=self._sync.partition_key,
             )
         finished_at = self._clock()
@@ -146,7 +146,7 @@ _SUFFIX: Final = ".zst"
 
 
 def _page_name(number: int, kind: str) -> str:
-    # Names sort as the pages come, of the largest shop too.
+    # Seven digits, so that the names of the largest shop's pages, too, sort in their order.
     return f"{number:07d}-{kind}{_SUFFIX}"
 
 

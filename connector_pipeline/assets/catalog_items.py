@@ -1,4 +1,4 @@
-"""The asset `catalog_items`: the newest raw snapshot of a shop as rows of the internal schema."""
+"""The asset `catalog_items`: a shop's newest raw snapshot as rows of the internal schema."""
 
 from functools import partial
 
@@ -30,7 +30,8 @@ class CatalogItemsConfig(Config):
     group_name="catalog",
     description=(
         "The shop's variants in the internal schema, published to `catalog.catalog_items` in one "
-        "transaction. Made from the raw archive alone: re-materializing asks no platform."
+        "transaction. They are made from the raw archive alone: materializing them again asks no "
+        "platform."
     ),
 )
 def catalog_items(
@@ -38,7 +39,7 @@ def catalog_items(
     config: CatalogItemsConfig,
     services: ResourceParam[SyncServices],
 ) -> ShopsToPublish:
-    """Hand the IO manager the shops to publish, and the way to report how each of them ended."""
+    """Give the IO manager the shops to publish and a function that reports how each one ended."""
 
     def report(outcomes: Outcomes[Published]) -> None:
         report_partitions(

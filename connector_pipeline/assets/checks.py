@@ -1,19 +1,19 @@
 """The asset checks on `catalog_items`.
 
-One op judges all of them, after the shops were published, from one statement over the run's shops.
-In a run without partitions it judges every active shop: only there can a shop be found out that
-no run has reached for days. How Dagster 1.13.27 was seen to behave, and so why it is so:
+One op makes all checks with one query over the run's shops, after they were published. In a run
+without partitions it judges every active shop: only such a run finds a shop that no run has reached
+for days. The reasons for this form (docs/facts/dagster.md, Checks and freshness; Dagster 1.13.27):
 
-- A step that raises Failure, because one shop of a hundred failed, has its downstream checks
-  skipped for the other ninety-nine, and they stay "planned" for ever. Checks inside the asset's
-  own op (`check_specs`) fare no better: the failure is raised while its output is handled. So
-  assets/reporting.py logs the evaluations of the shops that succeeded before it raises; Dagster
-  takes them for the planned ones. Shops that failed are not judged: nothing of theirs was
-  published.
-- An evaluation in a range run has no partition, and a partitioned check cannot run outside of one
-  (DagsterInvariantViolationError), so these checks are not partitioned: an evaluation names the
-  shops that fall short.
-- None is blocking: whatever its severity, it fails no run, no step and no shop's partition.
+- If a step raises Failure, because one shop of a hundred failed, Dagster skips the checks that
+  follow it for the other ninety-nine, and those stay "planned" for ever. Checks in the asset's own
+  op (`check_specs`) fare no better, because the failure is raised while the op's output is handled.
+  So assets/reporting.py logs the evaluations of the shops that succeeded before it raises, and
+  Dagster takes them for the planned ones. Shops that failed are not judged, because nothing of
+  theirs was published.
+- In a run over a range of partitions an evaluation has no partition, and a partitioned check cannot
+  run without partitions (DagsterInvariantViolationError). So these checks are not partitioned, and
+  an evaluation names the shops that fall short.
+- No check is blocking: whatever its severity, it fails no run, no step and no shop's partition.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ from dagster import (
     multi_asset_check,
 )
 
-from connector_pipeline.catalog.expectations import EXPECTATIONS, Expectation, Verdict, judge
+from connector_pipeline.catalog.expectations import EXPECTATIONS, Expectation, Judgement, judge
 from connector_pipeline.catalog.shop_facts import shop_facts
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
@@ -40,11 +40,11 @@ from connector_pipeline.state.registry import ShopRegistry
 CATALOG_ITEMS: Final = AssetKey("catalog_items")
 
 MOST_SHOPS_NAMED: Final = 20
-"""Failing shops that an evaluation names, the worst first: an event is no place for thousands."""
+"""Failing shops that an evaluation names, the worst first: thousands would swell the event log."""
 
 
 def severity(expectation: Expectation) -> AssetCheckSeverity:
-    """ERROR where readers would be misled, WARN where somebody should look."""
+    """ERROR if a failing shop misleads readers, WARN if an operator should look at it."""
     misled = expectation.misleads_readers
     return AssetCheckSeverity.ERROR if misled else AssetCheckSeverity.WARN
 
@@ -62,51 +62,51 @@ def catalog_checks(
     database: ResourceParam[Database],
     registry: ResourceParam[ShopRegistry],
 ) -> Iterator[AssetCheckResult]:
-    """One result per check, over all the shops judged."""
+    """Yield one result per check, over all judged shops."""
     if context.has_partition_key or context.has_partition_key_range:
         keys = context.partition_keys
     else:
         keys = registry.active_partition_keys()
-    for verdict in verdicts(database, keys):
+    for judgement in judgements(database, keys):
         yield AssetCheckResult(
-            check_name=verdict.expectation.name,
-            passed=verdict.passed,
-            severity=severity(verdict.expectation),
-            description=verdict.words,
-            metadata=verdict_metadata(verdict),
+            check_name=judgement.expectation.name,
+            passed=judgement.passed,
+            severity=severity(judgement.expectation),
+            description=judgement.words,
+            metadata=judgement_metadata(judgement),
         )
 
 
 def evaluations(database: Database, keys: Sequence[str]) -> list[AssetCheckEvaluation]:
-    """The same for the shops that were published in a step that is about to fail for others."""
+    """Evaluate every check over these shops, for a step that logs the evaluations itself."""
     return [
         AssetCheckEvaluation(
             asset_key=CATALOG_ITEMS,
-            check_name=verdict.expectation.name,
-            passed=verdict.passed,
-            severity=severity(verdict.expectation),
-            description=verdict.words,
-            metadata=verdict_metadata(verdict),
+            check_name=judgement.expectation.name,
+            passed=judgement.passed,
+            severity=severity(judgement.expectation),
+            description=judgement.words,
+            metadata=judgement_metadata(judgement),
             blocking=False,
         )
-        for verdict in verdicts(database, keys)
+        for judgement in judgements(database, keys)
     ]
 
 
-def verdicts(database: Database, keys: Sequence[str]) -> list[Verdict]:
-    """Every check's verdict over these shops. Raises DatabaseUnavailable."""
+def judgements(database: Database, keys: Sequence[str]) -> list[Judgement]:
+    """Judge these shops by every expectation. Raises DatabaseUnavailable."""
     with database.connect() as connection:
         shops = shop_facts(connection, keys)
     now = datetime.now(UTC)
     return [judge(expectation, shops, now) for expectation in EXPECTATIONS]
 
 
-def verdict_metadata(verdict: Verdict) -> Mapping[str, MetadataValue]:
-    """How many shops were judged and fall short, and the worst of them by name."""
-    named = verdict.failing[:MOST_SHOPS_NAMED]
+def judgement_metadata(judgement: Judgement) -> Mapping[str, MetadataValue]:
+    """The numbers of shops that were judged and that fall short, and the worst of them by name."""
+    named = judgement.failing[:MOST_SHOPS_NAMED]
     return {
-        "shops_judged": MetadataValue.int(verdict.judged),
-        "shops_failing": MetadataValue.int(len(verdict.failing)),
+        "shops_judged": MetadataValue.int(judgement.judged),
+        "shops_failing": MetadataValue.int(len(judgement.failing)),
         "failing_shops": MetadataValue.json({key: found.words for key, found in named}),
-        "failing_shops_not_named": MetadataValue.int(len(verdict.failing) - len(named)),
+        "failing_shops_not_named": MetadataValue.int(len(judgement.failing) - len(named)),
     }

@@ -1,4 +1,4 @@
-"""The IO manager: it publishes shops to Postgres, and reads them back as DataFrames."""
+"""The IO manager: publishes shops to Postgres, and reads them back as DataFrames."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from connector_pipeline.sync.services import SyncServices
 class ShopsToPublish:
     """The output of the asset `catalog_items`: shops whose newest snapshots are to be published.
 
-    `report` tells Dagster how each shop ended; it raises Failure if any failed.
+    `report` reports to Dagster how each shop ended, and raises Failure if any shop failed.
     """
 
     partition_keys: Sequence[str]
@@ -29,17 +29,17 @@ class ShopsToPublish:
 
 
 class CatalogIOManager(IOManager):
-    """`catalog.catalog_items`: a shop's rows change all at once or not at all.
+    """Writes and reads `catalog.catalog_items`. A shop's rows change all at once or not at all.
 
-    Writes ShopsToPublish, shop by shop; a shop that fails leaves the others alone. Reads partitions
-    as a DataFrame with the table's columns (Decimal prices, aware UTC times, None).
+    The output is a ShopsToPublish; a shop that fails does not affect the others. The input is a
+    DataFrame with the table's columns (Decimal prices, aware UTC times, None).
     """
 
     def __init__(self, services: SyncServices):
         self._services = services
 
     def handle_output(self, context: OutputContext, obj: ShopsToPublish) -> None:
-        """Publish every shop. Raises Failure, at the end, if any failed."""
+        """Publish every shop. Raises Failure at the end if any shop failed."""
         outcomes = Outcomes[Published](context.log)
         publish_shops(
             self._services,
@@ -52,7 +52,7 @@ class CatalogIOManager(IOManager):
         obj.report(outcomes)
 
     def load_input(self, context: InputContext) -> pd.DataFrame:
-        """The rows of the partitions asked for, tombstones left out."""
+        """Read the live rows of the requested partitions."""
         keys = list(context.asset_partition_keys)
         with self._services.database.connect() as connection:
             return pd.concat([shop_items(connection, key) for key in keys], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The metadata that Dagster's UI shows of a fetched and of a published shop."""
+"""The metadata that Dagster's UI shows for a fetched shop and for a published shop."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -36,11 +36,11 @@ PREVIEW_COLUMNS: Final = (
     "inventory",
     "product_status",
 )
-"""What a person wants to see of an item first."""
+"""The columns that a person wants to see first."""
 
 
 def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:
-    """Where the snapshot lies, what the fetch cost, and what somebody should look at."""
+    """Metadata of a fetched shop: the snapshot's URI, the cost of the fetch, and its warnings."""
     return {
         "dagster/uri": MetadataValue.text(archive.snapshot_uri(manifest)),
         "sync_id": MetadataValue.text(manifest.sync.sync_id),
@@ -59,7 +59,7 @@ def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> Partit
 
 
 def publish_metadata(published: Published) -> PartitionMetadata:
-    """Counts of the publish, what the fetch cost, a preview and the table's columns."""
+    """Metadata of a published shop: counts, the cost of the fetch, a preview, the columns."""
     manifest, counts = published.manifest, published.counts
     return {
         "dagster/partition_row_count": MetadataValue.int(counts.items),
@@ -102,8 +102,8 @@ def _cell(value: object) -> str:
     if value is None:
         return "*null*"
     if isinstance(value, Decimal):
-        # The column has six decimals, whatever the currency has.
+        # The column has six decimals, more than any currency.
         value = f"{value.normalize():f}"
     text = " ".join(str(value).split())
-    # A merchant writes the titles: without escapes one could draw links and images in the UI.
+    # Merchants write the titles, which could show links and images in the UI without escapes.
     return (text if len(text) <= 60 else text[:59] + "…").translate(_ESCAPED)

@@ -5,4 +5,5 @@ from typing import Final
 from dagster import DynamicPartitionsDefinition
 
 shops: Final = DynamicPartitionsDefinition(name="shops")
-"""Keys are `{platform_name}/{domain}`; the sensor `shop_partitions` keeps them the registry's."""
+"""Keys are `{platform_name}/{domain}`. The sensor `shop_partitions` makes them those of the
+registry's active shops."""

@@ -1,4 +1,4 @@
-"""The asset `raw_products`: what the platform says of a shop, page by page, in the raw archive."""
+"""The asset `raw_products`: a shop's pages in the raw archive, as its platform sent them."""
 
 from dagster import AssetExecutionContext, Config, ResourceParam, asset
 
@@ -27,7 +27,7 @@ class RawProductsConfig(Config):
     group_name="catalog",
     description=(
         "The shop's products as its platform sends them, every page kept in the raw archive. "
-        "A snapshot exists when its last page is there, or not at all."
+        "A snapshot exists only once its last page is archived."
     ),
 )
 def raw_products(
@@ -35,7 +35,7 @@ def raw_products(
     config: RawProductsConfig,
     services: ResourceParam[SyncServices],
 ) -> None:
-    """Fetch the run's shops, several at once, each on its own account."""
+    """Fetch the run's shops, several at once. Raises Failure at the end if any shop failed."""
     outcomes = Outcomes[SnapshotManifest](context.log)
     with interrupts_cancel_the_run():
         fetch_shops(

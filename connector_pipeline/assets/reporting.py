@@ -1,10 +1,10 @@
-"""Report to Dagster how each shop of a step ended: each partition on its own account.
+"""Report to Dagster how each shop of a step ended, so that each partition has its own status.
 
-The ways that Dagster offers for this were tried (docs/facts/dagster.md, One run, many shops). Where
-every shop succeeded, metadata is added per partition and Dagster writes one materialization each.
-Where some failed, the good ones' materializations are logged here and the step fails: exactly the
-good ones are then materialized and exactly the bad ones failed. Anything else loses or doubles
-events.
+All ways that Dagster offers for this were tried (docs/facts/dagster.md, One run, many shops). If
+every shop succeeded, this module adds metadata per partition, and Dagster writes one
+materialization each. If some failed, this module logs the materializations of those that succeeded
+and fails the step: exactly the former are then materialized, and exactly the latter failed. Any
+other way loses or doubles events.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -21,9 +21,9 @@ from dagster import (
 )
 
 from connector_pipeline.engine.asset_events import add_partition_metadata, log_check_evaluations
-from connector_pipeline.model.errors import ConnectorError, Defect
+from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.sync.interruptible import Interrupted
-from connector_pipeline.sync.outcomes import summarize
+from connector_pipeline.sync.outcomes import as_connector_error, summarize
 
 PartitionMetadata = Mapping[str, MetadataValue]
 Evaluate = Callable[[Sequence[str]], Sequence[AssetCheckEvaluation]]
@@ -36,10 +36,10 @@ def report_partitions(
     *,
     evaluate: Evaluate | None = None,
 ) -> None:
-    """Report the step's partitions: those that succeeded with their metadata, those that failed.
+    """Report the partitions that succeeded, with their metadata, and those that failed.
 
-    `evaluate` checks shops. It is asked for the good ones where others failed, because Dagster then
-    skips the checks that follow the step. Raises Failure if any shop failed.
+    If any shop failed, Dagster skips the checks that follow the step; `evaluate` then evaluates
+    them for the shops that succeeded. Raises Failure if any shop failed.
     """
     if not failed:
         add_partition_metadata(context, context.asset_key, succeeded)
@@ -59,29 +59,29 @@ def report_checks(
     evaluate: Evaluate,
     partition_keys: Sequence[str],
 ) -> None:
-    """Log the evaluations for these shops. Trouble with them is logged and fails no shop."""
+    """Evaluate the checks for these shops and log the evaluations. An error fails no shop."""
     try:
         evaluations = evaluate(partition_keys)
     except Exception as error:
-        named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
+        named = as_connector_error(error)
         context.log.warning(f"The checks were not evaluated: {named.code}: {named}")
         return
     log_check_evaluations(context, evaluations)
 
 
 def failure_of(error_codes: Mapping[str, str], summary: str) -> Failure:
-    """The failure of a step in which shops failed: their errors' codes by partition key."""
+    """The failure of a step in which shops failed, with their error codes by partition key."""
     return Failure(
         summary,
         metadata={"failed_shops": MetadataValue.json(dict(error_codes))},
-        # A retry policy would repeat the whole batch, the good shops too.
+        # A retry would repeat the whole step, also for the shops that succeeded.
         allow_retries=False,
     )
 
 
 @contextmanager
 def interrupts_cancel_the_run() -> Generator[None]:
-    """Turn an interrupted fetch into what Dagster takes for the end of a cancelled run."""
+    """Turn Interrupted into the exception by which Dagster ends a cancelled run."""
     try:
         yield
     except Interrupted:

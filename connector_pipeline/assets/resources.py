@@ -1,21 +1,24 @@
 """The Dagster resources: plain objects that no run config can change.
 
-Everybody who can reach the UI can launch a run with a run config of their own. So nothing in it
-decides where a credential is sent, which addresses may be connected to, or where data is written:
-all that comes from the environment of the process. Each resource has an empty config schema, with
-which Dagster refuses a run config that names a field of it before the run starts.
+Everybody who can reach the UI can launch a run with any run config. So run config decides neither
+where a credential is sent, nor which addresses may be connected to, nor where data is written: all
+of that comes from the environment of the process. Each resource has an empty config schema, so
+Dagster refuses a run config that names a field of a resource before the run starts.
 """
 
-from collections.abc import Iterable, Mapping
+import keyword
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from dagster import InitResourceContext, IOManagerDefinition, ResourceDefinition
 
 from connector_pipeline.assets.io_manager import CatalogIOManager
+from connector_pipeline.platforms.kit.contract import Adapter
+from connector_pipeline.settings import SettingsError
 from connector_pipeline.sync.services import SyncServices
 
 SERVICES: Final = "services"
-"""The resource that assets, sensors and the IO manager ask for: all the others in one."""
+"""The name of the resource that assets, sensors and the IO manager use: all the others in one."""
 
 _NEIGHBOURS: Final = ("database", "registry", "token_service", "raw_archive")
 
@@ -29,8 +32,30 @@ def fixed(value: object, description: str) -> ResourceDefinition:
     return ResourceDefinition(the_value, config_schema={}, description=description)
 
 
+def adapter_resources(
+    adapters: Mapping[str, Adapter], *, taken: Collection[str]
+) -> dict[str, ResourceDefinition]:
+    """Each adapter as the resource of its platform's name, beside those whose names are `taken`.
+
+    Raises SettingsError for an installed adapter whose name no resource can have.
+    """
+    unusable = [name for name in adapters if name in taken or keyword.iskeyword(name)]
+    if unusable:
+        raise SettingsError(
+            [
+                f"the installed adapter for the platform {name!r} cannot be used: another Dagster "
+                "resource has that name, or none may have it. Uninstall the package that brings it."
+                for name in unusable
+            ]
+        )
+    return {
+        name: fixed(adapter, f"Reads shops of the platform {name}.")
+        for name, adapter in adapters.items()
+    }
+
+
 def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
-    """The resource `services`: the neighbours, and the adapters that stand under these names."""
+    """The resource `services`, made of the other resources and of the adapters of these names."""
     names = frozenset(platform_names)
 
     def services(context: InitResourceContext) -> SyncServices:

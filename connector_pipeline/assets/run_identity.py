@@ -1,4 +1,4 @@
-"""The tags that this project puts on its runs, and the run that they identify."""
+"""The tags that this project puts on its runs, and the identity of a run that they give."""
 
 from typing import Final
 
@@ -16,11 +16,11 @@ BACKFILL_TAG: Final = "connector/backfill"
 
 
 def run_identity(run: DagsterRun) -> RunIdentity:
-    """Which run this is for its syncs, by its tags."""
+    """The identity of a Dagster run, read from its tags."""
     return RunIdentity(
         run_id=run.run_id,
         root_run_id=run_tags.root_run_id(run),
-        retried=run_tags.takes_the_place_of_a_crashed_run(run),
+        is_retry=run_tags.is_automatic_retry(run),
         requested_sync_id=run.tags.get(SYNC_ID_TAG),
         correlation_id=run.tags.get(CORRELATION_ID_TAG),
     )

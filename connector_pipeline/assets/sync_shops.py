@@ -1,10 +1,10 @@
-"""The job `sync_shops`: fetch and publish a list of shops, wherever in the partitions they are.
+"""The job `sync_shops`: fetch and publish a list of shops that need not be a range of partitions.
 
-Dagster runs one key or a range of keys, and cuts whatever else is asked for into ranges: a hundred
+Dagster runs one key or a range of keys, and cuts any other selection into ranges: a hundred
 scattered shops become a hundred runs of each asset. So this job has no partitions, and its run
-writes the events of the listed shops itself (engine/asset_events.py): planned for every shop and
-asset at its start, materialized for each that succeeded. Exactly the listed shops get a status. A
-shop that cannot be fetched costs no other its catalog: the run publishes those that were fetched.
+writes the events of the listed shops itself (engine/asset_events.py): at its start it plans every
+shop and asset, and it materializes each that succeeded. So exactly the listed shops get a status. A
+shop that cannot be fetched does not affect the others: the run publishes all that were fetched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ _OP: Final = "fetch_and_publish"
 
 
 class SyncShopsConfig(Config):
-    """Run config of `sync_shops`: the shops' partition keys, and what to read of each."""
+    """Run config of `sync_shops`: the shops' partition keys, and the type of their syncs."""
 
     shops: list[str]
     sync_type: RequestedSyncType = RequestedSyncType.auto
@@ -63,7 +63,7 @@ def run_config(
 
 
 def listed_shops(config: Mapping[str, Any]) -> list[str]:
-    """The shops that a run of this job is of, by its run config."""
+    """The partition keys of the shops that a run config of this job lists."""
     return list(config.get("ops", {}).get(_OP, {}).get("config", {}).get("shops", []))
 
 
@@ -71,7 +71,7 @@ def listed_shops(config: Mapping[str, Any]) -> list[str]:
 def _fetch_and_publish(
     context: OpExecutionContext, config: SyncShopsConfig, services: ResourceParam[SyncServices]
 ) -> None:
-    """Fetch the listed shops, publish those that were fetched. Raises Failure if any failed."""
+    """Fetch the listed shops and publish those that were fetched. Raises Failure if any failed."""
     keys = list(dict.fromkeys(config.shops))
     for asset in (raw_products, catalog_items):
         plan_materializations(context, asset.key, keys)
@@ -89,7 +89,7 @@ def _fetch_and_publish(
                 outcomes=fetched,
             )
     finally:
-        # Of a run that was cancelled, too: what was fetched is in the archive.
+        # Also if the run was cancelled: the archive has the snapshots that were fetched.
         snapshots = {
             key: snapshot_metadata(fetched.succeeded[key], services.raw_archive)
             for key in keys
@@ -130,12 +130,12 @@ def _fetch_and_publish(
 @job(
     name=JOB,
     description=(
-        "Fetches and publishes the listed shops, each on its own account: what sweeps and "
-        "`connector-pipeline backfill` launch for shops that are no range of partitions."
+        "Fetches and publishes the listed shops; a shop that fails does not affect the others. "
+        "Sweeps and `connector-pipeline backfill` launch it."
     ),
 )
 def sync_shops() -> None:
-    """One op: a run that was interrupted is run again as a whole, and finds its syncs."""
+    """Run one op. A retry of a crashed run repeats it as a whole and resumes the run's syncs."""
     _fetch_and_publish()
 
 
@@ -154,7 +154,7 @@ def _materialize(
 def _record_outcomes(
     context: OpExecutionContext, database: Database, error_codes: Mapping[str, str | None]
 ) -> None:
-    """Record how each shop ended for the sweep or backfill that launched the run; None: well."""
+    """Record how each shop ended for the sweep or backfill of the run; None means success."""
     tags = context.run.tags
     try:
         with database.connect() as connection:

@@ -1,4 +1,4 @@
-"""Post alerts to whoever asked for them. The URL may hold a token: it is said nowhere."""
+"""Post alerts to the webhook at ALERT_WEBHOOK_URL, which may hold a token and is never logged."""
 
 import json
 import logging
@@ -8,18 +8,18 @@ from typing import Any, Final
 import httpx
 from pydantic import SecretStr
 
-# It logs the URL of every request.
+# httpx logs the URL of every request at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _TIMEOUT: Final = 10.0
 
 
 class NotDelivered(Exception):
-    """The webhook did not take it, and why: a status, or the kind of trouble."""
+    """The webhook did not take the alert; the text is its status or the kind of error."""
 
 
 def post(url: SecretStr, payload: Mapping[str, Any]) -> None:
-    """POST the payload as JSON; any 2xx counts as taken. Raises NotDelivered."""
+    """POST the payload as JSON; any 2xx status counts as taken. Raises NotDelivered."""
     try:
         answer = httpx.post(
             url.get_secret_value(),

@@ -1,9 +1,10 @@
-"""The sensor that tells somebody: a shop became disconnected, or too much of a sweep failed.
+"""The sensor that raises alerts: a shop became disconnected, or too many shops of a sweep failed.
 
-Driven by our own tables: a run status sensor handles five runs a tick, and what it misses stays
-missed. Each alert is logged, and posted where ALERT_WEBHOOK_URL is set. The cursor moves with what
-was taken, so an alert the webhook did not take is posted again at the next tick, and one that was
-taken in vain because the tick died afterwards comes again under its `alert_id`.
+It reads the project's own tables, because a run status sensor of Dagster handles five runs a tick
+and never comes back to a run that it missed. Each alert is logged, and posted if ALERT_WEBHOOK_URL
+is set. The cursor records the alerts that the webhook took. So an alert that it did not take is
+posted again at the next tick. If a tick dies after the webhook took an alert, the alert is posted
+again under the same `alert_id`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -36,12 +37,12 @@ MOST_SHOPS_NAMED: Final = 100
 
 FAILED_SHARE: Final = 0.05
 FEWEST_SHOPS: Final = 20
-"""Of fewer shops one that fails is more than 5 %, and no news."""
+"""In a sweep of fewer shops a single failed one is more than 5 %, and no reason for an alert."""
 _SWEEPS_WATCHED: Final = timedelta(days=2)
 
 
 class DisconnectedShop(BaseModel):
-    """A shop that refuses us, as an alert names it."""
+    """A disconnected shop, as an alert names it."""
 
     shop: str
     merchant_id: str
@@ -50,7 +51,7 @@ class DisconnectedShop(BaseModel):
 
 
 class Alert(BaseModel):
-    """One alert, as docs/contracts.md says; `shops` or `sweep` by its kind."""
+    """One alert, in the form of docs/contracts.md. Its kind decides on `shops` or `sweep`."""
 
     alert_id: str
     kind: str
@@ -61,31 +62,31 @@ class Alert(BaseModel):
     sweep: dict[str, Any] | None = None
 
 
-class Told(BaseModel):
-    """The cursor: what was told already, of what is still so."""
+class Reported(BaseModel):
+    """The cursor: the shops and sweeps that alerts have reported and that still need one."""
 
     disconnected: dict[str, datetime] = {}
     sweeps: list[str] = []
 
 
 def newly_disconnected(
-    disconnected: Iterable[DisconnectedShop], told: Collection[tuple[str, datetime]]
+    disconnected: Iterable[DisconnectedShop], reported: Collection[tuple[str, datetime]]
 ) -> list[DisconnectedShop]:
-    """Those to tell of: once for each time a shop became disconnected."""
-    return [shop for shop in disconnected if (shop.shop, shop.since) not in told]
+    """The shops to report: each one once for each time that it became disconnected."""
+    return [shop for shop in disconnected if (shop.shop, shop.since) not in reported]
 
 
 def failing(sweep: Sweep) -> bool:
-    """Whether more than 5 % of the sweep's shops failed; a sweep of fewer than 20 is not judged.
+    """Whether more than 5 % of the sweep's shops failed; never for a sweep of fewer than 20 shops.
 
-    Of all its shops, so that the first run of a hundred does not speak for ten thousand; said as
-    soon as it is certain and not at the sweep's end.
+    The share is of all shops of the sweep, so a bad first run of a hundred does not condemn a sweep
+    of ten thousand. The answer is known before the sweep's end, once enough shops have failed.
     """
     return sweep.shops >= FEWEST_SHOPS and sweep.failed > FAILED_SHARE * sweep.shops
 
 
 def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
-    """One alert for all shops of a tick: a sweep may find many at once."""
+    """Make one alert for all shops of a tick: a sweep may find many at once."""
     named = list(shops[:MOST_SHOPS_NAMED])
     count = "A shop" if len(shops) == 1 else f"{len(shops)} shops"
     return Alert(
@@ -103,7 +104,7 @@ def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Aler
 
 
 def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
-    """The alert that a sweep is failing."""
+    """Make the alert that a sweep is failing."""
     return Alert(
         alert_id=_alert_id(sweep.sweep_id),
         kind="sweep_failing",
@@ -131,8 +132,8 @@ def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
 def alerts(
     context: SensorEvaluationContext, database: ResourceParam[Database]
 ) -> SensorResult | SkipReason:
-    """Tell what is to be told, once each."""
-    told = _told(context.cursor)
+    """Raise an alert for each newly disconnected shop and failing sweep, once each."""
+    reported = _reported(context.cursor)
     try:
         with database.connect() as connection:
             disconnected = _disconnected(connection)
@@ -143,52 +144,55 @@ def alerts(
             ]
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error}")
-    still = Told(
+    still = Reported(
         disconnected={
             shop.shop: shop.since
             for shop in disconnected
-            if told.disconnected.get(shop.shop) == shop.since
+            if reported.disconnected.get(shop.shop) == shop.since
         },
-        sweeps=[sweep.sweep_id for sweep in recent if sweep.sweep_id in told.sweeps],
+        sweeps=[sweep.sweep_id for sweep in recent if sweep.sweep_id in reported.sweeps],
     )
     count = 0
-    for alert, afterwards in _to_tell(still, disconnected, recent, datetime.now(UTC)):
-        if (trouble := _tell(context, alert)) is not None:
+    for alert, afterwards in _new_alerts(still, disconnected, recent, datetime.now(UTC)):
+        if (trouble := _deliver(context, alert)) is not None:
             return SensorResult(skip_reason=trouble, cursor=still.model_dump_json())
         still = afterwards
         count += 1
-    reason = f"{count} alerts were told." if count else "Nothing to tell."
+    reason = f"Alerts raised: {count}." if count else "There is no new alert."
     return SensorResult(skip_reason=reason, cursor=still.model_dump_json())
 
 
-def _to_tell(
-    told: Told, disconnected: Sequence[DisconnectedShop], failing: Sequence[Sweep], now: datetime
-) -> Iterator[tuple[Alert, Told]]:
-    """Each alert with what is told once it was taken."""
-    shops = newly_disconnected(disconnected, told.disconnected.items())
+def _new_alerts(
+    reported: Reported,
+    disconnected: Sequence[DisconnectedShop],
+    failing: Sequence[Sweep],
+    now: datetime,
+) -> Iterator[tuple[Alert, Reported]]:
+    """Yield each new alert, and the cursor for when it has been delivered."""
+    shops = newly_disconnected(disconnected, reported.disconnected.items())
     if shops:
-        now_told = {shop.shop: shop.since for shop in disconnected}
-        told = told.model_copy(update={"disconnected": now_told})
-        yield disconnected_alert(shops, now), told
+        since = {shop.shop: shop.since for shop in disconnected}
+        reported = reported.model_copy(update={"disconnected": since})
+        yield disconnected_alert(shops, now), reported
     for sweep in failing:
-        if sweep.sweep_id not in told.sweeps:
-            told = told.model_copy(update={"sweeps": [*told.sweeps, sweep.sweep_id]})
-            yield sweep_alert(sweep, now), told
+        if sweep.sweep_id not in reported.sweeps:
+            reported = reported.model_copy(update={"sweeps": [*reported.sweeps, sweep.sweep_id]})
+            yield sweep_alert(sweep, now), reported
 
 
-def _tell(context: SensorEvaluationContext, alert: Alert) -> str | None:
-    """Log the alert and post it; why it was not taken, or None."""
+def _deliver(context: SensorEvaluationContext, alert: Alert) -> str | None:
+    """Post the alert if there is a webhook, and log it. Returns why that failed, or None."""
     url = load_settings().alert_webhook_url
     if url is not None:
         try:
             post(url, alert.model_dump(mode="json", exclude_none=True))
         except NotDelivered as trouble:
-            said = (
+            reason = (
                 f"ALERT_WEBHOOK_URL did not take {alert.kind} ({trouble}); "
                 f"it is posted again in {EVERY_SECONDS} s."
             )
-            context.log.warning(said)
-            return said
+            context.log.warning(reason)
+            return reason
     context.log.warning(f"{alert.kind}: {alert.message}")
     return None
 
@@ -205,12 +209,12 @@ def _disconnected(connection: psycopg.Connection) -> list[DisconnectedShop]:
     ).fetchall()
 
 
-def _told(cursor: str | None) -> Told:
+def _reported(cursor: str | None) -> Reported:
     try:
-        return Told.model_validate_json(cursor or "{}")
+        return Reported.model_validate_json(cursor or "{}")
     except ValidationError:
-        # Somebody edited it in the UI: rather tell twice than never.
-        return Told()
+        # Somebody edited the cursor in the UI: an alert twice is better than none.
+        return Reported()
 
 
 def _alert_id(*of: str) -> str:

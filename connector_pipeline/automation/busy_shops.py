@@ -1,4 +1,4 @@
-"""Which shops the runs under way are busy with: a shop, a range of shops, or a list of them."""
+"""Find the shops that runs are busy with: one shop, a range of shops, or a list of shops."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from connector_pipeline.engine.runs_under_way import partition_keys_of
 
 
 def busy_shops(instance: DagsterInstance, runs: Iterable[DagsterRun]) -> set[str]:
-    """The partition keys of the shops that these runs are of."""
+    """The partition keys of the shops that these runs work on."""
     of_partitions: list[DagsterRun] = []
     keys: set[str] = set()
     for run in runs:

@@ -1,4 +1,4 @@
-"""When a cron expression was last due and when it is next, in UTC."""
+"""The last and next times of a cron expression, in UTC."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from cronsim import CronSim
 
 @dataclass(frozen=True, slots=True)
 class CronTimes:
-    """The last two times of a cron that were, and the next one. UTC."""
+    """The last two times of a cron expression, and the next one. UTC."""
 
     before_last: datetime
     last: datetime

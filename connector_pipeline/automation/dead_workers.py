@@ -1,8 +1,8 @@
-"""Fail runs whose worker is dead: Dagster then retries them, and their shops are synced.
+"""Fail runs whose worker is dead, so that Dagster retries them and their shops are synced.
 
-Dagster's default launcher cannot say whether a worker lives. All started runs are looked at, not
-only those of unfinished syncs: a run that died when it had published its last shop keeps its place
-among the runs at once, and its partitions in progress.
+Dagster's default launcher cannot say whether a worker lives. This module looks at all started runs,
+not only at those of unfinished syncs: a run whose worker died after it published its last shop
+still counts as running, and its partitions as in progress.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,15 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.liveness import Worker, lives, silent
 
 DEAD_FOR: Final = timedelta(seconds=30)
-"""Between two looks at a process that is gone: another one of its run may be on its way."""
+"""How long a process must be gone before its run is failed: another worker of the run may be about
+to start."""
 UNHEARD_FOR: Final = timedelta(minutes=10)
-"""A worker that cannot be looked at from here may be slow, or cut off from the database, for long;
-to take one that lives for dead would start its run twice."""
+"""How long a worker must be silent whose process this host cannot see. It may be slow or cut off
+from the database for long, and a worker that is wrongly taken for dead would run beside the retry
+of its run."""
 NEVER_HEARD_FOR: Final = timedelta(minutes=3)
-"""A worker itself says that its run has started, and shows its first sign of life seconds later."""
+"""How long a started run must lack any sign of life. The worker itself reports that its run has
+started, and shows its first sign of life seconds later."""
 
 _ASSETS: Final[frozenset[AssetKey]] = frozenset({raw_products.key, catalog_items.key})
 _JOBS: Final = frozenset({sync_shop.name, SYNC_SHOPS})
@@ -34,7 +37,7 @@ _JOBS: Final = frozenset({sync_shop.name, SYNC_SHOPS})
 
 @dataclass(frozen=True, slots=True)
 class DeadWorkers:
-    """The runs that were failed, and those whose worker is silent, with the time since when."""
+    """The runs that were failed, and the suspects: runs with a silent worker, and since when."""
 
     failed_runs: list[str]
     suspects: dict[str, datetime]
@@ -47,7 +50,7 @@ def fail_runs_of_dead_workers(
     *,
     now: datetime,
 ) -> DeadWorkers:
-    """Fail the runs whose worker is dead; `suspects` are those that were silent at the last look.
+    """Fail the runs whose worker is dead. `suspects` are those of the last call, at first none.
 
     Raises DatabaseUnavailable.
     """
@@ -67,9 +70,10 @@ def fail_runs_of_dead_workers(
 
 
 def is_dead(worker: Worker | None, *, silent_for: timedelta) -> bool:
-    """Whether a silent worker is dead: its process is looked for, where that can be.
+    """Whether a silent worker is dead. Looks for its process if the worker runs on this machine.
 
-    Never where the process exists: on a busy machine a healthy worker may not come to say so.
+    A worker whose process exists is never dead: on a busy machine it may just be late with its
+    signs of life.
     """
     if worker is None:
         return silent_for >= NEVER_HEARD_FOR
@@ -80,7 +84,7 @@ def is_dead(worker: Worker | None, *, silent_for: timedelta) -> bool:
 
 
 def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Worker | None]:
-    """Runs that a code server's worker is to be at work on and that show no sign of one."""
+    """The started runs that should have a worker and show no sign of life of one."""
     records = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
     started = {record.dagster_run.run_id for record in records if _shows_signs(record.dagster_run)}
     if not started:
@@ -90,9 +94,10 @@ def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Wor
 
 
 def _shows_signs(run: DagsterRun) -> bool:
-    """Whether the run's worker shows signs of life: that of our assets, if a code server runs it.
+    """Whether a worker of this run shows signs of life, as long as it lives.
 
-    A command's own run is not launched by one; a job that fetches and publishes nothing is silent.
+    Only runs that fetch or publish show them, and only those that a code server launched have a
+    worker: a command executes its run in its own process.
     """
     syncs = run.job_name in _JOBS or not _ASSETS.isdisjoint(run.asset_selection or ())
     return syncs and has_a_launched_worker(run)

@@ -1,4 +1,4 @@
-"""The sensor that sends events to NATS. In the definitions only where NATS_URL is set."""
+"""The sensor that sends events to NATS. The definitions have it only if NATS_URL is set."""
 
 from typing import Final
 
@@ -21,11 +21,11 @@ from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.services import SyncServices
 
 EVERY_SECONDS: Final = 1
-"""As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""
+"""Less than the 5 seconds in which Dagster's daemon goes round its sensors: at every round."""
 
 
 def event_relay_sensor(settings: Settings) -> SensorDefinition:
-    """The sensor that sends what waits in the outbox to the stream of these settings."""
+    """Make the sensor that sends the events in the outbox to the stream of these settings."""
 
     @sensor(
         minimum_interval_seconds=EVERY_SECONDS,
@@ -35,7 +35,7 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
     def event_relay(
         context: SensorEvaluationContext, services: ResourceParam[SyncServices]
     ) -> SkipReason:
-        """Send what waits, within a tick's time."""
+        """Send the events that wait, as many as a tick has time for."""
 
         def read_products(partition_key: str, sync_id: str) -> SyncedProducts:
             shop = registered_shop(services.registry, partition_key)

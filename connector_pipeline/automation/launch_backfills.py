@@ -1,6 +1,6 @@
 """The sensor that launches runs for the shops that `connector-pipeline backfill` asked for."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -34,7 +34,8 @@ from connector_pipeline.state.backfills import Waiting
 
 EVERY_SECONDS: Final = 5
 RUNS_AT_ONCE: Final = 8
-"""Backfill runs that wait or go on: enough that the next is there when one ends between ticks."""
+"""Backfill runs that wait or go on at once: enough that the next one waits when one ends between
+two ticks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,17 @@ class BackfillRun:
 
 
 def planned_runs(
-    waiting: Iterable[Waiting], *, busy: Collection[str], shops_per_run: int, places: int
+    waiting: Iterable[Waiting], *, busy: Collection[str], shops_per_run: int, most_runs: int
 ) -> list[BackfillRun]:
-    """The runs to launch now, at most `places`, the first asked for first.
+    """The runs to launch now, at most `most_runs`, the earliest backfill first.
 
-    Shops with a run under way wait for its end.
+    Leaves out the `busy` shops, those with a run under way.
     """
     runs: list[BackfillRun] = []
     taken = set(busy)
     for backfill_id, rows in groupby(waiting, key=lambda row: row.backfill_id):
         keys = [row.partition_key for row in rows if row.partition_key not in taken]
-        keys = keys[: max(0, places - len(runs)) * shops_per_run]
+        keys = keys[: max(0, most_runs - len(runs)) * shops_per_run]
         taken.update(keys)
         runs += [BackfillRun(backfill_id, part) for part in even_parts(keys, shops_per_run)]
     return runs
@@ -72,19 +73,19 @@ def claim(
     instance: DagsterInstance,
     *,
     shops_per_run: int,
-    places: int,
+    most_runs: int,
     runs: Sequence[DagsterRun],
     of: str | None = None,
 ) -> list[BackfillRun]:
-    """Take waiting shops, `of` one backfill or all, for the caller to launch runs for.
+    """Record waiting shops, `of` one backfill or all, as launched; the caller launches the runs.
 
-    At most `places` runs; `runs` are those under way, whose shops wait for their end.
+    Returns at most `most_runs` runs. `runs` are those under way, whose shops are left out.
     """
     waiting = backfills.waiting(connection, of)
-    if not waiting or places <= 0:
+    if not waiting or most_runs <= 0:
         return []
     planned = planned_runs(
-        waiting, busy=busy_shops(instance, runs), shops_per_run=shops_per_run, places=places
+        waiting, busy=busy_shops(instance, runs), shops_per_run=shops_per_run, most_runs=most_runs
     )
     for run in planned:
         backfills.launched(connection, run.backfill_id, run.shops)
@@ -92,16 +93,17 @@ def claim(
 
 
 def settle_lost(connection: psycopg.Connection, instance: DagsterInstance) -> None:
-    """Fail the shops whose run ended without a word, and let wait those that have no run.
+    """Fail the shops whose run ended without recording them, and queue those without a run again.
 
-    A run that was killed tells nothing; a launch may be lost between our record and Dagster's.
+    A run that was killed records nothing. A launch may be lost after `claim` recorded it and before
+    Dagster did.
     """
     for backfill_id, rows in groupby(
         backfills.without_news(connection), key=lambda row: row.backfill_id
     ):
         unsettled = {row.partition_key for row in rows}
         ended: set[str] = set()
-        # Newest first: of a run and its second try the latter decides.
+        # Newest first: if a run was retried, the retry decides.
         for run in instance.get_runs(RunsFilter(tags={BACKFILL_TAG: backfill_id})):
             listed = unsettled & set(listed_shops(run.run_config))
             unsettled -= listed
@@ -122,7 +124,7 @@ def settle_lost(connection: psycopg.Connection, instance: DagsterInstance) -> No
 def launch_backfills(
     context: SensorEvaluationContext, database: ResourceParam[Database]
 ) -> SensorResult | SkipReason:
-    """Launch runs over waiting shops, many in a run."""
+    """Launch runs over waiting shops, many shops in a run."""
     try:
         with database.connect() as connection:
             settle_lost(connection, context.instance)
@@ -131,16 +133,16 @@ def launch_backfills(
                 connection,
                 context.instance,
                 shops_per_run=load_settings().shops_per_run,
-                places=RUNS_AT_ONCE - sum(BACKFILL_TAG in run.tags for run in runs),
+                most_runs=RUNS_AT_ONCE - sum(BACKFILL_TAG in run.tags for run in runs),
                 runs=runs,
             )
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error} No run was launched.")
     if not planned:
         return SkipReason("No shop waits that could be launched now.")
-    return SensorResult(run_requests=list(_requests(planned)))
-
-
-def _requests(planned: Iterable[BackfillRun]) -> Iterator[RunRequest]:
-    for run in planned:
-        yield RunRequest(job_name=JOB, run_config=run_config(run.shops), tags=run.tags)
+    return SensorResult(
+        run_requests=[
+            RunRequest(job_name=JOB, run_config=run_config(run.shops), tags=run.tags)
+            for run in planned
+        ]
+    )

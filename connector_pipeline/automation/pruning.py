@@ -1,5 +1,6 @@
-"""The job that keeps the logs from growing for ever: Dagster's, and our own of syncs."""
+"""The job that keeps Dagster's log of runs and the project's log of syncs from growing for ever."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,34 +26,37 @@ AT_NIGHT: Final = "17 3 * * *"
 
 @op
 def prune_event_log(context: OpExecutionContext) -> None:
-    """Delete Dagster's runs older than EVENT_LOG_KEEP, but for what its UI shows of today.
+    """Delete Dagster's runs older than EVENT_LOG_KEEP, except those that its UI still shows.
 
-    Raises Failure where Dagster's storage is none that this version of the code may delete from.
+    Raises Failure if Dagster's storage is not one that engine/pruning.py was tried with.
     """
     keep = load_settings().event_log_keep
     try:
         counts = prune(context.instance, keep=keep, now=datetime.now(UTC)).counts()
     except (NotPostgres, UnknownRevision) as error:
         raise Failure(str(error), allow_retries=False) from None
-    context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
-    context.add_output_metadata({name: MetadataValue.int(count) for name, count in counts.items()})
+    _report(context, counts)
 
 
 @op
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
-    """Delete our rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
+    """Delete the project's rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
     with database.connect() as connection:
         counts = pruning.prune(connection, keep=load_settings().sync_log_keep)
+    _report(context, counts)
+
+
+def _report(context: OpExecutionContext, counts: Mapping[str, int]) -> None:
     context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
     context.add_output_metadata({name: MetadataValue.int(count) for name, count in counts.items()})
 
 
 @job(
-    description="Deletes old runs, events and syncs; what is shown of a partition or shop stays.",
+    description="Deletes old runs, events and syncs; the state of partitions and shops stays.",
     tags=BEHIND_OTHERS,
 )
 def prune_logs() -> None:
-    """Two ops that have nothing to do with each other."""
+    """Run two ops that do not depend on each other."""
     prune_event_log()
     prune_sync_log()
 

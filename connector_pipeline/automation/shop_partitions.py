@@ -26,10 +26,11 @@ EVERY_SECONDS: Final = 15
 def partition_changes(
     *, active: Iterable[str], existing: Iterable[str], in_runs: Iterable[str] | None
 ) -> tuple[list[str], list[str]]:
-    """Which keys to add and which to delete, each sorted.
+    """Compute the keys to add and the keys to delete, each sorted.
 
-    `in_runs` are the keys that runs under way hold, None where that cannot be told for all of them:
-    deleting a key under a run kills the run, so what a run may hold waits for a later tick.
+    `in_runs` are the keys that runs under way work on, or None if these are not known for all runs.
+    Deleting a key kills a run that works on it, so a key that may be in a run is left for a later
+    tick.
     """
     wanted, present = set(active), set(existing)
     to_add = sorted(wanted - present)
@@ -70,7 +71,7 @@ def shop_partitions(
 
 
 def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> None:
-    """Add what the next tick would add: who starts a daemon or a run need not wait for it."""
+    """Add the partitions that the next tick would add, so that a new run need not wait for it."""
     existing = instance.get_dynamic_partitions(str(shops.name))
     to_add, _ = partition_changes(
         active=registry.active_partition_keys(), existing=existing, in_runs=None
@@ -81,11 +82,11 @@ def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> 
 
 def _keys_in_runs(context: SensorEvaluationContext) -> set[str] | None:
     if a_backfill_is_under_way(context.instance):
-        # Between its runs no run holds a key, but a backfill fails as a whole, good shops and
-        # all, when a key of it is gone: as after a shop of it turned out to be disconnected.
+        # Between the runs of a backfill no run works on a key. But the whole backfill fails if one
+        # of its keys is deleted, as happens when one of its shops turns out to be disconnected.
         return None
     runs = runs_under_way(context.instance)
     if any(is_of_a_range(run) for run in runs):
-        # Which keys lie between its ends depends on what we would change.
+        # The keys between the two ends of a range change with the partitions.
         return None
     return busy_shops(context.instance, runs)

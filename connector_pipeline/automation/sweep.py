@@ -1,13 +1,13 @@
 """The sensor that syncs every active shop on SYNC_CRON: not all at once, and no shop twice.
 
-A sweep begins at each time of SYNC_CRON. Where shops are many their due times are spread over the
-time to the next sweep, an hour at most, by a stable hash of the shop's key. Every tick launches
-runs over the shops that are due, as many runs as may go on at once, and leaves the rest to later
-ticks: what is behind waits in our table and not in Dagster's queue, where a person's run would
-wait behind it.
+A sweep begins at each time of SYNC_CRON. If there are many shops, their due times are spread over
+the time to the next sweep, at most over an hour, by a stable hash of the shop's key. Every tick
+launches runs over the shops that are due, as many runs as may go on at once, and leaves the other
+shops to later ticks. So late shops wait in the project's table and not in Dagster's queue, where a
+person's run would have to wait behind them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -38,14 +38,15 @@ from connector_pipeline.state.sweeps import Candidate
 
 EVERY_SECONDS: Final = 30
 RUNS_AT_ONCE: Final = 3
-"""Sweep runs that wait or go on: one fewer than dagster.yaml lets run, so that others get in."""
+"""Sweep runs that wait or go on at once: one fewer than dagster.yaml allows, to leave room for
+other runs."""
 LONGEST_SPREAD: Final = timedelta(hours=1)
-"""Who sweeps once a night wants it done at night."""
+"""An operator who sweeps once a night wants the sweep to end at night."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When a shop was last due, and the sweep it was due in: the time that one began."""
+    """The time at which a shop was last due, and the time at which the sweep of it began."""
 
     sweep: datetime
     at: datetime
@@ -60,9 +61,9 @@ class SweepRun:
 
 
 def last_due(key: str, times: CronTimes, *, slots: int, now: datetime) -> Due:
-    """When the shop was last due; the `slots` of a sweep are evenly spread, a shop keeps its own.
+    """Compute when the shop was last due, in one of the evenly spread `slots` of a sweep.
 
-    With one slot that is the cron's own time.
+    A shop keeps its slot in all sweeps. With one slot the shop is due at the cron's own time.
     """
     number = int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
     slot = number % slots
@@ -80,12 +81,13 @@ def planned_runs(
     times: CronTimes,
     now: datetime,
     shops_per_run: int,
-    places: int,
+    most_runs: int,
 ) -> list[SweepRun]:
-    """The runs to launch now, at most `places`: oldest sweep first, in it who waited longest.
+    """The runs to launch now, at most `most_runs`.
 
-    Left out are shops that were taken up, synced or registered since they were last due, and
-    those with a run or a sync under way.
+    The oldest sweep comes first, and in a sweep the shop that has waited longest. Left out are
+    shops that a sweep took up, or that were synced or registered, since they were last due, and
+    shops with a run or a sync under way.
     """
     spread = min(times.next - times.last, LONGEST_SPREAD)
     slots = _slots(len(candidates), shops_per_run, spread)
@@ -99,7 +101,7 @@ def planned_runs(
     runs: list[SweepRun] = []
     for sweep, shops in groupby(due, key=lambda each: each[0]):
         keys = [key for _, _, key in shops]
-        keys = keys[: max(0, places - len(runs)) * shops_per_run]
+        keys = keys[: max(0, most_runs - len(runs)) * shops_per_run]
         runs += [SweepRun(sweep_id(sweep), part) for part in even_parts(keys, shops_per_run)]
     return runs
 
@@ -110,14 +112,14 @@ def sweep_id(begin: datetime) -> str:
 
 
 def even_parts(keys: Sequence[str], largest: int) -> Iterator[Sequence[str]]:
-    """The keys in as few parts of at most `largest` as can be, none much smaller than another."""
+    """Split the keys into as few parts of at most `largest` as possible, of nearly equal size."""
     parts = -(-len(keys) // largest)
     for number in range(parts):
         yield keys[number * len(keys) // parts : (number + 1) * len(keys) // parts]
 
 
 def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
-    # Fewer shops than fill a run are cheaper in one; a slot shorter than a tick is none.
+    # A run costs less than several small ones, and a slot shorter than a tick has no effect.
     most = int(spread / timedelta(seconds=EVERY_SECONDS))
     return max(1, min(-(-shops // shops_per_run), most))
 
@@ -135,8 +137,8 @@ def sweep(
     settings = load_settings()
     now = datetime.now(UTC)
     runs = runs_under_way(context.instance)
-    places = RUNS_AT_ONCE - sum(SWEEP_TAG in run.tags for run in runs)
-    if places <= 0:
+    most_runs = RUNS_AT_ONCE - sum(SWEEP_TAG in run.tags for run in runs)
+    if most_runs <= 0:
         return SkipReason(f"{RUNS_AT_ONCE} runs of sweeps are under way; the next tick goes on.")
     try:
         with database.connect() as connection:
@@ -147,7 +149,7 @@ def sweep(
                 times=CronTimes.around(settings.sync_cron, now),
                 now=now,
                 shops_per_run=settings.shops_per_run,
-                places=places,
+                most_runs=most_runs,
             )
             for run in planned:
                 sweeps.take(connection, run.sweep_id, run.shops, shops=len(candidates))
@@ -155,13 +157,13 @@ def sweep(
         return SkipReason(f"{error.code}: {error} No shop was taken up.")
     if not planned:
         return SkipReason(f"None of {len(candidates)} active shops is due.")
-    return SensorResult(run_requests=list(_requests(planned)))
-
-
-def _requests(planned: Iterable[SweepRun]) -> Iterator[RunRequest]:
-    for run in planned:
-        yield RunRequest(
-            job_name=JOB,
-            run_config=run_config(run.shops),
-            tags={SWEEP_TAG: run.sweep_id, **BEHIND_OTHERS},
-        )
+    return SensorResult(
+        run_requests=[
+            RunRequest(
+                job_name=JOB,
+                run_config=run_config(run.shops),
+                tags={SWEEP_TAG: run.sweep_id, **BEHIND_OTHERS},
+            )
+            for run in planned
+        ]
+    )

@@ -1,8 +1,8 @@
-"""The sensor that ends runs whose worker is dead, and syncs whose run did not say how they ended.
+"""The sensor that ends runs whose worker is dead, and syncs whose run did not record their end.
 
-A run that is killed, cancelled while it waits, or fails before its first step says nothing. What
-drives this is our own record of what is unfinished, and Dagster's of what has started: its
-run-status sensors look at few runs at a time and may skip some.
+A run that is killed, cancelled while it waits, or fails before its first step records nothing. The
+sensor goes by the project's record of unfinished syncs and Dagster's record of started runs,
+because Dagster's run status sensors look at few runs at a time and may skip some.
 """
 
 import json
@@ -33,13 +33,13 @@ EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000
 
 RUN_APPEARS_WITHIN: Final = timedelta(minutes=1)
-"""Between a sync's record and its run's there is an instant, whichever comes first."""
+"""A sync and its run are recorded at slightly different times, and either may come first."""
 RETRY_DECIDED_WITHIN: Final = timedelta(minutes=1)
-"""Dagster tags a failed run as to be retried just after it failed."""
+"""Dagster tags a failed run as to be retried just after the failure."""
 RETRY_STARTS_WITHIN: Final = timedelta(hours=1)
-"""A retry that was promised and did not come by then, will not: its job is gone, say."""
+"""A promised retry that has not come by then will not come, for example because its job is gone."""
 PUBLISHED_WITHIN: Final = timedelta(hours=6)
-"""A backfill fetches its shops in some runs and publishes them in later ones."""
+"""A backfill of Dagster's fetches its shops in some runs and publishes them in later ones."""
 
 _UNFINISHED: Final = """
     SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at,
@@ -47,7 +47,7 @@ _UNFINISHED: Final = """
         coalesce(sync.started_at, request.launched_at) AS since
     FROM connector.syncs AS sync LEFT JOIN connector.sync_requests AS request USING (sync_id)
     WHERE sync.status IN ('pending', 'running')
-        -- What waits in the inbox has no run yet.
+        -- A request that waits in the inbox has no run yet.
         AND (sync.status = 'running' OR request.launched_at IS NOT NULL OR request.id IS NULL)
     ORDER BY since NULLS FIRST LIMIT %s
 """
@@ -55,7 +55,7 @@ _UNFINISHED: Final = """
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedSync:
-    """A sync that is pending with a run launched for it, or running."""
+    """A sync that is running, or pending with a launched run."""
 
     sync_id: str
     status: str
@@ -66,7 +66,7 @@ class UnfinishedSync:
 
 
 def ending(sync: UnfinishedSync, run: LastRun | None, *, now: datetime) -> str | None:
-    """Why the sync has ended without a word, None while it may still go on."""
+    """Say why a sync that recorded no end has ended; None while it may still go on."""
     if run is None:
         waited = now - sync.since if sync.since is not None else RUN_APPEARS_WITHIN
         return None if waited < RUN_APPEARS_WITHIN else "its run is gone."
@@ -97,11 +97,12 @@ def _publishes(run: LastRun) -> bool:
 
 
 def may_run_again(run: LastRun | None) -> bool:
-    """Whether a request whose sync ended like this is to be launched anew.
+    """Whether the request of a sync whose run ended like this is launched anew.
 
-    Where its run failed: Dagster does not retry one while the code server is away, and fails one
-    that it cannot launch. Where it succeeded: a retry that only publishes takes the shop's newest
-    snapshot, which may be another sync's by then. Not where somebody cancelled or deleted it.
+    It is if the run failed: Dagster does not retry a run while the code server is away, and fails
+    a run that it cannot launch. It is if the run succeeded: a retry that only publishes takes the
+    shop's newest snapshot, which may be another sync's by then. It is not if somebody cancelled or
+    deleted the run.
     """
     return run is not None and run.status in (DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS)
 
@@ -114,7 +115,7 @@ def may_run_again(run: LastRun | None) -> bool:
 def sync_outcomes(
     context: SensorEvaluationContext, database: ResourceParam[Database]
 ) -> SensorResult:
-    """Look at every unfinished sync, and end what nothing works on any more."""
+    """Look at every unfinished sync, and end those that no run works on any more."""
     now = datetime.now(UTC)
     try:
         syncs = end_abandoned_syncs(context.instance, database, now=now)
@@ -126,7 +127,7 @@ def sync_outcomes(
     for run_id in workers.failed_runs:
         context.log.warning(f"run {run_id} has failed: its worker is dead")
     for sync_id in syncs.relaunched:
-        context.log.warning(f"sync {sync_id} is launched anew: its run failed without a word")
+        context.log.warning(f"sync {sync_id} is launched anew: its run recorded no end of it")
     for sync_id, why in syncs.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")
     return SensorResult(
@@ -137,9 +138,9 @@ def sync_outcomes(
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedSyncs:
-    """What one look at the unfinished syncs found and did.
+    """The number of unfinished syncs, and those that were ended or launched anew.
 
-    `ended` has the reason why each sync ended; `relaunched` are syncs that go on with a new run.
+    `ended` has the reason for each sync; `relaunched` are syncs that go on with a new run.
     """
 
     number: int
@@ -150,7 +151,7 @@ class UnfinishedSyncs:
 def end_abandoned_syncs(
     instance: DagsterInstance, database: Database, *, now: datetime
 ) -> UnfinishedSyncs:
-    """End the syncs that no run works on any more, or have their requests run anew.
+    """End the syncs that no run works on any more, or launch their requests anew.
 
     Raises DatabaseUnavailable.
     """
@@ -168,10 +169,10 @@ def end_abandoned_syncs(
         why = ending(sync, run, now=now)
         if why is None:
             continue
-        outcome = _end(database, sync, why, run_again=may_run_again(run))
-        if outcome is _Outcome.FAILED:
+        done = _end(database, sync, why, run_again=may_run_again(run))
+        if done is _Done.ENDED:
             ended[sync.sync_id] = why
-        elif outcome is _Outcome.RELAUNCHED:
+        elif done is _Done.RELAUNCHED:
             relaunched.append(sync.sync_id)
     return UnfinishedSyncs(number=len(unfinished), relaunched=relaunched, ended=ended)
 
@@ -185,16 +186,17 @@ def _suspects(cursor: str | None) -> dict[str, datetime]:
         return {}
 
 
-class _Outcome(Enum):
-    WENT_ON = auto()
+class _Done(Enum):
+    NOTHING = auto()
     RELAUNCHED = auto()
-    FAILED = auto()
+    ENDED = auto()
 
 
-def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool) -> _Outcome:
-    """End a sync, unless it went on meanwhile: its run wrote its last before it was over.
+def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool) -> _Done:
+    """End a sync as failed, unless its run has recorded something of it since we looked.
 
-    With `run_again` it is ended only if it was launched anew too often, or was never requested.
+    With `run_again` launch its request anew instead, if it has one that was not launched anew too
+    often.
     """
     with database.connect() as connection:
         unchanged = connection.execute(
@@ -203,8 +205,8 @@ def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool)
             (sync.sync_id, sync.status, sync.started_at),
         ).fetchone()
         if unchanged is None:
-            return _Outcome.WENT_ON
+            return _Done.NOTHING
         if run_again and inbox.relaunch(connection, sync.sync_id):
-            return _Outcome.RELAUNCHED
+            return _Done.RELAUNCHED
         sync_log.fail(connection, sync.sync_id, SyncAbandoned(why))
-    return _Outcome.FAILED
+    return _Done.ENDED

@@ -1,4 +1,4 @@
-"""The sensor that turns sync requests into runs, one for each sync_id."""
+"""The sensor that launches a run for each sync request."""
 
 from typing import Final
 
@@ -35,40 +35,40 @@ from connector_pipeline.state.inbox import Launch
 from connector_pipeline.state.outbox import put_dead_letter
 
 EVERY_SECONDS: Final = 1
-"""As often as Dagster's daemon looks: it goes round its sensors every 5 seconds."""
+"""Less than the 5 seconds in which Dagster's daemon goes round its sensors: at every round."""
 ACCEPTED_A_TICK: Final = 1_000
 LAUNCHED_A_TICK: Final = 50
 UNDER_WAY_AT_ONCE: Final = 200
-"""Requested runs in Dagster's queue or running. The queue is read whole every second, so what it
-cannot start for minutes waits in the inbox, where waiting costs nothing."""
+"""Requested runs that are in Dagster's queue or running. Dagster reads its whole queue every
+second, so further requests wait in the inbox, where waiting costs nothing."""
 
 sync_shop: Final = define_asset_job(
     "sync_shop",
     selection=AssetSelection.assets("raw_products", "catalog_items"),
-    description="Bring one shop up to date: fetch it, then publish it. What sync requests launch.",
+    description="Fetches one shop, then publishes it. Sync requests launch it.",
 )
 
 
 def sync_requests_sensor(source: Source | None = None) -> SensorDefinition:
-    """The sensor over the inbox, into which it first puts what `source` brings."""
+    """Make the sensor over the inbox; it first puts the requests of `source` into the inbox."""
 
     @sensor(
         job=sync_shop,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Turns each request in connector.sync_requests into one run of its shop.",
+        description="Launches one run of its shop for each request in connector.sync_requests.",
     )
     def sync_requests(
         context: SensorEvaluationContext, database: ResourceParam[Database]
     ) -> SensorResult | SkipReason:
-        """Take in what arrived, then ask for the runs whose turn it is."""
+        """Take in the requests that arrived, then launch the runs of the next requests."""
         cursor = context.cursor
         try:
             if source is not None:
                 cursor = _take_in(context, database, source)
             launches, waiting = _tick(context.instance, database)
         except ConnectorError as error:
-            # Nothing is lost: what was not committed is taken again by the next tick.
+            # Nothing is lost: the next tick takes again all that was not committed.
             return SkipReason(f"{error.code}: {error}")
         if not launches:
             return SensorResult(
@@ -90,7 +90,7 @@ def sync_requests_sensor(source: Source | None = None) -> SensorDefinition:
 
 
 def run_request(launch: Launch) -> RunRequest:
-    """The run of a request: asked for again under its key, it launches nothing."""
+    """The run of a request. Dagster launches a run key once, so repeating it has no effect."""
     return RunRequest(
         run_key=launch.run_key,
         partition_key=launch.shop.partition_key,
@@ -105,11 +105,11 @@ def run_request(launch: Launch) -> RunRequest:
 
 
 def _take_in(context: SensorEvaluationContext, database: Database, source: Source) -> str | None:
-    """Put what arrived into the inbox; the cursor to go on from once that is committed."""
+    """Put the requests that arrived into the inbox. Returns the cursor to go on from."""
     try:
         arrivals = source(context.cursor)
     except ConnectorError as error:
-        # Requests by SQL must not wait for it.
+        # Requests that come by SQL must not wait until the source works again.
         context.log.warning(f"{error.code}: {error}")
         return context.cursor
     for warning in arrivals.warnings:
@@ -121,13 +121,16 @@ def _take_in(context: SensorEvaluationContext, database: Database, source: Sourc
                 put_dead_letter(connection, letter_id, letter)
         context.log.info(
             f"{len(arrivals.requests)} requests arrived, {new} of them new, and "
-            f"{len(arrivals.dead_letters)} messages that are none"
+            f"{len(arrivals.dead_letters)} messages that are no requests"
         )
     return arrivals.cursor
 
 
 def _tick(instance: DagsterInstance, database: Database) -> tuple[list[Launch], int]:
-    """See which offered requests have their run, accept what arrived, offer what is next."""
+    """Find the runs of the offered requests, accept those that arrived, and offer the next.
+
+    Returns the offered requests, and how many wait.
+    """
     with database.connect() as connection:
         seen = [
             (sync_id, run.run_id)
@@ -143,8 +146,11 @@ def _tick(instance: DagsterInstance, database: Database) -> tuple[list[Launch], 
 
 
 def _run_of(instance: DagsterInstance, sync_id: str, run_key: str) -> DagsterRun | None:
-    """The request's first run, unless the daemon died before it submitted it: then it is offered
-    again, and submitted under the same run id."""
+    """The request's first submitted run.
+
+    If the daemon died before it submitted the run, there is none yet: the request is offered again,
+    and Dagster submits it under the same run id.
+    """
     runs = instance.get_runs(RunsFilter(tags={SYNC_ID_TAG: sync_id, run_tags.RUN_KEY: run_key}))
     submitted = [run for run in runs if run.status is not DagsterRunStatus.NOT_STARTED]
     return submitted[-1] if submitted else None

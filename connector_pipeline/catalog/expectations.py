@@ -1,4 +1,4 @@
-"""What is expected of a shop's catalog, and which shops of many fall short: pure decisions."""
+"""Judge shops by what is expected of their catalogs: pure decisions, without a database."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from connector_pipeline.catalog.shop_facts import ShopFacts
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
 
 REJECTED_IN_HUNDRED: Final = 1
-"""From here on rejects are more than the odd broken product."""
+"""From this share on, rejected variants are more than the odd broken product."""
 
 OLDEST_FULL_SYNC: Final = timedelta(hours=48)
-"""Twice the day within which a shop is to be read in full: one failed attempt is no news."""
+"""Twice the day within which a shop is to be read in full: one failed attempt is no finding."""
 
 _NAMED_CURRENCIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """How a shop falls short: in words with numbers, and how badly beside others of the check."""
+    """How a shop falls short: in words with numbers, and by a weight that ranks the shops."""
 
     words: str
     weight: float
@@ -27,7 +27,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One check: what is expected, whether readers are misled otherwise, and what to do then."""
+    """One check: what it expects, the remedy, and whether a shop that fails it misleads readers."""
 
     name: str
     description: str
@@ -37,8 +37,8 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How many shops were judged, and in what each of the failing ones falls short, worst first."""
+class Judgement:
+    """How many shops were judged by one expectation, and those that fall short, worst first."""
 
     expectation: Expectation
     judged: int
@@ -50,7 +50,7 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """The verdict for the person on call."""
+        """The judgement in words for the person on call."""
         if not self.judged:
             return "There was no shop to judge."
         if self.passed:
@@ -62,8 +62,8 @@ class Verdict:
         return f"{found} {self.expectation.remedy}"
 
 
-def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -> Verdict:
-    """The verdict over these shops at this time."""
+def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -> Judgement:
+    """Judge these shops at this time."""
     judged = 0
     failing: list[tuple[str, Shortfall]] = []
     for shop in shops:
@@ -71,7 +71,7 @@ def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -
         if (shortfall := expectation.shortfall(shop, now)) is not None:
             failing.append((shop.partition_key, shortfall))
     failing.sort(key=lambda found: (-found[1].weight, found[0]))
-    return Verdict(expectation=expectation, judged=judged, failing=tuple(failing))
+    return Judgement(expectation=expectation, judged=judged, failing=tuple(failing))
 
 
 def _repeated_ids(shop: ShopFacts, now: datetime) -> Shortfall | None:
@@ -99,8 +99,8 @@ def _unknown_currencies(shop: ShopFacts, now: datetime) -> Shortfall | None:
 
 
 def _many_rejects(shop: ShopFacts, now: datetime) -> Shortfall | None:
-    # A rejected variant that keeps its last good row counts on both sides: at one in a hundred
-    # that makes no difference.
+    # A rejected variant that keeps its last good row is counted twice in `known`. At one in a
+    # hundred that makes no difference.
     known = shop.items + shop.rejected
     if shop.rejected == 0 or shop.rejected * 100 < known * REJECTED_IN_HUNDRED:
         return None
@@ -115,7 +115,7 @@ def _incomplete_snapshot(shop: ShopFacts, now: datetime) -> Shortfall | None:
 
 
 def _old_full_sync(shop: ShopFacts, now: datetime) -> Shortfall | None:
-    # A shop just registered has as long as any other for its first full sync.
+    # A shop that was just registered has as long as any other for its first full sync.
     age = now - (shop.last_full_sync_at or shop.registered_at)
     if age <= OLDEST_FULL_SYNC:
         return None
@@ -139,11 +139,11 @@ EXPECTATIONS: Final = (
     Expectation(
         name="variant_ids_unique",
         description=(
-            "A snapshot has each variant once. Of repeated ones the catalog keeps the later copy: "
-            "its primary key holds a variant once per shop."
+            "A snapshot has each variant once. Of repeated variants the catalog keeps the later "
+            "copy: its primary key holds a variant once per shop."
         ),
-        remedy="The shop changed while it was read; if the next sync finds some too, the platform "
-        "repeats ids.",
+        remedy="The shop changed while it was read; if the next sync finds repeated variants too, "
+        "the platform repeats ids.",
         misleads_readers=False,
         shortfall=_repeated_ids,
     ),
@@ -172,23 +172,23 @@ EXPECTATIONS: Final = (
     Expectation(
         name="rejects_under_one_percent",
         description="Fewer than 1 % of the shop's variants could not be normalized.",
-        remedy="`connector-pipeline catalog rejects SHOP` tells why.",
+        remedy="`connector-pipeline catalog rejects SHOP` shows why.",
         misleads_readers=False,
         shortfall=_many_rejects,
     ),
     Expectation(
         name="snapshot_complete",
-        description="The platform's own counts vouch for the last full snapshot.",
-        remedy="Nothing was called deleted for being absent from it; if it persists, see the "
-        "warnings of `raw_products`.",
+        description="The platform's own counts confirm the last full snapshot.",
+        remedy="No item was deleted for being absent from it; if it persists, see the warnings of "
+        "`raw_products`.",
         misleads_readers=False,
         shortfall=_incomplete_snapshot,
     ),
     Expectation(
         name="last_full_sync_recent",
         description=(
-            "A full sync that left no deletion open started within the last 48 hours: it was "
-            "complete, or the shop, asked by id, confirmed whatever it lacked to be gone."
+            "A full sync that left no deletion open started within the last 48 hours: its snapshot "
+            "was complete, or the platform, asked by id, confirmed that every absent item is gone."
         ),
         remedy="Sync it: `connector-pipeline sync SHOP --type full`.",
         misleads_readers=False,

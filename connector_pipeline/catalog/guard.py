@@ -1,15 +1,18 @@
-"""The guard of promise 2: what a snapshot may take away without an operator's word."""
+"""The guard: refuse a snapshot that would delete too much, until an operator confirms it.
+
+docs/contracts.md states the promise that it keeps.
+"""
 
 from typing import Final
 
 SMALLEST_GUARDED: Final = 50
-"""Below this many live items a shop may lose any part of them, but never all at once."""
+"""A shop with fewer live items may lose any part of them, but never all at once."""
 
 
 def refusal(*, live: int, gone: int, items: int) -> str | None:
-    """Why a full snapshot of `items` items that deletes `gone` of `live` is not to be believed.
+    """Say why a snapshot of `items` items that deletes `gone` of `live` live items is refused.
 
-    None: it may be published.
+    Returns None if the snapshot may be published.
     """
     if items == 0 and gone > 0:
         return f"the snapshot is empty, and the catalog has {live} live items."

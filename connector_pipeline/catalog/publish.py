@@ -1,9 +1,10 @@
-"""Publish one shop's snapshot to the catalog: stage, compare, change what differs.
+"""Publish one shop's snapshot to the catalog: stage its rows, compare, write those that differ.
 
 The snapshot is staged row by row without a lock. Then, under the shop's lock and in the same
-transaction, one pass compares it with the catalog, the guard looks at what would go, and only rows
-that differ are written. A reader sees all of it or none. `ON CONFLICT DO UPDATE … WHERE` would
-not do: it locks, and so writes, every row it meets, changed or not.
+transaction, one pass compares it with the catalog, the guard checks how many items would be
+deleted, and only rows that differ are written. A reader sees the whole change or none of it.
+`ON CONFLICT DO UPDATE … WHERE` is not used: it locks, and so writes, every row that it meets,
+changed or not.
 """
 
 from collections.abc import Iterable
@@ -16,8 +17,12 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
 from connector_pipeline.catalog.guard import refusal
+from connector_pipeline.catalog.publish_lock import (
+    LONGEST_PUBLISH,
+    refuse_late_commit,
+    wait_for_lock,
+)
 from connector_pipeline.catalog.staging import stage
-from connector_pipeline.catalog.turn import LONGEST_TURN, refuse_late_commit, wait_for_turn
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
@@ -40,9 +45,9 @@ _DIFFERS: Final = (
 )
 
 _FEW: Final = 20_000
-"""Rows that may be named one by one: looking those up is faster than joining the shop again."""
+"""Up to this many rows are looked up by their ids, which is faster than joining the shop again."""
 
-# OFFSET 0, or Postgres would compare the rows again for each of the columns.
+# Without OFFSET 0 Postgres would compare the rows again for each of the columns.
 _COMPARE: Final = f"""
     SELECT
         count(staged_id) AS items,
@@ -90,11 +95,11 @@ _INSERT: Final = f"""
     )
 """  # noqa: S608
 
-# An absent row is gone by a snapshot that vouches for the whole shop; by the platform's own word on
-# that variant; or, in an incremental snapshot of whole products, with its product in it, but not
-# where not a single variant of the product could be read. A rejected variant keeps its last good
-# row: where its id could not be read, any variant of its product may be the one; where not even the
-# product's could, any variant of the shop.
+# A row that the snapshot lacks is gone in three cases: the snapshot is complete for the whole shop;
+# the platform said that the variant is gone; or the snapshot is incremental, of whole products, and
+# has at least one readable variant of the row's product. A rejected variant keeps its last good
+# row. A reject without a variant id may be any variant of its product, and one without a product id
+# any variant of the shop, so all of those keep their rows.
 _GONE: Final = f"""
     {_OF_THE_SHOP} AND item.deleted_at IS NULL
     AND (
@@ -133,9 +138,9 @@ _FORGET_ALL_REJECTS: Final = """
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s
 """
 
-# An incremental or incomplete snapshot says nothing of variants that are not in it, unless they
-# are of its whole products.
-_FORGET_REJECTS_SPOKEN_OF: Final = """
+# An incremental or incomplete snapshot says nothing about variants that it lacks, except those of
+# its whole products.
+_FORGET_REJECTS_IN_SNAPSHOT: Final = """
     DELETE FROM connector.rejected_variants
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s
         AND (
@@ -161,9 +166,11 @@ _KEEP_REJECTS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Staged items beside the shop's rows: new, tombstones returned, different; live, missing.
+    """How the staged items and the shop's rows compare.
 
-    `few_to_update` names those that returned or differ, unless there are none or many.
+    `items` are staged, and of them `new` have no row, `returned` have a tombstone and `different`
+    have a live row with other content. Of the shop's `live` rows `missing` have no staged item.
+    `few_to_update` has the ids of those that returned or differ, unless there are none or many.
     """
 
     items: int
@@ -186,33 +193,34 @@ def publish(
     absences_confirmed: bool = False,
     whole_products: bool = False,
     allow_shrink: bool = False,
-    longest_turn: timedelta = LONGEST_TURN,
+    longest: timedelta = LONGEST_PUBLISH,
     published_by: str | None = None,
 ) -> PublishCounts:
-    """Make the catalog's rows of the shop what the snapshot says, in one transaction.
+    """Make the catalog's rows of the shop equal to the snapshot, in one transaction.
 
-    Absent items become tombstones if the sync is full and `complete`; in a full one that is not,
-    only those among `gone`, the variant ids that the platform said are (`absences_confirmed`: all
-    that are absent); in an incremental one of `whole_products` only those of products that are in
-    the snapshot; else none. The same snapshot again writes no catalog row. The sync's row, the
-    shop's and its rejects change with it.
+    Absent items become tombstones as follows. Full and `complete`: all of them. Full and not
+    complete: those in `gone`, the variant ids that the platform said are gone
+    (`absences_confirmed`: these are all that are absent). Incremental with `whole_products`: those
+    of products in the snapshot. Otherwise none. Publishing the same snapshot again writes no
+    catalog row. The records of the sync, the shop and its rejects change in the same transaction.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
-    changed. Two publishes of one shop take turns. Raises SnapshotShrank (`allow_shrink`
-    confirms), PublishTooSlow if its turn took longer than `longest_turn`, UnknownShop if the shop
-    left the registry, ValueError for another shop's row, and whatever `rows` raises.
+    changed. Two publishes of one shop run one after the other. Raises SnapshotShrank
+    (`allow_shrink` confirms it), PublishTooSlow if the publish took longer than `longest`,
+    UnknownShop if the shop left the registry, ValueError for another shop's row, and whatever
+    `rows` raises.
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         raise RuntimeError("publish needs a connection without a transaction of its caller's")
     is_full = sync.sync_type is SyncType.FULL
     whole_shop = complete and is_full
     confirmed = list(gone) if is_full and not whole_shop else []
-    # A full snapshot that is not complete contradicts itself: its products are not believed either.
+    # A full snapshot that is not complete contradicts itself, so its products are not trusted.
     whole_products = whole_products and not is_full
     may_delete = whole_shop or whole_products or bool(confirmed)
     with connection.transaction():
         staged = stage(connection, shop, rows)
-        turn_began = wait_for_turn(connection, shop)
+        locked_at = wait_for_lock(connection, shop)
         values: dict[str, object] = {
             "platform_name": shop.platform_name,
             "domain": shop.domain,
@@ -220,11 +228,11 @@ def publish(
             "gone": confirmed,
             "whole_shop": whole_shop,
             "whole_products": whole_products,
-            "now": turn_began,
+            "now": locked_at,
             "few": _FEW,
         }
         compared = _compare(connection, values)
-        deleted = _gone(connection, values) if may_delete and compared.missing else 0
+        deleted = _count_gone(connection, values) if may_delete and compared.missing else 0
         _guard(shop, compared, deleted, allow_shrink=allow_shrink)
 
         different = compared.different + compared.returned
@@ -233,7 +241,8 @@ def publish(
         _write(connection, _UPDATE if few is None else _UPDATE_FEW, values, expected=different)
         _write(connection, _INSERT, values, expected=compared.new)
         _write(connection, _TOMBSTONE, values, expected=deleted)
-        connection.execute(_FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_SPOKEN_OF, values)
+        forget_rejects = _FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_IN_SNAPSHOT
+        connection.execute(forget_rejects, values)
         connection.execute(_KEEP_REJECTS, values)
 
         counts = PublishCounts(
@@ -255,13 +264,13 @@ def publish(
             absences_confirmed=absences_confirmed,
             published_by=published_by,
         )
-        # Last of all: nothing but the commit may come after it.
-        refuse_late_commit(connection, shop, turn_began, longest_turn)
+        # Nothing but the commit may come after this.
+        refuse_late_commit(connection, shop, locked_at, longest)
     return counts
 
 
 def _compare(connection: psycopg.Connection, values: dict[str, object]) -> _Comparison:
-    # A shop's rows and their hash fit; 4 MB, the default, would spill every join to disk.
+    # A shop's rows and their hash table fit; the default of 4 MB would spill every join to disk.
     connection.execute("SET LOCAL work_mem = '64MB'")
     with connection.cursor(row_factory=class_row(_Comparison)) as cursor:
         row = cursor.execute(_COMPARE, values).fetchone()
@@ -269,7 +278,7 @@ def _compare(connection: psycopg.Connection, values: dict[str, object]) -> _Comp
     return row
 
 
-def _gone(connection: psycopg.Connection, values: dict[str, object]) -> int:
+def _count_gone(connection: psycopg.Connection, values: dict[str, object]) -> int:
     row = connection.execute(_COUNT_GONE, values).fetchone()
     return int(row[0]) if row else 0
 
@@ -291,5 +300,5 @@ def _write(
         return
     written = connection.execute(statement, values).rowcount
     if written != expected:
-        # Somebody wrote the shop's rows without its lock: what was decided no longer holds.
+        # Somebody changed the shop's rows without its lock, so the comparison no longer holds.
         raise RuntimeError(f"{expected} rows were to change and {written} did")

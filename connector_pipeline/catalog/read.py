@@ -1,4 +1,4 @@
-"""Read one shop's rows of the catalog: as a DataFrame, row by row, or just a few."""
+"""Read one shop's rows of the catalog: as a DataFrame, row by row, or the first few."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -51,7 +51,7 @@ def shop_items(
 def rows(
     connection: psycopg.Connection, partition_key: str, *, include_deleted: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The same row by row, however many there are: they are not in memory at once."""
+    """The shop's rows one by one, in the order of variant ids; never all in memory."""
     query = _ITEMS + sql.SQL("ORDER BY variant_id")
     with connection.cursor("catalog_rows", row_factory=dict_row) as cursor:
         cursor.itersize = _ROWS_AT_ONCE
@@ -59,7 +59,7 @@ def rows(
 
 
 def live_variants(connection: psycopg.Connection, partition_key: str) -> dict[str, str]:
-    """The product id of each variant id that is not deleted."""
+    """The product id of each live item, by its variant id."""
     values = _values(partition_key, include_deleted=False)
     return dict(connection.execute(_LIVE, values).fetchall())
 
@@ -75,7 +75,7 @@ def preview(
 
 
 def rejects(connection: psycopg.Connection, partition_key: str) -> Iterator[dict[str, Any]]:
-    """The shop's rejected variants: `raw` is the platform's JSON as text."""
+    """The shop's rejected variants, one by one; `raw` is the platform's JSON as text."""
     with connection.cursor("rejects", row_factory=dict_row) as cursor:
         cursor.itersize = _ROWS_AT_ONCE
         yield from cursor.execute(_REJECTS, _values(partition_key, include_deleted=False))

@@ -1,4 +1,4 @@
-"""What the asset checks need to know of shops, asked of Postgres once for all of them."""
+"""Read the facts that the asset checks judge shops by, in one query for many shops."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from connector_pipeline.model.shop import parse_partition_key
 class ShopFacts:
     """One registered shop as the catalog and the registry have it. Times are UTC.
 
-    Counts are of live items; `currencies` counts them by code. `duplicates` are the last published
-    snapshot's. `incomplete` tells that it was of a full sync whose counts did not vouch for it.
+    Counts are of live items; `currencies` counts them by code. `duplicates` and `incomplete` are
+    about the last published snapshot: `incomplete` if it was full, and the platform's counts did
+    not confirm it.
     """
 
     partition_key: str
@@ -31,8 +32,8 @@ class ShopFacts:
     incomplete: bool = False
 
 
-# One pass over the shops' items, grouped by currency so that an unknown one can be named; lateral,
-# because a join reads the whole catalog for a hundred shops of a thousand.
+# The items are grouped by currency so that a check can name an unknown one. LATERAL, because a join
+# reads the whole catalog even for a hundred shops of a thousand.
 _FACTS: Final = r"""
     WITH judged AS (
         SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
@@ -78,9 +79,9 @@ _FACTS: Final = r"""
 
 
 def shop_facts(connection: psycopg.Connection, keys: Iterable[str]) -> Sequence[ShopFacts]:
-    """The facts of these shops, sorted by partition key, in one statement.
+    """Read the facts of these shops in one statement, sorted by partition key.
 
-    Shops that are not in the registry are left out. Raises InvalidShop for a malformed key.
+    Leaves out shops that are not in the registry. Raises InvalidShop for a malformed key.
     """
     shops = [parse_partition_key(key) for key in keys]
     with connection.cursor(row_factory=class_row(ShopFacts)) as cursor:

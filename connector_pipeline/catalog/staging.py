@@ -1,4 +1,4 @@
-"""Bring a snapshot into temporary tables beside the catalog, row by row as it streams in."""
+"""Copy a snapshot into temporary tables of the catalog's database, row by row as it streams in."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,8 @@ from connector_pipeline.model.storable import escaped
 _REJECT_COLUMNS: Final = ("product_id", "variant_id", "reason", "raw")
 
 REJECTS_AT_ONCE: Final = 1_000
-"""Rejected variants kept in memory before they are copied: a connection does one COPY at a time."""
+"""Rejected variants kept in memory until they are copied: a connection does one COPY at a time, and
+the items' COPY is interrupted for them."""
 
 _PLATFORM_NAME: Final = ITEM_COLUMNS.index("platform_name")
 _DOMAIN: Final = ITEM_COLUMNS.index("domain")
@@ -23,7 +24,7 @@ _DOMAIN: Final = ITEM_COLUMNS.index("domain")
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What was staged: rejected variants, and earlier copies of a variant that were dropped."""
+    """The number of staged rejects, and of earlier copies of a variant that were dropped."""
 
     rejected: int
     duplicates: int
@@ -32,10 +33,10 @@ class Staged:
 def stage(
     connection: psycopg.Connection, shop: Shop, rows: Iterable[CatalogRow | RejectedVariant]
 ) -> Staged:
-    """Copy the rows into `pg_temp.staged_items` and `staged_rejects`, gone with the transaction.
+    """Copy the rows into `pg_temp.staged_items` and `staged_rejects`.
 
-    Of a variant that comes twice the later copy is kept. Raises ValueError for another shop's row,
-    and whatever `rows` raises.
+    Both tables end with the transaction. Of a variant that comes twice the later copy is kept.
+    Raises ValueError for another shop's row, and whatever `rows` raises.
     """
     _create_tables(connection)
     item_types = _column_types(connection, "staged_items")
@@ -52,7 +53,8 @@ def stage(
         _copy(connection, "staged_rejects", _REJECT_COLUMNS, reject_types, reject_rows)
         rejected += len(rejects)
     duplicates = _drop_earlier_copies(connection)
-    # Nothing analyzes a temporary table by itself, and the comparison's plan depends on its size.
+    # Postgres does not analyze temporary tables by itself, and the comparison's plan depends on
+    # their size.
     connection.execute("ANALYZE pg_temp.staged_items (variant_id)")
     connection.execute("ANALYZE pg_temp.staged_rejects (variant_id)")
     return Staged(rejected=rejected, duplicates=duplicates)
@@ -61,12 +63,12 @@ def stage(
 def _items_until_many_rejects(
     rows: Iterator[CatalogRow | RejectedVariant], shop: Shop, rejects: list[RejectedVariant]
 ) -> Iterator[CatalogRow]:
-    """The items among the next rows; the rejects on the way go to the list, until it is long."""
+    """Yield the next items; put the rejects between them into the list, and end when it is full."""
     platform_name, domain = str(shop.platform_name), shop.domain
     for row in rows:
         if isinstance(row, CatalogRow):
             if row[_PLATFORM_NAME] != platform_name or row[_DOMAIN] != domain:
-                # It would be written under this shop's lock into another's rows.
+                # It would change another shop's row without that shop's lock.
                 raise ValueError(
                     f"a row for {shop.partition_key} is of {row.platform_name}/{row.domain}"
                 )
@@ -103,7 +105,7 @@ def _copy(
     types: list[int],
     rows: Iterable[tuple[Any, ...]],
 ) -> None:
-    # Binary, with the columns' types: no text needs escaping, and a float is not taken for money.
+    # Binary, with the columns' types: no text needs escaping, and a float cannot become a price.
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
         sql.Identifier("pg_temp", table), _names(columns)
     )
@@ -114,7 +116,7 @@ def _copy(
 
 
 def _drop_earlier_copies(connection: psycopg.Connection) -> int:
-    # A fresh table that one COPY after another filled holds its rows in the order they came.
+    # A new table that was filled by one COPY after another holds its rows in the order they came.
     return connection.execute(
         """
         DELETE FROM pg_temp.staged_items AS staged
@@ -132,7 +134,7 @@ def _reject_row(reject: RejectedVariant) -> tuple[str | None, ...]:
         _storable(reject.product_id),
         _storable(reject.variant_id),
         _storable(reject.reason),
-        # ASCII, so what Postgres cannot hold (NUL, half surrogates) stays an escape of JSON.
+        # ASCII: characters that Postgres cannot store (NUL, half surrogates) stay JSON escapes.
         json.dumps(reject.raw, ensure_ascii=True, default=str),
     )
 

@@ -166,7 +166,7 @@ class _Followed:
                 connection,
                 self._instance,
                 shops_per_run=load_settings().shops_per_run,
-                places=1,
+                most_runs=1,
                 runs=runs_under_way(self._instance),
                 of=self._backfill_id,
             )

@@ -29,7 +29,7 @@ from connector_pipeline.platforms.adapters import (
     BUILT_IN,
     adapter_classes,
     build_adapters,
-    unusable_adapters,
+    found_adapters,
 )
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.connections import connect
@@ -209,7 +209,7 @@ def _platforms(settings: Settings) -> list[Finding]:
     """The adapters that cannot be used, and what each of the others has to say."""
     found = [
         Finding(f"platform {each.platform_name}", False, each.reason, _REPAIR)
-        for each in unusable_adapters()
+        for each in found_adapters().unusable
     ]
     try:
         adapters = build_adapters(settings)
@@ -222,23 +222,23 @@ def _platforms(settings: Settings) -> list[Finding]:
     ]
     try:
         shops = ShopRegistry(database=Database()).list(ShopState.ACTIVE)
+        return found + asyncio.run(_platforms_findings(settings, adapters, shops))
     except ConnectorError:
-        # It is among the findings already.
+        # The database is down or there is no Token Service, which is among the findings already.
         return found
-    return found + asyncio.run(_platforms_findings(settings, adapters, shops))
 
 
 async def _platforms_findings(
     settings: Settings, adapters: Mapping[str, Adapter], shops: Sequence[RegisteredShop]
 ) -> list[Finding]:
     found: list[Finding] = []
-    for name, adapter in adapters.items():
-        try:
-            async with _token_service_of(settings).open("doctor") as credential_source:
+    async with _token_service_of(settings).open("doctor") as credential_source:
+        for name, adapter in adapters.items():
+            try:
                 found += await adapter.findings(_last_synced_first(name, shops), credential_source)
-        except Exception as error:
-            named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
-            found.append(Finding(f"platform {name}", False, named.message, named.remedy))
+            except Exception as error:
+                named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
+                found.append(Finding(f"platform {name}", False, named.message, named.remedy))
     return found
 
 

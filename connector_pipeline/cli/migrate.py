@@ -39,9 +39,9 @@ def _migrate(*, as_json: bool) -> None:
     if as_json:
         print_json({"before": done.before, "revision": done.after, "granted": done.granted})
     elif done.before == done.after:
-        out.print(f"The database is at revision {done.after} already.")
+        _say(f"The database is at revision {done.after} already.")
     else:
-        out.print(f"The database was at {_shown(done.before)} and is at revision {done.after}.")
+        _say(f"The database was at {_shown(done.before)} and is at revision {done.after}.")
 
 
 def _check(*, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def _check(*, as_json: bool) -> None:
     if as_json:
         print_json({"revision": revision, "needed": needed})
     else:
-        out.print(f"The database is at {_shown(revision)}, and this version needs {needed}.")
+        _say(f"The database is at {_shown(revision)}, and this version needs {needed}.")
     if revision != needed:
         raise typer.Exit(1)
 
@@ -66,6 +66,10 @@ def _print_sql(*, as_json: bool) -> None:
         print_json({"sql": script})
     else:
         sys.stdout.write(script)
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
 
 
 def _shown(revision: str | None) -> str:

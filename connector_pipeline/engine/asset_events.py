@@ -1,18 +1,17 @@
-"""Events about assets' partitions that Dagster's public API has no way to write.
+"""Write events about assets' partitions that Dagster's public API cannot write.
 
-Tried with Dagster 1.13.27; what was seen there:
+Tried with Dagster 1.13.27, which behaves as follows:
 
-- The status of a partition is made of the latest event that plans its materialization, the latest
-  that materializes it, and the status of the planning event's run: planned and not materialized is
-  in progress while that run goes on, and failed once it has failed.
-- Dagster runs one key or a range of keys, and cuts whatever else is asked for into ranges: a
-  hundred scattered shops become a hundred runs of each asset. A range run that covers the holes
-  plans every key between. So a run over listed shops has no partitions, and writes these events
-  itself.
+- Dagster derives the status of a partition from the latest event that plans its materialization,
+  the latest that materializes it, and the status of the planning event's run. A partition that is
+  planned and not materialized is in progress while that run goes on, and failed once it has failed.
+- Dagster runs one key or a range of keys, and cuts any other selection into ranges: a hundred
+  scattered shops become a hundred runs of each asset. A run over a range with gaps plans the keys
+  in the gaps, too. So a run over listed shops has no partitions, and writes these events itself.
 
 Needs: `dagster._core.events` and `StepExecutionContext._metadata_accumulator`. A public way to run
-any set of partitions in one run would replace all of it; a public event for planned
-materializations the first two functions.
+any set of partitions in one run would replace this module. A public event for planned
+materializations would replace its first two functions.
 """
 
 import logging
@@ -37,7 +36,7 @@ from dagster._core.events import (
 def plan_materializations(
     context: OpExecutionContext, asset_key: AssetKey, partition_keys: Sequence[str]
 ) -> None:
-    """Say that this run is going to materialize these partitions of the asset."""
+    """Write that this run is going to materialize these partitions of the asset."""
     batch = generate_event_batch_id()
     for number, key in enumerate(partition_keys, start=1):
         context.instance.report_dagster_event(
@@ -55,7 +54,7 @@ def plan_materializations(
 def write_materializations(
     context: OpExecutionContext, materializations: Sequence[AssetMaterialization]
 ) -> None:
-    """Write the materializations together: one by one, each costs a transaction of its own."""
+    """Write the materializations as one batch: one by one, each would cost a transaction."""
     step_context = context.get_step_execution_context()
     batch = generate_event_batch_id()
     for number, materialization in enumerate(materializations, start=1):
@@ -69,10 +68,11 @@ def write_materializations(
 def add_partition_metadata(
     context: AssetExecutionContext, asset_key: AssetKey, metadata: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Add metadata to the partitions that the step's output is going to materialize, by their key.
+    """Add metadata, by partition key, to the partitions that the step's output will materialize.
 
-    The public `add_asset_metadata` reads all partitions there are at each call, to see whether the
-    key is one of the run's: 40 ms a shop where there are 15,000. The keys here are the run's own.
+    The public `add_asset_metadata` reads all partitions of the asset at each call, to check that
+    the key is one of the run's: 40 ms per shop with 15,000 partitions. The caller of this function
+    gives only keys of the run.
     """
     step_context = context.get_step_execution_context()
     accumulator = step_context._metadata_accumulator  # pyright: ignore[reportPrivateUsage]
@@ -84,10 +84,10 @@ def add_partition_metadata(
 def log_check_evaluations(
     context: OpExecutionContext | AssetExecutionContext, evaluations: Iterable[AssetCheckEvaluation]
 ) -> None:
-    """Log evaluations of checks outside of the checks' own op, as the run's own.
+    """Log evaluations of checks from an op other than the checks' own.
 
-    `log_event` takes them and Dagster treats them as the planned ones, though its annotation leaves
-    them out.
+    `log_event` accepts them, though its annotation does not name them, and Dagster takes them for
+    the planned ones.
     """
     for evaluation in evaluations:
         context.log_event(evaluation)  # pyright: ignore[reportArgumentType]

@@ -1,8 +1,8 @@
-"""Whether a native backfill of Dagster's, launched in its UI, is under way.
+"""Find out whether a backfill that somebody launched in Dagster's UI is under way.
 
 Needs: `BulkActionsFilter` and `BulkActionStatus` of `dagster._core.execution.backfill`, which the
-public `DagsterInstance.get_backfills` takes. Tried with Dagster 1.13.27. Their export would replace
-this module.
+public `DagsterInstance.get_backfills` takes. Tried with Dagster 1.13.27. If Dagster exported both,
+this module would not be needed.
 """
 
 from typing import Final
@@ -18,5 +18,5 @@ _UNDER_WAY: Final = [
 
 
 def a_backfill_is_under_way(instance: DagsterInstance) -> bool:
-    """Whether any backfill has not ended."""
+    """Whether a backfill has not ended yet."""
     return bool(instance.get_backfills(BulkActionsFilter(statuses=_UNDER_WAY), limit=1))

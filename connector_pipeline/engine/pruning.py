@@ -1,20 +1,21 @@
-"""Delete old runs and their events from Dagster's storage, but for what its UI shows of today.
+"""Delete old runs and their events from Dagster's storage, except those that its UI still shows.
 
-The event log grows without bound: a sync of a shop leaves four events of its own and a share of
-its run's, and Dagster itself deletes none but ticks. What its UI says of a partition, however old,
-is read from these rows (Dagster 1.13.27, `partition_status_cache.py` and `sql_event_log.py`):
+The event log grows without bound: the sync of a shop leaves four events of its own and a share of
+its run's, and Dagster itself deletes only ticks. Dagster's UI reads the state of a partition,
+however old, from these rows (Dagster 1.13.27, `partition_status_cache.py` and `sql_event_log.py`):
 
-- of each asset and partition the latest event that materializes it, the latest that plans its
-  materialization, and the row of the planning event's run (a run that is gone has not failed);
-- of each check and partition the latest row of `asset_check_executions`, and the latest evaluated.
+- for each asset and partition the latest event that materializes it, the latest event that plans
+  its materialization, and the row of the planning event's run (a missing run has not failed);
+- for each check and partition the latest row of `asset_check_executions`, and the latest evaluated
+  one.
 
-So a run is deleted whole or not at all, with its events, tags and check executions: it must be over
-for longer than is kept, and hold none of these rows. A run's page is whole as long as there is one.
+So a run is deleted as a whole, with its events, tags and check executions, and only if it ended
+longer ago than runs are kept and has none of these rows. A run that is kept keeps its whole page.
 
-Needs: the tables of Dagster's Postgres storage, whose schema revision is compared with those that
-this was tried with before anything is deleted; and the storage's engine. Tried with Dagster
-1.13.27. Retention of runs and events by Dagster itself (dagster pull request 33863) would replace
-it.
+Needs: the tables of Dagster's Postgres storage, and the storage's engine. Before anything is
+deleted, the schema revision of the tables is compared with those that this module was tried with.
+Tried with Dagster 1.13.27. Retention of runs and events by Dagster itself (dagster pull request
+33863) would replace this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +31,10 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster_postgres import PostgresEventLogStorage
 
 RIGHT_REVISIONS: Final = frozenset({"29b539ebc72a"})
-"""Revisions of Dagster's schema that the statements below were tried with: that of 1.13.27."""
+"""The revisions of Dagster's schema that this module was tried with: that of Dagster 1.13.27."""
 
 _RUNS_AT_ONCE: Final = 50
-"""Runs deleted in one transaction: some twenty thousand rows, gone in a second."""
+"""Runs deleted in one transaction: some twenty thousand rows, deleted within a second."""
 
 _STATUS_EVENTS: Final = (
     "ASSET_MATERIALIZATION",
@@ -59,8 +60,8 @@ _OLD_RUNS: Final = sa.text(
     sa.bindparam("finished", expanding=True), sa.bindparam("backfill_ended", expanding=True)
 )
 
-# One lookup in idx_events_by_asset_partition an event, so the cost is that of what is deleted and
-# not that of the whole log.
+# Each event costs one lookup in idx_events_by_asset_partition, so the cost grows with the number of
+# old events and not with the whole log.
 _HOLDING_THE_LATEST: Final = sa.text(
     """
     SELECT DISTINCT run_id FROM event_logs AS event
@@ -77,7 +78,7 @@ _HOLDING_THE_LATEST: Final = sa.text(
     """
 ).bindparams(sa.bindparam("runs", expanding=True), sa.bindparam("types", expanding=True))
 
-# Dagster has no index of these by run: once a pruning, and not once a batch.
+# Dagster has no index of check executions by run, so this is read once and not for every batch.
 _LATEST_CHECKS: Final = sa.text(
     """
     SELECT DISTINCT run_id FROM (
@@ -111,7 +112,7 @@ _DELETE_RUNS: Final = sa.text("DELETE FROM runs WHERE run_id IN :runs").bindpara
     sa.bindparam("runs", expanding=True)
 )
 
-# A page of a backfill whose runs are gone would be empty; one with a run left keeps its page.
+# The page of a backfill whose runs are all deleted would be empty.
 _OLD_BACKFILLS: Final = sa.text(
     """
     SELECT key FROM bulk_actions
@@ -130,7 +131,7 @@ _DELETE_BACKFILLS: Final = sa.text("DELETE FROM bulk_actions WHERE key IN :keys"
 
 @dataclass(slots=True)
 class Pruned:
-    """How many rows went; `kept_runs` were old and hold what the UI still shows."""
+    """The numbers of deleted rows; `kept_runs` are old runs with rows that the UI still shows."""
 
     runs: int = 0
     events: int = 0
@@ -139,27 +140,28 @@ class Pruned:
     kept_runs: int = 0
 
     def counts(self) -> dict[str, int]:
-        """By name."""
+        """The numbers by their names."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class NotPostgres(Exception):
-    """Dagster's storage is not one that can be pruned here."""
+    """Dagster's storage is not Postgres, and only that can be pruned."""
 
 
 class UnknownRevision(Exception):
-    """Dagster's tables are of a revision that pruning was not tried with; nothing was deleted."""
+    """Dagster's tables are at a revision that pruning was not tried with; nothing was deleted."""
 
 
 def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Pruned:
-    """Delete what is older than `keep` and shown nowhere, a batch of runs a transaction.
+    """Delete runs and backfills that ended more than `keep` ago and that the UI does not need.
 
-    Raises NotPostgres for the temporary storage of a process without one, and UnknownRevision.
+    Deletes a batch of runs per transaction. Raises NotPostgres (a process without DAGSTER_HOME has
+    a temporary storage) and UnknownRevision.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, PostgresEventLogStorage):
         raise NotPostgres(f"Dagster's storage is {type(storage).__name__}, not Postgres.")
-    # Dagster's columns are UTC without saying so.
+    # Dagster's columns are UTC times without a time zone.
     before = (now - keep).astimezone(UTC).replace(tzinfo=None)
     engine = storage._engine.execution_options(  # pyright: ignore[reportPrivateUsage]  # no other
         isolation_level="READ COMMITTED"
@@ -196,7 +198,7 @@ def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Prune
             if to_delete:
                 _delete_runs(connection, to_delete, checks, pruned)
         for run_id in to_delete:
-            # The captured output of its steps, where it is kept in files.
+            # Deletes the captured output of the run's steps, if it is kept in files.
             with suppress(NotImplementedError, FileNotFoundError):
                 instance.compute_log_manager.delete_logs(prefix=[run_id])
     with engine.begin() as connection:

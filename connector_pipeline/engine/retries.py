@@ -1,8 +1,8 @@
-"""How the line of runs ended in which Dagster retried a crashed run.
+"""Find out how the last run ended in a line of runs by which Dagster retried a crashed run.
 
 Needs: the tags of automatic retries (run_tags.py), and the cursor under which the daemon's event
 log consumer keeps the newest failure that it has looked at. Tried with Dagster 1.13.27. A public
-"will this run be retried, and as which" would replace it.
+function that says whether a run will be retried, and by which run, would replace this module.
 """
 
 import math
@@ -32,8 +32,8 @@ _WILL_RETRY: Final = {"true": True, "false": False}
 class LastRun:
     """The last run of a line of retries.
 
-    `will_retry` is None while Dagster has not decided. `assets` are those that the run was to
-    materialize; None: those of its job.
+    `will_retry` is None until Dagster has decided. `assets` are those that the run was to
+    materialize, or None if it was to materialize all of its job.
     """
 
     run_id: str
@@ -44,11 +44,11 @@ class LastRun:
 
 
 def last_runs(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, LastRun]:
-    """The last run of each run's line of automatic retries, by the first one's id.
+    """Find the last run in each run's line of automatic retries; by the id of the first run.
 
-    A retry that Dagster promised and has missed is no longer promised afterwards.
+    Takes back Dagster's promise of a retry that Dagster has missed to make.
     """
-    # Read before the runs: what Dagster has looked at by now has its retry by then, or never.
+    # Read before the runs: a failure that Dagster has looked at has its retry by then, or never.
     failures_seen = newest_failure_seen(instance)
     wanted = {run_id: run_id for run_id in run_ids}
     found: dict[str, LastRun] = {}
@@ -66,7 +66,7 @@ def last_runs(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, La
             if retried_as is not None:
                 following[first] = retried_as
             elif last.will_retry and _failed_at(instance, run_id) <= failures_seen:
-                # Dagster's own backfills, too, wait for a retry that was promised.
+                # Dagster's own backfills would wait for a promised retry, too.
                 instance.add_run_tags(run_id, {run_tags.WILL_RETRY: "false"})
                 last = replace(last, will_retry=False)
             found[first] = last
@@ -75,10 +75,10 @@ def last_runs(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, La
 
 
 def newest_failure_seen(instance: DagsterInstance) -> int:
-    """The newest event of which Dagster's own retries have been made, or been missed.
+    """The id of the newest failure that Dagster has looked at, and retried or missed to retry.
 
-    The daemon looks at each failure once. Where the code server is away that very moment it goes
-    on, and does not come back to it.
+    The daemon looks at each failure once. If the code server is away at that moment, the daemon
+    goes on and does not come back to the failure.
     """
     key = f"EVENT_LOG_CONSUMER_CURSOR-{DagsterEventType.RUN_FAILURE.value}"
     return int(instance.daemon_cursor_storage.get_cursor_values({key}).get(key, "0"))
@@ -90,7 +90,7 @@ def will_be_retried(run: DagsterRun) -> bool:
 
 
 def _failed_at(instance: DagsterInstance, run_id: str) -> float:
-    """The run's failure in the order of all events."""
+    """The event id of the run's failure; infinite if there is no such event."""
     failures = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE).records
     return max((record.storage_id for record in failures), default=math.inf)
 

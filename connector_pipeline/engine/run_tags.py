@@ -1,8 +1,8 @@
-"""The tags by which Dagster marks its runs, under the names that Dagster itself uses.
+"""The tags by which Dagster marks its runs, under Dagster's own names.
 
-Needs: the constants of `dagster._core.storage.tags`. Tried with Dagster 1.13.27. The tags are
-shown in the UI and in Dagster's documentation (https://docs.dagster.io/guides/build/jobs), but no
-public module exports their names. A public module of tag names would replace this one.
+Needs: the constants of `dagster._core.storage.tags`. Tried with Dagster 1.13.27. Dagster's UI and
+documentation (https://docs.dagster.io/guides/build/jobs) show the tags, but no public module
+exports their names. A public module of tag names would replace this one.
 """
 
 from typing import Final
@@ -31,16 +31,16 @@ WILL_RETRY: Final = WILL_RETRY_TAG
 RETRIED_AS: Final = AUTO_RETRY_RUN_ID_TAG
 
 BEHIND_OTHERS: Final = {PRIORITY_TAG: "-1"}
-"""The tag of a run that waits in Dagster's queue until no other run does."""
+"""The tag of a run that waits in Dagster's queue until no run of normal priority waits there."""
 
 
 def root_run_id(run: DagsterRun) -> str:
-    """The first run of those that were retried one after the other; else this run."""
+    """The id of the first run in this run's line of retries; its own id if it retries none."""
     return run.tags.get(ROOT_RUN_ID, run.run_id)
 
 
-def takes_the_place_of_a_crashed_run(run: DagsterRun) -> bool:
-    """Whether Dagster made the run as a retry. A person's re-execution is none.
+def is_automatic_retry(run: DagsterRun) -> bool:
+    """Whether Dagster made the run to retry a crashed one. A person's re-execution is no retry.
 
     Dagster numbers the retries of its own making, and drops the number when a person re-executes
     such a run.
@@ -49,8 +49,8 @@ def takes_the_place_of_a_crashed_run(run: DagsterRun) -> bool:
 
 
 def has_a_launched_worker(run: DagsterRun) -> bool:
-    """Whether a code server launched the run: a command executes its own run in its process.
+    """Whether a code server launched the run. The project's commands execute their runs themselves.
 
-    The default launcher alone sets this tag (docs/facts/dagster.md, Beyond one machine).
+    Only the default launcher sets this tag (docs/facts/dagster.md, Beyond one machine).
     """
     return GRPC_INFO_TAG in run.tags

@@ -1,8 +1,8 @@
-"""Which partitions runs are busy with, by what Dagster keeps of the runs.
+"""Find the runs that are under way, and the partitions that they are of.
 
-Needs: the tags in run_tags.py, and the order of dynamic partitions that a range of keys is read by.
-Tried with Dagster 1.13.27. `DagsterRun.partitions_subset`, once it is filled in for every run over
-a range, would replace it.
+Needs: the tags in run_tags.py, and the order of dynamic partitions by which Dagster reads a range
+of keys. Tried with Dagster 1.13.27. `DagsterRun.partitions_subset` would replace the tags, if
+Dagster set it for every run over a range.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,12 +27,12 @@ _IN_A_WORKER: Final = [
 
 
 def runs_under_way(instance: DagsterInstance) -> Sequence[DagsterRun]:
-    """The runs that wait, start, go on, or are being cancelled."""
+    """The runs that wait, start, go on or are being cancelled."""
     return instance.get_runs(RunsFilter(statuses=_UNDER_WAY))
 
 
 def runs_in_workers(instance: DagsterInstance) -> list[str]:
-    """The ids of runs under way that a code server launched."""
+    """The ids of the runs that a code server launched and that have not ended."""
     return [
         run.run_id
         for run in instance.get_runs(RunsFilter(statuses=_IN_A_WORKER))
@@ -41,14 +41,14 @@ def runs_in_workers(instance: DagsterInstance) -> list[str]:
 
 
 def is_of_a_range(run: DagsterRun) -> bool:
-    """Whether the run is over a range of partitions, named by its two ends alone."""
+    """Whether the run is over a range of partitions, of which its tags name only the two ends."""
     return run_tags.RANGE_START in run.tags
 
 
 def partition_keys_of(
     instance: DagsterInstance, runs: Iterable[DagsterRun], *, partitions_name: str
 ) -> set[str]:
-    """The dynamic partitions that these runs are of, by their tags: a key or a range of keys."""
+    """The keys of the dynamic partitions that these runs are of: one key or a range for each."""
     keys: set[str] = set()
     ordered: list[str] | None = None
     for run in runs:
@@ -66,5 +66,5 @@ def _between(ordered: Sequence[str], start: str, end: str) -> Sequence[str]:
     try:
         return ordered[ordered.index(start) : ordered.index(end) + 1]
     except ValueError:
-        # An end of it left the partitions: the run fails by itself.
+        # One end of the range is no longer a partition, so the run fails by itself.
         return ()

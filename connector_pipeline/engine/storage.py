@@ -1,4 +1,9 @@
-"""Dagster's own storage, found where the project's settings say (dagster.yaml names it)."""
+"""Dagster's storage at the URL that the project's settings give; dagster.yaml names this class.
+
+Needs: `DagsterStorage`, `DagsterSqliteStorage`, `ConfigurableClassData`, and the attribute
+`_engine` of the three storages. Tried with Dagster 1.13.27. Options for the pool of a Postgres
+storage, and a URL that may be missing, would replace this module.
+"""
 
 import atexit
 import os
@@ -16,34 +21,34 @@ from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import SettingsError, load_settings
 
 _KEPT_CONNECTIONS: Final = 2
-"""Connections a process keeps open between its events: one works, one more while it waits."""
+"""Connections that a process keeps open between its events: one works, one is in reserve."""
 _MORE_CONNECTIONS: Final = 18
-"""What a process may open beyond them for a moment, as many as the daemon has threads."""
+"""Connections that a process may open beyond them for a moment, enough for the daemon's threads."""
 _RECYCLE_SECONDS: Final = 1_800
-"""Load balancers and firewalls drop what is idle for longer without a word."""
+"""Load balancers and firewalls silently drop connections that are idle for longer."""
 
 _EVENTS_AT_ONCE: Final = 500
-"""Events of a step that are written together, where Dagster has them all at hand."""
+"""Events of a step that Dagster writes together, if it has them all at once."""
 
 _EVENTS_LOOKED_BACK: Final = 10 * _EVENTS_AT_ONCE
-"""Of the daemon's backfills. They remember the newest event they saw and look for later ones next
-time; but a batch gets its ids before it is committed, and while it is written other runs commit
-later ids. Dagster looks back none: a backfill that looked at that moment would never see the batch,
-and would call its shops failed and not publish them."""
+"""How many events the daemon's backfills look back. A backfill remembers the newest event that it
+saw and next looks for later ones. But a batch gets its ids before it is committed, and other runs
+commit later ids meanwhile. By default Dagster does not look back: a backfill that looked at that
+moment would never see the batch, take its shops for failed and not publish them."""
 
 
 class ConnectorStorage(DagsterPostgresStorage):
-    """Postgres at DAGSTER_POSTGRES_URL, else the embedded server's if it runs; connections pooled.
+    """Postgres at DAGSTER_POSTGRES_URL, or the embedded server if it runs; with pooled connections.
 
-    Dagster's own storage opens two or three connections for every event it writes, which takes
-    longer than all else it does (dagster/FACTS: Cost). Here the runs, events and schedules of a
-    process share one pool, and the materializations of a run over many shops are written together:
-    bench/dagster_storage.py says what a shop costs with each.
+    Dagster's own storage opens two or three connections for every event that it writes, which takes
+    longer than all its other work (docs/facts/dagster.md, Cost). With this class the runs, events
+    and schedules of a process share one pool, and the materializations of a run over many shops are
+    written together. bench/dagster_storage.py measures the cost per shop of both.
 
-    dagster.yaml's own `{env: …}` fails where the variable is not set, and with it every command
-    that merely looks at the definitions. Without DAGSTER_HOME Dagster's instance is a temporary
-    one, which such commands get: it is kept in a temporary folder. A process with a DAGSTER_HOME
-    means its runs to stay, so for it a missing URL is a SettingsError.
+    dagster.yaml's own `{env: …}` fails if the variable is not set, and so would every command that
+    merely looks at the definitions. Without DAGSTER_HOME, Dagster's instance is temporary: such
+    commands get a storage in a temporary folder. A process with a DAGSTER_HOME means to keep its
+    runs, so a missing URL is a SettingsError there.
     """
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None):
@@ -53,17 +58,17 @@ class ConnectorStorage(DagsterPostgresStorage):
             isolation_level="AUTOCOMMIT",
             pool_size=_KEPT_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
-            # A server that was restarted meanwhile must not cost anybody an event.
+            # No event may be lost because the server was restarted meanwhile.
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
         )
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            # Dagster offers no other way to have an engine of one's own.
+            # Dagster offers no other way to set a storage's engine.
             storage._engine = engine  # pyright: ignore[reportPrivateUsage]
 
     @classmethod
     def config_type(cls) -> Any:
-        """Nothing is configured in dagster.yaml: a URL holds a password."""
+        """Allow no configuration in dagster.yaml, as the URL holds a password."""
         return {}
 
     @classmethod
@@ -73,7 +78,7 @@ class ConnectorStorage(DagsterPostgresStorage):
         """Open the storage. Raises SettingsError."""
         url = _postgres_url()
         if url is not None:
-            # Variables, for which dagster.yaml has no names; every process opens a storage.
+            # dagster.yaml cannot set these variables, and every process opens a storage.
             os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_EVENTS_AT_ONCE))
             os.environ.setdefault("ASSET_BACKFILL_CURSOR_OFFSET", str(_EVENTS_LOOKED_BACK))
             return cls(postgres_url=url, inst_data=inst_data)
@@ -94,7 +99,7 @@ def _postgres_url() -> str | None:
     if settings.dagster_postgres_url is not None:
         return settings.dagster_postgres_url.get_secret_value()
     if settings.connector_database_url is not None:
-        # Somebody else's server: which of its databases is Dagster's is not ours to guess.
+        # The project cannot guess which database of somebody else's server is Dagster's.
         return None
     server = running_server(settings.home)
     return None if server is None else server.url("dagster", scheme="postgresql+psycopg2")

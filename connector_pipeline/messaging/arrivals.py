@@ -1,4 +1,4 @@
-"""What a source of sync requests brings to the inbox."""
+"""The sync requests that a source brings to the inbox."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from connector_pipeline.model.sync_request import SyncRequest
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What arrived, and the cursor to go on from once it is committed.
+    """The messages that arrived, and the cursor to read on from once they are committed.
 
-    `dead_letters` are the messages that are no request, each with an id of its own. `warnings` are
-    for the operator: something may have been lost.
+    `dead_letters` are the messages that are no sync request, each with an id of its own. `warnings`
+    say to the operator which messages may have been lost.
     """
 
     cursor: str | None
@@ -23,5 +23,5 @@ class Arrivals:
 
 
 Source = Callable[[str | None], Arrivals]
-"""Reads on from a cursor (None: from the beginning), so many messages at most. Raises
+"""Reads a bounded number of messages after a cursor (None: from the beginning). Raises
 ConnectorError."""

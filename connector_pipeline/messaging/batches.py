@@ -1,4 +1,4 @@
-"""A snapshot's items as product batches, the way the service before sent them."""
+"""A snapshot's items as product batches, in the form of the service that this project replaces."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _FIELDS: Final = tuple(PlatformProduct.model_fields)
 
 @dataclass(frozen=True, slots=True)
 class SyncedShop:
-    """What the batches of a sync tell of it besides its products."""
+    """The facts of a sync that its batches have besides the products."""
 
     shop: Shop
     sync_id: str
@@ -33,20 +33,20 @@ class SyncedShop:
 
 
 def product(item: CatalogItem) -> dict[str, Any]:
-    """The item as JSON has it."""
+    """The item as a product of a batch, in JSON's types."""
     values = {name: getattr(item, name) for name in _FIELDS}
     values["price"] = None if item.price is None else float(item.price)
-    # Not validated: an item is valid, and there may be a million.
+    # Not validated: items are valid, and there may be a million.
     return PlatformProduct.model_construct(**values).model_dump(mode="json")
 
 
 def packed(
     products: Iterable[dict[str, Any]], *, largest: int, first_batch: int = 1
 ) -> Iterator[tuple[int, list[dict[str, Any]], bool]]:
-    """Products in batches of at most LARGEST_BATCH and `largest` bytes: number, products, has_more.
+    """Pack products into batches of at most LARGEST_BATCH products and `largest` bytes.
 
-    There is always a last one, without products if there are none. A product that alone is larger
-    than a message can be is left out.
+    Yields number, products and has_more. There is always a last batch, if need be an empty one. A
+    product that alone does not fit into a message is left out.
     """
     room = largest - _AROUND_PRODUCTS
     number, batch, size = first_batch, list[dict[str, Any]](), 0
@@ -65,7 +65,7 @@ def packed(
 def batch_event(
     synced: SyncedShop, number: int, products: list[dict[str, Any]], *, has_more: bool
 ) -> tuple[str, bytes]:
-    """The event of a batch: its message id and its bytes."""
+    """Make the event of a batch: its message id and its bytes."""
     shop = synced.shop
     event_id = batch_id(synced.sync_id, number)
     event = ProductsFetched(
@@ -88,5 +88,5 @@ def batch_event(
 
 
 def encoded(value: object) -> bytes:
-    """JSON in UTF-8 without spaces."""
+    """The value as JSON in UTF-8 without spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

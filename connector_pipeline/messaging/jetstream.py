@@ -1,4 +1,4 @@
-"""A connection to the one stream that events come from and go to."""
+"""Connect to the JetStream stream that sync requests come from and events go to."""
 
 import asyncio
 import re
@@ -23,8 +23,8 @@ from connector_pipeline.settings import Settings
 SUBJECTS: Final = ("evt.>", "cmd.>", "dlq.>")
 MAX_AGE: Final = timedelta(hours=24)
 DUPLICATE_WINDOW: Final = timedelta(hours=1)
-"""For as long a repeat is dropped by its Nats-Msg-Id, in a stream that we make: a relay that died
-between an event's acknowledgement and its own note of it is back by then."""
+"""How long a stream that the project makes drops repeats by their Nats-Msg-Id. A relay that died
+after an event was acknowledged and before it marked the event as sent runs again by then."""
 
 _USER_TOKEN: Final = re.compile(rb"-BEGIN NATS USER JWT-+\r?\n[\w.-]+")
 _USER_SEED: Final = re.compile(rb"-BEGIN USER NKEY SEED-+\r?\n(\w+)")
@@ -35,7 +35,7 @@ REQUEST_SECONDS: Final = 5
 
 
 class NatsUnavailable(ConnectorError):
-    """NATS cannot be reached, refuses us, or has no such stream to give."""
+    """NATS cannot be reached, refuses the credentials, or cannot give the stream."""
 
     retryable = True
     default_remedy = (
@@ -46,7 +46,7 @@ class NatsUnavailable(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """The stream, and what it was like when the connection was made."""
+    """The stream, and its state when the connection was made."""
 
     name: str
     client: Client
@@ -57,15 +57,15 @@ class EventStream:
 
     @property
     def max_payload(self) -> int:
-        """The largest message the server takes, in bytes, headers included."""
+        """The largest message that the server takes, in bytes, headers included."""
         return self.client.max_payload
 
 
 @asynccontextmanager
 async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
-    """The stream of NATS_STREAM, made if there is none, on a connection closed at the end.
+    """Connect to the stream of NATS_STREAM, make it if there is none, and disconnect at the end.
 
-    Raises NatsUnavailable, also for what NATS raises inside.
+    Raises NatsUnavailable, also for an error that NATS raises in the body.
     """
     where = settings.nats_url or ""
     try:
@@ -74,7 +74,7 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await client.connect(**options)  # pyright: ignore[reportUnknownMemberType]
-            # nats-py's own types leave much of it unknown.
+            # nats-py does not type all of it.
             context: JetStreamContext = client.jetstream(timeout=REQUEST_SECONDS)  # pyright: ignore[reportUnknownMemberType]
             info = await _ensured(context, settings.nats_stream)
             state = info.state
@@ -89,8 +89,8 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
                 last_sequence=state.last_seq,
             )
         finally:
-            # Of a connection that was refused, too: nats-py leaves its socket open. Where TLS was
-            # refused it closes the socket, and waits for ever to be told so.
+            # Also if the connection was refused: nats-py leaves its socket open. If TLS was
+            # refused, nats-py closes the socket and then waits for ever for its end.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await client.close()
@@ -100,7 +100,7 @@ async def event_stream(settings: Settings) -> AsyncGenerator[EventStream]:
 
 
 async def described(settings: Settings) -> str:
-    """The stream in a few words. Raises NatsUnavailable."""
+    """Describe the stream in a few words. Raises NatsUnavailable."""
     async with event_stream(settings) as stream:
         return (
             f"stream {stream.name} at {settings.nats_url}, "
@@ -109,7 +109,7 @@ async def described(settings: Settings) -> str:
 
 
 async def _ensured(context: JetStreamContext, name: str) -> StreamInfo:
-    """The stream as it is, or a new one. One that exists is never altered."""
+    """Return the stream's state; make the stream if there is none, but never alter one."""
     try:
         return await context.stream_info(name)
     except NotFoundError:
@@ -126,7 +126,7 @@ async def _ensured(context: JetStreamContext, name: str) -> StreamInfo:
             )
         )
     except BadRequestError:
-        # Somebody else made it this very moment, or its subjects are another stream's.
+        # Somebody else just made it, or another stream has its subjects.
         return await context.stream_info(name)
 
 
@@ -135,7 +135,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "servers": (settings.nats_url or "").split(","),
         "name": "connector-pipeline",
         "connect_timeout": 2,
-        # A tick is short: the next one connects anew.
+        # A tick is short, and the next one connects anew.
         "allow_reconnect": False,
         "max_reconnect_attempts": 1,
         "reconnect_time_wait": 0,
@@ -156,9 +156,10 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _credentials(file: Path) -> str:
-    """The credentials file, if it holds any. Raises NatsUnavailable.
+    """The path of the credentials file, whose content is checked. Raises NatsUnavailable.
 
-    nats-py reads on for ever where it finds no token, and raises anything of a seed that is none.
+    nats-py reads for ever in a file without a token, and raises various errors for a malformed
+    seed.
     """
     try:
         text = file.read_bytes()
@@ -172,13 +173,13 @@ def _credentials(file: Path) -> str:
     except (ValueError, nkeys.NkeysError):
         raise NatsUnavailable(
             "NATS_CREDENTIALS_FILE holds no user's token and seed.",
-            remedy="Export it anew, with `nsc generate creds` say. Nothing is lost meanwhile.",
+            remedy="Export it anew, for example by `nsc generate creds`. Nothing is lost so far.",
         ) from None
     return str(file)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """The context of the NATS_TLS_* files; None where none is set: the system's trust, by tls://."""
+    """The context of the NATS_TLS_* files. If none is set, None: tls:// then uses the system's."""
     if settings.nats_tls_ca_file is None and settings.nats_tls_cert_file is None:
         return None
     context = ssl.create_default_context(cafile=settings.nats_tls_ca_file)
@@ -188,5 +189,5 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 async def _ignore(_: Exception) -> None:
-    # What matters is raised where it happens; the default prints a traceback besides.
+    # nats-py also raises the errors that matter; its default callback prints a traceback besides.
     return

@@ -1,7 +1,8 @@
-"""Send what waits in `connector.outbox` to JetStream, each shop's events in their order.
+"""Send the events that wait in `connector.outbox` to JetStream, each shop's in their order.
 
-An event is marked as sent after the stream has acknowledged it. Sent again, because we died in
-between, it has the same Nats-Msg-Id, and the stream drops it within its duplicate window.
+The relay marks an event as sent after the stream has acknowledged it. If the relay dies in between,
+it sends the event again with the same Nats-Msg-Id, and the stream drops the repeat within its
+duplicate window.
 """
 
 import asyncio
@@ -41,17 +42,17 @@ from connector_pipeline.state.outbox import unsent
 SENT_A_TICK: Final = 2_000
 _CHUNK: Final = 50
 _BUDGET_SECONDS: Final = 30.0
-"""Of the 60 that a tick has; what is left is the next tick's."""
+"""Dagster gives a tick 60 s. Events that are left wait for the next tick."""
 
 INTERRUPTED_HELD: Final = timedelta(minutes=2)
-"""How long the failure of an interrupted sync is held back: if Dagster runs it again, it has not
-ended yet."""
+"""How long the failure of an interrupted sync is held back: if Dagster retries the run, the sync
+has not ended yet."""
 
 _RELAY_LOCK: Final = 0x6F7574626F78
 """An advisory lock of the database: two relays at once would mix up a shop's events."""
 
-# A failure whose sync is under way again, or was interrupted just now, may still be replaced.
-# One whose sync has succeeded meanwhile was to be taken back, and is.
+# A failure is held if its sync is under way again or was interrupted just now, because a success
+# may still replace it. It is taken back if its sync has succeeded meanwhile.
 _WAITING: Final = """
     SELECT event.id, event.partition_key, event.subject, event.event_id, event.payload,
         event.batches_sent, event.products_sent, sync.status,
@@ -70,19 +71,19 @@ _WAITING: Final = """
 
 @dataclass(frozen=True, slots=True)
 class SyncedProducts:
-    """A published snapshot: the shop, and its items read again from the archive."""
+    """The shop of a published snapshot, and its items, read again from the archive."""
 
     shop: Shop
     items: Iterator[CatalogItem]
 
 
 ReadProducts = Callable[[str, str], SyncedProducts]
-"""The snapshot of a partition key's sync_id. Raises ConnectorError where it is no longer there."""
+"""Reads the snapshot of a partition key and sync_id. Raises ConnectorError if it is gone."""
 
 
 @dataclass(slots=True)
 class Relayed:
-    """What one go of the relay did. `waiting` were left; `problems` say why, each once."""
+    """The result of one call of the relay: `waiting` events were left, and `problems` say why."""
 
     sent: int = 0
     batches: int = 0
@@ -91,7 +92,7 @@ class Relayed:
 
 
 class _Refused(Exception):
-    """The stream takes this event not, or not now; others of its shop wait behind it."""
+    """The stream refused this event; later events of its shop wait behind it."""
 
 
 def relay(
@@ -102,10 +103,10 @@ def relay(
     held: timedelta = INTERRUPTED_HELD,
     budget_seconds: float = _BUDGET_SECONDS,
 ) -> Relayed:
-    """Send what waits, as much as one tick has time for; product batches if `read_products`.
+    """Send waiting events, as many as one tick has time for; product batches if `read_products`.
 
-    Raises NatsUnavailable if nothing can be sent, and DatabaseUnavailable. What was acknowledged
-    until then is marked.
+    Raises NatsUnavailable and DatabaseUnavailable. Events that were acknowledged until then are
+    marked as sent.
     """
     with database.connect() as connection:
         if unsent(connection) == 0:
@@ -154,7 +155,10 @@ class _Relay:
     async def _chunk(
         self, connection: psycopg.Connection, stream: EventStream, after: int
     ) -> int | None:
-        """Send the next few after an id; the last one's id. They are ours until the commit."""
+        """Send the next few events after an id. Returns the last one's id, or None at the end.
+
+        Their rows are locked until the commit.
+        """
         rows = (
             connection.cursor(row_factory=dict_row)
             .execute(
@@ -174,7 +178,7 @@ class _Relay:
                     return None
                 await self._event(connection, stream, row)
         finally:
-            # What was acknowledged stays marked, whatever stopped us.
+            # Whatever ended the loop, acknowledged events stay marked as sent.
             connection.commit()
         return rows[-1]["id"] if rows else None
 
@@ -213,7 +217,7 @@ class _Relay:
         row: dict[str, Any],
         read_products: ReadProducts,
     ) -> bool:
-        """Send the batches of a completed sync that were not sent yet; whether all are now."""
+        """Send the batches of a completed sync that were not sent yet. Returns whether all are."""
         data, payload = row["payload"]["data"], row["payload"]
         try:
             products = read_products(row["partition_key"], data["sync_id"])
@@ -244,7 +248,7 @@ class _Relay:
         except (NatsUnavailable, _Refused):
             raise
         except ConnectorError as error:
-            # The outcome must not wait for what will not come back.
+            # The snapshot will not come back, so the outcome is sent without its batches.
             self._problem(f"No product batches of {row['partition_key']}: {error.code}: {error}")
         return True
 
@@ -254,7 +258,7 @@ class _Relay:
 
 
 async def _send(stream: EventStream, subject: str, event_id: str, body: bytes) -> None:
-    """Send and wait for the stream's word. Raises _Refused, or what NATS raises."""
+    """Send and wait for the acknowledgement. Raises _Refused and the errors of NATS."""
     try:
         await stream.context.publish(
             subject,
@@ -268,7 +272,7 @@ async def _send(stream: EventStream, subject: str, event_id: str, body: bytes) -
             f"no stream takes this subject; add it to the subjects of {stream.name}."
         ) from None
     except ServiceUnavailableError:
-        # The server is there and JetStream is not yet: all of it waits.
+        # The server answers, but JetStream does not yet: all events wait.
         raise
     except APIError as error:
         raise _Refused(f"the stream {stream.name} refused it: {error.description}.") from None

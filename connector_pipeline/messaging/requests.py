@@ -1,4 +1,4 @@
-"""Read sync requests from the stream, by sequence."""
+"""Read sync requests from the stream, by their sequence numbers."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _CONSUMER_KEPT_SECONDS: Final = 30
 
 
 class Position(BaseModel):
-    """How far a stream was read: every request up to `sequence` is in the inbox."""
+    """How far a stream was read: all its requests up to `sequence` are in the inbox."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +37,7 @@ class Position(BaseModel):
 
 
 class Start(NamedTuple):
-    """The first sequence to read, and what an operator should know of what lies before it."""
+    """The first sequence to read, and a warning if requests before it may be lost."""
 
     sequence: int
     warning: str | None
@@ -46,9 +46,9 @@ class Start(NamedTuple):
 def start(
     position: Position | None, *, stream: str, created: datetime, first: int, last: int
 ) -> Start:
-    """Where to read on in a stream that holds the sequences `first` to `last`.
+    """Decide where to read on in a stream that holds the sequences `first` to `last`.
 
-    What was read before may be read again: the inbox knows it by its sync_id.
+    Reading a request twice does no harm, because the inbox knows it by its sync_id.
     """
     if position is None or position.stream != stream:
         return Start(first, None)
@@ -75,12 +75,12 @@ def start(
 
 @dataclass(frozen=True, slots=True)
 class RequestStream:
-    """The sync requests of the stream that the settings name. A Source for the inbox."""
+    """Reads the sync requests of the stream that the settings name: a Source for the inbox."""
 
     settings: Settings
 
     def __call__(self, cursor: str | None) -> Arrivals:
-        """At most READ_A_TICK messages after the cursor. Raises NatsUnavailable."""
+        """Read at most READ_A_TICK messages after the cursor. Raises NatsUnavailable."""
         return asyncio.run(self._read(_position(cursor)))
 
     async def _read(self, position: Position | None) -> Arrivals:
@@ -97,7 +97,7 @@ class RequestStream:
             if begin.sequence <= stream.last_sequence:
                 messages, rest = await _messages(stream, begin.sequence)
                 if messages:
-                    # Where nothing is left to read, other subjects' messages are behind us, too.
+                    # If no request is left, the messages of other subjects count as read, too.
                     read_to = messages[-1][0] if rest else max(read_to, messages[-1][0])
                 elif rest:
                     read_to = begin.sequence - 1
@@ -109,9 +109,9 @@ class RequestStream:
 
 
 async def _messages(stream: EventStream, begin: int) -> tuple[list[tuple[int, bytes]], bool]:
-    """Requests from a sequence on, each with its own, and whether more are left.
+    """Read requests from a sequence on, each with its sequence. Returns whether more are left.
 
-    Through a consumer that nothing remembers: what was read is ours to know.
+    Reads through a consumer that is deleted afterwards: the sensor's cursor has the position.
     """
     subscription = await stream.context.pull_subscribe(
         SUBJECT,
@@ -133,7 +133,7 @@ async def _messages(stream: EventStream, begin: int) -> tuple[list[tuple[int, by
             fetched = await subscription.fetch(wanted, timeout=REQUEST_SECONDS)
             messages += [(message.metadata.sequence.stream, message.data) for message in fetched]
     except NatsTimeoutError:
-        # Some expired, or the server is slow: the next tick reads on.
+        # Some messages expired, or the server is slow: the next tick reads on.
         return messages, True
     finally:
         await stream.context.delete_consumer(stream.name, info.name)
@@ -170,5 +170,5 @@ def _position(cursor: str | None) -> Position | None:
     try:
         return None if cursor is None else Position.model_validate_json(cursor)
     except ValidationError:
-        # Somebody set it by hand: from the beginning, then, which repeats nothing.
+        # Somebody set the cursor by hand: reading from the beginning repeats no sync.
         return None

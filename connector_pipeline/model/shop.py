@@ -20,7 +20,7 @@ class ShopState(StrEnum):
 
 
 # Used with fullmatch: `$` would accept a trailing newline, and we build URLs from both.
-_PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 # ASCII alone, so that 253 characters are 253 bytes. The last label begins with a letter, as no IP
 # address does. A label may end with a hyphen: there are such shops.
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9][a-z0-9-]{0,62}\.)+[a-z][a-z0-9-]{0,62}")
@@ -36,14 +36,14 @@ def _has_text(value: str) -> str:
 
 
 def valid_platform_name(name: str) -> str:
-    """The name, if a platform may have it: at most 32 of a-z, 0-9, _ and -, a letter first.
+    """The name, if a platform may have it: at most 32 of a-z, 0-9 and _, a letter first.
 
     `platforms/adapters.py` knows whether the platform has an adapter. Raises InvalidShop.
     """
     if not _PLATFORM_NAME.fullmatch(name):
         raise InvalidShop(
             f"{name[:_SHOWN]!r} is not the name of a platform: expected at most 32 lower-case "
-            "letters, digits, hyphens and underscores, a letter first"
+            "letters, digits and underscores, a letter first"
         )
     return name
 

@@ -75,7 +75,12 @@ def find_adapters(installed: Iterable[EntryPoint]) -> FoundAdapters:
 
 
 @cache
-def _found() -> FoundAdapters:
+def found_adapters() -> FoundAdapters:
+    """The adapters of this process, and what of the installed ones cannot be used.
+
+    Looked for once: what is installed later takes a restart. `found_adapters.cache_clear()` has
+    them looked for again.
+    """
     found = find_adapters(entry_points(group=GROUP))
     for each in found.unusable:
         _log.error("%s", each.reason)
@@ -83,16 +88,8 @@ def _found() -> FoundAdapters:
 
 
 def adapter_classes() -> Mapping[str, type[Adapter]]:
-    """Every platform's adapter class by the platform's name: built in or installed, and usable.
-
-    Looked for once in a process: what is installed later takes a restart.
-    """
-    return _found().classes
-
-
-def unusable_adapters() -> tuple[UnusableAdapter, ...]:
-    """The installed adapters that `adapter_classes` had to leave out."""
-    return _found().unusable
+    """Every platform's adapter class by the platform's name: built in or installed, and usable."""
+    return found_adapters().classes
 
 
 def platform_names() -> tuple[str, ...]:
@@ -102,13 +99,13 @@ def platform_names() -> tuple[str, ...]:
 
 def adapter_class(platform_name: str) -> type[Adapter]:
     """The adapter class of a platform. Raises InvalidShop with the names of those there are."""
-    found = adapter_classes().get(platform_name)
-    if found is not None:
-        return found
-    reasons = [each.reason for each in unusable_adapters() if each.platform_name == platform_name]
+    found = found_adapters()
+    if platform_name in found.classes:
+        return found.classes[platform_name]
+    reasons = [each.reason for each in found.unusable if each.platform_name == platform_name]
     raise InvalidShop(
-        f"{platform_name[:_SHOWN]!r} is not a platform we know: {', '.join(platform_names())}"
-        + "".join(f"; {reason}" for reason in reasons)
+        f"{platform_name[:_SHOWN]!r} is not a platform we know: {', '.join(found.classes)}"
+        + "".join(f" ({reason})" for reason in reasons)
     )
 
 

@@ -1,4 +1,4 @@
-"""Which live variants of the catalog does a snapshot lack?"""
+"""Find the live variants of the catalog that a snapshot lacks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The variants a snapshot lacks, each with its product's id, and an item it does have.
+    """The live variants that a snapshot lacks, and one item that it has.
 
-    `witness` is None where the snapshot has no item.
+    `absent` maps variant ids to product ids. `witness` is None if the snapshot has no item.
     """
 
     absent: dict[str, str]
@@ -19,7 +19,10 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The absent variants that the platform, asked by id, says are gone; whether these are all."""
+    """The absent variants that the platform, asked by id, says are gone.
+
+    `every_absence`: the platform said so of all absent variants.
+    """
 
     gone: tuple[str, ...] = ()
     every_absence: bool = False
@@ -30,8 +33,9 @@ def absence(
 ) -> Absence:
     """Compare the live variants (variant id to product id) with a snapshot, one item at a time.
 
-    A rejected variant is there, though it cannot be read. Where its id cannot be read, any variant
-    of its product may be the one; where not even the product's can, any variant of the shop.
+    A rejected variant is not absent, though it cannot be read. A reject without a variant id may be
+    any variant of its product, so none of that product is absent. A reject without a product id may
+    be any variant of the shop, so none is absent at all.
     """
     absent = dict(live)
     products: set[str] = set()

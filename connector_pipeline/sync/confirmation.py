@@ -1,4 +1,4 @@
-"""Ask a platform by id for what a snapshot lacks, before it is believed to be gone."""
+"""Ask the platform by id for the variants that a snapshot lacks, before they are deleted."""
 
 from contextlib import aclosing
 
@@ -20,10 +20,11 @@ async def confirmed(
     writer: SnapshotWriter,
     report: FetchReport,
 ) -> Confirmed:
-    """The live variants that the snapshot lacks and the platform, asked by id, says are gone.
+    """Ask the platform for the live variants that the snapshot lacks; return those that are gone.
 
-    The answers are archived. Where asking fails none is, and the report warns of it. A snapshot
-    is not complete, after all, that lacks what is still there, or may.
+    The platform's answers are archived with the snapshot. If asking fails, no variant counts as
+    gone, and the report warns of it. The report is no longer complete if the shop still has a
+    variant that the snapshot lacks, or may still have it.
     """
     if report.complete and not adapter.lists_may_skip:
         return Confirmed()
@@ -33,11 +34,11 @@ async def confirmed(
         return Confirmed(every_absence=True)
     if missing.witness is None:
         if report.complete:
-            # An empty shop by its own counts; the guard has the last word on it.
+            # The platform's own counts say that the shop is empty: the guard decides about that.
             return Confirmed()
         report.warnings.append(
-            f"{_absent(missing)} and has none to hold the platform's answers "
-            "against: none is deleted by this sync."
+            f"{_absent(missing)} and has no item to check the platform's answers with: this sync "
+            "deletes none."
         )
         return Confirmed()
     gone: list[str] = []
@@ -53,7 +54,7 @@ async def confirmed(
         report.complete = False
         report.warnings.append(
             f"{_absent(missing)} and asking for them by id failed ({error.code}: "
-            f"{error.message}) Items are added and updated, none is deleted by this sync."
+            f"{error.message}) This sync adds and updates items, and deletes none."
         )
         return Confirmed()
     report.details["gone"] = len(gone)
@@ -61,7 +62,7 @@ async def confirmed(
         report.complete = False
         report.warnings.append(
             f"{_absent(missing)}, of which the shop still has {len(missing.absent) - len(gone)}"
-            ": it was edited while it was read."
+            ": the shop was edited while it was read."
         )
     return Confirmed(tuple(gone), every_absence=len(gone) == len(missing.absent))
 
@@ -77,7 +78,7 @@ def _missing(
         live = live_variants(connection, shop.partition_key)
     if not live:
         return Absence({}, None)
-    # What a reading that ended has: `finish` raises where it has no currency.
+    # `SnapshotWriter.finish` refuses a reading without a currency.
     currency = report.currency or ""
     return absence(live, adapter.normalize(shop, currency, writer.written()))
 

@@ -1,4 +1,4 @@
-"""Fetch one shop into the raw archive: credentials, pages, manifest, and the sync's own record."""
+"""Fetch one shop into the raw archive, and keep the record of its sync up to date."""
 
 import asyncio
 import time
@@ -18,7 +18,6 @@ from connector_pipeline.model.errors import (
     ConnectorError,
     DatabaseUnavailable,
     DeadlineExceeded,
-    Defect,
     ShopBusy,
     ShopDisconnected,
     UnknownShop,
@@ -43,24 +42,25 @@ from connector_pipeline.sync.absence import Confirmed
 from connector_pipeline.sync.confirmation import confirmed
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.log_context import log_as
+from connector_pipeline.sync.outcomes import as_connector_error
 from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
 
 _PROGRESS_EVERY: Final = 0.5
 
 RESUMABLE_FOR: Final = timedelta(hours=6)
-"""How old an interrupted sync may be to be gone on with: its first pages are that old, too."""
+"""An interrupted sync that is older than this is not resumed: its first pages are as old."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
-    """A credential source that remembers what it gave last: it may turn out to be refused."""
+class _RememberingSource:
+    """A credential source that remembers each shop's last credentials, in case they are refused."""
 
     source: CredentialSource
     given: dict[str, BaseModel | None]
 
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
-        """As the source's; None is remembered where the Token Service has none."""
+        """Ask the source; remember None if the Token Service has no credentials for the shop."""
         self.given[shop.partition_key] = None
         given = await self.source.credentials(shop, model)
         self.given[shop.partition_key] = given
@@ -69,7 +69,7 @@ class _Remembered:
 
 @dataclass(frozen=True, slots=True)
 class ShopFetcher:
-    """Fetches shops on behalf of one run. `deadline` is what reading one shop may take."""
+    """Fetches shops on behalf of one run. `deadline`: how long reading one shop may take."""
 
     services: SyncServices
     run: RunIdentity
@@ -82,10 +82,10 @@ class ShopFetcher:
     )
 
     async def fetch(self, partition_key: str) -> SnapshotManifest:
-        """Fetch the shop's snapshot and keep it; again, go on after the pages that are there.
+        """Fetch the shop's snapshot and keep it. A second call goes on after the archived pages.
 
-        The shop's `deadline` is for all attempts together. Raises nothing but ConnectorError;
-        what becomes of the sync then is the caller's to say: `record_failure`, or another attempt.
+        The `deadline` is for all attempts at the shop together. Raises nothing but ConnectorError;
+        the caller then either calls `record_failure` or makes another attempt.
         """
         began = time.monotonic()
         sync_id = self._sync_id(partition_key)
@@ -93,18 +93,18 @@ class ShopFetcher:
         try:
             return await self._attempt(partition_key)
         except Exception as error:
-            named = _named(error).of(partition_key)
-            if named is error:
+            failure = _as_connector_error(error).of(partition_key)
+            if failure is error:
                 raise
-            raise named from error
+            raise failure from error
         finally:
             spent = time.monotonic() - began
             self._spent[partition_key] = self._spent.get(partition_key, 0.0) + spent
 
     def record_failure(self, partition_key: str, error: ConnectorError) -> None:
-        """Record that the shop's sync failed: it will not be tried again by this run."""
+        """Record that the shop's sync failed, and that this run does not try it again."""
         sync_id = self._sync_id(partition_key)
-        # Where the database is what failed, the partition's own failure still says so.
+        # If the database is down, the failure of the shop's partition still reports the error.
         with suppress(DatabaseUnavailable, UnknownShop):
             if isinstance(error, ShopBusy):
                 shop = registered_shop(self.services.registry, partition_key)
@@ -155,21 +155,22 @@ class ShopFetcher:
     def _interrupted(
         self, partition_key: str, sync_id: str, now: datetime
     ) -> SnapshotManifest | Sync | None:
-        """What an earlier attempt at this sync left: its snapshot, its pages, or nothing of use.
+        """Find the snapshot or the pages that an earlier attempt at this sync left.
 
-        A snapshot is of use while its sync is on record as running, because the run that made it
-        crashed, or if that run is retried and had published it. Whoever else runs a sync again
-        that ended wants the shop as it is now.
+        Returns the manifest of a finished snapshot, the sync whose pages can be resumed, or None. A
+        snapshot is used again while its sync is recorded as running, because the run that made it
+        crashed, or if that run published it and this run is its retry. Anybody else who runs a sync
+        again that has ended wants the shop as it is now.
         """
         finished = self.services.raw_archive.finished(partition_key, sync_id)
         if finished is not None:
             progress = self.services.registry.progress(sync_id)
-            of_use = progress is not None and (
+            usable = progress is not None and (
                 progress.status == SyncStatus.RUNNING
-                or (self.run.retried and progress.published_by == self.run.root_run_id)
+                or (self.run.is_retry and progress.published_by == self.run.root_run_id)
             )
             fresh = now - finished.sync.started_at < RESUMABLE_FOR
-            return finished if of_use and fresh else None
+            return finished if usable and fresh else None
         sync = self.services.raw_archive.unfinished(partition_key, sync_id)
         fresh = sync is not None and now - sync.started_at < RESUMABLE_FOR
         return sync if fresh else None
@@ -185,14 +186,14 @@ class ShopFetcher:
                 deadline,
                 self.services.token_service.open(sync.correlation_id) as token_service,
             ):
-                credential_source = _Remembered(token_service, self._given)
+                credential_source = _RememberingSource(token_service, self._given)
                 await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
                 if sync.sync_type is SyncType.FULL or report.read_in_full:
                     if report.complete:
                         gone = await self._confirmed(shop, credential_source, writer, report)
                     if not report.complete:
-                        # The merchant may have been at work: a second reading agrees more often
-                        # than not.
+                        # The merchant may have edited the shop while it was read: a second reading
+                        # is usually complete.
                         report = report.for_another_reading()
                         await self._read(shop, sync, credential_source, writer, report)
                         report.details["readings"] = 2
@@ -229,13 +230,13 @@ class ShopFetcher:
         *,
         resumed: bool = False,
     ) -> None:
-        """Read the shop from its first page to its last; what was read before is discarded.
+        """Read the shop from its first page to its last, and discard what was read before.
 
-        Unless it is `resumed`: then the pages archived by an interrupted attempt are gone on from.
+        If `resumed`, keep the pages that an interrupted attempt archived, and go on after them.
         """
         if not resumed:
             await in_thread(writer.begin)
-        told = time.monotonic()
+        last_recorded = time.monotonic()
         adapter = adapter_of(shop, self.services.adapters)
         pages = adapter.fetch(
             shop,
@@ -244,13 +245,13 @@ class ShopFetcher:
             report=report,
             archived=writer.resume() if resumed else (),
         )
-        # Closed here and now when something fails: its connections must not wait for the garbage
-        # collector.
+        # Closed at once if something fails: its connections must not stay open until the garbage
+        # collector comes.
         async with aclosing(pages):
             async for page in pages:
                 await in_thread(writer.write, page)
-                if time.monotonic() - told >= _PROGRESS_EVERY:
-                    told = time.monotonic()
+                if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
+                    last_recorded = time.monotonic()
                     await in_thread(self._record_progress, sync, writer, report)
 
     async def _confirmed(
@@ -277,12 +278,10 @@ class ShopFetcher:
         )
 
 
-def _named(error: Exception) -> ConnectorError:
-    """The error as an operator is told of it: whatever it is, it is this shop's alone."""
-    if isinstance(error, ConnectorError):
-        return error
+def _as_connector_error(error: Exception) -> ConnectorError:
+    """The error as a ConnectorError. An OSError here comes from the raw archive."""
     if isinstance(error, OSError):
         return ArchiveUnavailable(
             f"the raw archive cannot be written ({type(error).__name__}: {error.strerror})."
         )
-    return Defect.from_exception(error)
+    return as_connector_error(error)

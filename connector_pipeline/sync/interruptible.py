@@ -1,4 +1,4 @@
-"""Run asynchronous work so that a signal to the process cancels it, and it can clean up."""
+"""Run asynchronous work so that SIGINT or SIGTERM cancels it and its tasks can clean up."""
 
 import asyncio
 import signal
@@ -14,16 +14,16 @@ _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM came while shops were fetched; their tasks have cleaned up."""
+    """The process got SIGINT or SIGTERM while it fetched shops; the tasks have cleaned up."""
 
 
 def run_interruptible(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, or until an interrupt: then the tasks are cancelled and get to clean up.
+    """Run the work to its end; at SIGINT or SIGTERM cancel its tasks and let them clean up.
 
-    An exception out of a signal handler leaves a loop's tasks where they were, or is swallowed by
-    the callback it happens to hit: a cancelled fetch would stay on record as running.
+    An exception raised by a signal handler would leave the loop's tasks as they are, or be
+    swallowed by the callback that it hits: a cancelled fetch would stay recorded as running.
 
-    Raises Interrupted after an interrupt.
+    Raises Interrupted after SIGINT or SIGTERM.
     """
     interrupted = False
 
@@ -46,10 +46,10 @@ def run_interruptible(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the blocking call returns. Cancelled, it ends after the call and not before.
+    """Run a blocking call in a thread and return its result; if cancelled, still wait for its end.
 
-    `asyncio.to_thread` leaves its thread at work then: a page would be written after the shop was
-    given to somebody else.
+    `asyncio.to_thread`, if cancelled, leaves its thread at work: the thread could write a page of a
+    shop that another run has meanwhile begun to read.
     """
     thread = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
     try:
@@ -57,7 +57,7 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     except asyncio.CancelledError:
         await asyncio.wait([thread])
         if not thread.cancelled():
-            # Asked for, or asyncio complains of what nobody wants to know any more.
+            # asyncio logs an exception that nobody retrieves.
             thread.exception()
         raise
 

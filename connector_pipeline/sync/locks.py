@@ -1,4 +1,4 @@
-"""A shop is fetched by one run at a time: advisory locks of Postgres, held while it is read."""
+"""Advisory locks of Postgres, so that one run at a time fetches a shop."""
 
 import asyncio
 import threading
@@ -18,17 +18,18 @@ from connector_pipeline.sync.interruptible import in_thread
 T = TypeVar("T")
 
 APPLICATION_NAME: Final = "connector-pipeline run "
-"""Followed by the Dagster run's id: `pg_stat_activity` tells who holds which lock."""
+"""Followed by the Dagster run's id, so that `pg_stat_activity` shows which run holds a lock."""
 
 WATCHED_EVERY_SECONDS: Final = 1.0
 
 _ANSWERS_WITHIN_MILLISECONDS: Final = 10_000
 _KEEPALIVES: Final = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10}
-"""The server frees the locks of a machine that vanished after 30 s of silence and three unanswered
-questions; by then that machine, cut off, has known for long that its questions go unanswered."""
+"""If a machine vanishes, the server frees its locks after 30 s of silence and three unanswered
+probes. A machine that is only cut off has stopped reading by then: its own statements fail after
+_ANSWERS_WITHIN_MILLISECONDS."""
 
-# Another seed than a publish's turn (catalog/turn.py): the same shop's newest snapshot may be
-# published while it is fetched.
+# Another seed than that of the publish lock (catalog/publish_lock.py): a shop's newest snapshot may
+# be published while the shop is fetched.
 _KEY: Final = "hashtextextended(%(partition_key)s, 1)"
 _TRY: Final = f"SELECT pg_try_advisory_lock({_KEY})"
 _UNLOCK: Final = f"SELECT pg_advisory_unlock({_KEY})"
@@ -44,7 +45,7 @@ _HOLDER: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A lock, by the connection that holds it; `lost` ends what is done under it."""
+    """A held lock: its connection, and the timeout that cancels the work under a lost lock."""
 
     connection: psycopg.Connection
     lost: asyncio.Timeout
@@ -58,11 +59,11 @@ class _ConnectionLost(Exception):
 
 
 class ShopLocks:
-    """The locks of one run's shops, all held by one connection: a context manager of its loop.
+    """The locks of one run's shops, all held by one connection. A context manager of one loop.
 
-    They end with the process, whatever ends it. A connection that is lost takes the locks with it,
-    and somebody else may hold them a moment later. So it is asked every second; when it is gone,
-    whatever is done under its locks is cancelled and fails as DatabaseUnavailable.
+    The locks end with the process, whatever ends it. If the connection is lost, so are the locks,
+    and another run may take them a moment later. So the connection is checked every second; when it
+    is gone, all work under its locks is cancelled and fails as DatabaseUnavailable.
     """
 
     def __init__(self, database: Database, *, run_id: str):
@@ -89,10 +90,10 @@ class ShopLocks:
 
     @asynccontextmanager
     async def hold(self, partition_key: str) -> AsyncGenerator[None]:
-        """Hold the shop's lock for what is done inside.
+        """Hold the shop's lock while the body runs.
 
-        Raises ShopBusy at once, with who holds it, if it is taken; DatabaseUnavailable if Postgres
-        does not answer, or if the lock was lost.
+        Raises ShopBusy at once if another run holds the lock, and names that run;
+        DatabaseUnavailable if Postgres does not answer or the lock was lost.
         """
         connection, holder = await self._asked(
             lambda connection: (connection, _try(connection, partition_key))
@@ -108,12 +109,12 @@ class ShopLocks:
             if not lost.expired():
                 raise
             raise DatabaseUnavailable(
-                "the connection that held the shop's lock was lost: reading was stopped, because "
-                "another run may have begun to.",
+                "the connection that held the shop's lock was lost; reading was stopped, because "
+                "another run may have taken the lock.",
                 partition_key=partition_key,
             ) from None
         finally:
-            # What was lost is not ours to release.
+            # A lost lock is no longer in `_held`, and another run may hold it.
             if self._held.pop(partition_key, None) is not None:
                 with suppress(DatabaseUnavailable):
                     await self._asked(lambda connection: _unlock(connection, partition_key))
@@ -167,7 +168,7 @@ class ShopLocks:
 
 
 def _try(connection: psycopg.Connection, partition_key: str) -> str | None:
-    """Take the shop's lock, or say in words who holds it."""
+    """Take the shop's lock and return None; if it is taken, return the name of its holder."""
     values = {"partition_key": partition_key}
     [(taken,)] = connection.execute(_TRY, values).fetchall()
     if taken:

@@ -1,7 +1,7 @@
-"""Every log line that is written on behalf of a sync names it and its correlation id.
+"""Name the sync and its correlation id in every log line that is written on its behalf.
 
-By the record factory, which sees all of a process's records: the run's own log (`context.log`), the
-adapters' loggers and the libraries' alike. A filter sees only what is logged on its very logger.
+A log record factory sees all records of a process: those of the run's own log (`context.log`), of
+the adapters' loggers and of libraries. A filter would see only the records of its own logger.
 """
 
 import logging
@@ -19,13 +19,13 @@ _current: ContextVar[_Sync | None] = ContextVar("connector_pipeline_sync", defau
 
 
 def log_as(sync_id: str, correlation_id: str) -> None:
-    """What is logged from here on in this task or thread is of this sync."""
+    """Name this sync in all records that this task or thread logs from here on."""
     _install()
     _current.set(_Sync(sync_id, correlation_id))
 
 
 def log_as_none() -> None:
-    """What is logged from here on in this task or thread is of no sync."""
+    """Name no sync in the records that this task or thread logs from here on."""
     _current.set(None)
 
 
@@ -47,6 +47,6 @@ class _NamesTheSync:
             names = f"sync_id={sync.sync_id}"
             if sync.correlation_id != sync.sync_id:
                 names += f" correlation_id={sync.correlation_id}"
-            # The text too: Dagster's log and most formatters show nothing else.
+            # In the text, too: Dagster's log and most formatters show no other field.
             record.msg, record.args = f"{record.getMessage()} [{names}]", ()
         return record

@@ -1,4 +1,4 @@
-"""How each shop of a run ended: collected, logged as it happens, summed up for an operator."""
+"""Collect how each shop of a run ended, log it at once, and sum it up for an operator."""
 
 import logging
 from collections import defaultdict
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Final, Generic, TypeVar
 
-from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.errors import ConnectorError, Defect
 
 ResultT = TypeVar("ResultT")
 
@@ -16,7 +16,7 @@ _LONGEST_MESSAGE: Final = 300
 
 
 class Outcomes(Generic[ResultT]):
-    """Collects how each shop of a run ended. A shop has succeeded, has failed, or is not over.
+    """Collects how each shop of a run ended; a shop in neither dictionary has not ended.
 
     `log` gets each failure and warning at once: a run over a hundred shops goes on for minutes.
     """
@@ -27,30 +27,35 @@ class Outcomes(Generic[ResultT]):
         self.failed: dict[str, ConnectorError] = {}
 
     def succeed(self, partition_key: str, result: ResultT) -> None:
-        """The shop succeeded."""
+        """Record that the shop succeeded."""
         self.succeeded[partition_key] = result
 
     def fail(self, partition_key: str, error: ConnectorError) -> None:
-        """The shop failed, and this run does not try it again."""
+        """Record that the shop failed, and that this run does not try it again."""
         self.failed[partition_key] = error.of(partition_key)
         self._log.error(f"{error.code}: {error}")
 
     def postpone(self, partition_key: str, error: ConnectorError) -> None:
-        """The shop failed, and this run tries it again after the others."""
-        named = error.of(partition_key)
-        self._log.warning(f"{named.code}: {named} It is tried once more after the other shops.")
+        """Log that the shop failed, and that this run tries it again after the others."""
+        error = error.of(partition_key)
+        self._log.warning(f"{error.code}: {error} It is tried once more after the other shops.")
 
     def note(self, text: str) -> None:
         """Something of the run as a whole that its log is to say."""
         self._log.info(text)
 
     def warn(self, partition_key: str, warning: str) -> None:
-        """Somebody should look at this; the shop has not failed because of it."""
+        """Log something that an operator should look at, though it did not make the shop fail."""
         self._log.warning(f"{partition_key}: {warning}")
 
 
+def as_connector_error(error: Exception) -> ConnectorError:
+    """The error itself if it is a ConnectorError, else the Defect that an operator can report."""
+    return error if isinstance(error, ConnectorError) else Defect.from_exception(error)
+
+
 def summarize(failed: Mapping[str, ConnectorError], *, of: int) -> str:
-    """The failed shops with their errors, grouped by what to do about it, most shops first.
+    """List the failed shops and their errors, grouped by error and remedy, most shops first.
 
     The summary of a single shop is its error. Long messages and long groups are cut short.
     """

@@ -1,4 +1,4 @@
-"""How many shops a run reads at once, and how the slow ones make room for the others."""
+"""Limit how many shops a run reads at once, so that slow shops do not hold up the others."""
 
 import asyncio
 from collections import deque
@@ -7,22 +7,22 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 HELD_FOR_SECONDS: Final = 30.0
-"""How long a shop holds a place. One of a few thousand items is read in less; one that is not waits
-for its platform more than it makes us work, and can do that without a place."""
+"""How long a shop holds a place. A shop of a few thousand items is read in less. A shop that takes
+longer mostly waits for its platform, and can do that without a place."""
 
 OUTSIDE_PER_PLACE: Final = 4
-"""Shops that may go on without a place, for each place there is. Each has a page or two in memory,
-so this is what bounds a run's memory, and a run over the default of 100 shops all but never
-reaches it: with 16 places 80 of them can be read at once."""
+"""Shops that may go on without a place, for each place. Each shop keeps a page or two in memory, so
+this bounds a run's memory. With 16 places 80 shops can be read at once, so a run over the default
+of 100 shops hardly ever reaches the bound."""
 
 
 class Places:
-    """So many shops at once, first come first served; of one event loop.
+    """The places of the shops that a run reads at once, first come first served; of one event loop.
 
-    Who has held a place for `held_for` seconds, HELD_FOR_SECONDS if not given, gives it up and goes
-    on outside, if fewer than `outside` do: else as soon as one of them ends. So a shop that takes
-    hours costs the others seconds, and the number read at once is never more than `places` and
-    `outside` together.
+    A shop that has held a place for `held_for` seconds (None: HELD_FOR_SECONDS) gives it up and
+    goes on outside, that is without a place. At most `outside` shops may do so at once; the next
+    one keeps its place until one of them ends. So a shop that takes hours costs the others seconds, and
+    never more than `places` and `outside` together are read at once.
     """
 
     def __init__(self, places: int, *, outside: int, held_for: float | None = None):
@@ -33,21 +33,21 @@ class Places:
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
-        """Wait for a place and have it, or go on without it, until the end."""
+        """Wait for a place and hold it while the body runs, or until it is given up."""
         await self._free.acquire()
         place = _Place()
-        timer = asyncio.get_running_loop().call_later(self._held_for, self._held_long, place)
+        timer = asyncio.get_running_loop().call_later(self._held_for, self._held_too_long, place)
         try:
             yield
         finally:
             timer.cancel()
             self._leave(place)
 
-    def _held_long(self, place: "_Place") -> None:
+    def _held_too_long(self, place: "_Place") -> None:
         self._slow.append(place)
-        self._let_out()
+        self._give_up_places()
 
-    def _let_out(self) -> None:
+    def _give_up_places(self) -> None:
         while self._slow and self._may_go_outside:
             self._slow.popleft().outside = True
             self._may_go_outside -= 1
@@ -56,7 +56,7 @@ class Places:
     def _leave(self, place: "_Place") -> None:
         if place.outside:
             self._may_go_outside += 1
-            self._let_out()
+            self._give_up_places()
             return
         if place in self._slow:
             self._slow.remove(place)
@@ -64,6 +64,6 @@ class Places:
 
 
 class _Place:
-    """One shop's; `outside` once it was given up. Compared by identity."""
+    """The place of one shop; `outside` once the shop gave it up. Compared by identity."""
 
     outside = False

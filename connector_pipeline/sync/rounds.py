@@ -1,4 +1,4 @@
-"""A run's shops, fetched at once in two rounds, each shop in its turn and by no other run."""
+"""Fetch a run's shops in two rounds, several at once, each under its lock."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -18,14 +18,14 @@ from connector_pipeline.sync.locks import ShopLocks
 from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.places import Places
 
-_LOOKED_EVERY: Final = 1.0
-"""Seconds between two looks at whether another run is done with a shop."""
+_LOCK_TRIED_EVERY: Final = 1.0
+"""Seconds between two attempts to take the lock of a shop that another run fetches."""
 
 
 def worth_another_round(error: ConnectorError) -> bool:
-    """Whether the shop is tried again in the same run: what failed may be over by then.
+    """Whether the run tries the shop again, because its trouble may be over by then.
 
-    Not a shop whose time is up or that another run is busy with: they have waited already.
+    A shop whose time is up, or that another run fetches, has waited already and is not tried again.
     """
     return error.retryable and not isinstance(error, DeadlineExceeded | ShopBusy)
 
@@ -34,9 +34,9 @@ class FetchRounds:
     """Fetches a run's shops, as many at once as `places` allow. Of one event loop; used once.
 
     A shop that another run fetches is waited for, without a place, for `wait` seconds. A shop
-    whose trouble may pass is tried once more when all others are done, `again_after` seconds after
-    it failed at the soonest. Its sync stays on record as running till then, and goes on after the
-    pages it has.
+    whose trouble may pass is tried once more when all others are done, and at least `again_after`
+    seconds after it failed. Until then its sync stays recorded as running; the second attempt goes
+    on after the pages that the first one archived.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FetchRounds:
         self._postponed: dict[str, ConnectorError] = {}
 
     async def fetch(self, partition_keys: Iterable[str]) -> None:
-        """Fetch every shop, and tell its outcome."""
+        """Fetch every shop, and report its outcome."""
         try:
             async with asyncio.TaskGroup() as first:
                 for key in partition_keys:
@@ -68,7 +68,7 @@ class FetchRounds:
                     for key in list(self._postponed):
                         second.create_task(self._second(key))
         finally:
-            # Of a run cancelled between the rounds: there will be no second one.
+            # A run that was cancelled between the rounds makes no second one.
             for key, error in self._postponed.items():
                 self._fetcher.record_failure(key, error)
 
@@ -79,7 +79,7 @@ class FetchRounds:
             if worth_another_round(error):
                 self._postponed[partition_key] = error
                 self._outcomes.postpone(partition_key, error)
-                # Counted from here on: who failed first has waited while the others were read.
+                # The wait begins now, so a shop that failed early waits while others are read.
                 await asyncio.sleep(self._again_after)
             else:
                 await self._failed(partition_key, error)
@@ -94,13 +94,13 @@ class FetchRounds:
     async def _attempt(self, partition_key: str) -> None:
         begun = False
         try:
-            async with self._turn(partition_key):
+            async with self._place_and_lock(partition_key):
                 self._postponed.pop(partition_key, None)
                 begun = True
                 manifest = await self._fetcher.fetch(partition_key)
         except asyncio.CancelledError:
             if begun:
-                # Not awaited: a cancelled task gets no more turns of the loop to rely on.
+                # Not awaited: a cancelled task cannot rely on being resumed by the loop.
                 self._fetcher.record_failure(
                     partition_key, SyncInterrupted("the fetch was cancelled.")
                 )
@@ -110,15 +110,18 @@ class FetchRounds:
         self._outcomes.succeed(partition_key, manifest)
 
     @asynccontextmanager
-    async def _turn(self, partition_key: str) -> AsyncGenerator[None]:
-        """The shop's place and its lock. Raises ShopBusy, DatabaseUnavailable."""
+    async def _place_and_lock(self, partition_key: str) -> AsyncGenerator[None]:
+        """Hold a place and the shop's lock while the body runs.
+
+        Raises ShopBusy, DatabaseUnavailable.
+        """
         loop = asyncio.get_running_loop()
         until: float | None = None
         while True:
-            async with AsyncExitStack() as turn:
-                await turn.enter_async_context(self._places.place())
+            async with AsyncExitStack() as held:
+                await held.enter_async_context(self._places.place())
                 try:
-                    await turn.enter_async_context(self._locks.hold(partition_key))
+                    await held.enter_async_context(self._locks.hold(partition_key))
                 except ShopBusy as error:
                     busy = error
                 else:
@@ -128,7 +131,7 @@ class FetchRounds:
             until = now + self._wait if until is None else until
             if now >= until:
                 raise busy
-            await asyncio.sleep(min(_LOOKED_EVERY, until - now))
+            await asyncio.sleep(min(_LOCK_TRIED_EVERY, until - now))
 
     async def _failed(self, partition_key: str, error: ConnectorError) -> None:
         await in_thread(self._fetcher.record_failure, partition_key, error)

@@ -1,7 +1,7 @@
-"""One run over shops: fetch them into the raw archive, publish their snapshots to the catalog.
+"""Fetch the shops of one run into the raw archive, and publish their snapshots to the catalog.
 
-Both assets and the job of listed shops call these two functions. A shop that fails costs no other
-shop anything: its error is among the outcomes, and the run goes on.
+Both assets and the job of listed shops call these two functions. A shop that fails does no harm to
+the others: its error is recorded among the outcomes, and the run goes on.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ from connector_pipeline.sync.services import SyncServices
 
 RETRY_DELAYS: Final = 10
 """A shop's second attempt waits this many CONNECTOR_RETRY_DELAYs after the first one failed. The
-HTTP client has retried single requests within a few, so what still failed takes longer to pass."""
+HTTP client has retried single requests within a few of them, so the trouble lasts longer than
+that."""
 
 
 def fetch_shops(
@@ -36,9 +37,9 @@ def fetch_shops(
     settings: Settings,
     outcomes: Outcomes[SnapshotManifest],
 ) -> None:
-    """Fetch the shops, several at once; `outcomes` has each one's snapshot or error.
+    """Fetch the shops, several at once; record each one's snapshot or error in `outcomes`.
 
-    Raises Interrupted after SIGINT or SIGTERM, with every unfinished sync on record as failed.
+    Raises Interrupted after SIGINT or SIGTERM; every unfinished sync is then recorded as failed.
     """
     if len(partition_keys) != 1:
         run = replace(run, requested_sync_id=None)
@@ -81,7 +82,7 @@ def publish_shops(
     settings: Settings,
     outcomes: Outcomes[Published],
 ) -> None:
-    """Publish each shop's newest snapshot; `outcomes` has what changed, or the error."""
+    """Publish each shop's newest snapshot; record its changes or its error in `outcomes`."""
     publisher = ShopPublisher(services=services, run=run, allow_shrink=allow_shrink)
     with alive(services.database, run.run_id):
         publish_in_two_rounds(

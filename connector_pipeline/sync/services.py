@@ -1,4 +1,4 @@
-"""What a sync works with: the neighbours it asks, and the places it writes to."""
+"""The services that a sync works with: those that it asks, and those that it writes to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

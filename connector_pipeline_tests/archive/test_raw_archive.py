@@ -1,4 +1,4 @@
-"""Raw snapshots: complete or not there at all, and byte for byte what was received."""
+"""A raw snapshot exists as a whole or not at all, and has the received bytes."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -46,14 +46,14 @@ def snapshot(archive: RawArchive, sync_id: str, seconds: int) -> None:
 
 @pytest.fixture(params=["folder", "memory"])
 def archive(request: pytest.FixtureRequest, tmp_path: Path) -> RawArchive:
-    """A folder, and a store that is none: S3 and GCS behave like the second."""
+    """An archive in a folder, and one in an object store: S3 and GCS behave like the second."""
     if request.param == "folder":
         return RawArchive(url=str(tmp_path / "raw with spaces"), keep=2)
     return RawArchive(url=f"memory://{tmp_path.name}-{id(tmp_path)}", keep=2)
 
 
 def test_pages_are_read_back_as_received(archive: RawArchive) -> None:
-    """Bodies byte for byte, in the order they were fetched."""
+    """The bodies are equal byte for byte, in the order they were fetched."""
     snapshot(archive, "sync-1", 10)
     found = archive.latest(SHOP)
     assert list(found.pages()) == PAGES
@@ -73,7 +73,7 @@ def test_a_snapshot_without_its_manifest_does_not_exist(archive: RawArchive) -> 
 
 
 def test_a_manifest_that_was_cut_off_does_not_exist(tmp_path: Path) -> None:
-    """The snapshot before it is the newest one then."""
+    """The snapshot before it is then the newest one."""
     archive = RawArchive(url=str(tmp_path))
     snapshot(archive, "sync-1", 10)
     snapshot(archive, "sync-2", 20)
@@ -83,7 +83,7 @@ def test_a_manifest_that_was_cut_off_does_not_exist(tmp_path: Path) -> None:
 
 
 def test_the_newest_snapshot_is_read(archive: RawArchive) -> None:
-    """Newest by the time it was finished, whatever its id."""
+    """The newest is the one that was finished last, whatever its id."""
     snapshot(archive, "z", 10)
     snapshot(archive, "a", 20)
     assert archive.latest(SHOP).manifest.sync.sync_id == "a"
@@ -97,7 +97,7 @@ def test_shops_do_not_see_each_other(archive: RawArchive) -> None:
 
 
 def test_only_the_newest_snapshots_are_kept(archive: RawArchive) -> None:
-    """Older ones go, and what unfinished syncs left behind with them."""
+    """Older ones are deleted, and with them the pages of unfinished syncs."""
     unfinished = archive.write(sync("unfinished"), clock=at(5))
     unfinished.begin()
     unfinished.write(PAGES[0])
@@ -111,7 +111,7 @@ def test_only_the_newest_snapshots_are_kept(archive: RawArchive) -> None:
 
 
 def test_a_sync_tried_again_leaves_nothing_of_its_first_try(archive: RawArchive) -> None:
-    """Its pages and its manifest are those of the second try."""
+    """The pages and the manifest are those of the second try."""
     snapshot(archive, "sync-1", 10)
     writer = archive.write(sync(), clock=at(20))
     writer.begin()
@@ -125,7 +125,7 @@ def test_a_sync_tried_again_leaves_nothing_of_its_first_try(archive: RawArchive)
 def test_a_shop_read_anew_within_a_sync_leaves_nothing_of_the_first_reading(
     archive: RawArchive,
 ) -> None:
-    """What was written can be read back before the end; begun again, nothing is left of it."""
+    """The pages can be read back before the end. After a second `begin` none is left."""
     writer = archive.write(sync(), clock=at(20))
     writer.begin()
     for page in PAGES:
@@ -142,7 +142,7 @@ def test_a_shop_read_anew_within_a_sync_leaves_nothing_of_the_first_reading(
 
 
 def interrupted(archive: RawArchive, sync_id: str = "sync-1") -> None:
-    """Two pages of a sync that never ended."""
+    """Archive two pages of a sync that never ended."""
     writer = archive.write(sync(sync_id), clock=at(10))
     writer.begin()
     for page in PAGES:
@@ -150,7 +150,7 @@ def interrupted(archive: RawArchive, sync_id: str = "sync-1") -> None:
 
 
 def test_an_interrupted_sync_is_found_as_it_began(archive: RawArchive) -> None:
-    """With its own start and what it asked for; not once it was finished, nor another's."""
+    """The sync has its own start and type. A finished sync, or another one, is not found."""
     assert archive.unfinished(SHOP, "sync-1") is None
     interrupted(archive)
     assert archive.unfinished(SHOP, "sync-1") == sync()
@@ -164,7 +164,7 @@ def test_an_interrupted_sync_is_found_as_it_began(archive: RawArchive) -> None:
 
 
 def test_a_resumed_sync_goes_on_after_its_last_whole_page(archive: RawArchive) -> None:
-    """What was archived is read back, written again it costs nothing, and the rest follows."""
+    """The archived pages are read back and not written a second time; new pages follow them."""
     interrupted(archive)
     writer = archive.write(sync(), clock=at(20))
     third = RawPage(kind="variants", body=b"3", facts={"n": 3})
@@ -176,7 +176,7 @@ def test_a_resumed_sync_goes_on_after_its_last_whole_page(archive: RawArchive) -
     assert list(archive.latest(SHOP).pages()) == [*PAGES, third]
 
 
-def test_a_resumed_sync_that_is_answered_otherwise_keeps_nothing_of_what_came_after(
+def test_a_resumed_sync_that_gets_another_page_drops_all_later_ones(
     archive: RawArchive,
 ) -> None:
     """A page that differs replaces the archived one and all that follow it."""
@@ -201,7 +201,7 @@ def test_a_page_cut_off_by_the_interruption_is_not_resumed_from(tmp_path: Path) 
 
 
 def test_increments_are_kept_with_the_full_snapshot_they_follow(archive: RawArchive) -> None:
-    """However many there are; those before the newest full one go."""
+    """All of them are kept, however many. Those before the newest full snapshot are deleted."""
     increment = SyncType.INCREMENTAL
     for number in range(9):
         full = number in (0, 4)
@@ -215,8 +215,8 @@ def test_increments_are_kept_with_the_full_snapshot_they_follow(archive: RawArch
     assert archive.finished(SHOP, "sync-8") is not None
 
 
-def test_what_was_read_in_full_is_a_full_snapshot(archive: RawArchive) -> None:
-    """A platform that cannot tell what changed was asked for everything."""
+def test_an_increment_that_was_read_in_full_is_a_full_snapshot(archive: RawArchive) -> None:
+    """A platform that cannot list changes is read as a whole."""
     asked = sync().model_copy(update={"sync_type": SyncType.INCREMENTAL, "since": STARTED})
     writer = archive.write(asked, clock=at(20))
     writer.begin()
@@ -225,7 +225,7 @@ def test_what_was_read_in_full_is_a_full_snapshot(archive: RawArchive) -> None:
 
 
 def test_a_damaged_page_is_noticed(tmp_path: Path) -> None:
-    """Neither half a page nor another page passes for what was received."""
+    """Neither half a page nor another page is taken for the received one."""
     archive = RawArchive(url=str(tmp_path))
     snapshot(archive, "sync-1", 10)
     page = tmp_path / SHOP / "pages" / "sync-1" / "0000001-products.zst"
@@ -240,7 +240,7 @@ def test_a_damaged_page_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_without_currency_is_not_finished(archive: RawArchive) -> None:
-    """Prices without a currency are not published, and it is never guessed."""
+    """Prices without a currency are not published, and a currency is never guessed."""
     writer = archive.write(sync(), clock=at(10))
     writer.begin()
     with pytest.raises(CurrencyUnknown):
@@ -249,7 +249,7 @@ def test_a_snapshot_without_currency_is_not_finished(archive: RawArchive) -> Non
 
 @pytest.mark.parametrize("sync_id", ["../../escape", "a/b", "..", "x" * 200, "%2e%2e"])
 def test_a_requesters_sync_id_stays_within_the_shops_folder(tmp_path: Path, sync_id: str) -> None:
-    """An id is text of somebody else: it must not choose where files are written."""
+    """The id is a stranger's text and must not choose where files are written."""
     root = tmp_path / "raw"
     archive = RawArchive(url=str(root))
     snapshot(archive, sync_id, 10)
@@ -267,12 +267,12 @@ def test_a_requesters_sync_id_stays_within_the_shops_folder(tmp_path: Path, sync
     )
 )
 def test_every_page_survives_its_file(page: RawPage) -> None:
-    """Whatever a platform sends."""
+    """Any body and any facts are read back equal."""
     assert decode_page(encode_page(page)) == page
 
 
 @given(st.binary(max_size=200))
-def test_what_is_not_a_page_file_is_refused(content: bytes) -> None:
+def test_a_file_that_is_no_page_is_refused(content: bytes) -> None:
     """Garbage in the archive is an error that is handled, not a crash."""
     with pytest.raises(ValueError, match=r"zstd|head|JSON|Expecting"):
         decode_page(content)

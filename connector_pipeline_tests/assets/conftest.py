@@ -31,7 +31,7 @@ CATALOG_ITEMS = "catalog_items"
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Materializes partitions in real runs, and tells what became of them."""
+    """Materializes partitions in real runs, and shows how they ended."""
 
     instance: DagsterInstance
     registry: ShopRegistry
@@ -39,7 +39,7 @@ class Pipeline:
     sandbox: SandboxServer
 
     def register(self, *keys: str) -> None:
-        """Register shops, sandbox ones or not, and make them partitions."""
+        """Register shops, of the sandbox or not, and add their partitions."""
         known = {
             f"{shop.spec.platform}/{shop.spec.domain}": shop.spec for shop in self.sandbox.store
         }
@@ -64,7 +64,7 @@ class Pipeline:
         sync_type: str = "auto",
         tags: dict[str, str] | None = None,
     ) -> ExecuteInProcessResult:
-        """One run over one shop, or over the range of several."""
+        """Make one run over one shop, or over the range from the first shop to the last."""
         settings = load_settings()
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         selected = list(assets)
@@ -88,7 +88,10 @@ class Pipeline:
         )
 
     def materialized(self, asset: str, run_id: str) -> dict[str, dict[str, Any]]:
-        """The partitions a run materialized, with their metadata; a doubled one is an error."""
+        """The partitions that a run materialized, with their metadata.
+
+        Fails if one was materialized twice.
+        """
         found: dict[str, dict[str, Any]] = {}
         records = self.instance.fetch_materializations(
             AssetRecordsFilter(asset_key=AssetKey(asset)), limit=1000
@@ -104,13 +107,13 @@ class Pipeline:
         return found
 
     def served(self, key: str) -> dict[str, dict[str, Any]]:
-        """What the sandbox says a truthful reader has of the shop, by variant id."""
+        """The rows that a correct reader has of the sandbox's shop, by variant id."""
         platform, domain = key.split("/")
         items = expected_items(self.sandbox.store.shop(platform, domain))
         return {item["variant_id"]: item for item in items}
 
     def rows(self, key: str) -> pd.DataFrame:
-        """The shop's live rows as the catalog holds them."""
+        """The catalog's live rows of the shop."""
         with self.database.connect() as connection:
             return shop_items(connection, key)
 
@@ -135,9 +138,9 @@ def pipeline(
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
         monkeypatch.setenv("RAW_ARCHIVE_URL", str(tmp_path / "raw"))
-        # Each sync reads everything, unless a test says otherwise.
+        # Each sync reads the whole shop, unless a test says otherwise.
         monkeypatch.setenv("FULL_SYNC_EVERY", "0s")
-        # Retries happen as in production, only sooner.
+        # Retries are those of production, with shorter delays.
         monkeypatch.setenv("CONNECTOR_RETRY_DELAY", "0.01")
         database = Database(url=database_url)
         yield Pipeline(instance, ShopRegistry(database=database), database, sandbox)

@@ -18,13 +18,13 @@ from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 PATIENCE = 240.0
-"""Seconds to wait for what must come, on however busy a machine."""
+"""Seconds to wait for an event that must come, long enough for a busy machine."""
 
 
 class RunWorker:
-    """A run in a process of its own, started as Dagster's launchers start theirs.
+    """A run in a process of its own, started as Dagster's launchers start it.
 
-    Of the two assets, or of a `job` of another name.
+    The run is of the two assets, or of the named `job`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RunWorker:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
 
     def wait_for(self, seen: Callable[[], bool]) -> None:
-        """Until what it must come to is seen, or the run has ended unseen."""
+        """Wait until the condition holds. Fails if the run ends before."""
         until = time.monotonic() + PATIENCE
         while not seen() and self._process.poll() is None:
             assert time.monotonic() < until, self._log.read_text()[-4000:]
@@ -68,11 +68,11 @@ class RunWorker:
         assert not self._process.returncode, self._log.read_text()[-4000:]
 
     def wait(self) -> None:
-        """Until it has ended."""
+        """Wait until the run has ended."""
         self._process.wait(timeout=PATIENCE)
         assert self._process.returncode == 0, self._log.read_text()[-4000:]
 
     def kill(self) -> None:
-        """With no chance to clean up."""
+        """Kill the process, which cannot clean up."""
         self._process.kill()
         self._process.wait()

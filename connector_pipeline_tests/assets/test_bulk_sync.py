@@ -1,4 +1,4 @@
-"""A large Shopify shop through the whole pipeline, by a bulk operation."""
+"""A large Shopify shop is read by a bulk operation and published."""
 
 import pytest
 
@@ -19,9 +19,9 @@ KEY = "shopify/large.myshopify.com"
 
 @pytest.fixture
 def large(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """A pipeline with one registered shop above the threshold."""
+    """A pipeline with one registered shop above the bulk threshold."""
     monkeypatch.setenv("SHOPIFY_BULK_THRESHOLD", "1000")
-    # Only full syncs go in bulk.
+    # Only full syncs use bulk operations.
     monkeypatch.setenv("FULL_SYNC_EVERY", "0s")
     pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
@@ -29,7 +29,7 @@ def large(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
 
 
 def test_a_shop_read_in_bulk_is_published_whole(large: Pipeline) -> None:
-    """Every row as the shop holds it; the next sync tombstones what is gone by then."""
+    """Every row equals the shop's. The next sync makes tombstones of the variants that are gone."""
     result = large.materialize(KEY)
     assert result.success, large.failure(result)
     raw = large.materialized("raw_products", result.run_id)[KEY]
@@ -50,8 +50,8 @@ def test_a_shop_read_in_bulk_is_published_whole(large: Pipeline) -> None:
     assert set(large.rows(KEY)["variant_id"]) == set(large.served(KEY))
 
 
-def test_a_shop_that_bulk_leads_nowhere_for_is_published_all_the_same(large: Pipeline) -> None:
-    """Paged, and the partition's warnings say why."""
+def test_a_shop_whose_bulk_operation_fails_is_published_all_the_same(large: Pipeline) -> None:
+    """It is read page by page, and the partition's warnings say why."""
     large.sandbox.store.shop("shopify", SPEC.domain).bulk.set_plan(
         outcome="FAILED", error_code="TIMEOUT", partial=True
     )
@@ -64,7 +64,7 @@ def test_a_shop_that_bulk_leads_nowhere_for_is_published_all_the_same(large: Pip
 
 
 def test_a_sync_that_failed_in_mid_download_adopts_its_operation(large: Pipeline) -> None:
-    """The same sync run again starts none beside it, and its result is read whole."""
+    """A second run of the sync starts no other operation, and reads the whole result."""
     large.sandbox.faults.set(
         [{"match": {"platform": "storage"}, "kind": "status", "status": 503, "times": None}]
     )

@@ -1,4 +1,4 @@
-"""The asset checks in real runs: over one shop, over a range, and over all of them."""
+"""The asset checks in real runs: over one shop, over a range, and over all shops."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from dagster import AssetCheckEvaluation, AssetKey, DagsterEventType, ExecuteInProcessResult
 from psycopg import sql
 
-from connector_pipeline.assets.checks import MOST_SHOPS_NAMED, verdict_metadata
+from connector_pipeline.assets.checks import MOST_SHOPS_NAMED, judgement_metadata
 from connector_pipeline.catalog.expectations import EXPECTATIONS, judge
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import ShopState
@@ -21,7 +21,7 @@ NAMES = {expectation.name for expectation in EXPECTATIONS}
 
 
 def plant_bad_rows(pipeline: Pipeline, key: str) -> None:
-    """Whatever is published of the shop from now on costs less than nothing and has no title."""
+    """Give all items of the shop a negative price and no title, whenever they are published."""
     _, domain = key.split("/")
     with pipeline.database.connect() as connection:
         connection.execute(
@@ -39,7 +39,7 @@ def plant_bad_rows(pipeline: Pipeline, key: str) -> None:
 
 
 def evaluated(pipeline: Pipeline, run_id: str) -> dict[str, AssetCheckEvaluation]:
-    """The run's evaluations by check, as Dagster stored them; a doubled one is an error."""
+    """The run's evaluations by check, as Dagster stored them. Fails if a check has two."""
     found: dict[str, AssetCheckEvaluation] = {}
     records = pipeline.instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
     for record in records:
@@ -52,13 +52,13 @@ def evaluated(pipeline: Pipeline, run_id: str) -> dict[str, AssetCheckEvaluation
     return found
 
 
-def told(evaluation: AssetCheckEvaluation) -> dict[str, Any]:
+def reported(evaluation: AssetCheckEvaluation) -> dict[str, Any]:
     """The evaluation's metadata as plain values."""
     return {name: value.value for name, value in evaluation.metadata.items()}
 
 
 def run_checks_alone(pipeline: Pipeline) -> ExecuteInProcessResult:
-    """As from the UI: the checks and nothing else, without a partition."""
+    """Run the checks alone, without a partition, as from the UI."""
     definitions = build_definitions(load_settings())
     job = definitions.resolve_implicit_global_asset_job_def()
     keys = set(job.asset_layer.asset_graph.asset_check_keys)
@@ -77,12 +77,12 @@ def test_a_run_over_one_shop_is_judged(pipeline: Pipeline) -> None:
     found = evaluated(pipeline, result.run_id)
     assert found.keys() == NAMES
     assert [name for name, evaluation in found.items() if not evaluation.passed] == []
-    assert {told(evaluation)["shops_judged"] for evaluation in found.values()} == {1}
+    assert {reported(evaluation)["shops_judged"] for evaluation in found.values()} == {1}
     assert {evaluation.asset_key for evaluation in found.values()} == {AssetKey(CATALOG_ITEMS)}
 
 
 def test_a_failing_check_fails_no_shop(pipeline: Pipeline) -> None:
-    """Of whatever severity: the run succeeds and the partition is materialized."""
+    """Whatever the check's severity, the run succeeds and the partition is materialized."""
     pipeline.register(BAD)
     plant_bad_rows(pipeline, BAD)
     result = pipeline.materialize(BAD)
@@ -90,7 +90,7 @@ def test_a_failing_check_fails_no_shop(pipeline: Pipeline) -> None:
     rows = len(pipeline.rows(BAD))
     failing = {name: found[name].severity.value for name in found if not found[name].passed}
     assert failing == {"prices_not_negative": "ERROR", "titles_not_empty": "WARN"}
-    assert told(found["prices_not_negative"])["failing_shops"] == {
+    assert reported(found["prices_not_negative"])["failing_shops"] == {
         BAD: f"{rows} of {rows} items below 0"
     }
     assert result.success
@@ -98,7 +98,7 @@ def test_a_failing_check_fails_no_shop(pipeline: Pipeline) -> None:
 
 
 def test_a_run_over_a_range_names_the_shops_that_fall_short(pipeline: Pipeline) -> None:
-    """One evaluation per check, over the run's shops and no others."""
+    """There is one evaluation per check, over the run's shops and no others."""
     pipeline.register(*SHOPS)
     plant_bad_rows(pipeline, BAD)
     pipeline.materialize(*SHOPS, assets=[RAW_PRODUCTS])
@@ -110,7 +110,7 @@ def test_a_run_over_a_range_names_the_shops_that_fall_short(pipeline: Pipeline) 
     prices = found["prices_not_negative"]
     rows = len(pipeline.rows(BAD))
     assert not prices.passed
-    assert told(prices) == {
+    assert reported(prices) == {
         "shops_judged": len(SHOPS),
         "shops_failing": 1,
         "failing_shops": {BAD: f"{rows} of {rows} items below 0"},
@@ -123,23 +123,23 @@ def test_a_run_over_a_range_names_the_shops_that_fall_short(pipeline: Pipeline) 
 def test_shops_that_failed_in_the_run_are_not_judged_and_the_others_are(
     pipeline: Pipeline,
 ) -> None:
-    """Though Dagster skips the checks after a step that failed."""
+    """They are judged although Dagster skips the checks after a failed step."""
     pipeline.register(GOOD, BAD, FAILING)
     plant_bad_rows(pipeline, BAD)
     pipeline.materialize(GOOD, BAD, assets=[RAW_PRODUCTS])
-    # FAILING has no snapshot, and so cannot be published.
+    # FAILING has no snapshot, so it cannot be published.
     result = pipeline.materialize(GOOD, BAD, FAILING, assets=[CATALOG_ITEMS])
     assert not result.success
     assert "SnapshotMissing" in pipeline.failure(result)
     assert pipeline.materialized(CATALOG_ITEMS, result.run_id).keys() == {GOOD, BAD}
     found = evaluated(pipeline, result.run_id)
     assert found.keys() == NAMES
-    assert {told(evaluation)["shops_judged"] for evaluation in found.values()} == {2}
-    assert told(found["prices_not_negative"])["failing_shops"].keys() == {BAD}
+    assert {reported(evaluation)["shops_judged"] for evaluation in found.values()} == {2}
+    assert reported(found["prices_not_negative"])["failing_shops"].keys() == {BAD}
 
 
 def test_a_run_in_which_no_shop_was_published_judges_none(pipeline: Pipeline) -> None:
-    """There is nothing of this run to judge."""
+    """The run has no shop to judge."""
     pipeline.register(FAILING)
     result = pipeline.materialize(FAILING, assets=[CATALOG_ITEMS])
     assert not result.success
@@ -147,7 +147,7 @@ def test_a_run_in_which_no_shop_was_published_judges_none(pipeline: Pipeline) ->
 
 
 def test_checks_run_alone_judge_every_active_shop(pipeline: Pipeline) -> None:
-    """Also one that no run has reached for days; not one that is paused."""
+    """They judge a shop that no run has reached for days, and no paused shop."""
     pipeline.register(GOOD, BAD, FAILING)
     pipeline.materialize(GOOD)
     pipeline.registry.set_state(FAILING, ShopState.PAUSED)
@@ -159,7 +159,7 @@ def test_checks_run_alone_judge_every_active_shop(pipeline: Pipeline) -> None:
     assert found.keys() == NAMES
     late = found["last_full_sync_recent"]
     assert (late.passed, late.severity.value) == (False, "WARN")
-    assert told(late) == {
+    assert reported(late) == {
         "shops_judged": 2,
         "shops_failing": 1,
         "failing_shops": {BAD: "registered 60 h ago and never read in full"},
@@ -168,8 +168,8 @@ def test_checks_run_alone_judge_every_active_shop(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_check_says_what_it_expects(pipeline: Pipeline, name: str) -> None:
-    """In the definitions, where the UI shows it."""
+def test_every_check_has_a_description(pipeline: Pipeline, name: str) -> None:
+    """The definitions have it, and the UI shows it."""
     definitions = build_definitions(load_settings())
     graph = definitions.resolve_implicit_global_asset_job_def().asset_layer.asset_graph
     [key] = [key for key in graph.asset_check_keys if key.name == name]
@@ -178,11 +178,11 @@ def test_every_check_says_what_it_expects(pipeline: Pipeline, name: str) -> None
 
 
 def test_an_evaluation_names_a_bounded_number_of_shops() -> None:
-    """The worst of them, and how many more there are."""
+    """It names the worst shops, and says how many more there are."""
     shops = [shop(f"shopify/{number}", negative_prices=number) for number in range(1, 101)]
-    told_of = verdict_metadata(judge(BY_NAME["prices_not_negative"], shops, NOW))
-    named = told_of["failing_shops"].value
+    metadata = judgement_metadata(judge(BY_NAME["prices_not_negative"], shops, NOW))
+    named = metadata["failing_shops"].value
     assert isinstance(named, dict)
     assert list(named)[:2] == ["shopify/100", "shopify/99"]
     assert len(named) == MOST_SHOPS_NAMED
-    assert told_of["failing_shops_not_named"].value == 100 - MOST_SHOPS_NAMED
+    assert metadata["failing_shops_not_named"].value == 100 - MOST_SHOPS_NAMED

@@ -1,4 +1,4 @@
-"""A shop's small life over four full syncs: what went, what came back, and what did not move."""
+"""Four full syncs of a shop that is edited in between change exactly the edited rows."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -34,7 +34,7 @@ OURS = {"first_synced_at", "changed_at", "deleted_at", "sync_id"}
 
 @dataclass(frozen=True)
 class Synced:
-    """The shop's rows after a full sync, tombstones included, and what the sync says it did."""
+    """The shop's rows after a full sync, tombstones included, and the counts of that sync."""
 
     rows: dict[str, dict[str, Any]]
     counts: dict[str, int]
@@ -44,7 +44,10 @@ class Synced:
         return {key for key, row in self.rows.items() if row["deleted_at"] is not None}
 
     def moved_since(self, before: "Synced") -> set[str]:
-        """The variants whose row differs from before; each must have a later `changed_at`."""
+        """The variants whose row differs from before.
+
+        Fails unless each has a later `changed_at`.
+        """
         moved = {key for key, row in self.rows.items() if row != before.rows.get(key)}
         for key in moved & before.rows.keys():
             assert self.rows[key]["changed_at"] > before.rows[key]["changed_at"]
@@ -53,7 +56,10 @@ class Synced:
 
 
 def full_sync(pipeline: Pipeline, key: str) -> Synced:
-    """One real run of both assets. The live rows are what the shop serves, field by field."""
+    """Make a real run of both assets.
+
+    Fails unless the live rows equal the shop's, field by field.
+    """
     result = pipeline.materialize(key, sync_type="full")
     assert result.success, pipeline.failure(result)
     metadata = pipeline.materialized(CATALOG_ITEMS, result.run_id)[key]
@@ -75,7 +81,7 @@ def full_sync(pipeline: Pipeline, key: str) -> Synced:
 
 
 def counted(**counts: int) -> dict[str, int]:
-    """What a sync says it did, 0 where nothing is named."""
+    """The counts of a sync, 0 for those that are not named."""
     return dict.fromkeys(COUNTS, 0) | counts
 
 
@@ -83,7 +89,7 @@ def counted(**counts: int) -> dict[str, int]:
 def test_over_four_full_syncs_exactly_what_changed_moves(
     pipeline: Pipeline, spec: ShopSpec
 ) -> None:
-    """Three products and a variant go, a product returns, a variant is repriced: no other row."""
+    """Three products and a variant go, a product returns, and a variant has a new price."""
     shop = pipeline.sandbox.store.put(spec)
     key = f"{spec.platform}/{spec.domain}"
     pipeline.register(key)
@@ -93,7 +99,7 @@ def test_over_four_full_syncs_exactly_what_changed_moves(
     total = sum(map(len, variants.values()))
     several = [product for product, ids in variants.items() if len(ids) > 1]
     assert len(several) >= 5
-    # Of whatever kind: a WooCommerce product without variations goes as its one default variant.
+    # Of any kind: a WooCommerce product without variations counts as its one default variant.
     one = next((product for product, ids in variants.items() if len(ids) == 1), several[4])
     doomed = [*several[:2], one]
     removed_variant, *_ = variants[several[2]]

@@ -34,7 +34,7 @@ def catalog(pipeline: Pipeline, key: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("key", SHOPS)
 def test_a_shops_rows_equal_what_its_platform_serves(pipeline: Pipeline, key: str) -> None:
-    """Every variant, field by field: titles byte for byte, money exact, null as null."""
+    """Every variant is equal in every field: titles byte for byte, exact prices, null as null."""
     pipeline.register(key)
     result = pipeline.materialize(key)
     assert result.success, pipeline.failure(result)
@@ -45,8 +45,8 @@ def test_a_shops_rows_equal_what_its_platform_serves(pipeline: Pipeline, key: st
     assert not any(isinstance(row["price"], float) for row in found.values())
 
 
-def test_the_metadata_tell_what_was_done(pipeline: Pipeline) -> None:
-    """Rows, changes, pages, requests, seconds, a preview and the columns, per partition."""
+def test_the_metadata_show_what_a_run_did(pipeline: Pipeline) -> None:
+    """Each partition has rows, changes, pages, requests, seconds, a preview and the columns."""
     pipeline.register(SHOPIFY)
     result = pipeline.materialize(SHOPIFY)
     metadata = pipeline.materialized(CATALOG_ITEMS, result.run_id)[SHOPIFY]
@@ -69,7 +69,7 @@ def test_the_metadata_tell_what_was_done(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("key", [SHOPIFY, WOOCOMMERCE])
 def test_a_second_sync_changes_nothing(pipeline: Pipeline, key: str) -> None:
-    """The same shop read again leaves every row as it was."""
+    """Reading an unchanged shop again leaves every row as it was."""
     pipeline.register(key)
     pipeline.materialize(key)
     before = pipeline.rows(key)
@@ -81,7 +81,7 @@ def test_a_second_sync_changes_nothing(pipeline: Pipeline, key: str) -> None:
 
 
 def test_the_catalog_is_made_from_the_archive_alone(pipeline: Pipeline) -> None:
-    """A corrected mapping asks no platform again."""
+    """Materializing it again, as after a corrected mapping, asks no platform."""
     pipeline.register(SHOPIFY)
     pipeline.materialize(SHOPIFY, assets=[RAW_PRODUCTS])
     pipeline.sandbox.requests.clear()
@@ -92,7 +92,7 @@ def test_the_catalog_is_made_from_the_archive_alone(pipeline: Pipeline) -> None:
 
 
 def test_a_run_over_many_shops_materializes_each(pipeline: Pipeline) -> None:
-    """One run, a materialization per shop and asset, each with its own metadata."""
+    """There is one materialization per shop and asset, each with its own metadata."""
     pipeline.register(*SHOPS)
     raw = pipeline.materialize(*SHOPS, assets=[RAW_PRODUCTS])
     assert pipeline.materialized(RAW_PRODUCTS, raw.run_id).keys() == set(SHOPS)
@@ -120,7 +120,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 def test_a_bad_answer_fails_only_its_shop_and_keeps_its_catalog(
     pipeline: Pipeline, victim: str, fault: dict[str, Any], error: str
 ) -> None:
-    """A named error on that partition, its last good rows untouched, the neighbour published."""
+    """The partition has a named error and its last good rows; the other shop is published."""
     neighbour = OTHER_SHOPIFY if victim == SHOPIFY else OTHER_WOOCOMMERCE
     pipeline.register(victim, neighbour)
     pipeline.materialize(victim)
@@ -152,10 +152,10 @@ def test_a_bad_answer_fails_only_its_shop_and_keeps_its_catalog(
     ],
     ids=lambda fault: str(fault["kind"]),
 )
-def test_the_token_service_failing_is_told_as_such(
+def test_a_failure_of_the_token_service_is_reported_as_such(
     pipeline: Pipeline, fault: dict[str, Any]
 ) -> None:
-    """Not the platform's fault, not the merchant's, and no shop is called disconnected for it."""
+    """Neither the platform nor the merchant is blamed, and no shop becomes disconnected by it."""
     pipeline.register(SHOPIFY)
     pipeline.sandbox.faults.set([{"match": {"path_contains": "/token-service/"}, **fault}])
     result = pipeline.materialize(SHOPIFY)
@@ -164,7 +164,7 @@ def test_the_token_service_failing_is_told_as_such(
 
 
 def test_a_shop_the_token_service_does_not_know_is_disconnected(pipeline: Pipeline) -> None:
-    """It is marked so in the registry, and says how to come back."""
+    """The registry marks it so, and the error says how to resume it."""
     unknown = "shopify/nobody.myshopify.com"
     pipeline.register(unknown)
     result = pipeline.materialize(unknown)
@@ -175,7 +175,7 @@ def test_a_shop_the_token_service_does_not_know_is_disconnected(pipeline: Pipeli
 
 @pytest.mark.parametrize("key", ["shopify/stranger.myshopify.com", "magento/x.example", "nonsense"])
 def test_a_partition_without_a_registered_shop_fails_by_name(pipeline: Pipeline, key: str) -> None:
-    """UnknownShop, with how to register it, also for keys that are none."""
+    """The error is UnknownShop and says how to register the shop, also for a malformed key."""
     pipeline.instance.add_dynamic_partitions("shops", [key])
     result = pipeline.materialize(key)
     text = pipeline.failure(result)
@@ -183,7 +183,22 @@ def test_a_partition_without_a_registered_shop_fails_by_name(pipeline: Pipeline,
     assert "shops add" in text
 
 
-def test_a_sync_is_known_by_the_id_it_was_asked_under(pipeline: Pipeline) -> None:
+def test_a_shop_of_a_platform_without_an_adapter_fails_by_name(pipeline: Pipeline) -> None:
+    """Its package may have been uninstalled since it was registered."""
+    key = "a_platform/shop.example.com"
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.shops (merchant_id, platform_name, platform_shop_id, domain)"
+            " VALUES ('m-1', 'a_platform', '1', 'shop.example.com')"
+        )
+    pipeline.instance.add_dynamic_partitions("shops", [key])
+    text = pipeline.failure(pipeline.materialize(key))
+    assert text.startswith("AdapterMissing")
+    assert "there are shopify, woocommerce" in text
+    assert "doctor" in text
+
+
+def test_a_sync_has_the_id_of_its_request(pipeline: Pipeline) -> None:
     """The requester's id is on the rows and on the record of the sync."""
     pipeline.register(SHOPIFY)
     pipeline.materialize(SHOPIFY, tags=sync_id_tag("request-1"))
@@ -194,7 +209,7 @@ def test_a_sync_is_known_by_the_id_it_was_asked_under(pipeline: Pipeline) -> Non
 
 
 def test_a_failed_sync_is_recorded_with_its_reason(pipeline: Pipeline) -> None:
-    """Who polls `connector.syncs` learns what the partition says."""
+    """The record in `connector.syncs` has the error that the partition has."""
     pipeline.register(WOOCOMMERCE)
     pipeline.sandbox.faults.set(
         [{"match": {"platform": "woocommerce"}, "kind": "status", "status": 503}]
@@ -207,7 +222,7 @@ def test_a_failed_sync_is_recorded_with_its_reason(pipeline: Pipeline) -> None:
 
 
 def test_every_sync_ends_in_one_event(pipeline: Pipeline) -> None:
-    """Of the run's own id and correlation id, whether it was published or failed on the way."""
+    """The event has the run's ids, whether the shop was published or failed."""
     pipeline.register(SHOPIFY)
     asked = {CORRELATION_ID_TAG: "trace-1"}
     pipeline.materialize(SHOPIFY, tags=sync_id_tag("request-1") | asked)
@@ -233,7 +248,7 @@ def test_every_sync_ends_in_one_event(pipeline: Pipeline) -> None:
 
 
 def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> None:
-    """Not after success, and not after failures that happened while a credential was in use."""
+    """There is none after success, and none after failures while a credential was in use."""
     pipeline.register(SHOPIFY, WOOCOMMERCE)
     credentials = [shop.credentials for shop in pipeline.sandbox.store]
     secrets = [
@@ -241,11 +256,13 @@ def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> N
         for each in credentials
         for secret in (each.access_token, each.consumer_key, each.consumer_secret)
     ]
-    pipeline.materialize(SHOPIFY)
-    pipeline.materialize(WOOCOMMERCE)
-    pipeline.sandbox.faults.set([{"match": {}, "kind": "truncate", "skip": 2}])
-    pipeline.materialize(SHOPIFY)
-    pipeline.materialize(WOOCOMMERCE)
+    assert pipeline.materialize(SHOPIFY).success
+    assert pipeline.materialize(WOOCOMMERCE).success
+    for platform, shop in (("shopify", SHOPIFY), ("woocommerce", WOOCOMMERCE)):
+        cut = {"match": {"platform": platform}, "kind": "truncate", "skip": 2}
+        pipeline.sandbox.faults.set([cut])
+        failed = pipeline.failure(pipeline.materialize(shop))
+        assert "PlatformUnavailable" in failed
     texts = [
         str(record)
         for run in pipeline.instance.get_runs()
@@ -258,11 +275,16 @@ def test_no_credential_is_in_events_archive_or_database(pipeline: Pipeline) -> N
             "connector.shops",
             "connector.outbox",
         ):
-            texts += [str(row) for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
+            rows = [str(row) for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
+            assert rows, table
+            texts += rows
     for shop in (SHOPIFY, WOOCOMMERCE):
         texts += [repr(page) for page in _archive(pipeline, shop)]
-    for text in texts:
-        assert not any(secret in text for secret in secrets)
+    everything = "\n".join(texts)
+    # What a secret would be found beside, in each of these places.
+    assert everything.count(SHOPIFY) > 10
+    assert everything.count(WOOCOMMERCE) > 10
+    assert [secret for secret in secrets if secret in everything] == []
 
 
 def _archive(pipeline: Pipeline, key: str) -> list[object]:

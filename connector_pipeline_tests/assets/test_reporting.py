@@ -1,4 +1,4 @@
-"""Each shop of a run is materialized or failed on its own account."""
+"""Each shop of a run is materialized or failed, whatever happens to the others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ KEYS = [f"shopify/shop-{number}.myshopify.com" for number in range(6)]
 def counting_asset(
     failing: Mapping[str, ConnectorError], evaluate: Evaluate | None = None
 ) -> AssetsDefinition:
-    """An asset that reports a number for each shop and fails those it is told to fail."""
+    """An asset that reports a number for each shop, and fails the given shops."""
 
     @asset(partitions_def=DynamicPartitionsDefinition(name="shops"))
     def counted(context: AssetExecutionContext) -> None:
@@ -51,7 +51,7 @@ def counting_asset(
 def outcomes(
     failing: Mapping[str, ConnectorError], keys: list[str], evaluate: Evaluate | None = None
 ) -> tuple[Counter[str], bool]:
-    """How often each partition was materialized by one run over `keys`, and its success."""
+    """How often one run over `keys` materialized each partition, and whether it succeeded."""
     with DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("shops", keys)
         ranged = {
@@ -76,21 +76,21 @@ def outcomes(
     "bad", [[], KEYS[:1], KEYS[-1:], KEYS[1:4], KEYS], ids=["none", "first", "last", "some", "all"]
 )
 def test_exactly_the_good_shops_are_materialized_once(bad: list[str]) -> None:
-    """None twice, none missing, and a run with a bad shop fails."""
+    """None is materialized twice, none is missing, and a run with a failed shop fails."""
     materialized, success = outcomes({key: PlatformUnavailable("it is down.") for key in bad}, KEYS)
     assert materialized == Counter(key for key in KEYS if key not in bad)
     assert success == (not bad)
 
 
 @pytest.mark.parametrize("bad", [[], KEYS[:1]], ids=["good", "bad"])
-def test_a_run_over_one_shop_is_its_outcome(bad: list[str]) -> None:
-    """As from the UI, a single partition."""
+def test_a_run_over_one_shop_ends_as_the_shop_does(bad: list[str]) -> None:
+    """It is a run over a single partition, as from the UI."""
     materialized, success = outcomes({key: ShopDisconnected("no.") for key in bad}, KEYS[:1])
     assert (sum(materialized.values()), success) == ((0, False) if bad else (1, True))
 
 
-def test_what_a_shop_costs_does_not_grow_with_the_partitions() -> None:
-    """Dagster's own way reads all partitions for each shop, which are tens of thousands."""
+def test_the_cost_of_a_shop_does_not_grow_with_the_number_of_partitions() -> None:
+    """Dagster's public method reads all partitions, tens of thousands, for each shop."""
     lookups: list[int] = []
     for number in (1, 2):
         counter = QueryCounter()
@@ -105,8 +105,8 @@ def test_what_a_shop_costs_does_not_grow_with_the_partitions() -> None:
 
 
 @pytest.mark.parametrize("bad", [[], KEYS[1:4], KEYS], ids=["none", "some", "all"])
-def test_the_good_shops_are_checked_by_the_batch_only_if_others_failed(bad: list[str]) -> None:
-    """Otherwise the checks that follow the step do it."""
+def test_the_step_itself_checks_the_good_shops_only_if_others_failed(bad: list[str]) -> None:
+    """Otherwise the checks that follow the step judge them."""
     asked: list[list[str]] = []
 
     def evaluate(keys: Sequence[str]) -> list[AssetCheckEvaluation]:
@@ -120,7 +120,7 @@ def test_the_good_shops_are_checked_by_the_batch_only_if_others_failed(bad: list
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("it is down."), RuntimeError("a defect")])
 def test_checks_that_cannot_be_evaluated_fail_no_shop(error: Exception) -> None:
-    """The good shops are materialized all the same."""
+    """The shops that succeeded are materialized all the same."""
 
     def evaluate(keys: Sequence[str]) -> list[AssetCheckEvaluation]:
         raise error

@@ -1,4 +1,4 @@
-"""A request, from the inbox to its event, in a real run."""
+"""A sync request goes from the inbox through a real run to its event."""
 
 from dagster import SensorResult, build_sensor_context
 
@@ -13,7 +13,7 @@ SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "shopify")
 
 
 def run_requested(pipeline: Pipeline) -> bool:
-    """Tick once and run what is asked for, as the daemon does; whether it succeeded."""
+    """Tick once and execute the requested run, as the daemon does. Returns whether it succeeded."""
     context = build_sensor_context(
         instance=pipeline.instance, resources={"database": pipeline.database}
     )
@@ -28,7 +28,7 @@ def run_requested(pipeline: Pipeline) -> bool:
 
 
 def test_an_unknown_shop_without_credentials_fails_with_one_event(pipeline: Pipeline) -> None:
-    """It is registered, tried, and told of under the request's ids."""
+    """The shop is registered and tried, and the event has the request's ids."""
     requests = Inbox(pipeline.database)
     requests.put(request("s-1", "nobody", correlation_id="c-1"))
     assert not run_requested(pipeline)
@@ -45,7 +45,7 @@ def test_an_unknown_shop_without_credentials_fails_with_one_event(pipeline: Pipe
 
 
 def test_a_request_of_a_shop_completes_with_one_event(pipeline: Pipeline) -> None:
-    """A repeat of it makes neither a run nor an event; the shop is asked under its id."""
+    """Repeating the request makes neither a run nor an event. The shop is asked under its id."""
     requests = Inbox(pipeline.database)
     asked = request(
         "s-1",

@@ -30,7 +30,7 @@ ATTEMPTS = [
 def test_a_run_config_that_names_a_field_of_a_resource_is_refused(
     resource: str, config: dict[str, Any], job: str
 ) -> None:
-    """By its name, before a run of it exists."""
+    """The refusal names the field, and no run is made."""
     definitions = build_definitions(load_settings())
     run_config: dict[str, Any] = {"resources": {resource: {"config": config}}}
     if job == "sync_shops":
@@ -40,8 +40,8 @@ def test_a_run_config_that_names_a_field_of_a_resource_is_refused(
         validate_run_config(definitions.resolve_job_def(job), run_config)
 
 
-def test_nothing_is_asked_for_a_run_that_was_refused(pipeline: Pipeline) -> None:
-    """Neither the Token Service nor a shop."""
+def test_a_refused_run_asks_nobody(pipeline: Pipeline) -> None:
+    """It asks neither the Token Service nor a shop."""
     key = "shopify/nordic-tea.myshopify.com"
     pipeline.register(key)
     job = build_definitions(load_settings()).resolve_implicit_global_asset_job_def()

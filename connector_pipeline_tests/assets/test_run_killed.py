@@ -1,4 +1,4 @@
-"""kill -9 of a Dagster run worker: while it publishes, under a reader, and while it fetches."""
+"""A Dagster run worker is killed (SIGKILL): while it fetches, or publishes under a reader."""
 
 import random
 import time
@@ -38,15 +38,15 @@ def publishing(watcher: Watcher) -> bool:
     return _any_session(watcher, "query LIKE '%staged_items%'")
 
 
-def at_the_turn(watcher: Watcher) -> bool:
-    """Whether a publish waits for its turn: all is staged and nothing written."""
+def at_the_lock(watcher: Watcher) -> bool:
+    """Whether a publish waits for the shop's lock: all rows are staged and none is written."""
     return _any_session(
         watcher, "wait_event_type = 'Lock' AND query LIKE '%pg_advisory_xact_lock%'"
     )
 
 
 def at_the_end(watcher: Watcher) -> bool:
-    """Whether a publish waits for its shop's row: the catalog's are written, and not committed."""
+    """Whether a publish waits for its shop's row: its rows are written and not committed."""
     return _any_session(
         watcher, "wait_event_type = 'Lock' AND query LIKE '%UPDATE connector.shops%'"
     )
@@ -62,7 +62,7 @@ def _any_session(watcher: Watcher, condition: LiteralString) -> bool:
 
 @contextmanager
 def held(url: str, statement: LiteralString, *values: str) -> Generator[None]:
-    """Hold what the statement locks."""
+    """Hold the lock that the statement takes."""
     with psycopg.connect(url) as connection:
         connection.execute(statement, values)
         yield
@@ -73,7 +73,7 @@ def held(url: str, statement: LiteralString, *values: str) -> Generator[None]:
 def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
     stored: Pipeline, tmp_path: Path, random_kills: int
 ) -> None:
-    """At any instant, the last before the commit too; and each next sync succeeds."""
+    """This holds at any instant, also just before the commit. Each next sync succeeds."""
     shop = stored.sandbox.store.put(SPEC)
     stored.register(KEY)
     products = list(shop.product_ids())
@@ -83,7 +83,7 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
         version = len(versions)
         for product in products[2:]:
             shop.edit_product(product, {"title": f"version {version}"})
-        # Some go and some come back, so that every kind of write is under way.
+        # Some items go and some come back, so that every kind of write happens.
         (shop.remove_product if version % 2 else shop.restore_product)(products[0])
         (shop.restore_product if version % 2 else shop.remove_product)(products[1])
         versions.append(checksum(stored.served(KEY).values()))
@@ -106,7 +106,7 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
             edit_the_shop()
             with held(url, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", KEY):
                 worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY})
-                worker.wait_for(lambda: at_the_turn(watcher))
+                worker.wait_for(lambda: at_the_lock(watcher))
                 worker.kill()
                 assert live_checksum(watcher) == versions[-2]
             next_sync()
@@ -124,7 +124,7 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
                 edit_the_shop()
                 worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY})
                 worker.wait_for(lambda: publishing(watcher))
-                # The instant is arbitrary: what is promised holds at every one.
+                # Any instant will do, because the promise holds at every one.
                 time.sleep(random.uniform(0, whole_publish))
                 worker.kill()
                 next_sync()
@@ -137,7 +137,7 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
 
 
 def archived_pages(sync_id: str) -> int:
-    """How many whole pages the raw archive holds of a sync."""
+    """The number of a sync's whole pages in the raw archive."""
     storage = RawArchive(url=load_settings().archive_url).storage()
     found = 0
     for path in storage.files(pages_folder(KEY, sync_id)):
@@ -151,32 +151,32 @@ def archived_pages(sync_id: str) -> int:
 def test_a_run_killed_while_it_fetches_goes_on_after_its_last_page(
     stored: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tried again under the same sync, it asks for nothing that the archive holds already."""
+    """A retry under the same sync asks for no page that the archive has already."""
     monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "20")
     shop = stored.sandbox.store.put(SPEC)
     stored.register(KEY)
     tags = sync_id_tag("killed-1")
     shopify = {"platform": "shopify", "domain": SPEC.domain}
-    # The shop, six pages of products, and silence.
+    # The sandbox answers for the shop and six pages of products, and then no more.
     stored.sandbox.faults.set([{"match": shopify, "kind": "hang", "skip": 7}])
     worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY, **tags})
     worker.wait_for(lambda: archived_pages("killed-1") == 7)
     worker.kill()
     stored.sandbox.faults.clear()
     stored.sandbox.requests.clear()
-    # A page that is not asked for again does not know of this.
+    # A page that is not asked for again does not have this edit.
     read, *_ = shop.product_ids()
     shop.edit_product(read, {"title": "Changed since"}, at=now())
     result = stored.materialize(KEY, tags=tags)
     assert result.success, stored.failure(result)
     asked = stored.sandbox.requests.requests(service="shopify", domain=SPEC.domain)
-    # 200 products are ten pages of 20, and the shop is one.
+    # 200 products are ten pages of 20, and the shop is one page.
     assert len(asked) == 11 - 7
     raw = stored.materialized(RAW_PRODUCTS, result.run_id)[KEY]
     assert (raw["pages"], raw["requests"], raw["complete"]) == (11, 4, True)
     assert raw["details"]["pages_from_archive"] == 7
     assert len(stored.rows(KEY)) == len(stored.served(KEY))
     assert "Changed since" not in set(stored.rows(KEY)["product_title"])
-    # The next sync starts anew, and has it.
+    # The next sync reads all pages anew, and has the edit.
     assert stored.materialize(KEY).success
     assert "Changed since" in set(stored.rows(KEY)["product_title"])

@@ -1,4 +1,4 @@
-"""A shop that refuses us: marked, left out, its catalog kept, and taken up again."""
+"""A shop that refuses its credentials is left out, keeps its catalog, and can be resumed."""
 
 from dagster import SensorResult, build_sensor_context
 
@@ -11,7 +11,7 @@ KEY = next(f"shopify/{spec.domain}" for spec in DEFAULT_SHOPS if spec.platform =
 
 
 def tick(pipeline: Pipeline) -> set[str]:
-    """One evaluation of the partitions' sensor, carried out; the partitions after it."""
+    """Evaluate the partitions' sensor once and do what it asks for. Returns the partitions."""
     instance = pipeline.instance
     resources = {"registry": pipeline.registry}
     with build_sensor_context(instance=instance, resources=resources) as context:
@@ -29,7 +29,7 @@ def tick(pipeline: Pipeline) -> set[str]:
 def test_a_shop_that_refuses_a_fresh_token_too_is_left_out_until_it_is_resumed(
     pipeline: Pipeline,
 ) -> None:
-    """Its catalog stays, the next tick drops its partition, and `shops resume` brings it back."""
+    """Its catalog stays, the next tick removes its partition, and `shops resume` brings it back."""
     platform, domain = KEY.split("/")
     held = pipeline.sandbox.store.shop(platform, domain)
     pipeline.register(KEY)
@@ -43,7 +43,7 @@ def test_a_shop_that_refuses_a_fresh_token_too_is_left_out_until_it_is_resumed(
     said = pipeline.failure(result)
     assert "ShopDisconnected" in said
     assert "A fresh token changed nothing" in said
-    # Refused, and refused again with what the Token Service had by then: no more.
+    # Refused with the first token and with the newer one, and then not asked again.
     assert pipeline.sandbox.requests.shop("shopify", domain).statuses == {401: 2}
     assert pipeline.sandbox.requests.shop("token-service", domain).count == 2
     assert pipeline.registry.get(KEY).state is ShopState.DISCONNECTED
@@ -51,7 +51,7 @@ def test_a_shop_that_refuses_a_fresh_token_too_is_left_out_until_it_is_resumed(
     assert tick(pipeline) == set()
 
     held.credentials.rotate()
-    # What `shops resume` does.
+    # This is what `shops resume` does.
     pipeline.registry.set_state(KEY, ShopState.ACTIVE)
     assert tick(pipeline) == {KEY}
     assert pipeline.materialize(KEY).success

@@ -1,4 +1,4 @@
-"""A Shopify shop's life between two full syncs: increments publish exactly what changed."""
+"""Increments of a Shopify shop publish exactly the changes."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ SPEC = ShopSpec(
     products=400,
     variants=(2, 4),
     seed=5,
-    # One that does not fit on a products page: its rest must come along in an increment, too.
+    # A product that does not fit on a products page: an increment must read the rest of it, too.
     big_products=(300,),
     awkward=False,
 )
@@ -35,7 +35,7 @@ Rows = dict[str, dict[str, Any]]
 
 @pytest.fixture
 def shop(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> SandboxShop:
-    """The shop, registered; a full sync is due once a day."""
+    """The registered shop; a full sync is due once a day."""
     monkeypatch.setenv("FULL_SYNC_EVERY", "24h")
     held = pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
@@ -43,7 +43,7 @@ def shop(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> SandboxShop:
 
 
 def synced(pipeline: Pipeline) -> tuple[dict[str, Any], SnapshotManifest]:
-    """One `auto` run of both assets: what it says it did, and its snapshot."""
+    """Make one `auto` run of both assets. Returns its counts and its snapshot."""
     result = pipeline.materialize(KEY)
     assert result.success, pipeline.failure(result)
     manifest = RawArchive(url=load_settings().archive_url).latest(KEY).manifest
@@ -60,7 +60,7 @@ def all_rows(pipeline: Pipeline) -> Rows:
 
 
 def live(rows: Rows) -> Rows:
-    """The platform's columns of what is not deleted."""
+    """The platform's columns of the live rows."""
     return {
         key: {name: row[name] for name in row if name not in OURS}
         for key, row in rows.items()
@@ -69,14 +69,17 @@ def live(rows: Rows) -> Rows:
 
 
 def mark(pipeline: Pipeline) -> datetime:
-    """From when on the next increment reads, but for the overlap."""
+    """The time from which the next increment reads, without the overlap."""
     found = pipeline.registry.get(KEY).high_water_mark
     assert found is not None
     return found
 
 
-def test_an_increment_publishes_exactly_what_changed(pipeline: Pipeline, shop: SandboxShop) -> None:
-    """A new price, a new product, a variant less; a deleted product waits for the full sync."""
+def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline, shop: SandboxShop) -> None:
+    """It has a new price, a new product, a variant less.
+
+    A deleted product waits for the full sync.
+    """
     first, _ = synced(pipeline)
     assert first["sync_type"] == "full"
     before, served_before = all_rows(pipeline), pipeline.served(KEY)
@@ -103,7 +106,7 @@ def test_an_increment_publishes_exactly_what_changed(pipeline: Pipeline, shop: S
     assert (second["inserted"], second["deleted"]) == (len(new), 1)
     assert second["updated"] == len(moved - new)
 
-    # The overlap brings them once more, and changes nothing.
+    # The overlap brings the changes once more, and changes no row.
     third, again = synced(pipeline)
     assert (third["inserted"], third["updated"], third["deleted"]) == (0, 0, 0)
     assert again.details["products"] == 4
@@ -121,7 +124,7 @@ def test_an_increment_publishes_exactly_what_changed(pipeline: Pipeline, shop: S
 
 @contextmanager
 def publish_broken(pipeline: Pipeline) -> Generator[None]:
-    """No row of the catalog can be written."""
+    """Let every write to the catalog fail."""
     with pipeline.database.connect() as connection:
         connection.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "

@@ -1,4 +1,4 @@
-"""A run over a list of shops: exactly these get a status, each on its own account."""
+"""A run over a list of shops gives exactly these a status, each its own."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def key(number: int) -> str:
 
 @pytest.fixture
 def twelve(pipeline: Pipeline) -> Pipeline:
-    """Twelve small shops, registered and partitions."""
+    """Twelve small registered shops with their partitions."""
     return with_twelve_shops(pipeline)
 
 
@@ -70,7 +70,7 @@ def sync(
 
 
 def statuses(instance: DagsterInstance, asset: str) -> tuple[set[str], set[str], set[str]]:
-    """Materialized, failed and in progress partitions, by the UI's own function."""
+    """The materialized, failed and running partitions, by the function that the UI uses."""
     found = get_and_update_asset_status_cache_value(instance, AssetKey(asset), shops)
     assert found is not None
     with partition_loading_context(dynamic_partitions_store=instance):
@@ -84,7 +84,10 @@ def statuses(instance: DagsterInstance, asset: str) -> tuple[set[str], set[str],
 
 
 def test_exactly_the_listed_shops_get_a_status(twelve: Pipeline) -> None:
-    """One without credentials fails in both assets, the holes between are untouched."""
+    """A shop without credentials fails in both assets.
+
+    The shops between the listed ones have none.
+    """
     listed = [key(number) for number in (0, 3, 4, 7, 11)]
     twelve.sandbox.store.shop("shopify", "listed-4.myshopify.com").credentials.revoked = True
     result = sync(twelve, listed)
@@ -97,7 +100,7 @@ def test_exactly_the_listed_shops_get_a_status(twelve: Pipeline) -> None:
         assert len(twelve.rows(each)) == len(twelve.served(each))
     assert "ShopDisconnected" in twelve.failure(result)
     assert key(4) in twelve.failure(result)
-    # It comes back: what failed is put right by the next run over it.
+    # Once the shop has credentials, the next run over it succeeds.
     twelve.sandbox.store.shop("shopify", "listed-4.myshopify.com").credentials.revoked = False
     assert sync(twelve, [key(4), key(9)]).success
     for asset in ASSETS:
@@ -105,7 +108,7 @@ def test_exactly_the_listed_shops_get_a_status(twelve: Pipeline) -> None:
 
 
 def test_a_shop_that_cannot_be_published_fails_in_its_catalog_alone(twelve: Pipeline) -> None:
-    """It was fetched: the raw asset says so, and the next shop of the list is published."""
+    """Its raw asset is materialized, and the next shop of the list is published."""
     listed = [key(2), key(5), key(8)]
     with twelve.database.connect() as connection:
         connection.execute(
@@ -119,7 +122,7 @@ def test_a_shop_that_cannot_be_published_fails_in_its_catalog_alone(twelve: Pipe
 
 
 def test_the_checks_judge_the_listed_shops(twelve: Pipeline) -> None:
-    """As they do in a run over a range, whether all succeed or not."""
+    """They do as in a run over a range, whether all shops succeed or not."""
     for revoked in (False, True):
         twelve.sandbox.store.shop("shopify", "listed-1.myshopify.com").credentials.revoked = revoked
         result = sync(twelve, [key(1), key(6)])
@@ -135,7 +138,7 @@ def test_the_checks_judge_the_listed_shops(twelve: Pipeline) -> None:
 
 
 def test_the_listed_shops_are_in_progress_while_the_run_goes_on(twelve: Pipeline) -> None:
-    """And no others; cancelled, they are as they were."""
+    """No other shops are. After a cancelled run they are as they were before."""
     twelve.sandbox.faults.set(
         [FaultRule("hang", {"domain": "listed-3.myshopify.com", "platform": "shopify"}, times=1)]
     )
@@ -153,10 +156,8 @@ def test_the_listed_shops_are_in_progress_while_the_run_goes_on(twelve: Pipeline
         running.join()
 
 
-def test_a_run_that_was_killed_is_made_up_for_by_its_retry(
-    stored: Pipeline, tmp_path: Path
-) -> None:
-    """It reads no shop again that was read, and leaves none in progress, of no asset."""
+def test_a_retry_makes_up_for_a_run_that_was_killed(stored: Pipeline, tmp_path: Path) -> None:
+    """It does not read a shop again that was read, and leaves no partition in progress."""
     twelve = with_twelve_shops(stored)
     listed = [key(number) for number in (0, 3, 4, 9)]
     hangs = {"domain": key(4).split("/")[1], "platform": "shopify"}
@@ -170,7 +171,7 @@ def test_a_run_that_was_killed_is_made_up_for_by_its_retry(
     worker.kill()
     for asset in ASSETS:
         assert statuses(twelve.instance, asset) == (set(), set(), set(listed))
-    # As run monitoring says it, and then retries the run.
+    # As run monitoring reports it before it retries the run.
     killed = twelve.instance.get_run_by_id(worker.run_id)
     assert killed is not None
     twelve.instance.report_run_failed(killed)
@@ -188,7 +189,7 @@ def test_a_run_that_was_killed_is_made_up_for_by_its_retry(
         assert len(twelve.rows(each)) == len(twelve.served(each))
 
 
-def test_whoever_asked_is_told_how_each_shop_ended(twelve: Pipeline) -> None:
+def test_a_run_records_how_each_shop_ended_for_its_sweep_or_backfill(twelve: Pipeline) -> None:
     """The sweep gets its counts, the backfill each shop's error."""
     twelve.sandbox.store.shop("shopify", "listed-7.myshopify.com").credentials.revoked = True
     listed = [key(5), key(7), "shopify/nobody.myshopify.com"]
@@ -198,10 +199,10 @@ def test_whoever_asked_is_told_how_each_shop_ended(twelve: Pipeline) -> None:
         backfills.launched(connection, "b-1", listed)
     sync(twelve, listed, {SWEEP_TAG: "2026-01-01T00:00Z", BACKFILL_TAG: "b-1"})
     with twelve.database.connect() as connection:
-        told = backfills.statuses(connection, "b-1")
+        recorded = backfills.statuses(connection, "b-1")
         counts = connection.execute("SELECT taken, succeeded, failed FROM connector.sweeps")
         assert counts.fetchall() == [(3, 1, 2)]
-    assert told == {
+    assert recorded == {
         key(5): ("succeeded", None),
         key(7): ("failed", "ShopDisconnected"),
         "shopify/nobody.myshopify.com": ("failed", "UnknownShop"),

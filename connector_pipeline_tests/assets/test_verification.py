@@ -1,4 +1,4 @@
-"""Deletions out of snapshots that do not vouch for being whole, as real runs over the sandbox."""
+"""Deletions by snapshots whose completeness the platform does not confirm, in real runs."""
 
 import threading
 from dataclasses import replace
@@ -40,7 +40,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def put(pipeline: Pipeline, spec: ShopSpec) -> tuple[str, SandboxShop]:
-    """A shop of this spec, registered and synced once."""
+    """Put a shop of this spec into the sandbox, register it and sync it once."""
     shop = pipeline.sandbox.store.put(spec)
     key = f"{spec.platform}/{spec.domain}"
     pipeline.register(key)
@@ -50,7 +50,7 @@ def put(pipeline: Pipeline, spec: ShopSpec) -> tuple[str, SandboxShop]:
 
 
 def sync(pipeline: Pipeline, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sync the shop in full; the metadata of both partitions."""
+    """Sync the shop in full. Returns the metadata of both partitions."""
     result = pipeline.materialize(key, sync_type="full")
     assert result.success, pipeline.failure(result)
     return (
@@ -70,8 +70,10 @@ def live(pipeline: Pipeline, key: str) -> set[str]:
     return set(pipeline.rows(key)["variant_id"])
 
 
-def test_a_shop_that_disagrees_for_ever_still_loses_what_it_deleted(pipeline: Pipeline) -> None:
-    """Forced deletes, trash, drafts, single variations and changed types: exactly those go."""
+def test_a_shop_whose_counts_are_always_wrong_still_loses_what_it_deleted(
+    pipeline: Pipeline,
+) -> None:
+    """Exactly the forced deletes, trash, drafts, single variations and changed types go."""
     key, shop = put(pipeline, ORPHANS)
     published = [each for each in shop.products() if each.status == "publish"]
     variable = [each for each in published if each.type == "variable" and each.variations]
@@ -87,7 +89,7 @@ def test_a_shop_that_disagrees_for_ever_still_loses_what_it_deleted(pipeline: Pi
     assert raw["details"]["readings"] == 2
     assert raw["details"]["absent"] == raw["details"]["gone"] == items["deleted"] > 5
     assert live(pipeline, key) == set(pipeline.served(key))
-    # All that could be deleted was asked for: the shop was read in full.
+    # The platform was asked for all absent variants, so this counts as a full sync.
     assert read_in_full_last(pipeline, key)
     shop.restore_product(variable[0].id)
     shop.edit_product(variable[2].id, {"status": "publish"})
@@ -102,7 +104,10 @@ def test_a_shop_that_disagrees_for_ever_still_loses_what_it_deleted(pipeline: Pi
 def test_an_empty_page_in_mid_listing_deletes_nothing(
     pipeline: Pipeline, spec: ShopSpec, total: int
 ) -> None:
-    """With status 200, in every reading, whatever totals it claims: what is there stays there."""
+    """The page has status 200 in every reading.
+
+    All that the shop has stays, whatever the totals.
+    """
     key, shop = put(pipeline, spec)
     gone = next(each for each in shop.products() if each.status == "publish")
     shop.remove_product(gone.id)
@@ -117,7 +122,7 @@ def test_an_empty_page_in_mid_listing_deletes_nothing(
     }
     products = len([each for each in shop.products() if each.status == "publish"])
     pages = -(-products // 10)
-    # A rule counts what reaches it: the second no longer sees the request that the first one hit.
+    # A rule counts the requests that reach it; the first rule's request never reaches the second.
     pipeline.sandbox.faults.set([{**page, "skip": 2}, {**page, "skip": 2 + pages - 1}])
     raw, items = sync(pipeline, key)
     assert raw["complete"] is False
@@ -130,7 +135,7 @@ def test_an_empty_page_in_mid_listing_deletes_nothing(
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_page_that_was_empty_once_is_read_again(pipeline: Pipeline) -> None:
-    """The second reading agrees, and takes the first one's place in the archive."""
+    """The second reading is complete, and replaces the first one in the archive."""
     key, _ = put(pipeline, WOO)
     pages = sync(pipeline, key)[0]["pages"]
     pipeline.sandbox.faults.set(
@@ -167,10 +172,10 @@ def test_a_page_that_was_empty_once_is_read_again(pipeline: Pipeline) -> None:
     ],
     ids=lambda fault: f"{fault['kind']}-{fault.get('status', fault.get('body'))}",
 )
-def test_where_asking_fails_nothing_is_deleted_and_it_says_so(
+def test_if_asking_by_id_fails_the_sync_deletes_nothing_and_says_so(
     pipeline: Pipeline, fault: dict[str, Any]
 ) -> None:
-    """Upserts only, with a warning on both partitions and in the log."""
+    """It adds and updates items, with a warning on both partitions and in the log."""
     key, shop = put(pipeline, ORPHANS)
     gone = next(each for each in shop.products() if each.status == "publish")
     before = live(pipeline, key)
@@ -178,8 +183,8 @@ def test_where_asking_fails_nothing_is_deleted_and_it_says_so(
     (added,) = shop.append_products(1)
     shop.edit_product(added, {"status": "publish"})
     pipeline.sandbox.requests.clear()
-    # Asked where they are, products of both readings come on one page each; what follows is the
-    # question for ids.
+    # The products of both readings come on one page each; the request that follows is the
+    # question by ids.
     pipeline.sandbox.faults.set([{"match": {"path_contains": "/v3/products"}, "skip": 3, **fault}])
     raw, items = sync(pipeline, key)
     assert items["deleted"] == 0
@@ -193,8 +198,8 @@ def test_where_asking_fails_nothing_is_deleted_and_it_says_so(
     assert live(pipeline, key) == set(pipeline.served(key))
 
 
-def test_the_answers_are_in_the_archive(pipeline: Pipeline) -> None:
-    """Materializing the catalog again deletes the same variants and asks nobody."""
+def test_the_answers_to_questions_by_id_are_in_the_archive(pipeline: Pipeline) -> None:
+    """Materializing the catalog again deletes the same variants and asks no platform."""
     key, shop = put(pipeline, ORPHANS)
     shop.remove_product(next(each.id for each in shop.products() if each.status == "publish"))
     pipeline.materialize(key, assets=[RAW_PRODUCTS], sync_type="full")
@@ -207,7 +212,7 @@ def test_the_answers_are_in_the_archive(pipeline: Pipeline) -> None:
 
 
 def miscounted(faults: Any, **rule: Any) -> None:
-    """Have Shopify count a product more than it lists, for ever."""
+    """Let Shopify always count one product more than it lists."""
     shop = {"id": "gid://shopify/Shop/71", "name": "x", "currencyCode": SHOPIFY.currency}
     body = {"data": {"shop": shop, "productsCount": {"count": 9_999, "precision": "EXACT"}}}
     match = {"platform": "shopify", "body_contains": "query Shop"}
@@ -219,8 +224,8 @@ def miscounted(faults: Any, **rule: Any) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_shopify_count_that_is_wrong_for_ever_hides_no_deletion(pipeline: Pipeline) -> None:
-    """Shopify is asked for what is absent by id, too."""
+def test_a_shopify_count_that_is_always_wrong_hides_no_deletion(pipeline: Pipeline) -> None:
+    """Shopify, too, is asked by id for the absent variants."""
     key, shop = put(pipeline, SHOPIFY)
     products = list(shop.products())
     for each in products[:30]:
@@ -237,8 +242,8 @@ def test_a_shopify_count_that_is_wrong_for_ever_hides_no_deletion(pipeline: Pipe
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-def test_an_empty_page_of_shopifys_deletes_nothing(pipeline: Pipeline, times: int) -> None:
-    """In mid-listing or at what looks like the end: no live variant is lost."""
+def test_an_empty_page_of_shopify_deletes_nothing(pipeline: Pipeline, times: int) -> None:
+    """No live variant is lost, whether the page comes in mid-listing or looks like the end."""
     key, _ = put(pipeline, SHOPIFY)
     before = live(pipeline, key)
     info = {"hasNextPage": False, "endCursor": None}
@@ -248,7 +253,7 @@ def test_an_empty_page_of_shopifys_deletes_nothing(pipeline: Pipeline, times: in
         "body": {"data": {"products": {"pageInfo": info, "nodes": []}}},
         "times": 1,
     }
-    # The empty page ends a reading, so the second reading's third page is two requests on.
+    # The empty page ends a reading, so the second reading's third page comes two requests later.
     pipeline.sandbox.faults.set([{**page, "skip": 2}, {**page, "skip": 4}][:times])
     raw, items = sync(pipeline, key)
     assert raw["complete"] is (times == 1)
@@ -268,10 +273,10 @@ def test_an_empty_page_of_shopifys_deletes_nothing(pipeline: Pipeline, times: in
     ],
     ids=["500", "fewer", "all-null", "none", "errors"],
 )
-def test_where_shopify_cannot_be_asked_nothing_is_deleted(
+def test_if_shopify_cannot_be_asked_by_id_the_sync_deletes_nothing(
     pipeline: Pipeline, rule: dict[str, Any]
 ) -> None:
-    """An answer that says everything is gone, what was just listed included, is not believed."""
+    """An answer that says even listed variants are gone is not trusted."""
     key, shop = put(pipeline, SHOPIFY)
     before = live(pipeline, key)
     shop.remove_product(next(each.id for each in shop.products() if len(each.variants) == 1))
@@ -287,7 +292,7 @@ def test_where_shopify_cannot_be_asked_nothing_is_deleted(
 def test_edits_behind_the_reader_never_cost_a_live_variant(
     pipeline: Pipeline, spec: ShopSpec
 ) -> None:
-    """Whenever the merchant deletes and adds, only what is gone from the shop is deleted."""
+    """Whenever the merchant deletes and adds, only variants that the shop no longer has go."""
     key, shop = put(pipeline, spec)
     doomed = [each.id for each in shop.products()][:8]
     before = live(pipeline, key)
@@ -295,7 +300,7 @@ def test_edits_behind_the_reader_never_cost_a_live_variant(
     done = threading.Event()
 
     def edit() -> None:
-        # At every third answer of the shop, wherever the reader stands by then.
+        # At every third answer of the shop, wherever the reader is then.
         for number, product_id in enumerate(doomed, start=1):
             while len(pipeline.sandbox.requests.requests(domain=spec.domain)) < number * 3:
                 if done.wait(0.001):

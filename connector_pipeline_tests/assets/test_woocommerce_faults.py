@@ -1,6 +1,6 @@
-"""Every way in which a host stands between a WooCommerce shop and its reader, in real runs.
+"""Real runs over WooCommerce shops whose hosts disturb the requests in every known way.
 
-Each ends in the whole catalog or in the error that names it, and a secret is nowhere afterwards.
+Each run ends in the whole catalog or in the right error, and leaves a secret nowhere.
 """
 
 import base64
@@ -45,7 +45,7 @@ ELSEWHERE = "https://other.example/wp-json/wc/v3/products"
 
 @dataclass(frozen=True)
 class Case:
-    """What stands in the way, and what comes of it: an error's name and words, or `details`."""
+    """A disturbance and its result: the error's name and words, or the snapshot's `details`."""
 
     name: str
     fault: dict[str, Any] | None = None
@@ -141,7 +141,7 @@ def secure(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Pipeline]:
-    """A pipeline that finds the sandbox's shop by its own name."""
+    """A pipeline that resolves the shop's name to the sandbox."""
     base_url = f"https://{{domain}}:{sandbox.port}/woocommerce/{{domain}}"
     for name, value in {
         **sandbox.environment(),
@@ -150,7 +150,7 @@ def secure(
         "CONNECTOR_DATABASE_URL": database_url,
         "RAW_ARCHIVE_URL": str(tmp_path / "raw"),
         "CONNECTOR_RETRY_DELAY": "0.01",
-        # A second sync is to read what did not change, too.
+        # A second sync is to read unchanged products, too.
         "FULL_SYNC_EVERY": "0s",
     }.items():
         monkeypatch.setenv(name, value)
@@ -162,10 +162,10 @@ def secure(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_stands_in_the_way_is_passed_or_named(
+def test_a_disturbance_is_overcome_or_named(
     secure: Pipeline, case: Case, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Complete, or the right error; and no log, event, row, page or manifest has a secret."""
+    """The snapshot is complete or the error is right. No log, event, row or file has a secret."""
     caplog.set_level(logging.DEBUG)
     spec = dict(case.spec)
     revoked = spec.pop("key", "") == "revoked"
@@ -189,13 +189,13 @@ def test_what_stands_in_the_way_is_passed_or_named(
         assert case.error in text
         assert case.words in text
         assert secure.materialized(RAW_PRODUCTS, result.run_id) == {}
-    assert_no_secret_is_told(secure, caplog)
+    assert_no_secret_is_left(secure, caplog)
 
 
-def test_a_broken_object_costs_itself_alone(
+def test_a_broken_object_affects_no_other(
     secure: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The rest is published, the snapshot says what it lacks, and its item stays as it was."""
+    """The rest is published, the snapshot says that it lacks one, and the item stays as it was."""
     caplog.set_level(logging.DEBUG)
     shop = secure.sandbox.store.put(SHOP)
     secure.register(KEY)
@@ -215,7 +215,7 @@ def test_a_broken_object_costs_itself_alone(
     after = catalog(secure, KEY)
     assert after[simple] == before[simple]
     assert after == secure.served(KEY)
-    assert_no_secret_is_told(secure, caplog)
+    assert_no_secret_is_left(secure, caplog)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -225,7 +225,7 @@ def test_a_shop_without_https_is_refused_or_read_signed(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """As the operator says; the secret is not in what is sent, and nowhere else either."""
+    """The operator's setting decides. The secret is not in the requests, nor anywhere else."""
     caplog.set_level(logging.DEBUG)
     with SandboxServer((replace(SHOP, signed_over_http=True),)) as plain:
         base_url = f"https://{{domain}}:{plain.port}/woocommerce/{{domain}}"
@@ -247,17 +247,20 @@ def test_a_shop_without_https_is_refused_or_read_signed(
             text = pipeline.failure(result)
             assert text.startswith("InvalidResponse")
             assert "plain http, and keys are sent over HTTPS only" in text
-        assert_no_secret_is_told(pipeline, caplog)
+        assert_no_secret_is_left(pipeline, caplog)
 
 
-def assert_no_secret_is_told(pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
+def assert_no_secret_is_left(pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
     """Search all that a sync leaves behind: logs, events, tables, archive."""
     issued = pipeline.sandbox.store.shop("woocommerce", SHOP.domain).credentials
     pair = f"{issued.consumer_key}:{issued.consumer_secret}".encode()
     plain = (issued.consumer_key, issued.consumer_secret)
     secrets = {*plain, *map(quote, plain), base64.b64encode(pair).decode(), "consumer_secret="}
-    texts = {f"log {record.name}": record.getMessage() for record in caplog.records}
-    texts |= {f"log {place}": str(each.exc_text) for place, each in enumerate(caplog.records)}
+    texts = {
+        f"log {place} of {record.name}": f"{record.getMessage()} {record.exc_text}"
+        for place, record in enumerate(caplog.records)
+    }
+    assert any("httpcore" in place for place in texts)
     for run in pipeline.instance.get_runs():
         for place, record in enumerate(pipeline.instance.all_logs(run.run_id)):
             texts[f"event {run.run_id} {place}"] = str(record)
@@ -275,7 +278,7 @@ def assert_no_secret_is_told(pipeline: Pipeline, caplog: pytest.LogCaptureFixtur
             held = path.read_bytes()
             if path.suffix == ".zst":
                 held = zstandard.ZstdDecompressor().decompressobj().decompress(held)
-            texts[f"archive {path.name}"] = held.decode()
+            texts[f"archive {path}"] = held.decode()
     assert len(texts) > 20
-    told = [place for place, text in texts.items() if any(secret in text for secret in secrets)]
-    assert told == []
+    leaks = [where for where, text in texts.items() if any(secret in text for secret in secrets)]
+    assert leaks == []

@@ -25,7 +25,7 @@ SPEC = ShopSpec(
     products=40,
     variants=(0, 4),
     seed=7,
-    # West of Greenwich, where a zone mistaken for GMT misses what changed.
+    # West of Greenwich, where a reader that takes local times for GMT misses changes.
     utc_offset_minutes=-480,
 )
 KEY = "woocommerce/changing.example"
@@ -33,12 +33,12 @@ KEY = "woocommerce/changing.example"
 
 @pytest.fixture(autouse=True)
 def full_once_a_day(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that `auto` chooses an increment for a second sync."""
+    """Let `auto` choose an increment for a second sync."""
     monkeypatch.setenv("FULL_SYNC_EVERY", "24h")
 
 
 def sync(pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sync the shop as `auto` chooses; the metadata of both partitions."""
+    """Sync the shop as `auto` chooses. Returns the metadata of both partitions."""
     result = pipeline.materialize(KEY)
     assert result.success, pipeline.failure(result)
     return (
@@ -48,7 +48,7 @@ def sync(pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def served_rows(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
-    """The live rows by variant, with the columns that the shop decides."""
+    """The live rows by variant, with the columns that come from the shop."""
     served = pipeline.served(KEY)
     columns = list(next(iter(served.values())))
     rows = pipeline.rows(KEY).to_dict("records")
@@ -56,13 +56,13 @@ def served_rows(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
 
 
 def questions(pipeline: Pipeline) -> list[LoggedRequest]:
-    """What the shop was asked with its key, and answered, since the log was cleared."""
+    """The requests with the shop's key, and their answers, since the log was cleared."""
     asked = pipeline.sandbox.requests.requests(service="woocommerce", domain=SPEC.domain)
     return [request for request in asked if request.status == 200]
 
 
 def variables(shop: SandboxShop) -> list[WooProduct]:
-    """The shop's published products with variations."""
+    """The shop's published products that have variations."""
     return [
         each
         for each in shop.products()
@@ -73,7 +73,10 @@ def variables(shop: SandboxShop) -> list[WooProduct]:
 
 
 def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
-    """Stock of one variation, a price, a name, a new product; the trash waits for a full sync."""
+    """It has one variation's stock, a price, a name, a new product.
+
+    The trash waits for a full sync.
+    """
     shop = pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
     raw, _ = sync(pipeline)
@@ -81,7 +84,7 @@ def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
     before = served_rows(pipeline)
     stocked, repriced, renamed, trashed, *_ = variables(shop)
     at = now()
-    # An order moves the variation's date alone (FACTS 8).
+    # An order moves the variation's date alone (docs/facts/woocommerce.md, Which dates move).
     shop.edit_variant(stocked.variations[0].id, {"stock_quantity": 1, "manage_stock": True}, at=at)
     shop.edit_variant(repriced.variations[0].id, {"price": "12.34"}, at=at)
     shop.edit_product(renamed.id, {"name": "Renamed"}, at=at)
@@ -110,7 +113,7 @@ def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
     assert rows == pipeline.served(KEY) | {each: before[each] for each in in_trash}
 
     raw, items = sync(pipeline)
-    # What changed within the overlap comes again, and is known.
+    # Changes within the overlap come again, and change no row.
     assert (raw["sync_type"], items["updated"], items["inserted"]) == ("incremental", 0, 0)
     result = pipeline.materialize(KEY, sync_type="full")
     assert result.success, pipeline.failure(result)
@@ -120,7 +123,7 @@ def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
 def test_a_sync_that_failed_goes_on_after_its_last_page(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked for again under its id, it asks for nothing that the archive holds already."""
+    """A repeat under its id asks for no page that the archive has already."""
     monkeypatch.setenv("WOOCOMMERCE_BATCH_SIZE", "10")
     monkeypatch.setenv("WOOCOMMERCE_MAX_CONCURRENCY", "1")
     pipeline.sandbox.store.put(SPEC)
@@ -155,7 +158,7 @@ def test_a_sync_that_failed_goes_on_after_its_last_page(
 def test_a_shop_that_cannot_tell_changes_is_synced_in_full(
     pipeline: Pipeline, spec: ShopSpec
 ) -> None:
-    """Deletions included, for everything was read; the partition says why."""
+    """The sync also finds deletions, as it reads the whole shop. The partition says why."""
     shop = pipeline.sandbox.store.put(spec)
     pipeline.register(KEY)
     sync(pipeline)

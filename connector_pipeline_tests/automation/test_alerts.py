@@ -1,4 +1,4 @@
-"""Each alert is told once, also over a webhook that is down, and its URL nowhere."""
+"""Each alert is delivered once, also to a webhook that was down, and its URL is never logged."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ SECRET = "T0KEN-of-the-webhook"
 
 
 class Webhook:
-    """A receiver on loopback that keeps what it took, and may refuse."""
+    """A receiver on loopback that keeps the alerts that it took, and may refuse them."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -67,14 +67,14 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Generator[Webhook]:
 
 
 class Ticks:
-    """Ticks of the sensor, each with the cursor that the last one left."""
+    """Ticks of the sensor, each with the cursor of the tick before."""
 
     def __init__(self, database: Database):
         self.database = database
         self.cursor: str | None = None
 
     def tick(self) -> str:
-        """What the tick says."""
+        """Tick once. Returns the tick's skip reason."""
         with (
             DagsterInstance.ephemeral() as instance,
             build_sensor_context(
@@ -105,15 +105,15 @@ def ticks(database: Database, registry: ShopRegistry) -> Ticks:
 ZERO, ONE = "shopify/alert-0.myshopify.com", "shopify/alert-1.myshopify.com"
 
 
-def test_a_shop_that_becomes_disconnected_is_told_of_once(
+def test_a_shop_that_becomes_disconnected_is_reported_once(
     ticks: Ticks, webhook: Webhook, registry: ShopRegistry
 ) -> None:
-    """Once for each time; those of one tick together."""
-    assert ticks.tick() == "Nothing to tell."
+    """It is reported once for each time. The shops of one tick are in one alert."""
+    assert ticks.tick() == "There is no new alert."
     registry.set_state(ZERO, ShopState.DISCONNECTED)
     registry.set_state(ONE, ShopState.DISCONNECTED)
-    assert ticks.tick() == "1 alerts were told."
-    assert ticks.tick() == "Nothing to tell."
+    assert ticks.tick() == "Alerts raised: 1."
+    assert ticks.tick() == "There is no new alert."
     [alert] = webhook.taken
     assert alert["kind"] == "shops_disconnected"
     assert [shop["shop"] for shop in alert["shops"]] == [ZERO, ONE]
@@ -135,7 +135,10 @@ def test_a_webhook_that_is_down_gets_the_alert_later(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Refused, redirected or out of reach: nothing is lost, and the URL is said nowhere."""
+    """No alert is lost if the webhook refuses, redirects or is out of reach.
+
+    Its URL is never logged.
+    """
     said: list[str] = []
     with caplog.at_level(logging.DEBUG):
         registry.set_state(ZERO, ShopState.DISCONNECTED)
@@ -156,17 +159,17 @@ def test_a_webhook_that_is_down_gets_the_alert_later(
     assert SECRET not in "".join((*said, caplog.text, captured.out, captured.err))
 
 
-def test_a_sweep_of_which_more_than_a_twentieth_failed_is_told_of_once(
+def test_a_sweep_of_which_more_than_a_twentieth_failed_is_reported_once(
     ticks: Ticks, webhook: Webhook
 ) -> None:
-    """As soon as it is certain."""
+    """It is reported as soon as enough shops have failed."""
     keys = [f"shopify/alert-{number}.myshopify.com" for number in range(40)]
     with ticks.database.connect() as connection:
         sweeps.take(connection, "2026-03-01T12:00Z", keys, shops=40)
         sweeps.record_outcomes(
             connection, "2026-03-01T12:00Z", dict.fromkeys(keys[:2], "PlatformUnavailable")
         )
-    assert ticks.tick() == "Nothing to tell."
+    assert ticks.tick() == "There is no new alert."
     with ticks.database.connect() as connection:
         sweeps.record_outcomes(
             connection, "2026-03-01T12:00Z", {keys[2]: "PlatformUnavailable", keys[3]: None}
@@ -185,17 +188,17 @@ def test_a_sweep_of_which_more_than_a_twentieth_failed_is_told_of_once(
 
 
 @pytest.mark.parametrize(
-    ("shops", "failed", "told"), [(3, 3, False), (19, 19, False), (20, 1, False), (20, 2, True)]
+    ("shops", "failed", "reported"), [(3, 3, False), (19, 19, False), (20, 1, False), (20, 2, True)]
 )
-def test_a_small_sweep_is_not_judged(shops: int, failed: int, told: bool) -> None:
-    """One of three is more than 5 %, and no news."""
-    assert failing(Sweep("s", shops, shops, 0, failed)) is told
+def test_a_small_sweep_is_not_judged(shops: int, failed: int, reported: bool) -> None:
+    """One shop of three is more than 5 %, and no reason for an alert."""
+    assert failing(Sweep("s", shops, shops, 0, failed)) is reported
 
 
 def test_without_a_webhook_alerts_are_logged(
     ticks: Ticks, registry: ShopRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And told once all the same."""
+    """They are logged once."""
     monkeypatch.delenv("ALERT_WEBHOOK_URL", raising=False)
     registry.set_state(ZERO, ShopState.DISCONNECTED)
-    assert [ticks.tick(), ticks.tick()] == ["1 alerts were told.", "Nothing to tell."]
+    assert [ticks.tick(), ticks.tick()] == ["Alerts raised: 1.", "There is no new alert."]

@@ -110,14 +110,14 @@ def test_a_shop_whose_credentials_were_missing_comes_back_with_the_first(probed:
     probed.registry.set_state(missing.key, ShopState.DISCONNECTED)
     probed.registry.set_state(paused.key, ShopState.PAUSED)
     missing.credentials.removed = True
-    probed.tick()
+    assert "1 disconnected shops asked for, 0 of them" in probed.tick()
     assert probed.state(missing) is ShopState.DISCONNECTED
     missing.credentials.removed = False
     assert "1 disconnected shops asked for, 1 of them" in probed.tick()
     assert probed.state(missing) is ShopState.ACTIVE
     assert probed.state(paused) is ShopState.PAUSED
-    platforms = ("shopify", "woocommerce")
-    assert not any(probed.sandbox.requests.requests(service=name) for name in platforms)
+    asked = probed.sandbox.requests.requests()
+    assert [request.service for request in asked] == ["token-service"] * 2
 
 
 def test_every_disconnected_shop_has_its_turn(
@@ -167,7 +167,7 @@ def test_a_refused_shop_comes_back_with_other_credentials_alone(
         secret in kept.refused
         for secret in (issued.access_token, issued.consumer_key, issued.consumer_secret)
     )
-    over.tick()
+    assert "1 disconnected shops asked for, 0 of them" in over.tick()
     assert over.state(shop) is ShopState.DISCONNECTED
     shop.credentials.rotate()
     over.tick()
@@ -190,3 +190,17 @@ def test_a_shop_resumed_meanwhile_is_left_as_it_is(registry: ShopRegistry) -> No
     registry.set_state(shop.partition_key, ShopState.PAUSED)
     assert registry.reconnect(found) is False
     assert registry.get(shop.partition_key).state is ShopState.PAUSED
+
+
+def test_a_shop_whose_adapter_is_gone_costs_the_others_nothing(probed: Probed) -> None:
+    """Nobody knows what its credentials look like; it stays disconnected, and is not asked for."""
+    known = probed.shop(0)
+    probed.registry.set_state(known.key, ShopState.DISCONNECTED)
+    with probed.registry.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO connector.shops"
+            " (merchant_id, platform_name, platform_shop_id, domain, state)"
+            " VALUES ('m-1', 'a_platform', '1', 'shop.example.com', 'disconnected')"
+        )
+    assert "2 disconnected shops asked for, 1 of them" in probed.tick()
+    assert probed.state(known) is ShopState.ACTIVE

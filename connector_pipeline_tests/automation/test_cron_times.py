@@ -1,4 +1,4 @@
-"""The times of a cron are those at which the cron of Debian would run it."""
+"""The times of a cron expression are those at which Debian's cron would run it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -29,21 +29,21 @@ def at(text: str) -> datetime:
         ("0 * * * *", "2026-03-01T12:59", "2026-03-01T11", "2026-03-01T12", "2026-03-01T13"),
         ("0 2 * * *", "2026-03-01T12", "2026-02-28T02", "2026-03-01T02", "2026-03-02T02"),
         ("0 0 29 2 *", "2026-01-01", "2020-02-29", "2024-02-29", "2028-02-29"),
-        # Either day does, where both fields name some: the 1st, and Mondays.
+        # If both day fields are restricted, either one suffices: the 1st, and Mondays.
         ("0 0 1 * MON", "2026-06-02", "2026-05-25", "2026-06-01", "2026-06-08"),
         ("0 0 1 * MON", "2026-09-02", "2026-08-31", "2026-09-01", "2026-09-07"),
-        # Both must do, where one of the fields begins with a star: Mondays of an odd date.
+        # If one day field begins with a star, both must match: Mondays of an odd date.
         ("0 0 */2 * MON", "2026-06-02", "2026-05-25", "2026-06-01", "2026-06-15"),
     ],
 )
 def test_the_times_of_a_cron(cron: str, now: str, before_last: str, last: str, coming: str) -> None:
-    """The last of them may be now, and the next one may not."""
+    """The last time may be now, and the next one may not."""
     expected = CronTimes(at(before_last), at(last), at(coming))
     assert CronTimes.around(cron, at(now)) == expected
 
 
 def test_a_cron_is_read_in_utc_wherever_now_was_read() -> None:
-    """To the second: the last time may be a moment ago, the next one in a moment."""
+    """It is exact to the second: the last time may be a moment ago, the next one in a moment."""
     noon = at("2026-03-01T12:00")
     elsewhere = timezone(timedelta(hours=5, minutes=30))
     just_after = noon.astimezone(elsewhere) + timedelta(microseconds=1)
@@ -53,14 +53,14 @@ def test_a_cron_is_read_in_utc_wherever_now_was_read() -> None:
 
 
 def terms(first: int, last: int, names: tuple[str, ...] = ()) -> st.SearchStrategy[str]:
-    """A field of numbers, names, ranges, steps, and lists of these."""
+    """A strategy for a field of numbers, names, ranges, steps, and lists of these."""
 
     def named(number: int) -> st.SearchStrategy[str]:
         there = number - first < len(names)
         return st.sampled_from((str(number), names[number - first]) if there else (str(number),))
 
     numbers = st.integers(first, last)
-    # Of two numbers at least: cronsim 2.8 reads 3-3/2 like 3/2, as 3, 5, 7 and so on.
+    # A range of two numbers at least: cronsim 2.8 reads 3-3/2 like 3/2, as 3, 5, 7 and so on.
     ends = st.lists(numbers, min_size=2, max_size=2, unique=True).map(sorted)
     ranges = ends.flatmap(lambda ends: st.tuples(named(ends[0]), named(ends[1]))).map("-".join)
     steps = st.integers(1, last).map(lambda step: f"/{step}") | st.just("")
@@ -90,7 +90,10 @@ def members(field: str, first: int, last: int, names: tuple[str, ...] = ()) -> s
 
 @dataclass(frozen=True)
 class Read:
-    """What the fields of a cron name; Sunday is 0. `both`: the date and the day must do."""
+    """The values that the fields of a cron name;
+
+    Sunday is 0. `both`: date and weekday must match.
+    """
 
     minutes: set[int]
     hours: set[int]
@@ -102,7 +105,7 @@ class Read:
 
 @cache
 def read(cron: str) -> Read:
-    """A cron as that of Debian reads it."""
+    """Read a cron expression as Debian's cron does."""
     minutes, hours, days, months, weekdays = cron.split()
     return Read(
         members(minutes, 0, 59),
@@ -115,7 +118,7 @@ def read(cron: str) -> Read:
 
 
 def is_due(cron: str, minute: datetime) -> bool:
-    """Whether it is due at this minute."""
+    """Whether the expression is due at this minute."""
     due = read(cron)
     if (
         minute.minute not in due.minutes
@@ -129,7 +132,7 @@ def is_due(cron: str, minute: datetime) -> bool:
 
 
 def is_ever_due(cron: str) -> bool:
-    """Whether there is a day on which it is due: the calendar repeats itself after 28 years."""
+    """Whether the expression is due on any day: the calendar repeats itself after 28 years."""
     first = timedelta(hours=min(read(cron).hours), minutes=min(read(cron).minutes))
     midnights = (at("2020-01-01") + timedelta(days=number) for number in range(28 * 366))
     return any(is_due(cron, midnight + first) for midnight in midnights)
@@ -143,7 +146,7 @@ SECONDS = st.integers(0, 20 * 365 * 86_400).map(lambda number: timedelta(seconds
 
 @given(cron=CRONS, now=SECONDS.map(lambda after: at("2020-01-01") + after))
 def test_a_walk_over_the_minutes_finds_the_same_times(cron: str, now: datetime) -> None:
-    """No other, and none fewer, within two days before and after."""
+    """It finds no other times, and none fewer, within two days before and after."""
     assume(is_ever_due(cron))
     times = CronTimes.around(cron, now)
     minute = now.replace(second=0)
@@ -161,7 +164,7 @@ def test_a_walk_over_the_minutes_finds_the_same_times(cron: str, now: datetime) 
 @example("0 0 31 4,6 *")
 @example("0 0 29-31 2 *")
 def test_a_cron_is_accepted_if_it_is_ever_due(cron: str) -> None:
-    """A sweep of the 31st of April would never come, and nobody would notice."""
+    """A sweep on the 31st of April would never come, and nobody would notice."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SYNC_CRON", cron)
         if is_ever_due(cron):

@@ -1,6 +1,5 @@
-"""Shops that a backfill asked for are launched once, in few runs, and none is lost."""
+"""The shops of a backfill are launched once, in few runs, and none is lost."""
 
-from collections.abc import Generator
 from datetime import timedelta
 
 import pytest
@@ -35,32 +34,29 @@ SHOPS = st.lists(st.sampled_from(KEYS), unique=True)
     second=SHOPS,
     busy=st.sets(st.sampled_from(KEYS)),
     size=st.integers(1, 5),
-    places=st.integers(0, 6),
+    most_runs=st.integers(0, 6),
 )
 def test_planned_runs_hold_each_waiting_shop_once(
-    first: list[str], second: list[str], busy: set[str], size: int, places: int
+    first: list[str], second: list[str], busy: set[str], size: int, most_runs: int
 ) -> None:
-    """At most as many runs as places, none over a busy shop, a shop of two backfills in one."""
+    """There are at most as many runs as allowed.
+
+    None has a busy shop; a shop of two backfills is in one.
+    """
     waiting = [Waiting("a", key) for key in first] + [Waiting("b", key) for key in second]
-    runs = planned_runs(waiting, busy=busy, shops_per_run=size, places=places)
+    runs = planned_runs(waiting, busy=busy, shops_per_run=size, most_runs=most_runs)
     taken = [key for run in runs for key in run.shops]
-    assert len(runs) <= places
+    assert len(runs) <= most_runs
     assert all(0 < len(run.shops) <= size for run in runs)
     assert len(taken) == len(set(taken))
     assert not set(taken) & busy
     free = {*first, *second} - busy
-    if places >= len(free):
+    if most_runs >= len(free):
         assert set(taken) == free
 
 
-@pytest.fixture
-def instance() -> Generator[DagsterInstance]:
-    with DagsterInstance.ephemeral() as made:
-        yield made
-
-
 def tick(instance: DagsterInstance, database: Database) -> list[RunRequest]:
-    """The runs that one evaluation asks for."""
+    """Evaluate the sensor once. Returns the runs that it asks for."""
     with build_sensor_context(instance=instance, resources={"database": database}) as context:
         result = launch_backfills(context)
     return list(result.run_requests or []) if isinstance(result, SensorResult) else []
@@ -72,7 +68,7 @@ def launch(
     status: DagsterRunStatus = DagsterRunStatus.STARTED,
     tags: dict[str, str] | None = None,
 ) -> str:
-    """The run as the daemon makes it."""
+    """Make the run as the daemon does."""
     run = create_run_for_test(
         instance,
         JOB,
@@ -101,10 +97,10 @@ def minutes_pass(database: Database) -> None:
         )
 
 
-def test_a_tick_launches_what_waits_once(
+def test_a_tick_launches_waiting_shops_once(
     instance: DagsterInstance, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In even parts, with the backfill's tag, behind a person's runs; no more than places."""
+    """The runs are even in size, few enough, tagged with the backfill, and wait behind others."""
     monkeypatch.setenv("SHOPS_PER_RUN", "5")
     ask(database, "b-1", KEYS)
     requests = tick(instance, database)
@@ -119,12 +115,12 @@ def test_a_tick_launches_what_waits_once(
     ask(database, "b-2", KEYS)
     for request in requests[:2]:
         launch(instance, request)
-    # Eight shops are busy, and two places are taken.
+    # Eight shops are busy, and two runs are under way.
     assert len(tick(instance, database)) == 4 <= RUNS_AT_ONCE - 2
 
 
-def test_a_launch_that_was_lost_is_made_good(instance: DagsterInstance, database: Database) -> None:
-    """The daemon died between our record of it and Dagster's."""
+def test_a_launch_that_was_lost_is_repeated(instance: DagsterInstance, database: Database) -> None:
+    """The daemon died after the sensor recorded the launch and before Dagster did."""
     ask(database, "b-1", KEYS[:3])
     assert len(tick(instance, database)) == 1
     minutes_pass(database)
@@ -132,10 +128,10 @@ def test_a_launch_that_was_lost_is_made_good(instance: DagsterInstance, database
     assert listed_shops(request.run_config) == KEYS[:3]
 
 
-def test_shops_of_a_run_that_ended_without_a_word_have_failed(
+def test_shops_whose_run_ended_without_recording_them_have_failed(
     instance: DagsterInstance, database: Database
 ) -> None:
-    """A killed run tells nothing. One that goes on or is retried is waited for."""
+    """A killed run records nothing. The sensor waits for a run that goes on or is retried."""
     ask(database, "b-1", KEYS[:3])
     [request] = tick(instance, database)
     first = launch(instance, request)
@@ -158,8 +154,8 @@ def test_shops_of_a_run_that_ended_without_a_word_have_failed(
     assert set(statuses(database, "b-1").values()) == {("failed", "SyncInterrupted")}
 
 
-def test_outcomes_are_kept_and_what_is_left_can_be_withdrawn(database: Database) -> None:
-    """As Ctrl-C does where no daemon runs."""
+def test_outcomes_are_kept_and_waiting_shops_can_be_withdrawn(database: Database) -> None:
+    """Ctrl-C withdraws them if no daemon runs."""
     ask(database, "b-1", KEYS[:3])
     with database.connect() as connection:
         backfills.record_outcomes(connection, "b-1", {KEYS[0]: None, KEYS[1]: "RateLimited"})

@@ -1,4 +1,4 @@
-"""Partitions equal the active registry."""
+"""The partitions equal the active shops of the registry."""
 
 import pytest
 from dagster import (
@@ -25,10 +25,10 @@ BETA = "woocommerce/beta.example"
 
 
 @given(active=KEYS, existing=KEYS, in_runs=KEYS)
-def test_after_the_change_only_runs_hold_what_is_not_active(
+def test_after_a_change_only_keys_in_runs_are_not_active(
     active: set[str], existing: set[str], in_runs: set[str]
 ) -> None:
-    """Added and deleted keys make the partitions the registry, but for keys that runs hold."""
+    """The changes make the partitions equal to the registry, except for keys that runs work on."""
     to_add, to_delete = partition_changes(active=active, existing=existing, in_runs=in_runs)
     after = (existing | set(to_add)) - set(to_delete)
     assert active <= after
@@ -37,7 +37,7 @@ def test_after_the_change_only_runs_hold_what_is_not_active(
 
 
 @given(active=KEYS, existing=KEYS)
-def test_nothing_is_deleted_while_it_is_unknown_what_runs_hold(
+def test_no_key_is_deleted_while_the_keys_in_runs_are_unknown(
     active: set[str], existing: set[str]
 ) -> None:
     """Deleting a key under a run would kill the run."""
@@ -57,7 +57,7 @@ def shop(key: str) -> Shop:
 
 
 def tick(instance: DagsterInstance, registry: ShopRegistry) -> SensorResult | SkipReason:
-    """One evaluation, its requests carried out as the daemon would."""
+    """Evaluate the sensor once and carry out its requests, as the daemon does."""
     with build_sensor_context(instance=instance, resources={"registry": registry}) as context:
         result = shop_partitions(context)
     assert isinstance(result, SensorResult | SkipReason)
@@ -73,7 +73,7 @@ def tick(instance: DagsterInstance, registry: ShopRegistry) -> SensorResult | Sk
 
 
 def test_a_tick_adds_and_removes(registry: ShopRegistry) -> None:
-    """Registered shops become partitions; paused and removed ones cease to be."""
+    """Registered shops get partitions; paused and removed ones lose theirs."""
     with DagsterInstance.ephemeral() as instance:
         registry.add(shop(ACME))
         registry.add(shop(BETA))
@@ -112,7 +112,7 @@ def test_a_database_that_was_not_migrated_is_named_in_the_tick(empty_database_ur
         assert instance.get_dynamic_partitions("shops") == [ACME]
 
 
-def test_a_key_waits_while_a_run_holds_it(registry: ShopRegistry) -> None:
+def test_a_key_stays_while_a_run_works_on_it(registry: ShopRegistry) -> None:
     """The partition goes at the first tick after the run."""
     with DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("shops", [ACME, BETA])
@@ -126,8 +126,8 @@ def test_a_key_waits_while_a_run_holds_it(registry: ShopRegistry) -> None:
         assert instance.get_dynamic_partitions("shops") == []
 
 
-def test_no_key_goes_while_a_run_holds_a_range(registry: ShopRegistry) -> None:
-    """What lies between a range's ends changes with the keys, so all deletions wait."""
+def test_no_key_goes_while_a_run_works_on_a_range(registry: ShopRegistry) -> None:
+    """The keys between a range's ends change with the partitions, so all deletions wait."""
     with DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("shops", [ACME, BETA])
         create_run_for_test(
@@ -171,5 +171,5 @@ def test_no_key_goes_while_a_backfill_is_under_way(
 
 
 def test_the_partitions_definition_is_called_shops() -> None:
-    """Operators and backfills name it."""
+    """Operators and backfills use this name."""
     assert shops.name == "shops"

@@ -1,6 +1,5 @@
-"""Every active shop is due once a sweep, spread over it; nothing is launched twice."""
+"""Every active shop is due once in each sweep, at its own time, and is launched once."""
 
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -61,7 +60,7 @@ def many(count: int, last: datetime = LONG_AGO) -> list[Candidate]:
 def test_a_shop_is_due_once_in_each_sweep_and_within_an_hour_of_it(
     number: int, slots: int, minutes: int, cron: str
 ) -> None:
-    """At the same place of each; the last time it was due was never after now."""
+    """It is due in the same slot of each sweep, and the last time is never after now."""
     now = NOON + timedelta(minutes=minutes)
     times = CronTimes.around(cron, now)
     due = last_due(key(number), times, slots=slots, now=now)
@@ -73,7 +72,7 @@ def test_a_shop_is_due_once_in_each_sweep_and_within_an_hour_of_it(
 
 
 def test_ten_thousand_shops_are_spread_over_the_hour() -> None:
-    """Ticked through an hour every shop is taken once, and no half minute is overfull."""
+    """Ticks through an hour take every shop once, and no half minute has too many."""
     waiting = {shop.partition_key: shop for shop in many(10_000, NOON - timedelta(seconds=1))}
     taken: dict[str, datetime] = {}
     sizes: list[int] = []
@@ -85,7 +84,7 @@ def test_ten_thousand_shops_are_spread_over_the_hour() -> None:
             times=CronTimes.around(HOURLY, now),
             now=now,
             shops_per_run=100,
-            places=RUNS_AT_ONCE,
+            most_runs=RUNS_AT_ONCE,
         )
         for run in runs:
             assert run.sweep_id == "2026-03-01T12:00Z"
@@ -99,19 +98,19 @@ def test_ten_thousand_shops_are_spread_over_the_hour() -> None:
 
 
 def test_a_few_shops_share_one_run() -> None:
-    """A run costs seconds before it works: six shops are not worth six."""
+    """A run costs seconds before it works, so six shops are not worth six runs."""
     [run] = planned_runs(
         many(6),
         busy=(),
         times=CronTimes.around(HOURLY, NOON),
         now=NOON,
         shops_per_run=100,
-        places=3,
+        most_runs=3,
     )
     assert sorted(run.shops) == sorted(key(number) for number in range(6))
 
 
-def test_what_is_busy_running_or_not_due_is_left_out() -> None:
+def test_a_shop_that_is_busy_running_or_not_due_is_left_out() -> None:
     """A sweep that is still running when the next is due launches nothing twice."""
     now = NOON + timedelta(minutes=1)
     candidates = [
@@ -126,13 +125,13 @@ def test_what_is_busy_running_or_not_due_is_left_out() -> None:
         times=CronTimes.around(HOURLY, now),
         now=now,
         shops_per_run=100,
-        places=3,
+        most_runs=3,
     )
     assert run.shops == [key(0)]
 
 
-def test_after_a_long_standstill_only_as_many_runs_as_there_are_places() -> None:
-    """The rest waits in our table for later ticks, who waited longest first."""
+def test_after_a_long_standstill_only_as_many_runs_as_allowed_are_launched() -> None:
+    """The other shops wait for later ticks; those that waited longest come first."""
     candidates = [
         Candidate(key(number), LONG_AGO + number * timedelta(seconds=1), running=False)
         for number in range(1_000)
@@ -144,7 +143,7 @@ def test_after_a_long_standstill_only_as_many_runs_as_there_are_places() -> None
         times=CronTimes.around(HOURLY, now),
         now=now,
         shops_per_run=100,
-        places=2,
+        most_runs=2,
     )
     assert [list(run.shops) for run in runs] == [
         [key(number) for number in range(begin, begin + 100)] for begin in (0, 100)
@@ -153,7 +152,7 @@ def test_after_a_long_standstill_only_as_many_runs_as_there_are_places() -> None
 
 @given(count=st.integers(0, 1_000), largest=st.integers(1, 130))
 def test_parts_are_few_and_even(count: int, largest: int) -> None:
-    """No run of a hundred and then one of three."""
+    """A run of a hundred is not followed by one of three."""
     parts = list(even_parts([str(number) for number in range(count)], largest))
     assert [each for part in parts for each in part] == [str(number) for number in range(count)]
     assert len(parts) == -(-count // largest)
@@ -162,14 +161,8 @@ def test_parts_are_few_and_even(count: int, largest: int) -> None:
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.fixture
-def instance() -> Generator[DagsterInstance]:
-    with DagsterInstance.ephemeral() as made:
-        yield made
-
-
 def tick(instance: DagsterInstance, database: Database) -> list[RunRequest]:
-    """The runs that one evaluation asks for."""
+    """Evaluate the sensor once. Returns the runs that it asks for."""
     with build_sensor_context(instance=instance, resources={"database": database}) as context:
         result = sweep(context)
     if isinstance(result, SkipReason):
@@ -179,7 +172,7 @@ def tick(instance: DagsterInstance, database: Database) -> list[RunRequest]:
 
 
 def launch(instance: DagsterInstance, request: RunRequest, status: DagsterRunStatus) -> str:
-    """The run as the daemon makes it."""
+    """Make the run as the daemon does."""
     run = create_run_for_test(
         instance, JOB, run_config=dict(request.run_config), tags=dict(request.tags), status=status
     )
@@ -187,7 +180,7 @@ def launch(instance: DagsterInstance, request: RunRequest, status: DagsterRunSta
 
 
 def register(registry: ShopRegistry, database: Database, count: int) -> None:
-    """Shops that were registered long ago: a new one waits for its turn in the next sweep."""
+    """Register shops as of long ago: a shop that was just registered waits for the next sweep."""
     for number in range(count):
         registry.add(
             Shop(
@@ -214,7 +207,7 @@ def sync_of(number: int, sync_id: str, started_at: datetime) -> Sync:
 def test_a_tick_takes_up_the_active_shops_once(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """Not those that are paused or disconnected; and the next tick nothing more."""
+    """Paused and disconnected shops are left out, and the next tick launches nothing."""
     register(registry, database, 5)
     registry.set_state(key(1), ShopState.PAUSED)
     registry.set_state(key(2), ShopState.DISCONNECTED)
@@ -231,7 +224,7 @@ def test_a_tick_takes_up_the_active_shops_once(
 def test_a_shop_registered_after_the_sweep_began_waits_for_the_next(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """So ten thousand that are imported at once are spread over the next hour."""
+    """Ten thousand shops that are imported at once are spread over the next hour."""
     register(registry, database, 2)
     with database.connect() as connection:
         connection.execute(
@@ -245,14 +238,14 @@ def test_a_shop_registered_after_the_sweep_began_waits_for_the_next(
 def test_a_sweep_does_not_pile_up_on_one_that_is_still_running(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """Shops that a run holds, however it names them, and shops being synced are left to it."""
+    """Shops that a run works on, however it names them, and shops being synced are left out."""
     register(registry, database, 6)
     keys = [key(number) for number in range(6)]
     instance.add_dynamic_partitions("shops", keys)
     [request] = tick(instance, database)
     run_id = launch(instance, request, DagsterRunStatus.STARTED)
 
-    # The next sweep is due while the first still runs.
+    # The next sweep is due while the first one still runs.
     with database.connect() as connection:
         connection.execute("UPDATE connector.shops SET last_swept_at = now() - interval '3 hours'")
     assert tick(instance, database) == []
@@ -277,7 +270,7 @@ def test_a_sweep_does_not_pile_up_on_one_that_is_still_running(
 def test_a_refused_request_does_not_hide_the_sync_before_it(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """It never started: a shop just synced is not due, and one that runs is left to its run."""
+    """It never started, so a shop that was just synced, or is being synced, is not due."""
     register(registry, database, 3)
     just_now = datetime.now(UTC)
     registry.start_sync(sync_of(0, "s-0", just_now), registry.get(key(0)))
@@ -299,13 +292,13 @@ def test_a_refused_request_does_not_hide_the_sync_before_it(
     assert listed_shops(request.run_config) == [key(2)]
 
 
-def test_no_more_runs_than_places_are_launched(
+def test_no_more_runs_than_allowed_are_launched(
     instance: DagsterInstance,
     registry: ShopRegistry,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However much is due; what is over goes when a run has ended."""
+    """The other due shops are launched when a run has ended."""
     monkeypatch.setenv("SHOPS_PER_RUN", "2")
     monkeypatch.setenv("SYNC_CRON", "0 0 1 1 *")
     register(registry, database, 9)
@@ -323,10 +316,10 @@ def test_no_more_runs_than_places_are_launched(
     assert len(taken) == len(set(taken)) == 8
 
 
-def test_the_next_sweep_takes_up_what_failed_and_leaves_the_disconnected_alone(
+def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """Whatever the failure was: only a shop that refuses us is not asked again."""
+    """Whatever the failure was, only a shop that refuses its credentials is not asked again."""
     register(registry, database, 3)
     [request] = tick(instance, database)
     begun = datetime.now(UTC)
@@ -346,7 +339,7 @@ def test_the_next_sweep_takes_up_what_failed_and_leaves_the_disconnected_alone(
 
 
 def test_a_database_that_cannot_be_read_launches_nothing(instance: DagsterInstance) -> None:
-    """And the tick says why."""
+    """The tick says why."""
     gone = Database(url="postgresql://nobody@127.0.0.1:1/none")
     with build_sensor_context(instance=instance, resources={"database": gone}) as context:
         result = cast("SkipReason", sweep(context))

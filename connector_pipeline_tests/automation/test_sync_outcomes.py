@@ -1,8 +1,7 @@
-"""A sync whose run is over has ended, and says so; one that may still go on is left alone."""
+"""A sync whose run is over is ended; a sync that may still go on is left alone."""
 
 import subprocess
 import sys
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,25 +87,18 @@ def run(
         (sync(), run(FAILURE, publishes=False), "failed before"),
     ],
 )
-def test_a_sync_has_ended_when_nothing_works_on_it(
+def test_a_sync_has_ended_when_no_run_works_on_it(
     unfinished: UnfinishedSync, last: LastRun | None, why: str | None
 ) -> None:
-    """Not while a run waits, works, or is to be run again; nor between a backfill's two halves."""
+    """It has not while its run waits, works or is retried, nor between a backfill's two parts."""
     found = ending(unfinished, last, now=NOW)
     assert (found is None) == (why is None)
     assert (why or "") in (found or "")
 
 
 @pytest.fixture
-def instance() -> Generator[DagsterInstance]:
-    """Dagster without anything in it."""
-    with DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
-
-
-@pytest.fixture
 def requests(database: Database, registry: ShopRegistry) -> Inbox:
-    """With one request, accepted and offered."""
+    """The inbox with one request that was accepted and offered."""
     requests = Inbox(database)
     requests.put(request("s-1"))
     requests.accept()
@@ -116,7 +108,7 @@ def requests(database: Database, registry: ShopRegistry) -> Inbox:
 
 @dataclass(frozen=True)
 class Look:
-    """What one tick of the sensor found and did."""
+    """The results of one tick of the sensor."""
 
     unfinished: int
     relaunched: list[str]
@@ -139,7 +131,7 @@ def look(
 
 
 def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatus) -> DagsterRun:
-    """The request's run, which the sensor has seen."""
+    """Make the request's run and let the sensor see it."""
     made = create_run_for_test(
         instance,
         status=status,
@@ -154,7 +146,7 @@ def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatu
 
 
 def last_beat(database: Database, run: DagsterRun, worker: Worker) -> None:
-    """The run's worker showed its last sign of life minutes ago."""
+    """Record that the run's worker showed its last sign of life some minutes ago."""
     with database.connect() as connection:
         connection.execute(
             "INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)"
@@ -167,10 +159,10 @@ def outcomes(requests: Inbox) -> list[tuple[str, Any]]:
     return [(event["event_type"], event["data"].get("error")) for event in requests.events()]
 
 
-def test_a_run_cancelled_while_it_waited_is_told_once(
+def test_a_run_that_was_cancelled_while_it_waited_is_reported_once(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """It never came to its first step, so nobody but us can say so."""
+    """The run never came to its first step, so only this sensor can report it."""
     queued = launched(instance, requests, DagsterRunStatus.STARTING)
     assert look(instance, database).ended == {}
     instance.report_run_canceled(queued)
@@ -186,14 +178,14 @@ def test_a_run_cancelled_while_it_waited_is_told_once(
 def test_a_request_that_waits_in_the_inbox_is_not_abandoned(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """It has no run yet, for however long."""
+    """It has no run yet, however long it waits."""
     assert look(instance, database, later=timedelta(days=2)).ended == {}
 
 
 def test_a_crashed_run_is_waited_for_while_it_is_retried(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """By the tags that Dagster's own retries leave, to the last of them."""
+    """Dagster's tags lead from each retry to the next, to the last one."""
     first = launched(instance, requests, STARTED)
     instance.report_run_failed(first)
     instance.add_run_tags(first.run_id, {"dagster/will_retry": "true"})
@@ -214,7 +206,7 @@ def test_a_crashed_run_is_waited_for_while_it_is_retried(
 def test_a_request_whose_run_died_is_launched_anew(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """Dagster gives up a retry that it cannot launch; twice is enough to blame the request."""
+    """Dagster gives up a retry that it cannot launch. After two launches the request is blamed."""
     keys: list[str] = []
     for _ in range(2):
         died = launched(instance, requests, STARTED)
@@ -238,7 +230,7 @@ def test_a_request_whose_run_died_is_launched_anew(
 def test_a_retry_that_dagster_missed_is_not_waited_for(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """Its daemon looks at each failure once, and the code server may be away that moment."""
+    """The daemon looks at each failure once, and the code server may be away at that moment."""
     died = launched(instance, requests, STARTED)
     instance.report_run_failed(died)
     instance.add_run_tags(died.run_id, {"dagster/will_retry": "true"})
@@ -263,15 +255,18 @@ def test_a_retry_that_dagster_missed_is_not_waited_for(
 def test_a_request_whose_run_published_another_syncs_snapshot_is_launched_anew(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """A retry that only publishes takes the newest; the request's own is not in the catalog."""
+    """A retry that only publishes takes the newest snapshot, and not the request's own."""
     launched(instance, requests, SUCCESS)
     assert look(instance, database).relaunched == ["s-1"]
 
 
-def test_the_shops_of_a_listed_run_are_let_alone_while_it_goes_on(
+def test_the_shops_of_a_listed_run_are_left_alone_while_it_goes_on(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """`sync_shops` selects no assets; nor is it over for its shops between two tries of it."""
+    """`sync_shops` selects no assets.
+
+    Between a crash and the retry its shops are left alone, too.
+    """
     syncs = Syncs(database, registry)
     first = create_run_for_test(instance, job_name="sync_shops", status=STARTED)
     registry.start_sync(syncs.sync("own"), ACME, first.run_id)
@@ -293,17 +288,17 @@ def test_the_shops_of_a_listed_run_are_let_alone_while_it_goes_on(
 def test_a_deleted_run_has_ended_its_sync(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """In the UI, say."""
+    """Somebody may delete a run in the UI."""
     made = launched(instance, requests, STARTED)
     instance.delete_run(made.run_id)
     ended = look(instance, database, later=timedelta(minutes=5)).ended
     assert ended == {"s-1": "its run is gone."}
 
 
-def test_a_sync_nobody_requested_does_not_run_for_ever_either(
+def test_a_sync_that_nobody_requested_does_not_run_for_ever_either(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """What connector.syncs says is true of scheduled syncs, too."""
+    """The table connector.syncs is right about scheduled syncs, too."""
     syncs = Syncs(database, registry)
     made = create_run_for_test(instance, status=CANCELED)
     started = syncs.sync("own")
@@ -313,7 +308,7 @@ def test_a_sync_nobody_requested_does_not_run_for_ever_either(
 
 
 def ranged(instance: DagsterInstance) -> DagsterRun:
-    """One of a backfill's runs, at work."""
+    """Make a run of a backfill that is at work."""
     return create_run_for_test(
         instance,
         status=STARTED,
@@ -325,7 +320,7 @@ def ranged(instance: DagsterInstance) -> DagsterRun:
 def test_a_run_whose_worker_is_dead_is_failed(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """After two looks at a process that is gone; Dagster itself would wait for hours."""
+    """It is failed after two looks at a missing process. Dagster itself would wait for hours."""
     made = launched(instance, requests, STARTED)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         worker = Worker(this_host(), process.pid, psutil.Process(process.pid).create_time())
@@ -347,7 +342,7 @@ def test_a_run_whose_worker_is_dead_is_failed(
 def test_a_dead_workers_run_is_failed_though_its_syncs_have_ended(
     instance: DagsterInstance, database: Database
 ) -> None:
-    """Killed between its last shop and its end, it would keep its place for hours."""
+    """A run that was killed after its last shop would count as running for hours."""
     made = ranged(instance)
     last_beat(database, made, GONE)
     looked = look(instance, database, {made.run_id: ago(days=1)})
@@ -369,12 +364,12 @@ def test_a_dead_workers_run_is_failed_though_its_syncs_have_ended(
 def test_a_silent_worker_is_dead_when_its_process_is_gone(
     worker: Worker | None, silent_for: timedelta, dead: bool
 ) -> None:
-    """One that exists is busy, and one that cannot be seen has time to be heard of."""
+    """A process that exists is busy. One that cannot be seen has more time to show a sign."""
     assert is_dead(worker, silent_for=silent_for) == dead
 
 
 def test_a_worker_elsewhere_cannot_be_seen_from_here() -> None:
-    """Nor one that never showed a sign; a pid that was used again is another process."""
+    """Nor can one that never showed a sign. A pid that was used again is another process."""
     here = Worker.here()
     assert lives(here)
     assert lives(replace(here, host="elsewhere")) is None
@@ -385,7 +380,7 @@ def test_a_worker_elsewhere_cannot_be_seen_from_here() -> None:
 def test_a_run_without_any_sign_has_time(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """Its worker may still be importing, on a machine that is busy."""
+    """Its worker may still be importing modules on a busy machine."""
     made = launched(instance, requests, STARTED)
     suspects = look(instance, database).suspects
     assert list(suspects) == [made.run_id]
@@ -397,7 +392,7 @@ def test_a_run_without_any_sign_has_time(
 def test_a_worker_that_lives_is_left_alone(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """It says so itself while it works."""
+    """It shows signs of life while it works."""
     made = launched(instance, requests, STARTED)
     suspects = look(instance, database).suspects
     with alive(database, made.run_id):
@@ -409,7 +404,7 @@ def test_a_worker_that_lives_is_left_alone(
 def test_a_run_that_shows_no_signs_is_not_waited_for(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """That of `connector-pipeline sync`, in its own process; and of a job that syncs nothing."""
+    """Such are the runs of `connector-pipeline sync`, and of a job that syncs nothing."""
     syncs = Syncs(database, registry)
     made = create_run_for_test(instance, status=STARTED, asset_selection=ASSETS)
     registry.start_sync(syncs.sync("own"), ACME, made.run_id)

@@ -1,8 +1,5 @@
-"""Each request becomes one run of its shop, whatever becomes of the ticks."""
+"""Each request is launched as one run of its shop, even if ticks are lost."""
 
-from collections.abc import Generator
-
-import pytest
 from dagster import (
     DagsterInstance,
     DagsterRunStatus,
@@ -24,20 +21,13 @@ from connector_pipeline_tests.state.test_inbox import request
 ACME = "shopify/acme.myshopify.com"
 
 
-@pytest.fixture
-def instance() -> Generator[DagsterInstance]:
-    """Dagster without anything in it."""
-    with DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
-
-
 def tick(
     instance: DagsterInstance,
     database: Database,
     source: Source | None = None,
     cursor: str | None = None,
 ) -> SensorResult:
-    """One evaluation, its partitions added as the daemon would."""
+    """Evaluate the sensor once and add its partitions, as the daemon does."""
     sensor = sync_requests_sensor(source)
     context = build_sensor_context(
         instance=instance, cursor=cursor, resources={"database": database}
@@ -54,10 +44,10 @@ def requested(result: SensorResult) -> list[RunRequest]:
     return list(result.run_requests or [])
 
 
-def test_a_request_is_a_run_with_its_tags(
+def test_a_request_is_launched_as_a_run_with_its_tags(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """Its shop is registered and made a partition in the same tick."""
+    """The same tick registers its shop and adds the partition."""
     with database.connect() as connection:
         inbox.put(connection, [request("s-1", correlation_id="c-1", sync_type="incremental")])
     [run] = requested(tick(instance, database))
@@ -73,10 +63,10 @@ def test_a_request_is_a_run_with_its_tags(
     assert registry.active_partition_keys() == [ACME]
 
 
-def test_a_request_is_asked_for_until_its_run_is_submitted(
+def test_a_request_is_offered_until_its_run_is_submitted(
     instance: DagsterInstance, database: Database
 ) -> None:
-    """A tick that was lost is made up for; a run that was only created is submitted again."""
+    """The next tick makes up for a lost one. A run that was only created is submitted again."""
     with database.connect() as connection:
         inbox.put(connection, [request("s-1")])
     for _ in range(2):
@@ -97,7 +87,7 @@ def test_a_request_is_asked_for_until_its_run_is_submitted(
 def test_a_request_launched_anew_is_another_run(
     instance: DagsterInstance, database: Database
 ) -> None:
-    """Dagster would take the first one's key for a repeat, and we the first run for the second."""
+    """It has another run key, and the sensor does not take the first run for the second."""
     with database.connect() as connection:
         inbox.put(connection, [request("s-1")])
     tick(instance, database)
@@ -110,10 +100,10 @@ def test_a_request_launched_anew_is_another_run(
     assert (run.run_key, run.tags["connector/sync_id"]) == ("s-1 relaunch 1", "s-1")
 
 
-def test_what_a_source_brings_goes_the_same_way(
+def test_requests_of_a_source_are_launched_in_the_same_way(
     instance: DagsterInstance, database: Database
 ) -> None:
-    """With its cursor kept, and repeats known."""
+    """The source's cursor is kept, and a repeated request is known."""
 
     def source(cursor: str | None) -> Arrivals:
         assert cursor == "before"
@@ -127,7 +117,7 @@ def test_what_a_source_brings_goes_the_same_way(
 def test_a_source_that_is_away_holds_up_nobody(
     instance: DagsterInstance, database: Database
 ) -> None:
-    """Requests by SQL are launched, and the cursor stays."""
+    """Requests that came by SQL are launched, and the cursor stays."""
 
     def source(cursor: str | None) -> Arrivals:
         raise TokenServiceUnavailable("is away.")
@@ -140,7 +130,7 @@ def test_a_source_that_is_away_holds_up_nobody(
 
 
 def test_without_a_database_a_tick_changes_nothing(instance: DagsterInstance) -> None:
-    """And says which error it was."""
+    """The tick says which error it was."""
     away = Database(url="postgresql://127.0.0.1:1/catalog")
     sensor = sync_requests_sensor()
     with build_sensor_context(instance=instance, resources={"database": away}) as context:

@@ -1,4 +1,4 @@
-"""A publisher over a fresh database with two shops."""
+"""The fixture `publisher`: a fresh database with two registered shops."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from connector_pipeline_tests.catalog.snapshots import ACME, OTHER, Publisher
 
 @pytest.fixture
 def publisher(database: Database, registry: ShopRegistry) -> Publisher:
-    """Publishes to a database in which both shops are registered."""
+    """A Publisher on a database in which both shops are registered."""
     registry.add(ACME)
     registry.add(OTHER)
     return Publisher(database)

@@ -1,8 +1,8 @@
-"""A process that publishes one version of a shop, to be killed while it does.
+"""A process that publishes one version of a shop, for tests that kill it meanwhile.
 
     python -m connector_pipeline_tests.catalog.publishing_process VERSION
 
-Takes the database's URL from its standard input, and says "ready" when it is about to publish.
+Reads the database's URL from its standard input, and prints "ready" when it is about to publish.
 """
 
 import sys
@@ -18,7 +18,7 @@ ROWS = 2_000
 
 
 def version_items(version: int) -> list[CatalogItem]:
-    """The shop at a version: every item differs from every other version's, some come and go."""
+    """The shop's items in a version: each differs from every other version's, some come and go."""
     return [
         item(f"{number // 4}-{number:04}", sku=str(version))
         for number in range(ROWS)
@@ -38,7 +38,7 @@ def publish_version(database: Database, version: int, attempt: str) -> float:
     snapshot = rows(version_items(version))
     with database.connect() as connection:
         started = time.monotonic()
-        print("ready", flush=True)  # noqa: T201 - whoever means to kill this process waits for it
+        print("ready", flush=True)  # noqa: T201 - the test that kills this process waits for it
         publish(connection, shop=ACME, sync=sync, complete=True, rows=snapshot)
     return time.monotonic() - started
 

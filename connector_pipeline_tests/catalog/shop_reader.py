@@ -1,4 +1,4 @@
-"""Somebody who reads the catalog all the while it is published, and remembers what there was."""
+"""A reader that reads the catalog again and again while it changes, and remembers what it saw."""
 
 import hashlib
 import threading
@@ -16,7 +16,7 @@ _CHECKSUM = """
 
 
 def checksum(items: Iterable[Mapping[str, Any]]) -> str:
-    """What the reader sees when exactly these items are live."""
+    """The checksum that the reader sees when exactly these items are live."""
     texts = [
         ":".join(
             item[name] for name in ("variant_id", "sku", "product_title") if item[name] is not None
@@ -43,7 +43,7 @@ class Reader(threading.Thread):
         self.seen: list[str] = []
 
     def run(self) -> None:
-        """Look until told to stop."""
+        """Look at the catalog until `stop` is called."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             while not self._done.is_set():
                 found = live_checksum(connection)
@@ -51,6 +51,6 @@ class Reader(threading.Thread):
                     self.seen.append(found)
 
     def stop(self) -> None:
-        """After the look that is under way."""
+        """End the reader after its present look."""
         self._done.set()
         self.join()

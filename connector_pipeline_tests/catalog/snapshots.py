@@ -1,4 +1,4 @@
-"""Snapshots for tests of publish: items, rows and syncs, as short to write as may be."""
+"""Short ways to make items, rows and syncs for the tests of publish."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def item(variant_id: str, *, shop: Shop = ACME, **changes: Any) -> CatalogItem:
-    """An item of the shop; its product is the variant's id up to a dash."""
+    """An item of the shop. Its product's id is the variant's id up to the dash."""
     values: dict[str, Any] = {
         "merchant_id": shop.merchant_id,
         "platform_name": shop.platform_name,
@@ -58,7 +58,7 @@ def item(variant_id: str, *, shop: Shop = ACME, **changes: Any) -> CatalogItem:
 def rows(
     items: Iterable[CatalogItem], rejected: Iterable[RejectedVariant] = ()
 ) -> list[CatalogRow | RejectedVariant]:
-    """These items as an adapter gives them, and the rejects after them."""
+    """The items as rows of an adapter, and the rejects after them."""
     return [*map(row_of, items), *rejected]
 
 
@@ -137,5 +137,5 @@ def _rows(connection: psycopg.Connection, shop: Shop) -> list[dict[str, Any]]:
 
 
 def many(number: int, **changes: Any) -> list[Any]:
-    """So many items of ACME."""
+    """This many items of ACME."""
     return [item(f"{index}-0", **changes) for index in range(number)]

@@ -1,4 +1,4 @@
-"""The view `catalog.available_items`: what may be sold."""
+"""The view `catalog.available_items` has the items that may be sold."""
 
 import psycopg
 
@@ -24,7 +24,7 @@ def available(url: str) -> set[str]:
 
 
 def test_only_active_items_are_available(publisher: Publisher, database_url: str) -> None:
-    """Of every status that a product may have."""
+    """Items of every other product status are left out."""
     publisher([item(status.value, product_status=status) for status in ProductStatus])
     assert available(database_url) == {"active"}
 
@@ -41,7 +41,7 @@ def test_deleted_items_are_not_available_until_they_return(
 
 
 def test_items_of_every_shop_are_available(publisher: Publisher, database_url: str) -> None:
-    """Without a price, without stock: whether that can be sold is the reader's to decide."""
+    """Items without a price or without stock are in it: the reader decides whether to sell them."""
     publisher([item("1", price=None, inventory=0)])
     publisher([item("2", shop=OTHER)], shop=OTHER)
     assert available(database_url) == {"1", "2"}

@@ -1,4 +1,4 @@
-"""What falls short of the catalog's expectations, and how it is told."""
+"""Which shops fall short of the catalog's expectations, and in which words."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,50 +80,50 @@ CASES: list[tuple[str, dict[str, Any], str | None]] = [
 def test_a_shop_falls_short_by_its_numbers(
     name: str, facts: dict[str, Any], words: str | None
 ) -> None:
-    """In its own words, with how many of how many."""
+    """The words of each check say how many of how many."""
     shortfall = BY_NAME[name].shortfall(shop(**facts), NOW)
     assert (shortfall.words if shortfall else None) == words
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_good_shop_meets_every_expectation(name: str) -> None:
-    """And the verdict says how many were judged."""
-    verdict = judge(BY_NAME[name], [shop()], NOW)
-    assert verdict.passed
-    assert verdict.words == "1 shop judged, none falls short."
+    """The judgement says how many shops were judged."""
+    judgement = judge(BY_NAME[name], [shop()], NOW)
+    assert judgement.passed
+    assert judgement.words == "1 shop judged, none falls short."
 
 
 def test_no_shop_is_no_shortfall() -> None:
     """An empty registry passes, and says that there was nothing to judge."""
-    verdict = judge(BY_NAME["currency_known"], [], NOW)
-    assert verdict.passed
-    assert verdict.words == "There was no shop to judge."
+    judgement = judge(BY_NAME["currency_known"], [], NOW)
+    assert judgement.passed
+    assert judgement.words == "There was no shop to judge."
 
 
-def test_the_verdict_over_one_shop_is_about_that_shop() -> None:
-    """What is wrong with it and what to do."""
+def test_the_judgement_over_one_shop_is_about_that_shop() -> None:
+    """It says what is wrong with the shop and what to do."""
     expectation = BY_NAME["prices_not_negative"]
-    verdict = judge(expectation, [shop("shopify/a", negative_prices=2)], NOW)
-    assert verdict.words == f"shopify/a: 2 of 200 items below 0. {expectation.remedy}"
+    judgement = judge(expectation, [shop("shopify/a", negative_prices=2)], NOW)
+    assert judgement.words == f"shopify/a: 2 of 200 items below 0. {expectation.remedy}"
 
 
 @given(st.lists(st.integers(min_value=0, max_value=200), max_size=30))
 def test_exactly_the_shops_that_fall_short_are_failing_the_worst_first(bad: list[int]) -> None:
-    """However many there are; equals in the order of their keys."""
+    """Shops that fall short equally come in the order of their keys."""
     expectation = BY_NAME["prices_not_negative"]
     shops = [shop(f"shopify/{n:02}", negative_prices=number) for n, number in enumerate(bad)]
-    verdict = judge(expectation, shops, NOW)
-    assert verdict.judged == len(bad)
+    judgement = judge(expectation, shops, NOW)
+    assert judgement.judged == len(bad)
     expected = sorted((-number, f"shopify/{n:02}") for n, number in enumerate(bad) if number)
-    assert [key for key, _ in verdict.failing] == [key for _, key in expected]
-    assert verdict.passed == (not expected)
+    assert [key for key, _ in judgement.failing] == [key for _, key in expected]
+    assert judgement.passed == (not expected)
     if expected and len(bad) > 1:
-        assert verdict.words.startswith(f"{len(expected)} of {len(bad)} shops fall short")
-        assert f"the worst: {expected[0][1]}: " in verdict.words
+        assert judgement.words.startswith(f"{len(expected)} of {len(bad)} shops fall short")
+        assert f"the worst: {expected[0][1]}: " in judgement.words
 
 
 def test_the_currencies_are_codes_a_merchant_can_charge_in() -> None:
-    """Today's money, and neither gold, funds, tests nor what was withdrawn."""
+    """Codes of gold, funds, tests and withdrawn currencies are not among them."""
     assert len(ACTIVE_CURRENCIES) == 155
     assert all(len(code) == 3 and code.isascii() and code.isupper() for code in ACTIVE_CURRENCIES)
     assert {"EUR", "USD", "SEK", "JPY", "KWD", "XOF", "XCG", "ZWG", "SLE"} <= ACTIVE_CURRENCIES

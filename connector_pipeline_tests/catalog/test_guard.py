@@ -1,4 +1,4 @@
-"""The guard's table of cases."""
+"""The snapshots that the guard refuses, and those that it lets through."""
 
 import pytest
 
@@ -12,11 +12,11 @@ from connector_pipeline.catalog.guard import refusal
         (10, 0, 10),
         (49, 48, 1),  # a small shop may lose nearly all
         (50, 25, 25),  # exactly half is not more than half
-        (100, 0, 0),  # all rejected: nothing goes
+        (100, 0, 0),  # all rejected: nothing is deleted
     ],
 )
 def test_a_plausible_snapshot_is_believed(live: int, gone: int, items: int) -> None:
-    """These lose nothing, little, or are too small to tell."""
+    """These shops lose nothing or little, or are too small to judge."""
     assert refusal(live=live, gone=gone, items=items) is None
 
 
@@ -30,5 +30,5 @@ def test_a_snapshot_that_lost_more_than_half_is_refused(live: int, gone: int, it
 
 @pytest.mark.parametrize("live", [1, 49, 50])
 def test_an_empty_snapshot_of_a_shop_with_items_is_refused(live: int) -> None:
-    """However few they are."""
+    """It is refused however few items the shop has."""
     assert refusal(live=live, gone=live, items=0) is not None

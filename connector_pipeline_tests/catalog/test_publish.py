@@ -1,4 +1,4 @@
-"""Publish: all or nothing per shop, only what differs, and nothing deleted without proof."""
+"""Publish changes a shop's rows all or not at all, and only rows that differ."""
 
 import re
 import threading
@@ -13,8 +13,8 @@ import pytest
 
 from connector_pipeline.catalog import staging
 from connector_pipeline.catalog.publish import publish
+from connector_pipeline.catalog.publish_lock import LONGEST_PUBLISH
 from connector_pipeline.catalog.read import rejects, shop_items
-from connector_pipeline.catalog.turn import LONGEST_TURN
 from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.errors import ConnectorError, PublishTooSlow, UnknownShop
 from connector_pipeline.model.shop import Shop
@@ -58,14 +58,14 @@ def test_a_first_snapshot_is_inserted_as_it_is(publisher: Publisher) -> None:
     ["\\N", "tab\there", "line\nbreak\r", "back\\slash", '"quoted",', "\\.", "", "å🧦\u2028"],
 )
 def test_text_arrives_byte_for_byte(publisher: Publisher, title: str) -> None:
-    """What COPY's text format reads as syntax is only text."""
+    """Characters that are syntax in COPY's text format are only text."""
     publisher([item("1", product_title=title, sku=title)])
     row = publisher.rows()["1"]
     assert (row["product_title"], row["sku"]) == (title, title)
 
 
 def test_the_same_snapshot_again_writes_no_row(publisher: Publisher) -> None:
-    """Neither a row's place nor its transaction changes: nothing was updated, nor even locked."""
+    """Neither a row's ctid nor its transaction changes: no row was updated or even locked."""
     items = [*many(20), item("x", sku="", price=Decimal("1.0"))]
     publisher(items)
     before = publisher.rows()
@@ -133,7 +133,7 @@ def test_a_rejected_variant_keeps_its_last_good_row(publisher: Publisher) -> Non
 
 
 def test_a_product_that_cannot_be_read_keeps_all_its_variants(publisher: Publisher) -> None:
-    """Without a variant's id any of its product may be meant, without a product's any at all."""
+    """A reject without a variant id may be any variant of its product, or any of the shop."""
     publisher([item("1-1"), item("1-2"), item("2-1"), item("3-1")])
     publisher([item("3-1")], [rejected(None, product_id="1")])
     assert publisher.live() == {"1-1", "1-2", "3-1"}
@@ -142,7 +142,7 @@ def test_a_product_that_cannot_be_read_keeps_all_its_variants(publisher: Publish
 
 
 def test_rejects_are_replaced_by_the_next_full_snapshot(publisher: Publisher) -> None:
-    """And an incremental one replaces those of the variants it speaks of."""
+    """An incremental snapshot replaces the rejects of the variants that it has."""
     publisher([item("9")], [rejected("1"), rejected("2"), rejected("3")])
     publisher([item("1")], [rejected("2")], sync_type=SyncType.INCREMENTAL)
     with publisher.database.connect() as connection:
@@ -157,7 +157,7 @@ def test_rejects_are_replaced_by_the_next_full_snapshot(publisher: Publisher) ->
 
 
 def test_a_reject_of_any_content_is_kept(publisher: Publisher) -> None:
-    """NUL, half surrogates, NaN and Decimals: what Postgres or JSON cannot hold is written out."""
+    """NUL, half surrogates, NaN and Decimals are stored in a form that Postgres and JSON allow."""
     raw = {"id": "\x00", "title": "\ud800", "price": Decimal("1.5"), "weight": float("nan")}
     publisher([item("1")], [rejected("2\x00\ud800", raw=raw), rejected(None, raw=[None])])
     with publisher.database.connect() as connection:
@@ -178,7 +178,7 @@ def test_shops_do_not_touch_each_other(publisher: Publisher) -> None:
 
 
 def test_an_exception_in_mid_stream_changes_nothing(publisher: Publisher) -> None:
-    """Whatever the rows raise comes out, and the catalog, the sync and the shop are as before."""
+    """The exception is the caller's, and the catalog, the sync and the shop are as before."""
     publisher([item("1")])
     before = publisher.rows()
 
@@ -204,7 +204,7 @@ def test_an_exception_in_mid_stream_changes_nothing(publisher: Publisher) -> Non
     ids=["platform", "domain"],
 )
 def test_another_shops_row_is_refused(publisher: Publisher, other: dict[str, str]) -> None:
-    """It would be written under this shop's lock."""
+    """Publish would change it under the wrong shop's lock."""
     with pytest.raises(ValueError, match=r"a row for shopify/acme\.myshopify\.com is of"):
         publisher([item("1"), item("2", **other)])
     assert publisher.rows() == {}
@@ -214,7 +214,7 @@ def test_another_shops_row_is_refused(publisher: Publisher, other: dict[str, str
 def test_rejects_are_kept_however_many_there_are(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """They are copied a few at a time, between the items, and no item is lost by that."""
+    """They are copied in groups between the items, and no item is lost by that."""
     monkeypatch.setattr(staging, "REJECTS_AT_ONCE", 2)
     snapshot = [
         row
@@ -233,7 +233,7 @@ def test_rejects_are_kept_however_many_there_are(
 def test_a_price_that_passed_through_a_float_is_never_published(
     publisher: Publisher, price: float
 ) -> None:
-    """A float is not money."""
+    """Binary COPY refuses a float."""
     broken = row_of(item("1"))._replace(price=price)  # type: ignore[arg-type]
     with publisher.database.connect() as connection, pytest.raises((psycopg.Error, TypeError)):
         publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=[broken])
@@ -243,7 +243,7 @@ def test_a_price_that_passed_through_a_float_is_never_published(
 def test_a_shop_that_left_the_registry_is_not_published(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """Its rows stay as they were."""
+    """The shop's rows stay as they were."""
     publisher([item("1")])
     registry.remove(ACME.partition_key)
     with pytest.raises(UnknownShop):
@@ -252,7 +252,7 @@ def test_a_shop_that_left_the_registry_is_not_published(
 
 
 def test_another_shops_sync_id_is_refused(publisher: Publisher) -> None:
-    """One sync_id names one sync: its row is not taken over."""
+    """A sync_id names one sync of one shop, whose record stays."""
     sync = publisher.sync()
     for shop in (ACME, OTHER):
         with publisher.database.connect() as connection:
@@ -266,7 +266,7 @@ def test_another_shops_sync_id_is_refused(publisher: Publisher) -> None:
 def test_the_sync_and_the_shop_record_the_success(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """In the same transaction; the shop's times are when the sync started."""
+    """Both are recorded in the publish's transaction. The shop's times are the sync's start."""
     sync = publisher.sync()
     registry.start_sync(sync, ACME, "run-1")
     registry.record_progress(sync.sync_id, pages=3, requests=5)
@@ -291,7 +291,7 @@ def test_the_sync_and_the_shop_record_the_success(
 def test_only_a_full_sync_that_leaves_no_deletion_open_counts_as_one(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """Otherwise the next full sync is as due as before."""
+    """After any other sync the next full one is as due as before."""
     publisher([item("1"), item("2")], complete=False)
     publisher([item("1")], complete=False, gone=["2"])
     publisher([item("1")], sync_type=SyncType.INCREMENTAL, absences_confirmed=True)
@@ -307,7 +307,10 @@ def test_only_a_full_sync_that_leaves_no_deletion_open_counts_as_one(
 def test_the_high_water_mark_moves_only_with_what_left_nothing_unread(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """An increment that was not whole is asked for again; so is all after a new registration."""
+    """The next sync asks again for an increment that was not whole.
+
+    After a new registration it asks for everything.
+    """
 
     def mark() -> object:
         return registry.get(ACME.partition_key).high_water_mark
@@ -356,8 +359,8 @@ def test_a_reader_never_sees_half_a_shop(publisher: Publisher) -> None:
     assert {skus for _, skus in seen} == {1}
 
 
-def test_two_publishes_of_a_shop_take_turns(publisher: Publisher) -> None:
-    """The result is one of the two snapshots, whole."""
+def test_two_publishes_of_a_shop_run_one_after_the_other(publisher: Publisher) -> None:
+    """The catalog then has one of the two snapshots, whole."""
     publisher(many(100))
     start = threading.Barrier(2)
     errors: list[BaseException] = []
@@ -384,7 +387,7 @@ def test_two_publishes_of_a_shop_take_turns(publisher: Publisher) -> None:
 def test_two_syncs_at_once_that_differ_in_everything_leave_one_of_them(
     publisher: Publisher,
 ) -> None:
-    """Rows, tombstones and rejects are of the same one; nobody deadlocks, whatever the order."""
+    """Rows, tombstones and rejects are of the same sync. Neither order of the rows deadlocks."""
     ours = [item(f"{index}-0", sku="ours") for index in range(60)]
     theirs = [item(f"{index}-0", sku="theirs") for index in reversed(range(20, 80))]
     errors: list[BaseException] = []
@@ -414,14 +417,14 @@ def test_two_syncs_at_once_that_differ_in_everything_leave_one_of_them(
 
 
 def test_publish_refuses_a_transaction_of_its_callers(publisher: Publisher) -> None:
-    """It could not promise that it has committed."""
+    """Publish could not promise that it has committed."""
     with publisher.database.connect() as connection:
         connection.execute("SELECT 1")
         with pytest.raises(RuntimeError, match="without a transaction"):
             publish(connection, shop=ACME, sync=publisher.sync(), complete=True, rows=[])
 
 
-def test_rows_are_dated_when_the_lock_was_had(publisher: Publisher) -> None:
+def test_rows_are_dated_when_the_lock_was_taken(publisher: Publisher) -> None:
     """A long fetch between staging and lock does not make the rows older than they are."""
     staged_at: list[datetime] = []
 
@@ -438,7 +441,7 @@ def test_rows_are_dated_when_the_lock_was_had(publisher: Publisher) -> None:
 def test_rows_never_become_visible_long_after_their_date(
     publisher: Publisher, registry: ShopRegistry
 ) -> None:
-    """A publish that hangs is undone as a whole, to be tried again, before a follower misses it."""
+    """A publish that takes too long is undone as a whole, so that no follower misses its rows."""
     publisher([item("1"), item("2")])
     before = publisher.rows()
     sync = publisher.sync()
@@ -455,9 +458,9 @@ def test_rows_never_become_visible_long_after_their_date(
                 **bound,
             )
 
-    # Less than nothing, so that any turn is too long, however soon it is over.
+    # A negative limit, so that any publish takes too long.
     with pytest.raises(PublishTooSlow, match="would miss them") as refused:
-        attempt(longest_turn=timedelta(seconds=-1))
+        attempt(longest=timedelta(seconds=-1))
     assert refused.value.retryable
     assert publisher.rows() == before
     progress = registry.progress(sync.sync_id)
@@ -472,15 +475,15 @@ def test_rows_never_become_visible_long_after_their_date(
 
 
 def test_followers_overlap_by_more_than_a_publish_may_take() -> None:
-    """What docs/contracts.md asks of them covers what publish allows, with time for the commit."""
+    """The overlap in docs/contracts.md is the longest publish and 5 minutes for the commit."""
     contract = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text()
     [minutes] = set(re.findall(r"interval '(\d+) minutes'", contract))
-    assert timedelta(minutes=int(minutes)) >= LONGEST_TURN + timedelta(minutes=5)
-    assert f"{LONGEST_TURN // timedelta(minutes=1)} minutes" in contract
+    assert timedelta(minutes=int(minutes)) >= LONGEST_PUBLISH + timedelta(minutes=5)
+    assert f"{LONGEST_PUBLISH // timedelta(minutes=1)} minutes" in contract
 
 
 def test_an_unregistered_shop_is_not_published(publisher: Publisher) -> None:
-    """A key nobody registered fails with how to register it."""
+    """The error says how to register the shop."""
     stranger = Shop(**{**ACME.model_dump(), "domain": "stranger.myshopify.com"})
     with pytest.raises(UnknownShop, match="shops add"):
         publisher([item("1", shop=stranger)], shop=stranger)

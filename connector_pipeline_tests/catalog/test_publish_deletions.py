@@ -1,4 +1,4 @@
-"""What a publish deletes, and what it never does: tombstones, revival, guards."""
+"""The items that a publish deletes and those that it keeps: tombstones, revival, the guard."""
 
 import pytest
 
@@ -15,8 +15,10 @@ from connector_pipeline_tests.catalog.snapshots import (
 )
 
 
-def test_what_a_complete_full_snapshot_lacks_becomes_a_tombstone(publisher: Publisher) -> None:
-    """The row stays, with the time, and is not buried twice."""
+def test_an_item_that_a_complete_full_snapshot_lacks_becomes_a_tombstone(
+    publisher: Publisher,
+) -> None:
+    """The row stays, with the time of its deletion, which a later publish does not move."""
     publisher([item("1"), item("2")])
     before = publisher.rows()
     assert publisher([item("1")]) == PublishCounts(items=1, unchanged=1, deleted=1)
@@ -28,7 +30,7 @@ def test_what_a_complete_full_snapshot_lacks_becomes_a_tombstone(publisher: Publ
 
 
 def test_a_variant_that_returns_is_revived(publisher: Publisher) -> None:
-    """Its tombstone goes, its first time stays."""
+    """It is live again, and `first_synced_at` stays."""
     publisher([item("1"), item("2")])
     first = publisher.rows()["2"]
     publisher([item("1")])
@@ -46,7 +48,7 @@ def test_a_variant_that_returns_is_revived(publisher: Publisher) -> None:
 def test_absence_means_nothing_unless_full_and_complete(
     publisher: Publisher, sync_type: SyncType, complete: bool
 ) -> None:
-    """Such a snapshot upserts, however much it lacks, even if it is empty."""
+    """Such a snapshot adds and updates items and deletes none, even if it is empty."""
     publisher(many(60))
     counts = publisher([item("0-0", sku="new")], sync_type=sync_type, complete=complete)
     assert counts == PublishCounts(items=1, updated=1)
@@ -54,10 +56,10 @@ def test_absence_means_nothing_unless_full_and_complete(
     assert len(publisher.live()) == 60
 
 
-def test_what_the_platform_says_is_gone_is_deleted_from_an_incomplete_snapshot(
+def test_an_incomplete_snapshot_deletes_the_variants_that_the_platform_says_are_gone(
     publisher: Publisher,
 ) -> None:
-    """Exactly that: not what else is absent, nor what the snapshot has or could not read."""
+    """It deletes no other absent variant, and none that the snapshot has or could not read."""
     publisher(many(60))
     gone = ["0-0", "1-0", "2-0", "elsewhere"]
     counts = publisher(many(1), [rejected("2-0")], complete=False, gone=gone)
@@ -65,15 +67,19 @@ def test_what_the_platform_says_is_gone_is_deleted_from_an_incomplete_snapshot(
     assert publisher.live() == {f"{index}-0" for index in range(60)} - {"1-0"}
 
 
-def test_only_a_full_sync_deletes_what_the_platform_says_is_gone(publisher: Publisher) -> None:
-    """An incremental one was not asked to tell."""
+def test_only_a_full_sync_deletes_variants_that_the_platform_says_are_gone(
+    publisher: Publisher,
+) -> None:
+    """An incremental sync does not ask the platform by id."""
     publisher(many(2))
     publisher(many(1), sync_type=SyncType.INCREMENTAL, gone=["1-0"])
     assert publisher.live() == {"0-0", "1-0"}
 
 
-def test_the_guard_looks_at_what_the_platform_says_is_gone_too(publisher: Publisher) -> None:
-    """Asked by id or not, a shop does not lose most of its items without an operator's word."""
+def test_the_guard_also_counts_variants_that_the_platform_says_are_gone(
+    publisher: Publisher,
+) -> None:
+    """A shop never loses most of its items unless an operator confirms it."""
     publisher(many(60))
     gone = [f"{index}-0" for index in range(20, 60)]
     with pytest.raises(SnapshotShrank, match="lacks 40"):
@@ -83,20 +89,20 @@ def test_the_guard_looks_at_what_the_platform_says_is_gone_too(publisher: Publis
     assert len(publisher.live()) == 20
 
 
-def test_an_incomplete_snapshot_keeps_the_rejects_it_does_not_speak_of(
+def test_an_incomplete_snapshot_keeps_the_rejects_that_it_lacks(
     publisher: Publisher,
 ) -> None:
-    """That some variants are gone says nothing of the others."""
+    """That some variants are gone says nothing about the others."""
     publisher(many(3), [rejected("9-0", product_id="9")])
     publisher(many(2), complete=False, gone=["2-0"])
     with publisher.database.connect() as connection:
         assert [row["variant_id"] for row in rejects(connection, ACME.partition_key)] == ["9-0"]
 
 
-def test_an_incremental_snapshot_of_whole_products_buries_their_missing_variants(
+def test_an_incremental_snapshot_of_whole_products_deletes_their_missing_variants(
     publisher: Publisher,
 ) -> None:
-    """Those of no other product, and only where the platform's products come whole."""
+    """It deletes variants of no other product, and none where products do not come whole."""
     publisher([item("1-1"), item("1-2"), item("2-1"), item("3-1"), item("3-2")])
     snapshot = [item("1-1"), item("2-1", sku="new")]
     assert publisher(snapshot, sync_type=SyncType.INCREMENTAL).deleted == 0
@@ -105,13 +111,18 @@ def test_an_incremental_snapshot_of_whole_products_buries_their_missing_variants
     assert publisher.live() == {"1-1", "2-1", "3-1", "3-2"}
 
 
-def test_an_incremental_snapshot_keeps_what_it_could_not_read(publisher: Publisher) -> None:
-    """A rejected variant keeps its row, one without an id its product's, or the whole shop's."""
+def test_an_incremental_snapshot_keeps_variants_that_it_could_not_read(
+    publisher: Publisher,
+) -> None:
+    """A rejected variant keeps its row.
+
+    One without an id keeps its product's rows or the shop's.
+    """
     publisher([item("1-1"), item("1-2"), item("1-3"), item("2-1"), item("2-2")])
     for unread, live in (
         ([rejected(None, product_id=None)], {"1-1", "1-2", "1-3", "2-1", "2-2"}),
         ([rejected(None, product_id="1")], {"1-1", "1-2", "1-3", "2-1", "2-2"}),
-        # Of product 2 nothing could be read, so what it lacks is not known.
+        # No variant of product 2 could be read, so nobody knows which ones it lacks.
         ([rejected("1-2"), rejected("2-1", product_id="2")], {"1-1", "1-2", "2-1", "2-2"}),
     ):
         publisher([item("1-1")], unread, sync_type=SyncType.INCREMENTAL, whole_products=True)
@@ -121,7 +132,7 @@ def test_an_incremental_snapshot_keeps_what_it_could_not_read(publisher: Publish
 def test_an_incremental_snapshot_of_whole_products_replaces_their_rejects(
     publisher: Publisher,
 ) -> None:
-    """A rejected variant that its product has no more is not listed for ever."""
+    """A rejected variant that its product no longer has is no longer listed."""
     publisher([item("1-1")], [rejected("1-2", product_id="1"), rejected("2-1", product_id="2")])
     publisher([item("1-1")], sync_type=SyncType.INCREMENTAL, whole_products=True)
     with publisher.database.connect() as connection:
@@ -132,13 +143,13 @@ def test_an_incremental_snapshot_of_whole_products_replaces_their_rejects(
 def test_an_incomplete_full_snapshot_of_whole_products_deletes_nothing(
     publisher: Publisher,
 ) -> None:
-    """The platform contradicts itself about it, so it is not believed in part either."""
+    """Its counts contradict its pages, so no part of it is trusted."""
     publisher([item("1-1"), item("1-2")])
     assert publisher([item("1-1")], complete=False, whole_products=True).deleted == 0
 
 
 def test_a_snapshot_that_shrank_past_the_guard_changes_nothing(publisher: Publisher) -> None:
-    """It is refused with the numbers, and the catalog is as it was, new items included."""
+    """It is refused with the numbers, and not even its new items are published."""
     publisher(many(60))
     before = publisher.rows()
     with pytest.raises(SnapshotShrank, match="lacks 31 of the catalog's 60") as refused:
@@ -158,7 +169,7 @@ def test_an_operator_confirms_that_a_shop_shrank(publisher: Publisher) -> None:
 
 
 def test_tombstones_do_not_count_for_the_guard(publisher: Publisher) -> None:
-    """What is gone already cannot be lost again."""
+    """A shop cannot lose an item again that is deleted already."""
     publisher(many(60))
     publisher(many(31))
     assert publisher(many(16)).deleted == 15

@@ -1,4 +1,4 @@
-"""kill -9 of a publishing process, under a reader that never stops looking."""
+"""A publishing process is killed (SIGKILL) while a reader looks at the catalog all the time."""
 
 import random
 import subprocess
@@ -13,7 +13,7 @@ from connector_pipeline_tests.catalog.snapshots import Publisher
 
 
 def version_checksum(version: int) -> str:
-    """What the reader sees of a whole version of the shop."""
+    """The checksum that the reader sees of a whole version of the shop."""
     return checksum(item.model_dump() for item in version_items(version))
 
 
@@ -27,7 +27,7 @@ def publish_and_kill(url: str, version: int, after: float) -> None:
         assert process.stdout is not None
         print(url, file=process.stdin, flush=True)
         assert process.stdout.readline() == "ready\n"
-        # The instant is arbitrary: what is promised holds at every one.
+        # Any instant will do, because the promise holds at every one.
         time.sleep(after)
         process.kill()
 
@@ -44,7 +44,7 @@ def test_a_publish_killed_at_any_instant_leaves_the_old_state_or_the_new(
     versions = range(1, kills + 2)
     try:
         for version in versions[1:]:
-            # One in each part of the time that a publish takes.
+            # One instant in each part of the time that a publish takes.
             after = undisturbed * (version - 2 + random.random()) / kills
             publish_and_kill(publisher.database.url, version, after)
             publish_version(publisher.database, version, "whole")

@@ -1,11 +1,11 @@
-"""Publish against a model of it in a few lines of Python, over random sequences of snapshots."""
+"""Compare publish with a model in a few lines of Python, over random sequences of snapshots."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connector_pipeline.catalog.guard import refusal
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass
 class Model:
-    """What publish promises, said again."""
+    """The catalog and the rejects of one shop, changed as publish promises to change them."""
 
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
 
@@ -42,12 +42,12 @@ class Model:
         complete: bool,
         whole_products: bool,
     ) -> PublishCounts | None:
-        """The counts, or None where the guard refuses."""
+        """Publish a snapshot. Returns the counts, or None if the guard refuses."""
         snapshot = {each.variant_id: each for each in items}
         products = {each.product_id for each in snapshot.values()}
         live = {key for key, row in self.rows.items() if not row.deleted}
 
-        def spoken_of(key: str) -> bool:
+        def covers(key: str) -> bool:
             if sync_type is SyncType.FULL:
                 return complete
             return whole_products and self.rows[key].content.product_id in products
@@ -60,7 +60,7 @@ class Model:
         gone = {
             key
             for key in live - snapshot.keys()
-            if spoken_of(key) and not any(may_be(key, reject) for reject in rejects)
+            if covers(key) and not any(may_be(key, reject) for reject in rejects)
         }
         if refusal(live=len(live), gone=len(gone), items=len(snapshot)):
             return None
@@ -98,7 +98,7 @@ contents = st.fixed_dictionaries(
 items_of_a_shop = st.lists(
     st.builds(lambda key, changes: item(key, **changes), ids, contents), max_size=12
 )
-# With its id, with its product's alone, and with neither.
+# Rejects with a variant id, with a product id alone, and with neither.
 rejects_of_a_shop = st.lists(
     st.builds(rejected, ids)
     | st.builds(lambda product: rejected(None, product_id=product), products | st.none()),
@@ -115,6 +115,7 @@ snapshots = st.tuples(
         }
     ),
 )
+WHOLE = {"sync_type": SyncType.FULL, "complete": True, "whole_products": False}
 storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 
 
@@ -122,10 +123,11 @@ storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sequence=st.lists(snapshots, max_size=5))
+@example([([item("0-0")], [], WHOLE), ([], [], WHOLE)])
 def test_publish_does_what_the_model_does(
     publisher: Publisher, registry: ShopRegistry, sequence: list[Any]
 ) -> None:
-    """After every snapshot of a sequence counts, contents, tombstones and changes agree."""
+    """After every snapshot counts, contents, tombstones and changes agree."""
     with publisher.database.connect() as connection:
         connection.execute("TRUNCATE catalog.catalog_items, connector.rejected_variants")
     model = Model()
@@ -144,7 +146,7 @@ def test_publish_does_what_the_model_does(
                 name: rows[key][name] for name in row.content.model_dump()
             }
             assert (rows[key]["deleted_at"] is not None) == row.deleted
-            # Nothing of a row may change, its place included, unless this publish changed it.
+            # Nothing of a row may change, its ctid included, unless this publish changed the row.
             assert (rows[key] != seen.get(key)) == (expected is not None and row.changed == number)
         seen = rows
 
@@ -171,7 +173,7 @@ def test_publish_does_what_the_model_does(
 def test_every_value_an_item_may_hold_comes_back(
     publisher: Publisher, changes: dict[str, Any]
 ) -> None:
-    """Through COPY and back, and equal enough to be unchanged the second time."""
+    """It comes back equal through COPY, and counts as unchanged the second time."""
     try:
         given_item = item("1", **changes)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What readers of one shop get."""
+"""The rows that readers of one shop get."""
 
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from connector_pipeline_tests.catalog.snapshots import ACME, OTHER, Publisher, i
 
 
 def test_a_shop_comes_as_a_frame_of_python_values(publisher: Publisher) -> None:
-    """Decimal, aware UTC times and None, never float or NaN, in the order of variant ids."""
+    """It has Decimal, aware UTC times and None, never float or NaN, in the order of variant ids."""
     publisher([item("2"), item("10", sku="s", price=None, inventory=3)])
     publisher([item("1", shop=OTHER)], shop=OTHER)
     with publisher.database.connect() as connection:
@@ -35,7 +35,7 @@ def test_a_shop_comes_as_a_frame_of_python_values(publisher: Publisher) -> None:
 
 
 def test_an_empty_shop_is_an_empty_frame_with_its_columns(publisher: Publisher) -> None:
-    """So it can be put together with others."""
+    """It can be concatenated with others."""
     with publisher.database.connect() as connection:
         frame = shop_items(connection, ACME.partition_key)
     assert tuple(frame.columns) == COLUMNS
@@ -43,7 +43,7 @@ def test_an_empty_shop_is_an_empty_frame_with_its_columns(publisher: Publisher) 
 
 
 def test_tombstones_are_read_when_asked_for(publisher: Publisher) -> None:
-    """By the frame and by the row."""
+    """They are read as a frame and row by row."""
     publisher([item("1"), item("2")])
     publisher([item("1")])
     with publisher.database.connect() as connection:
@@ -56,7 +56,7 @@ def test_tombstones_are_read_when_asked_for(publisher: Publisher) -> None:
 
 
 def test_live_variants_are_those_that_are_not_deleted(publisher: Publisher) -> None:
-    """Each with its product; another shop's are another's."""
+    """Each comes with its product's id, and none of another shop is among them."""
     publisher([item("1-1"), item("1-2"), item("2-1")])
     publisher([item("1-1"), item("2-1")])
     publisher([item("5-1", shop=OTHER)], shop=OTHER)
@@ -65,7 +65,7 @@ def test_live_variants_are_those_that_are_not_deleted(publisher: Publisher) -> N
 
 
 def test_a_preview_is_the_first_live_rows(publisher: Publisher) -> None:
-    """No more than asked for."""
+    """It has no more rows than asked for."""
     publisher([item(str(number)) for number in range(5)])
     publisher([item(str(number)) for number in range(1, 5)])
     with publisher.database.connect() as connection:
@@ -73,8 +73,8 @@ def test_a_preview_is_the_first_live_rows(publisher: Publisher) -> None:
     assert [row["variant_id"] for row in found] == ["1", "2"]
 
 
-def test_rejects_tell_why_and_of_which_sync(publisher: Publisher) -> None:
-    """In the order in which they were met."""
+def test_rejects_have_their_reason_and_their_sync(publisher: Publisher) -> None:
+    """They come in the order in which the sync met them."""
     publisher([], [rejected("2", raw={"id": 2}), rejected("1")])
     with publisher.database.connect() as connection:
         first, second = rejects(connection, ACME.partition_key)
@@ -84,6 +84,6 @@ def test_rejects_tell_why_and_of_which_sync(publisher: Publisher) -> None:
 
 
 def test_a_malformed_key_is_refused(publisher: Publisher) -> None:
-    """Rather than read as a shop without items."""
+    """It is not taken for a shop without items."""
     with publisher.database.connect() as connection, pytest.raises(InvalidShop):
         shop_items(connection, "acme.myshopify.com")

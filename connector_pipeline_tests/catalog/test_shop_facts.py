@@ -1,4 +1,4 @@
-"""What Postgres says of shops when it is asked for all of them at once."""
+"""The facts of many shops, read in one query."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -30,7 +30,7 @@ def of_acme(publisher: Publisher) -> ShopFacts:
 
 
 def test_each_shop_is_counted_for_itself(publisher: Publisher) -> None:
-    """Prices, titles, currencies and rejects of one are not the other's."""
+    """Prices, titles, currencies and rejects of one shop are not counted for another."""
     publisher(
         [
             item("1", price=Decimal(-1)),
@@ -52,7 +52,7 @@ def test_each_shop_is_counted_for_itself(publisher: Publisher) -> None:
 
 
 def test_tombstones_are_not_counted(publisher: Publisher) -> None:
-    """What is gone misleads nobody."""
+    """A deleted item misleads no reader."""
     publisher([item("1", price=Decimal(-1)), item("2")])
     publisher([item("2")])
     acme = of_acme(publisher)
@@ -60,15 +60,15 @@ def test_tombstones_are_not_counted(publisher: Publisher) -> None:
 
 
 def test_repeated_variants_are_the_last_snapshots(publisher: Publisher) -> None:
-    """A later snapshot without any ends it."""
+    """After a snapshot without repeated variants there are none."""
     publisher([item("1"), item("1"), item("1")])
     assert of_acme(publisher).duplicates == 2
     publisher([item("1")])
     assert of_acme(publisher).duplicates == 0
 
 
-def test_a_full_snapshot_that_was_not_vouched_for_is_incomplete(publisher: Publisher) -> None:
-    """Until a complete one is published; an incremental one claims nothing."""
+def test_a_full_snapshot_that_the_counts_do_not_confirm_is_incomplete(publisher: Publisher) -> None:
+    """It is until a complete one is published; an incremental one changes nothing."""
     publisher([item("1")])
     complete = of_acme(publisher)
     assert not complete.incomplete
@@ -83,13 +83,13 @@ def test_a_full_snapshot_that_was_not_vouched_for_is_incomplete(publisher: Publi
     assert not of_acme(publisher).incomplete
     publisher([item("1")], complete=False, absences_confirmed=True)
     confirmed = of_acme(publisher)
-    # Read in full, and still somebody should look at why the shop miscounts.
+    # The shop was read in full, and still an operator should see why its counts are wrong.
     assert confirmed.incomplete
     assert confirmed.last_full_sync_at == LONG_AGO + timedelta(minutes=5)
 
 
 def test_a_shop_never_synced_has_nothing_but_its_registration(publisher: Publisher) -> None:
-    """It is there all the same: that it was never read is a fact too."""
+    """The shop is among the facts all the same."""
     acme = of_acme(publisher)
     assert acme.registered_at.tzinfo is not None
     assert (acme.last_full_sync_at, acme.items, acme.currencies) == (None, 0, None)
@@ -97,12 +97,12 @@ def test_a_shop_never_synced_has_nothing_but_its_registration(publisher: Publish
 
 
 def test_shops_that_are_not_registered_are_left_out(publisher: Publisher) -> None:
-    """And no shops at all is no error."""
+    """An empty list of shops is no error."""
     assert facts(publisher, "shopify/stranger.myshopify.com") == {}
     assert facts(publisher) == {}
 
 
 def test_a_malformed_key_is_refused(publisher: Publisher) -> None:
-    """Rather than taken for a shop without items."""
+    """It is not taken for a shop without items."""
     with pytest.raises(InvalidShop):
         facts(publisher, "nonsense")

@@ -1,6 +1,7 @@
 """sync, catalog, doctor and what they say when they cannot."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.messaging.nats_server import NatsServer
+from connector_pipeline_tests.platforms.stand_in_package import install
 
 SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
 SHOP = f"{SPEC.platform}/{SPEC.domain}"
@@ -122,6 +124,21 @@ def test_doctor_compares_the_api_version_with_the_one_a_shop_serves(
     assert "SHOPIFY_API_VERSION" in seen
 
 
+def test_doctor_names_a_package_whose_adapter_cannot_be_used(
+    command: Command, tmp_path: Path, installed: Callable[[Path], None]
+) -> None:
+    """The rest is looked at all the same."""
+    installed(install(tmp_path / "site", module="unreadable", source="import no_such_library"))
+    found = command("doctor", "--json")
+    assert found.status == 1
+    [bad] = [row for row in found.rows() if not row["ok"]]
+    assert bad["subject"] == "platform stand-in"
+    assert "stand-in-connector 1.2" in bad["seen"]
+    assert "no_such_library" in bad["seen"]
+    assert "uninstall" in bad["remedy"]
+    assert "shopify api" in {row["subject"] for row in found.rows()}
+
+
 def test_doctor_names_what_is_wrong_and_the_mend(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +202,7 @@ def test_wrong_settings_stop_every_command_with_a_line_each(
 
 @pytest.mark.parametrize("words", [["sync"], ["shops", "add"], ["nonsense"], ["shops", "x"]])
 def test_wrong_usage_is_status_2(command: Command, words: list[str]) -> None:
-    """As DESIGN 4 says."""
+    """And no attempt is made at it."""
     assert command(*words).status == 2
 
 
@@ -193,4 +210,6 @@ def test_json_is_one_object_a_line(command: Command) -> None:
     """Titles with newlines and tabs do not break it."""
     command("sync", SHOP)
     out = command("catalog", "show", SHOP, "--json").out
-    assert len([json.loads(line) for line in out.split("\n") if line]) == ITEMS
+    rows = [json.loads(line) for line in out.split("\n") if line]
+    assert len(rows) == ITEMS
+    assert {"\n", "\t"} <= set("".join(row["product_title"] for row in rows))

@@ -192,7 +192,7 @@ def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Te
         "failed PlatformUnavailable": 20,
     }
     assert (shops, rejects) == (960, 10)
-    assert memory.peak < 500e6
+    assert 0 < memory.peak < 500e6
     assert swept.keys() == set(keys) - set(refused)
     assert set(swept.values()) == {"succeeded"}
 
@@ -483,4 +483,4 @@ def test_a_slow_shop_delays_the_others_by_its_deadline_at_most(
     good = 99 if slow else 100
     assert outcomes == dict.fromkeys(("raw_products", "catalog_items"), (good, 100 - good))
     assert [code for code, _ in failed] == ["DeadlineExceeded"] * (100 - good)
-    assert memory.peak < 500e6
+    assert 0 < memory.peak < 500e6

@@ -1,4 +1,4 @@
-"""The command that runs Dagster's daemon, and its heartbeat."""
+"""The command that runs Dagster's daemon, and the daemon's heartbeat."""
 
 import subprocess
 import time
@@ -11,8 +11,8 @@ from dagster._daemon.types import DaemonHeartbeat
 from connector_pipeline.engine.daemon import daemon_command, runs_sensors
 
 
-def test_the_command_is_one_that_this_dagster_has() -> None:
-    """Asked for help it tells of the option that it is given."""
+def test_the_installed_dagster_has_the_command() -> None:
+    """Its help names the option that the project gives it."""
     *command, option, workspace = daemon_command(Path("workspace.yaml"))
     assert (option, workspace) == ("--workspace", "workspace.yaml")
     found = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
@@ -23,10 +23,10 @@ def test_the_command_is_one_that_this_dagster_has() -> None:
     ("daemon_type", "age", "runs"),
     [("SENSOR", 0, True), ("SENSOR", 600, False), ("SCHEDULER", 0, False)],
 )
-def test_a_daemon_runs_sensors_while_its_heart_beats(
+def test_a_daemon_runs_sensors_while_it_stores_heartbeats(
     daemon_type: str, age: float, runs: bool
 ) -> None:
-    """That of another daemon says nothing of sensors."""
+    """The heartbeat of another daemon says nothing about sensors."""
     with DagsterInstance.ephemeral() as instance:
         assert not runs_sensors(instance)
         instance.add_daemon_heartbeat(

@@ -1,12 +1,10 @@
-"""What is old goes from Dagster's storage; what its UI says of today stays the same."""
+"""Old runs are deleted from Dagster's storage, and its UI shows the same state as before."""
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
@@ -52,7 +50,7 @@ FAILING = "fails"
 
 @asset(partitions_def=PARTITIONS)
 def thing(context: AssetExecutionContext) -> None:
-    """Fails the shops that the run's tag names, as assets/reporting.py does."""
+    """Fail the shops that the run's tag names, as assets/reporting.py does."""
     failing = json.loads(context.run.tags.get(FAILING, "[]"))
     if not failing:
         for key in context.partition_keys:
@@ -66,7 +64,7 @@ def thing(context: AssetExecutionContext) -> None:
 
 @multi_asset_check(specs=[AssetCheckSpec("fine", asset=THING)])
 def fine() -> Iterator[AssetCheckResult]:
-    """A check as ours are: of the run and not of a partition."""
+    """A check like the project's: of the run and not of a partition."""
     yield AssetCheckResult(check_name="fine", passed=True)
 
 
@@ -76,23 +74,16 @@ JOB = Definitions(
 
 
 @pytest.fixture
-def instance(
-    monkeypatch: pytest.MonkeyPatch, new_database: Callable[[str | None], str], tmp_path: Path
-) -> Generator[DagsterInstance]:
-    """An instance over the real storage, as dagster.yaml makes one."""
-    url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
-    storage = {"module": "connector_pipeline.engine.storage", "class": "ConnectorStorage"}
-    (tmp_path / "dagster.yaml").write_text(json.dumps({"storage": {"custom": storage}}))
-    with DagsterInstance.from_config(str(tmp_path)) as made:
-        made.add_dynamic_partitions("shops", KEYS)
-        yield made
+def instance(stored_instance: DagsterInstance) -> DagsterInstance:
+    """An instance over the real storage, with a partition for each shop."""
+    stored_instance.add_dynamic_partitions("shops", KEYS)
+    return stored_instance
 
 
 def run(
     instance: DagsterInstance, first: int, last: int, *, failing: tuple[int, ...] = (), days: int
 ) -> str:
-    """A run over a range of shops that ended so many days ago; its id."""
+    """Make a run over a range of shops that ended this many days ago. Returns its id."""
     tags = {
         "dagster/asset_partition_range_start": KEYS[first],
         "dagster/asset_partition_range_end": KEYS[last],
@@ -126,9 +117,9 @@ def admin() -> psycopg.Connection:
 
 
 def shown(instance: DagsterInstance) -> dict[str, Any]:
-    """What the partitions page, an asset's page and a check's say, by the UI's own queries."""
+    """The state on the pages of partitions, of an asset and of a check, by the UI's own queries."""
     with admin() as connection:
-        # Asked anew, and not what it remembers of the last time.
+        # Read anew, and not from its cache.
         connection.execute("UPDATE asset_keys SET cached_status_data = NULL")
     status = get_and_update_asset_status_cache_value(instance, THING, PARTITIONS)
     assert status is not None
@@ -157,7 +148,7 @@ def shown(instance: DagsterInstance) -> dict[str, Any]:
 
 
 def page(instance: DagsterInstance, run_id: str) -> tuple[Any, ...]:
-    """What a run's page is made of."""
+    """The rows that a run's page shows."""
     return instance.get_run_by_id(run_id), instance.all_logs(run_id), instance.get_run_stats(run_id)
 
 
@@ -170,24 +161,26 @@ def rows() -> dict[str, int]:
         }
 
 
-def test_what_the_ui_shows_is_the_same_before_and_after(instance: DagsterInstance) -> None:
-    """However old: the last of every partition, failed ones too, and the runs they are of."""
-    first = run(instance, 0, 7, days=90)  # materialized 6 and 7 last
-    second = run(instance, 0, 5, days=60)  # materialized 5 last
+def test_the_ui_shows_the_same_before_and_after(instance: DagsterInstance) -> None:
+    """The last events of every partition, also of failed ones, stay with their runs."""
+    first = run(instance, 0, 7, days=90)  # the last run that materialized 6 and 7
+    second = run(instance, 0, 5, days=60)  # the last run that materialized 5
     superseded = [
         run(instance, 0, 4, days=55),
         run(instance, 0, 4, failing=(2,), days=50),
     ]
-    failed = run(instance, 3, 5, failing=(5,), days=40)  # of it 5 is failed still
+    failed = run(instance, 3, 5, failing=(5,), days=40)  # 5 still counts as failed in it
     recent = run(instance, 0, 4, days=3)
     kept = [first, second, failed, recent]
     before, pages = shown(instance), [page(instance, run_id) for run_id in kept]
     assert before["partitions"] == [KEYS, [KEYS[5]], []]
+    held = rows()
 
     pruned = prune(instance, keep=KEEP, now=datetime.now(UTC))
 
     assert (pruned.runs, pruned.kept_runs) == (2, 3)
     assert pruned.events > 20
+    assert [table for table, count in rows().items() if not 0 < count < held[table]] == []
     assert shown(instance) == before
     assert [page(instance, run_id) for run_id in kept] == pages
     assert {each.run_id for each in instance.get_runs()} == set(kept)
@@ -203,7 +196,7 @@ def test_what_the_ui_shows_is_the_same_before_and_after(instance: DagsterInstanc
         )
         assert orphans.fetchall() == [(0,)]
 
-    # A later run sets free what it supersedes, and a second pruning finds nothing more.
+    # A later run supersedes an old one, which then goes. A second pruning deletes nothing more.
     run(instance, 5, 7, days=0)
     before = shown(instance)
     assert prune(instance, keep=KEEP, now=datetime.now(UTC)).runs == 3
@@ -213,8 +206,8 @@ def test_what_the_ui_shows_is_the_same_before_and_after(instance: DagsterInstanc
     assert rows() == left
 
 
-def test_what_goes_on_is_never_pruned(instance: DagsterInstance) -> None:
-    """A run under way, and the runs of a backfill that is: its daemon asks for them."""
+def test_a_run_that_goes_on_is_never_pruned(instance: DagsterInstance) -> None:
+    """Nor are the ended runs of a backfill that goes on, because the daemon reads them."""
     old = run(instance, 0, 2, days=60)
     of_backfill = run(instance, 0, 2, days=60)
     going_on = run(instance, 0, 2, days=60)
@@ -255,7 +248,7 @@ def test_what_goes_on_is_never_pruned(instance: DagsterInstance) -> None:
 
 
 def test_a_temporary_storage_is_left_alone() -> None:
-    """It goes with its process."""
+    """The storage ends with its process."""
     with DagsterInstance.ephemeral() as ephemeral, pytest.raises(NotPostgres):
         prune(ephemeral, keep=KEEP, now=datetime.now(UTC))
 
@@ -263,7 +256,7 @@ def test_a_temporary_storage_is_left_alone() -> None:
 def test_the_job_prunes_every_day(
     instance: DagsterInstance, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By EVENT_LOG_KEEP, from the start, and says how much went."""
+    """The schedule runs by default, keeps what EVENT_LOG_KEEP says, and reports the numbers."""
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
     monkeypatch.setenv("EVENT_LOG_KEEP", "2d")
     definitions = build_definitions(load_settings())
@@ -290,7 +283,7 @@ def test_the_job_prunes_every_day(
 def test_nothing_is_deleted_from_tables_of_an_unknown_revision(
     instance: DagsterInstance, revisions: list[str]
 ) -> None:
-    """What those tables mean is not known; the job says so, and names the revisions."""
+    """The job fails and names the revisions."""
     old = run(instance, 0, 1, days=90)
     run(instance, 0, 1, days=0)
     with admin() as connection:
@@ -321,7 +314,7 @@ def test_nothing_is_deleted_from_tables_of_an_unknown_revision(
 
 
 def test_the_installed_dagster_makes_tables_of_a_known_revision(instance: DagsterInstance) -> None:
-    """An upgrade of Dagster that changes them fails here, before it prunes anything."""
+    """An upgrade of Dagster that changes its tables fails this test before it prunes anything."""
     assert instance.get_runs() == []
     with admin() as connection:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchall()

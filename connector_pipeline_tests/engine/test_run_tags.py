@@ -1,4 +1,4 @@
-"""Dagster's tags mean what the engine takes them to mean, on runs that Dagster itself makes."""
+"""Dagster's tags mean what the engine takes them to mean, on runs that Dagster makes."""
 
 from dagster import DagsterInstance, DagsterRunStatus, Definitions, job, op
 from dagster._core.test_utils import create_run_for_test
@@ -8,17 +8,17 @@ from connector_pipeline.engine import run_tags
 
 @op
 def nothing() -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @job(tags=run_tags.BEHIND_OTHERS)
 def behind() -> None:
-    """Waits behind others."""
+    """The job of a run that waits behind others."""
     nothing()
 
 
 def test_the_names_are_those_that_dagster_writes_and_its_ui_shows() -> None:
-    """Rows of Dagster's storage hold them: a new name would not find the old runs."""
+    """Dagster's storage has them in its rows, so a new name would not find the old runs."""
     assert run_tags.PARTITION == "dagster/partition"
     assert run_tags.RANGE_START == "dagster/asset_partition_range_start"
     assert run_tags.RANGE_END == "dagster/asset_partition_range_end"
@@ -52,5 +52,5 @@ def test_a_run_is_its_own_root_until_it_is_retried() -> None:
             parent_run_id=first.run_id,
         )
     assert [run_tags.root_run_id(run) for run in (first, again, retry)] == [first.run_id] * 3
-    taken = [run_tags.takes_the_place_of_a_crashed_run(run) for run in (first, again, retry)]
+    taken = [run_tags.is_automatic_retry(run) for run in (first, again, retry)]
     assert taken == [False, False, True]

@@ -1,4 +1,4 @@
-"""Which partitions are busy: of a run over one, and of a run over a range of dynamic partitions."""
+"""The partitions that a run over one partition, or over a range of partitions, is busy with."""
 
 from collections.abc import Generator
 
@@ -20,7 +20,7 @@ KEYS = ["c", "a", "d", "b"]
 
 @pytest.fixture
 def instance() -> Generator[DagsterInstance]:
-    """Four partitions, in an order that is not the alphabet's."""
+    """An instance with four partitions, not in alphabetical order."""
     with DagsterInstance.ephemeral() as ephemeral:
         ephemeral.add_dynamic_partitions("shops", KEYS)
         yield ephemeral
@@ -32,36 +32,38 @@ def keys_of(instance: DagsterInstance, **tags: str) -> set[str]:
 
 
 def test_a_run_over_one_partition_is_busy_with_it(instance: DagsterInstance) -> None:
-    """By the tag that Dagster puts on it."""
+    """Dagster's tag names the partition."""
     assert keys_of(instance, **{run_tags.PARTITION: "d"}) == {"d"}
 
 
-def test_a_run_over_a_range_is_busy_with_what_lies_between_its_ends(
+def test_a_run_over_a_range_is_busy_with_all_keys_between_its_ends(
     instance: DagsterInstance,
 ) -> None:
-    """In the order in which the partitions were added, as Dagster reads a range."""
+    """Dagster reads a range in the order in which the partitions were added."""
     ends = {run_tags.RANGE_START: "a", run_tags.RANGE_END: "b"}
     assert keys_of(instance, **ends) == {"a", "d", "b"}
 
 
-def test_a_range_whose_end_is_gone_is_busy_with_nothing(instance: DagsterInstance) -> None:
+def test_a_run_over_a_range_whose_end_is_gone_is_busy_with_no_key(
+    instance: DagsterInstance,
+) -> None:
     """Such a run fails by itself."""
     assert keys_of(instance, **{run_tags.RANGE_START: "a", run_tags.RANGE_END: "x"}) == set()
 
 
 def test_runs_that_have_ended_are_not_under_way(instance: DagsterInstance) -> None:
-    """And only those that a code server launched have a worker."""
+    """Only runs that a code server launched have a worker."""
     made = {
         status: create_run_for_test(instance, status=status).run_id
         for status in DagsterRunStatus
-        # Dagster makes a queued run only of a job in a code server.
+        # Dagster makes queued runs only of jobs in a code server.
         if status is not DagsterRunStatus.QUEUED
     }
     launched = create_run_for_test(
         instance, status=DagsterRunStatus.STARTED, tags={".dagster/grpc_info": "{}"}
     )
     ended = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
-    # No run of a job here ever has these.
+    # A run of a job in this process never has these statuses.
     ended |= {DagsterRunStatus.MANAGED, DagsterRunStatus.SUSPENDED}
     wanted = {run_id for status, run_id in made.items() if status not in ended}
     assert {run.run_id for run in runs_under_way(instance)} == wanted | {launched.run_id}
@@ -72,7 +74,7 @@ def test_runs_that_have_ended_are_not_under_way(instance: DagsterInstance) -> No
 def test_a_backfill_is_under_way_until_it_ends(
     instance: DagsterInstance, status: BulkActionStatus
 ) -> None:
-    """A status that Dagster adds must be put on one side or the other here."""
+    """A new status of Dagster's must be put on one side or the other in this test."""
     instance.add_backfill(
         PartitionBackfill(
             backfill_id="b-1",

@@ -1,8 +1,7 @@
-"""Where Dagster keeps its runs and events."""
+"""The storage in which Dagster keeps its runs and events."""
 
-import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
@@ -31,7 +30,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_url_of_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch, new_database: Callable[[str | None], str]
 ) -> None:
-    """As a deployment sets it."""
+    """A deployment sets DAGSTER_POSTGRES_URL."""
     url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
     storage = ConnectorStorage.from_config_value(None, {})
@@ -43,7 +42,7 @@ def test_the_url_of_the_environment_is_used(
 def test_beside_an_embedded_server_its_database_is_used(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    """So that a command beside a running dev sees the same runs."""
+    """A command beside a running `dev` sees the same runs."""
     monkeypatch.setenv("CONNECTOR_HOME", str(home))
     with EmbeddedPostgres(home, settings=QUICK) as server:
         storage = ConnectorStorage.from_config_value(None, {})
@@ -57,7 +56,7 @@ def test_a_look_at_the_definitions_needs_no_server() -> None:
     assert isinstance(storage, DagsterSqliteStorage)
 
 
-def test_runs_that_are_meant_to_stay_are_not_kept_in_a_temporary_folder(
+def test_a_process_with_a_dagster_home_gets_no_temporary_storage(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A daemon whose URL was forgotten must not start on an empty storage."""
@@ -66,21 +65,8 @@ def test_runs_that_are_meant_to_stay_are_not_kept_in_a_temporary_folder(
         ConnectorStorage.from_config_value(None, {})
 
 
-@pytest.fixture
-def instance(
-    monkeypatch: pytest.MonkeyPatch, new_database: Callable[[str | None], str], tmp_path: Path
-) -> Generator[DagsterInstance]:
-    """An instance over this storage, as dagster.yaml makes one."""
-    url = urlunsplit(urlsplit(new_database(None))._replace(scheme="postgresql+psycopg2"))
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
-    storage = {"module": "connector_pipeline.engine.storage", "class": "ConnectorStorage"}
-    (tmp_path / "dagster.yaml").write_text(json.dumps({"storage": {"custom": storage}}))
-    with DagsterInstance.from_config(str(tmp_path)) as made:
-        yield made
-
-
 def admin(query: LiteralString) -> object:
-    """The only value of a query's only row, over a connection that is not the storage's."""
+    """The only value of a query's only row, read over a connection of the test's own."""
     url = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(query).fetchone()
@@ -89,7 +75,7 @@ def admin(query: LiteralString) -> object:
 
 
 def backends() -> set[int]:
-    """The server's processes that answer the storage's connections."""
+    """The ids of the server's processes that serve the storage's connections."""
     found = admin(
         "SELECT array_agg(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -98,8 +84,10 @@ def backends() -> set[int]:
     return set(found)
 
 
-def test_a_run_writes_its_events_over_the_connections_it_has(instance: DagsterInstance) -> None:
-    """Not over two or three new ones for each event."""
+def test_a_run_writes_its_events_over_the_connections_it_has(
+    stored_instance: DagsterInstance,
+) -> None:
+    """It does not open two or three new ones for each event."""
 
     @op
     def talk(context: OpExecutionContext) -> None:
@@ -110,38 +98,38 @@ def test_a_run_writes_its_events_over_the_connections_it_has(instance: DagsterIn
     def talking() -> None:
         talk()
 
-    assert talking.execute_in_process(instance=instance).success
+    assert talking.execute_in_process(instance=stored_instance).success
     before = backends()
     assert before
-    assert talking.execute_in_process(instance=instance).success
-    # One that was more than is kept may still have been leaving.
+    assert talking.execute_in_process(instance=stored_instance).success
+    # A connection beyond those that are kept may still have been closing.
     assert backends() <= before
 
 
-def test_connections_that_the_server_closed_are_not_used(instance: DagsterInstance) -> None:
-    """As after a restart of Postgres between two events of a process."""
-    assert instance.get_runs() == []
+def test_connections_that_the_server_closed_are_not_used(stored_instance: DagsterInstance) -> None:
+    """Postgres may be restarted between two events of a process."""
+    assert stored_instance.get_runs() == []
     closed = admin(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     assert closed
-    assert instance.get_runs() == []
+    assert stored_instance.get_runs() == []
 
 
 def test_a_backfill_sees_events_that_were_committed_after_later_ones(
-    instance: DagsterInstance,
+    stored_instance: DagsterInstance,
 ) -> None:
-    """A batch has its ids before it is committed, and other runs write meanwhile."""
+    """A batch has its ids before it is committed, and other runs commit later ids meanwhile."""
     copy_the_last = (
         "INSERT INTO event_logs (run_id, event, timestamp) "
         "SELECT run_id, event, timestamp FROM event_logs ORDER BY id DESC LIMIT 1 RETURNING id"
     )
-    instance.report_engine_event("the first", run_id="r-1", job_name="any")
+    stored_instance.report_engine_event("the first", run_id="r-1", job_name="any")
     url = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
     with psycopg.connect(url) as writing:
         [(late,)] = writing.execute(copy_the_last).fetchall()
         assert admin(copy_the_last) == late + 1
-        # Where the next look at the events begins, asked as the daemon asks it.
-        cursor = _get_next_latest_storage_id(CachingInstanceQueryer(instance, None, None))  # type: ignore[arg-type]
+        # The event after which the next look begins, computed as the daemon computes it.
+        cursor = _get_next_latest_storage_id(CachingInstanceQueryer(stored_instance, None, None))  # type: ignore[arg-type]
     assert cursor < late

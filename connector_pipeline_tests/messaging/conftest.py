@@ -1,4 +1,4 @@
-"""A nats-server of its own for each test, and what a neighbour does with it."""
+"""A nats-server for each test, and a neighbour that uses it with nats-py alone."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Somebody else on the same NATS, with nothing but nats-py."""
+    """Another service on the same NATS, which uses nats-py alone."""
 
     url: str
 
     def do(self, work: Callable[[JetStreamContext], Awaitable[Answer]]) -> Answer:
-        """What `work` makes of the stream."""
+        """Connect, and return the result of `work`."""
 
         async def connected() -> Answer:
             client = await nats.connect(self.url)
@@ -39,7 +39,7 @@ class Neighbour:
         return asyncio.run(connected())
 
     def publish(self, *bodies: Any, subject: str = SUBJECT) -> None:
-        """Publish bytes as they are, anything else as JSON."""
+        """Publish bytes as they are, and any other value as JSON."""
 
         async def work(js: JetStreamContext) -> None:
             for body in bodies:
@@ -50,7 +50,7 @@ class Neighbour:
         self.do(work)
 
     def received(self, subject: str = "evt.platform.>") -> list[dict[str, Any]]:
-        """All that is on the stream, in its order: nats-py's own simple subscribe."""
+        """All messages on the stream in their order, by nats-py's simple subscribe."""
 
         async def work(js: JetStreamContext) -> list[dict[str, Any]]:
             info = await js.stream_info(STREAM, subjects_filter=subject)
@@ -67,20 +67,20 @@ class Neighbour:
 
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Generator[NatsServer]:
-    """A server without a stream."""
+    """A running nats-server without a stream."""
     with NatsServer(tmp_path / "nats") as server:
         yield server
 
 
 @pytest.fixture
 def settings(nats_server: NatsServer) -> Settings:
-    """Ours, for that server."""
+    """The project's settings for that server."""
     return load_settings(nats_url=nats_server.url)
 
 
 @pytest.fixture
 def neighbour(nats_server: NatsServer) -> Neighbour:
-    """Somebody else on that server."""
+    """A neighbour on that server."""
     return Neighbour(nats_server.url)
 
 

@@ -1,6 +1,6 @@
 """An operator, two accounts and a user of a nats-server, as JSON Web Tokens signed by their nkeys.
 
-What `nsc` makes for those who run NATS with accounts.
+The tool `nsc` makes them for operators who run NATS with accounts.
 https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt
 """
 
@@ -56,7 +56,7 @@ class Accounts:
     account: Any = field(default_factory=lambda: _key(nkeys.PREFIX_BYTE_ACCOUNT))
 
     def config(self) -> str:
-        """What a nats-server is told to let in those users alone."""
+        """The configuration by which a nats-server lets in only these users."""
         limits = {"limits": {**dict.fromkeys(_OF_AN_ACCOUNT, -1), "wildcards": True}}
         system = _token(self.operator, self.system, "account", {})
         account = _token(self.operator, self.account, "account", limits)

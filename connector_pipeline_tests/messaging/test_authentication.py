@@ -1,4 +1,4 @@
-"""A nats-server that wants to know who comes gets what the settings say, and keeps out others."""
+"""A nats-server that asks for credentials gets those of the settings."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def settings_with(url: str, **given: str) -> Settings:
 def test_only_the_right_credentials_are_let_in(
     tmp_path: Path, config: str, right: dict[str, str]
 ) -> None:
-    """And a refusal says so without them."""
+    """The error of a refusal does not have them."""
     with NatsServer(tmp_path / "nats", config=config) as server:
         assert not RequestStream(settings_with(server.url, **right))(None).requests
         wrong = {name: f"{value}x" for name, value in right.items()}
@@ -43,7 +43,10 @@ def test_only_the_right_credentials_are_let_in(
 
 
 def test_a_credentials_file_lets_in(tmp_path: Path) -> None:
-    """Of a user of the server's account; another server's is refused, and a broken one told."""
+    """A file of the server's own user works.
+
+    Another server's is refused, and a broken one reported.
+    """
     ours, others = Accounts(), Accounts()
     given = ours.credentials()
     broken = (
@@ -72,7 +75,7 @@ def test_a_credentials_file_lets_in(tmp_path: Path) -> None:
 def test_a_server_that_asks_for_certificates_gets_ours(
     tmp_path: Path, authority: trustme.CA
 ) -> None:
-    """Over TLS that only NATS_TLS_CA_FILE makes trusted, with a certificate of our own."""
+    """Only NATS_TLS_CA_FILE makes the server trusted, which also asks for a client certificate."""
     ca, client_cert, client_key = (tmp_path / name for name in ("ca.pem", "us.pem", "us.key"))
     authority.cert_pem.write_to_path(str(ca))
     issued = authority.issue_cert("connector@platform.example")

@@ -1,4 +1,4 @@
-"""Events leave the outbox in order per shop, once each, whatever dies in between."""
+"""Events leave the outbox in order per shop, once each, even if the relay or NATS dies."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,11 +29,11 @@ from connector_pipeline_tests.state.test_outbox import Syncs
 
 @pytest.fixture
 def syncs(database: Database, registry: ShopRegistry) -> Syncs:
-    """Ends syncs this way or that."""
+    """Ends syncs as succeeded or failed."""
     return Syncs(database, registry)
 
 
-def told(neighbour: Neighbour) -> list[str]:
+def sent_outcomes(neighbour: Neighbour) -> list[str]:
     """The sync_ids of the outcomes on the stream, in its order."""
     return [event["data"]["sync_id"] for event in neighbour.received("evt.platform.fetch.*")]
 
@@ -50,14 +50,14 @@ def waiting(database: Database) -> int:
 def test_events_are_sent_in_their_order_and_once(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """And what was sent is not sent again."""
+    """Events that were sent are not sent again."""
     syncs.complete("s-1")
     syncs.fail("s-2")
     assert relay(settings, database) == Relayed(sent=2)
     syncs.complete("s-3")
     assert relay(settings, database).sent == 1
     assert relay(settings, database) == Relayed()
-    assert told(neighbour) == ["s-1", "s-2", "s-3"]
+    assert sent_outcomes(neighbour) == ["s-1", "s-2", "s-3"]
     [event] = neighbour.received("evt.platform.fetch.failed")
     assert event["data"] == {
         "merchant_id": ACME.merchant_id,
@@ -70,12 +70,12 @@ def test_events_are_sent_in_their_order_and_once(
 def test_an_event_sent_before_a_crash_is_not_received_twice(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """Acknowledged, and we died before we noted it: its message id is the same."""
+    """The relay died before it marked the event as sent. The repeat has the same message id."""
     syncs.complete("s-1")
     relay(settings, database)
     syncs.execute("UPDATE connector.outbox SET sent_at = NULL")
     assert relay(settings, database).sent == 1
-    assert told(neighbour) == ["s-1"]
+    assert sent_outcomes(neighbour) == ["s-1"]
 
 
 def test_while_nats_is_away_events_wait(
@@ -85,7 +85,7 @@ def test_while_nats_is_away_events_wait(
     neighbour: Neighbour,
     nats_server: NatsServer,
 ) -> None:
-    """No sync fails for it, and all are told afterwards."""
+    """No sync fails by that, and all events are sent afterwards."""
     nats_server.kill()
     for number in range(5):
         syncs.complete(f"s-{number}")
@@ -94,41 +94,41 @@ def test_while_nats_is_away_events_wait(
     assert waiting(database) == 5
     nats_server.start()
     relay(settings, database)
-    assert told(neighbour) == [f"s-{number}" for number in range(5)]
+    assert sent_outcomes(neighbour) == [f"s-{number}" for number in range(5)]
 
 
-def test_an_interrupted_sync_has_not_failed_until_it_is_clear(
+def test_the_failure_of_an_interrupted_sync_is_held_back(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """If Dagster runs it again it may still complete: then that alone is told."""
+    """If Dagster retries the run and the sync completes, only the completion is sent."""
     sync = syncs.sync("s-1")
     syncs.registry.fail_sync("s-1", SyncInterrupted("the fetch was cancelled."))
     syncs.complete("later")
     relay(settings, database)
-    assert told(neighbour) == []  # what comes later of the shop waits behind it
+    assert sent_outcomes(neighbour) == []  # the shop's later events wait behind it
     syncs.registry.start_sync(sync, ACME, "run-2")
     relay(settings, database, held=timedelta(0))
-    assert told(neighbour) == []
+    assert sent_outcomes(neighbour) == []
     syncs.complete("s-1")
     relay(settings, database)
-    assert sorted(told(neighbour)) == ["later", "s-1"]
+    assert sorted(sent_outcomes(neighbour)) == ["later", "s-1"]
     assert len(neighbour.received("evt.platform.fetch.failed")) == 0
 
 
-def test_an_interrupted_sync_that_is_not_run_again_is_told(
+def test_the_failure_of_an_interrupted_sync_without_a_retry_is_sent(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """After a while."""
+    """It is sent after a while."""
     syncs.sync("s-1")
     syncs.registry.fail_sync("s-1", SyncInterrupted("the fetch was cancelled."))
     relay(settings, database, held=timedelta(0))
-    assert told(neighbour) == ["s-1"]
+    assert sent_outcomes(neighbour) == ["s-1"]
 
 
 def test_a_stream_that_does_not_take_a_subject_is_named(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """What it takes is sent, the rest waits, and the operator knows what to add."""
+    """The other events are sent, its own wait, and the operator learns which subject to add."""
 
     async def make(js: JetStreamContext) -> None:
         await js.add_stream(name=STREAM, subjects=["evt.platform.>"])
@@ -142,13 +142,13 @@ def test_a_stream_that_does_not_take_a_subject_is_named(
     assert (done.sent, done.waiting) == (1, 1)
     [problem] = done.problems
     assert "add it to the subjects of GLAM_EVENTS" in problem
-    assert told(neighbour) == ["s-1"]
+    assert sent_outcomes(neighbour) == ["s-1"]
 
 
 def test_a_dead_letter_is_sent(
     settings: Settings, database: Database, neighbour: Neighbour
 ) -> None:
-    """Put twice, because its message was read twice, it is one."""
+    """A letter that was put twice, because its message was read twice, is sent once."""
     letter = DeadLetter.of(b"?", reason="r", subject="s", stream=STREAM, sequence=1)
     for _ in range(2):
         with database.connect() as connection:
@@ -198,7 +198,7 @@ def reader(count: int, title: str = "Tea") -> ReadProducts:
 def test_batches_come_before_the_outcome(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """At most 250 products each, numbered from 1, the last without more; all valid by the model."""
+    """They have at most 250 products, fit the model and count from 1. Only the last has no more."""
     syncs.complete("s-1")
     done = relay(settings, database, read_products=reader(600))
     assert (done.sent, done.batches) == (1, 3)
@@ -219,7 +219,7 @@ def test_batches_come_before_the_outcome(
 def test_a_batch_fits_into_the_servers_messages(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """However long the titles are."""
+    """It fits however long the titles are."""
     syncs.complete("s-1")
     done = relay(settings, database, read_products=reader(300, "ö" * 5_000))
     assert done.problems == []
@@ -228,14 +228,14 @@ def test_a_batch_fits_into_the_servers_messages(
     assert [batch["has_more"] for batch in data] == [True] * (len(data) - 1) + [False]
 
 
-def test_batches_are_gone_on_with(
+def test_the_next_tick_goes_on_with_the_batches(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """A tick's time ends in the middle: the next one sends the rest, and then the outcome."""
+    """If a tick's time is up, the next tick sends the other batches, and then the outcome."""
     syncs.complete("s-1")
     goes = 0
     while waiting(database):
-        # No time at all: each go sends one batch.
+        # Without any time each call sends one batch.
         relay(settings, database, read_products=reader(600), budget_seconds=0.05)
         goes += 1
         assert goes < 200
@@ -248,7 +248,7 @@ def test_batches_are_gone_on_with(
 def test_an_outcome_does_not_wait_for_a_snapshot_that_is_gone(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """It is told without its batches, and the operator is told why."""
+    """The outcome is sent without its batches, and the operator learns why."""
 
     def gone(partition_key: str, sync_id: str) -> SyncedProducts:
         raise SnapshotMissing("is no longer kept.", partition_key=partition_key)
@@ -257,7 +257,7 @@ def test_an_outcome_does_not_wait_for_a_snapshot_that_is_gone(
     done = relay(settings, database, read_products=gone)
     assert done.sent == 1
     assert "SnapshotMissing" in done.problems[0]
-    assert told(neighbour) == ["s-1"]
+    assert sent_outcomes(neighbour) == ["s-1"]
 
 
 PRODUCT = st.fixed_dictionaries({"title": st.text(max_size=40)})
@@ -267,7 +267,7 @@ PRODUCT = st.fixed_dictionaries({"title": st.text(max_size=40)})
 def test_packing_keeps_every_product_and_its_bounds(
     products: list[dict[str, Any]], largest: int
 ) -> None:
-    """In order, within the bytes, numbered without a gap, and only the last without more."""
+    """Batches keep the order and the size, and their numbers. Only the last has no more."""
     room = largest - 8 * 1024
     fitting = [each for each in products if len(encoded(each)) + 1 <= room]
     packs = list(packed(iter(products), largest=largest, first_batch=4))
@@ -280,13 +280,13 @@ def test_packing_keeps_every_product_and_its_bounds(
     assert all(batch for _, batch, _ in packs[:-1])
 
 
-def test_a_failure_that_a_success_took_back_is_not_told(
+def test_a_failure_that_a_success_took_back_is_not_sent(
     settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
 ) -> None:
-    """A relay held the row while the publish wanted it gone."""
+    """A relay had locked the row while the publish wanted to delete it."""
     syncs.sync("s-1")
     syncs.registry.fail_sync("s-1", PlatformUnavailable("answered 503."))
     syncs.execute("UPDATE connector.syncs SET status = 'succeeded'")
     relay(settings, database)
-    assert told(neighbour) == []
+    assert sent_outcomes(neighbour) == []
     assert waiting(database) == 0

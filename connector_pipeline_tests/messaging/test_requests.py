@@ -1,4 +1,4 @@
-"""Requests are read from the stream by sequence: none lost, and a loss that happened is noticed."""
+"""Requests are read from the stream by sequence. None is lost by that; a loss is reported."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ def at(sequence: int, created: datetime = CREATED, stream: str = STREAM) -> Posi
 def test_reading_goes_on_where_it_ended(
     position: Position | None, first: int, last: int, begins: int, warns: str | None
 ) -> None:
-    """Or from the beginning of a stream that is not the one that was read."""
+    """In another stream than before reading begins at the first message."""
     found = start(position, stream=STREAM, created=CREATED, first=first, last=last)
     assert found.sequence == begins
     assert (found.warning is None) == (warns is None)
@@ -50,8 +50,8 @@ def test_reading_goes_on_where_it_ended(
 
 
 @given(read=st.integers(0, 50), first=st.integers(1, 50), held=st.integers(0, 50))
-def test_no_message_is_passed_over_without_a_word(read: int, first: int, held: int) -> None:
-    """What was not read is read, or has left the stream and a warning says so."""
+def test_no_message_is_silently_left_out(read: int, first: int, held: int) -> None:
+    """A message that was not read is read next, or has left the stream, and a warning says so."""
     last = first + held - 1
     found = start(at(read), stream=STREAM, created=CREATED, first=first, last=last)
     unread = range(read + 1, last + 1)
@@ -62,7 +62,7 @@ def test_no_message_is_passed_over_without_a_word(read: int, first: int, held: i
 
 
 def test_a_missing_stream_is_made(settings: Settings, neighbour: Neighbour) -> None:
-    """With the subjects of the neighbours, for a day."""
+    """It has the subjects of the neighbours, and keeps messages for a day."""
     arrivals = RequestStream(settings)(None)
     assert not arrivals.requests
 
@@ -75,7 +75,7 @@ def test_a_missing_stream_is_made(settings: Settings, neighbour: Neighbour) -> N
 
 
 def test_an_existing_stream_is_left_as_it_is(settings: Settings, neighbour: Neighbour) -> None:
-    """Whoever made it had reasons."""
+    """Somebody chose its settings for a reason."""
 
     async def make(js: JetStreamContext) -> None:
         await js.add_stream(name=STREAM, subjects=["evt.catalog.>"], max_msgs=1000, max_age=60)
@@ -94,7 +94,7 @@ def test_an_existing_stream_is_left_as_it_is(settings: Settings, neighbour: Neig
 def test_requests_are_read_once_and_in_order(
     settings: Settings, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bounded number at a time, whatever else is on the stream; nothing stays behind there."""
+    """Each call reads a bounded number, skips other subjects, and leaves no consumer behind."""
     monkeypatch.setattr(requests, "READ_A_TICK", 5)
     source = RequestStream(settings)
     cursor = source(None).cursor
@@ -117,8 +117,10 @@ def test_requests_are_read_once_and_in_order(
     assert neighbour.do(consumers) == 0
 
 
-def test_what_is_no_request_is_a_dead_letter(settings: Settings, neighbour: Neighbour) -> None:
-    """With the reason and what came, byte for byte; the same letter if it is read again."""
+def test_a_message_that_is_no_request_becomes_a_dead_letter(
+    settings: Settings, neighbour: Neighbour
+) -> None:
+    """The letter has the reason and the message's bytes, and is the same if it is read again."""
     source = RequestStream(settings)
     source(None)
     neighbour.publish(b"sync please", {"sync_id": "s-1"}, request("s-2"), b"\x00\xff")
@@ -137,8 +139,8 @@ def test_what_is_no_request_is_a_dead_letter(settings: Settings, neighbour: Neig
 
 
 @given(st.binary(max_size=200))
-def test_a_dead_letter_can_be_stored_whatever_came(body: bytes) -> None:
-    """Postgres takes no NUL, JSON no bytes."""
+def test_a_dead_letter_of_any_bytes_can_be_stored(body: bytes) -> None:
+    """Postgres cannot hold NUL, and JSON cannot hold bytes."""
     letter = DeadLetter.of(body, reason="r", subject="s", stream=STREAM, sequence=1)
     assert "\x00" not in (letter.body or "")
     kept = letter.body.encode() if letter.body is not None else bytes.fromhex(letter.body_hex or "")
@@ -146,14 +148,14 @@ def test_a_dead_letter_can_be_stored_whatever_came(body: bytes) -> None:
 
 
 def test_a_large_dead_letter_is_cut_off() -> None:
-    """It must fit into a message itself."""
+    """The letter itself must fit into a message."""
     letter = DeadLetter.of(b"\xc3\xa9" * 50_000, reason="r", subject="s", stream=STREAM, sequence=1)
     assert letter.truncated
     assert len(letter.model_dump_json()) < 100_000
 
 
 def test_a_purged_stream_is_noticed(settings: Settings, neighbour: Neighbour) -> None:
-    """Requests that left it unread are gone, and an operator is told which."""
+    """Requests that left it unread are gone, and a warning says which."""
     source = RequestStream(settings)
     cursor = source(None).cursor
     neighbour.publish(request("s-1"), request("s-2"))
@@ -171,7 +173,7 @@ def test_a_purged_stream_is_noticed(settings: Settings, neighbour: Neighbour) ->
 
 
 def test_a_stream_made_anew_is_noticed(settings: Settings, neighbour: Neighbour) -> None:
-    """Its sequences begin anew, and are read."""
+    """Its sequences begin anew, and its messages are read."""
     source = RequestStream(settings)
     source(None)
     neighbour.publish(request("s-1"), request("s-2"))
@@ -191,7 +193,7 @@ def test_a_stream_made_anew_is_noticed(settings: Settings, neighbour: Neighbour)
 def test_a_server_that_is_away_loses_nothing(
     settings: Settings, neighbour: Neighbour, nats_server: NatsServer
 ) -> None:
-    """It is said to be away, and what was on the stream is read when it is back."""
+    """The error says that the server is away. The stream's messages are read once it is back."""
     source = RequestStream(settings)
     cursor = source(None).cursor
     neighbour.publish(request("s-1"))
@@ -205,7 +207,7 @@ def test_a_server_that_is_away_loses_nothing(
 def test_a_cursor_set_by_hand_reads_from_the_beginning(
     settings: Settings, neighbour: Neighbour
 ) -> None:
-    """The inbox knows what it had."""
+    """The inbox knows the requests that it had."""
     RequestStream(settings)(None)
     neighbour.publish(request("s-1"))
     assert len(RequestStream(settings)("42").requests) == 1

@@ -1,4 +1,4 @@
-"""Where NATS_URL is not set there is no NATS."""
+"""If NATS_URL is not set, the project does not use NATS."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ print(names, sorted(name for name in sys.modules if name.split(".")[0] in ("nats
 """
 
 
-def test_without_nats_nothing_mentions_it() -> None:
-    """Not imported, no sensor that sends, not a word in the log."""
+def test_without_nats_the_project_does_not_mention_it() -> None:
+    """It imports no NATS library, has no sensor that sends events, and logs nothing about NATS."""
     environment = {name: value for name, value in os.environ.items() if "NATS" not in name}
     loaded = subprocess.run(
         [sys.executable, "-c", _LOAD], env=environment, capture_output=True, text=True, check=True

@@ -1,7 +1,7 @@
 """Shops, their domains and partition keys."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidShop
@@ -70,7 +70,18 @@ def test_a_refusal_repeats_only_the_beginning_of_a_long_text(key: str) -> None:
     assert len(str(caught.value).encode("utf-8", "backslashreplace")) < 1500
 
 
-@given(st.text())
+HOST_NAMES = st.from_regex(r"[a-z0-9.-]{1,80}", fullmatch=True)
+
+
+@given(
+    st.text()
+    | st.builds(
+        "{}/{}".format,
+        st.sampled_from(["shopify", "woocommerce"]) | st.text(),
+        HOST_NAMES | st.text(),
+    )
+)
+@example("woocommerce/shop.example.com")
 def test_no_text_breaks_the_parser(key: str) -> None:
     """Any text is either a key that reads back the same or an InvalidShop."""
     try:
@@ -81,7 +92,8 @@ def test_no_text_breaks_the_parser(key: str) -> None:
     assert len(key.encode()) <= 32 + 1 + 253
 
 
-@given(st.from_regex(r"[a-z0-9.-]{1,80}", fullmatch=True))
+@given(HOST_NAMES)
+@example("shop.example.com")
 def test_an_accepted_host_name_has_only_harmless_labels(domain: str) -> None:
     """An accepted host name has no empty label, and none that starts with a hyphen."""
     try:
@@ -90,7 +102,7 @@ def test_an_accepted_host_name_has_only_harmless_labels(domain: str) -> None:
         return
     labels = domain.split(".")
     assert len(labels) > 1
-    assert all(label and label[0] != "-" for label in labels)
+    assert [label for label in labels if label.strip("-") != label or not label] == []
 
 
 def test_a_shop_knows_its_key() -> None:

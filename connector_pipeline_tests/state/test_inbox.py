@@ -190,7 +190,7 @@ def test_an_unknown_shop_is_registered_by_its_first_request(
 def test_a_shops_registration_decides_when_its_request_is_offered(
     requests: Inbox, registry: ShopRegistry
 ) -> None:
-    """A disconnected shop is tried. A paused one, or another merchant's, is refused."""
+    """A disconnected shop is tried. A paused one, or another merchant's, is refused for good."""
     for sync_id, shop in (("s-1", "gone"), ("s-2", "paused"), ("s-3", "other")):
         registry.add(request(sync_id, shop).shop(valid_domain))
     registry.set_state("shopify/gone.myshopify.com", ShopState.DISCONNECTED)

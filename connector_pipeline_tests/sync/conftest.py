@@ -1,4 +1,4 @@
-"""Runs over the sandbox, for what a whole run shows of fetching and publishing."""
+"""The fixtures of whole runs over the sandbox, for the tests of fetching and publishing."""
 
 from connector_pipeline_tests.assets.conftest import pipeline, stored
 

@@ -1,4 +1,4 @@
-"""Cancelling a run cancels what it was doing."""
+"""A signal to the process cancels its work, and the work cleans up."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from connector_pipeline.sync.interruptible import Interrupted, run_interruptible
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_lets_every_task_clean_up(number: signal.Signals) -> None:
-    """Also those that wait in a group; then the run is told that it was interrupted."""
+    """The tasks of a group clean up, too. Then the caller gets Interrupted."""
     cleaned: list[int] = []
 
     async def one(name: int, started: asyncio.Semaphore) -> None:
@@ -37,7 +37,7 @@ def test_an_interrupt_lets_every_task_clean_up(number: signal.Signals) -> None:
 
 
 def test_without_an_interrupt_nothing_changes() -> None:
-    """The work's end is the end, its exception is the exception, and handlers are put back."""
+    """The work's end and its exception are the caller's; the signal handlers are put back."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     done: list[str] = []
 

@@ -25,7 +25,7 @@ HANGS = 120
 
 
 async def test_a_shop_that_is_fetched_is_busy_and_says_who_fetches_it(database: Database) -> None:
-    """At once, by the run's id; another shop is free, and so is this one afterwards."""
+    """The error comes at once and names the run. Other shops are free, and so is this one later."""
     async with (
         ShopLocks(database, run_id="run-1") as first,
         ShopLocks(database, run_id="run-2") as second,
@@ -59,7 +59,7 @@ async def test_the_locks_of_a_run_are_one_connections(database: Database) -> Non
 
 
 async def test_a_lock_that_is_lost_ends_what_is_done_under_it(database: Database) -> None:
-    """Before anybody else may begin for long; a lock can be had again."""
+    """The work fails as DatabaseUnavailable. The lock can be taken again afterwards."""
     async with ShopLocks(database, run_id="run-1") as locks, asyncio.timeout(HANGS):
 
         async def cut_off() -> None:
@@ -78,7 +78,7 @@ async def test_a_lock_that_is_lost_ends_what_is_done_under_it(database: Database
 
 
 async def test_an_error_under_a_lock_is_its_own(database: Database) -> None:
-    """A timeout of what is done inside is not taken for a lost lock."""
+    """A TimeoutError of the work itself is not taken for a lost lock."""
     async with ShopLocks(database, run_id="run-1") as locks:
         with pytest.raises(TimeoutError, match="theirs"):
             async with locks.hold(KEY):
@@ -88,7 +88,7 @@ async def test_an_error_under_a_lock_is_its_own(database: Database) -> None:
 
 
 async def test_a_run_that_ends_leaves_no_lock(database: Database) -> None:
-    """Nor a connection."""
+    """It leaves no connection either."""
     async with ShopLocks(database, run_id="run-1") as locks, locks.hold(KEY):
         pass
     until = time.monotonic() + HANGS
@@ -122,20 +122,20 @@ def specs(number: int, products: int) -> Iterator[ShopSpec]:
 
 
 def readers(sandbox: SandboxServer, domain: str) -> list[int]:
-    """The connections over which a shop was read, in order, each as often as it took turns."""
+    """The connections over which a shop was read, in order; one that came back counts again."""
     requests = sandbox.requests.requests(service="shopify", domain=domain)
     return [connection for connection, _ in groupby(request.connection for request in requests)]
 
 
-def test_two_runs_over_the_same_shops_take_turns(
+def test_two_runs_read_the_same_shops_one_after_the_other(
     stored: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each fetches every shop; no shop is asked by one while the other reads it."""
+    """Each run fetches every shop, and never while the other run reads that shop."""
     monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "10")
     shops = [stored.sandbox.store.put(spec) for spec in specs(5, products=40)]
     keys = [shop.key for shop in shops]
     stored.register(*keys)
-    # So long a request that two readers could not miss each other.
+    # Requests take so long that two runs would overlap.
     stored.sandbox.faults.set(
         [{"match": {"platform": "shopify"}, "kind": "latency", "seconds": 0.1}]
     )
@@ -150,14 +150,14 @@ def test_two_runs_over_the_same_shops_take_turns(
         assert stored.materialized(RAW_PRODUCTS, worker.run_id).keys() == set(keys)
     for shop in shops:
         order = readers(stored.sandbox, shop.spec.domain)
-        assert len(order) == len(set(order)) == 2, f"{shop.key} was read by turns: {order}"
+        assert len(order) == len(set(order)) == 2, f"{shop.key} was read in pieces: {order}"
         assert stored.sandbox.requests.shop("shopify", shop.spec.domain).peak_in_flight == 1
 
 
-async def test_a_shop_that_stays_busy_fails_alone_and_is_not_ill(
+async def test_a_shop_that_stays_busy_fails_alone_and_counts_as_healthy(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its neighbour is fetched; its sync is on record as failed, the shop as healthy."""
+    """The other shop is fetched. The busy shop's sync failed, and its failures are not counted."""
     monkeypatch.setenv("CONNECTOR_SHOP_WAIT", "0s")
     busy, free = (pipeline.sandbox.store.put(spec) for spec in specs(2, products=3))
     pipeline.register(busy.key, free.key)
@@ -205,7 +205,7 @@ def test_a_run_that_loses_its_locks_goes_on_after_the_pages_it_has(
                 "WHERE application_name LIKE %s",
                 (APPLICATION_NAME + "%",),
             )
-            # Its fetch ends, and its request with it.
+            # The fetch ends, and its request with it.
             while (
                 pipeline.sandbox.requests.shop("shopify", shop.spec.domain).count < 5
                 and time.monotonic() < until

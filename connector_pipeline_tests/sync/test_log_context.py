@@ -1,4 +1,4 @@
-"""Whoever logs on behalf of a sync, its record names the sync and its correlation id."""
+"""Every record that is logged on behalf of a sync names the sync and its correlation id."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from connector_pipeline.sync.log_context import log_as, log_as_none
 
 @pytest.fixture
 def records(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What is logged, from INFO on."""
+    """The records that are logged, from INFO on."""
     caplog.set_level(logging.INFO)
     return caplog
 
@@ -27,7 +27,7 @@ async def _of_two_syncs() -> None:
 
 
 def test_every_record_of_a_sync_names_it(records: pytest.LogCaptureFixture) -> None:
-    """Ours and the libraries', of two syncs that go on at once; in the text and as fields."""
+    """The project's records and the libraries', of two syncs at once, in the text and as fields."""
     asyncio.run(_of_two_syncs())
     logging.getLogger("connector_pipeline").info("of no sync")
     said = sorted(record.getMessage() for record in records.records)
@@ -44,7 +44,7 @@ def test_every_record_of_a_sync_names_it(records: pytest.LogCaptureFixture) -> N
 
 
 def test_after_a_sync_records_name_none(records: pytest.LogCaptureFixture) -> None:
-    """What a run says in the end is of all its shops."""
+    """A run's last records concern all its shops."""
     log_as("s-1", "c-1")
     log_as_none()
     logging.getLogger("connector_pipeline").info("the end")

@@ -18,10 +18,10 @@ KEYS = [f"shopify/shop-{number}.myshopify.com" for number in range(6)]
         min_size=1,
     )
 )
-def test_the_failure_names_every_failed_shop_under_what_to_do(
+def test_the_summary_names_every_failed_shop_under_its_remedy(
     failed: dict[str, type[ConnectorError]],
 ) -> None:
-    """One heading per kind of trouble, every shop below its own."""
+    """There is one heading for each kind of error, and every shop stands below its own."""
     errors = {key: kind(f"of {key}.").of(key) for key, kind in failed.items()}
     text = summarize(errors, of=len(KEYS))
     assert text.startswith(f"{len(errors)} of {len(KEYS)} shops failed")
@@ -31,7 +31,10 @@ def test_the_failure_names_every_failed_shop_under_what_to_do(
 
 
 def test_a_thousand_failures_can_be_read() -> None:
-    """Most shops first, a hundred named of a kind, the rest counted."""
+    """The kind with most shops comes first.
+
+    A hundred shops of a kind are named, the rest counted.
+    """
     failed: dict[str, ConnectorError] = {
         f"shopify/shop-{number}.myshopify.com": PlatformUnavailable("it is down. " * 100)
         for number in range(900)
@@ -49,7 +52,7 @@ def test_a_thousand_failures_can_be_read() -> None:
 
 
 def test_a_single_shops_failure_is_a_sentence() -> None:
-    """What failed, for which shop, and what to do."""
+    """The sentence says what failed, for which shop, and what to do."""
     error = ShopDisconnected("the token was revoked.").of(KEYS[0])
     text = summarize({KEYS[0]: error}, of=1)
     assert text == (

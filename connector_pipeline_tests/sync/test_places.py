@@ -10,7 +10,7 @@ HANGS = 120
 
 
 async def test_shops_that_take_for_ever_cost_the_others_nothing() -> None:
-    """Eighteen with four places wait for ten quick ones that stand behind them in the queue."""
+    """Eighteen slow shops with four places wait for ten quick ones that queue behind them."""
     places = Places(4, outside=16, held_for=0.01)
     quick_are_done = asyncio.Event()
 
@@ -31,7 +31,7 @@ async def test_shops_that_take_for_ever_cost_the_others_nothing() -> None:
 
 
 async def test_no_more_are_under_way_than_places_and_outside_together() -> None:
-    """However slow they are, however they end; all of them get their turn."""
+    """The bound holds however slow the shops are and however they end. All of them get a place."""
     draw = random.Random(7)
     places = Places(3, outside=4, held_for=0.001)
     under_way, most, done = 0, 0, 0
@@ -61,8 +61,8 @@ async def test_no_more_are_under_way_than_places_and_outside_together() -> None:
                 pass
 
 
-async def test_who_is_quick_keeps_its_place() -> None:
-    """Nobody goes outside before its time: three places are three at once."""
+async def test_a_quick_shop_keeps_its_place() -> None:
+    """No shop goes outside before its time, so three places are three shops at once."""
     places = Places(3, outside=100)
     under_way, most = 0, 0
 

@@ -34,11 +34,11 @@ from connector_pipeline.sync.rounds import worth_another_round
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 HANGS = 240
-"""Seconds after which what hangs is let go."""
+"""Seconds after which a shop that hangs is released."""
 
 
 def put(pipeline: Pipeline, *names: str, products: int = 3) -> list[SandboxShop]:
-    """Shops of one page, or of one for ten products."""
+    """Put shops of one page, or of one page for ten products, into the sandbox."""
     shops = [
         pipeline.sandbox.store.put(
             ShopSpec(
@@ -63,13 +63,13 @@ def requests(pipeline: Pipeline, shop: SandboxShop) -> int:
 
 
 def of(shop: SandboxShop) -> dict[str, str]:
-    """What matches the requests to the shop itself."""
+    """The match of a fault that concerns the requests to this shop alone."""
     return {"domain": shop.spec.domain, "platform": "shopify"}
 
 
 @contextmanager
 def meanwhile(until: Callable[[], bool], then: Callable[[], Any]) -> Generator[None]:
-    """Beside what is done inside: wait until something is so, then do something."""
+    """While the body runs, wait in a thread until something holds, then do something."""
     over = threading.Event()
 
     def watch() -> None:
@@ -103,15 +103,17 @@ def meanwhile(until: Callable[[], bool], then: Callable[[], Any]) -> Generator[N
         (Defect, False),
     ],
 )
-def test_only_what_may_have_passed_is_tried_again(error: type[ConnectorError], again: bool) -> None:
-    """And not what has waited already."""
+def test_only_an_error_that_may_have_passed_is_tried_again(
+    error: type[ConnectorError], again: bool
+) -> None:
+    """A shop that has waited already is not tried again."""
     assert worth_another_round(error("it failed.")) is again
 
 
-def test_shops_that_do_not_answer_hold_up_nobody(
+def test_shops_that_do_not_answer_hold_up_no_other(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four places, sixteen shops that hang until the ten behind them have been read."""
+    """With four places sixteen shops hang until the ten behind them have been read."""
     monkeypatch.setenv("SHOPS_AT_ONCE", "4")
     monkeypatch.setattr(places, "HELD_FOR_SECONDS", 0.05)
     slow = put(pipeline, *(f"a-slow-{number}" for number in range(16)))
@@ -137,7 +139,10 @@ def test_shops_that_do_not_answer_hold_up_nobody(
 def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its neighbour is read; the error says how far it came; a re-executed run goes on there."""
+    """The other shop is read.
+
+    The error says how far this one came; a re-executed run goes on there.
+    """
     monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "10")
     monkeypatch.setenv("CONNECTOR_SHOP_DEADLINE", "2s")
     [slow] = put(pipeline, "slow", products=60)
@@ -159,7 +164,7 @@ def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
     again = pipeline.materialize(slow.key, tags={"dagster/root_run_id": result.run_id})
     assert again.success, pipeline.failure(again)
     assert len(pipeline.rows(slow.key)) == len(pipeline.served(slow.key))
-    # The same sync: its adapter goes on from the pages that are there.
+    # It is the same sync, so the adapter goes on after its archived pages.
     metadata = pipeline.materialized(RAW_PRODUCTS, again.run_id)[slow.key]
     assert metadata["sync_id"] == own_sync_id(result.run_id, slow.key)
 
@@ -167,7 +172,10 @@ def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
 def test_a_trouble_that_passes_costs_a_shop_nothing_but_time(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is gone on with after the others: no failure, and no event of one."""
+    """The run goes on with the shop after the others.
+
+    It records no failure and sends no event of one.
+    """
     monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "10")
     monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "1")
     [ailing] = put(pipeline, "ailing", products=60)
@@ -187,7 +195,7 @@ def test_a_trouble_that_passes_costs_a_shop_nothing_but_time(
 def test_one_setting_says_how_often_a_request_is_tried_again(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
-    """Whatever is asked: CONNECTOR_MAX_RETRIES times in each of the two rounds."""
+    """Each service is asked CONNECTOR_MAX_RETRIES times again in each of the two rounds."""
     monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "1")
     platform = "woocommerce" if service == "woocommerce" else "shopify"
     [shop] = [each for each in pipeline.sandbox.store if each.spec.platform == platform][:1]
@@ -200,7 +208,10 @@ def test_one_setting_says_how_often_a_request_is_tried_again(
 
 
 def test_a_trouble_that_stays_is_one_failure(pipeline: Pipeline) -> None:
-    """Tried in two rounds, it is counted and told once; refusals are not tried again."""
+    """The shop is tried in two rounds, and its failure is counted and reported once.
+
+    A refused shop is not tried again.
+    """
     down, refused = put(pipeline, "down", "refused")
     refused.credentials.revoked = True
     pipeline.sandbox.faults.set([{"match": of(down), "kind": "status", "status": 500}])
@@ -223,7 +234,10 @@ def test_a_trouble_that_stays_is_one_failure(pipeline: Pipeline) -> None:
 
 
 def test_a_publish_that_was_cut_off_is_made_up_for(pipeline: Pipeline) -> None:
-    """By the same run: no failure, and one event, of its completion."""
+    """The same run publishes the shop again.
+
+    It records no failure and sends one event, of completion.
+    """
     [shop] = put(pipeline, "shop")
     pipeline.materialize(shop.key, assets=[RAW_PRODUCTS])
     url = pipeline.database.connection_url()
@@ -250,8 +264,8 @@ def test_a_publish_that_was_cut_off_is_made_up_for(pipeline: Pipeline) -> None:
     assert pipeline.registry.get(shop.key).consecutive_failures == 0
 
 
-def test_only_a_retried_run_leaves_out_what_it_has_published(pipeline: Pipeline) -> None:
-    """Its counts stay those of the publish; a person who materializes again means it."""
+def test_only_an_automatic_retry_leaves_out_what_was_published(pipeline: Pipeline) -> None:
+    """It reports the counts of that publish. A person who materializes again gets a new publish."""
     [shop] = put(pipeline, "shop")
     first = pipeline.materialize(shop.key)
     inserted = len(pipeline.served(shop.key))

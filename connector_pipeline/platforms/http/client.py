@@ -22,7 +22,8 @@ from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import (
     RETRIED_STATUSES,
     HttpPolicy,
-    retry_after_seconds,
+    RetryAfter,
+    StatedLimit,
     wait_before_retry,
 )
 from connector_pipeline.platforms.http.signing import SIGNER, Signer, SigningTransport
@@ -34,13 +35,14 @@ _SLOW: Final = frozenset({408, 504, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 _NO_PAGES: Final = TroublePages()
+_RETRY_AFTER: Final = RetryAfter()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal).
 
-    Its headers are without `Link`, which may repeat credentials.
+    Its headers are without `Link` where the request was signed: it may repeat the credentials.
     """
 
     status: int
@@ -112,9 +114,10 @@ class _Passing(Exception):
 class OriginHttp:
     """HTTP with one origin and no other: credentials given here cannot go elsewhere.
 
-    Every request counts in `report`; `trouble_pages` name what may answer in the shop's place. An
-    answer is returned with any status that is not retried; what it means is the adapter's to say.
-    Raises PlatformUnavailable, RateLimited, InvalidResponse.
+    Every request counts in `report`; `trouble_pages` name what may answer in the shop's place. What
+    `stated_limit` reads of a rate limit is waited out; before a refusal only where there is a
+    `pacer`. An answer is returned with any status that is not retried; what it means is the
+    adapter's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
     """
 
     def __init__(
@@ -124,9 +127,11 @@ class OriginHttp:
         policy: HttpPolicy,
         report: FetchReport,
         pacer: Pacer | None = None,
+        stated_limit: StatedLimit = _RETRY_AFTER,
         trouble_pages: TroublePages = _NO_PAGES,
     ):
         self._pacer = pacer
+        self._stated_limit = stated_limit
         self._trouble_pages = trouble_pages
         self._base_url = base_url.rstrip("/")
         self._origin = origin_of(httpx.URL(base_url))
@@ -211,6 +216,7 @@ class OriginHttp:
         try:
             answer = await asked()
             outcome = Outcome.ANSWERED
+            self._pause_where_the_limit_is_reached(self._pacer, answer)
             return answer
         except _Passing as passing:
             if passing.overloaded or passing.slow:
@@ -218,6 +224,13 @@ class OriginHttp:
             raise
         finally:
             self._pacer.leave(turn, outcome)
+
+    def _pause_where_the_limit_is_reached(self, pacer: Pacer, answer: Answer) -> None:
+        wait = self._stated_limit.after_answer(answer.headers, datetime.now(UTC))
+        if wait:
+            # A longer wait is for the refusal to ask for, which ends a sync that cannot wait so
+            # long: headers beside a good answer are sometimes wrong.
+            pacer.pause(min(wait, self._policy.retry_after_limit))
 
     async def _once(
         self,
@@ -313,7 +326,7 @@ class OriginHttp:
                 f"{self._where()} answered {status}{f' with {found.looks_like}' if found else ''}.",
                 remedy=found.remedy if found else None,
             )
-            seconds = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
+            seconds = self._stated_limit.after_refusal(response.headers, datetime.now(UTC))
             raise _Passing(
                 error, seconds, answer, overloaded=status in _OVERLOADED, slow=status in _SLOW
             )

@@ -1,10 +1,11 @@
 """What is asked again after a failure, and when: the same for answers and for files."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, Protocol
 
 from connector_pipeline.model.errors import RateLimited
 
@@ -28,6 +29,30 @@ class HttpPolicy:
     max_body_bytes: int = 64 * 1024 * 1024
     allow_private_hosts: bool = False
     plain_http: bool = False
+
+
+class StatedLimit(Protocol):
+    """How a platform's answers state its rate limit. Seconds; None where an answer states none."""
+
+    def after_refusal(self, headers: Mapping[str, str], now: datetime) -> float | None:
+        """How long to wait before what was refused is asked again."""
+        ...
+
+    def after_answer(self, headers: Mapping[str, str], now: datetime) -> float | None:
+        """How long to wait before anything else is asked, as the answer was the last for now."""
+        ...
+
+
+class RetryAfter:
+    """The limit of a platform that states it in `Retry-After`, with a refusal only."""
+
+    def after_refusal(self, headers: Mapping[str, str], now: datetime) -> float | None:
+        """What `Retry-After` says."""
+        return retry_after_seconds(headers.get("Retry-After"), now)
+
+    def after_answer(self, headers: Mapping[str, str], now: datetime) -> float | None:
+        """Nothing: what was not refused says nothing of the limit."""
+        return None
 
 
 def wait_before_retry(

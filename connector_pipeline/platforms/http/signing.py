@@ -18,7 +18,7 @@ Signer = Callable[[str], Mapping[str, str]]
 SIGNER: Final = "connector_pipeline.signer"
 """Where a request carries its Signer among httpx's extensions."""
 
-_NEVER_KEPT: Final = ("link",)
+_LINK: Final = "link"
 
 # At DEBUG it writes the headers of every answer, `Link` among them. Not to be turned on by a
 # root logger's level.
@@ -44,9 +44,8 @@ class SigningTransport(httpx.AsyncHTTPTransport):
                 extensions=request.extensions,
             )
         response = await super().handle_async_request(sent)
-        for name in _NEVER_KEPT:
-            if name in response.headers:
-                del response.headers[name]
+        if parameters and _LINK in response.headers:
+            del response.headers[_LINK]
         if parameters and "location" in response.headers:
             response.headers["location"] = _without(response.headers["location"], parameters)
         return response

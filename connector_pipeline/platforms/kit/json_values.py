@@ -1,9 +1,14 @@
 """Values of parsed JSON, where anything may stand anywhere: looked at without surprises."""
 
+import re
 from collections.abc import Iterator
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.kit.contract import RawPage
+
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -53,3 +58,19 @@ def text_at(value: object, *path: str) -> str | None:
     """The text at a path; None where there is none, or something else."""
     found = value_at(value, *path)
     return found if isinstance(found, str) else None
+
+
+def currency_at(value: object, *path: str, of: str) -> str:
+    """The currency code at a path, by its form. Raises InvalidResponse as `object_at`."""
+    found = value_at(value, *path)
+    if not isinstance(found, str) or not _CURRENCY.fullmatch(found):
+        raise InvalidResponse(f"{of} has no ISO 4217 code in {'.'.join(path)!r}: {found!r:.40}.")
+    return found
+
+
+def json_of(page: RawPage, *, of: str) -> Any:
+    """A raw page's JSON. Raises InvalidResponse, which says that the page is `of`."""
+    try:
+        return parse_json(page.body)
+    except ValueError as error:
+        raise InvalidResponse(f"A {page.kind} page of {of} is not JSON.") from error

@@ -48,7 +48,7 @@ async def look_up(
     """Ask for ids, at most `at_once` at a time, and judge the absent variants by the answers.
 
     `absent` has the absent variants by the id that is asked for. `witness` is an id that the lists
-    had. It is asked for beside the others each time, and `whom`, e.g. "Shopify", is not believed
+    had. It is asked for beside the others each time, and `whom`, e.g. "Acme", is not believed
     where it leaves the witness out or answers for other ids than it was asked for: InvalidResponse.
     `is_gone` judges a variant by what the answer has of its id, None where the id is not there.
 

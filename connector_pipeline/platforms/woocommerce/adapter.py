@@ -22,6 +22,7 @@ from connector_pipeline.platforms.kit.contract import (
     RawPage,
 )
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
 from connector_pipeline.platforms.woocommerce.reading import lookup
@@ -37,7 +38,6 @@ from connector_pipeline.platforms.woocommerce.talking.authentication import (
     ways,
 )
 from connector_pipeline.platforms.woocommerce.talking.origin import final_base_url
-from connector_pipeline.platforms.woocommerce.talking.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 from connector_pipeline.settings import ANY_SHOP, Settings

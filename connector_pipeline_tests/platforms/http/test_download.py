@@ -88,6 +88,7 @@ async def test_a_compressed_file_is_read_as_what_it_is_of(cut: list[int]) -> Non
     async with serving(FileHost(TEXT, compressed=True, cuts=list(cut))) as host:
         assert await read(host) == TEXT
     assert "accept-encoding: gzip" in host.heard[0].lower()
+    assert len(host.heard) == 1 + len(cut)
     assert all("accept-encoding: identity" in head.lower() for head in host.heard[1:])
 
 

@@ -73,7 +73,7 @@ async def test_an_answer_without_the_witness_is_not_believed() -> None:
     """A shop that has lost what it listed a minute ago may have lost anything."""
     shop = ShopOfIds({"1"})
     shop.there.discard(WITNESS)
-    with pytest.raises(InvalidResponse, match=r"Acme was asked for w, .* and left it out"):
+    with pytest.raises(InvalidResponse, match="Acme was asked for w, which the shop had listed"):
         await shop.gone({"2": ["2"]})
 
 

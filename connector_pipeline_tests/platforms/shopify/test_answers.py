@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.platforms.http.client import Answer
@@ -139,7 +139,14 @@ _JSON = st.recursive(
 )
 
 
-@given(body=_JSON, status=st.sampled_from([200, 200, 200, 400, 401, 500]))
+_WITH_DATA = st.fixed_dictionaries(
+    {"data": st.dictionaries(st.text(max_size=5), _JSON, max_size=2)},
+    optional={"errors": _JSON, "extensions": _JSON},
+)
+
+
+@given(body=_JSON | _WITH_DATA, status=st.sampled_from([200, 200, 200, 400, 401, 500]))
+@example(body={"data": {"shop": {}}}, status=200)
 def test_no_body_breaks_the_judgement(body: Any, status: int) -> None:
     """Any JSON at all has a meaning, and is data only where there is data and no error."""
     judged = verdict(answer(body, status))

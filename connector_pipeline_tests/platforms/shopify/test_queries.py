@@ -2,10 +2,8 @@
 
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from graphql import (
@@ -22,22 +20,13 @@ from graphql import (
 
 from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
 from connector_pipeline.platforms.shopify.queries import DOCUMENTS, PRODUCTS, changed_since
-
-_BESIDE_THE_REPOSITORY = (
-    Path(__file__).parents[3].parent / "shared" / "shopify" / "admin_2026-07.json.gz"
-)
+from connector_pipeline_tests.shared_files import shopify_schema
 
 
 @pytest.fixture(scope="module")
 def schema() -> GraphQLSchema:
     """Shopify's own schema of version 2026-07."""
-    path = Path(os.environ.get("CONNECTOR_SHOPIFY_SCHEMA", _BESIDE_THE_REPOSITORY))
-    if not path.exists():
-        reason = "Shopify's schema is not at hand: set CONNECTOR_SHOPIFY_SCHEMA"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with gzip.open(path) as file:
+    with gzip.open(shopify_schema()) as file:
         return build_client_schema(json.load(file)["data"], assume_valid=True)
 
 

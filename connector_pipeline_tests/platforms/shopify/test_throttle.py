@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.platforms.shopify.throttle import (
@@ -66,6 +66,7 @@ def test_numbers_come_as_integers_or_fractions(number: object) -> None:
     assert actual_points({"actualQueryCost": number}) == 7.0
 
 
+_STATED = ("currentlyAvailable", "maximumAvailable", "restoreRate")
 _ANY_NUMBER = (
     st.none()
     | st.booleans()
@@ -80,19 +81,14 @@ _ANY_NUMBER = (
 
 @given(
     status=_ANY_NUMBER
-    | st.fixed_dictionaries(
-        {},
-        optional={
-            "currentlyAvailable": _ANY_NUMBER,
-            "maximumAvailable": _ANY_NUMBER,
-            "restoreRate": _ANY_NUMBER,
-        },
-    ),
+    | st.dictionaries(st.sampled_from(_STATED), _ANY_NUMBER)
+    | st.fixed_dictionaries(dict.fromkeys(_STATED, st.integers() | st.floats() | st.decimals())),
     cost=_ANY_NUMBER
     | st.fixed_dictionaries(
         {}, optional={"requestedQueryCost": _ANY_NUMBER, "actualQueryCost": _ANY_NUMBER}
     ),
 )
+@example(status=dict.fromkeys(_STATED, 100), cost=None)
 def test_whatever_is_stated_never_breaks_the_pacing(status: object, cost: object) -> None:
     """What cannot be used is None, and what can be gives a finite wait."""
     budget = PointBudget.from_throttle_status(status, learned_at=0.0)

@@ -1,15 +1,13 @@
 """What the tests of the WooCommerce adapter share: real answers of a real shop."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-RECORDED_VARIABLE = "CONNECTOR_WOOCOMMERCE_RECORDED"
-REPOSITORY = Path(__file__).resolve().parents[3]
+from connector_pipeline_tests.shared_files import recorded_answers
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +20,4 @@ def real_answer() -> Callable[[str], Any]:
 @pytest.fixture(scope="session")
 def recorded() -> Path:
     """The directory of all recorded answers, where they are at hand."""
-    directory = Path(
-        os.environ.get(RECORDED_VARIABLE) or REPOSITORY.parent / "shared/woocommerce/recorded"
-    )
-    if not directory.is_dir():
-        reason = f"no recorded WooCommerce answers: set {RECORDED_VARIABLE} to their directory"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return directory
+    return recorded_answers()

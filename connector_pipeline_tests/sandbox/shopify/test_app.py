@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,19 +18,13 @@ from graphql import (
 from connector_pipeline.sandbox.shopify.execution import SCHEMA
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.sandbox.conftest import SHOPIFY, SandboxClient
-
-REAL_SCHEMA = Path(
-    os.environ.get("CONNECTOR_SHOPIFY_SCHEMA")
-    or Path(__file__).parents[4] / "shared/shopify/admin_2026-07.json.gz"
-)
+from connector_pipeline_tests.shared_files import shopify_schema
 
 
 @pytest.fixture(scope="module")
 def real_schema() -> GraphQLSchema:
     """Shopify's own schema, where it is at hand."""
-    if not REAL_SCHEMA.exists():
-        pytest.skip("Shopify's schema is not at hand: set CONNECTOR_SHOPIFY_SCHEMA to its file")
-    with gzip.open(REAL_SCHEMA) as file:
+    with gzip.open(shopify_schema()) as file:
         return build_client_schema(json.load(file)["data"], assume_valid=True)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.sandbox.shopify.paging import decode_cursor, encode_cursor, page_of
@@ -52,7 +52,16 @@ def test_a_foreign_cursor_is_an_error(cursor: str) -> None:
         page_of([(START, 1)], lambda each: each, first=1, after=cursor)
 
 
-@given(st.text())
+TERMS = st.builds(
+    "{}:{}{}".format,
+    st.sampled_from(["id", "at", "title"]),
+    st.sampled_from(["", ">", ">=", "<", "<="]),
+    st.integers().map(str) | st.dates().map(str) | st.text(),
+)
+
+
+@given(st.text() | st.lists(TERMS, max_size=3).map(" AND ".join))
+@example("id:>=1 AND at:<2026-01-01")
 def test_any_filter_is_read_or_warned_about(query: str) -> None:
     """No text breaks the parser, and what filters nothing has a warning."""
     fields = {"id": ("number", lambda number: number), "at": ("time", lambda _: START)}

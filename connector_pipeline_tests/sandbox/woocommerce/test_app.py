@@ -1,9 +1,7 @@
 """WooCommerce's REST API: keys, pages, dates and values, as the recorded shop has them."""
 
 import json
-import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +17,8 @@ from connector_pipeline.sandbox.woocommerce.query import (
     list_query,
 )
 from connector_pipeline_tests.sandbox.conftest import WOO, SandboxClient
+from connector_pipeline_tests.shared_files import recorded_answers
 
-RECORDED = Path(
-    os.environ.get("CONNECTOR_WOOCOMMERCE_RECORDED")
-    or Path(__file__).parents[4] / "shared/woocommerce/recorded"
-)
 PARAMETERS = (
     "page", "per_page", "offset", "orderby", "order", "status", "type", "include", "parent",
     "modified_after", "dates_are_gmt",
@@ -32,10 +27,7 @@ PARAMETERS = (
 
 def recorded(name: str) -> dict[str, Any]:
     """One recorded answer of a real shop, where they are at hand."""
-    file = RECORDED / f"{name}.json"
-    if not file.exists():
-        pytest.skip("recorded answers are not at hand: set CONNECTOR_WOOCOMMERCE_RECORDED")
-    return json.loads(file.read_text())
+    return json.loads((recorded_answers() / f"{name}.json").read_text())
 
 
 @pytest.fixture

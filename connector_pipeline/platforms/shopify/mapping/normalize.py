@@ -11,9 +11,14 @@ from pydantic import ValidationError
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import LOOKUP, RawPage
-from connector_pipeline.platforms.kit.json_values import is_object, list_at, object_at, value_at
+from connector_pipeline.platforms.kit.json_values import (
+    is_object,
+    json_of,
+    list_at,
+    object_at,
+    value_at,
+)
 from connector_pipeline.platforms.kit.rejects import (
     FieldError,
     later,
@@ -77,10 +82,7 @@ def _products(page: RawPage) -> list[Any]:
         return []
     if page.kind not in ("products", "variants"):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")
-    try:
-        data = object_at(parse_json(page.body), "data", of=_PAGE)
-    except ValueError as error:
-        raise InvalidResponse(f"A {page.kind} page of Shopify's is not JSON.") from error
+    data = object_at(json_of(page, of="Shopify's"), "data", of=_PAGE)
     if page.kind == "products":
         return list_at(data, "products", "nodes", of=_PAGE)
     # Null when the product was deleted between its products page and this one.

@@ -1,15 +1,10 @@
 """What the answer to SHOP says: the shop's currency, and how many products it counts."""
 
-import re
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
-from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.kit.json_values import object_at, value_at
-
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+from connector_pipeline.platforms.kit.json_values import currency_at, json_of, value_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +18,8 @@ class ShopPage:
     @classmethod
     def of(cls, data: object) -> Self:
         """From the `data` of an answer. Raises InvalidResponse where it has no currency."""
-        currency = object_at(data, "shop", of="Shopify's answer").get("currencyCode")
-        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-            raise InvalidResponse(
-                f"Shopify's currencyCode is not an ISO 4217 code: {currency!r:.40}."
-            )
         return cls(
-            currency,
+            currency_at(data, "shop", "currencyCode", of="Shopify's answer"),
             value_at(data, "productsCount", "count"),
             value_at(data, "productsCount", "precision") == "EXACT",
         )
@@ -37,11 +27,7 @@ class ShopPage:
     @classmethod
     def in_page(cls, page: RawPage) -> Self:
         """From a `shop` page. Raises InvalidResponse."""
-        try:
-            body = parse_json(page.body)
-        except ValueError as error:
-            raise InvalidResponse("A shop page of Shopify's is not JSON.") from error
-        return cls.of(value_at(body, "data"))
+        return cls.of(value_at(json_of(page, of="Shopify's"), "data"))
 
     def counts(self, products: int) -> bool:
         """Whether that many products read is what Shopify says there are."""

@@ -19,9 +19,8 @@ from pydantic import ValidationError
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import LOOKUP, RawPage
-from connector_pipeline.platforms.kit.json_values import is_list, is_object
+from connector_pipeline.platforms.kit.json_values import is_list, is_object, json_of
 from connector_pipeline.platforms.kit.rejects import (
     FieldError,
     later,
@@ -169,10 +168,7 @@ def object_id(row: Mapping[str, Any]) -> int | None:
 
 
 def _rows(page: RawPage) -> list[dict[str, Any]]:
-    try:
-        return objects_of(parse_json(page.body))
-    except ValueError as error:
-        raise InvalidResponse(f"A page of WooCommerce {page.kind} is not JSON.") from error
+    return objects_of(json_of(page, of="WooCommerce's"))
 
 
 def _keep_parent(

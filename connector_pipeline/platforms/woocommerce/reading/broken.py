@@ -1,13 +1,13 @@
 """Step round objects that a shop cannot answer for: one of them makes its whole page fail with 500.
 
-(FACTS 24, woocommerce issue 30444.) Such a page is read in smaller ones, down to the single object,
-which is left out and reported.
+Such a page is read in smaller ones, down to the single object, which is left out and reported
+(docs/facts/woocommerce.md, Pages that fail).
 """
 
 import codecs
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -16,6 +16,8 @@ from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.json_values import is_list, is_object
 from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id
+from connector_pipeline.platforms.woocommerce.reading.page_sizes import smaller
+from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 
 _FAILED: Final = frozenset({500})
 
@@ -26,22 +28,6 @@ _HOPELESS: Final = 3
 """Broken objects in a row, at the start of a page, that say so at once."""
 
 _NAMED: Final = 5
-
-
-class Asked(Protocol):
-    """Whom lists are asked of: the session, or one that stands before it."""
-
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        accept: frozenset[int] = frozenset(),
-        accept_retried: frozenset[int] = frozenset(),
-        retry_slow: bool = True,
-    ) -> Answer:
-        """See WooCommerceSession.get."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,32 +63,18 @@ class AroundBroken:
     short of the broken ones. What was left out is in `found`.
     """
 
-    session: Asked
+    session: Asks
     found: list[BrokenObject] = field(default_factory=list[BrokenObject])
 
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        accept: frozenset[int] = frozenset(),
-        accept_retried: frozenset[int] = frozenset(),
-        retry_slow: bool = True,
-    ) -> Answer:
+    async def ask(self, question: Question) -> Answer:
         """As the session's. Raises PlatformUnavailable, too, where most of what is asked fails."""
-        answer = await self.session.get(
-            path,
-            params,
-            accept=accept | _FAILED,
-            accept_retried=accept_retried,
-            retry_slow=retry_slow,
-        )
-        if answer.status != 500 or 500 in accept | accept_retried:
+        answer = await self.session.ask(replace(question, accept=question.accept | _FAILED))
+        if answer.status != 500 or 500 in question.accept | question.accept_retried:
             return answer
-        size, number = (params or {}).get("per_page"), (params or {}).get("page")
+        size, number = question.params.get("per_page"), question.params.get("page")
         if not isinstance(size, int) or not isinstance(number, int):
-            raise _unavailable(path)
-        reading = _Reading(self, path, dict(params or {}), size)
+            raise _unavailable(question.path)
+        reading = _Reading(self, question, size)
         await reading.read(number, size)
         return reading.joined()
 
@@ -110,10 +82,10 @@ class AroundBroken:
 class _Reading:
     """One page, read in parts."""
 
-    def __init__(self, around: AroundBroken, path: str, params: dict[str, str | int], size: int):
+    def __init__(self, around: AroundBroken, question: Question, size: int):
         self._around = around
-        self._path = path
-        self._params = params
+        self._path = question.path
+        self._params = question.params
         self._size = size
         self._parts: list[Answer] = []
         self._broken: list[tuple[BrokenObject, int]] = []
@@ -139,9 +111,8 @@ class _Reading:
         # Only of a single object is it worth asking whether the failure passes.
         at_once = frozenset[int]() if size == 1 else _FAILED
         asked = {**self._params, "per_page": size, "page": number, **params}
-        return await self._around.session.get(
-            self._path, asked, accept=_FAILED, accept_retried=at_once
-        )
+        question = Question(self._path, asked, accept=_FAILED, accept_retried=at_once)
+        return await self._around.session.ask(question)
 
     def _keep(self, answer: Answer) -> None:
         if not is_list(answer.json):
@@ -172,11 +143,6 @@ class _Reading:
         headers = {"X-WP-Total": str(self._total), "X-WP-TotalPages": str(pages)}
         objects = [row for part in self._parts for row in part.json]
         return Answer(200, headers, join_lists(part.body for part in self._parts), objects)
-
-
-def smaller(size: int) -> int:
-    """The largest page whose boundaries fall on those of pages of `size`: no object is missed."""
-    return size // next(each for each in range(2, size + 1) if size % each == 0)
 
 
 def join_lists(bodies: Iterable[bytes]) -> bytes:

@@ -1,12 +1,12 @@
 """The walk over what changed in a shop since a time.
 
-A product's change and a variation's are told apart (FACTS 8): an order moves only the variation's
-date. So both lists are asked, and each brings what the other does not tell: all variations of a
-changed product, whose titles, images and states may have come of it, and the products of changed
-variations.
+Products and variations have dates of their own: an order moves only the variation's
+(docs/facts/woocommerce.md, Which dates move). So both lists are asked, and each brings what the
+other does not show: all variations of a changed product, whose titles, images and states may come
+from it, and the products of changed variations.
 
-What changed its type, left the statuses read, or is gone is told by neither list in a way that
-deletes: that waits for the next full sync.
+Neither list shows in a way that deletes which product changed its type, left the statuses read, or
+is gone: that waits for the next full sync.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -18,6 +18,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.rest.tally import Tally
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     PRODUCTS,
     READ_WITH_PARENTS,
@@ -27,9 +28,11 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
 )
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     ALL_VARIATIONS,
+    IDS_AT_ONCE,
     VARIATIONS_OF_PRODUCT,
     Endpoints,
 )
+from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.paging import (
     CatalogWalk,
@@ -38,7 +41,6 @@ from connector_pipeline.platforms.woocommerce.reading.paging import (
     shop_wide_variations,
     variations,
 )
-from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, Tally
 
 MODIFIED_AFTER: Final = "modified_after"
 ASKED_BY_IDS: Final = "include"
@@ -50,8 +52,6 @@ archives the products' page before the variations' page.
 READ_IN_FULL: Final = "read_in_full"
 _ENDPOINT: Final = "variations_endpoint"
 
-# 200 ids made a header too big for a shop's web server, 100 are safe (FACTS 5).
-_IDS_AT_ONCE: Final = 100
 _HELD_PAGES: Final = 8
 
 _IGNORED: Final = (
@@ -200,7 +200,7 @@ class ChangesWalk:
         """All variations of the changed products."""
         left = sorted(self._parents)
         while endpoint == ALL_VARIATIONS and left:
-            asked, left = left[:_IDS_AT_ONCE], left[_IDS_AT_ONCE:]
+            asked, left = left[:IDS_AT_ONCE], left[IDS_AT_ONCE:]
             ids: list[JsonValue] = [*asked]
             tally = Tally()
             wanted = variations(endpoint, {"parent": ",".join(map(str, asked))}, {"parents": ids})
@@ -240,7 +240,7 @@ class ChangesWalk:
                 tally.add(page)
                 held.append(page)
                 unknown |= parents_of(page) - self._known
-                if len(unknown) >= _IDS_AT_ONCE or len(held) == _HELD_PAGES:
+                if len(unknown) >= IDS_AT_ONCE or len(held) == _HELD_PAGES:
                     async with aclosing(self._with_parents(held, unknown)) as released:
                         async for raw in released:
                             yield raw
@@ -257,7 +257,7 @@ class ChangesWalk:
         self._known |= unknown
         left = sorted(unknown)
         while left:
-            asked, left = left[:_IDS_AT_ONCE], left[_IDS_AT_ONCE:]
+            asked, left = left[:IDS_AT_ONCE], left[IDS_AT_ONCE:]
             ids: list[JsonValue] = [*asked]
             for status in self._statuses:
                 tally = Tally()

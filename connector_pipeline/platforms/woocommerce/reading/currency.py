@@ -1,4 +1,7 @@
-"""A shop's currency: what the shop says, else what the registry says, else none (FACTS 16)."""
+"""A shop's currency: what the shop says, else what the registry says, else none.
+
+(docs/facts/woocommerce.md, Currency.)
+"""
 
 import re
 from typing import Any, Final
@@ -9,7 +12,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.json_values import value_at
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceSession
+from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 
 CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
 CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
@@ -18,7 +21,7 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _NOT_TOLD: Final = frozenset({400, 403, 404})
 
 
-async def shop_currency(session: WooCommerceSession, shop: Shop, report: FetchReport) -> str:
+async def shop_currency(session: Asks, shop: Shop, report: FetchReport) -> str:
     """The shop's currency: asked of the shop first, then the registry's.
 
     Where both tell and differ, prices are in the shop's, and the report warns. Raises
@@ -26,7 +29,7 @@ async def shop_currency(session: WooCommerceSession, shop: Shop, report: FetchRe
     """
     refusals: list[str] = []
     for path, key in ((CURRENT_CURRENCY, "code"), (CURRENCY_SETTING, "value")):
-        answer = await session.get(path, accept=_NOT_TOLD)
+        answer = await session.ask(Question(path, accept=_NOT_TOLD))
         currency = currency_in(answer, key)
         if currency is None:
             refusals.append(f"{path} {_refusal(answer, key)}")

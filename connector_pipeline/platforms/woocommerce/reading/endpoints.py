@@ -13,8 +13,17 @@ PRODUCTS_ENDPOINT: Final = "/wc/v3/products"
 ALL_VARIATIONS: Final = "/wc/v3/variations"
 VARIATIONS_OF_PRODUCT: Final = "/wc/v3/products/{id}/variations"
 
+IDS_AT_ONCE: Final = 100
+"""How many objects are asked for by id in one request (docs/facts/woocommerce.md, Asking by id).
+
+A request for 200 ids was answered by a header too big for a shop's web server.
+"""
+
 SHOP_WIDE: Final = (ALL_VARIATIONS, ANALYTICS_VARIATIONS)
-"""Lists over all products, the better one first: the other takes a shop twice the time (FACTS)."""
+"""Lists over all products, the better one first: the other takes a shop twice the time.
+
+(docs/facts/woocommerce.md, Variations: endpoints.)
+"""
 
 
 @dataclass(slots=True)

@@ -1,18 +1,16 @@
 """A list of the REST API, page by page to its last.
 
 Pages are ordered by id, ascending: the default order (date, newest first) repeats and skips items
-while products are added (FACTS 2). A short page is not the last one (FACTS 1): a list ends with the
-page that `X-WP-TotalPages` names. A page that takes the shop too long is read in smaller ones.
+while products are added. A short page is not the last one: a list ends with the page that
+`X-WP-TotalPages` names (docs/facts/woocommerce.md, Lists: order and totals). A page that takes the
+shop too long is read in smaller ones.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -20,10 +18,12 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import SlowAnswer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
-from connector_pipeline.platforms.woocommerce.reading.broken import Asked
-from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, list_page
+from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage, list_page
+from connector_pipeline.platforms.woocommerce.reading.page_sizes import smaller
+from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 from connector_pipeline.platforms.woocommerce.talking.session import (
     error_code,
     error_of,
@@ -34,8 +34,6 @@ _NOT_HERE: Final = frozenset({400, 403, 404})
 _SMALLEST_PAGE: Final = 5
 # One heavy page may be a heavy product; with two the rest of the list is read in smaller ones.
 _SLOW_PAGES: Final = 2
-
-ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class ListReader:
     How many requests are under way at once is not decided here, but by the session's pace.
     """
 
-    def __init__(self, session: Asked, *, batch_size: int, ahead: int, archived: ArchivedPages):
+    def __init__(self, session: Asks, *, batch_size: int, ahead: int, archived: ArchivedPages):
         self._session = session
         self._batch_size = batch_size
         self.ahead = ahead
@@ -104,10 +102,16 @@ class ListReader:
         """The list's archived page that starts at object `start`, if there is one to go on from."""
         return await self.archived.answer(partial(_archived_page, wanted, start))
 
+    @staticmethod
+    def _smaller(size: int) -> int | None:
+        """The size to read a slow page in; None where smaller pages would not help."""
+        less = smaller(size)
+        return less if less >= _SMALLEST_PAGE else None
+
     def _size(self, wanted: ListOf) -> int:
         size = self._batch_size
         for _ in range(self._slow.get(wanted.endpoint, 0) // _SLOW_PAGES):
-            size = smaller(size) or size
+            size = self._smaller(size) or size
         return size
 
     def _steps(self, wanted: ListOf, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -115,7 +119,7 @@ class ListReader:
         while start < end:
             size = self._size(wanted)
             while start % size:
-                size = smaller(size) or 1
+                size = smaller(size)
             yield start // size + 1, size
             start += size
 
@@ -123,7 +127,7 @@ class ListReader:
         self, wanted: ListOf, number: int, size: int, *, may_lack: bool = False
     ) -> list[ListPage]:
         """One page, or the smaller ones it is made of; none where the shop lacks the list."""
-        less = smaller(size)
+        less = self._smaller(size)
         try:
             page = await self._ask(wanted, number, size, may_lack=may_lack, retry_slow=less is None)
         except SlowAnswer:
@@ -144,12 +148,13 @@ class ListReader:
         self, wanted: ListOf, number: int, size: int, *, may_lack: bool, retry_slow: bool
     ) -> ListPage | None:
         paging = {"per_page": size, "page": number, "orderby": "id", "order": "asc"}
-        answer = await self._session.get(
+        question = Question(
             wanted.path,
             {**wanted.params, **paging},
             accept=_NOT_HERE if may_lack else frozenset(),
             retry_slow=retry_slow,
         )
+        answer = await self._session.ask(question)
         if answer.status != 200:
             if answer.status == 403 and error_code(answer) is None:
                 # A firewall's page says nothing of what WooCommerce has.
@@ -163,13 +168,6 @@ class ListReader:
             "total_pages": page.total_pages,
         }
         return replace(page, facts={**counts, **wanted.told})
-
-
-def smaller(size: int) -> int | None:
-    """The next smaller page whose boundaries fall on this one's; None below what is worth it."""
-    divisor = next((each for each in range(2, size + 1) if size % each == 0), size)
-    less = size // divisor
-    return less if less >= _SMALLEST_PAGE else None
 
 
 def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
@@ -190,31 +188,3 @@ def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
     except (InvalidResponse, ValueError):
         return None
     return ListPage(number, per_page, total, total_pages, objects, raw.body, raw.facts)
-
-
-async def in_order(
-    calls: Iterable[Callable[[], Awaitable[ResultT]]], at_once: int
-) -> AsyncGenerator[ResultT]:
-    """The calls' results in the calls' order, with at most `at_once` of them under way.
-
-    A call that fails, or a caller who stops, cancels those under way.
-    """
-    remaining = iter(calls)
-    under_way: deque[asyncio.Task[ResultT]] = deque()
-    try:
-        while True:
-            for call in islice(remaining, at_once - len(under_way)):
-                under_way.append(asyncio.ensure_future(_started(call)))
-            if not under_way:
-                return
-            result = await under_way[0]
-            under_way.popleft()
-            yield result
-    finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-
-
-async def _started(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    return await call()

@@ -17,22 +17,20 @@ from connector_pipeline.platforms.kit.contract import LOOKUP, Lookup, RawPage
 from connector_pipeline.platforms.kit.json_values import is_list
 from connector_pipeline.platforms.kit.lookup import AnswerForIds
 from connector_pipeline.platforms.woocommerce.mapping.normalize import has_variations, object_id
-from connector_pipeline.platforms.woocommerce.reading.endpoints import PRODUCTS_ENDPOINT
-from connector_pipeline.platforms.woocommerce.reading.tally import list_page
-from connector_pipeline.platforms.woocommerce.talking.session import WooCommerceSession
+from connector_pipeline.platforms.woocommerce.reading.endpoints import (
+    IDS_AT_ONCE,
+    PRODUCTS_ENDPOINT,
+)
+from connector_pipeline.platforms.woocommerce.reading.list_page import list_page
+from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 
-IDS_AT_ONCE: Final = 100
-"""200 ids made a header too big for a shop's web server, 100 are safe.
-
-(docs/facts/woocommerce.md, Asking by id.)
-"""
 _FIELDS: Final = ("id", "type", "status", "variations")
 
 Product = dict[str, Any]
 
 
 def look_up(
-    session: WooCommerceSession,
+    session: Asks,
     *,
     absent: Mapping[str, str],
     witness_id: str,
@@ -55,7 +53,7 @@ def look_up(
     )
 
 
-async def _ask(session: WooCommerceSession, ids: list[str]) -> AnswerForIds[Product]:
+async def _ask(session: Asks, ids: list[str]) -> AnswerForIds[Product]:
     params: dict[str, str | int] = {
         "include": ",".join(ids),
         # `any` is every status but the trash, and tells a draft from a product that is gone.
@@ -65,7 +63,8 @@ async def _ask(session: WooCommerceSession, ids: list[str]) -> AnswerForIds[Prod
         "order": "asc",
         "_fields": ",".join(_FIELDS),
     }
-    page = list_page(await session.get(PRODUCTS_ENDPOINT, params), 1, PRODUCTS_ENDPOINT)
+    answer = await session.ask(Question(PRODUCTS_ENDPOINT, params))
+    page = list_page(answer, 1, PRODUCTS_ENDPOINT)
     found = {str(object_id(product)): product for product in page.objects}
     # A product that the shop counts and cannot load is left out too. It is not gone, and only
     # asking for fewer tells which one it is (docs/facts/woocommerce.md, Asking by id).
@@ -86,7 +85,7 @@ def _is_gone(variant_id: str, product: Product | None, *, statuses: Collection[s
     if (
         not isinstance(status, str)
         or not is_list(listed)
-        or any(type(x) is not int for x in listed)
+        or any(type(each) is not int for each in listed)
     ):
         raise InvalidResponse(f"{PRODUCTS_ENDPOINT} gave a product without status or variations.")
     if status not in statuses:

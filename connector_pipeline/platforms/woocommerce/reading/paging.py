@@ -8,6 +8,8 @@ from typing import Final
 from pydantic import JsonValue
 
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.rest.in_order import in_order
+from connector_pipeline.platforms.kit.rest.tally import Tally
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     LATER_VARIATION_FIELDS,
     PRODUCT_FIELDS,
@@ -22,8 +24,8 @@ from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     VARIATIONS_OF_PRODUCT,
     Endpoints,
 )
-from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader, in_order
-from connector_pipeline.platforms.woocommerce.reading.tally import ListPage, Tally
+from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
+from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader
 
 _VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS))
 

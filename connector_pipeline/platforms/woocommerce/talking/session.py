@@ -1,7 +1,7 @@
-"""Speaking with one WooCommerce shop: its key, its REST root, what its statuses mean."""
+"""Speaking with one WooCommerce shop: its key, its REST root, the meaning of its statuses."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from connector_pipeline.platforms.http.challenge import challenge
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.json_values import text_at
+from connector_pipeline.platforms.woocommerce.talking.asking import Question
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
@@ -99,28 +100,16 @@ class WooCommerceSession:
             self._root = root
             self._root_answered = True
 
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        accept: frozenset[int] = frozenset(),
-        accept_retried: frozenset[int] = frozenset(),
-        retry_slow: bool = True,
-    ) -> Answer:
-        """The answer to `path` below the REST root, e.g. /wc/v3/products.
+    async def ask(self, question: Question) -> Answer:
+        """The answer to a question; a status that it does not accept is raised as its error.
 
-        Its status is 200 or one of `accept`; any other is raised as the error it means. A status
-        that is usually retried is accepted when that did not help; one of `accept_retried` at once.
         The first request of a session must be made alone, for a path that every shop has: it finds
-        the root and the way to present the key. Raises SlowAnswer where `retry_slow` is false and
-        the answer takes too long.
+        the root and the way to present the key.
         """
-        asked = _Asked(path, params, accept, accept_retried, retry_slow)
-        answer = await self._authenticated(asked)
+        answer = await self._authenticated(question)
         if answer.status == 404 and not self._root_answered:
             self._root = PLAIN_PERMALINKS_ROOT
-            answer = await self._authenticated(asked)
+            answer = await self._authenticated(question)
             if answer.status == 404:
                 raise InvalidResponse(
                     f"There is no WooCommerce REST API here: {REST_ROOT} and "
@@ -129,25 +118,25 @@ class WooCommerceSession:
                     "whether a plugin turns its REST API off.",
                 )
         self._root_answered = True
-        if answer.status != 200 and answer.status not in accept | accept_retried:
-            raise error_of(answer, path)
+        if answer.status not in {200} | question.accept | question.accept_retried:
+            raise error_of(answer, question.path)
         return answer
 
-    async def _authenticated(self, asked: "_Asked") -> Answer:
+    async def _authenticated(self, question: Question) -> Answer:
         credentials = await self._credentials.current()
-        answer = await self._presented(asked, credentials)
+        answer = await self._presented(question, credentials)
         if answer.status == 401:
             # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
             self._credentials.refused(credentials)
-            answer = await self._presented(asked, await self._credentials.current())
+            answer = await self._presented(question, await self._credentials.current())
         return answer
 
-    async def _presented(self, asked: "_Asked", credentials: WooCommerceCredentials) -> Answer:
+    async def _presented(self, question: Question, credentials: WooCommerceCredentials) -> Answer:
         """The answer to the key, in the way the shop takes it or in each until it is taken."""
         ways = (self._way,) if self._way_taken else self._ways
         answer: Answer | None = None
         for way in ways:
-            answer = await self._send(asked, credentials, way)
+            answer = await self._send(question, credentials, way)
             if answer.status == 200:
                 self._way, self._way_taken = way, True
             if not _looks_unpresented(answer):
@@ -156,30 +145,19 @@ class WooCommerceSession:
         return answer
 
     async def _send(
-        self, asked: "_Asked", credentials: WooCommerceCredentials, way: Authentication
+        self, question: Question, credentials: WooCommerceCredentials, way: Authentication
     ) -> Answer:
         headers, signer = presented(credentials, way)
         return await self._http.request(
             "GET",
-            self._root + asked.path,
-            params=asked.params,
+            self._root + question.path,
+            params=question.params,
             headers=headers,
             signer=signer,
-            accept_retried=asked.accept_retried,
-            accept_in_the_end=asked.accept,
-            retry_slow=asked.retry_slow,
+            accept_retried=question.accept_retried,
+            accept_in_the_end=question.accept,
+            retry_slow=question.retry_slow,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One question to the shop, whoever's key goes with it."""
-
-    path: str
-    params: Mapping[str, str | int] | None
-    accept: frozenset[int]
-    accept_retried: frozenset[int]
-    retry_slow: bool
 
 
 def _looks_unpresented(answer: Answer) -> bool:

@@ -1,7 +1,7 @@
 """Promises about where a shop's key may go: what a redirect may lead to."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse
@@ -85,7 +85,20 @@ def test_a_shops_hosts_are_its_domain_and_what_is_below(
     assert same_shop(host, registered) is same
 
 
-@given(st.text())
+LOCATIONS = st.builds(
+    "{}://{}{}{}".format,
+    st.sampled_from(["https", "http", "ftp"]),
+    st.sampled_from(
+        ["shop.example", "www.shop.example", "a.shop.example", "xshop.example", "example"]
+    )
+    | st.text(),
+    st.sampled_from(["", ":443", ":80", ":8443", "@other.example", ":1@other.example"]),
+    st.text() | st.sampled_from(["", "/login", "/wp-json/wc/v3/products?per_page=1"]),
+)
+
+
+@given(st.text() | LOCATIONS)
+@example("https://www.shop.example/")
 def test_whatever_a_redirect_says_the_base_url_is_the_shops_or_an_error(location: str) -> None:
     """No text in a Location leads elsewhere, or raises what nobody expects."""
     try:

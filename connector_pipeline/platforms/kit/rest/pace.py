@@ -1,9 +1,9 @@
 """How many requests at once a shop is asked, found out by asking it.
 
-A WooCommerce shop is somebody's PHP host: on two cores it gains little past two requests at a time
-(FACTS, measured), another gains up to ten, and none says so. So the limit starts at two, grows
-while an answer takes no longer for it, and shrinks when answers take longer or the shop says it is
-too much.
+A shop may be somebody's own host: one of two cores gains little past two requests at a time,
+another gains up to ten, and none says so (docs/facts/woocommerce.md, Speed and concurrency). So the
+limit starts at two, grows while an answer takes no longer for it, and shrinks when answers take
+longer or the shop says it is too much.
 """
 
 import asyncio

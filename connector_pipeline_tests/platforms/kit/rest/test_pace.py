@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.platforms.http.client import Outcome
 from connector_pipeline.platforms.kit.contract import FetchReport
-from connector_pipeline.platforms.woocommerce.talking.pace import AdaptiveLimit, Pace
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
 
 WORK = "/wc/v3/variations"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector_pipeline.platforms.woocommerce.reading.lists import in_order
+from connector_pipeline.platforms.kit.rest.in_order import in_order
 
 
 class Calls:

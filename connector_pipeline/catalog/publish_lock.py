@@ -1,0 +1,51 @@
+"""The lock under which one publish at a time changes a shop's rows, and for how long."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import psycopg
+
+from connector_pipeline.model.errors import PublishTooSlow
+from connector_pipeline.model.shop import Shop
+
+LONGEST_PUBLISH: Final = timedelta(minutes=10)
+"""The longest time from a publish's lock, by which it dates its rows, to its commit.
+
+A reader that follows `changed_at` reads the last 15 minutes again (docs/contracts.md), and would
+never see rows that become visible later than that. The other 5 minutes are for the commit itself.
+"""
+
+
+def wait_for_lock(connection: psycopg.Connection, shop: Shop) -> datetime:
+    """Wait for the shop's lock and return the time. The lock is held until the transaction ends.
+
+    This time, and not the transaction's start, dates the rows: of two publishes of one shop the
+    later one's rows have the later date.
+    """
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (shop.partition_key,)
+    )
+    return _server_time(connection)
+
+
+def refuse_late_commit(
+    connection: psycopg.Connection, shop: Shop, locked_at: datetime, longest: timedelta
+) -> None:
+    """Raise PublishTooSlow if the lock has been held for longer than `longest`.
+
+    Call it as the transaction's last statement.
+    """
+    took = _server_time(connection) - locked_at
+    if took > longest:
+        raise PublishTooSlow(
+            f"the publish took {took.total_seconds():.0f} s from dating its rows to its commit, "
+            f"more than {longest.total_seconds():.0f} s: readers that follow the changes would "
+            "miss them.",
+            partition_key=shop.partition_key,
+        )
+
+
+def _server_time(connection: psycopg.Connection) -> datetime:
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return row[0]

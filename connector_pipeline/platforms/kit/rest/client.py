@@ -1,0 +1,115 @@
+"""One shop's REST API: its credentials, its pace, its rate limit, the meaning of its refusals."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, Generic, TypeVar
+
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.model.shop import Shop, valid_host_name
+from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.http.retrying import HttpPolicy, StatedLimit
+from connector_pipeline.platforms.kit.contract import Credentials, CredentialSource, FetchReport
+from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.json_values import is_object
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
+from connector_pipeline.platforms.kit.rest.paging import Params
+from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
+
+HeldT = TypeVar("HeldT", bound=Credentials)
+
+_REFUSED: Final = frozenset({401, 402, 403})
+_NO_PARAMS: Final[Params] = {}
+
+
+class RestClient(Generic[HeldT]):
+    """GET requests with one shop's credentials, fetched when needed and anew after a refusal.
+
+    `headers` presents the credentials. Tasks of one event loop may share a client.
+    """
+
+    def __init__(
+        self,
+        http: OriginHttp,
+        credentials: ShopCredentials[HeldT],
+        headers: Callable[[HeldT], Mapping[str, str]],
+    ):
+        self._http = http
+        self._credentials = credentials
+        self._headers = headers
+
+    async def get(self, path: str, params: Params = _NO_PARAMS) -> Answer:
+        """The answer with status 200 to `path` below the base URL.
+
+        A refusal counts once fresh credentials are refused, too. Raises ShopDisconnected where the
+        platform itself refuses, in JSON; PlatformUnavailable, RateLimited, InvalidResponse,
+        TokenServiceUnavailable.
+        """
+        credentials = await self._credentials.current()
+        answer = await self._send(path, params, credentials)
+        if answer.status in _REFUSED:
+            # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
+            self._credentials.refused(credentials)
+            answer = await self._send(path, params, await self._credentials.current())
+        if answer.status != 200:
+            raise error_of(answer, path)
+        return answer
+
+    async def _send(self, path: str, params: Params, credentials: HeldT) -> Answer:
+        headers = self._headers(credentials)
+        return await self._http.request("GET", path, params=params, headers=headers)
+
+
+def error_of(answer: Answer, path: str) -> ConnectorError:
+    """The error that an answer with another status than 200 means."""
+    if answer.status not in _REFUSED:
+        return InvalidResponse(f"{path} answered {answer.status}.")
+    if not is_object(answer.json):
+        # A firewall's page, or a web server's: the credentials may be perfectly well.
+        return PlatformUnavailable(
+            f"{path} answered {answer.status} with a page that is not the platform's own.",
+            remedy="It will be retried with the next sync. If it persists, ask the merchant "
+            "whether a firewall stands before the shop.",
+        )
+    return ShopDisconnected(
+        f"{path} answered {answer.status}, with freshly fetched credentials too."
+    )
+
+
+@asynccontextmanager
+async def rest_client(
+    base_url: str,
+    shop: Shop,
+    credential_source: CredentialSource,
+    model: type[HeldT],
+    headers: Callable[[HeldT], Mapping[str, str]],
+    *,
+    policy: HttpPolicy,
+    report: FetchReport,
+    requests_at_once: int = 4,
+    stated_limit: StatedLimit = RateHeaders(),  # noqa: B008  it is frozen
+) -> AsyncGenerator[RestClient[HeldT]]:
+    """A client of one shop, at the pace that the shop turns out to bear; errors name the shop.
+
+    `base_url` is a template of `{domain}`. `model` is what the Token Service gives for the shop.
+    Raises InvalidShop for a domain that is no host name.
+    """
+    credentials = ShopCredentials(shop, credential_source, model)
+    pace = Pace(AdaptiveLimit(requests_at_once), report)
+    try:
+        async with OriginHttp(
+            base_url.replace("{domain}", valid_host_name(shop.domain)),
+            policy=policy,
+            report=report,
+            pacer=pace,
+            stated_limit=stated_limit,
+        ) as http:
+            yield RestClient(http, credentials, headers)
+        report.details["requests_at_once"] = pace.highest
+    except ConnectorError as error:
+        error.of(shop.partition_key)
+        raise

@@ -1,0 +1,75 @@
+"""One page of a list of the REST API, with the list's length as its headers state it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import JsonValue
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id, objects_of
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a list: its objects, and the list's length as the page's headers state it.
+
+    Pages of one list may be of different sizes, so places in it are counted in objects. `facts`
+    are those of the raw page.
+    """
+
+    number: int
+    per_page: int
+    total: int
+    total_pages: int
+    objects: list[dict[str, Any]]
+    body: bytes
+    facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+    @property
+    def name(self) -> str:
+        """How a warning calls it."""
+        return f"page {self.number} of {self.total_pages}"
+
+    @property
+    def ids(self) -> Iterator[int | None]:
+        """Its objects' ids."""
+        return map(object_id, self.objects)
+
+    @property
+    def stop(self) -> int:
+        """Where the next page starts."""
+        return self.number * self.per_page
+
+    @property
+    def end(self) -> int:
+        """Where the last page stops, which a short page does not show.
+
+        (docs/facts/woocommerce.md, Lists: order and totals.)
+        """
+        return self.total_pages * self.per_page
+
+
+def list_page(answer: Answer, number: int, endpoint: str, *, per_page: int = 100) -> ListPage:
+    """Read page `number` of a list. Raises InvalidResponse where headers or body are no list's."""
+    return ListPage(
+        number=number,
+        per_page=per_page,
+        total=_counted(answer.headers, "X-WP-Total", endpoint),
+        total_pages=_counted(answer.headers, "X-WP-TotalPages", endpoint),
+        objects=objects_of(answer.json),
+        body=answer.body,
+    )
+
+
+def _counted(headers: Mapping[str, str], name: str, endpoint: str) -> int:
+    written = headers.get(name)
+    if written is None or not (written.isascii() and written.isdigit() and len(written) < 10):
+        shown = "no header" if written is None else f"{written[:40]!r} in the header"
+        raise InvalidResponse(
+            f"{endpoint} answered a list with {shown} {name}.",
+            remedy="Not retried. A cache or a security plugin of the shop may strip or rewrite "
+            "headers: ask the merchant to leave /wp-json alone.",
+        )
+    return int(written)

@@ -1,0 +1,31 @@
+"""How the parts of the adapter ask a shop: one question, one answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connector_pipeline.platforms.http.client import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One GET of a path below the REST root, e.g. /wc/v3/products.
+
+    The status of its answer is 200 or one of `accept` and `accept_retried`. Of statuses that are
+    usually retried, one of `accept` is answered when retrying did not help, one of `accept_retried`
+    at once. Where `retry_slow` is false an answer that takes too long raises SlowAnswer.
+    """
+
+    path: str
+    params: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    accept: frozenset[int] = frozenset()
+    accept_retried: frozenset[int] = frozenset()
+    retry_slow: bool = True
+
+
+class Asks(Protocol):
+    """Asks one shop."""
+
+    async def ask(self, question: Question) -> Answer:
+        """The answer. Raises SlowAnswer, and the errors of model/errors.py."""
+        ...

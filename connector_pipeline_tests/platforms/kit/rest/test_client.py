@@ -1,0 +1,37 @@
+"""Promises about what a REST API's refusals mean."""
+
+from typing import Any
+
+import pytest
+
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.kit.rest.client import error_of
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, {"error": "unknown key"}, ShopDisconnected),
+        (402, {"error": "unpaid"}, ShopDisconnected),
+        (403, {"error": "role"}, ShopDisconnected),
+        (401, None, PlatformUnavailable),
+        (403, None, PlatformUnavailable),
+        (403, "no", PlatformUnavailable),
+        (404, {"error": "no such list"}, InvalidResponse),
+        (400, None, InvalidResponse),
+        (204, None, InvalidResponse),
+    ],
+)
+def test_only_the_platforms_own_refusal_disconnects_a_shop(
+    status: int, body: Any, error: type[ConnectorError]
+) -> None:
+    """A firewall's page says nothing of the credentials."""
+    found = error_of(Answer(status, {}, b"", body), "/mugs")
+    assert type(found) is error
+    assert f"/mugs answered {status}" in str(found)

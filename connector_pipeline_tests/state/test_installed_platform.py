@@ -1,0 +1,91 @@
+"""Promises about shops of a platform whose adapter an installed package brings, and takes away."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connector_pipeline.model.errors import InvalidShop, UnknownShop
+from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.platforms.adapters import found_adapters
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import inbox
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline_tests.platforms.stand_in_package import install
+
+Installed = Callable[[Path], None]
+
+ACME = Shop(
+    merchant_id="m-1",
+    platform_name="stand-in",
+    platform_shop_id="1",
+    domain="acme.stand-in.example",
+)
+KEY = ACME.partition_key
+CSV = f"merchant_id,platform_name,platform_shop_id,domain\nm-1,stand-in,1,{ACME.domain}\n"
+REQUEST = SyncRequest(sync_id="s-1", **ACME.model_dump(exclude={"currency"}))
+
+
+def test_its_shops_are_registered_imported_and_requested_as_any(
+    tmp_path: Path, installed: Installed, registry: ShopRegistry, database: Database
+) -> None:
+    """With its adapter's check of their domains."""
+    installed(install(tmp_path / "site"))
+    assert registry.add(ACME) == "added"
+    (tmp_path / "shops.csv").write_text(CSV)
+    assert registry.import_csv(tmp_path / "shops.csv")["unchanged"] == 1
+    with database.connect() as connection:
+        inbox.put(connection, [REQUEST])
+        assert inbox.accept(connection, limit=10) == (1, 0)
+        [launch] = inbox.offer(connection, limit=10, at_once=10)
+    assert launch.shop == ACME
+    with pytest.raises(InvalidShop, match="not a stand-in shop's domain"):
+        registry.add(ACME.model_copy(update={"domain": "shop.example.com"}))
+
+
+def test_without_the_package_its_shops_are_refused_everywhere(
+    tmp_path: Path, registry: ShopRegistry, database: Database
+) -> None:
+    """With the platforms there are."""
+    reason = "'stand-in' is not a platform we know: shopify, woocommerce"
+    with pytest.raises(InvalidShop, match=reason):
+        registry.add(ACME)
+    (tmp_path / "shops.csv").write_text(CSV)
+    with pytest.raises(InvalidShop, match=f"line 2: {reason}"):
+        registry.import_csv(tmp_path / "shops.csv")
+    with pytest.raises(InvalidShop, match=reason):
+        registry.get(KEY)
+    with database.connect() as connection:
+        inbox.put(connection, [REQUEST])
+        assert inbox.accept(connection, limit=10) == (0, 1)
+        [(refusal,)] = connection.execute("SELECT refusal FROM connector.sync_requests")
+    assert reason in refusal
+
+
+def test_an_operator_can_still_remove_a_shop_whose_package_is_gone(
+    tmp_path: Path,
+    installed: Installed,
+    registry: ShopRegistry,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And see it and pause it; only what needs the adapter is refused, accepted requests too."""
+    installed(install(tmp_path / "site"))
+    registry.add(ACME)
+    with database.connect() as connection:
+        inbox.put(connection, [REQUEST])
+        inbox.accept(connection, limit=10)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if str(tmp_path) not in each])
+    found_adapters.cache_clear()
+    assert registry.get(KEY).platform_name == "stand-in"
+    assert [shop.partition_key for shop in registry.list()] == [KEY]
+    with database.connect() as connection:
+        assert inbox.offer(connection, limit=10, at_once=10) == []
+        [(refusal,)] = connection.execute("SELECT refusal FROM connector.sync_requests")
+    assert "not a platform we know" in refusal
+    registry.set_state(KEY, ShopState.PAUSED)
+    registry.remove(KEY)
+    with pytest.raises((InvalidShop, UnknownShop)):
+        registry.remove(KEY)
