@@ -13,9 +13,7 @@ class Key(Credentials):
     key: HeaderSecret
 
 
-@pytest.mark.parametrize(
-    "value", ["", "s3cr3t\nX-Evil: 1", "s3cr3t ", "s3cr3t\u00e5", "s3\x00"]
-)
+@pytest.mark.parametrize("value", ["", "s3cr3t\nX-Evil: 1", "s3cr3t ", "s3cr3t\u00e5", "s3\x00"])
 def test_what_no_header_can_hold_is_refused_without_being_shown(value: str) -> None:
     """Before an HTTP client quotes it in an exception."""
     with pytest.raises(ValidationError, match="printable ASCII") as caught:
