@@ -265,7 +265,7 @@ async def test_a_redirect_to_another_origin_gets_no_credentials(status: str) -> 
         loopback(answer()) as stranger,
         loopback(answer(b"", status, f"Location: {stranger.url}/products?k={SECRET}")) as server,
     ):
-        with pytest.raises(InvalidResponse, match="where its credentials are not sent") as caught:
+        with pytest.raises(InvalidResponse, match="the shop's own origin only") as caught:
             await ask(server.url)
     assert stranger.heard == []
     assert SECRET not in "".join(traceback.format_exception(caught.value))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.http.client import Outcome
+from connector_pipeline.platforms.http.client import PaceSignal
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
 
@@ -161,7 +161,7 @@ async def test_requests_pass_the_gate_in_their_order() -> None:
         assert under_way <= turn.under_way <= 2
         await asyncio.sleep(0)
         under_way -= 1
-        pace.leave(turn, Outcome.ANSWERED)
+        pace.leave(turn, PaceSignal.ANSWERED)
 
     await asyncio.gather(*(request(number) for number in range(20)))
     assert passed == list(range(20))
@@ -177,14 +177,14 @@ async def test_who_is_cancelled_at_the_gate_takes_no_place(cancelled: int) -> No
     await asyncio.sleep(0)
     if cancelled == 1:
         waiting[1].cancel()
-        pace.leave(first, Outcome.UNTOLD)
-        pace.leave(await waiting[0], Outcome.UNTOLD)
+        pace.leave(first, PaceSignal.UNKNOWN)
+        pace.leave(await waiting[0], PaceSignal.UNKNOWN)
     else:
-        pace.leave(first, Outcome.UNTOLD)
+        pace.leave(first, PaceSignal.UNKNOWN)
         waiting[0].cancel()
-        pace.leave(await waiting[1], Outcome.UNTOLD)
-    pace.leave(await waiting[2], Outcome.UNTOLD)
-    pace.leave(await pace.enter(WORK), Outcome.UNTOLD)
+        pace.leave(await waiting[1], PaceSignal.UNKNOWN)
+    pace.leave(await waiting[2], PaceSignal.UNKNOWN)
+    pace.leave(await pace.enter(WORK), PaceSignal.UNKNOWN)
 
 
 async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
@@ -197,10 +197,10 @@ async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
     await asyncio.sleep(0)
     until = loop.time() + 0.05
     for turn in turns:
-        pace.leave(turn, Outcome.OVERLOADED)
+        pace.leave(turn, PaceSignal.OVERLOADED)
         pace.pause(0.05)
     passed = [await pace.enter(WORK), await waiting]
     assert loop.time() >= until
     assert 0.05 <= report.waited_seconds < 0.1
     for turn in passed:
-        pace.leave(turn, Outcome.ANSWERED)
+        pace.leave(turn, PaceSignal.ANSWERED)
