@@ -139,7 +139,7 @@ class AcmeAdapter(Adapter):
                 absent=by_product(absent),
                 witness=witness.product_id,
                 at_once=IDS_AT_ONCE,
-                whom="Acme",
+                asked_of="Acme",
                 is_gone=lambda variant_id, there: variant_id not in (there or ()),
             )
             async with aclosing(answers):
