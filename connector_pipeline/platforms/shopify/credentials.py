@@ -1,4 +1,4 @@
-"""What gives access to a Shopify shop: its token, as the Token Service has it."""
+"""The credentials of a Shopify shop: an access token."""
 
 from typing import Annotated
 
@@ -8,8 +8,8 @@ from connector_pipeline.platforms.kit.contract import Credentials
 
 
 def _sendable(token: SecretStr) -> SecretStr:
-    # The HTTP client quotes a header value it cannot send in its exception: a token with a line
-    # break must not get that far.
+    # The exception of the HTTP client quotes a header value that it cannot send. A token with a
+    # line break must not get there.
     value = token.get_secret_value()
     if not value or not all("!" <= character <= "~" for character in value):
         raise ValueError("must be printable ASCII without spaces")
@@ -17,6 +17,6 @@ def _sendable(token: SecretStr) -> SecretStr:
 
 
 class ShopifyCredentials(Credentials):
-    """What the Token Service knows of a Shopify shop."""
+    """The credentials that the Token Service gives for a Shopify shop."""
 
     access_token: Annotated[SecretStr, AfterValidator(_sendable)]

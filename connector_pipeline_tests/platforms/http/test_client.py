@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.client import Answer, OriginHttp, Outcome, Turn
+from connector_pipeline.platforms.http.client import Answer, OriginHttp, PaceSignal, Turn
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
@@ -239,7 +239,7 @@ class Gate:
         """At once."""
         return Turn(path, 1, 0.0)
 
-    def leave(self, turn: Turn, outcome: Outcome) -> None:
+    def leave(self, turn: Turn, signal: PaceSignal) -> None:
         """Nothing to learn."""
 
     def pause(self, seconds: float) -> None:

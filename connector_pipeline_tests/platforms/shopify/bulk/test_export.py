@@ -42,7 +42,7 @@ SPEC = ShopSpec(
     variants=(1, 5),
     big_products=(300,),
 )
-SOON = {"bulk_threshold": 50, "bulk_poll_interval": 0.005, "bulk_place_awaited": 0.05}
+SOON = {"bulk_threshold": 50, "bulk_poll_interval": 0.005, "bulk_end_awaited": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ async def test_pages_are_whole_lines_of_a_bounded_size(sandbox: SandboxServer) -
         ({"outcome": "CANCELED"}, "ended as CANCELED"),
         ({"outcome": "EXPIRED"}, "ended as EXPIRED"),
         ({"outcome": "STALLED"}, "stood still.*cancelled"),
-        ({"places_taken": 5}, "take all places"),
+        ({"places_taken": 5}, "five bulk operations of this app are under way"),
         ({"refused": 403}, "answered 403"),
         ({"refused": 404}, "answered 404"),
     ],
@@ -207,7 +207,7 @@ async def test_a_place_is_waited_for_before_paging(
 ) -> None:
     """Five run at once per app and shop; the sixth waits a while."""
     held.bulk.set_plan(places_taken=5)
-    reading = Reading(sandbox, bulk_place_awaited=30.0)
+    reading = Reading(sandbox, bulk_end_awaited=30.0)
     until_refused = {"match": {"body_contains": "RunBulk"}, "kind": "latency", "seconds": 0.0}
     sandbox.faults.set([until_refused])
     fetch = reading.api.fetch(
