@@ -49,7 +49,7 @@ async def look_up(
 
     `absent` has the absent variants by the id that is asked for. `witness` is an id that the lists
     had, and every question asks for it too. An answer without the witness, or with ids that were
-    not asked for, raises InvalidResponse, which names the platform as `asked_of`, e.g. "Acme".
+    not asked for, raises InvalidResponse, which begins with `asked_of`, e.g. "Acme".
     `is_gone` judges a variant by the state of its id, which is None where the id is not there.
 
     Where an answer leaves several ids open, each half of them is asked for again. An id that stays

@@ -111,10 +111,10 @@ class ShopifyAdapter(Adapter):
         report: FetchReport,
         archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
-        """Yield the shop's catalog, or its changes, page by page, as fast as its points allow.
+        """Yield the catalog or its changes, page by page, as fast as the points allow.
 
-        Raises InvalidShop for a domain to which no token may be sent, ShopDisconnected, RateLimited,
-        PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
+        Raises InvalidShop for a domain to which no token may be sent, ShopDisconnected,
+        RateLimited, PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
         """
         report.details["api_version"] = self.api_version
         async with self._client(shop, credential_source, report) as client:

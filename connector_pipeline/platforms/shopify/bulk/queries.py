@@ -8,7 +8,7 @@ import hashlib
 from typing import Final
 
 # The fields of PRODUCTS in the form that a bulk operation takes: `edges { node }` only, no
-# arguments (`first` is ignored), no fragments, the parent with its `id`. A test compares the fields.
+# arguments (`first` is ignored), no fragments, the parent with its `id`. A test compares them.
 CATALOG: Final = """
 {
   products {
