@@ -1,4 +1,4 @@
-"""Promises of reading an answer's meaning."""
+"""Promises of judging an answer."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def answer(body: Any, status: int = 200) -> Answer:
     ],
 )
 def test_each_status_has_its_meaning(status: int, meaning: Meaning) -> None:
-    """On 401 to 404 `errors` is a string, and the status says enough."""
+    """On 401 to 404 `errors` is a string, and the status is enough."""
     judged = judge(answer({"errors": "[API] Something"}, status))
     assert judged.meaning is meaning
     assert str(status) in judged.reason
@@ -50,7 +50,7 @@ def test_each_status_has_its_meaning(status: int, meaning: Meaning) -> None:
     ],
 )
 def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
-    """Partial data beside an error does not make it data."""
+    """Partial data beside an error does not count as data."""
     judged = judge(answer(error_body(code, data=shop_body()["data"])))
     assert judged.meaning is meaning
 
@@ -70,7 +70,7 @@ def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
     ],
 )
 def test_access_denied_names_the_missing_scope(stated: Any, scopes: tuple[str, ...]) -> None:
-    """As `requiredAccess` states it, else the one that the adapter needs."""
+    """It is the scope in `requiredAccess`, or the one that the adapter needs."""
     body = error_body("ACCESS_DENIED", "Access denied for products field.")
     body["errors"][0]["extensions"]["requiredAccess"] = stated
     judged = judge(answer(body))
@@ -82,7 +82,7 @@ def test_access_denied_names_the_missing_scope(stated: Any, scopes: tuple[str, .
 
 
 def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:
-    """Passing statuses are retried by the HTTP client already."""
+    """The HTTP client has retried passing statuses already."""
     assert judge(answer(error_body("INTERNAL_SERVER_ERROR"))).retry
     assert not judge(answer({}, 540)).retry
 
@@ -98,7 +98,7 @@ def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:
     ],
 )
 def test_shopifys_message_is_kept_in_whatever_form_it_comes(errors: Any, words: str) -> None:
-    """A list of objects, a string, an object: shortened, on one line."""
+    """A list of objects, a string or an object becomes one short line."""
     judged = judge(answer({"errors": errors}))
     assert judged.meaning is Meaning.INVALID
     assert words in judged.reason
@@ -107,7 +107,7 @@ def test_shopifys_message_is_kept_in_whatever_form_it_comes(errors: Any, words: 
 
 
 def test_a_search_warning_is_an_error() -> None:
-    """An invalid filter is ignored by Shopify, and everything would come back."""
+    """Shopify ignores an invalid filter and lists everything."""
     search = [{"path": ["products"], "warnings": [{"field": "updated_at", "message": "Invalid"}]}]
     judged = judge(answer({**shop_body(), "extensions": {"search": search}}))
     assert judged.meaning is Meaning.INVALID
@@ -119,7 +119,7 @@ def test_a_search_warning_is_an_error() -> None:
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"data": None}, {"data": []}])
 def test_a_200_without_data_is_invalid(body: Any) -> None:
-    """JSON that is neither data nor errors."""
+    """The JSON has neither data nor errors."""
     assert judge(answer(body)).meaning is Meaning.INVALID
 
 
@@ -148,7 +148,7 @@ _WITH_DATA = st.fixed_dictionaries(
 @given(body=_JSON | _WITH_DATA, status=st.sampled_from([200, 200, 200, 400, 401, 500]))
 @example(body={"data": {"shop": {}}}, status=200)
 def test_no_body_breaks_the_judgement(body: Any, status: int) -> None:
-    """Any JSON at all has a meaning, and is data only where there is data and no error."""
+    """Any JSON has a meaning, and means data only where it has data and no error."""
     judged = judge(answer(body, status))
     if judged.meaning is Meaning.DATA:
         assert status == 200
