@@ -57,7 +57,7 @@ class FileChanged(PlatformUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """The ETag and the length in bytes that tell one file from another; None where not stated."""
+    """The ETag and the length in bytes that identify a file; None where not stated."""
 
     etag: str | None = None
     length: int | None = None

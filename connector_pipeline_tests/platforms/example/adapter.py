@@ -76,7 +76,7 @@ class AcmeAdapter(Adapter):
     platform_name = "acme"
     credentials_model = AcmeCredentials
     example_domain = "mugs.acme.example"
-    # Cursors go by id, so nothing that is edited behind the reader shifts a page.
+    # Cursors are keysets on ids, so edits behind the reader shift no page.
     lists_may_skip = False
     whole_products = True
 

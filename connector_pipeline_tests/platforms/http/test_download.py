@@ -215,7 +215,7 @@ async def test_wherever_it_breaks_off_every_byte_comes_once(
 ) -> None:
     """This holds for any file and any of these hosts."""
     if not ranges_known:
-        # Every answer begins anew, so that only growing ones lead on.
+        # Each answer sends the file from its beginning, so only longer ones make progress.
         cuts = sorted(set(cuts))
     host = FileHost(content, cuts=cuts, ranges=ranges_known, compressed=compressed)
     async with serving(host):

@@ -104,7 +104,7 @@ async def test_requests_under_way_together_share_what_replaces_refused_ones() ->
 
     fresh = await asyncio.gather(*(refused(each) for each in old))
     assert {each.number for each in fresh} == {2}
-    # A late refusal of those that were replaced says nothing of the fresh ones.
+    # A late refusal of the replaced credentials does not drop the fresh ones.
     credentials.refused(old[0])
     assert (await credentials.current()).number == 2
     assert service.asked == 2

@@ -166,7 +166,7 @@ async def test_a_shop_of_few_points_is_waited_for_to_the_point(sandbox: SandboxS
     assert (report.retries, report.requests, len(pages)) == (0, 5, 5)
     used = report.details["points"]
     assert isinstance(used, int)
-    # What they restore while answers are on their way is not waited for.
+    # Points that are restored while answers are on their way need no wait.
     assert report.waited_seconds <= (used - 400) / 500 + 0.01
 
 
@@ -185,7 +185,7 @@ async def test_many_large_products_are_read_at_once_without_being_throttled(
         awkward=False,
     )
     sandbox.store.put(large).bucket.resize(350, 1000)
-    # Long enough for requests to meet, whatever the machine.
+    # Long enough for requests to overlap on any machine.
     match = {"domain": large.domain, "platform": "shopify"}
     sandbox.faults.set([{"match": match, "kind": "latency", "seconds": 0.03}])
     report = FetchReport()
@@ -207,7 +207,7 @@ async def test_a_restore_rate_lowered_on_the_way_is_followed(sandbox: SandboxSer
         if len(pages) == 4:
             held.bucket.restore_rate = 400.0
     assert rows_of(sandbox, TEA, pages, report) == expected(sandbox, TEA)
-    # At the most the one request that was waiting when the rate was lowered.
+    # At most the one request that was waiting when the rate was lowered.
     assert report.retries <= 1
     assert report.complete
 

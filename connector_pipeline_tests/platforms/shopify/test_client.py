@@ -249,7 +249,7 @@ async def test_a_token_that_dies_again_is_renewed_again(
         dead,
         Said(products_body([product(1, [variant(1)])], more="c1")),
         dead,
-        # Accepted, if throttled; the token dies while the points are waited for.
+        # The token is accepted in a throttled answer, and dies during the wait for points.
         throttled(requested=310, available=300, rate=1000),
         dead,
         Said(products_body([product(2, [variant(2)])], more="c2")),

@@ -30,7 +30,7 @@ from connector_pipeline.platforms.shopify.reading.lookup import IDS_AT_ONCE
 from connector_pipeline_tests.platforms.shopify.parsed_cost import parsed_cost
 
 GID = "gid://shopify/ProductVariant/1"
-# What a bulk operation exports is handed to it as text, and costs nothing.
+# The document that a bulk operation exports is sent as text, and costs nothing.
 SENT = {name: document for name, document in DOCUMENTS.items() if name != "CATALOG"}
 
 

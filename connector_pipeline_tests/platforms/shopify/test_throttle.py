@@ -120,7 +120,7 @@ def test_requests_under_way_have_their_points_put_aside() -> None:
     budget.settle(first, status=status(400, maximum=400), used=11, now=0.0)
     other = budget.reserve(310)
     assert budget.seconds_until(90, 0.0) == 0
-    # 310 beside 310 do not fit, ever: an answer must come first.
+    # The bucket never holds 310 and 310 points, so an answer must come first.
     assert budget.seconds_until(310, 0.0) == math.inf
     budget.settle(other, status=status(266, maximum=400), used=134, now=1.0)
     assert budget.seconds_until(310, 1.0) == pytest.approx(0.44)

@@ -146,7 +146,7 @@ async def test_retry_after_holds_for_the_whole_shop(
     assert reading.items() == reading.expected()
     assert reading.report.retries == 1
     assert reading.report.waited_seconds > 0.9
-    # Only those that were under way already were still answered.
+    # Only requests that were under way already were still answered.
     assert heard[-1] - heard[0] <= 4
 
 
@@ -167,7 +167,7 @@ async def test_a_page_that_takes_too_long_is_read_in_smaller_ones(
     sandbox: SandboxServer, batch_size: int, path: str
 ) -> None:
     """The web server gives up twice, and no object is lost or read twice."""
-    # Products are first asked for without a key, for where the shop answers.
+    # The first request for products has no key: it finds the URL at which the shop answers.
     skip = 1 if path.endswith("products") else 0
     page = "<html>Gateway Timeout</html>"
     fault(sandbox, "status", path, status=504, body=page, skip=skip, times=2)
@@ -419,11 +419,11 @@ async def test_a_shop_that_keeps_its_currency_needs_the_registrys(sandbox: Sandb
     read = Reading(sandbox, spec, currency="NOK")
     await read.read()
     assert read.report.currency == "NOK"
-    untold = Reading(sandbox, spec)
-    text = await untold.fails(CurrencyUnknown)
+    without = Reading(sandbox, spec)
+    text = await without.fails(CurrencyUnknown)
     assert "currencies/current answered 403, " in text
     assert "shops add woocommerce/small.example --merchant-id merchant-small --currency" in text
-    assert untold.pages == []
+    assert without.pages == []
 
 
 async def test_the_shops_own_currency_comes_before_the_registrys(sandbox: SandboxServer) -> None:

@@ -31,7 +31,7 @@ CATALOGS_WORD = {
     "private": "private",
     "future": "scheduled",
 }
-# Answers cut down by `_fields` on purpose are none that the adapter asks for, nor is the trash.
+# The adapter asks for no answers cut down by `_fields` on purpose, and not for the trash.
 CUT_DOWN, TRASH = "_fields=", "trash"
 
 Answer = tuple[str, list[dict[str, Any]]]
@@ -194,7 +194,7 @@ def oddities(row: dict[str, Any], parent: dict[str, Any] | None) -> list[str]:
         found["parent's image"] = own_image == parent["images"][0]["src"]
         found["any attribute"] = row["attributes"] == []
         found["disabled"] = row["status"] == "private"
-        # Common to most of the recorded variations, so no news in the table by themselves.
+        # Most of the recorded variations have these, so they alone make no row of the table.
         if not any(found[each] for each in found if each not in ("parent's image", "no price")):
             found["parent's image"] = False
     return [rule for rule, needed in found.items() if needed]

@@ -116,7 +116,7 @@ class _Reading:
 
     def _keep(self, answer: Answer) -> None:
         if not is_list(answer.json):
-            # This is no list, and the message about the whole page is better than one about a part.
+            # A part that is no list cannot be joined.
             raise _unavailable(self._path)
         total = answer.headers.get("X-WP-Total", "")
         self._total = int(total) if total.isascii() and total.isdigit() else None

@@ -66,7 +66,7 @@ def test_the_limit_shrinks_when_answers_come_to_take_longer(before: int) -> None
     after(limit, flat, before)
     busy = after(limit, lambda under_way: 0.05 * 4 ** (under_way - 1), 60)
     assert min(busy) == 1
-    # Then asking more makes it slower, so it is tried more and more seldom.
+    # More requests make such a host slower, so the limit grows more and more seldom.
     after(limit, flat, 4_000)
     assert limit.value == 4
 
@@ -86,7 +86,7 @@ def test_another_endpoint_takes_its_own_time() -> None:
     after(limit, flat, 100)
     seen = after(limit, lambda _: 0.5, 100, work="/wc/v3/products")
     assert (min(seen), seen[0], seen[-1]) == (2, 2, 4)
-    # What is known already begins where it is, one request for something else or not.
+    # Known work begins at the present limit, also after one request for other work.
     assert min(after(limit, flat, 100)) == 4
 
 

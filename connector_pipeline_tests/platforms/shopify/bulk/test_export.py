@@ -216,7 +216,7 @@ async def test_the_end_of_another_operation_is_awaited_before_paging(
     reading.pages.append(await anext(fetch))
 
     async def end_one() -> None:
-        # Not an asyncio.Event: the server counts in another thread.
+        # An asyncio.Event will not do, because the server counts in another thread.
         while sandbox.faults.as_json()[0]["matched"] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         held.bulk.set_plan(places_taken=4)
@@ -347,7 +347,7 @@ async def test_a_killed_runs_download_is_resumed_by_the_retry(
     retry.assert_whole()
     assert retry.pages[:3] == archived
     assert len(held.bulk.all()) == 1
-    # One byte to know the file by, and the rest.
+    # One byte to identify the file, and the rest of it.
     assert downloads(sandbox) == [206, 206]
 
 

@@ -346,7 +346,9 @@ def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], 
         left_out=left_out,
     )
     items = {row.variant_id: row for row in map(item, rows)}
-    assert left_out.variations == 3  # those of the product that was variable and is simple now
+    assert (
+        left_out.variations == 3
+    )  # The variations of the product that was variable and is simple now.
     assert items["174_default"].product_title == (
         "<b>Fet</b> & <i>kursiv</i> <script>alert(1)</script> produkt"
     )

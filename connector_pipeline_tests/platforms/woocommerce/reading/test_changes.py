@@ -170,7 +170,7 @@ async def test_variations_of_what_is_not_read_are_left_out(sandbox: SandboxServe
         shop.edit_variant(product.variations[0].id, {"stock_quantity": 9}, at=LATER)
     reading = Reading(sandbox, spec)
     await reading.read(SINCE)
-    # What the product is now is true all the same.
+    # The row of the product as it is now is right all the same.
     assert reading.items() == expected(reading, {f"{former.id}_default"})
 
 
@@ -208,7 +208,7 @@ async def test_a_shop_that_cannot_list_its_changes_is_read_in_full(
     assert reading.items() == reading.expected()
     assert (reading.report.read_in_full, reading.report.complete) == (True, True)
     assert words in str(reading.report.details["read_in_full"])
-    # Found out with a request for each list, not with a reading.
+    # One request for each list shows it, without a whole reading.
     full = Reading(sandbox, made, batch_size=10)
     await full.read()
     assert reading.report.requests <= full.report.requests + 2
@@ -241,7 +241,7 @@ async def test_a_parent_filter_that_is_ignored_is_noticed(sandbox: SandboxServer
                 "kind": "body",
                 "body": body,
                 "headers": {"X-WP-Total": "1", "X-WP-TotalPages": "1"},
-                # The first is for changed variations.
+                # The first request is for changed variations.
                 "skip": 1,
                 "times": 1,
             }
@@ -299,7 +299,7 @@ def edit(shop: SandboxShop, kind: str, position: int) -> None:
     elif kind == "trash":
         shop.trash_product(product.id, at=LATER)
     elif kind == "variation" and variation is not None and len(product.variations) > 1:
-        # Without its last one the product is an item of its own, by a deletion, which has no date.
+        # Without its last variation the product is an item itself. A deletion has no date.
         shop.remove_variant(variation.id, at=LATER)
 
 

@@ -107,8 +107,8 @@ async def _read_and_look_up(
             merchant.work()
         currency = reading.report.currency or ""
         missing = absence(live, reading.api.normalize(reading.shop, currency, reading.pages))
-        # A list may have skipped what is there although all its counts agree: so what is absent
-        # is asked for, from a complete snapshot too.
+        # A list may skip a live product although all its counts agree. So absent variants
+        # are looked up, also after a complete snapshot.
         assert reading.api.lists_may_skip
         if not missing.absent or missing.witness is None:
             return
@@ -123,13 +123,13 @@ async def _read_and_look_up(
         try:
             served = {row["variant_id"] for row in reading.expected()}
             async for lookup in lookups:
-                # What it says is true of the shop as it was when it was asked.
+                # The answer is right for the shop at the time of the question.
                 assert not set(lookup.gone) & served
                 gone |= set(lookup.gone)
                 merchant.work()
                 served = {row["variant_id"] for row in reading.expected()}
         except InvalidResponse:
-            # The witness itself went while it was needed: nothing is deleted at all.
+            # The witness itself was deleted meanwhile, so no variant counts as gone.
             return
     assert gone <= set(missing.absent)
     items = reading.api.normalize(reading.shop, currency, reading.pages)

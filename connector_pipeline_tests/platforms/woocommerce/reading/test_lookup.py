@@ -56,7 +56,7 @@ class Products:
         """Answer one request and close."""
         target = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
         query = parse_qs(urlsplit(target).query)
-        # Asked without ids where it answers, before it is asked for any.
+        # The first request has no ids: it finds the URL at which the shop answers.
         ids = [int(each) for each in query.get("include", ["0"])[0].split(",")]
         if "include" in query:
             self.asked.append(ids)

@@ -105,7 +105,7 @@ async def test_a_key_whose_header_is_stripped_goes_by_the_query_string(
     details = await whole(reading)
     assert details["authentication"] == "query string"
     statuses = secure.requests.shop("woocommerce", SHOP.domain).statuses
-    # Without a key, and with one in the header.
+    # The requests without a key, and those with a key in the header.
     assert statuses[401] == 2
     assert ISSUED.consumer_secret not in repr(reading.pages)
     again = reading_at(secure, "")
