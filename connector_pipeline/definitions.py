@@ -30,9 +30,10 @@ from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_requests import sync_requests_sensor
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.settings import Settings, SettingsError, load_settings
+from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline.state.registry import ShopRegistry
 
 
@@ -93,18 +94,11 @@ def _event_sensors(settings: Settings) -> list[SensorDefinition]:
     """Requests in, and events out where there is a NATS to send them to."""
     if settings.nats_url is None:
         return [sync_requests_sensor()]
-    try:
-        from connector_pipeline.automation.event_relay import event_relay_sensor
-        from connector_pipeline.messaging.requests import RequestStream
-    except ModuleNotFoundError as error:
-        if error.name not in ("nats", "nkeys"):
-            raise
-        raise SettingsError(
-            [
-                "NATS_URL: is set, and the extra `nats` is not installed. "
-                "Example: pip install 'connector-pipeline[nats]'"
-            ]
-        ) from None
+    require(Extra.NATS, setting_helps=True)
+    # Imported here: their packages are an extra.
+    from connector_pipeline.automation.event_relay import event_relay_sensor
+    from connector_pipeline.messaging.requests import RequestStream
+
     return [sync_requests_sensor(RequestStream(settings)), event_relay_sensor(settings)]
 
 

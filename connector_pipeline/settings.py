@@ -1,4 +1,4 @@
-"""Environment → typed settings. Every variable is named here and nowhere else."""
+"""Reads the environment into typed settings. Every variable is named here and nowhere else."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SettingsError(Exception):
-    """Wrong or missing settings: one line each with the variable, what is wrong and an example."""
+    """Wrong or missing settings: one line for each with the variable, the fault and an example."""
 
     def __init__(self, lines: list[str]):
         super().__init__("\n".join(lines))
@@ -34,7 +34,7 @@ def _postgres_url(url: SecretStr) -> SecretStr:
 
 def _dagster_url(url: SecretStr) -> SecretStr:
     # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, with which dagster-postgres breaks
-    # (dagster issue 33958).
+    # (docs/facts/dagster.md, Database driver).
     if not url.get_secret_value().startswith("postgresql+psycopg2://"):
         raise ValueError("must start with postgresql+psycopg2://")
     return url
@@ -87,7 +87,7 @@ def _cron(written: str) -> str:
     written = " ".join(written.split())
     now = datetime.now(UTC)
     try:
-        # A sixth field, for seconds, is more than cron has.
+        # CronSim also reads a sixth field, for seconds, which cron does not have.
         usable = written.count(" ") == 4
         for backwards in (False, True):
             next(CronSim(written, now, reverse=backwards))
@@ -186,7 +186,7 @@ _EXAMPLES: Final = {
 
 
 class Settings(BaseSettings):
-    """All settings, named as their variables in lower case; docs/operating.md explains them."""
+    """All settings, each named as its variable in lower case. docs/operating.md explains them."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True

@@ -70,8 +70,8 @@ def test_a_wrong_value_is_one_line_with_its_variable_and_an_example(
     assert f"Example: {name}=" in line
 
 
-def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody corrects one variable a start."""
+def test_all_wrong_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator need not start again for each of them."""
     monkeypatch.setenv("SHOPS_AT_ONCE", "0")
     monkeypatch.setenv("SHOPS_PER_RUN", "0")
     with pytest.raises(SettingsError) as raised:
@@ -80,7 +80,7 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database URL holds a password, also when it is mistyped."""
+    """A mistyped database URL holds a password, too."""
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgre://connector:hunter2@db/catalog")
     with pytest.raises(SettingsError) as raised:
         load_settings()
@@ -102,20 +102,20 @@ def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cron_is_read_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spaces beside."""
+    """Superfluous spaces are dropped."""
     assert load_settings().sync_cron == "0 * * * *"
     monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * mon-Fri ")
     assert load_settings().sync_cron == "*/15 6-22 * * mon-Fri"
 
 
 def test_settings_are_read_without_dagster() -> None:
-    """It takes seconds to import, and programs that need none of it read the settings."""
+    """Dagster takes seconds to import, and programs that do not need it read the settings."""
     program = "import sys; import connector_pipeline.settings; sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_webhook_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its URL may hold a token, and a wrong one too."""
+    """Its URL may hold a token, also a URL that is refused."""
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://alerts.example/T0KEN")
     assert "T0KEN" not in repr(load_settings())
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "alerts.example/T0KEN")
@@ -137,7 +137,7 @@ def test_bulk_hosts_are_host_names(monkeypatch: pytest.MonkeyPatch, hosts: str) 
 
 
 def test_the_operators_table_lists_the_settings_there_are() -> None:
-    """Each once, and no variable that nothing reads."""
+    """It lists each once, and no variable that nothing reads."""
     page = Path(__file__).parents[1] / "docs" / "operating.md"
     [table] = re.findall(r"\| variable \|.*?\n\n", page.read_text(), re.DOTALL)
     listed = re.findall(r"`([A-Z][A-Z0-9_]+)`", "\n".join(re.findall(r"(?m)^\|([^|]*)\|", table)))

@@ -1,4 +1,4 @@
-"""`connector-pipeline backfill`: sync many shops and say how they ended."""
+"""`connector-pipeline backfill`: syncs many shops and prints how they ended."""
 
 import time
 from collections import Counter, defaultdict
@@ -30,20 +30,20 @@ from connector_pipeline.state.registry import ShopRegistry
 _EVERY_SECONDS: Final = 0.5
 _SETTLE_SECONDS: Final = 15.0
 _PATIENCE: Final = 180.0
-"""Seconds without a daemon and without news: the last run of one that ended may still go on."""
+"""Seconds to wait without a daemon and without an outcome: its last run may still go on."""
 _ENDED: Final = (BackfillStatus.SUCCEEDED, BackfillStatus.FAILED)
 _EXAMPLES: Final = 3
 
 
 class RunsStay(ConnectorError):
-    """The command ended before its shops did."""
+    """Shops of the backfill are in runs, and no daemon launches them."""
 
-    default_remedy = "Start one: they go on where they were."
+    default_remedy = "Start a daemon, and the runs go on."
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which active shops to sync: all, or those to which everything here applies."""
+    """The active shops to sync: all, or those that meet all conditions."""
 
     platform: str | None = None
     merchant_id: str | None = None
@@ -52,10 +52,10 @@ class Selection:
 
 
 def run_backfill(selection: Selection, *, as_json: bool) -> bool:
-    """Sync the shops selected and say what became of them; whether all succeeded.
+    """Sync the selected shops and print the outcomes. Returns whether all succeeded.
 
-    Where a daemon runs it does the work, and Ctrl-C leaves it to it. Where none does the runs are
-    executed here, one after another, and Ctrl-C ends with the shop at hand. Raises SettingsError,
+    If a daemon runs, it does the work, and goes on after a Ctrl-C. Else this process executes the
+    runs, one after another, and Ctrl-C cancels the backfill. Raises SettingsError,
     DatabaseUnavailable.
     """
     with local_services(SchemaUse.WRITE) as services, DagsterInstance.get() as instance:
@@ -69,7 +69,7 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
             stale=selection.stale,
         )
         if not keys:
-            err.print("No active shop is of this selection: there is nothing to sync.")
+            err.print("The selection has no active shop: there is nothing to sync.")
             return True
         add_active_partitions(instance, registry)
         backfill_id = str(uuid4())
@@ -79,14 +79,14 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
         try:
             statuses = followed.to_the_end()
         except KeyboardInterrupt:
-            followed.say_interrupted()
+            followed.print_interrupted()
             raise
-    _say(backfill_id, statuses, as_json=as_json)
+    _print(backfill_id, statuses, as_json=as_json)
     return all(status == BackfillStatus.SUCCEEDED for status, _ in statuses.values())
 
 
 class _Followed:
-    """A backfill whose shops are on record: its runs are launched by the daemon, or here."""
+    """A backfill whose shops are on record. The daemon launches its runs, or this process does."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class _Followed:
         self._last_news = time.monotonic()
 
     def to_the_end(self) -> Mapping[str, tuple[str, str | None]]:
-        """Show progress until every shop has ended; their statuses and error codes."""
+        """Show progress until every shop has ended. Returns their statuses and error codes."""
         settled = time.monotonic()
         with sync_progress(err) as progress:
             task = progress.add_task("backfill", total=None, note="waiting")
@@ -129,38 +129,38 @@ class _Followed:
                     continue
                 elif time.monotonic() - self._last_news > _PATIENCE:
                     raise RunsStay(
-                        f"{len(statuses) - ended} shops are in runs that wait for a daemon, and "
-                        "none runs any more."
+                        f"{len(statuses) - ended} shops are in runs that wait for a daemon, and no "
+                        "daemon runs any more."
                     )
                 time.sleep(_EVERY_SECONDS)
 
     def has_daemon(self) -> bool:
-        """Whether somebody else launches and executes the runs."""
+        """Whether a daemon launches the runs."""
         if running_session(self._services.settings.home) is not None:
             return True
         if self._services.embedded:
-            # Nobody else's daemon uses this server, so a heartbeat is of a `dev` that has ended.
+            # Only the daemon of `dev` uses this server, so its last heartbeat is of an ended `dev`.
             return False
         return runs_sensors(self._instance)
 
-    def say_interrupted(self) -> None:
-        """What goes on after Ctrl-C."""
+    def print_interrupted(self) -> None:
+        """Print what happens to the shops after Ctrl-C; without a daemon, withdraw them."""
         if self.has_daemon():
             err.print(
                 "\nThe backfill goes on without this command: see the runs tagged "
-                f"connector/backfill={self._backfill_id} in the UI, and cancel there.",
+                f"connector/backfill={self._backfill_id} in the UI, and cancel them there.",
                 soft_wrap=True,
             )
         else:
             with self._database.connect() as connection:
                 left = backfills.withdraw(connection, self._backfill_id)
             err.print(
-                f"\nCancelled: {left} shops were not synced, the others keep what they have.",
+                f"\nCancelled: {left} shops were not synced; the others are as their syncs ended.",
                 soft_wrap=True,
             )
 
     def _execute_one(self) -> bool:
-        """Execute a run in this process, as `sync` does; False where no shop waits."""
+        """Execute a run in this process, as `sync` does. Returns False if no shop waits."""
         with self._database.connect() as connection:
             planned = claim(
                 connection,
@@ -188,7 +188,7 @@ class _Followed:
         )
         executed = self._instance.get_run_by_id(run_id)
         if executed is not None and executed.status is DagsterRunStatus.CANCELED:
-            # Dagster takes Ctrl-C as the end of the run alone.
+            # Dagster turns Ctrl-C into the end of this run alone.
             raise KeyboardInterrupt
 
 
@@ -206,7 +206,7 @@ def _note(counts: Counter[str], total: int) -> str:
     return f"{ended} of {total} shops, {failed} failed, {under_way} under way"
 
 
-def _say(
+def _print(
     backfill_id: str, statuses: Mapping[str, tuple[str, str | None]], *, as_json: bool
 ) -> None:
     if as_json:

@@ -1,4 +1,4 @@
-"""`connector-pipeline catalog …`: what readers of the catalog see."""
+"""`connector-pipeline catalog …`: shows the catalog as its readers see it."""
 
 from typing import Annotated, Final
 
@@ -44,7 +44,7 @@ def show(
 
 @app.command()
 def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
-    """Show the variants of a shop that could not be normalized, and why."""
+    """Show the rejected variants of a shop, with the reasons."""
     parse_partition_key(shop)
     with database_services(SchemaUse.READ):
         database = Database()

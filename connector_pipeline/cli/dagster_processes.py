@@ -1,4 +1,4 @@
-"""Dagster's processes as `connector-pipeline dev` runs them: code server, webserver, daemon."""
+"""Dagster's processes under `connector-pipeline dev`: code server, webserver, daemon."""
 
 import json
 import socket
@@ -20,27 +20,29 @@ from connector_pipeline.engine.runs_under_way import runs_in_workers
 
 _START_PATIENCE: Final = 120.0
 _STOP_PATIENCE: Final = 20.0
-# A cancelled run still writes down what became of its shops, on a busy machine too.
+# A cancelled run still records how its shops ended, which takes longer on a busy machine.
 _CANCEL_PATIENCE: Final = 60.0
 _TRIES: Final = 5
 
 
 class DagsterProcesses:
-    """One code server for webserver and daemon: definitions are imported once, not twice."""
+    """The three processes. Webserver and daemon share one code server: it imports our code once."""
 
     def __init__(self, supervisor: Supervisor, instance: DagsterInstance, home: Path):
         self._supervisor = supervisor
         self._instance = instance
         self._workspace = home / "dagster" / "workspace.yaml"
         self._daemon: Child | None = None
-        # A socket and not a port: gRPC lets two servers share one, and a second `dev` on this
-        # machine would launch its runs with our settings. A path of its own, short enough for one.
+        # The code server listens on a socket and not on a port: gRPC lets two servers share a port,
+        # and a second `dev` on this machine would launch its runs with our settings. The folder is
+        # a temporary one, whose path is short enough for a socket.
         self._sockets = tempfile.TemporaryDirectory(prefix="connector-")
 
     def start(self, port: int) -> str:
-        """Start all three and wait until the UI answers; its address, on `port` or the next free.
+        """Start all three and wait until the UI answers. Returns its URL.
 
-        Raises ChildEnded when one of them ends, or when the UI does not come up in time.
+        The UI is on `port` or the next free one. Raises ChildEnded if one of the processes ends,
+        or if the UI does not answer in time.
         """
         fail_lost_runs(self._instance)
         code_socket = Path(self._sockets.name) / "code-server"
@@ -52,17 +54,17 @@ class DagsterProcesses:
             ),
         )
         self._write_workspace(code_socket)
-        # First of all: a webserver that finds no code server shows an error until it is reloaded.
+        # A webserver that finds no code server shows an error until somebody reloads it.
         self._wait_until("the code server", lambda: _answers(code_socket))
         self._daemon = self._supervisor.start("daemon", daemon_command(self._workspace))
         for _ in range(_TRIES):
             port = free_port(port)
             if self._started_webserver(port):
                 return f"http://127.0.0.1:{port}"
-        raise ChildEnded(f"the webserver found no port from {port} on, {_TRIES} times over.")
+        raise ChildEnded(f"the webserver found no free port from {port} on in {_TRIES} tries.")
 
     def _started_webserver(self, port: int) -> bool:
-        """Start the webserver; False where somebody else took the port meanwhile."""
+        """Start the webserver. Returns False if another process took the port meanwhile."""
         webserver = self._supervisor.start(
             "webserver",
             (
@@ -82,25 +84,25 @@ class DagsterProcesses:
         return False
 
     def check(self) -> None:
-        """Raises ChildEnded if one of the processes has ended."""
+        """Raise ChildEnded if one of the processes has ended."""
         self._supervisor.check()
 
     def stop(self) -> None:
-        """Launch nothing more, cancel the runs under way, then stop the processes."""
+        """Stop the daemon, cancel the runs under way, then stop the other processes."""
         if self._daemon is not None:
             self._supervisor.stop(self._daemon, patience=_STOP_PATIENCE)
         try:
             self._cancel_runs()
         finally:
-            # A database that does not answer must leave no process behind.
+            # Even if the database does not answer, no process may be left behind.
             self._stop_all()
         fail_lost_runs(self._instance)
 
     def abandon(self) -> None:
-        """Stop the processes as if all had crashed: the next `start` has the runs tried again.
+        """Stop the processes as if all had crashed, so that the next `start` retries the runs.
 
-        For when one of them has ended, or the database has. A cancelled run is never retried, and
-        nobody meant to cancel these.
+        For the case that one of them or the database has ended. Dagster never retries a cancelled
+        run, and nobody cancelled these.
         """
         self._stop_all()
 
@@ -111,15 +113,15 @@ class DagsterProcesses:
     def _write_workspace(self, code_socket: Path) -> None:
         self._workspace.parent.mkdir(parents=True, exist_ok=True)
         server = {"socket": str(code_socket), "location_name": "connector_pipeline"}
-        # JSON is YAML too.
+        # JSON is YAML, too.
         self._workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
 
-    def _wait_until(self, what: str, ready: Callable[[], bool]) -> None:
+    def _wait_until(self, server: str, ready: Callable[[], bool]) -> None:
         until = time.monotonic() + _START_PATIENCE
         while not ready():
             self._supervisor.check()
             if time.monotonic() > until:
-                raise ChildEnded(f"{what} did not answer within {_START_PATIENCE:.0f} s.")
+                raise ChildEnded(f"{server} did not answer within {_START_PATIENCE:.0f} s.")
             time.sleep(0.1)
 
     def _cancel_runs(self) -> None:
@@ -138,7 +140,7 @@ def _answers(path: Path) -> bool:
 
 
 def _has_port(child: Child, port: int) -> bool:
-    """Whether it is this child that listens: somebody else's webserver answers as ours does."""
+    """Whether this child listens on the port: another user's webserver answers like ours."""
     try:
         found = psutil.Process(child.process.pid).net_connections("inet")
     except psutil.Error:
@@ -167,9 +169,9 @@ def _has_loaded(url: str) -> bool:
 
 
 def fail_lost_runs(instance: DagsterInstance) -> None:
-    """Say of runs whose worker cannot live any more that they failed; Dagster retries them.
+    """Report the runs in workers as failed, because their workers are dead. Dagster retries them.
 
-    Only while no code server runs: a run's worker is its child.
+    The caller makes sure that no code server runs: a run worker is a child of its code server.
     """
     for run_id in runs_in_workers(instance):
         run = instance.get_run_by_id(run_id)

@@ -1,4 +1,4 @@
-"""`connector-pipeline demo`: every sandbox shop to Postgres, as real Dagster runs."""
+"""`connector-pipeline demo`: syncs every sandbox shop by real Dagster runs."""
 
 import time
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from rich.text import Text
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.catalog.read import preview
-from connector_pipeline.cli.extras import require, stand_ins
+from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
+from connector_pipeline.model.extra import require
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
@@ -36,16 +37,16 @@ _ITEM_COLUMNS: Final = (
 
 
 def run_demo(*, as_json: bool) -> bool:
-    """Sync every sandbox shop and show what came of it; whether all succeeded.
+    """Sync every sandbox shop and show the outcomes. Returns whether all succeeded.
 
-    Raises SettingsError where TOKEN_SERVICE_URL names a real Token Service, and ExtraMissing.
+    Raises SettingsError if TOKEN_SERVICE_URL names a real Token Service, and ExtraMissing.
     """
     settings = load_settings()
     if settings.token_service_url is not None:
         raise SettingsError(
-            ["TOKEN_SERVICE_URL: is set, but the demo is for the sandbox's shops. Unset it."]
+            ["TOKEN_SERVICE_URL: is set, but the demo syncs the sandbox's shops. Unset it."]
         )
-    require(*stand_ins(settings))
+    require(*needed_extras(settings))
     with (
         local_services(SchemaUse.RUN_HERE, own_sandbox=True) as services,
         DagsterInstance.get() as instance,
@@ -95,7 +96,7 @@ def _sync_all(
 
 
 def _variants(outcome: SyncOutcome) -> str:
-    """How many, by what became of them."""
+    """How many variants were inserted, updated and so on."""
     if outcome.failure is not None:
         return "failed"
     counted = [f"{outcome.count(name)} {name}" for name in _CHANGES if outcome.count(name)]

@@ -1,4 +1,4 @@
-"""`connector-pipeline dev`: everything on this machine, until Ctrl-C."""
+"""`connector-pipeline dev`: runs everything on this machine until Ctrl-C."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from rich.console import Console
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
-from connector_pipeline.cli.extras import Extra, require, stand_ins
+from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import (
     SANDBOX_PORT,
     LocalServices,
@@ -29,6 +29,7 @@ from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
@@ -40,18 +41,18 @@ UI_PORT: Final = 3000
 
 
 class _Stop(BaseException):
-    """Ctrl-C or a TERM signal: like KeyboardInterrupt, not to be caught as an error."""
+    """Ctrl-C or a TERM signal. Like KeyboardInterrupt, no handler of errors may catch it."""
 
 
 def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
-    """Run until Ctrl-C or SIGTERM, then stop all of it.
+    """Run everything until Ctrl-C or SIGTERM, then stop it.
 
     Raises AlreadyRunning, ChildEnded, SettingsError, ExtraMissing, DatabaseUnavailable.
     """
-    # With --json standard output has the session as one object, and nothing else.
+    # With --json the session is the only object on standard output.
     console = err if as_json else out
     settings = load_settings()
-    require(Extra.UI, *stand_ins(settings))
+    require(Extra.UI, *needed_extras(settings))
     with sole_session(settings.home):
         try:
             with _stop_on_signals(console):
@@ -68,14 +69,14 @@ def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
         home = services.settings.home
         registry = ShopRegistry(database=Database())
         register_sandbox_shops(registry, services.sandbox_shops())
-        _say_templates(console, services)
+        _print_templates(console, services)
         with DagsterInstance.get() as instance:
             add_active_partitions(instance, registry)
             processes = DagsterProcesses(Supervisor(home / "logs"), instance, home)
             try:
                 ui_url = processes.start(wanted_port)
-                _say_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
-                _say_if_moved(console, "the UI", wanted_port, ui_url)
+                _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
+                _print_if_moved(console, "the UI", wanted_port, ui_url)
                 session = _session(services, ui_url)
                 announce(home, session)
                 if as_json:
@@ -98,7 +99,7 @@ def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
 
 @contextmanager
 def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | None]:
-    """The embedded server, to look after; None where another is used."""
+    """The embedded server, held so that it can be revived; None if another server is used."""
     if not services.embedded:
         yield None
         return
@@ -115,12 +116,12 @@ def _session(services: LocalServices, ui_url: str) -> DevSession:
     )
 
 
-def _say_if_moved(console: Console, what: str, wanted: int, url: str | None) -> None:
+def _print_if_moved(console: Console, server: str, wanted: int, url: str | None) -> None:
     if url is not None and urlsplit(url).port != wanted:
-        console.print(f"Port {wanted} is taken: {what} is at {url}.")
+        console.print(f"Port {wanted} is taken: {server} is at {url}.")
 
 
-def _say_templates(console: Console, services: LocalServices) -> None:
+def _print_templates(console: Console, services: LocalServices) -> None:
     if services.sandbox is not None:
         return
     for name, adapter in build_adapters(services.settings).items():
@@ -135,7 +136,7 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: s
     database = (
         f"embedded PostgreSQL in {_short(services.settings.home / 'postgres')}"
         if services.embedded
-        else "the one of CONNECTOR_DATABASE_URL"
+        else "the server of CONNECTOR_DATABASE_URL"
     )
     origin = (
         f"the sandbox at {services.sandbox_url}" if services.sandbox_url else "TOKEN_SERVICE_URL"
@@ -156,7 +157,7 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: s
 
 
 def _short(path: Path) -> str:
-    """The path as one would type it here."""
+    """The path relative to the working directory where possible."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -170,7 +171,7 @@ def _stop_on_signals(console: Console) -> Generator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if stopping:
-            # A second Ctrl-C must not leave half of it running.
+            # A second Ctrl-C must not interrupt the stop and leave processes behind.
             return
         stopping = True
         console.print("\nStopping: runs under way are cancelled, then everything ends.")

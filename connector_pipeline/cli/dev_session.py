@@ -1,4 +1,4 @@
-"""The one `connector-pipeline dev` that may run over a home, and what others know of it."""
+"""The session of `connector-pipeline dev`: one per CONNECTOR_HOME, known to other commands."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 
 class DevSession(BaseModel):
-    """What a running `dev` tells other commands: where its UI and its sandbox are."""
+    """The addresses of a running `dev`, for other commands: its UI and its sandbox."""
 
     pid: int
     ui_url: str
@@ -19,7 +19,7 @@ class DevSession(BaseModel):
 
 
 class AlreadyRunning(Exception):
-    """Another `dev` holds this home; `session` is None while it is still starting."""
+    """Another `dev` runs over this home; `session` is None while it is still starting."""
 
     def __init__(self, session: DevSession | None):
         super().__init__("connector-pipeline dev is already running")
@@ -28,7 +28,7 @@ class AlreadyRunning(Exception):
 
 @contextmanager
 def sole_session(home: Path) -> Generator[None]:
-    """Be the only `dev` over this home. The lock goes with the process, however it ends.
+    """Hold the lock of this home's only `dev`. The kernel drops it when the process ends.
 
     Raises AlreadyRunning.
     """
@@ -45,14 +45,14 @@ def sole_session(home: Path) -> Generator[None]:
 
 
 def announce(home: Path, session: DevSession) -> None:
-    """Tell other commands about this session."""
+    """Write the session where other commands find it."""
     written = home / f"dev.json.{os.getpid()}"
     written.write_text(session.model_dump_json(indent=1))
     written.replace(_session_file(home))
 
 
 def running_session(home: Path) -> DevSession | None:
-    """The `dev` that runs over this home, if one does and has announced itself."""
+    """The session of the `dev` that runs over this home, None if none runs or has announced it."""
     path = home / "dev.lock"
     if not path.exists():
         return None
@@ -61,7 +61,7 @@ def running_session(home: Path) -> DevSession | None:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return _read(home)
-    # Nobody holds the lock: what the file says was left behind by a kill.
+    # Nobody holds the lock: the file is left from a `dev` that was killed.
     return None
 
 

@@ -1,4 +1,4 @@
-"""`connector-pipeline doctor`: what a sync needs, a line each, and remedies."""
+"""`connector-pipeline doctor`: a line for each thing that a sync needs, with remedies."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
-from connector_pipeline.cli.extras import ExtraMissing
 from connector_pipeline.cli.local_services import (
     DAGSTER_DATABASE,
     LocalServices,
@@ -23,6 +22,7 @@ from connector_pipeline.cli.local_services import (
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError, Defect, ShopDisconnected
+from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.platforms.adapters import (
@@ -43,11 +43,11 @@ _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are 
 
 
 class _NoFields(BaseModel):
-    """Credentials of which nothing is needed."""
+    """Credentials without a field: any answer of the Token Service will do."""
 
 
 def run_doctor(*, as_json: bool) -> bool:
-    """Look at everything and print it; whether all is well."""
+    """Print a finding for everything that a sync needs. Returns whether all are in order."""
     findings = list(_findings())
     for finding in findings:
         if as_json:
@@ -93,7 +93,7 @@ def _findings() -> list[Finding]:
             _looked_at("token service", lambda: _token_service(services)),
         ]
         if not migrations.ok:
-            # What follows reads tables that are not there, or are other ones.
+            # The findings below read tables, which this database has not, or has otherwise.
             return found
         found += [
             _looked_at("shops", _shops),
@@ -127,7 +127,7 @@ def _migrations(settings: Settings) -> str:
 
 
 def _dagster_storage(settings: Settings) -> str:
-    # Looked for first: Dagster makes the tables of its storage where it finds none.
+    # We look first: Dagster would make the tables of its storage if it found none.
     if settings.dagster_postgres_url is None:
         return _dagster_database_to_come(settings)
     url = settings.dagster_postgres_url.get_secret_value().replace("+psycopg2", "", 1)
@@ -173,7 +173,7 @@ def _token_service(services: LocalServices) -> str:
         async with _token_service_of(services.settings).open("doctor") as client:
             await client.credentials(_example_shop(), _NoFields)
 
-    # It may well know no such shop, and says so as the contract has it.
+    # A Token Service that does not know the shop answers as the contract says, too.
     with suppress(ShopDisconnected):
         asyncio.run(ask())
     sandbox = " (the sandbox)" if services.sandbox_url else ""
@@ -195,7 +195,7 @@ def _shops() -> str:
 
 
 def _example_shop() -> Shop:
-    """A shop that one can ask for, whether or not there is such a one."""
+    """A shop to ask the Token Service for. It need not exist."""
     name, adapter = next(iter(BUILT_IN.items()))
     return Shop(
         merchant_id="doctor",
@@ -206,7 +206,7 @@ def _example_shop() -> Shop:
 
 
 def _platforms(settings: Settings) -> list[Finding]:
-    """The adapters that cannot be used, and what each of the others has to say."""
+    """A finding for each adapter that cannot be used, and the findings of the others."""
     found = [
         Finding(f"platform {each.platform_name}", False, each.reason, _REPAIR)
         for each in found_adapters().unusable
@@ -216,7 +216,7 @@ def _platforms(settings: Settings) -> list[Finding]:
     except SettingsError as error:
         return [*found, *(Finding("settings", False, line) for line in error.lines)]
     found += [
-        Finding(f"platform {name}", False, "Its adapter cannot be made: see the log.", _REPAIR)
+        Finding(f"platform {name}", False, "its adapter cannot be made: see the log.", _REPAIR)
         for name in adapter_classes()
         if name not in adapters
     ]
@@ -252,13 +252,10 @@ def _last_synced_first(platform_name: str, shops: Sequence[RegisteredShop]) -> l
 
 
 def _nats(settings: Settings) -> str:
-    try:
-        from connector_pipeline.messaging.jetstream import described
-    except ModuleNotFoundError:
-        raise ConnectorError(
-            "NATS_URL is set, and the extra `nats` is not installed.",
-            remedy="pip install 'connector-pipeline[nats]'",
-        ) from None
+    require(Extra.NATS, setting_helps=True)
+    # Imported here: its packages are an extra.
+    from connector_pipeline.messaging.jetstream import described
+
     with Database().connect() as connection:
         waiting = unsent(connection)
     return f"{asyncio.run(described(settings))}; {waiting} events wait to be sent"

@@ -1,8 +1,8 @@
-"""What a command needs around it: a database, a Token Service, Dagster's home.
+"""The services around a command: a database, a Token Service, Dagster's home.
 
-Whatever the environment names is used as it is. What it leaves open is brought: the embedded
-Postgres, and the sandbox of a running `connector-pipeline dev` or one for this command alone.
-Both are exported to the environment, where definitions and child processes find them.
+A service that the environment names is used as it is. In place of the others a command uses the
+embedded Postgres, and the sandbox of a running `connector-pipeline dev` or one of its own. It
+exports both to the environment, where definitions and child processes find them.
 """
 
 import os
@@ -19,9 +19,10 @@ import psycopg
 from psycopg import sql
 
 from connector_pipeline.cli.dev_session import running_session
-from connector_pipeline.cli.extras import Extra, require_stand_ins, stand_ins
+from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
@@ -42,22 +43,25 @@ DAGSTER_DATABASE: Final = "dagster"
 
 
 class SchemaUse(Enum):
-    """What a command does with the schemas `catalog` and `connector`.
+    """The use that a command makes of the schemas `catalog` and `connector`.
 
-    Only MIGRATE, and RUN_HERE and WRITE on the embedded server, change a schema. No embedded server
-    is made for INSPECT and READ: they find nothing in a new one.
+    Only MIGRATE, and RUN_HERE and WRITE on the embedded server, change a schema. INSPECT and READ
+    make no embedded server: a new one has nothing to read.
     """
 
     INSPECT = "looks at the revision, whichever it is"
     READ = "reads rows: refused unless the database is at the needed revision"
     WRITE = "writes rows: as READ, but an embedded database without schemas gets them"
-    RUN_HERE = "runs everything here: an embedded database is migrated, another one as READ"
+    RUN_HERE = "runs everything here: migrates an embedded database, uses another one as READ"
     MIGRATE = "migrates the database itself"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalServices:
-    """What a command found or was brought. `settings` name all of it; URLs may hold secrets."""
+    """The services of a command. `settings` name them all; their URLs may hold secrets.
+
+    `sandbox` is one of the command's own. `sandbox_url` is also set for that of a running `dev`.
+    """
 
     settings: Settings
     embedded: bool
@@ -65,20 +69,20 @@ class LocalServices:
     sandbox_url: str | None
 
     def sandbox_shops(self) -> "list[ShopSpec]":
-        """The shops of the sandbox this command brought; none where it brought none."""
+        """The shops of the command's own sandbox; none if it has no sandbox of its own."""
         return [] if self.sandbox is None else [shop.spec for shop in self.sandbox.store]
 
 
 @contextmanager
 def database_services(use: SchemaUse) -> Generator[Settings]:
-    """The database, named by the yielded settings and the environment.
+    """The database, which the yielded settings and the environment name.
 
     Raises SettingsError, ExtraMissing, DatabaseUnavailable; DatabaseNotMigrated and SchemaNotOurs
-    where its schemas are not what the use needs.
+    if the database is not at the revision that the use needs.
     """
     settings = load_settings()
     if settings.connector_database_url is None:
-        require_stand_ins([Extra.EMBEDDED])
+        require(Extra.EMBEDDED, setting_helps=True)
     with ExitStack() as stack:
         if settings.connector_database_url is None:
             if use in (SchemaUse.INSPECT, SchemaUse.READ):
@@ -107,20 +111,20 @@ def database_url(settings: Settings) -> str:
 def local_services(
     use: SchemaUse, *, sandbox_port: int | None = None, own_sandbox: bool = False
 ) -> Generator[LocalServices]:
-    """All that a sync needs. `own_sandbox` starts one even where `dev` has one running.
+    """All that a sync needs. `own_sandbox` starts a sandbox even if a running `dev` has one.
 
-    The sandbox is on `sandbox_port` or the next free one. Where DAGSTER_POSTGRES_URL is not set,
-    Dagster's database is made beside the connector's, unless the use is but to INSPECT. Raises as
+    The sandbox is on `sandbox_port` or the next free one. If DAGSTER_POSTGRES_URL is not set,
+    Dagster's database is made beside the connector's, unless the use is INSPECT. Raises as
     `database_services` does.
     """
     settings = load_settings()
     embedded = settings.connector_database_url is None
     session = None if own_sandbox else running_session(settings.home)
     running_sandbox = {} if session is None else session.sandbox_environment
-    needed = stand_ins(settings)
+    needed = needed_extras(settings)
     if running_sandbox and Extra.SANDBOX in needed:
         needed.remove(Extra.SANDBOX)
-    require_stand_ins(needed)
+    require(*needed, setting_helps=True)
     with ExitStack() as stack:
         settings = stack.enter_context(database_services(use))
         if settings.dagster_postgres_url is None and use is not SchemaUse.INSPECT:
@@ -158,7 +162,7 @@ def _refuse_without_server(home: Path) -> None:
 
 
 def _migrate_embedded(url: str, use: SchemaUse) -> None:
-    """Migrate the embedded database where the use has it so: nobody else's data is in it."""
+    """Migrate the embedded database if the use includes that: nobody else has data in it."""
     if use is SchemaUse.RUN_HERE:
         migrate(url)
     elif use is SchemaUse.WRITE:
@@ -170,7 +174,7 @@ def _migrate_embedded(url: str, use: SchemaUse) -> None:
 
 @contextmanager
 def _exported(variables: Mapping[str, str]) -> Generator[None]:
-    """The variables in the environment, for definitions and child processes, until the end."""
+    """Set the variables in the environment until the end of the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -201,7 +205,7 @@ def instance_config() -> Path:
 
 
 def _dagster_database(connector_url: str) -> str:
-    """Dagster's own database beside ours on the same server, created when it is not there."""
+    """The URL of Dagster's own database on the server of ours. Creates it if it does not exist."""
     parts = urlsplit(connector_url)
     try:
         with psycopg.connect(connector_url, autocommit=True, connect_timeout=10) as connection:

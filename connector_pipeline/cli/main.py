@@ -13,7 +13,6 @@ from connector_pipeline.cli.demo import run_demo
 from connector_pipeline.cli.dev import UI_PORT, run_dev
 from connector_pipeline.cli.dev_session import AlreadyRunning
 from connector_pipeline.cli.doctor import run_doctor
-from connector_pipeline.cli.extras import Extra, require
 from connector_pipeline.cli.local_services import SANDBOX_PORT, sandbox_server
 from connector_pipeline.cli.migrate import migrate
 from connector_pipeline.cli.output import JsonFlag, err, out, print_json
@@ -21,6 +20,7 @@ from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.cli.sync import request_sync, run_sync
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
+from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.adapters import adapter_class
 from connector_pipeline.settings import SettingsError
@@ -66,14 +66,14 @@ def sandbox(
         for name, value in server.environment().items():
             out.print(f"export {name}='{value}'", markup=False, soft_wrap=True)
     sys.stdout.flush()
-    # Ctrl-C is how it is meant to end.
+    # An operator ends it by Ctrl-C, which is no error.
     with suppress(KeyboardInterrupt):
         server.run()
 
 
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
-    """Look at settings, database, migrations and Token Service; say what to put right."""
+    """Look at settings, database, migrations, Token Service and adapters, and name remedies."""
     _exit_unless(run_doctor(as_json=as_json))
 
 
@@ -81,20 +81,20 @@ def doctor(as_json: JsonFlag = False) -> None:
 def sync(
     shop: ShopArgument,
     sync_type: Annotated[
-        RequestedSyncType, typer.Option("--type", help="What to read of the shop.")
+        RequestedSyncType, typer.Option("--type", help="Read everything, or only changes.")
     ] = RequestedSyncType.auto,
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Confirm that most of the shop is gone.")
     ] = False,
     request: Annotated[
-        bool, typer.Option("--request", help="Leave it to the daemon, and do not wait.")
+        bool, typer.Option("--request", help="Leave the sync to the daemon, and do not wait.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sync one shop now, as a Dagster run, and wait for its end."""
     if request:
         if allow_shrink:
-            raise typer.BadParameter("--allow-shrink is for a sync that is waited for.")
+            raise typer.BadParameter("--allow-shrink cannot be combined with --request.")
         request_sync(shop, sync_type=sync_type, as_json=as_json)
         return
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
@@ -113,7 +113,7 @@ def _known_platform(name: str | None) -> str | None:
 def backfill(
     platform: Annotated[
         str | None,
-        typer.Option(callback=_known_platform, help="Only shops of this one."),
+        typer.Option(callback=_known_platform, help="Only shops of this platform."),
     ] = None,
     merchant_id: Annotated[str | None, typer.Option(help="Only this merchant's shops.")] = None,
     failed: Annotated[
@@ -125,7 +125,7 @@ def backfill(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Sync all active shops, or those selected, many in a run, and wait for the end."""
+    """Sync all active shops, or selected ones, many in a run, and wait for the end."""
     selection = Selection(
         platform=platform,
         merchant_id=merchant_id,
@@ -136,7 +136,7 @@ def backfill(
 
 
 def main() -> None:
-    """Run the command line; what an operator can put right is said without a traceback."""
+    """Run the command line. Errors that an operator can correct are printed without a traceback."""
     try:
         app()
     except SettingsError as error:

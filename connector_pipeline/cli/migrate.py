@@ -1,4 +1,4 @@
-"""`connector-pipeline migrate`: the one command that changes the schemas of any database."""
+"""`connector-pipeline migrate`: the only command that changes the schemas of any database."""
 
 import sys
 from typing import Annotated
@@ -22,7 +22,7 @@ def migrate(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Bring the database's schemas to this version of the code."""
+    """Bring the database's schemas to the revision that this version needs."""
     if check and print_sql:
         raise typer.BadParameter("choose one of --check and --sql.")
     if check:

@@ -1,4 +1,4 @@
-"""How commands print: tables and sentences for people, one JSON object a row with `--json`."""
+"""The output of commands: tables and sentences for people, or JSON objects with `--json`."""
 
 import json
 import sys
@@ -30,9 +30,9 @@ def print_rows(
     empty: str,
     limit: int | None = None,
 ) -> None:
-    """Print rows; `columns` chooses what the table shows, JSON shows all of a row.
+    """Print rows, as a table of these columns or as JSON with all columns.
 
-    Of more rows than `limit` the table shows the first, and says how to see the rest.
+    The table shows the first `limit` rows, and below it how to see the others.
     """
     if as_json:
         for row in rows:
@@ -41,7 +41,7 @@ def print_rows(
     table = new_table()
     for name in columns:
         table.add_column(name, no_wrap=True)
-    # Where the terminal is narrow titles are cut, and nothing else: keys are there to be typed.
+    # A narrow terminal cuts titles and nothing else: an operator types keys.
     titles = [name for name in columns if name.endswith("title")]
     others = len(columns) - len(titles)
     room = max(_NARROWEST, (out.width - _NARROWEST * others) // max(1, len(titles)))
@@ -62,12 +62,12 @@ def print_rows(
 
 
 def new_table() -> Table:
-    """A table as all commands draw theirs: without a frame, close together."""
+    """An empty table in the style of all commands: without a frame, close together."""
     return Table(box=None, pad_edge=False, header_style="bold underline")
 
 
 def print_json(row: Mapping[Any, Any]) -> None:
-    """One JSON object on a line: money as text, times in ISO 8601."""
+    """Print a JSON object on a line of its own: money as text, times in ISO 8601."""
     sys.stdout.write(json.dumps(row, default=_json, ensure_ascii=False) + "\n")
 
 
@@ -85,7 +85,7 @@ def _shown(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, Decimal):
-        # The column has six decimals, whatever the currency has.
+        # The column always has six decimals, more than the currency.
         return f"{value.normalize():f}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}Z"

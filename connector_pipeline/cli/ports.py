@@ -1,4 +1,4 @@
-"""Ports on loopback."""
+"""Finds free ports on loopback."""
 
 import socket
 from typing import Final
@@ -10,7 +10,7 @@ def free_port(first: int) -> int:
     """`first`, or the next port on loopback that nobody listens on. Raises OSError if none is."""
     for port in range(first, min(first + _TRIES, 65_536)):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As servers bind: a port whose last connections linger is free, a listener's is not.
+            # Servers bind so: a port whose last connections linger is free, a listener's is not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

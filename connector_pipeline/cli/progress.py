@@ -1,4 +1,4 @@
-"""Progress bars of running syncs, read from `connector.syncs` as any other poller would."""
+"""Progress bars of running syncs, read from `connector.syncs`, as a requester may poll it."""
 
 import threading
 from collections.abc import Generator
@@ -22,7 +22,7 @@ _EVERY_SECONDS: Final = 0.3
 
 
 def sync_progress(console: Console) -> Progress:
-    """Bars for syncs: what is being done, pages and requests so far, the time it has taken."""
+    """Bars for syncs: the shop, its pages and requests so far, the time since the start."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -37,7 +37,7 @@ def sync_progress(console: Console) -> Progress:
 def followed(
     progress: Progress, task: TaskID, registry: ShopRegistry, sync_id: str
 ) -> Generator[None]:
-    """While the block runs, keep the task's note at what the sync has recorded of itself."""
+    """While the block runs, show in the task's note the progress that the sync records."""
     done = threading.Event()
 
     def follow() -> None:
@@ -45,7 +45,7 @@ def followed(
             try:
                 seen = registry.progress(sync_id)
             except ConnectorError:
-                # The sync itself will say what is wrong with the database.
+                # The sync itself reports a database that does not answer.
                 continue
             if seen is not None:
                 progress.update(task, note=f"{seen.pages} pages, {seen.requests} requests")

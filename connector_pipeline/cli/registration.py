@@ -1,4 +1,4 @@
-"""Register the sandbox's shops, so that a newcomer has something to sync."""
+"""Registers the sandbox's shops, so that a newcomer has something to sync."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def register_sandbox_shops(registry: ShopRegistry, specs: "Iterable[ShopSpec]") -> list[Shop]:
-    """Add each shop the sandbox serves; what an operator paused stays paused."""
+    """Add each shop of the sandbox. A shop that an operator paused stays paused."""
     shops = [
         Shop(
             merchant_id=spec.merchant_id,

@@ -1,4 +1,4 @@
-"""Sync a shop as a real Dagster run in this process, beside whatever else runs over the storage."""
+"""Syncs a shop by a real Dagster run in this process. Other processes may use the same storage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _CATALOG_ITEMS: Final = AssetKey("catalog_items")
 
 @dataclass(frozen=True, slots=True)
 class SyncOutcome:
-    """What became of a shop's run: the metadata of its `catalog_items`, or the failure's text."""
+    """How a shop's run ended: with the metadata of its `catalog_items`, or the failure's text."""
 
     partition_key: str
     run_id: str
@@ -23,13 +23,13 @@ class SyncOutcome:
     failure: str | None
 
     def count(self, name: str) -> int | float:
-        """A number of the metadata, 0 where the run failed before it was known."""
+        """A number of the metadata, 0 if the run failed before it had one."""
         value = self.metadata.get(name, 0)
         return value if isinstance(value, int | float) else 0
 
 
 def sync_job() -> JobDefinition:
-    """The job that materializes both assets, under the settings of the environment as it is now."""
+    """The job that materializes both assets, with the settings that the environment has now."""
     # Imported here: the module reads the environment, which local_services completes first.
     from connector_pipeline.definitions import build_definitions
 
@@ -46,7 +46,7 @@ def sync_shop(
     sync_type: RequestedSyncType = RequestedSyncType.auto,
     allow_shrink: bool = False,
 ) -> SyncOutcome:
-    """Materialize both assets of the shop and wait for the end. Ctrl-C cancels the run."""
+    """Materialize both assets of the shop, and wait for the end. Ctrl-C cancels the run."""
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition_key,

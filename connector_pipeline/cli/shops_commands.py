@@ -1,4 +1,4 @@
-"""`connector-pipeline shops …`: the registry."""
+"""`connector-pipeline shops …`: shows and changes the registry."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,11 +39,11 @@ def add(
     ] = None,
     currency: Annotated[
         str | None,
-        typer.Option(help="ISO 4217 code, for shops whose key may not read it."),
+        typer.Option(help="ISO 4217 code, for a shop whose credentials may not read it."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Register a shop, or change what is registered of it."""
+    """Register a shop, or change its registration."""
     platform_name, domain = parse_shop_key(shop)
     registered = Shop(
         merchant_id=merchant_id,
@@ -96,7 +96,7 @@ def list_shops(
 
 @app.command()
 def pause(shop: ShopArgument, as_json: JsonFlag = False) -> None:
-    """Leave a shop out of syncs; its catalog stays."""
+    """Stop syncing a shop; its catalog stays."""
     _set_state(shop, ShopState.PAUSED, as_json=as_json)
 
 
@@ -108,7 +108,7 @@ def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
-    """Forget a shop; its catalog rows stay until they are deleted by hand."""
+    """Remove a shop from the registry; its catalog rows stay until they are deleted by hand."""
     parse_partition_key(shop)
     with database_services(SchemaUse.WRITE):
         _registry().remove(shop)

@@ -1,4 +1,4 @@
-"""Child processes of `connector-pipeline dev`: each with a log file, none left behind."""
+"""The child processes of `connector-pipeline dev`. Each has a log file; none is left behind."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ class ChildEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running child: a process group of its own, so that Ctrl-C reaches it only through us."""
+    """A running child. It has a process group of its own, so that only we pass Ctrl-C on to it."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -35,7 +35,7 @@ class Supervisor:
         self._children: list[Child] = []
 
     def start(self, name: str, command: Sequence[str]) -> Child:
-        """Start a child; its output goes to `{logs}/{name}.log`, begun anew."""
+        """Start a child. Its output replaces the file `{logs}/{name}.log`."""
         log = self._logs / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  our own commands, without a shell
@@ -50,7 +50,7 @@ class Supervisor:
         return child
 
     def check(self) -> None:
-        """Raises ChildEnded if one of the children has ended."""
+        """Raise ChildEnded if one of the children has ended."""
         for child in self._children:
             status = child.process.poll()
             if status is not None:
@@ -61,7 +61,7 @@ class Supervisor:
                 )
 
     def stop(self, child: Child, *, patience: float) -> None:
-        """Interrupt a child, wait `patience` seconds, then kill whatever is left of its group."""
+        """Interrupt a child, wait `patience` seconds, then kill the rest of its process group."""
         if child.process.poll() is None:
             child.process.send_signal(signal.SIGINT)
             try:
@@ -74,7 +74,7 @@ class Supervisor:
             self._children.remove(child)
 
     def stop_all(self, *, patience: float) -> None:
-        """Interrupt all children at once, then see each to its end."""
+        """Interrupt all children at once, then wait for each and kill the late ones."""
         for child in self._children:
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`connector-pipeline sync SHOP`: one partition, a real Dagster run, waits for its end."""
+"""`connector-pipeline sync SHOP`: syncs one shop by a real Dagster run and waits for its end."""
 
 from typing import Final
 from uuid import uuid4
@@ -23,11 +23,11 @@ _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 
 
 class NotActive(ConnectorError):
-    """The shop is registered, but is not to be synced now."""
+    """The shop is registered, but paused or disconnected."""
 
 
 def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_json: bool) -> bool:
-    """Sync one shop and say what became of it; whether it succeeded.
+    """Sync one shop and print the outcome. Returns whether it succeeded.
 
     Raises UnknownShop, NotActive, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
@@ -56,12 +56,12 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
                     allow_shrink=allow_shrink,
                 )
             progress.update(task, total=1, completed=1)
-    _say(outcome, sync_id, as_json=as_json)
+    _print(outcome, sync_id, as_json=as_json)
     return outcome.failure is None
 
 
 def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> None:
-    """Leave a request in the inbox, for the daemon to run; print its sync_id and do not wait.
+    """Leave a sync request in the inbox for the daemon, print its sync_id and do not wait.
 
     Raises UnknownShop, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
@@ -82,14 +82,14 @@ def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> N
         print_json({"shop": shop, "sync_id": request.sync_id, "requested": True})
     else:
         out.print(
-            f"{shop}: requested as sync {request.sync_id}; it runs as soon as Dagster's daemon "
-            "does.",
+            f"{shop}: requested as sync {request.sync_id}; Dagster's daemon launches it, now or "
+            "when it is started.",
             markup=False,
             soft_wrap=True,
         )
 
 
-def _say(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
+def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
     items = outcome.count("dagster/partition_row_count")
     if as_json:
         print_json(

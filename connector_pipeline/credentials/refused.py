@@ -1,9 +1,9 @@
-"""Knowing a credential again that a platform refused, without keeping it.
+"""Recognizes credentials that a shop refused, without keeping them.
 
-When a shop is marked disconnected, a digest of what it refused is kept with it; the Token Service
-having other credentials for the shop is then news. A salted scrypt: who reads the database learns
-nothing of a credential, not even of one short enough to be guessed
-(https://datatracker.ietf.org/doc/html/rfc7914).
+When a shop is marked disconnected, a digest of the credentials that it refused is kept with it.
+Later the connector can see that the Token Service has other credentials for the shop. The digest is
+a salted scrypt (https://datatracker.ietf.org/doc/html/rfc7914): a reader of the database learns
+nothing of a credential from it, even if the credential is short enough to be guessed.
 """
 
 import base64
@@ -16,21 +16,21 @@ from typing import Final
 from pydantic import BaseModel, SecretStr
 
 _SALT_BYTES: Final = 16
-# 16 MB and some 50 ms each: nothing for a shop, a lot for a million guesses.
+# A digest takes 16 MB and some 50 ms: little for one shop, a lot for a million guesses.
 _COST: Final = {"n": 2**14, "r": 8, "p": 1}
 
 
 def credential_digest(credentials: BaseModel) -> str:
-    """A digest of the credentials' secrets under a salt of its own, as `is_digest_of` knows it.
+    """A digest of the credentials' secrets, with a salt of its own, for `is_digest_of`.
 
-    What else they hold, like the time they expire, is no part of it.
+    Other fields, such as the time when the credentials expire, do not change it.
     """
     salt = secrets.token_bytes(_SALT_BYTES)
     return f"{_text(salt)}:{_text(_digest(credentials, salt))}"
 
 
 def is_digest_of(digest: str, credentials: BaseModel) -> bool:
-    """Whether the digest was made of these same secrets."""
+    """Whether the digest was made of the same secrets."""
     salt, _, expected = digest.partition(":")
     found = _text(_digest(credentials, base64.b64decode(salt)))
     return hmac.compare_digest(found, expected)

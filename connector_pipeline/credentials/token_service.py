@@ -25,7 +25,7 @@ JWT_LIFETIME = timedelta(seconds=60)
 
 
 def bearer_token(secret: SecretStr, now: datetime) -> str:
-    """What tells the Token Service who we are, for a minute (DESIGN 8)."""
+    """A token that names us, for a minute (docs/contracts.md, Token Service)."""
     claims = {"sub": JWT_SUBJECT, "iat": now, "exp": now + JWT_LIFETIME}
     return jwt.encode(claims, secret.get_secret_value(), algorithm="HS256")
 
@@ -39,10 +39,10 @@ class TokenServiceClient:
         self._jwt_secret = jwt_secret
 
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
-        """The shop's credentials parsed as `model`, which names the fields it needs.
+        """The shop's credentials parsed as `model`, which names the fields that it needs.
 
-        Raises ShopDisconnected where the service has none for the shop, and
-        TokenServiceUnavailable for everything else that is not the answer of DESIGN 8.
+        Raises ShopDisconnected if the service has none for the shop, and TokenServiceUnavailable
+        for any other answer that breaks the contract (docs/contracts.md, Token Service).
         """
         key = shop.partition_key
         try:
@@ -72,7 +72,7 @@ class TokenServiceClient:
         try:
             return model.model_validate(answer.json["data"])
         except (TypeError, KeyError, ValidationError):
-            # Without `from`: pydantic's text would quote what it was given, a credential.
+            # `from None`: pydantic's text would quote its input, which is a credential.
             raise TokenServiceUnavailable(
                 f"the Token Service's answer lacks {' or '.join(_required(model))} under `data`.",
                 partition_key=key,
@@ -92,9 +92,9 @@ def _required(model: type[CredentialsT]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """Where credentials come from. INTERNAL_JWT_SECRET is read from the environment when used.
+    """The Token Service at `url`. INTERNAL_JWT_SECRET is read from the environment when used.
 
-    `timeout` is in seconds; `retry_count` counts the tries after the first.
+    `timeout` and `retry_delay` are in seconds; `retry_count` counts the tries after the first.
     """
 
     url: str
@@ -115,7 +115,7 @@ class TokenService:
             retry_delay=self.retry_delay,
             connect_timeout=self.timeout,
             read_timeout=self.timeout,
-            # A neighbour inside our own network, named by the operator and not by a merchant.
+            # The Token Service may be in our own network. The operator names it, not a merchant.
             allow_private_hosts=True,
         )
         async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:

@@ -1,4 +1,4 @@
-"""Connections to a database that is at the revision this version of the code needs."""
+"""Connections to a database at the revision that this version of the code needs."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ _found_right: Final[set[str]] = set()
 
 @contextmanager
 def connect_at_needed_revision(url: str) -> Generator[psycopg.Connection]:
-    """As `connect`, to a database at the needed revision; looked at once in a process.
+    """As `connect`, and compares the database's revision with the needed one.
 
-    It is looked at again where a statement finds that a table or column is not there, because
-    somebody may have migrated it meanwhile. Raises DatabaseUnavailable; DatabaseNotMigrated for an
-    older revision or none; SchemaNotOurs for a newer one.
+    A process does that once for a database, and again when a statement misses a table or a column:
+    somebody may have migrated the database meanwhile. Raises DatabaseUnavailable;
+    DatabaseNotMigrated for an older revision or none; SchemaNotOurs for a newer one.
     """
     try:
         with connect(url) as connection:

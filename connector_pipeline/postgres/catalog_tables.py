@@ -70,9 +70,9 @@ catalog_items: Final = Table(
     Column("sync_id", Id, nullable=False, comment="The sync that last changed the row."),
     one_of("product_status", ProductStatus),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
-    # numeric holds NaN, and a missing value that passed through a float becomes one.
+    # numeric can hold NaN, and a missing value that passes through a float becomes one.
     CheckConstraint("price <> 'NaN'::numeric", name="price_is_a_number"),
-    # One per documented query of readers (docs/contracts.md) and no other: publish pays for each.
+    # One for each documented query of readers (docs/contracts.md): a publish pays for every index.
     Index(
         "catalog_items_available_merchant_id_idx",
         "merchant_id",

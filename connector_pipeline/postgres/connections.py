@@ -1,4 +1,4 @@
-"""Connections to Postgres: how they are opened, and what may be said when they fail."""
+"""Connections to Postgres: how we open them, and errors about them that show no password."""
 
 import re
 from collections.abc import Generator
@@ -18,7 +18,7 @@ def connect(url: str) -> Generator[psycopg.Connection]:
     """A connection, committed and closed at the end, rolled back and closed on an exception.
 
     Not in autocommit; READ COMMITTED; the session's time zone is UTC. Raises DatabaseUnavailable,
-    with the server's words and never the password, if the server cannot be reached or ends the
+    with the server's message and never the password, if the server cannot be reached or ends the
     connection while it is in use.
     """
     try:
@@ -30,7 +30,7 @@ def connect(url: str) -> Generator[psycopg.Connection]:
 
 
 def open_connection(url: str, **options: str) -> psycopg.Connection:
-    """A connection as `connect` gives it, for the caller to end; `options` are libpq's.
+    """A connection as `connect` gives it, which the caller closes. `options` are libpq's.
 
     Raises DatabaseUnavailable.
     """
@@ -44,7 +44,7 @@ def open_connection(url: str, **options: str) -> psycopg.Connection:
 
 
 def unavailable(error: BaseException, url: str) -> DatabaseUnavailable:
-    """The driver's error in words that may be shown: which server, why, and no password."""
+    """The driver's error as one that may be shown: with the server and the reason, no password."""
     parameters = _parameters(url)
     reason = " ".join(str(error).split()) or type(error).__name__
     password = str(parameters.get("password", ""))
@@ -59,13 +59,13 @@ def _parameters(url: str) -> dict[str, Any]:
         parameters: dict[str, Any] = dict(conninfo_to_dict(url))
     except psycopg.Error:
         raise _not_a_url() from None
-    # An unescaped @ or / in a password moves part of it into these, and so into messages.
+    # An unescaped @ or / in a password moves a part of it into these values, and so into messages.
     where = [str(parameters.get(name, "")) for name in ("host", "port", "dbname")]
     if any("@" in part for part in where) or not re.fullmatch(r"[\d,]*", where[1]):
         raise _not_a_url()
     options = [str(parameters.get("options", "")), "-c timezone=UTC"]
     return {
-        # A peer that vanished without a word is noticed within two minutes, not two hours.
+        # So that we notice a server that vanished within two minutes, not within two hours.
         "keepalives_idle": 60,
         "keepalives_interval": 10,
         "keepalives_count": 6,

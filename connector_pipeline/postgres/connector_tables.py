@@ -1,4 +1,4 @@
-"""The tables of the schema `connector`: the shops, their syncs, and what came of these.
+"""The tables of the schema `connector` for shops, their syncs and the outcomes of these.
 
 The migrations make exactly these; a test compares the two. A change here needs a migration. The
 tables of requests, backfills and sweeps are in `request_tables`.

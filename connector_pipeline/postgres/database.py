@@ -1,4 +1,4 @@
-"""Which Postgres holds the schemas `catalog` and `connector`, and connections to it."""
+"""The Postgres that holds the schemas `catalog` and `connector`, and connections to it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,26 +14,26 @@ from connector_pipeline.settings import load_settings
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Connections to the catalog's Postgres. Safe to use from many threads at once.
+    """Connections to the catalog's Postgres. Many threads may use it at once.
 
-    An empty `url` means CONNECTOR_DATABASE_URL as it is when a connection is opened, else the
-    embedded server if it runs under CONNECTOR_HOME. The URL holds a password, and is not shown.
+    An empty `url` means CONNECTOR_DATABASE_URL at the time when a connection is opened, else the
+    embedded server if it runs under CONNECTOR_HOME. The URL may hold a password: never show it.
     """
 
     url: str = field(default="", repr=False)
 
     @contextmanager
     def connect(self) -> Generator[psycopg.Connection]:
-        """A connection of one's own, committed at the end and rolled back on an exception.
+        """A new connection, committed at the end and rolled back on an exception.
 
-        See `postgres.connect_at_needed_revision`. Raises DatabaseUnavailable, DatabaseNotMigrated
-        and SchemaNotOurs.
+        See `connect_at_needed_revision`. Raises DatabaseUnavailable, DatabaseNotMigrated and
+        SchemaNotOurs.
         """
         with connect_at_needed_revision(self.connection_url()) as connection:
             yield connection
 
     def connection_url(self) -> str:
-        """The URL in use, password included: for connecting, never for showing.
+        """The URL in use, password included: for a connection, never to be shown.
 
         Raises DatabaseUnavailable if none is set and the embedded server does not run.
         """

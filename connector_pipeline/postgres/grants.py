@@ -1,4 +1,4 @@
-"""The roles of those who read the catalog and who request syncs, and what each may do."""
+"""The roles of readers and of requesters, and the rights of each."""
 
 import logging
 from typing import Final, LiteralString
@@ -19,7 +19,7 @@ _GRANTS: Final[dict[str, tuple[LiteralString, ...]]] = {
     ),
     REQUESTER_ROLE: (
         "GRANT USAGE ON SCHEMA {connector} TO {role}",
-        # The columns that say what becomes of a request are written by the connector alone.
+        # The connector alone writes the other columns, which say how far a request is.
         "GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, "
         "sync_type, correlation_id) ON {connector}.sync_requests TO {role}",
     ),
@@ -29,9 +29,9 @@ _logger = logging.getLogger(__name__)
 
 
 def grant_all(connection: psycopg.Connection) -> bool:
-    """Make the roles and give them their grants, as far as the user may; whether all was done.
+    """Make the roles and give them their grants, as far as the user may. Returns if all is done.
 
-    Done at every migration, so that a role an administrator makes later gets its grants too.
+    Every migration does this, so that a role that an administrator makes later gets its grants too.
     """
     done = [_role_exists(connection, role) and _granted(connection, role) for role in _GRANTS]
     return all(done)
@@ -65,15 +65,15 @@ def _create_role(role: str) -> sql.Composed:
 
 
 def _role_exists(connection: psycopg.Connection, role: str) -> bool:
-    """Whether the role is there, after an attempt to make it."""
+    """Make the role if it is missing. Returns whether it exists now."""
     try:
         with connection.transaction():
             found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
             if found.fetchone() is None:
                 connection.execute(_create_role(role))
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        # Roles are the server's, and the migrations' lock is the database's: a migration of a
-        # neighbouring database made the role this very moment.
+        # A migration of another database of the server made the role at the same time. Roles belong
+        # to the server, and the migrations' lock to one database.
         pass
     except psycopg.errors.InsufficientPrivilege:
         _logger.warning(

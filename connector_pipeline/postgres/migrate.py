@@ -1,4 +1,4 @@
-"""Bring the schemas `catalog` and `connector` to what this version of the code needs."""
+"""Bring the schemas `catalog` and `connector` to the revision that this code needs."""
 
 import io
 import threading
@@ -26,7 +26,7 @@ from connector_pipeline.postgres.revision import (
 from connector_pipeline.postgres.schema import CATALOG, CONNECTOR
 
 OLDEST_POSTGRES: Final = 15
-# Any number, as long as nobody else in the database takes an advisory lock on it.
+# Any number will do that nobody else in the database takes an advisory lock on.
 _MIGRATION_LOCK: Final = 0x636F6E6E6563746F
 
 _alembic: Final = threading.Lock()
@@ -38,7 +38,7 @@ class MayNotMigrate(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Revisions before and after, and whether readers and requesters have their grants."""
+    """The revisions before and after, and whether readers and requesters have their grants."""
 
     before: str | None
     after: str
@@ -46,11 +46,11 @@ class Migration:
 
 
 def migrate(connection_url: str) -> Migration:
-    """Apply the migrations that are missing, all in one transaction, and grant the readers.
+    """Apply the missing migrations and grant the roles their rights, all in one transaction.
 
-    Safe from several places at once: each waits for the one before. Raises DatabaseUnavailable;
-    SchemaNotOurs for a database that is too old, not UTF-8, or at a revision that no migration
-    leads on from; MayNotMigrate, with the right that the user lacks.
+    Several processes may do this at once: each waits for the one before. Raises
+    DatabaseUnavailable; SchemaNotOurs for a database that is too old, not UTF-8, or at a revision
+    that no migration leads on from; MayNotMigrate, which names the right that the user lacks.
     """
     with _transaction(connection_url) as connection:
         driver_connection = _driver_connection(connection)
@@ -63,7 +63,7 @@ def migrate(connection_url: str) -> Migration:
             _refuse_without_rights(driver_connection)
             config = _config()
             config.attributes["connection"] = connection
-            # Alembic keeps what it works on in a module, so threads take turns.
+            # Alembic keeps its state in a module, so one thread at a time may use it.
             with _alembic:
                 command.upgrade(config, "head")
         granted = grant_all(driver_connection)
@@ -73,9 +73,9 @@ def migrate(connection_url: str) -> Migration:
 def migration_sql(connection_url: str) -> str:
     """The SQL that `migrate` would run on this database, as one transaction for `psql -f`.
 
-    It makes what the database's user may not: schemas, roles. The tables belong to that user,
-    whoever runs it. Looks at the database and changes nothing. Raises DatabaseUnavailable and
-    SchemaNotOurs as `migrate` does.
+    It also makes the schemas and roles that the database's user may not make. Whichever user runs
+    it, the tables belong to the database's user. This function changes nothing. It raises
+    DatabaseUnavailable and SchemaNotOurs as `migrate` does.
     """
     with connect(connection_url) as connection:
         _refuse_unsuitable(connection)
@@ -148,14 +148,14 @@ def _driver_connection(connection: Connection) -> psycopg.Connection:
 
 
 def _missing_schemas(connection: psycopg.Connection) -> list[str]:
-    # Looked up, because CREATE SCHEMA IF NOT EXISTS asks for the right to create even where an
-    # administrator has made them.
+    # CREATE SCHEMA IF NOT EXISTS needs the right to create a schema even if an administrator has
+    # already made it, so we look first.
     rows = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
     return sorted({CATALOG, CONNECTOR} - {row[0] for row in rows})
 
 
 def _closed_schemas(connection: psycopg.Connection) -> list[str]:
-    """The schemas that are there and in which the user may not make tables."""
+    """The schemas that exist and in which the user may not make tables."""
     rows = connection.execute(
         "SELECT nspname FROM pg_namespace WHERE nspname = ANY (%s)"
         " AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))"
@@ -181,7 +181,7 @@ def _create_schemas(connection: psycopg.Connection) -> None:
 
 
 def _refuse_without_rights(connection: psycopg.Connection) -> None:
-    """Raise MayNotMigrate where the user may not make tables, or change those there are."""
+    """Raise MayNotMigrate if the user may not make tables, or may not change one that exists."""
     user = connection.info.user
     quoted_user = sql.Identifier(user).as_string(connection)
     if schemas := ", ".join(_closed_schemas(connection)):
@@ -206,11 +206,12 @@ def _refuse_without_rights(connection: psycopg.Connection) -> None:
         )
 
 
-def _may_not(what: str, grant: str | None = None) -> MayNotMigrate:
+def _may_not(lacking: str, grant: str | None = None) -> MayNotMigrate:
     granted = f"`{grant}`, or " if grant else ""
     return MayNotMigrate(
-        f"{what}.",
-        remedy=f"An administrator can {granted}run what `connector-pipeline migrate --sql` prints.",
+        f"{lacking}.",
+        remedy=f"An administrator can {granted}run the SQL that `connector-pipeline migrate --sql` "
+        "prints.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of the schema `connector` that say which shops are to be synced, and for whom.
+"""The tables of the schema `connector` for sweeps, backfills and sync requests.
 
 The migrations make exactly these; a test compares the two. A change here needs a migration.
 """

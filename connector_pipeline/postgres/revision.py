@@ -1,4 +1,4 @@
-"""The revision the database is at, and the one this version of the code needs. Writes nothing."""
+"""The database's revision, and the one that this version of the code needs. Writes nothing."""
 
 from functools import cache
 from pathlib import Path
@@ -13,39 +13,39 @@ from connector_pipeline.postgres.schema import CONNECTOR
 VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
 VERSION_TABLE: Final = "alembic_version"
 _UNRELEASED: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007"})
-"""The revisions of development before the first release, which no migration leads on from."""
+"""The revisions from before the first release. No migration leads on from them."""
 
 
 class DatabaseNotMigrated(ConnectorError):
-    """The database's schemas are not there yet, or are those of an older version of the code."""
+    """The database has no schemas of ours yet, or those of an older version of the code."""
 
     default_remedy = "Run `connector-pipeline migrate`."
 
 
 class SchemaNotOurs(ConnectorError):
-    """The database cannot hold the catalog, or no migration leads to what this code needs."""
+    """The database cannot hold the catalog, or no migration leads to the revision that we need."""
 
     default_remedy = "Set CONNECTOR_DATABASE_URL to another database."
 
 
 @cache
 def known_revisions() -> tuple[str, ...]:
-    """Every revision there is a migration to, the oldest first: the names of their files."""
+    """The revisions that the migrations lead to, oldest first. A revision is its file's name."""
     return tuple(sorted(file.stem for file in VERSIONS.glob("[0-9]*.py")))
 
 
 def needed_revision() -> str:
-    """The revision this version of the code reads and writes."""
+    """The revision that this version of the code reads and writes."""
     return known_revisions()[-1]
 
 
 def database_revision(connection: psycopg.Connection) -> str | None:
-    """The database's revision, None where it was never migrated.
+    """The database's revision, None if it was never migrated.
 
-    Raises SchemaNotOurs where the user may not read it.
+    Raises SchemaNotOurs if the user may not read it.
     """
     with connection.transaction():
-        # Not to_regclass, which fails where the user may not look into the schema.
+        # Not by to_regclass, which fails if the user has no rights in the schema.
         found = connection.execute(
             "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
             " WHERE nspname = %s AND relname = %s",

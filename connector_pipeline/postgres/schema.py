@@ -1,4 +1,4 @@
-"""What the tables of both schemas share: names, the metadata they are in, column types.
+"""Names, metadata and column types that the tables of both schemas share.
 
 The metadata is whole once `catalog_tables`, `connector_tables` and `request_tables` are imported.
 """
@@ -11,7 +11,7 @@ from sqlalchemy import CheckConstraint, DateTime, MetaData, Text
 CATALOG: Final = "catalog"
 """The schema for readers."""
 CONNECTOR: Final = "connector"
-"""The schema that only the connector reads and writes, but for requests to sync a shop."""
+"""Our own schema. Other services write sync requests into it, and nothing else."""
 
 metadata: Final = MetaData(
     naming_convention={
@@ -23,11 +23,11 @@ metadata: Final = MetaData(
 )
 
 Id: Final = Text(collation="C")
-"""Names and ids are compared and sorted by their bytes, the same on every server."""
+"""The type of names and ids: every server compares and sorts them by their bytes."""
 Time: Final = DateTime(timezone=True)
 
 
 def one_of(column: str, vocabulary: type[StrEnum]) -> CheckConstraint:
-    """The constraint that the column holds one of the words, or null."""
+    """The constraint that the column holds a word of the vocabulary, or null."""
     words = ", ".join(f"'{word.value}'" for word in vocabulary)
     return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")

@@ -37,7 +37,7 @@ def environment(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Generator[None]:
-    """Settings of a command over databases of its own; what it exports is taken back."""
+    """Settings of a command over databases of its own. A command's exports are undone."""
     before = dict(os.environ)
     dagster_url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
     monkeypatch.setenv("CONNECTOR_HOME", str(tmp_path / "home"))

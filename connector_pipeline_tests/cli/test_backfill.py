@@ -1,4 +1,4 @@
-"""`connector-pipeline backfill`, without a daemon and beside a running `dev`."""
+"""`connector-pipeline backfill` works without a daemon and beside a running `dev`."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from connector_pipeline_tests.cli.test_dev import LONG, dev, own_home
 __all__ = ["own_home"]
 
 LISTENING = (
-    # Who runs the tests in the background has its shell ignore Ctrl-C for all of them.
+    # A shell that runs the tests in the background has them all ignore Ctrl-C.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from connector_pipeline.cli.main import main; main()"
 )
@@ -46,14 +46,14 @@ def table(out: str) -> dict[str, list[str]]:
 def test_without_a_daemon_the_shops_are_synced_here(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In few runs, and each selection is only what it says."""
+    """This process executes few runs, and each selection has only its own shops."""
     monkeypatch.setenv("SHOPS_PER_RUN", "2")
     ended = command("backfill", "--platform", "shopify", "--json")
     assert ended.status == 0, ended.err
     assert outcomes(ended.rows()) == dict.fromkeys(SHOPIFY, ("succeeded", None))
     assert len({row["backfill_id"] for row in ended.rows()}) == 1
 
-    # What was synced is not stale, the rest never was.
+    # The shops that were just synced are not stale. The others were never synced.
     ended = command("backfill", "--stale", "1")
     assert ended.status == 0, ended.err
     assert {outcome: rest[0] for outcome, rest in table(ended.out).items()} == {
@@ -71,8 +71,8 @@ def test_without_a_daemon_the_shops_are_synced_here(
     assert command("backfill", "--stale", "-1").status == 2
 
 
-def test_what_failed_is_taken_up_alone(command: Command) -> None:
-    """Scattered or not: the failed shops and no other, and the table names the error."""
+def test_failed_shops_can_be_synced_alone(command: Command) -> None:
+    """`--failed` selects the failed shops and no other."""
     registry = ShopRegistry(database=Database())
     assert command("backfill", "--json").status == 0
     with registry.database.connect() as connection:
@@ -116,7 +116,7 @@ def wait_for(home: Path, *expected: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
 def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
-    """In one run for all six shops; one that fails is named; Ctrl-C leaves the runs going."""
+    """One run syncs all six shops; the table names the one that fails; Ctrl-C stops no run."""
     with dev(own_home, "--port", "3920") as running:
         revoked = min(SHOPIFY)
         running.sandbox("PUT", f"/sandbox/shops/{revoked}/credentials", {"revoke": True})
@@ -131,7 +131,7 @@ def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
         assert "connector/backfill" in {tag["key"] for tag in runs[0]["tags"]}
         for asset in ("raw_products", "catalog_items"):
             stats = running.graphql(STATS, asset=[asset])["assetNodeOrError"]["partitionStats"]
-            # The partition of the disconnected shop goes by itself, sooner or later.
+            # The partition of the disconnected shop disappears later.
             assert stats["numMaterialized"] == len(SHOPS) - 1
             assert stats["numFailed"] == stats["numPartitions"] - (len(SHOPS) - 1)
             assert stats["numMaterializing"] == 0

@@ -1,4 +1,4 @@
-"""sync, catalog, doctor and what they say when they cannot."""
+"""sync, catalog and doctor do their work, and name the error where they cannot."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ITEMS = len(expected_items(Store([SPEC]).shop(SPEC.platform, SPEC.domain)))
 
 
 def test_sync_publishes_a_shop_and_the_catalog_shows_it(command: Command) -> None:
-    """Without dev running: the sandbox is there for the command alone."""
+    """No dev runs, so the command has a sandbox of its own."""
     [synced] = command("sync", SHOP, "--json").rows()
     assert synced["succeeded"] is True
     assert (synced["items"], synced["inserted"]) == (ITEMS, ITEMS)
@@ -40,8 +40,10 @@ def test_sync_publishes_a_shop_and_the_catalog_shows_it(command: Command) -> Non
     assert command("catalog", "rejects", SHOP, "--json").status == 0
 
 
-def test_a_sync_that_fails_says_why(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit status 1 and the error's name, the shop, and what to do."""
+def test_a_sync_that_fails_prints_its_error(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit status is 1, and the message has the error's name, the shop and the remedy."""
     command("shops", "add", SHOP, "--merchant-id", "m-1")
     monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "0")
@@ -52,7 +54,7 @@ def test_a_sync_that_fails_says_why(command: Command, monkeypatch: pytest.Monkey
 
 
 def test_a_sync_can_be_left_to_the_daemon(command: Command, database: Database) -> None:
-    """The command waits for nothing; its request is in the inbox under the id it printed."""
+    """The command does not wait; the inbox has its request with the id that it printed."""
     command("shops", "add", SHOP, "--merchant-id", "m-1", "--platform-shop-id", "7")
     [asked] = command("sync", SHOP, "--type", "incremental", "--request", "--json").rows()
     assert (asked["shop"], asked["requested"]) == (SHOP, True)
@@ -68,7 +70,7 @@ def test_a_sync_can_be_left_to_the_daemon(command: Command, database: Database) 
 
 
 def test_an_unregistered_shop_is_not_synced(command: Command) -> None:
-    """It fails by name, with how to register it."""
+    """The error has its name, and the command that registers a shop."""
     ended = command("sync", "shopify/nobody.myshopify.com")
     assert ended.status == 1
     assert "UnknownShop" in ended.err
@@ -76,7 +78,7 @@ def test_an_unregistered_shop_is_not_synced(command: Command) -> None:
 
 
 def test_a_paused_shop_is_not_synced(command: Command) -> None:
-    """Whoever paused it meant it."""
+    """An operator paused it on purpose."""
     command("shops", "add", SHOP, "--merchant-id", "m-1")
     command("shops", "pause", SHOP)
     ended = command("sync", SHOP)
@@ -86,7 +88,7 @@ def test_a_paused_shop_is_not_synced(command: Command) -> None:
 
 
 def test_doctor_finds_all_well(command: Command) -> None:
-    """One line each."""
+    """It prints one line for each thing."""
     found = command("doctor", "--json")
     assert found.status == 0
     subjects = {row["subject"]: row["ok"] for row in found.rows()}
@@ -95,7 +97,7 @@ def test_doctor_finds_all_well(command: Command) -> None:
 
 
 def shopify_finding(command: Command) -> tuple[bool, str]:
-    """What doctor says of Shopify's API version, and whether that is well."""
+    """Doctor's finding about Shopify's API version: whether it is in order, and its text."""
     [found] = [row for row in command("doctor", "--json").rows() if row["subject"] == "shopify api"]
     return found["ok"], f"{found['seen']} {found['remedy']}"
 
@@ -103,7 +105,7 @@ def shopify_finding(command: Command) -> tuple[bool, str]:
 def test_doctor_compares_the_api_version_with_the_one_a_shop_serves(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And lists those supported. Without a shop that answers there is nothing to fail for."""
+    """It lists the supported ones. Without a shop that answers, the finding is no failure."""
     ok, seen = shopify_finding(command)
     assert ok
     assert "no active Shopify shop" in seen
@@ -127,7 +129,7 @@ def test_doctor_compares_the_api_version_with_the_one_a_shop_serves(
 def test_doctor_names_a_package_whose_adapter_cannot_be_used(
     command: Command, tmp_path: Path, installed: Callable[[Path], None]
 ) -> None:
-    """The rest is looked at all the same."""
+    """It looks at the rest all the same."""
     installed(install(tmp_path / "site", module="unreadable", source="import no_such_library"))
     found = command("doctor", "--json")
     assert found.status == 1
@@ -139,10 +141,10 @@ def test_doctor_names_a_package_whose_adapter_cannot_be_used(
     assert "shopify api" in {row["subject"] for row in found.rows()}
 
 
-def test_doctor_names_what_is_wrong_and_the_mend(
+def test_doctor_names_the_failure_and_the_remedy(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Token Service that is down is found before a sync finds it."""
+    """It finds a Token Service that is down before a sync does."""
     monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
     found = command("doctor", "--json")
     assert found.status == 1
@@ -154,7 +156,7 @@ def test_doctor_names_what_is_wrong_and_the_mend(
 def test_doctor_looks_at_nats_where_it_is_set(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stream, and what waits for it; without NATS_URL there is no such line."""
+    """The line has the stream and how many events wait; without NATS_URL there is no line."""
 
     def seen() -> list[tuple[bool, str]]:
         rows = command("doctor", "--json").rows()
@@ -178,7 +180,7 @@ def test_doctor_looks_at_nats_where_it_is_set(
 def test_doctor_finds_a_database_that_is_down(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its password in the text."""
+    """The text does not have its password."""
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/catalog")
     found = command("doctor")
     assert found.status == 1
@@ -189,7 +191,7 @@ def test_doctor_finds_a_database_that_is_down(
 def test_wrong_settings_stop_every_command_with_a_line_each(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No traceback."""
+    """It prints no traceback."""
     monkeypatch.setenv("SHOPS_AT_ONCE", "many")
     monkeypatch.setenv("SHOPIFY_API_VERSION", "latest")
     ended = command("shops", "list")
@@ -202,7 +204,7 @@ def test_wrong_settings_stop_every_command_with_a_line_each(
 
 @pytest.mark.parametrize("words", [["sync"], ["shops", "add"], ["nonsense"], ["shops", "x"]])
 def test_wrong_usage_is_status_2(command: Command, words: list[str]) -> None:
-    """And no attempt is made at it."""
+    """The command is not attempted."""
     assert command(*words).status == 2
 
 

@@ -1,4 +1,4 @@
-"""`connector-pipeline dev` as a newcomer uses it: start, materialize in the UI, Ctrl-C."""
+"""A newcomer can start `connector-pipeline dev`, materialize in the UI, and stop it by Ctrl-C."""
 
 import json
 import os
@@ -66,7 +66,7 @@ query { sensorsOrError(repositorySelector: {
 
 
 LONG = 300
-"""Seconds that a busy machine may take; what hangs must still end."""
+"""Seconds that a busy machine may take. A test that hangs must still end."""
 
 
 class Dev:
@@ -82,7 +82,7 @@ class Dev:
         self.sandbox_url: str = self.session["sandbox_url"] if sandbox is None else sandbox.url
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Ask as the UI does."""
+        """Send a query as the UI does."""
         request = urllib.request.Request(
             f"{self.session['ui_url']}/graphql",
             data=json.dumps({"query": query, "variables": variables}).encode(),
@@ -94,7 +94,7 @@ class Dev:
         return found["data"]
 
     def materialize(self, key: str) -> str:
-        """Press the button; the run's id."""
+        """Materialize both assets as the UI's button does. Returns the run's id."""
         launched = self.graphql(
             LAUNCH,
             params={
@@ -126,11 +126,11 @@ class Dev:
         return status
 
     def backfill(self, keys: list[str]) -> dict[str, tuple[int, int]]:
-        """Backfill both assets; how many partitions were materialized and failed of each."""
+        """Backfill both assets. Returns how many partitions of each succeeded and failed."""
         return self.wait_for_backfill(self.launch_backfill(keys))
 
     def launch_backfill(self, keys: list[str]) -> str:
-        """Ask for a backfill of both assets; its id."""
+        """Launch a backfill of both assets. Returns its id."""
         launched = self.graphql(
             BACKFILL,
             params={
@@ -145,7 +145,7 @@ class Dev:
     def wait_for_backfill(
         self, backfill_id: str, patience: float = LONG
     ) -> dict[str, tuple[int, int]]:
-        """Wait for its end; how many partitions were materialized and failed of each asset."""
+        """Wait for its end. Returns how many partitions of each were materialized and failed."""
         until = time.monotonic() + patience
         while True:
             found = self.graphql(BACKFILL_STATUS, id=backfill_id)
@@ -163,7 +163,7 @@ class Dev:
         }
 
     def sandbox(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the sandbox's control."""
+        """Send a request to the sandbox's controls."""
         request = urllib.request.Request(
             f"{self.sandbox_url}{path}",
             method=method,
@@ -186,7 +186,7 @@ class Dev:
             return connection.execute(query.format(columns, key)).fetchall()
 
     def served(self, key: str) -> list[dict[str, Any]]:
-        """What the sandbox says a truthful reader has of the shop."""
+        """The items that a truthful reader has of the shop, by the sandbox's word."""
         items = self.sandbox("GET", f"/sandbox/shops/{key}/expected")
         for item in items:
             item["price"] = None if item["price"] is None else Decimal(item["price"])
@@ -211,7 +211,7 @@ class Dev:
             time.sleep(0.1)
 
     def stop(self) -> str:
-        """Ctrl-C, and what it said."""
+        """Press Ctrl-C. Returns the output."""
         self.process.send_signal(signal.SIGINT)
         _, said = self.process.communicate(timeout=LONG)
         assert self.process.returncode == 0, said
@@ -224,7 +224,7 @@ def dev(
 ) -> Generator[Dev]:
     """Run `connector-pipeline dev` over this home, under these settings.
 
-    Its own sandbox forgets its shops with it; `sandbox` is one that does not.
+    The shops of its own sandbox end with it; those of a given `sandbox` do not.
     """
     process = start(home, *words, **settings, **(sandbox.environment() if sandbox else {}))
     try:
@@ -241,7 +241,7 @@ def start(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-m", "connector_pipeline.cli", "dev", "--json", *words],
-        # A sweep at the full hour would sync what a test is about to.
+        # A sweep at the full hour would sync the shops before the test does.
         env={**environment, "SYNC_CRON": "0 0 1 1 *", **settings, "CONNECTOR_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -251,7 +251,7 @@ def start(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
 
 
 def processes_of(home: Path) -> list[str]:
-    """Command lines of processes that have to do with this home."""
+    """Command lines of the processes that have this home in their environment or command."""
     found: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -273,10 +273,10 @@ def own_home() -> Generator[Path]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
-def test_a_newcomers_session(own_home: Path) -> None:
-    """From an empty home to rows by the UI's own API; interrupted in mid-sync; started again."""
+def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> None:
+    """The UI's API leads from an empty home to rows; Ctrl-C in mid-sync leaves no process."""
     with socket.create_server(("127.0.0.1", 3900)), dev(own_home, "--port", "3900") as first:
-        # The next free one: 3901, if nobody else has that either.
+        # The next free port is 3901, unless another process has that, too.
         assert urlsplit(first.session["ui_url"]).port in range(3901, 4000)
         keys = first.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
         shops = first.sandbox("GET", "/sandbox/shops")
@@ -333,7 +333,7 @@ def test_a_backfill_of_all_shops_leaves_out_only_the_bad_ones(own_home: Path) ->
         for key in keys:
             bad = key in (revoked, broken)
             assert running.items(key) == ([] if bad else running.served(key))
-        # The revoked shop is disconnected, and leaves the partitions now that nothing holds it.
+        # The shop is disconnected now, and its partition goes when no run reads it any more.
         until = time.monotonic() + LONG
         while revoked in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]:
             assert time.monotonic() < until

@@ -1,4 +1,4 @@
-"""Promises of an install without extras."""
+"""An install without extras works, and a command names the extras that it lacks."""
 
 import subprocess
 import sys
@@ -7,8 +7,11 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from connector_pipeline.cli.extras import Extra
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.model.extra import Extra, ExtraMissing
+from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.cli.conftest import Command
 
 PROJECT = Path(__file__).parents[2]
@@ -25,27 +28,29 @@ def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def nothing_is_set(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a database nor a Token Service is named: both would be brought."""
+    """No variable names a database or a Token Service, so a command needs one of ours."""
     for variable in ("CONNECTOR_DATABASE_URL", "DAGSTER_POSTGRES_URL", "TOKEN_SERVICE_URL"):
         monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.mark.parametrize("extra", Extra)
-def test_an_extra_is_known_by_all_that_it_brings(extra: Extra) -> None:
-    """What pyproject.toml lists and what a command looks for are the same packages."""
+def test_an_extra_is_known_by_all_its_packages(extra: Extra) -> None:
+    """pyproject.toml lists the packages whose modules a command looks for."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     listed = project["optional-dependencies"][extra.label]
-    names = {requirement.partition("=")[0].partition(">")[0] for requirement in listed}
+    requirements = [Requirement(line) for line in listed]
+    # nats-py[nkeys] brings the package nkeys, too.
+    names = {name for each in requirements for name in (each.name, *each.extras)}
     distributions = packages_distributions()
     assert names == {name for module in extra.value for name in distributions[module]}
 
 
 def test_commands_and_definitions_load_without_any_extra() -> None:
-    """Nothing on the way imports what only an extra brings, nor the sandbox."""
+    """They import no module that only an extra brings, and none of the sandbox."""
     look = "\n".join(
         [
             "import sys",
-            f"sys.modules.update(dict.fromkeys({[*EVERY_MODULE, 'nats']!r}))",
+            f"sys.modules.update(dict.fromkeys({EVERY_MODULE!r}))",
             "import connector_pipeline.cli.main, connector_pipeline.definitions",
             "print(*(name for name in sys.modules if '.sandbox' in name))",
         ]
@@ -74,7 +79,7 @@ def test_commands_and_definitions_load_without_any_extra() -> None:
 def test_a_command_names_the_extras_it_lacks(
     command: Command, words: list[str], extras: str
 ) -> None:
-    """All of them at once, on one line, with the command that installs them."""
+    """It names all of them on one line, with the command that installs them."""
     ended = command(*words)
     assert (ended.status, ended.out) == (1, "")
     [line] = ended.err.splitlines()
@@ -83,8 +88,8 @@ def test_a_command_names_the_extras_it_lacks(
 
 
 @pytest.mark.usefixtures("without_extras")
-def test_a_token_service_may_be_named_in_the_sandboxs_place(command: Command) -> None:
-    """The database is named here, so only the sandbox is asked for."""
+def test_a_missing_sandbox_is_reported_with_the_setting_that_replaces_it(command: Command) -> None:
+    """The environment names a database, so only the sandbox is missing."""
     ended = command("sync", SHOP)
     assert ended.err.splitlines() == [
         "ExtraMissing: the extra `sandbox` is not installed. "
@@ -94,14 +99,31 @@ def test_a_token_service_may_be_named_in_the_sandboxs_place(command: Command) ->
 
 @pytest.mark.usefixtures("without_extras", "nothing_is_set")
 def test_doctor_names_the_missing_extras(command: Command) -> None:
-    """It is what one runs when something is missing."""
+    """An operator runs doctor when something is missing."""
     ended = command("doctor")
     assert ended.status == 1
     assert "fail extras: the extras `sandbox`, `embedded` are not installed." in ended.out
 
 
+@pytest.mark.usefixtures("without_extras", "environment")
+def test_nats_without_its_extra_is_one_message_everywhere(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The definitions do not load, and doctor finds the same."""
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:1")
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
+    message = (
+        "the extra `nats` is not installed. "
+        "Unset NATS_URL, or run `pip install 'connector-pipeline[nats]'`."
+    )
+    with pytest.raises(ExtraMissing) as missing:
+        build_definitions(load_settings())
+    assert str(missing.value) == message
+    assert f"fail nats: {message}" in command("doctor").out
+
+
 @pytest.mark.usefixtures("without_extras")
-def test_a_database_of_ones_own_needs_no_extra(command: Command) -> None:
-    """Postgres is named, and nothing else is asked of the install."""
+def test_commands_on_a_named_database_need_no_extra(command: Command) -> None:
+    """The environment names a Postgres, and these commands need no Token Service."""
     assert command("migrate").status == 0
     assert command("shops", "list").status == 0

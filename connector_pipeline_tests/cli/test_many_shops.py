@@ -1,4 +1,4 @@
-"""What is promised of backfills over many shops, by the real daemon: minutes each, so all slow."""
+"""Backfills of many shops by the real daemon keep their promises. Minutes each, so all are slow."""
 
 import json
 import os
@@ -37,12 +37,12 @@ PATIENCE = 1_200
 FASTER = {"CONNECTOR_RETRY_DELAY": "0.2"}
 
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
-    """Writes figures where who runs the test sees them, whether it passes or not."""
+def report(capsys: pytest.CaptureFixture[str]) -> Report:
+    """Writes figures to the terminal, whether the test passes or not."""
 
     def write(text: str) -> None:
         with capsys.disabled():
@@ -59,7 +59,7 @@ def catalog(running: Dev) -> psycopg.Connection:
 
 
 def make_shops(running: Dev, number: int, **spec: object) -> list[str]:
-    """Tiny shops beside the sandbox's own, registered, as partitions; their keys."""
+    """Make tiny shops, register them and wait for their partitions. Returns their keys."""
     lines = ["merchant_id,platform_name,platform_shop_id,domain"]
     keys: list[str] = []
     for index in range(number):
@@ -88,13 +88,13 @@ def make_shops(running: Dev, number: int, **spec: object) -> list[str]:
 
 
 def partitions(running: Dev) -> list[str]:
-    """The partition keys there are."""
+    """All partition keys."""
     keys: list[str] = running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
     return keys
 
 
 def run_workers(running: Dev) -> dict[int, psutil.Process]:
-    """The processes that execute runs, by pid: the code server spawns one for each."""
+    """The run workers by pid: the code server spawns one for each run."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.Process(running.process.pid).children(recursive=True):
         try:
@@ -106,7 +106,7 @@ def run_workers(running: Dev) -> dict[int, psutil.Process]:
 
 
 class Memory:
-    """Looks at run workers while a backfill is under way, and keeps their largest size."""
+    """Watches the run workers during a backfill, and keeps the size of the largest."""
 
     def __init__(self, running: Dev):
         self._running = running
@@ -131,10 +131,10 @@ class Memory:
                     continue
 
 
-def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Tell) -> None:
-    """Exactly the refused and the broken fail, of both assets; rejects fail no shop.
+def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, report: Report) -> None:
+    """Exactly the refused and the broken shops fail, in both assets; a rejected variant fails none.
 
-    The next sweep takes up the broken ones with the good, and leaves the refused alone.
+    The next sweep syncs the broken shops with the good ones, and leaves out the refused ones.
     """
     with (
         SandboxServer(()) as sandbox,
@@ -180,7 +180,7 @@ def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Te
         running.stop()
         running.sandbox("PUT", "/sandbox/faults", [])
         swept = _swept(own_home, sandbox, [key for key in keys if key not in refused])
-    tell(
+    report(
         f"1,000 shops: {outcomes} (materialized, failed) in {seconds:.0f} s; syncs "
         f"{dict(states)}; {shops} shops in the catalog, {rejects} rejected variants; largest "
         f"run worker {memory.peak / 1e6:.0f} MB; the next sweep: {Counter(swept.values())}"
@@ -198,7 +198,7 @@ def test_a_thousand_shops_of_which_fifty_are_in_trouble(own_home: Path, tell: Te
 
 
 def _swept(home: Path, sandbox: SandboxServer, expected: list[str]) -> dict[str, str]:
-    """Have a sweep begin, and wait until it has synced these shops; how each sync in it ended."""
+    """Wait until a sweep has synced these shops. Returns how each of its syncs ended."""
     query = """
         SELECT DISTINCT ON (1) platform_name || '/' || domain, status FROM connector.syncs
         WHERE started_at > %s ORDER BY 1, started_at
@@ -219,23 +219,23 @@ def _swept(home: Path, sandbox: SandboxServer, expected: list[str]) -> dict[str,
 
 
 KILLED_AT = {"SHOPS_PER_RUN": "20"}
-"""So that in the middle of a backfill of sixty shops there are runs of which some were read."""
+"""Small runs, so that in the middle of a backfill some shops of a run were read."""
 
 
-def test_a_run_worker_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
+def test_a_run_worker_killed_in_mid_backfill_is_made_up_for(own_home: Path, report: Report) -> None:
     """The backfill ends with every shop published, and no shop that was read is read again."""
     with dev(own_home, "--port", "3930", **FASTER, **KILLED_AT) as running:
         keys = make_shops(running, 60)
         middle = _reach_the_middle(running, keys)
         os.kill(_worker_of(running, middle.run_id), signal.SIGKILL)
-        _made_up_for(running, keys, middle, tell)
+        _made_up_for(running, keys, middle, report)
         running.stop()
 
 
 def test_a_worker_of_the_commands_backfill_killed_is_made_up_for(
-    own_home: Path, tell: Tell
+    own_home: Path, report: Report
 ) -> None:
-    """`connector-pipeline backfill` ends with every shop succeeded, none read twice."""
+    """`connector-pipeline backfill` ends with every shop synced, and none read twice."""
     with (
         SandboxServer(()) as sandbox,
         dev(own_home, "--port", "3980", sandbox=sandbox, **FASTER, **KILLED_AT) as running,
@@ -250,14 +250,14 @@ def test_a_worker_of_the_commands_backfill_killed_is_made_up_for(
         )
         run_id, read = _middle(running)
         os.kill(_worker_of(running, run_id), signal.SIGKILL)
-        told, _ = command.communicate(timeout=PATIENCE)
+        printed, _ = command.communicate(timeout=PATIENCE)
         counts: dict[str, Any] = running.sandbox("GET", "/sandbox/requests")["shops"]
         asked = {key: counts[key]["count"] for key in keys}
         differing = [key for key in keys if running.items(key) != running.served(key)]
         running.stop()
-    outcomes: Counter[str] = Counter(json.loads(line)["status"] for line in told.splitlines())
+    outcomes: Counter[str] = Counter(json.loads(line)["status"] for line in printed.splitlines())
     again = {key for key, number in asked.items() if number > min(asked.values())}
-    tell(
+    report(
         f"killed with {len(read)} of {len(keys)} shops read: {dict(outcomes)}, status "
         f"{command.returncode}; {len(again)} shops took more requests than others; "
         f"{len(differing)} shops are not as they are served"
@@ -267,8 +267,8 @@ def test_a_worker_of_the_commands_backfill_killed_is_made_up_for(
     assert not read & again
 
 
-def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
-    """`dev` ends and says of what; the next one goes on, with the runs that ended with it too."""
+def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, report: Report) -> None:
+    """`dev` ends with the reason. The next `dev` goes on, also with the runs that ended with it."""
     with SandboxServer(()) as sandbox:
         with dev(own_home, "--port", "3960", sandbox=sandbox, **FASTER, **KILLED_AT) as killed:
             keys = make_shops(killed, 60)
@@ -278,12 +278,12 @@ def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Te
             assert killed.process.returncode == 1
             assert "daemon ended with status -9" in said
         with dev(own_home, "--port", "3960", sandbox=sandbox, **FASTER, **KILLED_AT) as running:
-            _made_up_for(running, keys, middle, tell)
+            _made_up_for(running, keys, middle, report)
             running.stop()
 
 
-def test_a_postgres_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: Tell) -> None:
-    """`dev` starts it again, at the same address, and the runs under way go on or are retried."""
+def test_a_postgres_killed_in_mid_backfill_is_made_up_for(own_home: Path, report: Report) -> None:
+    """`dev` starts it again at the same address, and the runs under way go on or are retried."""
     with dev(own_home, "--port", "3970", **KILLED_AT) as running:
         keys = make_shops(running, 60)
         middle = _reach_the_middle(running, keys)
@@ -294,14 +294,14 @@ def test_a_postgres_killed_in_mid_backfill_is_made_up_for(own_home: Path, tell: 
             assert time.monotonic() < until
             assert running.process.poll() is None
             time.sleep(0.1)
-        _made_up_for(running, keys, middle, tell)
+        _made_up_for(running, keys, middle, report)
         said = running.stop()
     assert "The embedded PostgreSQL had died and was started again." in said
 
 
 @dataclass(frozen=True)
 class Middle:
-    """A backfill in the middle: a run that has read some of its shops, and all that were read."""
+    """A backfill under way: a run that has read some of its shops, and all shops that were read."""
 
     backfill: str
     run_id: str
@@ -338,7 +338,7 @@ def _middle(running: Dev) -> tuple[str, set[str]]:
                     return run_id, {key for _, key, fetched in rows if fetched}
 
 
-def _made_up_for(running: Dev, keys: list[str], middle: Middle, tell: Tell) -> None:
+def _made_up_for(running: Dev, keys: list[str], middle: Middle, report: Report) -> None:
     """The backfill ends well, and no shop was read again that had been read at the kill."""
     for key in keys:
         assert running.items(key) in ([], running.served(key)), "half a shop is published"
@@ -352,7 +352,7 @@ def _made_up_for(running: Dev, keys: list[str], middle: Middle, tell: Tell) -> N
     differing = [key for key in keys if running.items(key) != running.served(key)]
     least = min(asked.values())
     again = {key: number for key, number in asked.items() if number > least}
-    tell(
+    report(
         f"killed with {len(middle.read)} of {len(keys)} shops read: {outcomes}; syncs {statuses}; "
         f"a shop takes {least} requests, {len(again)} shops took more: {again}; "
         f"{len(differing)} shops are not as they are served"
@@ -364,7 +364,7 @@ def _made_up_for(running: Dev, keys: list[str], middle: Middle, tell: Tell) -> N
 
 
 def _outcomes(running: Dev, backfill: str) -> dict[str, tuple[int, int]]:
-    """How the backfill ended; the UI may be in want of its database for a while."""
+    """How the backfill ended. The UI may be without its database for a while."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -375,7 +375,7 @@ def _outcomes(running: Dev, backfill: str) -> dict[str, tuple[int, int]]:
 
 
 def _postmaster(home: Path) -> str:
-    """The server's pid; none while it starts."""
+    """The server's pid; empty while it starts."""
     try:
         return (data_directory(home) / "postmaster.pid").read_text().split()[0]
     except (FileNotFoundError, IndexError):
@@ -398,7 +398,7 @@ def _child_of(running: Dev, word: str) -> psutil.Process:
 
 
 def _worker_of(running: Dev, run_id: str) -> int:
-    """The pid of the process that executes the run, as its log tells it."""
+    """The pid of the run's worker, from the run's log."""
     server = running_server(running.home)
     assert server is not None
     with psycopg.connect(server.url("dagster")) as connection:
@@ -410,8 +410,8 @@ def _worker_of(running: Dev, run_id: str) -> int:
     return pid
 
 
-def test_backfills_that_overlap_take_turns(own_home: Path, tell: Tell) -> None:
-    """Two backfills and a run over one shop: all end, no shop is read by two at once."""
+def test_backfills_that_overlap_read_no_shop_at_once(own_home: Path, report: Report) -> None:
+    """Two backfills and a run of one shop all end well."""
     with dev(own_home, "--port", "3940", **FASTER, SHOPIFY_BATCH_SIZE="2") as running:
         keys = make_shops(running, 60, products=6)
         running.sandbox(
@@ -425,7 +425,7 @@ def test_backfills_that_overlap_take_turns(own_home: Path, tell: Tell) -> None:
         status = running.wait_for(run, "SUCCESS", "FAILURE")
         log = running.sandbox("GET", "/sandbox/requests")
         running.stop()
-    turns: Counter[int] = Counter()
+    readings: Counter[int] = Counter()
     overlapping: list[str] = []
     for key in keys:
         order = [
@@ -436,24 +436,24 @@ def test_backfills_that_overlap_take_turns(own_home: Path, tell: Tell) -> None:
                 if f"{request['service']}/{request['domain']}" == key
             )
         ]
-        turns[len(order)] += 1
+        readings[len(order)] += 1
         if len(order) != len(set(order)) or log["shops"][key]["peak_in_flight"] != 1:
             overlapping.append(key)
-    tell(
+    report(
         f"two backfills of 60 shops and a run of one: {outcomes}, {status}; shops by how "
-        f"often they were read: {dict(turns)}; read by two at once: {overlapping}"
+        f"often they were read: {dict(readings)}; read by two at once: {overlapping}"
     )
     assert outcomes == [{"raw_products": (60, 0), "catalog_items": (60, 0)}] * 2
     assert status == "SUCCESS"
     assert overlapping == []
-    assert turns == {2: 59, 3: 1}
+    assert readings == {2: 59, 3: 1}
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["without", "with"])
 def test_a_slow_shop_delays_the_others_by_its_deadline_at_most(
-    own_home: Path, slow: bool, tell: Tell
+    own_home: Path, slow: bool, report: Report
 ) -> None:
-    """A hundred shops in a run; one takes 30 s a page and has a minute."""
+    """A run has a hundred shops. One takes 30 s for a page and has a minute in all."""
     settings = {"CONNECTOR_SHOP_DEADLINE": "60s", "SHOPIFY_BATCH_SIZE": "2", **FASTER}
     with dev(own_home, "--port", "3950", **settings) as running:
         keys = make_shops(running, 100, products=20)
@@ -475,7 +475,7 @@ def test_a_slow_shop_delays_the_others_by_its_deadline_at_most(
                 "SELECT error_code, error_message FROM connector.syncs WHERE status = 'failed'"
             ).fetchall()
         running.stop()
-    tell(
+    report(
         f"100 shops, {'one of them slow' if slow else 'none slow'}: {outcomes} in "
         f"{seconds:.0f} s; the others read after {read:.1f} s and published after "
         f"{published:.1f} s; {failed}; largest run worker {memory.peak / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""`connector-pipeline migrate`, and that no other command changes the schema of a database."""
+"""`connector-pipeline migrate` changes the schema of a database, and no other command does."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,10 +57,10 @@ def unmigrated(command: Command, empty_database_url: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("words", [*LOOKING, *WRITING], ids=" ".join)
-def test_only_migrate_changes_the_schema_of_a_server_that_is_named(
+def test_only_migrate_changes_the_schema_of_a_named_server(
     command: Command, unmigrated: str, words: list[str], tmp_path: Path
 ) -> None:
-    """The others refuse, name the command to run, and leave the database as it is."""
+    """Other commands refuse, name the command to run, and leave the database as it is."""
     file = tmp_path / "shops.csv"
     file.write_text("merchant_id,platform_name,platform_shop_id,domain\n")
     ended = command(*(str(file) if word == "FILE" else word for word in words))
@@ -80,7 +80,7 @@ def test_looking_makes_no_database_for_dagster(
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
 ) -> None:
-    """Neither the database, where none is named, nor the tables in one that is."""
+    """They make no database if none is named, and no tables in one that is."""
     assert command("shops", "add", SHOP, "--merchant-id", "m-1").status == 0
     assert command(*words).status == 0
     assert tables(empty_database_url) == []
@@ -94,7 +94,7 @@ def test_looking_makes_no_database_for_dagster(
 def test_migrate_brings_a_database_to_the_needed_revision(
     command: Command, unmigrated: str
 ) -> None:
-    """And --check tells before and after, by its exit status too."""
+    """--check reports it before and after, by its exit status too."""
     head = needed_revision()
     checked = command("migrate", "--check", "--json")
     assert (checked.status, checked.rows()) == (1, [{"revision": None, "needed": head}])
@@ -111,7 +111,7 @@ def test_migrate_brings_a_database_to_the_needed_revision(
 def test_the_printed_sql_can_be_run_by_another(
     command: Command, unmigrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is all that is printed, holds no password, and printing it changes nothing."""
+    """The command prints nothing else and no password, and changes nothing."""
     parts = urlsplit(unmigrated)
     host = parts.netloc.rpartition("@")[2]
     monkeypatch.setenv(
@@ -129,14 +129,14 @@ def test_the_printed_sql_can_be_run_by_another(
 
 
 def test_check_and_sql_exclude_each_other(command: Command) -> None:
-    """As wrong usage."""
+    """Both together are wrong usage."""
     assert command("migrate", "--check", "--sql").status == 2
 
 
-def test_a_grant_that_lacks_is_one_line(
+def test_a_missing_grant_is_one_line(
     command: Command, unmigrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the user may not, and what an administrator can do."""
+    """The line has the right that the user lacks and the remedy for an administrator."""
     parts = urlsplit(unmigrated)
     name = f"plain_{parts.path.removeprefix('/')}"
     host = parts.netloc.rpartition("@")[2]
@@ -158,7 +158,7 @@ def test_a_grant_that_lacks_is_one_line(
 
 @pytest.fixture
 def own_server(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of an installation with a server of its own that was never started."""
+    """The home of an installation whose embedded server was never started."""
     monkeypatch.setenv("CONNECTOR_HOME", str(home))
     monkeypatch.delenv("CONNECTOR_DATABASE_URL")
     monkeypatch.delenv("DAGSTER_POSTGRES_URL")
@@ -169,7 +169,7 @@ def own_server(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_looking_makes_no_embedded_server(
     command: Command, own_server: Path, words: list[str]
 ) -> None:
-    """On a fresh clone there is nothing to look at: it says what makes the server."""
+    """A fresh clone has nothing to look at, and the command names the one that makes the server."""
     ended = command(*words)
     assert ended.status == 1
     assert "connector-pipeline migrate" in ended.out + ended.err
@@ -177,7 +177,7 @@ def test_looking_makes_no_embedded_server(
 
 
 def test_writing_on_a_fresh_clone_needs_no_migrate(command: Command, own_server: Path) -> None:
-    """The embedded database is this installation's own, and nothing is in it yet."""
+    """The embedded database is the installation's own, and nothing is in it yet."""
     assert command("shops", "add", SHOP, "--merchant-id", "m-1").status == 0
     assert command("migrate", "--check").status == 0
     [listed] = command("shops", "list", "--json").rows()
@@ -187,7 +187,7 @@ def test_writing_on_a_fresh_clone_needs_no_migrate(command: Command, own_server:
 def test_an_embedded_server_that_holds_something_is_migrated_by_migrate(
     command: Command, own_server: Path
 ) -> None:
-    """It works there as on any server; commands that look or write do not do it by the way."""
+    """It works as on any server; commands that look or write do not migrate it."""
     with EmbeddedPostgres(own_server, settings={"fsync": "off"}) as server:
         url = server.url("catalog")
         assert command("shops", "list").status == 1

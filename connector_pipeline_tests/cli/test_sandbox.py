@@ -8,7 +8,7 @@ import urllib.request
 
 
 def test_the_sandbox_serves_until_ctrl_c() -> None:
-    """It says which settings lead to it, serves, and ends when told."""
+    """It prints the settings that lead to it, serves, and ends by SIGINT."""
     process = subprocess.Popen(
         [sys.executable, "-m", "connector_pipeline.cli", "sandbox", "--json", "--port", "4900"],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`connector-pipeline shops …`."""
+"""`connector-pipeline shops …` changes and shows the registry."""
 
 from pathlib import Path
 
@@ -29,28 +29,28 @@ def test_a_shop_is_added_once(command: Command) -> None:
     ],
 )
 def test_a_malformed_shop_is_wrong_usage(command: Command, key: str, wrong: str) -> None:
-    """Exit status 2, and what is wrong."""
+    """The exit status is 2, and the message quotes the wrong part."""
     ended = command("shops", "add", key, "--merchant-id", "m-1")
     assert ended.status == 2
     assert repr(wrong) in ended.err
 
 
-def test_a_platform_to_backfill_must_be_one(command: Command) -> None:
+def test_a_platform_to_backfill_must_have_an_adapter(command: Command) -> None:
     """A typing error must not look like a platform without shops."""
     ended = command("backfill", "--platform", "magento")
     assert ended.status == 2
     assert "shopify, woocommerce" in ended.err
 
 
-def test_a_currency_must_be_one(command: Command) -> None:
-    """Never a guess, so never a typing error either."""
+def test_a_currency_must_be_a_code(command: Command) -> None:
+    """A typing error must not become the currency of a catalog."""
     ended = command("shops", "add", ACME, "--merchant-id", "m-1", "--currency", "kronor")
     assert ended.status == 2
     assert "kronor" in ended.err
 
 
 def test_a_file_is_imported_whole(command: Command, tmp_path: Path) -> None:
-    """All of its shops."""
+    """All of its shops are registered."""
     file = tmp_path / "shops.csv"
     file.write_text(HEADER + "m-1,shopify,1,acme.myshopify.com\nm-2,woocommerce,2,beta.example\n")
     imported = command("shops", "import", str(file), "--json")
@@ -59,7 +59,7 @@ def test_a_file_is_imported_whole(command: Command, tmp_path: Path) -> None:
 
 
 def test_a_file_with_bad_lines_registers_nothing(command: Command, tmp_path: Path) -> None:
-    """Every bad line is named, and the good ones wait for them."""
+    """The error names every bad line, and the good lines are not registered either."""
     file = tmp_path / "shops.csv"
     file.write_text(
         HEADER + "m-1,shopify,1,acme.myshopify.com\n,shopify,2,b.myshopify.com\nm-3,ebay,3,c.d\n"
@@ -71,7 +71,7 @@ def test_a_file_with_bad_lines_registers_nothing(command: Command, tmp_path: Pat
 
 
 def test_a_shop_is_paused_resumed_and_removed(command: Command) -> None:
-    """The states an operator sets."""
+    """The list shows each state that an operator sets."""
     command("shops", "add", ACME, "--merchant-id", "m-1")
     for words, state in ((("pause", ACME), "paused"), (("resume", ACME), "active")):
         assert command("shops", *words).status == 0
@@ -83,7 +83,7 @@ def test_a_shop_is_paused_resumed_and_removed(command: Command) -> None:
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "remove"])
 def test_an_unknown_shop_cannot_be_changed(command: Command, verb: str) -> None:
-    """It fails by name, with how to register it."""
+    """The error has its name, and the command that registers a shop."""
     ended = command("shops", verb, ACME)
     assert ended.status == 1
     assert ended.err.startswith("UnknownShop: ")

@@ -1,4 +1,4 @@
-"""Credentials from the Token Service: asked for as the contract says, and never told to anybody."""
+"""Credentials come from the Token Service as the contract says, and appear in no error."""
 
 import traceback
 from collections.abc import Generator
@@ -44,7 +44,7 @@ def service(sandbox: SandboxServer, **settings: Any) -> TokenService:
 
 
 async def test_a_shops_credentials_are_those_of_its_platform(sandbox: SandboxServer) -> None:
-    """A token for Shopify, a key and its secret for WooCommerce."""
+    """Shopify's are a token, WooCommerce's a key and its secret."""
     async with service(sandbox).open("c-1") as client:
         token = await client.credentials(shop("shopify"), ShopifyCredentials)
         key = await client.credentials(shop("woocommerce"), WooCommerceCredentials)
@@ -57,7 +57,7 @@ async def test_a_shops_credentials_are_those_of_its_platform(sandbox: SandboxSer
 
 
 async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer) -> None:
-    """404 is the service's word for it; it is not asked again and again."""
+    """The service says so by a 404, and is not asked again."""
     async with service(sandbox).open("c-1") as client:
         with pytest.raises(ShopDisconnected):
             await client.credentials(shop("shopify", "nobody.myshopify.com"), ShopifyCredentials)
@@ -67,7 +67,7 @@ async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer
 async def test_with_a_secret_every_call_carries_a_short_lived_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """HS256, our name, sixty seconds: the sandbox verifies it as the service would."""
+    """HS256, our name, 60 s. The sandbox verifies the token as the service would."""
     monkeypatch.setenv("INTERNAL_JWT_SECRET", SECRET)
     with SandboxServer(jwt_secret=SECRET) as sandbox:
         async with service(sandbox).open("c-1") as client:
@@ -79,8 +79,8 @@ async def test_with_a_secret_every_call_carries_a_short_lived_token(
     assert claims["exp"] - claims["iat"] == 60
 
 
-async def test_a_wrong_secret_is_the_operators_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No shop is called disconnected because we are not let in."""
+async def test_a_wrong_secret_disconnects_no_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Token Service refuses us, and the error names the setting to correct."""
     monkeypatch.setenv("INTERNAL_JWT_SECRET", "another-secret-of-at-least-32-bytes!!")
     with SandboxServer(jwt_secret=SECRET) as sandbox:
         async with service(sandbox).open("c-1") as client:
@@ -89,8 +89,8 @@ async def test_a_wrong_secret_is_the_operators_to_mend(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("kind", ["status", "html", "truncate", "reset", "garbage"])
-async def test_a_trouble_that_passes_is_waited_out(sandbox: SandboxServer, kind: str) -> None:
-    """Two failures are fewer than the retries."""
+async def test_trouble_that_passes_is_waited_out(sandbox: SandboxServer, kind: str) -> None:
+    """The service fails twice, and three retries are allowed."""
     fault = {"kind": kind, "match": {}, "times": 2}
     sandbox.faults.set([fault | ({"status": 503} if kind == "status" else {})])
     async with service(sandbox, retry_count=3).open("c-1") as client:
@@ -116,10 +116,10 @@ async def test_a_trouble_that_passes_is_waited_out(sandbox: SandboxServer, kind:
     ],
     ids=str,
 )
-async def test_whatever_else_it_answers_it_is_unavailable(
+async def test_any_other_answer_makes_the_service_unavailable(
     sandbox: SandboxServer, fault: dict[str, Any]
 ) -> None:
-    """A named error with its remedy, and nothing of the answer in it."""
+    """The error is retryable and quotes nothing of the answer."""
     sandbox.faults.set([{"match": {}, **fault}])
     async with service(sandbox, retry_count=1, timeout=0.5).open("c-1") as client:
         with pytest.raises(TokenServiceUnavailable) as raised:
@@ -128,21 +128,21 @@ async def test_whatever_else_it_answers_it_is_unavailable(
     assert "shpat_secret" not in "".join(traceback.format_exception(raised.value))
 
 
-async def test_without_an_url_it_says_so() -> None:
-    """Not a crash in the HTTP client."""
+async def test_a_missing_url_is_reported_by_its_setting() -> None:
+    """The HTTP client does not fail on it."""
     with pytest.raises(TokenServiceUnavailable, match="TOKEN_SERVICE_URL"):
         async with TokenService(url="").open("c-1"):
             pass
 
 
 class Key(BaseModel):
-    """Any adapter's credentials: the service does not know which there are."""
+    """The credentials of an adapter that the Token Service's client does not know."""
 
     consumer_key: SecretStr
 
 
 async def test_an_adapter_names_the_fields_it_needs(sandbox: SandboxServer) -> None:
-    """Adding a platform changes nothing here."""
+    """A new platform needs no change in the client."""
     async with service(sandbox).open("c-1") as client:
         found = await client.credentials(shop("woocommerce"), Key)
     assert found.consumer_key.get_secret_value().startswith("ck_")

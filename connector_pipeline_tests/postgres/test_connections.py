@@ -1,4 +1,4 @@
-"""Connections: how they are set up, and that no message shows a password."""
+"""Connections are set up as the project needs them, and no message shows a password."""
 
 import traceback
 from pathlib import Path
@@ -11,7 +11,7 @@ from connector_pipeline.postgres.connections import connect
 
 
 def test_a_connection_is_as_the_project_needs_it(database_url: str) -> None:
-    """UTC, UTF-8, READ COMMITTED, not in autocommit, and named for who looks at the server."""
+    """UTC, UTF-8, READ COMMITTED, not in autocommit, and with our name in pg_stat_activity."""
     with connect(database_url) as connection:
         row = connection.execute(
             "SELECT current_setting('TimeZone'), current_setting('client_encoding'),"
@@ -22,7 +22,7 @@ def test_a_connection_is_as_the_project_needs_it(database_url: str) -> None:
 
 
 def test_a_block_commits_and_an_exception_rolls_back(database_url: str) -> None:
-    """And either way the connection is closed."""
+    """The connection is closed either way."""
     with connect(database_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
     failing = None
@@ -39,7 +39,7 @@ def test_a_block_commits_and_an_exception_rolls_back(database_url: str) -> None:
 
 
 def test_a_connection_the_server_ends_is_unavailable(database_url: str) -> None:
-    """In the middle of the block too."""
+    """Also in the middle of the block."""
 
     def use_it_while_it_ends() -> None:
         with connect(database_url) as connection:
@@ -72,7 +72,7 @@ def test_a_mistake_of_ours_is_not_taken_for_an_outage(database_url: str) -> None
     ],
 )
 def test_no_failure_shows_the_password(url: str, home: Path) -> None:
-    """Nor its traceback, however the URL is misspelled."""
+    """Its traceback does not either, however the URL is misspelled."""
     with (
         pytest.raises(DatabaseUnavailable) as failed,
         connect(url.replace("{home}", str(home))),

@@ -1,4 +1,4 @@
-"""The Database resource: which server it chooses, and what it shows."""
+"""The Database resource chooses the server, refuses another revision, and shows no password."""
 
 from pathlib import Path
 from typing import LiteralString
@@ -23,14 +23,14 @@ def _own_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_names_the_server(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the resource has no URL of its own."""
+    """A resource without a URL of its own uses that server."""
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
     with Database().connect() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_the_embedded_server_is_used_while_it_runs(home: Path) -> None:
-    """And without it, an operator is told what to do."""
+    """Without it, the error says what an operator can do."""
     with EmbeddedPostgres(home, settings={"fsync": "off"}) as server:
         migrate(server.url("catalog"))
         with Database().connect() as connection:
@@ -43,7 +43,7 @@ def test_the_embedded_server_is_used_while_it_runs(home: Path) -> None:
 
 
 def test_its_url_is_never_shown() -> None:
-    """A resource turns up in logs and errors by its repr."""
+    """Logs and errors show a resource by its repr."""
     database = Database(url="postgresql://someone:hunter2@db.example.com/catalog")
     assert "hunter2" not in f"{database} {database!r}"
 
@@ -56,7 +56,7 @@ def fails(database: Database, statement: LiteralString = "SELECT 1") -> Connecto
 
 
 def test_a_database_that_was_never_migrated_is_refused(empty_database_url: str) -> None:
-    """Until it is migrated: the same process goes on then, without a restart."""
+    """Once it is migrated, the same process can use it without a restart."""
     database = Database(url=empty_database_url)
     refused = fails(database)
     assert isinstance(refused, DatabaseNotMigrated)
@@ -69,7 +69,7 @@ def test_a_database_that_was_never_migrated_is_refused(empty_database_url: str) 
 def test_an_older_database_is_refused_with_both_revisions(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a version of the code that has one migration more."""
+    """The code has one migration more than the database."""
     was = revision.needed_revision()
     for file in (*revision.VERSIONS.glob("0*.py"), Path("9999_more.py")):
         (tmp_path / file.name).touch()
@@ -87,7 +87,7 @@ def test_an_older_database_is_refused_with_both_revisions(
 
 
 def test_a_newer_database_is_refused(database_url: str) -> None:
-    """A process of the version before, started after the migration."""
+    """A process of an older version of the code starts after the migration."""
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE connector.alembic_version SET version_num = '9999_newer'")
     refused = fails(Database(url=database_url))
@@ -106,7 +106,7 @@ def test_a_newer_database_is_refused(database_url: str) -> None:
 def test_a_database_migrated_while_a_process_runs_is_refused(
     database_url: str, changed: LiteralString, statement: LiteralString
 ) -> None:
-    """By its revision, where the process misses what was there; no UndefinedTable is shown."""
+    """A process that misses a table or column reports the revision, and no UndefinedTable."""
     database = Database(url=database_url)
     with database.connect() as connection:
         connection.execute("SELECT FROM connector.shops")
@@ -117,7 +117,7 @@ def test_a_database_migrated_while_a_process_runs_is_refused(
 
 
 def test_a_mistake_of_ours_is_not_taken_for_another_revision(database_url: str) -> None:
-    """The database is right, so the statement is wrong, and says so."""
+    """The revision is right, so the statement is wrong, and its own error is raised."""
     database = Database(url=database_url)
     with pytest.raises(psycopg.errors.UndefinedTable), database.connect() as connection:
         connection.execute("SELECT * FROM no_such_table")

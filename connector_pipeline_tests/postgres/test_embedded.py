@@ -1,4 +1,4 @@
-"""The embedded Postgres starts, is shared, stops, and gets over what a crash leaves behind."""
+"""The embedded Postgres starts, is shared, stops, and survives the remains of a crash."""
 
 import os
 import signal
@@ -75,7 +75,7 @@ def postmaster_pid(home: Path) -> int:
 
 
 def test_both_databases_exist_and_data_outlives_a_stop(home: Path) -> None:
-    """What was committed before the last holder left is there for the next."""
+    """Committed rows are there for the next holder after the last one left."""
     with EmbeddedPostgres(home) as server:
         with psycopg.connect(server.url("catalog")) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
@@ -138,7 +138,7 @@ def test_a_server_that_was_killed_starts_again(home: Path) -> None:
 
 
 def test_a_server_that_was_killed_is_revived_by_its_holder(home: Path) -> None:
-    """At the same address, and when the processes that outlived it are gone, however busy."""
+    """It has the same address, and starts when even a busy process of the old server is gone."""
     with EmbeddedPostgres(home, settings=QUICK) as server:
         url = server.url()
         assert not server.revive()
@@ -168,7 +168,7 @@ def test_a_pid_that_went_to_another_process_is_no_server(home: Path) -> None:
     with EmbeddedPostgres(home, settings=QUICK):
         pid_file = data_directory(home) / "postmaster.pid"
         _, *rest = pid_file.read_text().splitlines(keepends=True)
-    # Of the server's account: Postgres takes nobody else's process for a server.
+    # The process has the server's account: Postgres takes no other account's process for a server.
     owner = server_user_account()
     with subprocess.Popen(["sleep", "300"], user=owner.pw_uid if owner else None) as stranger:
         for file in (pid_file, data_directory(home) / ".s.PGSQL.5432.lock"):
@@ -190,7 +190,7 @@ def test_a_pid_file_cut_off_by_a_crash_does_not_stop_the_start(home: Path, conte
 
 
 def test_an_initdb_that_was_killed_is_begun_anew(home: Path) -> None:
-    """What an unfinished initdb left is thrown away."""
+    """The remains of an unfinished initdb are thrown away."""
     unfinished = home / "postgres.initdb"
     unfinished.mkdir()
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -222,7 +222,7 @@ def test_the_environment_of_another_server_is_not_taken_for_ours(
 
 
 def test_nobody_else_can_reach_the_socket(home: Path) -> None:
-    """The server trusts whoever connects, so nothing listens but a socket in a closed directory."""
+    """The server trusts every client, so only a socket in a closed directory listens."""
     with EmbeddedPostgres(home, settings=QUICK) as server:
         assert one(server.url(), "SHOW listen_addresses") == ""
         assert data_directory(home).stat().st_mode & 0o077 == 0
@@ -252,7 +252,7 @@ def test_data_of_another_version_is_left_alone(home: Path) -> None:
 def test_the_account_is_made_without_the_folders_of_system_programs_in_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a container's exec, or after `env -i PATH=/usr/bin:/bin`: useradd is in none."""
+    """A container's exec may have such a PATH, and `env -i PATH=/usr/bin:/bin` has."""
     name = f"pgserver-{os.getpid()}"
     monkeypatch.setattr(account, "_ACCOUNT", name)
     monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -266,7 +266,7 @@ def test_the_account_is_made_without_the_folders_of_system_programs_in_path(
 
 @pytest.mark.skipif(not ROOT, reason="only root makes accounts")
 def test_an_account_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the words of the program that was to make it."""
+    """The error has the message of useradd."""
     monkeypatch.setattr(account, "_ACCOUNT", "no:account")
     with pytest.raises(DatabaseUnavailable, match="invalid user name"):
         server_user_account()
@@ -275,7 +275,7 @@ def test_an_account_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(not ROOT, reason="only root runs the server as another user")
 @pytest.mark.skipif(account.program("setpriv") is None, reason="needs setpriv of util-linux")
 def test_root_has_a_server_in_a_directory_closed_to_others(home: Path) -> None:
-    """As under /root or what mktemp makes; the directory stays closed, and the server stops."""
+    """/root and the directories of mktemp are such. It stays closed, and the server stops."""
     closed = home / "closed"
     closed.mkdir(mode=0o700)
     own_home = closed / "connector"
@@ -292,7 +292,7 @@ def test_root_has_a_server_in_a_directory_closed_to_others(home: Path) -> None:
 @pytest.mark.skipif(not ROOT, reason="only root can become another user")
 @pytest.mark.skipif(not INTERPRETER_FOR_ALL, reason="others may not run this interpreter")
 def test_root_and_then_an_ordinary_user_each_have_a_server(home: Path) -> None:
-    """Nothing that root leaves on the machine stands in an ordinary user's way."""
+    """Root leaves nothing on the machine that hinders an ordinary user."""
     with EmbeddedPostgres(home, settings=QUICK):
         pass
     theirs = home / "theirs"

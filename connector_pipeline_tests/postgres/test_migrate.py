@@ -23,7 +23,7 @@ from sqlalchemy import NullPool, create_engine
 
 import connector_pipeline
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres import (  # noqa: F401 - what they add to the metadata
+from connector_pipeline.postgres import (  # noqa: F401 - they add their tables to the metadata
     catalog_tables,
     connector_tables,
     grants,
@@ -77,7 +77,7 @@ def described(url: str) -> set[tuple[str | None, ...]]:
 
 
 def test_the_migrations_make_exactly_the_tables(database_url: str, empty_database_url: str) -> None:
-    """Types, collations, defaults, constraints, indexes and comments."""
+    """The types, collations, defaults, constraints, indexes and comments are the same."""
     engine = create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(empty_database_url),
@@ -128,7 +128,7 @@ FROZEN = {
 
 
 def test_migrations_only_grow() -> None:
-    """A database that has run a migration never runs it again, so what it makes must not change."""
+    """A database never runs a migration again, so a change to an old one would be lost."""
     sums = {
         name: sha256((VERSIONS / f"{name}.py").read_bytes()).hexdigest()[:32] for name in FROZEN
     }
@@ -154,7 +154,7 @@ def test_the_newest_file_is_the_revision_that_alembic_ends_at() -> None:
 def test_a_new_migration_has_what_the_tables_gained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A changed table and one command are all it takes; the file is named as its revision."""
+    """One command after a change of a table writes it, in a file with the revision's name."""
     package = shutil.copytree(
         Path(connector_pipeline.__file__).parent,
         tmp_path / "connector_pipeline",
@@ -182,7 +182,7 @@ def test_a_new_migration_has_what_the_tables_gained(
 
 
 def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
-    """The result tells where the database was and is."""
+    """The result has the revisions before and after."""
     first, second = migrate(empty_database_url), migrate(empty_database_url)
     assert first == Migration(before=None, after=needed_revision(), granted=True)
     assert second == Migration(before=first.after, after=first.after, granted=True)
@@ -191,7 +191,7 @@ def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
 
 
 def test_an_empty_database_has_no_revision(empty_database_url: str) -> None:
-    """And saying so writes nothing to it."""
+    """The look at it writes nothing."""
     with connect(empty_database_url) as connection:
         assert database_revision(connection) is None
     assert described(empty_database_url) == set()
@@ -200,7 +200,7 @@ def test_an_empty_database_has_no_revision(empty_database_url: str) -> None:
 def test_several_places_may_migrate_at_once(
     new_database: Callable[[str | None], str],
 ) -> None:
-    """Each succeeds, in one database and in neighbours that share the server's roles."""
+    """Each succeeds, in one database and in others of the server, which share its roles."""
     urls = [new_database(None), new_database(None)]
     start = threading.Barrier(6)
     results: list[Migration | BaseException] = []
@@ -228,7 +228,7 @@ def at_revision(url: str, revision: str) -> None:
 
 
 def test_a_database_newer_than_the_code_is_refused(database_url: str) -> None:
-    """With what to do, and untouched."""
+    """The error has the remedy, and the database is not changed."""
     at_revision(database_url, "9999_from_the_future")
     for refused in (migrate, migration_sql):
         with pytest.raises(SchemaNotOurs, match=r"9999_from_the_future.*Upgrade connector-pipe"):
@@ -249,7 +249,7 @@ def test_a_database_of_an_unreleased_version_is_refused(database_url: str, revis
 
 
 def test_two_processes_may_migrate_at_once(empty_database_url: str) -> None:
-    """A deployment starts several at once: one migrates, the other finds it done."""
+    """A deployment starts several at once: one migrates, and the other finds that done."""
     program = (
         "import sys; from connector_pipeline.postgres.migrate import migrate;"
         " done = migrate(sys.stdin.read()); print(done.before == done.after)"
@@ -273,7 +273,7 @@ def test_two_processes_may_migrate_at_once(empty_database_url: str) -> None:
 
 
 def test_the_printed_sql_does_what_migrate_does(empty_database_url: str, database_url: str) -> None:
-    """Run by `psql`, it leaves the database as `migrate` would, and `migrate` finds it done."""
+    """The database is then as `migrate` would leave it, and `migrate` finds nothing to do."""
     script = migration_sql(empty_database_url)
     assert described(empty_database_url) == set()
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
@@ -287,7 +287,7 @@ def test_the_printed_sql_does_what_migrate_does(empty_database_url: str, databas
 
 
 def test_the_printed_sql_of_a_migrated_database_only_grants(database_url: str) -> None:
-    """It can be run as often as one likes."""
+    """It can be run any number of times."""
     script = migration_sql(database_url)
     before = described(database_url)
     assert "CREATE" not in script
@@ -321,7 +321,7 @@ def test_readers_may_select_and_nothing_else(database_url: str) -> None:
 
 @pytest.fixture
 def plain_user(empty_database_url: str) -> Generator[tuple[str, str]]:
-    """A user with no rights but to connect, and the URL of that user's own for the database."""
+    """A user who may only connect, and that user's URL of the database."""
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
         name = f"plain_{admin.info.dbname}"
         user = sql.Identifier(name)
@@ -334,17 +334,17 @@ def plain_user(empty_database_url: str) -> Generator[tuple[str, str]]:
 
 
 def by_admin(url: str, statement: LiteralString, user: str = "", script: str = "") -> None:
-    """Do as the administrator; `{}` is the user."""
+    """Run a statement as the administrator; `{}` is the user."""
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL(statement).format(sql.Identifier(user)))
         if script:
             admin.execute(script.encode())
 
 
-def test_the_grant_that_migrate_lacks_is_named_until_there_is_none(
+def test_migrate_names_the_grant_that_it_lacks(
     empty_database_url: str, plain_user: tuple[str, str]
 ) -> None:
-    """One line each: to make the schemas, to make tables in them, to change those of another."""
+    """In one line each: to make schemas, to make tables in them, to change another user's table."""
     user, url = plain_user
     database = urlsplit(url).path.removeprefix("/")
     with pytest.raises(MayNotMigrate) as lacking:
@@ -373,7 +373,7 @@ def test_the_grant_that_migrate_lacks_is_named_until_there_is_none(
 def test_the_printed_sql_lets_an_administrator_migrate_for_the_user(
     empty_database_url: str, plain_user: tuple[str, str]
 ) -> None:
-    """The tables are the user's, whoever runs it, and the user's password is not in it."""
+    """The tables belong to the user, and the user's password is not in the script."""
     user, url = plain_user
     script = migration_sql(url)
     assert "hunter2" not in script
@@ -393,7 +393,7 @@ def test_a_user_who_may_not_create_roles_can_migrate(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The migration is done, the grants are left out, and a warning says what to do."""
+    """The migration succeeds without the grants, and a warning has the remedy."""
     monkeypatch.setitem(grants._GRANTS, "no_such_reader", ())
     user, url = plain_user
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
@@ -405,10 +405,10 @@ def test_a_user_who_may_not_create_roles_can_migrate(
     assert "CREATE ROLE no_such_reader NOLOGIN" in caplog.text
 
 
-def test_a_user_who_may_not_read_the_schema_is_told_so(
+def test_a_schema_that_the_user_may_not_read_is_reported_as_such(
     database_url: str, plain_user: tuple[str, str]
 ) -> None:
-    """And not that the database was never migrated."""
+    """The error does not say that the database was never migrated."""
     user, url = plain_user
     theirs = urlunsplit(urlsplit(url)._replace(path=urlsplit(database_url).path))
     with pytest.raises(SchemaNotOurs, match=f"{user} may not read the schema connector"):
@@ -416,7 +416,7 @@ def test_a_user_who_may_not_read_the_schema_is_told_so(
 
 
 def test_a_database_that_is_not_utf8_is_refused(postgres_url: str) -> None:
-    """Before a title in another alphabet fails in the middle of a publish."""
+    """A title in another alphabet would fail later, in the middle of a publish."""
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         admin.execute(
             "CREATE DATABASE connector_test_latin ENCODING 'LATIN1' LOCALE 'C'"
@@ -430,8 +430,8 @@ def test_a_database_that_is_not_utf8_is_refused(postgres_url: str) -> None:
             admin.execute("DROP DATABASE connector_test_latin")
 
 
-def test_a_server_that_is_away_is_said_to_be(home: Path) -> None:
-    """As the error that every command shows, and with no password in it."""
+def test_a_server_that_is_away_is_reported_as_unavailable(home: Path) -> None:
+    """The error is the one that every command shows, and has no password in it."""
     url = f"postgresql://someone:hunter2@/catalog?host={home}"
     with pytest.raises(DatabaseUnavailable) as away:
         migrate(url)

@@ -1,4 +1,4 @@
-"""The account the embedded Postgres runs as when we are root, which Postgres refuses to be."""
+"""The account of the embedded Postgres when we are root: Postgres refuses to run as root."""
 
 import os
 import pwd
@@ -16,19 +16,19 @@ _SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def program(name: str) -> str | None:
-    """Where a program of the system is, None where it is not installed.
+    """The file of a program of the system, None if it is not installed.
 
-    Looked for beyond PATH: an ordinary user's has no folder of root's programs, and root may have
-    come by such a one.
+    The search goes beyond PATH: an ordinary user's PATH has no folder of root's programs, and a
+    process of root may have inherited such a PATH.
     """
     path = os.environ.get("PATH", os.defpath)
     return shutil.which(name, path=os.pathsep.join([path, *_SYSTEM_FOLDERS]))
 
 
 def server_user_account() -> pwd.struct_passwd | None:
-    """The account the server runs as, where it cannot be ours: Postgres refuses to run as root.
+    """The account that the server runs as if we are root; None if it runs as we do.
 
-    Made where there is none. Raises DatabaseUnavailable if it cannot be.
+    The account is made if it does not exist. Raises DatabaseUnavailable if that fails.
     """
     if os.geteuid() != 0:
         return None
@@ -56,7 +56,7 @@ def _no_account(why: str) -> DatabaseUnavailable:
 
 
 def refuse_unreachable(path: Path, server_user: pwd.struct_passwd | None) -> None:
-    """Raises DatabaseUnavailable where the account could not get to the path in any way."""
+    """Raise DatabaseUnavailable if the account has no way to get to the path."""
     closed = _closed_directory(path, server_user)
     if server_user is not None and closed is not None and program("setpriv") is None:
         raise DatabaseUnavailable(
@@ -72,12 +72,13 @@ def through_closed_directories(
 ) -> list[str]:
     """The words to put before a command so that it runs as the account and gets to the paths.
 
-    None are needed where the paths are open to it. Where root works in a directory of its own
-    (`/root`, what mktemp makes), the command may pass through directories and read, as root
-    could, and nothing more; opening root's directories to everybody would be worse.
-    `no_setuid_fixup` because access(2) forgets capabilities without it, and Postgres asks it.
+    The list is empty if the account may enter all directories on the way. In a directory of root's
+    own (`/root`, one that mktemp made) the command keeps one right of root: to pass through
+    directories and to read. To open root's directories to everybody would be worse.
+    `no_setuid_fixup` is there because access(2), which Postgres calls, ignores capabilities
+    without it.
     """
-    # Of util-linux, and so on nearly every Linux.
+    # setpriv is a part of util-linux, which nearly every Linux has.
     setpriv = program("setpriv")
     if server_user is None or setpriv is None:
         return []

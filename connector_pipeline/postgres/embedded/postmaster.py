@@ -1,4 +1,4 @@
-"""What the pid file of the embedded Postgres says, and whether it is still true."""
+"""The pid file of the embedded Postgres, and whether its server still runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ class ServerLocation:
     port: int
 
     def url(self, database: str, *, scheme: str = "postgresql") -> str:
-        """A URL of `database`; the port is named lest PGPORT in the environment name another."""
+        """A URL of `database`. It names the port, so that PGPORT in the environment is ignored."""
         host = quote(self.socket_directory, safe="/")
         return f"{scheme}://postgres@/{quote(database)}?host={host}&port={self.port}"
 
 
 def data_directory(home: Path) -> Path:
-    """Where the embedded Postgres of this CONNECTOR_HOME keeps its data."""
+    """The data directory of the embedded Postgres of this CONNECTOR_HOME."""
     return home / "postgres"
 
 
@@ -42,8 +42,8 @@ def running_server(home: Path) -> ServerLocation | None:
 def server_lives(home: Path) -> bool:
     """Whether the process of the pid file is a server of this data, ready or not.
 
-    The pid alone proves nothing: after a crash another process may have got it. A server's
-    working directory is its data directory.
+    The pid alone proves nothing: another process may have got it after a crash. A server's working
+    directory is its data directory.
     """
     lines = _pid_file_lines(home)
     try:
@@ -53,10 +53,10 @@ def server_lives(home: Path) -> bool:
 
 
 def orphans_live(home: Path) -> bool:
-    """Whether processes of this data's server run, its own or those that outlive its kill -9.
+    """Whether processes of this data's server run, the server itself or children that outlived it.
 
-    Each notices within moments, or at the end of what it is at. Until the last is gone no server
-    starts: they share its memory.
+    After a kill -9 of the server each child notices within moments, or at the end of its statement.
+    No new server starts until the last one is gone, because they share the old one's memory.
     """
     data = data_directory(home).resolve()
     for process in psutil.process_iter():
@@ -64,16 +64,16 @@ def orphans_live(home: Path) -> bool:
             if process.name() == "postgres" and Path(process.cwd()) == data:
                 return True
         except (psutil.Error, OSError):
-            # Somebody else's, or gone meanwhile.
+            # The process belongs to another user, or has ended meanwhile.
             continue
     return False
 
 
 def remove_stale_pid_file(home: Path) -> None:
-    """Remove a dead server's pid file if it cannot be read or its pid is now somebody else's.
+    """Remove a dead server's pid file if it has no pid, or one that another process now has.
 
-    Postgres itself sees to a pid that no longer exists, but takes any live one for a server.
-    Call it only while holding the lock under which servers are started.
+    Postgres itself handles a pid that no longer exists, but takes any live one for a server.
+    The caller must hold the lock under which servers are started.
     """
     lines = _pid_file_lines(home)
     pid = lines[0].strip() if lines else ""

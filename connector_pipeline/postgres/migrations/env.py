@@ -1,12 +1,12 @@
-"""Alembic's entry: runs the migrations on the connection that it is handed, or prints their SQL.
+"""Alembic's entry: runs the migrations on the caller's connection, or prints their SQL.
 
-It makes no connection and leaves logging as it is: both belong to the caller.
+It opens no connection and leaves logging as it is: both belong to the caller.
 """
 
 from alembic import context
 from sqlalchemy import Connection
 
-# Imported for what they add to the metadata, which a new migration is made from.
+# Imported because they add their tables to the metadata, from which a new migration is made.
 from connector_pipeline.postgres import (  # noqa: F401
     catalog_tables,  # pyright: ignore[reportUnusedImport]
     connector_tables,  # pyright: ignore[reportUnusedImport]

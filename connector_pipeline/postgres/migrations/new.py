@@ -1,8 +1,8 @@
-"""Write a migration from what the tables of the code have and the migrations do not make yet.
+"""Write a migration for the difference between the tables in the code and those of the migrations.
 
     python -m connector_pipeline.postgres.migrations.new 0002_what_it_adds
 
-For whoever changes the tables; the file is then read, put right, and never changed again.
+The developer who changed the tables reads and corrects the file. It never changes after its merge.
 """
 
 import re
@@ -21,7 +21,7 @@ from connector_pipeline.postgres.revision import VERSIONS
 
 
 def write(revision: str) -> Path:
-    """Write the migration and return its file, which is named as the revision is."""
+    """Write the migration. Returns its file, which has the revision's name."""
     config = Config()
     config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
     # The revision alone, without the message that Alembic would add.
@@ -43,5 +43,5 @@ def write(revision: str) -> Path:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not re.fullmatch(r"\d{4}_[a-z_]{1,27}", sys.argv[1]):
-        sys.exit("Say the revision, e.g. 0002_what_it_adds: its number and up to 27 letters.")
+        sys.exit("Name the revision, e.g. 0002_what_it_adds: its number and up to 27 letters.")
     sys.stdout.write(f"{write(sys.argv[1])}\n")
