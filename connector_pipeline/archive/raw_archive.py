@@ -81,5 +81,5 @@ class RawArchive:
         return Snapshot(self.storage(), manifest).uri
 
     def retain(self, partition_key: str) -> None:
-        """Delete all but the newest `keep` full snapshots and the increments since the last."""
+        """Delete all but the `keep` newest full snapshots and the increments since the newest."""
         delete_older_snapshots(self.storage(), partition_key, keep=self.keep)

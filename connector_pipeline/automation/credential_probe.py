@@ -1,4 +1,4 @@
-"""The sensor that takes disconnected shops up again when they have new credentials."""
+"""The sensor that makes disconnected shops active again when they have new credentials."""
 
 import asyncio
 import time
@@ -29,13 +29,13 @@ EVERY_SECONDS: Final = 600
 SHOPS_A_TICK: Final = 100
 """A merchant who reconnects one of a thousand disconnected shops waits for less than two hours."""
 _SECONDS_A_TICK: Final = 40.0
-"""Dagster gives a tick 60 s; a Token Service that takes its time must not cost the others' turn."""
+"""Dagster gives a tick 60 s. A slow Token Service must not keep the tick from its end."""
 
 
 def are_new(refused: str | None, given: BaseModel) -> bool:
-    """Whether the credentials are worth a sync: others than were refused, or the first there are.
+    """Whether the credentials are worth a sync: not the refused ones, or the first that there are.
 
-    `refused` is the digest of those refused, None where the Token Service had none.
+    `refused` is the digest of the refused ones, or None if the Token Service had none.
     """
     return refused is None or not is_digest_of(refused, given)
 
@@ -45,7 +45,7 @@ def are_new(refused: str | None, given: BaseModel) -> bool:
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Asks the Token Service for the credentials of disconnected shops, some at a time, and "
-        "makes a shop active that has other ones than were refused. Asks no platform."
+        "makes a shop active that has other ones than the refused ones. Asks no platform."
     ),
 )
 def credential_probe(
@@ -53,40 +53,40 @@ def credential_probe(
     registry: ResourceParam[ShopRegistry],
     token_service: ResourceParam[TokenService],
 ) -> SkipReason:
-    """Probe the next shops after the cursor, and begin anew after the last."""
+    """Probe the next shops after the cursor; after the last shop, begin with the first again."""
     try:
         shops = registry.disconnected_after(context.cursor or "", limit=SHOPS_A_TICK)
         if not shops:
             context.update_cursor("")
-            return SkipReason("No shop is disconnected, or all have been asked for.")
+            return SkipReason("No shop is disconnected, or all have been probed.")
         probe = asyncio.run(_probe(shops, registry, token_service))
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error}")
-    everybody = probe.asked_for == len(shops) < SHOPS_A_TICK
-    context.update_cursor("" if everybody else shops[probe.asked_for - 1].shop.partition_key)
+    at_the_end = probe.asked_for == len(shops) < SHOPS_A_TICK
+    context.update_cursor("" if at_the_end else shops[probe.asked_for - 1].shop.partition_key)
     if probe.reconnected:
         keys = ", ".join(probe.reconnected)
-        context.log.info(f"have new credentials and are active again: {keys}")
-    said = (
-        f"{probe.asked_for} disconnected shops asked for, {len(probe.reconnected)} of them have "
-        "new credentials and are active again."
+        context.log.info(f"these shops have new credentials and are active again: {keys}")
+    counts = (
+        f"{probe.asked_for} disconnected shops probed, {len(probe.reconnected)} of them have new "
+        "credentials and are active again."
     )
-    return SkipReason(f"{said} The last trouble: {probe.trouble}" if probe.trouble else said)
+    return SkipReason(f"{counts} The last error: {probe.error}" if probe.error else counts)
 
 
 @dataclass(slots=True)
 class _Probe:
-    """How many shops were asked for, the keys of those made active, and what went wrong last."""
+    """The number of probed shops, the keys of those made active, and the last error."""
 
     asked_for: int = 0
     reconnected: list[str] = field(default_factory=list[str])
-    trouble: ConnectorError | None = None
+    error: ConnectorError | None = None
 
 
 async def _probe(
     shops: list[DisconnectedShop], registry: ShopRegistry, token_service: TokenService
 ) -> _Probe:
-    """Ask for as many of the shops as time allows, one at least."""
+    """Probe as many of the shops as time allows, at least one."""
     until = time.monotonic() + _SECONDS_A_TICK
     probe = _Probe()
     async with token_service.open(f"probe-{uuid4()}") as client:
@@ -95,8 +95,8 @@ async def _probe(
                 if await _has_new_credentials(client, shop) and registry.reconnect(shop):
                     probe.reconnected.append(shop.shop.partition_key)
             except TokenServiceUnavailable as error:
-                # Of this shop perhaps alone: the others must not wait for it.
-                probe.trouble = error
+                # The error may concern this shop alone, so the others are probed all the same.
+                probe.error = error
             probe.asked_for += 1
             if time.monotonic() > until:
                 break
@@ -106,7 +106,7 @@ async def _probe(
 async def _has_new_credentials(client: TokenServiceClient, shop: DisconnectedShop) -> bool:
     adapter = adapter_classes().get(shop.shop.platform_name)
     if adapter is None:
-        # Its package was uninstalled: it could not be synced, whatever its credentials.
+        # The adapter's package was uninstalled, so no credentials would let the shop be synced.
         return False
     try:
         given = await client.credentials(shop.shop, adapter.credentials_model)

@@ -39,7 +39,7 @@ RETRY_DECIDED_WITHIN: Final = timedelta(minutes=1)
 RETRY_STARTS_WITHIN: Final = timedelta(hours=1)
 """A promised retry that has not come by then will not come, for example because its job is gone."""
 PUBLISHED_WITHIN: Final = timedelta(hours=6)
-"""A backfill of Dagster's fetches its shops in some runs and publishes them in later ones."""
+"""Dagster's own backfill fetches its shops in some runs and publishes them in later ones."""
 
 _UNFINISHED: Final = """
     SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at,
@@ -97,7 +97,7 @@ def _publishes(run: LastRun) -> bool:
 
 
 def may_run_again(run: LastRun | None) -> bool:
-    """Whether the request of a sync whose run ended like this is launched anew.
+    """Whether the request of a sync whose run ended like this is relaunched.
 
     It is if the run failed: Dagster does not retry a run while the code server is away, and fails
     a run that it cannot launch. It is if the run succeeded: a retry that only publishes takes the
@@ -127,7 +127,7 @@ def sync_outcomes(
     for run_id in workers.failed_runs:
         context.log.warning(f"run {run_id} has failed: its worker is dead")
     for sync_id in syncs.relaunched:
-        context.log.warning(f"sync {sync_id} is launched anew: its run recorded no end of it")
+        context.log.warning(f"sync {sync_id} is relaunched: its run recorded no outcome")
     for sync_id, why in syncs.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")
     return SensorResult(
@@ -138,7 +138,7 @@ def sync_outcomes(
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedSyncs:
-    """The number of unfinished syncs, and those that were ended or launched anew.
+    """The number of unfinished syncs, and those that were ended or relaunched.
 
     `ended` has the reason for each sync; `relaunched` are syncs that go on with a new run.
     """
@@ -151,7 +151,7 @@ class UnfinishedSyncs:
 def end_abandoned_syncs(
     instance: DagsterInstance, database: Database, *, now: datetime
 ) -> UnfinishedSyncs:
-    """End the syncs that no run works on any more, or launch their requests anew.
+    """End the syncs that no run works on any more, or relaunch their requests.
 
     Raises DatabaseUnavailable.
     """
@@ -195,7 +195,7 @@ class _Done(Enum):
 def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool) -> _Done:
     """End a sync as failed, unless its run has recorded something of it since we looked.
 
-    With `run_again` launch its request anew instead, if it has one that was not launched anew too
+    With `run_again` relaunch its request instead, if it has one that was not relaunched too
     often.
     """
     with database.connect() as connection:

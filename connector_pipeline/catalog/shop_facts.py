@@ -34,7 +34,7 @@ class ShopFacts:
 
 # The items are grouped by currency so that a check can name an unknown one. LATERAL, because a join
 # reads the whole catalog even for a hundred shops of a thousand.
-_FACTS: Final = r"""
+_QUERY: Final = r"""
     WITH judged AS (
         SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
             AS judged (platform_name, domain)
@@ -86,7 +86,7 @@ def shop_facts(connection: psycopg.Connection, keys: Iterable[str]) -> Sequence[
     shops = [parse_partition_key(key) for key in keys]
     with connection.cursor(row_factory=class_row(ShopFacts)) as cursor:
         return cursor.execute(
-            _FACTS,
+            _QUERY,
             {
                 "platform_names": [platform_name for platform_name, _ in shops],
                 "domains": [domain for _, domain in shops],

@@ -1,4 +1,4 @@
-"""Find out whether a backfill that somebody launched in Dagster's UI is under way.
+"""Find out whether one of Dagster's own backfills, launched in its UI, is under way.
 
 Needs: `BulkActionsFilter` and `BulkActionStatus` of `dagster._core.execution.backfill`, which the
 public `DagsterInstance.get_backfills` takes. Tried with Dagster 1.13.27. If Dagster exported both,

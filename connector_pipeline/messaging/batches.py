@@ -1,4 +1,4 @@
-"""A snapshot's items as product batches, in the form of the service that this project replaces."""
+"""A snapshot's items as product batches, in the form of the predecessor of this project."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -61,8 +61,8 @@ def database_revision(connection: psycopg.Connection) -> str | None:
         except psycopg.errors.InsufficientPrivilege:
             raise SchemaNotOurs(
                 f"user {connection.info.user} may not read the schema {CONNECTOR}.",
-                remedy=f"Connect as the user who migrated the database, or as a member of its role "
-                f"(`GRANT … TO {connection.info.user}`).",
+                remedy="Connect as the user that migrated the database, or grant that role to "
+                f"{connection.info.user}.",
             ) from None
     return str(row[0]) if row else None
 

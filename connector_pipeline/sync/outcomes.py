@@ -41,7 +41,7 @@ class Outcomes(Generic[ResultT]):
         self._log.warning(f"{error.code}: {error} It is tried once more after the other shops.")
 
     def note(self, text: str) -> None:
-        """Something of the run as a whole that its log is to say."""
+        """Log a remark about the run as a whole."""
         self._log.info(text)
 
     def warn(self, partition_key: str, warning: str) -> None:

@@ -21,8 +21,8 @@ class Places:
 
     A shop that has held a place for `held_for` seconds (None: HELD_FOR_SECONDS) gives it up and
     goes on outside, that is without a place. At most `outside` shops may do so at once; the next
-    one keeps its place until one of them ends. So a shop that takes hours costs the others seconds, and
-    never more than `places` and `outside` together are read at once.
+    one keeps its place until one of them ends. So a shop that takes hours costs the others
+    seconds, and never more than `places` and `outside` together are read at once.
     """
 
     def __init__(self, places: int, *, outside: int, held_for: float | None = None):

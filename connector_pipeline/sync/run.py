@@ -67,7 +67,7 @@ def fetch_shops(
 
     for adapter in services.adapters.values():
         if adapter.asked_elsewhere is not None:
-            # Credentials go there: nobody should have to guess it from an error.
+            # The log names this address, because the shops' credentials are sent to it.
             outcomes.note(f"{adapter.platform_name} shops are asked at {adapter.asked_elsewhere}")
     with alive(services.database, run.run_id):
         run_interruptible(fetch_all())

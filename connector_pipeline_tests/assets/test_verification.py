@@ -28,7 +28,6 @@ SHOPIFY = ShopSpec(
     products=60,
     seed=5,
 )
-WOO_KEY, SHOPIFY_KEY = "woocommerce/small.example", "shopify/small.myshopify.com"
 
 
 @pytest.fixture
@@ -298,6 +297,7 @@ def test_edits_behind_the_reader_never_cost_a_live_variant(
     before = live(pipeline, key)
     pipeline.sandbox.requests.clear()
     done = threading.Event()
+    removed: list[int] = []
 
     def edit() -> None:
         # At every third answer of the shop, wherever the reader is then.
@@ -307,6 +307,7 @@ def test_edits_behind_the_reader_never_cost_a_live_variant(
                     return
             shop.remove_product(product_id)
             shop.append_products(1)
+            removed.append(product_id)
 
     merchant = threading.Thread(target=edit)
     merchant.start()
@@ -315,6 +316,7 @@ def test_edits_behind_the_reader_never_cost_a_live_variant(
     finally:
         done.set()
         merchant.join()
+    assert len(removed) > 1
     assert live(pipeline, key) >= before & set(pipeline.served(key))
     sync(pipeline, key)
     assert live(pipeline, key) == set(pipeline.served(key))

@@ -41,16 +41,16 @@ KEY = WooCommerceCredentials(consumer_key=SecretStr("ck_1"), consumer_secret=Sec
         (KEY, KEY.model_copy(update={"consumer_key": SecretStr("ck_2")}), True),
     ],
 )
-def test_new_are_other_secrets_than_were_refused(
+def test_credentials_are_new_if_their_secrets_were_not_refused(
     refused: BaseModel | None, given: BaseModel, new: bool
 ) -> None:
-    """Or the first there are; a later end of the same ones is nothing new."""
+    """The first credentials are new. Refused ones that expire later are not."""
     digest = None if refused is None else credential_digest(refused)
     assert are_new(digest, given) is new
 
 
-def test_a_digest_tells_nothing_of_the_credential() -> None:
-    """Neither its text, nor, made twice, that it is of the same one."""
+def test_a_digest_reveals_nothing_about_the_credential() -> None:
+    """It has no part of the secrets, and two digests of one credential differ."""
     first, second = credential_digest(KEY), credential_digest(KEY)
     assert first != second
     assert not any(secret in first for secret in ("ck_1", "cs_1"))
@@ -66,7 +66,7 @@ class Probed:
     cursor: str | None = None
 
     def tick(self) -> str:
-        """One evaluation after the one before, and what it says."""
+        """Tick once, after the tick before. Returns the skip reason."""
         resources = {
             "registry": self.registry,
             "token_service": TokenService(url=self.sandbox.token_service_url, retry_count=0),
@@ -80,7 +80,7 @@ class Probed:
         return str(said.skip_message)
 
     def shop(self, number: int) -> SandboxShop:
-        """One of the sandbox's shops, registered."""
+        """Register one of the sandbox's shops."""
         shop = list(self.sandbox.store)[number]
         self.registry.add(
             Shop(
@@ -93,37 +93,35 @@ class Probed:
         return shop
 
     def state(self, shop: SandboxShop) -> ShopState:
-        """Of the registry."""
+        """The shop's state in the registry."""
         return self.registry.get(shop.key).state
 
 
 @pytest.fixture
 def probed(registry: ShopRegistry) -> Generator[Probed]:
-    """A sandbox with the default shops, none of them registered."""
+    """The sensor over a sandbox with the default shops, none of them registered."""
     with SandboxServer() as sandbox, DagsterInstance.ephemeral() as instance:
         yield Probed(registry, sandbox, instance)
 
 
 def test_a_shop_whose_credentials_were_missing_comes_back_with_the_first(probed: Probed) -> None:
-    """And not before; a paused one is left alone."""
+    """It does not come back before. A paused shop is left alone."""
     missing, paused = probed.shop(0), probed.shop(1)
     probed.registry.set_state(missing.key, ShopState.DISCONNECTED)
     probed.registry.set_state(paused.key, ShopState.PAUSED)
     missing.credentials.removed = True
-    assert "1 disconnected shops asked for, 0 of them" in probed.tick()
+    assert "1 disconnected shops probed, 0 of them" in probed.tick()
     assert probed.state(missing) is ShopState.DISCONNECTED
     missing.credentials.removed = False
-    assert "1 disconnected shops asked for, 1 of them" in probed.tick()
+    assert "1 disconnected shops probed, 1 of them" in probed.tick()
     assert probed.state(missing) is ShopState.ACTIVE
     assert probed.state(paused) is ShopState.PAUSED
     asked = probed.sandbox.requests.requests()
     assert [request.service for request in asked] == ["token-service"] * 2
 
 
-def test_every_disconnected_shop_has_its_turn(
-    probed: Probed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some a tick, and again from the first after the last, whatever one of them is answered."""
+def test_every_disconnected_shop_is_probed(probed: Probed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tick probes some, and begins again after the last, even if one answer is an error."""
     monkeypatch.setattr(probing, "SHOPS_A_TICK", 2)
     shops = [probed.shop(number) for number in range(5)]
     for shop in shops:
@@ -137,12 +135,12 @@ def test_every_disconnected_shop_has_its_turn(
 
     said = [probed.tick() for _ in range(3)]
     assert asked() == 5
-    assert sum("The last trouble: " in each for each in said) == 1
+    assert sum("The last error: " in each for each in said) == 1
     probed.tick()
     assert asked() == 7
 
 
-def test_a_registry_that_cannot_be_read_is_said_to_be(probed: Probed) -> None:
+def test_a_registry_that_cannot_be_read_is_reported(probed: Probed) -> None:
     """The next tick tries again."""
     nowhere = Database(url="postgresql://nobody@127.0.0.1:1/nothing")
     elsewhere = Probed(ShopRegistry(database=nowhere), probed.sandbox, probed.instance)
@@ -150,10 +148,10 @@ def test_a_registry_that_cannot_be_read_is_said_to_be(probed: Probed) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 3], ids=["shopify", "woocommerce"])
-def test_a_refused_shop_comes_back_with_other_credentials_alone(
+def test_a_refused_shop_comes_back_only_with_other_credentials(
     pipeline: Pipeline, number: int
 ) -> None:
-    """What was refused is known again, and nowhere to be read."""
+    """The refused ones are recognized, and their digest has no secret."""
     over = Probed(pipeline.registry, pipeline.sandbox, pipeline.instance)
     shop = list(pipeline.sandbox.store)[number]
     pipeline.register(shop.key)
@@ -167,7 +165,7 @@ def test_a_refused_shop_comes_back_with_other_credentials_alone(
         secret in kept.refused
         for secret in (issued.access_token, issued.consumer_key, issued.consumer_secret)
     )
-    assert "1 disconnected shops asked for, 0 of them" in over.tick()
+    assert "1 disconnected shops probed, 0 of them" in over.tick()
     assert over.state(shop) is ShopState.DISCONNECTED
     shop.credentials.rotate()
     over.tick()
@@ -177,7 +175,7 @@ def test_a_refused_shop_comes_back_with_other_credentials_alone(
 
 
 def test_a_shop_resumed_meanwhile_is_left_as_it_is(registry: ShopRegistry) -> None:
-    """What was found of it no longer holds."""
+    """The probe's finding about it no longer holds."""
     shop = Shop(
         merchant_id="m-1",
         platform_name="shopify",
@@ -202,5 +200,5 @@ def test_a_shop_whose_adapter_is_gone_costs_the_others_nothing(probed: Probed) -
             " (merchant_id, platform_name, platform_shop_id, domain, state)"
             " VALUES ('m-1', 'a_platform', '1', 'shop.example.com', 'disconnected')"
         )
-    assert "2 disconnected shops asked for, 1 of them" in probed.tick()
+    assert "2 disconnected shops probed, 1 of them" in probed.tick()
     assert probed.state(known) is ShopState.ACTIVE

@@ -22,7 +22,7 @@ ADAPTER = dedent(
     class StandInAdapter(Adapter):
         """Reads nothing."""
 
-        platform_name = "stand-in"
+        platform_name = "stand_in"
         credentials_model = StandInCredentials
         example_domain = "acme.stand-in.example"
 
@@ -53,7 +53,7 @@ ADAPTER = dedent(
 def install(
     folder: Path,
     *,
-    name: str = "stand-in",
+    name: str = "stand_in",
     distribution: str = "stand-in-connector",
     module: str = "stand_in_connector",
     attribute: str = "StandInAdapter",

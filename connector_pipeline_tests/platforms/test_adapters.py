@@ -66,8 +66,8 @@ from connector_pipeline.settings import load_settings
 print(json.dumps([
     adapters.platform_names(),
     [type(each).__name__ for each in adapters.build_adapters(load_settings()).values()],
-    adapters.parse_shop_key("stand-in/acme.stand-in.example"),
-    adapters.adapter_class("stand-in").credentials_model.__name__,
+    adapters.parse_shop_key("stand_in/acme.stand-in.example"),
+    adapters.adapter_class("stand_in").credentials_model.__name__,
 ]))
 """
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -81,9 +81,9 @@ print(json.dumps([
         timeout=120,
     )
     assert json.loads(ended.stdout) == [
-        ["shopify", "woocommerce", "stand-in"],
+        ["shopify", "woocommerce", "stand_in"],
         ["ShopifyAdapter", "WooCommerceAdapter", "StandInAdapter"],
-        ["stand-in", "acme.stand-in.example"],
+        ["stand_in", "acme.stand-in.example"],
         "StandInCredentials",
     ]
 
@@ -97,7 +97,7 @@ print(json.dumps([
         ({"attribute": "Absent"}, "AttributeError"),
         ({"attribute": "StandInCredentials"}, "is no subclass of"),
         ({"source": ADAPTER.replace("def normalize", "def n")}, "lacks normalize"),
-        ({"name": "another"}, "has another platform_name: 'stand-in'"),
+        ({"name": "another"}, "has another platform_name: 'stand_in'"),
         ({"name": "Stand In"}, "is not the name of a platform"),
         ({"source": ADAPTER.replace("    example_domain", "    x")}, "has no example_domain"),
         ({"source": ADAPTER.replace("    credentials_model", "    x")}, "no credentials_model"),
@@ -114,7 +114,7 @@ def test_a_package_whose_adapter_cannot_be_used_is_named_and_the_others_go_on(
     assert "stand-in-connector 1.2" in unusable.reason
     assert reason in unusable.reason
     with pytest.raises(InvalidShop, match=r"stand-in-connector 1\.2"):
-        adapter_class(changes.get("name", "stand-in"))
+        adapter_class(changes.get("name", "stand_in"))
 
 
 def test_the_name_of_a_built_in_platform_is_not_given_away(
@@ -141,7 +141,7 @@ def test_of_two_packages_that_claim_one_name_neither_is_used(
 
 def test_an_entry_point_without_a_distribution_is_refused_by_its_value() -> None:
     """As a program makes them, that was not installed."""
-    found = find_adapters([EntryPoint("stand-in", "no_such_module:Adapter", GROUP)])
+    found = find_adapters([EntryPoint("stand_in", "no_such_module:Adapter", GROUP)])
     assert list(found.classes) == ["shopify", "woocommerce"]
     assert "no_such_module:Adapter" in found.unusable[0].reason
 
@@ -154,9 +154,9 @@ def test_an_installed_adapter_that_cannot_be_made_leaves_the_others(
     installed(install(tmp_path / "one", module="unmakeable", source=failing))
     made = build_adapters(load_settings())
     assert list(made) == ["shopify", "woocommerce"]
-    assert "stand-in" in caplog.text
-    shop = Shop(merchant_id="m", platform_name="stand-in", platform_shop_id="1", domain="a.example")
-    with pytest.raises(AdapterMissing, match="no adapter for the platform stand-in"):
+    assert "stand_in" in caplog.text
+    shop = Shop(merchant_id="m", platform_name="stand_in", platform_shop_id="1", domain="a.example")
+    with pytest.raises(AdapterMissing, match="no adapter for the platform stand_in"):
         adapter_of(shop, made)
 
 
@@ -190,9 +190,9 @@ def test_an_unknown_platform_is_refused_with_those_there_are() -> None:
         ("acme.myshopify.com", "expected platform/domain, e.g. shopify/acme.myshopify.com"),
         ("shopify/acme.example.com", "is not a Shopify shop's domain"),
         ("woocommerce/127.0.0.1", "is not a host name"),
-        ("stand-in/evil.example", "is not a stand-in shop's domain"),
-        ("stand-in/UPPER.stand-in.example", "is not a host name"),
-        ("stand-in/a b.stand-in.example", "is not a host name"),
+        ("stand_in/evil.example", "is not a stand-in shop's domain"),
+        ("stand_in/UPPER.stand-in.example", "is not a host name"),
+        ("stand_in/a b.stand-in.example", "is not a host name"),
     ],
 )
 def test_a_key_is_held_to_its_platforms_domains_and_to_its_form(

@@ -19,12 +19,12 @@ Installed = Callable[[Path], None]
 
 ACME = Shop(
     merchant_id="m-1",
-    platform_name="stand-in",
+    platform_name="stand_in",
     platform_shop_id="1",
     domain="acme.stand-in.example",
 )
 KEY = ACME.partition_key
-CSV = f"merchant_id,platform_name,platform_shop_id,domain\nm-1,stand-in,1,{ACME.domain}\n"
+CSV = f"merchant_id,platform_name,platform_shop_id,domain\nm-1,stand_in,1,{ACME.domain}\n"
 REQUEST = SyncRequest(sync_id="s-1", **ACME.model_dump(exclude={"currency"}))
 
 
@@ -49,7 +49,7 @@ def test_without_the_package_its_shops_are_refused_everywhere(
     tmp_path: Path, registry: ShopRegistry, database: Database
 ) -> None:
     """With the platforms there are."""
-    reason = "'stand-in' is not a platform we know: shopify, woocommerce"
+    reason = "'stand_in' is not a platform we know: shopify, woocommerce"
     with pytest.raises(InvalidShop, match=reason):
         registry.add(ACME)
     (tmp_path / "shops.csv").write_text(CSV)
@@ -79,7 +79,7 @@ def test_an_operator_can_still_remove_a_shop_whose_package_is_gone(
         inbox.accept(connection, limit=10)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if str(tmp_path) not in each])
     found_adapters.cache_clear()
-    assert registry.get(KEY).platform_name == "stand-in"
+    assert registry.get(KEY).platform_name == "stand_in"
     assert [shop.partition_key for shop in registry.list()] == [KEY]
     with database.connect() as connection:
         assert inbox.offer(connection, limit=10, at_once=10) == []

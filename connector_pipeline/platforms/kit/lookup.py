@@ -42,13 +42,13 @@ async def look_up(
     absent: Mapping[str, Iterable[str]],
     witness: str,
     at_once: int,
-    whom: str,
+    asked_of: str,
     is_gone: Callable[[str, StateT | None], bool] = lambda _, state: state is None,
 ) -> AsyncGenerator[Lookup]:
-    """Ask for ids, at most `at_once` at a time, and judge the absent variants by the answers.
+    """Ask for ids, up to `at_once` (2 or more) at a time, and judge absent variants by the answers.
 
     `absent` has the absent variants by the id that is asked for. `witness` is an id that the lists
-    had. It is asked for beside the others each time, and `whom`, e.g. "Acme", is not believed
+    had. It is asked for beside the others each time, and `asked_of`, e.g. "Acme", is not believed
     where it leaves the witness out or answers for other ids than it was asked for: InvalidResponse.
     `is_gone` judges a variant by what the answer has of its id, None where the id is not there.
 
@@ -62,7 +62,7 @@ async def look_up(
     while questions:
         asked = questions.popleft()
         answer = await ask([*asked, witness])
-        _believe(answer.found, {*asked, witness}, witness, whom)
+        _believe(answer.found, {*asked, witness}, witness, asked_of)
         settled = [each for each in (*asked, witness) if each not in answer.open_ids]
         gone = [
             variant_id
@@ -76,14 +76,14 @@ async def look_up(
         yield Lookup(answer.page, tuple(gone))
 
 
-def _believe(found: Collection[str], asked: Collection[str], witness: str, whom: str) -> None:
+def _believe(found: Collection[str], asked: Collection[str], witness: str, asked_of: str) -> None:
     if witness not in found:
         raise InvalidResponse(
-            f"{whom} was asked for {witness}, which the shop had listed, and left it out."
+            f"{asked_of} was asked for {witness}, which the shop had listed, and left it out."
         )
     if any(each not in asked for each in found):
         raise InvalidResponse(
-            f"{whom} answered with ids it was not asked for: it seems to ignore the question."
+            f"{asked_of} answered with ids it was not asked for: it seems to ignore the question."
         )
 
 

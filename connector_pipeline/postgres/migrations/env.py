@@ -16,7 +16,7 @@ from connector_pipeline.postgres.schema import CONNECTOR, metadata
 
 connection = context.config.attributes.get("connection")
 if context.is_offline_mode():
-    # The caller opens the transaction, because it puts more into it.
+    # The caller begins and ends the transaction, and puts more statements into it.
     context.configure(
         dialect_name="postgresql",
         literal_binds=True,

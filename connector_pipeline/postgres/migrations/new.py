@@ -27,7 +27,7 @@ def write(revision: str) -> Path:
     # The revision alone, without the message that Alembic would add.
     config.set_main_option("file_template", "%%(rev)s")
     with tempfile.TemporaryDirectory(prefix="connector-") as folder:
-        # A server that root starts runs as another account, which must be able to enter.
+        # Started by root, the server runs as another user, and the folder must let it through.
         Path(folder).chmod(0o711)
         with EmbeddedPostgres(Path(folder), settings={"fsync": "off"}) as server:
             url = server.url("catalog")

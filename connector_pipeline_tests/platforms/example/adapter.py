@@ -19,7 +19,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Self
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
@@ -34,6 +34,7 @@ from connector_pipeline.platforms.kit.contract import (
     Lookup,
     RawPage,
 )
+from connector_pipeline.platforms.kit.header_secret import HeaderSecret
 from connector_pipeline.platforms.kit.json_values import currency_at, json_of, list_at, value_at
 from connector_pipeline.platforms.kit.lookup import AnswerForIds, by_product, look_up
 from connector_pipeline.platforms.kit.rejects import (
@@ -66,7 +67,7 @@ _STATUSES: Final = {"live": ProductStatus.ACTIVE, "hidden": ProductStatus.DRAFT}
 class AcmeCredentials(Credentials):
     """An API key, as the Token Service gives it."""
 
-    api_key: SecretStr
+    api_key: HeaderSecret
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class AcmeAdapter(Adapter):
                 absent=by_product(absent),
                 witness=witness.product_id,
                 at_once=IDS_AT_ONCE,
-                whom="Acme",
+                asked_of="Acme",
                 is_gone=lambda variant_id, there: variant_id not in (there or ()),
             )
             async with aclosing(answers):

@@ -53,7 +53,11 @@ class AcmeShop:
         self.key = "first-key"
         self.refusals = 0
         self.requests: list[dict[str, str]] = []
-        routes = [Route("/v1/shop", self._shop), Route("/v1/products", self._products)]
+        routes = [
+            Route("/v1/shop", self._shop),
+            Route("/v1/products", self._products),
+            Route("/api/v1/tokens/acme/{domain}", self._token),
+        ]
         config = uvicorn.Config(Starlette(routes=routes), lifespan="off", log_level="warning")
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -87,6 +91,10 @@ class AcmeShop:
             self.refusals -= 1
             return JSONResponse({"error": "slow down"}, 429, headers={"X-Retry-In": "0.1"})
         return None
+
+    async def _token(self, request: Request) -> Response:
+        """The Token Service's answer, which stands in for it here."""
+        return JSONResponse({"data": {"api_key": self.key}})
 
     async def _shop(self, request: Request) -> Response:
         return self._refusal(request) or JSONResponse({"currency": "SEK"})

@@ -19,10 +19,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.http.client import Answer, OriginHttp, Outcome, Turn
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
+from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
 
 SECRET = "s3cr3t-0f-the-sh0p"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -186,7 +187,7 @@ async def test_a_shop_that_is_not_there_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "404 Not Found"])
-async def test_a_refusal_is_the_wings_to_judge(status: str) -> None:
+async def test_a_refusal_is_the_adapters_to_judge(status: str) -> None:
     """A 4xx comes back at once, with no JSON where its body is a page."""
     report = FetchReport()
     async with loopback(answer(HTML, status, media_type="text/html")) as server:
@@ -226,6 +227,74 @@ async def test_a_retry_after_past_the_limit_is_not_waited_out(said: str) -> None
         with pytest.raises(RateLimited, match="more than the 120 s"):
             await ask(server.url, report=report)
     assert (report.requests, report.waited_seconds) == (1, 0.0)
+
+
+class Gate:
+    """A pacer that lets everything in and keeps what it is asked to wait."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    async def enter(self, path: str) -> Turn:
+        """At once."""
+        return Turn(path, 1, 0.0)
+
+    def leave(self, turn: Turn, outcome: Outcome) -> None:
+        """Nothing to learn."""
+
+    def pause(self, seconds: float) -> None:
+        """Kept, and not waited."""
+        self.pauses.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("stated", "pauses"),
+    [
+        (("X-RateLimit-Remaining: 1", "X-RateLimit-Reset: 3"), []),
+        (("X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 3"), [3.0]),
+        (("X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 3600"), [120.0]),
+    ],
+)
+async def test_the_last_request_of_a_limit_is_followed_by_a_pause(
+    stated: tuple[str, ...], pauses: list[float]
+) -> None:
+    """The next would be refused; a wait past the bound is left for that refusal to ask for."""
+    gate = Gate()
+    async with (
+        loopback(answer(b"{}", "200 OK", *stated)) as shop,
+        OriginHttp(
+            shop.url, policy=PATIENT, report=FetchReport(), pacer=gate, stated_limit=RateHeaders()
+        ) as http,
+    ):
+        await http.request("GET", "/products")
+    assert gate.pauses == pauses
+
+
+async def test_a_refusal_is_waited_out_as_the_platforms_own_header_says() -> None:
+    """Instead of our own delay, which would be longer here."""
+    refusal = answer(b"{}", "429 Too Many Requests", "X-Retry-In: 0.01")
+    slow = dataclasses.replace(PATIENT, retry_delay=60.0)
+    limit = RateHeaders(retry_after=("X-Retry-In",))
+    report = FetchReport()
+    async with (
+        loopback(refusal, answer()) as shop,
+        OriginHttp(shop.url, policy=slow, report=report, stated_limit=limit) as http,
+    ):
+        found = await http.request("GET", "/products")
+    assert (found.status, report.retries, report.waited_seconds) == (200, 1, 0.01)
+
+
+@pytest.mark.parametrize(("signed", "kept"), [(False, True), (True, False)])
+async def test_a_link_is_kept_unless_it_may_repeat_a_signature(signed: bool, kept: bool) -> None:
+    """Lists are followed by it; a shop that echoes every argument must not bring a key along."""
+    link = f'Link: <https://shop.example/p?page=2&key={SECRET}>; rel="next"'
+    async with (
+        loopback(answer(b"{}", "200 OK", link)) as shop,
+        OriginHttp(shop.url, policy=PATIENT, report=FetchReport()) as http,
+    ):
+        signer = (lambda _: {"key": SECRET}) if signed else None
+        found = await http.request("GET", "/p", signer=signer)
+    assert ("Link" in found.headers) == kept
 
 
 async def test_a_body_past_the_limit_is_refused() -> None:

@@ -17,7 +17,7 @@ from connector_pipeline.platforms.kit.credentials import MARGIN, ShopCredentials
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHOP = Shop(
-    merchant_id="m-1", platform_name="stand-in", platform_shop_id="1", domain="shop.example.com"
+    merchant_id="m-1", platform_name="stand_in", platform_shop_id="1", domain="shop.example.com"
 )
 
 

@@ -30,7 +30,9 @@ class ShopOfIds:
 
     async def gone(self, absent: dict[str, list[str]], at_once: int = 100) -> list[str]:
         """The variants that the shop says are gone."""
-        lookups = look_up(self.ask, absent=absent, witness=WITNESS, at_once=at_once, whom="Acme")
+        lookups = look_up(
+            self.ask, absent=absent, witness=WITNESS, at_once=at_once, asked_of="Acme"
+        )
         return [variant async for each in lookups for variant in each.gone]
 
 
@@ -84,7 +86,9 @@ async def test_an_answer_to_another_question_is_not_believed() -> None:
         return AnswerForIds(RawPage(LOOKUP, b""), {WITNESS: "there", "9": "there"})
 
     with pytest.raises(InvalidResponse, match="ids it was not asked for"):
-        async for _ in look_up(ask, absent={"2": ["2"]}, witness=WITNESS, at_once=10, whom="Acme"):
+        async for _ in look_up(
+            ask, absent={"2": ["2"]}, witness=WITNESS, at_once=10, asked_of="Acme"
+        ):
             pass
 
 
@@ -102,7 +106,7 @@ async def test_the_platform_judges_a_variant_by_its_products_state() -> None:
         absent=absent,
         witness=WITNESS,
         at_once=10,
-        whom="Acme",
+        asked_of="Acme",
         is_gone=lambda variant, variants: variant not in (variants or ()),
     )
     assert [each.gone async for each in lookups] == [("12", "21")]

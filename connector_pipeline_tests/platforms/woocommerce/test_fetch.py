@@ -262,7 +262,10 @@ async def test_orphans_make_a_snapshot_incomplete(sandbox: SandboxServer) -> Non
 
 
 async def test_a_product_removed_behind_the_reader_is_noticed(sandbox: SandboxServer) -> None:
-    """It makes the reader skip a live one (FACTS 2): the totals of first and last page differ."""
+    """It makes the reader skip a live one: the totals of first and last page differ.
+
+    docs/facts/woocommerce.md, Lists: order and totals.
+    """
     shop = sandbox.store.shop("woocommerce", SMALL.domain)
     reading = Reading(sandbox, SMALL, batch_size=5, max_concurrency=1)
     await reading.read(after_first=lambda: shop.remove_product(shop.product_ids()[0]))
@@ -308,7 +311,7 @@ async def test_a_key_revoked_behind_the_reader_disconnects_the_shop(
 
 
 async def test_a_wrong_secret_is_told_from_an_unknown_key(sandbox: SandboxServer) -> None:
-    """The other of WooCommerce's two codes (FACTS 18)."""
+    """The other of WooCommerce's two codes (docs/facts/woocommerce.md, Refusals)."""
     body = {"code": "woocommerce_rest_authentication_error", "message": "x", "data": {}}
     fault(sandbox, "status", status=401, body=body)
     text = await Reading(sandbox, SMALL).fails(ShopDisconnected)
@@ -324,7 +327,10 @@ async def test_a_role_too_low_disconnects_with_a_hint(sandbox: SandboxServer) ->
 
 
 async def test_a_firewalls_page_does_not_disconnect_a_shop(sandbox: SandboxServer) -> None:
-    """403 with HTML is not WooCommerce's word on the key (FACTS 23)."""
+    """403 with HTML is not WooCommerce's word on the key.
+
+    docs/facts/woocommerce.md, Answers by others.
+    """
     fault(sandbox, "status", status=403, body="<html>Blocked</html>")
     assert "firewall" in await Reading(sandbox, SMALL).fails(PlatformUnavailable)
 
@@ -339,7 +345,10 @@ async def test_a_site_without_woocommerce_is_named(sandbox: SandboxServer) -> No
 
 
 async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> None:
-    """/index.php/wp-json is tried once and remembered (FACTS 21)."""
+    """/index.php/wp-json is tried once and remembered.
+
+    docs/facts/woocommerce.md, Plain permalinks.
+    """
     spec = replace(SMALL, plain_permalinks=True)
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec, batch_size=10)

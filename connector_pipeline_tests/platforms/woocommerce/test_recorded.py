@@ -1,6 +1,7 @@
 """Every answer a real shop gave, against what a person who reads it by eye expects of the catalog.
 
-`pytest -s -k odd_ones` prints the table of those whose values need a rule (FACTS 11 to 17).
+`pytest -s -k odd_ones` prints the table of those whose values need a rule
+(docs/facts/woocommerce.md, Prices to Product types and statuses).
 """
 
 import json
@@ -166,7 +167,7 @@ def test_every_recorded_variation_is_the_row_a_person_expects(
 
 
 def oddities(row: dict[str, Any], parent: dict[str, Any] | None) -> list[str]:
-    """The rules of FACTS 11 to 17 that it takes to read this object right."""
+    """The rules that it takes to read this object right."""
     name = row["name"]
     found = {
         "no price": row["price"] == "" or row["type"] == "grouped",

@@ -11,6 +11,7 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
 )
 from connector_pipeline.model.shop import Shop, valid_host_name
+from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy, StatedLimit
 from connector_pipeline.platforms.kit.contract import Credentials, CredentialSource, FetchReport
@@ -24,6 +25,8 @@ HeldT = TypeVar("HeldT", bound=Credentials)
 
 _REFUSED: Final = frozenset({401, 402, 403})
 _NO_PARAMS: Final[Params] = {}
+_NO_PAGES: Final = TroublePages()
+_USUAL_HEADERS: Final = RateHeaders()
 
 
 class RestClient(Generic[HeldT]):
@@ -91,7 +94,8 @@ async def rest_client(
     policy: HttpPolicy,
     report: FetchReport,
     requests_at_once: int = 4,
-    stated_limit: StatedLimit = RateHeaders(),  # noqa: B008  it is frozen
+    stated_limit: StatedLimit = _USUAL_HEADERS,
+    trouble_pages: TroublePages = _NO_PAGES,
 ) -> AsyncGenerator[RestClient[HeldT]]:
     """A client of one shop, at the pace that the shop turns out to bear; errors name the shop.
 
@@ -107,6 +111,7 @@ async def rest_client(
             report=report,
             pacer=pace,
             stated_limit=stated_limit,
+            trouble_pages=trouble_pages,
         ) as http:
             yield RestClient(http, credentials, headers)
         report.details["requests_at_once"] = pace.highest

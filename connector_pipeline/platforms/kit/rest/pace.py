@@ -43,7 +43,7 @@ class Limit(Protocol):
 
 
 class AdaptiveLimit:
-    """A limit between 1 and `most`: a function of what it is told, without clock or loop.
+    """A limit between 1 and `most`: a function of what is reported to it, without clock or loop.
 
     Answers are judged a handful at a time by their median, and only those of requests that began
     when as many were under way as allowed: the others tell nothing of the limit. What they are
@@ -152,7 +152,7 @@ class Pace:
         self._let_in()
 
     def pause(self, seconds: float) -> None:
-        """Ask the shop nothing for this long: who is told to wait is told it for all of us."""
+        """Ask the shop nothing for this long: a wait that one request is asked for is for all."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self._report.waited_seconds += max(0.0, until - max(self._quiet_until, loop.time()))
@@ -175,7 +175,7 @@ class Pace:
     def _let_in(self) -> None:
         while self._waiting and self._is_open():
             place = self._waiting.popleft()
-            # Who was cancelled while waiting is still in the queue.
+            # A request that was cancelled while it waited is still in the queue.
             if not place.done():
                 self._under_way += 1
                 place.set_result(None)

@@ -188,9 +188,7 @@ class BulkExport:
                 "were read."
             )
             return False
-        if not shop.counts(read.root_objects):
-            self._report.warnings.append(
-                f"Shopify counts {shop.products} products, but {read.root_objects} were read."
-            )
-            return False
-        return True
+        disagreement = shop.disagreement(read.root_objects)
+        if disagreement is not None:
+            self._report.warnings.append(disagreement)
+        return disagreement is None

@@ -38,7 +38,7 @@ def look_up(client: Asks, *, absent: Iterable[str], witness_id: str) -> AsyncGen
         absent={number: [number] for number in absent},
         witness=witness_id,
         at_once=IDS_AT_ONCE,
-        whom="Shopify",
+        asked_of="Shopify",
     )
 
 

@@ -205,12 +205,10 @@ class CatalogWalk:
                 "Shopify sent products out of the order of their ids: some may be missing."
             )
             return False
-        if not shop.counts(self._products):
-            self._report.warnings.append(
-                f"Shopify counts {shop.products} products, but {self._products} were read."
-            )
-            return False
-        return True
+        disagreement = shop.disagreement(self._products)
+        if disagreement is not None:
+            self._report.warnings.append(disagreement)
+        return disagreement is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,12 @@ class ShopPage:
         """From a `shop` page. Raises InvalidResponse."""
         return cls.of(value_at(json_of(page, of="Shopify's"), "data"))
 
+    def disagreement(self, products: int) -> str | None:
+        """Why Shopify's count does not vouch for that many products read; None when it does."""
+        if self.counts(products):
+            return None
+        return f"Shopify counts {self.products} products, but {products} were read."
+
     def counts(self, products: int) -> bool:
         """Whether that many products read is what Shopify says there are."""
         if not isinstance(self.products, int):

@@ -116,7 +116,7 @@ class _Reading:
 
     def _keep(self, answer: Answer) -> None:
         if not is_list(answer.json):
-            # Not a list: whoever reads the page says so better.
+            # Not a list: the reader of the page says so better.
             raise _unavailable(self._path)
         total = answer.headers.get("X-WP-Total", "")
         self._total = int(total) if total.isascii() and total.isdigit() else None

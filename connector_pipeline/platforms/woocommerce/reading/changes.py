@@ -104,7 +104,7 @@ class ChangesWalk:
         """Yield the pages of what changed, each product before its variations.
 
         At the end `report.complete` says whether every list's totals and ids agree. Where changes
-        cannot be told the catalog is read in full, and the report says so and why.
+        cannot be listed the catalog is read in full, and the report says so and why.
         """
         opening = await self._opening()
         walk = self._all(opening.in_full) if opening.in_full is not None else self._changes(opening)
@@ -147,11 +147,12 @@ class ChangesWalk:
             endpoints=self._endpoints,
             report=self._report,
         )
-        told: dict[str, JsonValue] = {READ_IN_FULL: reason}
+        reasons: dict[str, JsonValue] = {READ_IN_FULL: reason}
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
-                yield replace(page, facts=page.facts | told)
-                told = {}
+                yield replace(page, facts=page.facts | reasons)
+                # The first page alone says so.
+                reasons = {}
 
     async def _changes(self, opening: _Opening) -> AsyncGenerator[RawPage]:
         first = opening.products
@@ -191,7 +192,7 @@ class ChangesWalk:
                         self._known.add(product_id)
                         if has_variations(product):
                             self._parents.add(product_id)
-                # Who takes this up knows which list was found, and asks for no other.
+                # A fetch that goes on from here knows which list was found, and asks for no other.
                 yield RawPage(PRODUCTS, page.body, page.facts | {_ENDPOINT: endpoint})
         self._products_read += tally.distinct
         self._compare(f"Changed products of status {status}", tally)
@@ -273,8 +274,8 @@ class ChangesWalk:
         for page in held:
             whole: list[JsonValue] = [*sorted(parents_of(page) & self._parents)]
             # All variations of these were read before, and later: once is enough.
-            told: dict[str, JsonValue] = {READ_WITH_PARENTS: whole} if whole else {}
-            yield RawPage(VARIATIONS, page.body, page.facts | told)
+            known: dict[str, JsonValue] = {READ_WITH_PARENTS: whole} if whole else {}
+            yield RawPage(VARIATIONS, page.body, page.facts | known)
 
     def _compare(self, what: str, tally: Tally) -> None:
         disagreement = tally.disagreement()
@@ -291,7 +292,8 @@ def modified_after(since: datetime) -> str:
     """What to ask for to be given what was modified at `since` or later.
 
     Naive, to be sent with `dates_are_gmt=true`: with a `Z` a shop is wrong by its zone's offset.
-    The bound is exclusive at a resolution of one second (FACTS 7), so it is a second earlier.
+    The bound is exclusive at a resolution of one second, so it is a second earlier
+    (docs/facts/woocommerce.md, Changes since a time).
     """
     return f"{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
 

@@ -48,7 +48,7 @@ async def shop_currency(session: Asks, shop: Shop, report: FetchReport) -> str:
 
 
 def warnings_of(currency: str, *, registered: str | None) -> list[str]:
-    """What an operator should know of a currency that the shop told."""
+    """Warnings for the operator about a currency that the shop stated."""
     found: list[str] = []
     if registered is not None and registered != currency:
         found.append(
@@ -65,16 +65,18 @@ def warnings_of(currency: str, *, registered: str | None) -> list[str]:
 
 def currency_in(answer: Answer, key: str) -> str | None:
     """The currency code an answer holds under `key`, or None: three capitals, and nothing else."""
-    code = _told(answer, key)
+    code = _stated(answer, key)
     return code if isinstance(code, str) and _CURRENCY.fullmatch(code) else None
 
 
-def _told(answer: Answer, key: str) -> Any:
+def _stated(answer: Answer, key: str) -> Any:
     return value_at(answer.json, key) if answer.status == 200 else None
 
 
 def _refusal(answer: Answer, key: str) -> str:
     if answer.status != 200:
         return f"answered {answer.status}"
-    told = _told(answer, key)
-    return "told nothing" if told in (None, "") else f"told {str(told)[:20]!r}, no currency code"
+    stated = _stated(answer, key)
+    if stated in (None, ""):
+        return "stated nothing"
+    return f"stated {str(stated)[:20]!r}, no currency code"

@@ -50,7 +50,7 @@ class ListOf:
     question: dict[str, JsonValue]
 
     @property
-    def told(self) -> dict[str, JsonValue]:
+    def facts(self) -> dict[str, JsonValue]:
         """The facts that every page of it has."""
         return {"endpoint": self.endpoint, **self.question}
 
@@ -167,7 +167,7 @@ class ListReader:
             "total": page.total,
             "total_pages": page.total_pages,
         }
-        return replace(page, facts={**counts, **wanted.told})
+        return replace(page, facts={**counts, **wanted.facts})
 
 
 def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
@@ -181,7 +181,7 @@ def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
     )
     if raw.kind != wanted.kind or number < 1 or per_page < 1 or (number - 1) * per_page != start:
         return None
-    if any(raw.facts.get(name) != value for name, value in wanted.told.items()):
+    if any(raw.facts.get(name) != value for name, value in wanted.facts.items()):
         return None
     try:
         objects = objects_of(parse_json(raw.body))

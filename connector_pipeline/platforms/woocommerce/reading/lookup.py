@@ -48,7 +48,7 @@ def look_up(
         absent={product_id: variants[product_id] for product_id in sorted(variants, key=int)},
         witness=witness_id,
         at_once=IDS_AT_ONCE,
-        whom=PRODUCTS_ENDPOINT,
+        asked_of=PRODUCTS_ENDPOINT,
         is_gone=partial(_is_gone, statuses=statuses),
     )
 

@@ -15,7 +15,7 @@ from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
 WORK = "/wc/v3/variations"
 
 
-def told(
+def after(
     limit: AdaptiveLimit, seconds: Callable[[int], float], answers: int, work: str = WORK
 ) -> list[int]:
     """The limit after each of so many answers, every one of a request begun at the limit."""
@@ -44,7 +44,7 @@ def test_a_shop_is_asked_two_things_at_first(most: int, start: int) -> None:
 
 def test_the_limit_grows_while_answers_take_no_longer() -> None:
     """One at a time, up to the most that is allowed."""
-    seen = told(AdaptiveLimit(6), flat, 200)
+    seen = after(AdaptiveLimit(6), flat, 200)
     assert seen == sorted(seen)
     assert seen[-1] == 6
     assert {after - before for before, after in pairwise(seen)} == {0, 1}
@@ -53,7 +53,7 @@ def test_the_limit_grows_while_answers_take_no_longer() -> None:
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_the_limit_stays_where_more_only_wait(count: int) -> None:
     """A host of some workers is asked no more at once than a little above them, and seldom that."""
-    seen = told(AdaptiveLimit(32), workers(count), 3_000)
+    seen = after(AdaptiveLimit(32), workers(count), 3_000)
     assert max(seen) <= count * 1.3 + 1
     assert sum(each > count * 1.3 for each in seen) < 0.1 * len(seen)
     assert min(seen[200:]) >= count - 1
@@ -63,19 +63,19 @@ def test_the_limit_stays_where_more_only_wait(count: int) -> None:
 def test_the_limit_shrinks_when_answers_come_to_take_longer(before: int) -> None:
     """Somebody else keeps the host busy: one thing at a time; more again when it is as it was."""
     limit = AdaptiveLimit(4)
-    told(limit, flat, before)
-    busy = told(limit, lambda under_way: 0.05 * 4 ** (under_way - 1), 60)
+    after(limit, flat, before)
+    busy = after(limit, lambda under_way: 0.05 * 4 ** (under_way - 1), 60)
     assert min(busy) == 1
-    # Then whoever asks more makes it slower, so it is tried more and more seldom.
-    told(limit, flat, 4_000)
+    # Then asking more makes it slower, so it is tried more and more seldom.
+    after(limit, flat, 4_000)
     assert limit.value == 4
 
 
 def test_a_shop_that_is_slow_by_itself_is_not_held_to_its_past() -> None:
     """Heavier pages further on: with one request at a time, what it takes is the new measure."""
     limit = AdaptiveLimit(4)
-    told(limit, flat, 100)
-    seen = told(limit, lambda _: 0.5, 4_000)
+    after(limit, flat, 100)
+    seen = after(limit, lambda _: 0.5, 4_000)
     assert 1 in seen
     assert seen[-1] == 4
 
@@ -83,27 +83,27 @@ def test_a_shop_that_is_slow_by_itself_is_not_held_to_its_past() -> None:
 def test_another_endpoint_takes_its_own_time() -> None:
     """Ten times the time of other work is no sign of anything, and makes no measure of its own."""
     limit = AdaptiveLimit(4)
-    told(limit, flat, 100)
-    seen = told(limit, lambda _: 0.5, 100, work="/wc/v3/products")
+    after(limit, flat, 100)
+    seen = after(limit, lambda _: 0.5, 100, work="/wc/v3/products")
     assert (min(seen), seen[0], seen[-1]) == (2, 2, 4)
     # What is known already begins where it is, one request for something else or not.
-    assert min(told(limit, flat, 100)) == 4
+    assert min(after(limit, flat, 100)) == 4
 
 
 @pytest.mark.parametrize(("begun", "left"), [(8, 4), (1, 4), (9, 8)])
 def test_a_refusal_halves_the_limit(begun: int, left: int) -> None:
     """Unless it is of a request begun when more were allowed: that one is counted already."""
     limit = AdaptiveLimit(8)
-    told(limit, flat, 500)
+    after(limit, flat, 500)
     assert limit.value == 8
     limit.overloaded(under_way=begun)
     assert limit.value == left
 
 
 def test_one_refusal_of_all_under_way_is_one_refusal() -> None:
-    """Eight requests told 429 at the same time make four of eight, not none."""
+    """Eight requests answered 429 at the same time make four of eight, not none."""
     limit = AdaptiveLimit(8)
-    told(limit, flat, 500)
+    after(limit, flat, 500)
     for _ in range(8):
         limit.overloaded(under_way=8)
     assert limit.value == 4
@@ -169,7 +169,7 @@ async def test_requests_pass_the_gate_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [1, 2])
-async def test_who_is_cancelled_at_the_gate_takes_no_place(cancelled: int) -> None:
+async def test_a_request_cancelled_at_the_gate_takes_no_place(cancelled: int) -> None:
     """Before its turn, or in the instant of it: the next one goes in."""
     pace = Pace(Fixed(1), FetchReport())
     first = await pace.enter(WORK)
@@ -188,7 +188,7 @@ async def test_who_is_cancelled_at_the_gate_takes_no_place(cancelled: int) -> No
 
 
 async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
-    """Four requests told to wait at once, and others at the gate: one wait, and none goes out."""
+    """Four requests asked to wait at once, and others at the gate: one wait, and none goes out."""
     report = FetchReport()
     pace = Pace(Fixed(4), report)
     loop = asyncio.get_running_loop()

@@ -141,7 +141,7 @@ def test_a_variation_is_joined_with_its_parent() -> None:
     ],
 )
 def test_no_price_is_null_and_free_is_zero(written: Any, price: Decimal | None) -> None:
-    """FACTS 11."""
+    """docs/facts/woocommerce.md, Prices."""
     assert item(of_product(price=written)).price == price
 
 
@@ -154,7 +154,10 @@ def test_a_price_that_is_no_number_is_rejected(written: Any) -> None:
 
 
 def test_a_grouped_product_has_no_price_of_its_own() -> None:
-    """What the API gives as its price is its cheapest member's (FACTS 17)."""
+    """What the API gives as its price is its cheapest member's.
+
+    docs/facts/woocommerce.md, Prices.
+    """
     assert item(of_product(type="grouped", price="40.00")).price is None
 
 
@@ -165,7 +168,7 @@ def test_a_grouped_product_has_no_price_of_its_own() -> None:
 def test_stock_is_tracked_where_the_shop_says_so(
     manage_stock: Any, stock_quantity: int | None, inventory: int | None
 ) -> None:
-    """FACTS 12."""
+    """docs/facts/woocommerce.md, Stock."""
     stock = {"manage_stock": manage_stock, "stock_quantity": stock_quantity}
     assert item(of_variation(**stock)).inventory == inventory
 
@@ -190,7 +193,10 @@ def test_a_whole_quantity_written_as_a_fraction_is_whole() -> None:
     ],
 )
 def test_statuses_become_the_catalogs_words(status: str, found: ProductStatus) -> None:
-    """A variation has its parent's, unless it is disabled itself (FACTS 14)."""
+    """A variation has its parent's, unless it is disabled itself.
+
+    docs/facts/woocommerce.md, Attributes and disabled variations.
+    """
     assert item(of_product(status=status)).product_status is found
     assert item(of_variation(PARENT | {"status": status})).product_status is found
     disabled = of_variation(PARENT | {"status": status}, status="private")

@@ -89,7 +89,10 @@ def expected(reading: Reading, ids: set[str]) -> list[dict[str, Any]]:
 async def test_exactly_what_changed_is_read(
     sandbox: SandboxServer, endpoint: str, offset: int
 ) -> None:
-    """Whatever the site's zone (FACTS 7) and whichever of the two dates moved (FACTS 8)."""
+    """Whatever the site's zone, and whichever of the two dates moved.
+
+    docs/facts/woocommerce.md, Changes since a time and Which dates move.
+    """
     spec, shop = put(sandbox, utc_offset_minutes=offset, **ENDPOINTS[endpoint])
     stocked, repriced, renamed, *_ = variables(shop)
     shop.edit_variant(stocked.variations[0].id, {"stock_quantity": 77}, at=LATER)

@@ -69,7 +69,10 @@ BASIC, QUERY, OAUTH = Authentication.BASIC, Authentication.QUERY_STRING, Authent
 def test_a_secret_travels_over_https_or_to_a_sandbox(
     base_url: str, sandbox: bool, found: tuple[Authentication, ...]
 ) -> None:
-    """Elsewhere over plain http there is the signature, which does not tell it (FACTS 19)."""
+    """Elsewhere over plain http there is the signature, which does not tell it.
+
+    docs/facts/woocommerce.md, Authentication.
+    """
     assert ways(base_url, allow_private_hosts=sandbox) == found
 
 

@@ -32,7 +32,10 @@ from connector_pipeline.platforms.woocommerce.talking.session import (
 def test_real_refusals_are_named_right(
     real_answer: Callable[[str], Any], recorded: str, error: type[ConnectorError], words: str
 ) -> None:
-    """WooCommerce's own code and what to do about it are in the message (FACTS 18)."""
+    """WooCommerce's own code and what to do about it are in the message.
+
+    docs/facts/woocommerce.md, Refusals.
+    """
     refusal = real_answer(recorded)
     found = error_of(Answer(refusal["status"], {}, b"", refusal["body"]), "/wc/v3/products")
     assert type(found) is error
@@ -53,7 +56,10 @@ def test_real_refusals_are_named_right(
 def test_refusals_by_others_are_told_from_woocommerces(
     status: int, body: Any, error: type[ConnectorError], words: str
 ) -> None:
-    """A firewall's page is no verdict on the key (FACTS 23)."""
+    """A firewall's page is no verdict on the key.
+
+    docs/facts/woocommerce.md, Answers by others.
+    """
     found = error_of(Answer(status, {}, b"", body), "/wc/v3/products")
     assert type(found) is error
     assert words in str(found)

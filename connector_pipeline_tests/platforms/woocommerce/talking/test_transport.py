@@ -95,7 +95,10 @@ async def test_a_shop_is_read_over_https(secure: SandboxServer) -> None:
 async def test_a_key_whose_header_is_stripped_goes_by_the_query_string(
     secure: SandboxServer,
 ) -> None:
-    """Found out once, kept for the run, shown in the metadata, and told by no log (FACTS 20)."""
+    """Found out once, kept for the run, shown in the metadata, and told by no log.
+
+    docs/facts/woocommerce.md, Stripped headers.
+    """
     secure.store.put(replace(SHOP, strips_authorization=True))
     secure.requests.clear()
     reading = reading_at(secure, by_name(secure))
@@ -206,7 +209,10 @@ async def test_a_shop_without_https_is_refused_by_name(plain: SandboxServer) -> 
 async def test_a_shop_without_https_can_be_read_by_signed_requests(
     plain: SandboxServer, root: str
 ) -> None:
-    """OAuth 1.0a, verified by the shop; its secret is in no request (FACTS 19)."""
+    """OAuth 1.0a, verified by the shop; its secret is in no request.
+
+    docs/facts/woocommerce.md, Authentication.
+    """
     plain.store.put(replace(SHOP, signed_over_http=True, plain_permalinks="index" in root))
     plain.requests.clear()
     details = await whole(reading_at(plain, by_name(plain), allow_http=True))

@@ -1,0 +1,18 @@
+"""Secrets that are sent in a header: an API key, an access token."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, SecretStr
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    # The HTTP client quotes a header value it cannot send in its exception: a secret with a line
+    # break must not get that far.
+    value = secret.get_secret_value()
+    if not value or not all("!" <= character <= "~" for character in value):
+        raise ValueError("must be printable ASCII without spaces")
+    return secret
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
+"""The type of a field of credentials whose value becomes a header's."""
