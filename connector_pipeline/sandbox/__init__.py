@@ -1,5 +1,5 @@
-"""Our own servers on loopback that stand in for the Token Service, Shopify and WooCommerce.
+"""Our own servers on loopback that take the place of the Token Service, Shopify and WooCommerce.
 
-A world of its own: it imports nothing else of connector_pipeline, so a misunderstanding in the
-connector cannot hide in it. Used by the command line and by tests only.
+The sandbox imports nothing else of connector_pipeline, so that it cannot share a misunderstanding
+with the connector. Only the command line and tests use it.
 """

@@ -1,12 +1,12 @@
-"""Which platform and shop a path of the sandbox belongs to."""
+"""The platform and the shop that a path of the sandbox belongs to."""
 
 from typing import NamedTuple
 
 
 class Destination(NamedTuple):
-    """`service` is shopify, storage (its bulk results), woocommerce or token-service.
+    """`service` is shopify, storage (of Shopify's bulk results), woocommerce or token-service.
 
-    The shop is named the same in each.
+    `domain` names the shop in all of them.
     """
 
     service: str
@@ -14,7 +14,7 @@ class Destination(NamedTuple):
 
 
 def destination(path: str) -> Destination | None:
-    """Whom a request is for; None for the sandbox's own controls and unknown paths."""
+    """The service and shop of a request; None for the sandbox's controls and unknown paths."""
     parts = path.split("/")
     if len(parts) > 2 and parts[1] in ("shopify", "storage", "woocommerce"):
         return Destination(parts[1], parts[2])

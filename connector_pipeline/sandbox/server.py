@@ -1,4 +1,4 @@
-"""The sandbox as one process on one port of the loopback interface."""
+"""The sandbox's server: all of it on one port of the loopback interface."""
 
 import socket
 import threading
@@ -50,7 +50,7 @@ def create_app(
 
 
 class _BreakableProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the connection in the scope: a fault may break it."""
+    """uvicorn's protocol, which also puts the connection into the scope, for faults to break it."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -58,10 +58,10 @@ class _BreakableProtocol(HttpToolsProtocol):
 
 
 class SandboxServer:
-    """The sandbox in a thread of this process, for tests and demos; a context manager.
+    """The sandbox in a thread of this process, for tests and demos. It is a context manager.
 
-    `port` 0 takes a free one. With a `certificate`, a PEM file of its chain and private key, it
-    speaks HTTPS. Raises OSError when the port is taken.
+    `port` 0 takes a free one. With a `certificate`, a PEM file of its chain and private key, the
+    server speaks HTTPS. Raises OSError if the port is taken.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SandboxServer:
         self.store: Store = app.state.store
         self.faults: Faults = app.state.faults
         self.requests: RequestLog = app.state.requests
-        # Bound before anything is started, so that the URL is known and exact.
+        # Bound before the start, so that the URL is known.
         self._socket = _listening_socket(port)
         self.port: int = self._socket.getsockname()[1]
         self.scheme = "http" if certificate is None else "https"
@@ -99,7 +99,7 @@ class SandboxServer:
         return f"{self.url}/woocommerce/{{domain}}"
 
     def environment(self) -> dict[str, str]:
-        """The settings that lead a connector here."""
+        """The settings that lead a connector to this sandbox."""
         return {
             "TOKEN_SERVICE_URL": self.token_service_url,
             "SHOPIFY_BASE_URL": self.shopify_base_url,
@@ -108,11 +108,11 @@ class SandboxServer:
         }
 
     def start(self) -> None:
-        """Serve until `stop`. Requests are accepted from here on."""
+        """Serve in the thread until `stop`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the server; requests that hang are let go."""
+        """End the server. Requests that a fault holds up end, too."""
         self.faults.closing = True
         self._server.should_exit = True
         if self._thread.is_alive():
@@ -144,7 +144,7 @@ def _listening_socket(port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((LOOPBACK, port))
-        # From here on connections wait in the backlog instead of being refused.
+        # From now on connections wait in the backlog and are not refused.
         listening.listen(2048)
     except OSError:
         listening.close()

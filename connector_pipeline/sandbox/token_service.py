@@ -1,4 +1,4 @@
-"""The Token Service: credentials of a shop, for a caller that may ask for them.
+"""The Token Service: it gives a shop's credentials to a caller that may have them.
 
 docs/contracts.md, Token Service.
 """
@@ -17,7 +17,7 @@ PREFIX = "/token-service/api/v1/tokens"
 
 
 class TokenServiceServer:
-    """The two routes of the Token Service. With a `jwt_secret` callers must present a JWT."""
+    """The route of the Token Service. With a `jwt_secret` callers must present a JWT."""
 
     def __init__(self, store: Store, jwt_secret: str | None = None):
         self._store = store

@@ -13,8 +13,8 @@ import pytest
 from connector_pipeline.archive.manifest import pages_folder
 from connector_pipeline.archive.page_file import decode_page
 from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import now
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, sync_id_tag
 from connector_pipeline_tests.assets.run_worker import PATIENCE, RunWorker

@@ -11,8 +11,9 @@ from psycopg.rows import dict_row
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.sync import OVERLAP
+from connector_pipeline.sandbox.shops.edits import now
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop, now
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, Pipeline
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 WOO = ShopSpec(

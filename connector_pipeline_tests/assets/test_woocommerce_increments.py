@@ -7,9 +7,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from connector_pipeline.sandbox.controls.request_log import LoggedRequest
+from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.records import WooProduct
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop, now
 from connector_pipeline_tests.assets.conftest import (
     CATALOG_ITEMS,
     RAW_PRODUCTS,

@@ -19,7 +19,7 @@ from connector_pipeline.platforms.woocommerce.talking.authentication import (
 )
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
-from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, pipeline
 

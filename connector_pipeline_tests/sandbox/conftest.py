@@ -1,4 +1,4 @@
-"""A sandbox as new for every test, and clients that know how to ask it."""
+"""A sandbox that is as new for every test, and a client with its credentials."""
 
 from collections.abc import Generator
 from typing import Any
@@ -39,7 +39,7 @@ SMALL_SHOPS = (
 
 
 class SandboxClient:
-    """Asks one sandbox over HTTP with the credentials its Token Service gives out."""
+    """Sends requests to one sandbox, with the credentials that its Token Service gives."""
 
     def __init__(self, server: SandboxServer):
         self.server = server
@@ -82,7 +82,7 @@ class SandboxClient:
 
 @pytest.fixture(scope="session")
 def running_server() -> Generator[SandboxServer]:
-    """One server for all tests; its contents are each test's own."""
+    """One server for all tests. Each test fills it anew."""
     with SandboxServer(()) as running:
         yield running
 

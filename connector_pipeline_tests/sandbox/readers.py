@@ -49,7 +49,7 @@ def expected_rows(items: list[dict[str, Any]]) -> list[Row]:
 
 
 def shopify_rows(client: SandboxClient, domain: str) -> list[Row]:
-    """Nested pages, each followed through its own pageInfo."""
+    """All rows of a Shopify shop, by nested pages that each follow their own pageInfo."""
     rows: list[Row] = []
     after = None
     while True:
@@ -107,7 +107,7 @@ def woo_rows(client: SandboxClient, domain: str, endpoint: str) -> list[Row]:
 def pages(
     client: SandboxClient, domain: str, path: str, **parameters: Any
 ) -> Iterator[dict[str, Any]]:
-    """All objects of a list, by X-WP-TotalPages: a short page is not the last one."""
+    """All objects of a list, by X-WP-TotalPages: a short page need not be the last one."""
     number, total = 1, 1
     while number <= total:
         answer = client.woo(

@@ -1,4 +1,4 @@
-"""The sandbox as a whole: what a truthful reader gets is what expected_items says."""
+"""A truthful reader of the whole sandbox gets the items that expected_items has."""
 
 import socket
 
@@ -11,24 +11,24 @@ from connector_pipeline_tests.sandbox.conftest import SHOPIFY, WOO, SandboxClien
 from connector_pipeline_tests.sandbox.readers import expected_rows, shopify_rows, woo_rows
 
 
-def test_a_truthful_reader_of_shopify_gets_what_is_expected(client: SandboxClient) -> None:
-    """Every column of every variant, through nested pages."""
+def test_a_truthful_reader_of_shopify_gets_the_expected_items(client: SandboxClient) -> None:
+    """Nested pages give every column of every variant."""
     shop = client.server.store.shop("shopify", SHOPIFY)
     shop.bucket.resize(100_000, 1_000)
     assert shopify_rows(client, SHOPIFY) == expected_rows(expected_items(shop))
 
 
 @pytest.mark.parametrize("endpoint", ["root", "parent"])
-def test_a_truthful_reader_of_woocommerce_gets_what_is_expected(
+def test_a_truthful_reader_of_woocommerce_gets_the_expected_items(
     client: SandboxClient, endpoint: str
 ) -> None:
-    """Former variations and orphans are left out, parents' SKUs, images and stock filled in."""
+    """They lack former variations and orphans, and have the SKUs, images and stock of parents."""
     shop = client.server.store.shop("woocommerce", WOO)
     assert woo_rows(client, WOO, endpoint) == expected_rows(expected_items(shop))
 
 
 def test_every_default_shop_can_be_read_truthfully() -> None:
-    """Six shops, with the best variation endpoint that each has."""
+    """The reader uses the best variation endpoint of each of the six."""
     with SandboxServer() as server:
         client = SandboxClient(server)
         variants = 0
@@ -49,7 +49,7 @@ def test_every_default_shop_can_be_read_truthfully() -> None:
 
 
 def test_the_environment_names_the_port_that_is_served(client: SandboxClient) -> None:
-    """The settings to export lead to the running server, on loopback."""
+    """The exported settings lead to the running server, on loopback."""
     environment = client.server.environment()
     assert environment == {
         "TOKEN_SERVICE_URL": f"{client.server.url}/token-service",
@@ -62,7 +62,7 @@ def test_the_environment_names_the_port_that_is_served(client: SandboxClient) ->
 
 
 def test_a_taken_port_is_refused_at_once() -> None:
-    """The socket is bound before anything starts, so the error is the caller's to show."""
+    """The socket is bound before anything starts, so that the caller can show the error."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""The Token Service as docs/contracts.md has it, and callers that may not ask."""
+"""The sandbox's Token Service answers as docs/contracts.md says, and refuses strangers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,13 +13,13 @@ SECRET = "a secret of the tests, long enough for HS256"
 
 
 def test_each_platform_has_its_own_credentials(client: SandboxClient) -> None:
-    """An access token for Shopify, a key and a secret for WooCommerce."""
+    """Shopify's are an access token, WooCommerce's a key and a secret."""
     assert list(client.credentials("shopify", SHOPIFY)) == ["access_token"]
     assert list(client.credentials("woocommerce", WOO)) == ["consumer_key", "consumer_secret"]
 
 
 def test_a_shop_without_credentials_is_a_404(client: SandboxClient) -> None:
-    """Unknown and removed alike."""
+    """An unknown shop and one whose credentials were removed have the same answer."""
     path = "/token-service/api/v1/tokens/shopify/"
     assert client.http.get(f"{path}nobody", headers=CORRELATED).status_code == 404
     client.control("PUT", f"shops/shopify/{SHOPIFY}/credentials", {"remove": True})
@@ -27,7 +27,7 @@ def test_a_shop_without_credentials_is_a_404(client: SandboxClient) -> None:
 
 
 def test_a_request_without_correlation_id_is_refused(client: SandboxClient) -> None:
-    """The contract says always."""
+    """The contract says that every request has one."""
     answer = client.http.get(f"/token-service/api/v1/tokens/shopify/{SHOPIFY}")
     assert answer.status_code == 400
 
@@ -37,7 +37,7 @@ def bearer(secret: str = SECRET, **claims: object) -> str:
 
 
 def test_with_a_secret_only_a_valid_jwt_may_ask() -> None:
-    """HS256, sub platform-connector, not expired, and with an expiry."""
+    """It is HS256, has the sub platform-connector and an expiry, and has not expired."""
     ours = "platform-connector"
     soon = datetime.now(UTC) + timedelta(seconds=60)
     past = datetime.now(UTC) - timedelta(seconds=1)
@@ -62,7 +62,7 @@ def test_with_a_secret_only_a_valid_jwt_may_ask() -> None:
 
 
 def test_rotated_credentials_replace_the_old_ones(client: SandboxClient) -> None:
-    """The old stop working at once; the Token Service hands out the new."""
+    """The old ones stop working at once; the Token Service gives the new ones."""
     old = client.credentials("woocommerce", WOO)
     client.control("PUT", f"shops/woocommerce/{WOO}/credentials", {"rotate": True})
     path = f"/woocommerce/{WOO}/wp-json/wc/v3/products"
@@ -71,7 +71,7 @@ def test_rotated_credentials_replace_the_old_ones(client: SandboxClient) -> None
 
 
 def test_revoked_credentials_are_still_handed_out(client: SandboxClient) -> None:
-    """As after an uninstall: the platform refuses what the Token Service believes in."""
+    """After an uninstall the platform refuses credentials that the Token Service still gives."""
     client.control("PUT", f"shops/shopify/{SHOPIFY}/credentials", {"revoke": True})
     assert client.graphql("{ shop { id } }").status_code == 401
     client.control("PUT", f"shops/shopify/{SHOPIFY}/credentials", {"revoke": False})

@@ -27,8 +27,8 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import own_sync_id
 from connector_pipeline.sandbox.controls.faults import rule_from_json
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.sync import places
 from connector_pipeline.sync.rounds import worth_another_round
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline

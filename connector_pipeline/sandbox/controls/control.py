@@ -1,4 +1,4 @@
-"""`/sandbox/...`: create and edit shops, set faults, read what was asked."""
+"""`/sandbox/...`: creates and edits shops, sets faults, shows the requests so far."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -13,11 +13,12 @@ from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.controls.faults import Faults, InvalidFault
 from connector_pipeline.sandbox.controls.request_log import RequestLog
 from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
-from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment
+from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment, now
 from connector_pipeline.sandbox.shops.expected import expected_items_json
 from connector_pipeline.sandbox.shops.records import Product, Variant
+from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
-from connector_pipeline.sandbox.shops.store import NoSuchRecord, SandboxShop, Store, now
+from connector_pipeline.sandbox.shops.store import Store
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -172,7 +173,7 @@ class Control:
 
 
 def shop_as_json(shop: SandboxShop) -> dict[str, Any]:
-    """A shop as a registry would want it, with its size."""
+    """A shop with the values that a registration needs, and its size."""
     spec = shop.spec
     ids = shop.product_ids()
     return {
@@ -189,7 +190,7 @@ def shop_as_json(shop: SandboxShop) -> dict[str, Any]:
 
 
 def record_as_json(record: Product | Variant) -> dict[str, Any]:
-    """A record by its field names, times as ISO 8601."""
+    """A record by its field names, with times in ISO 8601."""
     return {name: _plain(value) for name, value in asdict(record).items()}
 
 
@@ -205,7 +206,7 @@ def _plain(value: Any) -> Any:
 
 
 def _at(body: dict[str, Any]) -> datetime | None:
-    """When an edit happens: `updated_at`, else now; null for an edit that moves no date."""
+    """The time of an edit: `updated_at`, else now; None for an edit that moves no date."""
     if "updated_at" not in body:
         return now()
     given = body.pop("updated_at")

@@ -1,4 +1,4 @@
-"""Applies the faults to what the platforms answer: late, broken off, or something else."""
+"""Applies the faults to the platforms' answers: delays, breaks or replaces them."""
 
 import asyncio
 import codecs
@@ -13,11 +13,11 @@ from connector_pipeline.sandbox.controls.faults import FaultRule, Faults
 from connector_pipeline.sandbox.routing import destination
 
 TRANSPORT = "connector_pipeline.sandbox.transport"
-"""Where the server's protocol leaves the connection in the scope, so that it can be broken."""
+"""The key of the scope under which the server's protocol leaves the connection, to be broken."""
 
 
 class FaultMiddleware:
-    """One for all platform paths, the Token Service included."""
+    """Faults for the paths of all platforms and of the Token Service."""
 
     def __init__(self, app: ASGIApp, faults: Faults):
         self._app = app
@@ -51,13 +51,13 @@ class FaultMiddleware:
         await self._spoil(scope, replay, receive, send, rule)
 
     async def _delay(self, seconds: float) -> None:
-        """Latency, cut short when the rules are replaced.
+        """Wait so long, or until the rules are replaced or the server closes.
 
-        When the server closes, too: it must not end with requests half done.
+        A closing server must answer the requests that it has.
         """
         until = time.monotonic() + seconds
         replaced = self._faults.replaced
-        # Not an asyncio.Event: another thread closes.
+        # Not an asyncio.Event: another thread closes the server.
         while (  # noqa: ASYNC110
             not self._faults.closing
             and self._faults.replaced == replaced
@@ -68,7 +68,7 @@ class FaultMiddleware:
     async def _spoil(
         self, scope: Scope, replay: Receive, receive: Receive, send: Send, rule: FaultRule
     ) -> None:
-        """Send the platform's own headers and half of its body, then no more; or a BOM and all."""
+        """Send the platform's own headers and half of its body; for `bom`, all behind a BOM."""
         start, content = await _answer_of(self._app, scope, replay)
         if rule.kind == "bom":
             content = codecs.BOM_UTF8 + content
@@ -86,7 +86,7 @@ class FaultMiddleware:
         await _break(scope, receive, reset=rule.kind != "truncate")
 
     async def _hang(self, rule: FaultRule, receive: Receive) -> bool:
-        """Wait as long as the rule says; True if the client left (or the server closes) before."""
+        """Wait as long as the rule says. True if the client left or the server closed before."""
         until = None if rule.seconds is None else time.monotonic() + rule.seconds
         gone = asyncio.ensure_future(receive())
         try:
@@ -144,10 +144,10 @@ async def _answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[dict
 
 
 async def _break(scope: Scope, receive: Receive, *, reset: bool) -> None:
-    """Close the TCP connection: with a RST, or after what was written so far."""
+    """Close the TCP connection, with a RST or after the bytes written so far."""
     transport = cast("asyncio.Transport | None", scope.get(TRANSPORT))
     if transport is None:
-        # Under another server than ours: ending without a whole body closes the connection, too.
+        # Another server than ours closes the connection because the body is not whole.
         return
     if reset:
         connection = transport.get_extra_info("socket")

@@ -1,4 +1,4 @@
-"""Faults and latency, set by rules: which requests, how often, and what goes wrong."""
+"""Faults and latency, set by rules: a rule names its requests, its number and its fault."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class InvalidFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FaultAnswer:
-    """An answer that stands in for the platform's."""
+    """An answer in place of the platform's."""
 
     status: int
     content: bytes
@@ -38,12 +38,12 @@ class FaultAnswer:
 
 @dataclass(slots=True)
 class FaultRule:
-    """One rule. The first `skip` requests that match pass, then `times` (None: all) are hit.
+    """One rule. The first `skip` requests that match pass, then it hits `times` (None: all).
 
-    `at` is for reset and hang: "start" before anything is sent, "middle" after half the body.
-    `lasting`: hit no more so many seconds after the first hit.
-    `workers` is latency as a host of so many PHP processes has it: a request takes `seconds`, and
-    waits before that until one of them is free.
+    `at` is for reset and hang: "start" is before anything is sent, "middle" after half the body.
+    `lasting`: the rule ends so many seconds after its first hit.
+    `workers` is the latency of a host with so many PHP processes: a request waits until one of them
+    is free, and then takes `seconds`.
     """
 
     kind: str
@@ -90,7 +90,7 @@ class FaultRule:
         )
 
     def hits(self) -> bool:
-        """Count one matching request; whether it is hit."""
+        """Count one matching request. Returns whether the rule hits it."""
         self.matched += 1
         if self.matched <= self.skip or (self.times is not None and self.applied >= self.times):
             return False
@@ -103,7 +103,7 @@ class FaultRule:
         return True
 
     def latency(self, now: float) -> float:
-        """Seconds until a request that comes at `now` is answered, for what it adds to them."""
+        """The seconds that this rule adds to a request that comes at `now`."""
         if self.kind != "workers":
             return self.seconds or 0.0
         worker = min(range(len(self.free_at)), key=self.free_at.__getitem__)
@@ -123,7 +123,7 @@ class FaultRule:
         }
 
     def answer(self, service: str) -> FaultAnswer | None:
-        """What is answered instead of the platform; None where its own answer is spoiled."""
+        """The answer in place of the platform's; None if the platform's own answer is spoiled."""
         match self.kind:
             case "status":
                 body = {"errors": "Sandbox fault"} if self.body is None else self.body
@@ -172,7 +172,7 @@ class FaultRule:
 
 
 class Faults:
-    """The rules in force. They may be set from any thread while requests are answered."""
+    """The rules in force. Any thread may set them while requests are answered."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -181,7 +181,7 @@ class Faults:
         self.replaced = 0
 
     def set(self, rules: Sequence[FaultRule | Mapping[str, Any]]) -> None:
-        """Replace all rules, counters at zero; what they held up goes on. Raises InvalidFault."""
+        """Replace all rules, with new counters. Delayed requests go on. Raises InvalidFault."""
         read = tuple(
             rule if isinstance(rule, FaultRule) else rule_from_json(rule) for rule in rules
         )
@@ -203,7 +203,7 @@ class Faults:
     def chosen(
         self, service: str, domain: str, path: str, body: bytes
     ) -> tuple[float, FaultRule | None]:
-        """Seconds from all rules of latency and workers, and the first other rule that hits."""
+        """The seconds of all latency and workers rules, and the first other rule that hits."""
         seconds = 0.0
         with self._lock:
             for rule in self._rules:

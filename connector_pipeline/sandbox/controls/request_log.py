@@ -1,4 +1,4 @@
-"""What was asked of the sandbox: counts, and how much at once. Never a secret."""
+"""The requests to the sandbox: counts, and how many came at once. Never a secret."""
 
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
@@ -16,10 +16,10 @@ _KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One finished request; `query` without credentials, `status` 0 if none was sent.
+    """One finished request; `query` is without credentials, `status` is 0 if none was sent.
 
-    `connection` is the client's port: who reads a shop goes on over the same one, so two of its
-    readers at once are told apart.
+    `connection` is the client's port. A reader of a shop keeps its connection, so that two readers
+    of one shop have different ports.
     """
 
     method: str
@@ -33,7 +33,7 @@ class LoggedRequest:
 
 @dataclass(slots=True)
 class ShopRequests:
-    """Counts of one shop at one service."""
+    """The counts of one shop at one service."""
 
     count: int = 0
     in_flight: int = 0
@@ -50,7 +50,7 @@ class RequestLog:
         self._shops: dict[str, ShopRequests] = {}
 
     def requests(self, *, service: str = "", domain: str = "") -> list[LoggedRequest]:
-        """Finished requests in order of their end, of one service or shop if named."""
+        """Finished requests in the order of their ends; of one service or shop, if given."""
         with self._lock:
             return [
                 request
@@ -59,7 +59,7 @@ class RequestLog:
             ]
 
     def shop(self, service: str, domain: str) -> ShopRequests:
-        """The counts of one shop; zeros if it was not asked."""
+        """The counts of one shop; zeros if it had no request."""
         with self._lock:
             return self._shops.get(f"{service}/{domain}", ShopRequests())
 
@@ -108,7 +108,7 @@ def without_secrets(query: str) -> str:
 
 
 class RequestLogMiddleware:
-    """Counts every request to a platform or the Token Service, whatever becomes of it."""
+    """Counts every request to a platform or the Token Service, failed ones too."""
 
     def __init__(self, app: ASGIApp, log: RequestLog):
         self._app = app

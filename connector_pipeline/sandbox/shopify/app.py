@@ -1,4 +1,4 @@
-"""Shopify's Admin API over HTTP: versions, tokens, and the one GraphQL endpoint."""
+"""Shopify's Admin API over HTTP: versions, tokens, and the GraphQL endpoint."""
 
 import json
 from typing import Any, cast
@@ -10,7 +10,8 @@ from starlette.routing import Route
 from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.shopify.execution import answer
 from connector_pipeline.sandbox.shopify.versions import served_version
-from connector_pipeline.sandbox.shops.store import SandboxShop, Store
+from connector_pipeline.sandbox.shops.shop import SandboxShop
+from connector_pipeline.sandbox.shops.store import Store
 
 
 class ShopifyServer:

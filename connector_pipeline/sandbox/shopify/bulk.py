@@ -1,4 +1,4 @@
-"""The fields of the schema that start, tell of and cancel bulk operations."""
+"""The fields of the schema that start, show and cancel bulk operations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from connector_pipeline.sandbox.shopify.paging import Connection, page_of
 
 @dataclass(frozen=True, slots=True)
 class BulkNode:
-    """An operation with the domain its links are of."""
+    """An operation with the domain of its links."""
 
     operation: BulkOperation
     domain: str

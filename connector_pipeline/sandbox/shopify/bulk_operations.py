@@ -1,9 +1,9 @@
-"""A shop's bulk operations: five at once, each moving on as it is polled.
+"""A shop's bulk operations: five at once, each of which moves on when it is polled.
 
 docs/facts/shopify.md, Bulk operations.
 
-What becomes of them can be set: by default each completes, once it was polled a few times and its
-result is written.
+A plan decides how they end. By default each completes when it was polled twice and its result is
+written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,13 +29,14 @@ class InvalidBulkPlan(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BulkPlan:
-    """What becomes of the operations started from now on.
+    """How the operations that start from now on end.
 
-    `polls` until one is done; `outcome` COMPLETED, FAILED (with `error_code`, and a link to a part
-    of the data if `partial`), CANCELED, EXPIRED, or STALLED: it runs for ever. `no_url`: completed
-    without a result, as if there were no rows. `places_taken`: by other operations of the app.
-    `short_by` objects are missing from the result, and counted all the same. Of its files:
-    `ranges` false ignores Range, `refused` is a status instead of any file.
+    `polls` is how many polls one takes. `outcome` is COMPLETED, FAILED (with `error_code`, and a
+    link to a part of the data if `partial`), CANCELED, EXPIRED, or STALLED, which runs for ever.
+    `no_url`: it completes without a result, as if there were no rows. `places_taken` is how many of
+    the five other operations of the app take. `short_by` objects are missing in the result, and
+    counted all the same. For downloads: `ranges` false ignores Range, `refused` is a status that
+    is answered in place of any file.
     """
 
     polls: int = 2
@@ -65,7 +66,7 @@ def plan_from_json(body: Mapping[str, Any]) -> BulkPlan:
 
 @dataclass(slots=True)
 class BulkOperation:
-    """One operation. Counts run on while it does."""
+    """One operation. Its counts grow while it runs."""
 
     number: int
     query: str
@@ -101,14 +102,14 @@ class BulkOperation:
         return self._link(domain) if done else None
 
     def partial_url(self, domain: str) -> str | None:
-        """The signed link to a part of the result, of one that failed."""
+        """The signed link to a part of the result of a failed operation, if there is one."""
         return self._link(domain) if self.status == "FAILED" and self.plan.partial else None
 
     def _link(self, domain: str) -> str:
         return f"{self.origin}/storage/{domain}/{self.path}?X-Goog-Signature={self.signature}"
 
     def advance(self) -> None:
-        """One poll later."""
+        """Move on by one poll."""
         self.polls += 1
         if self.status == "CANCELING":
             self._end("CANCELED")
@@ -129,7 +130,7 @@ class BulkOperation:
 
 
 class BulkOperations:
-    """All operations of one shop, as this app sees them. Used from any thread."""
+    """All operations of one shop that our app started. Any thread may use it."""
 
     def __init__(self, domain: str) -> None:
         self.domain = domain
@@ -138,11 +139,11 @@ class BulkOperations:
         self._operations: list[BulkOperation] = []
 
     def set_plan(self, **changes: Any) -> None:
-        """Change the plan for operations started from now on, and for downloads at once."""
+        """Change the plan for operations that start from now on, and for all downloads."""
         self.plan = replace(self.plan, **changes)
 
     def all(self) -> Sequence[BulkOperation]:
-        """Newest first."""
+        """All operations, newest first."""
         with self._lock:
             return self._operations[::-1]
 
@@ -153,7 +154,7 @@ class BulkOperations:
         return next((each for each in self.all() if each.path == path), None)
 
     def start(self, query: str, write: WriteResult, origin: str) -> BulkOperation | None:
-        """A new operation, whose result a thread writes; None if no place is free."""
+        """A new operation, whose result a thread writes; None if five run already."""
         with self._lock:
             running = sum(each.status in _UNDER_WAY | {"CANCELING"} for each in self._operations)
             if running + self.plan.places_taken >= AT_ONCE:
@@ -173,7 +174,7 @@ class BulkOperations:
         return operation
 
     def poll(self, gid: str) -> BulkOperation | None:
-        """The operation, one poll on."""
+        """The operation after one more poll."""
         with self._lock:
             for operation in self._operations:
                 if operation.gid == gid:
@@ -182,7 +183,7 @@ class BulkOperations:
         return None
 
     def cancel(self, gid: str) -> BulkOperation | None:
-        """Begin to cancel; one that has ended stays as it is."""
+        """Begin to cancel the operation. One that has ended stays as it is."""
         with self._lock:
             for operation in self._operations:
                 if operation.gid == gid:
@@ -192,7 +193,7 @@ class BulkOperations:
         return None
 
     def as_json(self) -> dict[str, Any]:
-        """The plan, and the operations newest first; never a signature."""
+        """The plan and the operations, newest first, without signatures."""
         return {
             "plan": asdict(self.plan),
             "operations": [

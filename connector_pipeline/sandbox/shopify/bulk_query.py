@@ -1,7 +1,7 @@
-"""Executes a bulk query over a whole shop: JSONL lines, children after parents, in no group.
+"""Executes a bulk query over a whole shop: JSONL lines, children after parents, not grouped.
 
-graphql-core executes what comes page by page; a million variants are worth a reader of their own,
-which walks the query's selections with the same functions for the fields.
+graphql-core executes other queries. It is too slow for a million variants, so this module reads the
+selections of a bulk query itself, with the same functions for the fields.
 """
 
 import json
@@ -28,15 +28,15 @@ from connector_pipeline.sandbox.shopify.bulk_result import BulkResult
 from connector_pipeline.sandbox.shopify.fields import RELATIONS, type_of
 from connector_pipeline.sandbox.shopify.leaves import LEAVES, VariantNode
 from connector_pipeline.sandbox.shops.records import ShopifyProduct
-from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 
 MOST_CONNECTIONS: Final = 5
 PRODUCTS_AT_ONCE: Final = 50
-"""Products whose variants come after all of them, shuffled."""
+"""The variants of so many products come after all of them, shuffled."""
 
 
 class InvalidBulkQuery(ValueError):
-    """A query that no bulk operation runs, in Shopify's words."""
+    """A query that no bulk operation runs. The message is Shopify's."""
 
 
 def checked_query(schema: GraphQLSchema, query: str) -> DocumentNode:
@@ -66,7 +66,7 @@ def write_result(
 ) -> None:
     """Write every line of the shop's result. The seed of the shop decides their order."""
     for number, (root, record) in enumerate(_records(schema, shop, document)):
-        # Slashes escaped, as Shopify's own writer has them.
+        # Shopify's own writer escapes slashes.
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/")
         result.add(line.encode(errors="replace"), root=root, kept=number >= plan.short_by)
     result.finish()

@@ -1,4 +1,4 @@
-"""A bulk operation's result: JSONL in an unnamed file, written line by line and never held."""
+"""A bulk operation's result: JSONL in an unnamed file, written line by line."""
 
 import hashlib
 import os
@@ -10,11 +10,11 @@ _BUFFER: Final = 256 * 1024
 
 
 class BulkResult:
-    """Written by one thread, read by others once `written`. The file ends with its last user."""
+    """One thread writes it; others read it once it is `written`. Its last user ends the file."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed below
-        # When nobody holds the result any more.
+        # This closes the file when nobody holds the result any more.
         weakref.finalize(self, self._file.close)
         self._hash = hashlib.md5(usedforsecurity=False)
         self.objects = 0
@@ -24,11 +24,11 @@ class BulkResult:
 
     @property
     def etag(self) -> str:
-        """Of the whole content, as storage.googleapis.com quotes it."""
+        """The ETag of the whole content, quoted as storage.googleapis.com does."""
         return f'"{self._hash.hexdigest()}"'
 
     def add(self, line: bytes, *, root: bool, kept: bool = True) -> None:
-        """One more object; one not `kept` is counted only."""
+        """Add an object. One that is not `kept` is only counted."""
         self.objects += 1
         self.root_objects += root
         if kept:
@@ -37,10 +37,10 @@ class BulkResult:
             self.length += len(line) + 1
 
     def finish(self) -> None:
-        """From here on it may be read."""
+        """Let readers begin."""
         self._file.flush()
         self.written = True
 
     def read(self, start: int, size: int) -> bytes:
-        """Up to `size` bytes from `start`, whoever else reads."""
+        """Up to `size` bytes from `start`. Several threads may read at once."""
         return os.pread(self._file.fileno(), size, start)

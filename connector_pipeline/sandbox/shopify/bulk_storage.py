@@ -1,6 +1,6 @@
-"""Where results of bulk operations lie: signed links, ranges and ETags, as storage.googleapis.com.
+"""Serves results of bulk operations as storage.googleapis.com does: signed links, ranges, ETags.
 
-A request that brings a Shopify token is refused and remembered: none belongs here.
+It refuses a request that brings a Shopify token, which must not be sent to this host.
 """
 
 import hmac

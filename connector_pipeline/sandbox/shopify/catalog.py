@@ -14,7 +14,7 @@ from connector_pipeline.sandbox.shops.draws import draw, money
 from connector_pipeline.sandbox.shops.records import ShopifyProduct, ShopifyVariant
 from connector_pipeline.sandbox.shops.spec import EPOCH, LARGEST_PRODUCT, ShopSpec
 
-# The same in every shop, so that ids of two shops coincide: the shop must be part of every key.
+# The same in every shop, so that ids of two shops coincide and readers must keep them apart.
 _FIRST_PRODUCT: Final = 8_100_000_000_000
 _FIRST_VARIANT: Final = 44_100_000_000_000
 _PRODUCT_STEP: Final = 32_768
@@ -26,7 +26,7 @@ _VARIANT_CHANGED_LATER: Final = 23
 
 
 class ShopifyCatalog:
-    """Products by index. Nothing is kept: the cheap questions cost a draw, a product some more."""
+    """Products by index. Nothing is kept: a date or a status costs one draw, a product several."""
 
     def __init__(self, spec: ShopSpec):
         self.spec = spec
@@ -48,7 +48,7 @@ class ShopifyCatalog:
         return range(first, first + self._variant_count(index))
 
     def created_at(self, index: int) -> datetime:
-        # Three at a time: an import creates several products within one second.
+        # Three products share a time, because an import creates several within one second.
         return EPOCH + timedelta(seconds=index // 3 * 20)
 
     def updated_at(self, index: int) -> datetime:

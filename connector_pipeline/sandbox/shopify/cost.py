@@ -1,7 +1,7 @@
-"""What a query costs: requested before it runs, actual by what it returned.
+"""The cost of a query: the requested one before it runs, the actual one by its answer.
 
 docs/facts/shopify.md, Query cost: a connection costs 2 + children x floor(2 ln(max(2, first))), an
-object 1, a scalar, `edges`, `nodes` and `pageInfo` themselves 0, a root count 10. Of an interface
+object 1, a scalar, `edges`, `nodes` and `pageInfo` themselves 0, a root count 10. For an interface
 the dearest possible type counts.
 """
 
@@ -38,12 +38,12 @@ Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
 
 
 def page_factor(size: int) -> int:
-    """What the children of a page of `size` are multiplied by: 4 for 10, 9 for 100, 11 for 250."""
+    """The factor of the children of a page of `size`: 4 for 10, 9 for 100, 11 for 250."""
     return math.floor(2 * math.log(max(2, size)))
 
 
 class InvalidPage(ValueError):
-    """A connection asked for no page, or for too large a one. `path` leads to the field."""
+    """A connection with no page size, or with too large a one. `path` leads to the field."""
 
     def __init__(self, message: str, path: list[str | int]):
         super().__init__(message)
@@ -52,10 +52,10 @@ class InvalidPage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CostField:
-    """One selected field that can cost something, by the key it has in the answer.
+    """One selected field that can cost something, by its key in the answer.
 
-    `kind` is object, connection, count or free (edges, pageInfo); `page` a connection's size,
-    `times` how many objects a list of ids asks for.
+    `kind` is object, connection, count or free (edges, pageInfo). `page` is a connection's size,
+    `times` the number of objects that a list of ids asks for.
     """
 
     key: str
@@ -71,7 +71,7 @@ class CostField:
         return self._own() * self.times + below * self.times
 
     def actual(self, value: Any) -> int:
-        """The cost of what came back: null is free, a page counts as long as it is."""
+        """The cost of an answer: null is free, and a page counts with its real length."""
         if value is None:
             return 0
         if self.kind == "connection":
@@ -92,7 +92,7 @@ class CostField:
         total = sum(
             child.actual(item) for child in self.children for item in _items(value.get(child.key))
         )
-        # Never above what was requested: a mean is no larger than the dearest child.
+        # Never above the requested cost: a mean is no larger than the dearest child.
         return CONNECTION_BASE + math.ceil(total / size) * page_factor(size)
 
 
@@ -109,7 +109,7 @@ class QueryCost:
 
     @classmethod
     def of_mutation(cls) -> "QueryCost":
-        """10, whatever it returns."""
+        """A mutation costs 10, whatever it returns."""
         return cls((), MUTATION)
 
     def requested(self) -> int:
@@ -120,7 +120,7 @@ class QueryCost:
 
 
 class CostAnalysis:
-    """Reads the cost off an operation, static over the query: nothing is executed."""
+    """Computes the cost of an operation from its text. It executes nothing."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class CostAnalysis:
     ) -> tuple[CostField, ...]:
         if isinstance(parent, GraphQLObjectType):
             return self._object_fields(parent, selections, place)
-        # graphql-ruby takes the dearest of the possible types, as only one of them can come back.
+        # graphql-ruby takes the dearest possible type: only one of them can come back.
         options = [
             self._object_fields(possible, selections, place)
             for possible in self._schema.get_possible_types(parent)
@@ -223,14 +223,14 @@ class CostAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the query a field stands: the keys of the answer, and the names of the fields."""
+    """A field's place in the query: the keys in the answer, and the names of the fields."""
 
     keys: tuple[str, ...]
     names: tuple[str, ...]
 
 
 def _page_size(arguments: Mapping[str, Any], place: _Place) -> int:
-    # Only product(id:) at the root may ask for all of a product's variants at once.
+    # Only product(id:) at the root may ask for all variants of a product at once.
     alone = place.names == ("product", "variants")
     limit = LARGEST_SINGLE_PRODUCT_PAGE if alone else LARGEST_PAGE
     for argument in ("first", "last"):

@@ -1,4 +1,4 @@
-"""Errors as Shopify words them: graphql-ruby's messages and codes, not graphql-core's."""
+"""Errors in Shopify's words: graphql-ruby's messages and codes in place of graphql-core's."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _BAD_VARIABLE: Final = re.compile(
 
 
 def invalid_query(error: GraphQLError, document: Node | None = None) -> dict[str, Any]:
-    """A query that does not parse or fit the schema: HTTP 200, no data, no cost."""
+    """For a query that does not parse or fit the schema. The answer has no data and no cost."""
     message, extensions = _worded(error.message)
     found: dict[str, Any] = {"message": message}
     if error.locations:
@@ -40,7 +40,7 @@ def invalid_query(error: GraphQLError, document: Node | None = None) -> dict[str
 
 
 def failed_field(error: GraphQLError) -> dict[str, Any]:
-    """A field that failed while it was executed."""
+    """For a field that failed while it was executed."""
     found: dict[str, Any] = {"message": error.message}
     if error.locations:
         found["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
@@ -51,7 +51,7 @@ def failed_field(error: GraphQLError) -> dict[str, Any]:
 
 
 def invalid_variable(error: GraphQLError) -> dict[str, Any]:
-    """A variable that does not fit its type."""
+    """For a variable that does not fit its type."""
     found = _BAD_VARIABLE.match(error.message)
     if found is None:
         return invalid_query(error)
@@ -67,12 +67,12 @@ def invalid_variable(error: GraphQLError) -> dict[str, Any]:
 
 
 def invalid_page(message: str, path: Iterable[str | int]) -> dict[str, Any]:
-    """A connection without a size, or with one beyond its limit."""
+    """For a connection without a page size, or with one beyond its limit."""
     return {"message": message, "path": list(path), "extensions": {"code": "BAD_REQUEST"}}
 
 
 def throttled() -> dict[str, Any]:
-    """HTTP 200, and not an error a client may treat as final.
+    """For a query that the bucket has too few points for. A client must try again.
 
     docs/facts/shopify.md, Errors in a 200.
     """
@@ -83,7 +83,7 @@ def throttled() -> dict[str, Any]:
 
 
 def max_cost_exceeded(cost: int, maximum: int) -> dict[str, Any]:
-    """One query may request so much on any plan, checked before it runs."""
+    """For a query that requests more points than any one query may."""
     return {
         "message": f"Query cost is {cost}, which exceeds the single query max cost limit "
         f"({maximum}).",
@@ -141,7 +141,7 @@ def _worded(message: str) -> tuple[str, dict[str, Any]]:
 
 
 def _document_path(document: Node, target: Node) -> list[str]:
-    """graphql-ruby's path of a validation error: the operation, then the fields to it."""
+    """graphql-ruby's path of a validation error: the operation, then the fields down to it."""
     if isinstance(document, OperationDefinitionNode):
         name = f" {document.name.value}" if document.name else ""
         here = [f"{document.operation.value}{name}"]

@@ -1,4 +1,4 @@
-"""A query from text to answer: parsed, validated and executed by graphql-core, and paid for."""
+"""Answers a query: graphql-core parses, validates and executes it, and the bucket pays for it."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -28,10 +28,10 @@ from connector_pipeline.sandbox.shopify.cost import CostAnalysis, InvalidPage, Q
 from connector_pipeline.sandbox.shopify.fields import RELATIONS, RESOLVERS, QueryContext, type_of
 from connector_pipeline.sandbox.shopify.leaves import LEAVES
 from connector_pipeline.sandbox.shopify.schema import SDL
-from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 
 MOST_PER_QUERY: Final = 1000
-"""Points one query may request, on any plan (docs/facts/shopify.md, Rate limits)."""
+"""A query may request so many points, on any plan (docs/facts/shopify.md, Rate limits)."""
 
 Answer = dict[str, Any]
 
@@ -56,7 +56,7 @@ _LEAVES: Final = {**LEAVES, **BULK_LEAVES}
 
 
 class _LeafExecution(ExecutionContext):
-    """graphql-core, but a plain leaf costs one function call: a page has ten thousand of them."""
+    """graphql-core with one function call for a plain leaf: a page has ten thousand of them."""
 
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, field_nodes: Any, path: Any
@@ -77,7 +77,7 @@ def answer(
 ) -> Answer:
     """Shopify's body for one query: data, errors, extensions.cost, extensions.search.
 
-    `origin` is where links into the sandbox itself begin.
+    Links into the sandbox begin with `origin`.
     """
     document, problems = _document(query)
     if document is None or problems:
@@ -139,7 +139,7 @@ def _paid(
 
 
 def throttled_answer(shop: SandboxShop, requested: int) -> Answer:
-    """What arrives, with HTTP 200, when the bucket holds less than a query requests."""
+    """The answer, with HTTP 200, if the bucket has fewer points than a query requests."""
     return {
         "errors": [shopify_errors.throttled()],
         "extensions": _extensions(shop, requested, None),

@@ -18,7 +18,7 @@ from connector_pipeline.sandbox.shopify.paging import Connection, Key, page_of
 from connector_pipeline.sandbox.shopify.search import Search, parse_search
 from connector_pipeline.sandbox.shopify.versions import API_VERSIONS
 from connector_pipeline.sandbox.shops.records import ShopifyProduct, ShopifyVariant
-from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 
 Resolver = Callable[..., Any]
 Plain = Callable[[Any, Any], Any]
@@ -26,7 +26,7 @@ Plain = Callable[[Any, Any], Any]
 
 @dataclass(slots=True)
 class QueryContext:
-    """One request: the shop it is of, what `extensions.search` will say, where it was sent."""
+    """One request: its shop, the content of `extensions.search`, and the origin it was sent to."""
 
     shop: SandboxShop
     search: list[dict[str, Any]]
@@ -103,7 +103,7 @@ def _product_entries(shop: SandboxShop, sort: str, search: Search) -> list[Key]:
 
 
 class _Summary:
-    """A product to filter and sort by: only its title makes the shop generate it."""
+    """A product as filters and sorts see it. Only its title makes the shop generate the product."""
 
     __slots__ = ("_shop", "id")
 

@@ -1,4 +1,4 @@
-"""The plain fields of the schema: what each is of a record, ready to be sent."""
+"""The plain fields of the schema: a function for each, from a record to the value to send."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Shopify's connections: keyset cursors that inserts and deletes behind the reader do not shift."""
+"""Shopify's connections: their keyset cursors do not shift by inserts and deletes."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from typing import Any
 from graphql import GraphQLError
 
 Key = tuple[Any, int]
-"""What a connection is sorted by: a value, and the id that decides between equal values."""
+"""The sort key of a connection: a value, and the id that decides between equal values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def page_of(
     before: str | None = None,
     reverse: bool = False,
 ) -> Connection:
-    """The page of ascending `keys` that the arguments name; `load` turns an id into a record.
+    """The page of ascending `keys` that the arguments select; `load` turns an id into a record.
 
     Raises GraphQLError for a cursor that is not of this sort.
     """
@@ -62,7 +62,7 @@ def page_of(
     except (TypeError, ValueError):
         raise GraphQLError("Invalid cursor for current pagination sort.") from None
     high = max(low, high)
-    # In the order of the answer, the page is a prefix for `first`, a suffix for `last`.
+    # In the order of the answer, the page is a prefix for `first` and a suffix for `last`.
     wanted = first if first is not None else last or 0
     from_low_end = (first is not None) is not reverse
     start = low if from_low_end else max(low, high - wanted)
@@ -76,7 +76,7 @@ def page_of(
 
 
 def encode_cursor(key: Key) -> str:
-    """Opaque to the reader; holds what it takes to go on, and nothing that a delete could move."""
+    """A cursor, opaque to readers. It has the key to go on after, and no position in the list."""
     value, last_id = key
     cursor: dict[str, Any] = {"last_id": last_id, "last_value": value}
     if isinstance(value, datetime):
@@ -86,7 +86,7 @@ def encode_cursor(key: Key) -> str:
 
 
 def decode_cursor(cursor: str) -> Key:
-    """Raises ValueError for what was never a cursor."""
+    """The key in a cursor. Raises ValueError for any other text."""
     try:
         found = json.loads(base64.b64decode(cursor, validate=True))
         value, last_id = found["last_value"], int(found["last_id"])

@@ -1,7 +1,7 @@
-"""The part of Shopify's Admin schema the sandbox speaks: same names, nullability and arguments.
+"""The part of Shopify's Admin schema that the sandbox has: same names, nullability, arguments.
 
-Written in SDL after the introspection of version 2026-07, and tested to be a subset of it. Where
-Shopify has more (sort keys, arguments, fields), a query that uses it is refused here.
+It is written in SDL after the introspection of version 2026-07, and a test holds it to be a subset.
+The sandbox refuses a query that uses sort keys, arguments or fields which only Shopify has.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """Shopify's search syntax, as far as a catalog reader needs it.
 
-An invalid filter is ignored and everything comes back; only `extensions.search[].warnings` tells
-(docs/facts/shopify.md, Increments). Whoever reads those warnings as nothing gets a wrong catalog.
+An invalid filter is ignored, and everything comes back with `extensions.search[].warnings`
+(docs/facts/shopify.md, Increments). A reader that overlooks the warnings gets a wrong catalog.
 """
 
 import re
@@ -19,7 +19,7 @@ Read = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A parsed filter: `tests` a record must pass, and the warnings to send along."""
+    """A parsed filter: the `tests` that a record must pass, and the warnings to send."""
 
     tests: tuple[Test, ...]
     warnings: tuple[dict[str, str], ...]
@@ -30,10 +30,10 @@ class Search:
 
 
 def parse_search(query: str | None, fields: Mapping[str, tuple[str, Read]]) -> Search:
-    """Read a filter over `fields`: name -> (time | number | text, how to read it off a record).
+    """Parse a filter over `fields`: by name, the kind (time, number, text) and a reading function.
 
-    Terms are `name:value` with >, >=, <, <=, joined by AND or a space. What cannot be read is
-    ignored with a warning, and so filters nothing.
+    Terms are `name:value` with >, >=, <, <=, joined by AND or a space. A term that cannot be read
+    has a warning and filters nothing.
     """
     tests: list[Test] = []
     warnings: list[dict[str, str]] = []
@@ -82,6 +82,6 @@ def _test(kind: str, read: Read, operator: str, text: str) -> Test:
 
 
 def _time(text: str) -> datetime:
-    # `2026-11-23T10:00:00Z`, with an offset, or a day alone; without a zone it is UTC here.
+    # `2026-11-23T10:00:00Z`, with an offset, or a day alone. Without a zone we take it as UTC.
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time

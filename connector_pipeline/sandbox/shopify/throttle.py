@@ -18,7 +18,7 @@ class LeakyBucket:
         self.resize(maximum, restore_rate)
 
     def resize(self, maximum: float, restore_rate: float) -> None:
-        """Another plan: the bucket is full again. Raises ValueError unless both are positive."""
+        """Change the plan, with a full bucket. Raises ValueError unless both are positive."""
         if maximum <= 0 or restore_rate <= 0:
             raise ValueError("maximum and restore_rate must be positive")
         self.maximum = float(maximum)
@@ -35,18 +35,18 @@ class LeakyBucket:
         return self._level
 
     def take(self, points: float) -> bool:
-        """Reserve what a query requests, if there is as much."""
+        """Take the points that a query requests. Returns False if there are too few."""
         if points > self.available:
             return False
         self._level -= points
         return True
 
     def refund(self, points: float) -> None:
-        """Give back what a query requested and did not use."""
+        """Give back the points that a query requested and did not use."""
         self._level = min(self.maximum, self.available + points)
 
     def status(self) -> dict[str, Any]:
-        """`extensions.cost.throttleStatus`: floats and an int, as Shopify mixes them."""
+        """`extensions.cost.throttleStatus`, with floats and an int as Shopify sends them."""
         return {
             "maximumAvailable": self.maximum,
             "currentlyAvailable": int(self.available),

@@ -8,7 +8,7 @@ SUPPORTED_VERSIONS: Final = ("2026-01", "2026-04", "2026-07", "2026-10")
 
 @dataclass(frozen=True, slots=True)
 class ApiVersion:
-    """A version as `publicApiVersions` lists it: what comes next is not supported yet."""
+    """A version in `publicApiVersions`. The next one is listed, and not supported yet."""
 
     handle: str
     supported: bool
@@ -22,5 +22,5 @@ API_VERSIONS: Final = (
 
 
 def served_version(asked: str) -> str:
-    """An unknown or expired version is served by the oldest stable one, silently."""
+    """The version that serves a request: the oldest stable one for an unknown or expired one."""
     return asked if asked in SUPPORTED_VERSIONS else SUPPORTED_VERSIONS[0]

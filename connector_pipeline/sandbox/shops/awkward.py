@@ -1,4 +1,4 @@
-"""Texts that break careless readers. They open every catalog, so that no demo is free of them."""
+"""Texts that break careless readers. Every catalog begins with them, that of a demo, too."""
 
 from typing import Final
 

@@ -1,14 +1,14 @@
-"""The credentials of a sandbox shop: issued by the Token Service, judged by the platform."""
+"""The credentials of a sandbox shop: the Token Service gives them, and the platform checks them."""
 
 import hmac
 from hashlib import sha256
 
 
 class ShopCredentials:
-    """Derived from the domain and a generation, so every process issues the same ones.
+    """Credentials made of the domain and a generation, so that every process has the same ones.
 
-    Revoked: the platform refuses what the Token Service still hands out, as after an uninstall.
-    Removed: the Token Service has none, while the platform would still accept the old ones.
+    Revoked: the platform refuses the credentials that the Token Service still gives, as after an
+    uninstall. Removed: the Token Service has none, but the platform still accepts the old ones.
     """
 
     def __init__(self, domain: str):
@@ -19,7 +19,7 @@ class ShopCredentials:
         self._nonces: set[str] = set()
 
     def rotate(self) -> None:
-        """Issue new ones: the old stop working, the Token Service hands out the new."""
+        """Make new credentials: the old ones stop working, and the Token Service gives the new."""
         self._generation += 1
         self.revoked = self.removed = False
 

@@ -1,4 +1,4 @@
-"""The six shops a demo begins with: quick to read, and hard in every way real ones are."""
+"""The six shops of a demo: quick to read, and with all difficulties of real ones."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Deterministic draws: the same numbers in every process, Python and order of asking."""
+"""Deterministic draws: the same numbers in every process, Python version and order of calls."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ _MASK: Final = (1 << 64) - 1
 
 
 def draw(seed: int, *place: int) -> int:
-    """64 bits for a place, e.g. (product index, variant position). splitmix64 per step."""
+    """64 bits for a place, e.g. (product index, variant position). One splitmix64 per number."""
     state = seed & _MASK
     for step in place:
         state = (state + 0x9E3779B97F4A7C15 + step) & _MASK

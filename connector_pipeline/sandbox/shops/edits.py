@@ -1,4 +1,4 @@
-"""Edits of products and variants sent over HTTP, read into the records' own types."""
+"""Edits of products and variants: reads the changes of a request into the records' types."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -17,7 +17,7 @@ class InvalidEdit(ValueError):
 
 
 def edited(record: R, changes: Mapping[str, Any]) -> R:
-    """The record with `changes` by field name; times as ISO 8601. Raises InvalidEdit."""
+    """The record with these changes by field name, times in ISO 8601. Raises InvalidEdit."""
     known = {field.name for field in fields(record)} - _FIXED
     unknown = sorted(changes.keys() - known)
     if unknown:
@@ -40,6 +40,11 @@ def moment(value: object) -> datetime:
     if time.tzinfo is None:
         raise InvalidEdit(f"{value!r} has no time zone")
     return time.astimezone(UTC)
+
+
+def now() -> datetime:
+    """The time of an edit in whole seconds, which both platforms keep."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _tuples(value: object) -> object:

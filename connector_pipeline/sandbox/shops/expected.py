@@ -1,4 +1,4 @@
-"""What a truthful reader must have in its catalog, told from the shop's own records."""
+"""The items that a truthful reader has in its catalog, made from the shop's own records."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connector_pipeline.sandbox.shops.records import ShopifyProduct, WooProduct, WooVariation
-from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 
 _WOO_STATUS: Final = {"publish": "active", "future": "scheduled"}
 
@@ -16,8 +16,8 @@ def expected_items(
 ) -> list[dict[str, Any]]:
     """One row per variant, by product and variant id, with the columns of catalog.catalog_items.
 
-    `price` is Decimal or None, times are aware UTC. `statuses` are the WooCommerce statuses the
-    reader asks for; Shopify gives all of its products.
+    `price` is Decimal or None, times are aware UTC. `statuses` are the WooCommerce statuses that
+    the reader asks for; Shopify gives all of its products.
     """
     rows: list[dict[str, Any]] = []
     for product in shop.products():
@@ -29,7 +29,7 @@ def expected_items(
 
 
 def expected_items_json(shop: SandboxShop) -> list[dict[str, Any]]:
-    """The same as JSON has it: prices as strings, times as ISO 8601 in UTC."""
+    """`expected_items` for JSON: prices as strings, times as ISO 8601 in UTC."""
     return [{name: _plain(value) for name, value in row.items()} for row in expected_items(shop)]
 
 
@@ -61,7 +61,7 @@ def _shopify_rows(shop: SandboxShop, product: ShopifyProduct) -> Iterator[dict[s
 def _woo_rows(shop: SandboxShop, product: WooProduct) -> Iterator[dict[str, Any]]:
     status = _WOO_STATUS.get(product.status, product.status)
     image = product.image_urls[0] if product.image_urls else None
-    # A former variable product's variations are still listed, and are nobody's
+    # A former variable product's variations are still listed, but belong to no product
     # (docs/facts/woocommerce.md, Variations: orphans and former variables).
     variations = product.variations if product.type == "variable" else ()
     for variation in variations:
@@ -98,7 +98,7 @@ def _woo_rows(shop: SandboxShop, product: WooProduct) -> Iterator[dict[str, Any]
 
 
 def variation_title(variation: WooVariation) -> str:
-    """The variation's options, "" where it has none: the same whichever endpoint is asked."""
+    """The variation's options, "" if it has none. All endpoints give the same."""
     return ", ".join(option for _, option in variation.attributes)
 
 

@@ -1,4 +1,4 @@
-"""The products and variants of a sandbox shop, as the shop itself knows them."""
+"""The products and variants of a sandbox shop, as the shop itself keeps them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,7 @@ class ShopifyProduct:
 
 @dataclass(frozen=True, slots=True)
 class WooVariation:
-    """What the variation itself holds: an absent SKU or image is None, and the API inherits it.
+    """The variation's own values. A missing SKU or image is None, and the API gives the parent's.
 
     `attributes` are (name, option); an "any" attribute is left out (docs/facts/woocommerce.md,
     Attributes and disabled variations).
@@ -58,9 +58,9 @@ class WooVariation:
 class WooProduct:
     """`price` is "" for no price (docs/facts/woocommerce.md, Prices).
 
-    A simple product may still own former variations.
+    A simple product may still have the variations of its time as a variable one.
 
-    `attributes` are (name, options) of a variable product; `grouped_ids` the children of a group.
+    `attributes` are (name, options) of a variable product, `grouped_ids` the children of a group.
     """
 
     id: int

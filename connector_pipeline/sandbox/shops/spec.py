@@ -1,4 +1,4 @@
-"""What a sandbox shop is made from: a specification small enough to send over HTTP."""
+"""The specification that a sandbox shop is made from, small enough to send over HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -8,35 +8,42 @@ from typing import Any, Final, Literal, cast
 Platform = Literal["shopify", "woocommerce"]
 
 EPOCH: Final = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-"""All generated times count from here: fixed, so that the same catalog comes out every day."""
+"""All generated times count from this fixed one, so that the catalog is the same every day."""
 
 LARGEST_PRODUCT: Final = 2048
-"""Variants a Shopify product can have (docs/facts/shopify.md, Products and variants)."""
+"""A Shopify product has at most so many variants (docs/facts/shopify.md, Products and variants)."""
 
 _DECIMALS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "KWD": 3, "BHD": 3, "TND": 3}
 
 
 class InvalidSpec(ValueError):
-    """A shop cannot be made from this, with the reason."""
+    """A specification that no shop can be made from, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShopSpec:
     """One shop. The same spec gives the same catalog in every process and Python.
 
-    `variants` is the least and the most a product has; WooCommerce products that draw 0 or 1 are
-    simple, grouped or external. `big_products` are the variant counts of the first products after
-    the awkward ones. The rest applies to WooCommerce only; the names in parentheses are sections
-    of docs/facts/woocommerce.md. It is: the zone of its local times (Times), which of the three
-    variation endpoints it has, `orphan_variations` counted in totals and never returned,
-    `former_variables` products that became simple and whose variations are still listed
-    (Variations: orphans and former variables), `variation_names` false for shops before 8.3,
-    `modified_after` false for shops before 5.8, which ignore the parameter, `settings_readable`
-    false for a key of too low a role, `plain_permalinks` for shops without /wp-json (Plain
-    permalinks), `strips_authorization` for hosts that take the header away (Stripped headers),
-    `signed_over_http` true for a shop that takes over http what a real one does, an OAuth 1.0a
-    signature only (Authentication), and `home_host` the host name that requests under another
-    name are redirected to (Redirects).
+    `variants` is the smallest and the largest number of a product; a WooCommerce product that draws
+    0 or 1 is simple, grouped or external. `big_products` are the variant counts of the first
+    products after the awkward ones.
+
+    The other fields apply to WooCommerce only; the names in parentheses are sections of
+    docs/facts/woocommerce.md.
+
+    - `utc_offset_minutes`: the zone of the shop's local times (Times)
+    - `root_variations`, `analytics_variations`, `parent_variations`: the variation endpoints it has
+    - `orphan_variations`: how many are counted in totals and never returned; `former_variables`:
+      how many products became simple, so that their variations are still listed (Variations:
+      orphans and former variables)
+    - `variation_names` is false for shops before 8.3
+    - `modified_after` is false for shops before 5.8, which ignore the parameter
+    - `settings_readable` is false for a key of too low a role
+    - `plain_permalinks`: the shop has no /wp-json (Plain permalinks)
+    - `strips_authorization`: the host removes the header (Stripped headers)
+    - `signed_over_http`: over http the shop accepts an OAuth 1.0a signature only, as real ones do
+      (Authentication)
+    - `home_host`: the host name that requests under another name are redirected to (Redirects)
     """
 
     platform: Platform
@@ -85,7 +92,7 @@ class ShopSpec:
         return _DECIMALS.get(self.currency, 2)
 
     def as_json(self) -> dict[str, Any]:
-        """The spec as `PUT /sandbox/shops/{platform}/{domain}` takes it back."""
+        """The spec in the form that `PUT /sandbox/shops/{platform}/{domain}` reads."""
         return asdict(self)
 
 

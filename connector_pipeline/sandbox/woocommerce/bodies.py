@@ -1,4 +1,4 @@
-"""WooCommerce's JSON of products and variations, shaped after the recorded answers (10.5.0)."""
+"""WooCommerce's JSON of products and variations, in the shape of the recorded answers (10.5.0)."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _ITEM_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class WooBodies:
-    """Bodies of one shop. `home` is the URL its links begin with, without a slash at the end."""
+    """The bodies of one shop. Its links begin with the URL `home`, which ends without a slash."""
 
     def __init__(self, spec: ShopSpec, home: str, find: Callable[[int], WooProduct | None]):
         self._spec = spec
@@ -27,7 +27,7 @@ class WooBodies:
         self._offset = timedelta(minutes=spec.utc_offset_minutes)
 
     def product(self, product: WooProduct) -> Body:
-        """`GET /wc/v3/products` has these in a list, `/products/{id}` one alone."""
+        """As `/wc/v3/products` has it in a list, and `/wc/v3/products/{id}` alone."""
         price = self._product_price(product)
         variable = product.type == "variable"
         own = "" if product.type in ("variable", "grouped") else product.price
@@ -148,7 +148,7 @@ class WooBodies:
         }
 
     def currency(self) -> Body:
-        """`GET /wc/v3/data/currencies/current`; the symbol is an entity.
+        """As `/wc/v3/data/currencies/current` answers. The symbol is an HTML entity.
 
         docs/facts/woocommerce.md, Currency.
         """
@@ -169,7 +169,7 @@ class WooBodies:
         }
 
     def currency_setting(self) -> Body:
-        """`GET /wc/v3/settings/general/woocommerce_currency`."""
+        """As `/wc/v3/settings/general/woocommerce_currency` answers."""
         code = self._spec.currency
         return {
             "id": "woocommerce_currency",
@@ -237,7 +237,7 @@ class WooBodies:
         }
 
     def _product_price(self, product: WooProduct) -> str:
-        """A variable product costs what its cheapest variation does, a group its cheapest child."""
+        """The price of a variable product's cheapest variation, or of a group's cheapest child."""
         if product.type == "variable":
             prices = [each.price for each in product.variations if each.status == "publish"]
         elif product.type == "grouped":
@@ -269,7 +269,7 @@ class WooBodies:
         )
 
     def _dates(self, created_at: datetime, updated_at: datetime) -> Body:
-        # Local times do not say so, and neither do UTC ones (docs/facts/woocommerce.md, Times).
+        # No time names its zone (docs/facts/woocommerce.md, Times).
         return {
             "date_created": _naive(created_at + self._offset),
             "date_created_gmt": _naive(created_at),

@@ -27,12 +27,12 @@ _NO_VARIATIONS, _NO_IMAGE, _VARIATION_CHANGED_LATER = 17, 18, 23
 
 
 class WooCatalog:
-    """Products by index. Nothing is kept: the cheap questions cost a draw, a product some more."""
+    """Products by index. Nothing is kept: a date or a status costs one draw, a product several."""
 
     def __init__(self, spec: ShopSpec):
         self.spec = spec
         self._awkward = len(AWKWARD_TITLES) if spec.awkward else 0
-        # Products and variations draw their ids from one sequence, as WordPress posts do.
+        # Products and variations have ids of one sequence, because both are WordPress posts.
         self._first = 1000 + spec.orphan_variations
         self._step = max(4, spec.variants[1], *spec.big_products, 0) + 1
 
@@ -49,7 +49,7 @@ class WooCatalog:
 
     @property
     def orphan_ids(self) -> range:
-        """Below all others, so that the first page by id is short.
+        """Ids below all others, so that the first page by id is short.
 
         docs/facts/woocommerce.md, Lists: order and totals.
         """
@@ -69,7 +69,7 @@ class WooCatalog:
         return self.created_at(index) + timedelta(minutes=number // 10 % (200 * 24 * 60))
 
     def variant_updated_at(self, index: int, place: int) -> datetime:
-        """Orders move the variation's date and not its parent's.
+        """When the variation last changed. An order moves its date, and not the parent's.
 
         docs/facts/woocommerce.md, Which dates move.
         """
@@ -166,7 +166,7 @@ class WooCatalog:
         return self._typed(100 + number // 4096 % 99_900)
 
     def _typed(self, amount: int) -> str:
-        """A price as a merchant typed it: sometimes "949.95", sometimes "950".
+        """A price as merchants type it: sometimes "949.95", sometimes "950".
 
         docs/facts/woocommerce.md, Prices.
         """

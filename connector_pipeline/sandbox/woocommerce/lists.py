@@ -1,4 +1,4 @@
-"""The ids behind WooCommerce's lists, filtered and sorted, without generating what is not shown."""
+"""The ids of WooCommerce's lists, filtered and sorted, without generating the other products."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -6,13 +6,13 @@ from itertools import islice
 from typing import cast
 
 from connector_pipeline.sandbox.shops.records import WooProduct, WooVariation
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import EPOCH
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
 from connector_pipeline.sandbox.woocommerce.query import ListQuery
 
 Entry = tuple[int, datetime, datetime]
-"""An id with when it was created and modified, in UTC."""
+"""An id, and when its object was created and modified, in UTC."""
 
 
 def woo_catalog(shop: SandboxShop) -> WooCatalog:
@@ -21,7 +21,7 @@ def woo_catalog(shop: SandboxShop) -> WooCatalog:
 
 
 def product_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
-    """Ids of `/wc/v3/products`, in the order asked for. `any` leaves the trash out.
+    """Ids of `/wc/v3/products`, in the requested order. `any` leaves the trash out.
 
     docs/facts/woocommerce.md, Trash and deletions.
     """
@@ -31,7 +31,7 @@ def product_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
 
 
 def variation_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
-    """Ids of the lists over all parents: orphans are counted there, too.
+    """Ids of the lists of all parents' variations, orphans included.
 
     docs/facts/woocommerce.md, Variations: orphans and former variables.
     """
@@ -41,7 +41,7 @@ def variation_list(shop: SandboxShop, query: ListQuery) -> Sequence[int]:
 
 
 def variations_of_parent(shop: SandboxShop, query: ListQuery, parent_id: int) -> Sequence[int]:
-    """Ids of `/wc/v3/products/{id}/variations`; of no product, none."""
+    """Ids of `/wc/v3/products/{id}/variations`; none if there is no such product."""
     parent = shop.product(parent_id)
     if not isinstance(parent, WooProduct):
         return []
@@ -54,7 +54,7 @@ def variations_of_parent(shop: SandboxShop, query: ListQuery, parent_id: int) ->
 
 
 def _lasting(query: ListQuery) -> tuple[object, ...]:
-    """What of a query decides the list; not the page of it."""
+    """The parts of a query that decide the list, without those that decide the page."""
     return (
         query.orderby, query.order, query.status, query.type, query.include, query.parent,
         query.modified_after, query.dates_are_gmt,
@@ -104,7 +104,7 @@ def _sorted(shop: SandboxShop, query: ListQuery, entries: Iterator[Entry]) -> Se
     for entry in entries:
         if wanted and entry[0] not in wanted:
             continue
-        # Exclusive, at one-second resolution (docs/facts/woocommerce.md, Changes since a time).
+        # Later, not equal, by whole seconds (docs/facts/woocommerce.md, Changes since a time).
         modified = entry[2].replace(tzinfo=None, microsecond=0) + offset
         if after is not None and not modified > after:
             continue
@@ -130,7 +130,7 @@ def _title(shop: SandboxShop, number: int) -> str:
 
 
 def page_ids(ids: Sequence[int], query: ListQuery) -> Sequence[int]:
-    """The ids of one page; past the end there are none.
+    """The ids of one page; none after the last page.
 
     docs/facts/woocommerce.md, Lists: order and totals.
     """
@@ -138,7 +138,7 @@ def page_ids(ids: Sequence[int], query: ListQuery) -> Sequence[int]:
 
 
 def find_variation(shop: SandboxShop, variation_id: int) -> tuple[WooProduct, WooVariation] | None:
-    """A variation with its parent; an orphan is not found, though it is counted."""
+    """A variation with its parent; None for an orphan, although lists count it."""
     found = shop.variant(variation_id)
     if found is None:
         return None

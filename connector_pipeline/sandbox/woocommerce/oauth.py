@@ -1,7 +1,7 @@
 """OAuth 1.0a without a token, verified as WooCommerce does over http.
 
-docs/facts/woocommerce.md, Authentication. Written after WC_REST_Authentication, which builds its
-own string to sign: a client that signs by a library is checked by another hand.
+docs/facts/woocommerce.md, Authentication. Like WooCommerce's WC_REST_Authentication it builds its
+own string to sign, so that it shares no code with a client that signs by a library.
 """
 
 import hmac
@@ -25,7 +25,7 @@ _HASHES: Final = {"HMAC-SHA1": "sha1", "HMAC-SHA256": "sha256"}
 
 
 def refused(method: str, url: str, given: Mapping[str, str], issued: ShopCredentials) -> str | None:
-    """Why a signed request is refused, None where it is in order; `url` is without its query."""
+    """The reason to refuse a signed request, None if it is valid. `url` is without its query."""
     missing = [name for name in _REQUIRED if not given.get(name)]
     if missing:
         return f"Missing OAuth parameters {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""What a list request asks for, read and refused as WordPress does it."""
+"""The parameters of a list request, read and refused as WordPress does."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _DATE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """One list request. `modified_after` is naive, in the zone of the column it is compared to."""
+    """One list request. `modified_after` is naive, in the zone of the column that it filters."""
 
     page: int
     per_page: int
@@ -41,7 +41,7 @@ class ListQuery:
 
 
 class InvalidParameters(ValueError):
-    """400 rest_invalid_param, with the body WordPress sends."""
+    """400 rest_invalid_param, with WordPress's body."""
 
     def __init__(self, problems: Mapping[str, tuple[str, str]]):
         super().__init__(", ".join(problems))
@@ -62,7 +62,7 @@ class InvalidParameters(ValueError):
 def list_query(
     given: Mapping[str, str], *, orders: tuple[str, ...], utc_offset: timedelta
 ) -> ListQuery:
-    """Read the parameters of a list. Raises InvalidParameters with all that is wrong."""
+    """Read the parameters of a list. Raises InvalidParameters, which names all wrong ones."""
     reader = _Reader(given)
     query = ListQuery(
         page=reader.integer("page", 1, least=1),
@@ -83,7 +83,7 @@ def list_query(
 
 
 class _Reader:
-    """Reads parameters one by one and keeps what is wrong with them."""
+    """Reads parameters one by one and collects the problems."""
 
     def __init__(self, given: Mapping[str, str]):
         self._given = given
@@ -139,8 +139,8 @@ class _Reader:
             return None
         if time.tzinfo is None:
             return time
-        # WordPress turns a time with a zone into the site's own and forgets the zone: right for
-        # the local column, wrong by the offset for the GMT one
+        # WordPress converts a time with a zone to the site's own zone and drops the zone. That is
+        # right for the local column, and wrong by the offset for the GMT one
         # (docs/facts/woocommerce.md, Changes since a time).
         at_utc = time.replace(tzinfo=None) - (time.utcoffset() or timedelta())
         return at_utc + utc_offset
@@ -156,7 +156,7 @@ class _Reader:
 
 
 def picked(body: dict[str, Any], fields: str | None, *, alone: bool) -> dict[str, Any]:
-    """`_fields=a,b.c`. An object asked for alone keeps its `_links` all the same."""
+    """The fields of `_fields=a,b.c`. A single object keeps its `_links` all the same."""
     names = [name for name in re.split(r"[\s,]+", fields or "") if name]
     if not names:
         return body

@@ -18,8 +18,8 @@ from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 
 SHOPS = [spec.domain for spec in DEFAULT_SHOPS if spec.platform == "shopify"]
 TEA = "nordic-tea.myshopify.com"

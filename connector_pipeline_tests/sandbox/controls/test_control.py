@@ -1,4 +1,4 @@
-"""The controls: shops come and go, records change, and the platforms show it."""
+"""The controls add and remove shops and change records, and the platforms show it."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from connector_pipeline_tests.sandbox.readers import expected_rows, shopify_rows
 SHOP = f"shops/shopify/{SHOPIFY}"
 
 
-def test_shops_are_listed_as_a_registry_wants_them(client: SandboxClient) -> None:
-    """Identity, currency and size of each."""
+def test_shops_are_listed_with_the_values_of_a_registration(client: SandboxClient) -> None:
+    """The list has the identity, the currency and the size of each."""
     first, second = client.control("GET", "shops").json()
     assert first == {
         "merchant_id": "merchant-1",
@@ -27,7 +27,7 @@ def test_shops_are_listed_as_a_registry_wants_them(client: SandboxClient) -> Non
 
 
 def test_a_shop_is_created_replaced_and_deleted(client: SandboxClient) -> None:
-    """By its spec over HTTP; a deleted one is unknown to every server."""
+    """A request has its spec; no server knows a deleted shop."""
     path = "shops/shopify/new.myshopify.com"
     made = client.control("PUT", path, {"products": 5, "awkward": False, "variants": 2})
     assert (made.status_code, made.json()["variants"]) == (201, 10)
@@ -40,7 +40,7 @@ def test_a_shop_is_created_replaced_and_deleted(client: SandboxClient) -> None:
 
 
 def test_expected_items_are_the_same_over_http(client: SandboxClient) -> None:
-    """Prices as strings, times as ISO 8601."""
+    """Their prices are strings there, and their times ISO 8601."""
     shop = client.server.store.shop("woocommerce", WOO)
     over_http = client.control("GET", f"shops/woocommerce/{WOO}/expected").json()
     in_process = expected_items(shop)
@@ -88,10 +88,8 @@ def append(client: SandboxClient, ids: list[int], variants: list[int]) -> None:
         append,
     ],
 )
-def test_an_edit_is_seen_by_readers_and_by_what_is_expected(
-    client: SandboxClient, edit: Any
-) -> None:
-    """After any edit the API and expected_items agree again, and differ from before."""
+def test_an_edit_is_seen_by_readers_and_by_expected_items(client: SandboxClient, edit: Any) -> None:
+    """After an edit the API and expected_items agree again, and differ from before."""
     shop = client.server.store.shop("shopify", SHOPIFY)
     shop.bucket.resize(1_000_000, 1_000)
     before = expected_rows(expected_items(shop))
@@ -103,7 +101,7 @@ def test_an_edit_is_seen_by_readers_and_by_what_is_expected(
 
 
 def test_woocommerce_edits_are_seen_by_readers(client: SandboxClient) -> None:
-    """A renamed and a hidden product, an edited and a deleted variation."""
+    """The edits rename and hide a product, and change and delete a variation."""
     shop = client.server.store.shop("woocommerce", WOO)
     base = f"shops/woocommerce/{WOO}"
     parent = next(each for each in shop.product_ids() if len(shop.variant_ids(each)) == 3)
@@ -117,8 +115,8 @@ def test_woocommerce_edits_are_seen_by_readers(client: SandboxClient) -> None:
     assert woo_rows(client, WOO, "root") == woo_rows(client, WOO, "parent") == expected
 
 
-def test_an_edit_moves_the_date_unless_told_not_to(client: SandboxClient) -> None:
-    """To now, to a given time, or not at all: writes straight to a database move nothing."""
+def test_an_edit_moves_the_date_unless_it_says_otherwise(client: SandboxClient) -> None:
+    """To now, to a given time, or not at all, as a direct write to a shop's database would."""
     shop = client.server.store.shop("shopify", SHOPIFY)
     number = shop.product_ids()[0]
     path, before = f"{SHOP}/products/{number}", shop.updated_at(number)
@@ -148,14 +146,14 @@ def test_an_edit_moves_the_date_unless_told_not_to(client: SandboxClient) -> Non
 def test_a_wrong_control_is_refused_with_its_reason(
     client: SandboxClient, method: str, path: str, body: Any, status: int
 ) -> None:
-    """400 or 404 with a JSON error, and never a 500."""
+    """The answer is 400 or 404 with a JSON error, and never a 500."""
     answer = client.control(method, path, body)
     assert answer.status_code == status
     assert answer.json()["error"]
 
 
 def test_requests_are_logged_without_secrets(client: SandboxClient) -> None:
-    """Counts, statuses and the peak in flight per shop; no key, no secret, no token."""
+    """The log has counts, statuses and the peak of each shop, and no key, secret or token."""
     issued = client.credentials("woocommerce", WOO)
     path = f"/woocommerce/{WOO}/wp-json/wc/v3/products"
     client.http.get(path, params={"page": 1, **issued})

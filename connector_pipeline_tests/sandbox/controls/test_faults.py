@@ -1,4 +1,4 @@
-"""Faults: each kind really happens, to the requests it is meant for, as often as it says."""
+"""Each kind of fault happens to the requests that it names, as often as it says."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ LIST = "wc/v3/products"
 def test_an_answer_is_replaced(
     client: SandboxClient, rule: dict[str, Any], status: int, content_type: str
 ) -> None:
-    """Status and content type are those of the fault, and the body is whole."""
+    """Status and content type are the fault's, and the body is whole."""
     client.control("PUT", "faults", [rule | {"match": {"platform": "woocommerce"}}])
     answer = client.woo(LIST)
     assert answer.status_code == status
@@ -41,7 +41,7 @@ def test_an_answer_is_replaced(
 
 
 def test_a_redirect_leads_where_the_rule_says(client: SandboxClient) -> None:
-    """For readers that must not follow it with credentials."""
+    """A reader must not follow it with credentials."""
     client.control("PUT", "faults", [{"kind": "redirect", "location": "https://evil.example/"}])
     answer = client.http.get(f"/woocommerce/{WOO}/wp-json/{LIST}")
     assert (answer.status_code, answer.headers["Location"]) == (302, "https://evil.example/")
@@ -64,7 +64,7 @@ def test_a_connection_really_breaks(
     issued = client.credentials("woocommerce", WOO)
     client.control("PUT", "faults", [rule | {"times": 1, "match": {"domain": WOO}}])
     path = f"/woocommerce/{WOO}/wp-json/{LIST}"
-    # Short where it must run out, and long where a busy server must not make it.
+    # Short if the timeout must happen, and long if a busy server must not cause one.
     patience = 0.5 if error is httpx.ReadTimeout else 60
     with pytest.raises(error):
         client.http.get(path, params=issued, timeout=patience)
@@ -72,7 +72,7 @@ def test_a_connection_really_breaks(
 
 
 def test_a_truncated_body_promises_its_full_length(client: SandboxClient) -> None:
-    """Half the bytes of the Content-Length: only whoever counts them notices."""
+    """It has half the bytes of its Content-Length: only a reader that counts them notices."""
     issued = client.credentials("woocommerce", WOO)
     path = f"/woocommerce/{WOO}/wp-json/{LIST}"
     whole = len(client.http.get(path, params=issued).content)
@@ -84,7 +84,7 @@ def test_a_truncated_body_promises_its_full_length(client: SandboxClient) -> Non
 
 
 def test_a_hang_with_seconds_ends_with_the_platforms_answer(client: SandboxClient) -> None:
-    """Late, and otherwise as it should be."""
+    """The answer is late and otherwise the platform's own."""
     client.server.faults.set([FaultRule(kind="hang", seconds=0.05)])
     assert client.woo(LIST).status_code == 200
     client.server.faults.set([FaultRule(kind="hang", seconds=0.05, at="middle")])
@@ -92,7 +92,7 @@ def test_a_hang_with_seconds_ends_with_the_platforms_answer(client: SandboxClien
 
 
 def test_a_server_with_a_hanging_request_stops() -> None:
-    """A test that forgot a hang does not hang with it."""
+    """A test that leaves a request hanging does not hang itself."""
     ended: list[Exception] = []
     with SandboxServer(SMALL_SHOPS) as server:
         server.faults.set([FaultRule(kind="hang")])
@@ -112,8 +112,8 @@ def test_a_server_with_a_hanging_request_stops() -> None:
     assert len(ended) == 1
 
 
-def test_throttled_is_what_each_platform_means_by_it(client: SandboxClient) -> None:
-    """Shopify says it in a 200, WooCommerce's host in a 429 with Retry-After."""
+def test_throttled_is_answered_as_each_platform_does(client: SandboxClient) -> None:
+    """Shopify answers a 200 with a code, WooCommerce's host a 429 with Retry-After."""
     client.server.faults.set([FaultRule(kind="throttled", match={"path_contains": "graphql"})])
     answer = client.graphql("{ shop { id } }")
     assert answer.status_code == 200
@@ -137,7 +137,7 @@ def test_skip_and_times_count_the_matching_requests(client: SandboxClient) -> No
 
 
 def test_a_rule_can_match_on_the_body(client: SandboxClient) -> None:
-    """So that one page of a GraphQL reader fails and the others do not."""
+    """One page of a GraphQL reader can fail, while the others do not."""
     client.control("PUT", "faults", [{"kind": "html", "match": {"body_contains": "hasNextPage"}}])
     assert client.graphql("{ shop { id } }").status_code == 200
     paged = client.graphql("{ products(first: 1) { pageInfo { hasNextPage } } }")
@@ -145,7 +145,7 @@ def test_a_rule_can_match_on_the_body(client: SandboxClient) -> None:
 
 
 def test_latency_adds_up_with_another_fault(client: SandboxClient) -> None:
-    """Latency does not use up the one fault a request can have."""
+    """A delayed request can have another fault, too."""
     rules = [{"kind": "latency", "seconds": 0.01}, {"kind": "status", "status": 502}]
     client.control("PUT", "faults", rules)
     path = f"/token-service/api/v1/tokens/shopify/{SHOPIFY}"
@@ -169,13 +169,13 @@ def test_latency_adds_up_with_another_fault(client: SandboxClient) -> None:
     ],
 )
 def test_a_rule_that_cannot_be_applied_is_refused(rule: Any, reason: str) -> None:
-    """Before anything is set, with what is wrong."""
+    """The error names the fault, and no rule is set."""
     with pytest.raises(InvalidFault, match=reason):
         rule_from_json(rule)
 
 
 def test_a_host_of_two_workers_answers_two_at_a_time() -> None:
-    """What comes third waits for the first to end; an idle host waits for nobody."""
+    """The third request waits until the first has ended; an idle host delays nothing."""
     rule = FaultRule("workers", workers=2, seconds=1.0)
     assert [rule.latency(100.0) for _ in range(5)] == [1.0, 1.0, 2.0, 2.0, 3.0]
     assert [rule.latency(102.5) for _ in range(2)] == [1.0, 1.5]

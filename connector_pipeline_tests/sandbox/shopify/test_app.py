@@ -1,4 +1,4 @@
-"""Shopify's Admin API: errors inside a 200, versions, pages, filters, throttling."""
+"""The sandbox's Shopify has its errors in a 200, its versions, pages, filters and throttling."""
 
 import gzip
 import json
@@ -23,13 +23,13 @@ from connector_pipeline_tests.shared_files import shopify_schema
 
 @pytest.fixture(scope="module")
 def real_schema() -> GraphQLSchema:
-    """Shopify's own schema, where it is at hand."""
+    """Shopify's own schema, if it is at hand."""
     with gzip.open(shopify_schema()) as file:
         return build_client_schema(json.load(file)["data"], assume_valid=True)
 
 
 def test_the_schema_is_a_subset_of_shopifys(real_schema: GraphQLSchema) -> None:
-    """Same names, nullability, arguments, defaults and deprecations as Shopify's own."""
+    """Names, nullability, arguments, defaults and deprecations are Shopify's own."""
     for name, ours in SCHEMA.type_map.items():
         if name.startswith("__") or is_specified_scalar_type(ours):
             continue
@@ -56,7 +56,7 @@ def assert_same_field(name: str, ours: GraphQLField, theirs: GraphQLField) -> No
 
 
 def test_a_wrong_token_is_refused_with_errors_as_a_string(client: SandboxClient) -> None:
-    """401 where the token is dead or missing, 404 where there is no such shop."""
+    """A dead or missing token has a 401, an unknown shop a 404."""
     path = f"/shopify/{SHOPIFY}/admin/api/2026-07/graphql.json"
     refused = client.http.post(path, json={"query": "{ shop { id } }"})
     assert (refused.status_code, type(refused.json()["errors"])) == (401, str)
@@ -71,7 +71,7 @@ def test_a_wrong_token_is_refused_with_errors_as_a_string(client: SandboxClient)
 def test_an_expired_version_is_served_by_the_oldest_one(
     client: SandboxClient, asked: str, served: str
 ) -> None:
-    """Silently: only the response header tells."""
+    """Only the response header names the version that served it."""
     answer = client.graphql("{ shop { currencyCode } }", version=asked)
     assert answer.json()["data"] == {"shop": {"currencyCode": "SEK"}}
     assert answer.headers["X-Shopify-API-Version"] == served
@@ -101,7 +101,7 @@ def test_a_wrong_query_is_answered_with_200_and_a_code(
 
 
 def test_mutations_of_the_catalog_are_refused(client: SandboxClient) -> None:
-    """But for those of bulk operations: the sandbox is read by a reader."""
+    """Only those of bulk operations are allowed: our adapter is a reader."""
     answer = client.graphql("mutation { productDelete { id } }")
     assert answer.status_code == 200
     assert answer.json()["errors"]
@@ -183,8 +183,8 @@ def test_every_sort_gives_every_product_once(
     assert len(seen) == len(set(seen))
 
 
-def test_a_filter_on_updated_at_gives_what_changed_since(client: SandboxClient) -> None:
-    """`>=` includes the second itself, in the order of the change."""
+def test_a_filter_on_updated_at_gives_the_changes_since(client: SandboxClient) -> None:
+    """`>=` includes the second itself, and the order is that of the changes."""
     shop = client.server.store.shop("shopify", SHOPIFY)
     times = sorted(product.updated_at for product in shop.products())
     since = times[-9].strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -197,10 +197,8 @@ def test_a_filter_on_updated_at_gives_what_changed_since(client: SandboxClient) 
 
 
 @pytest.mark.parametrize("query", ["updated_on:>='2026-01-01'", "updated_at:>='yesterday'"])
-def test_an_invalid_filter_is_ignored_and_only_a_warning_tells(
-    client: SandboxClient, query: str
-) -> None:
-    """Everything comes back: whoever overlooks the warning reads a wrong increment."""
+def test_an_invalid_filter_is_ignored_with_a_warning(client: SandboxClient, query: str) -> None:
+    """Everything comes back: a reader that overlooks the warning reads a wrong increment."""
     answer = client.graphql(
         "query ($q: String) { products(first: 250, query: $q) { nodes { id } } }", {"q": query}
     ).json()
@@ -212,7 +210,7 @@ def test_an_invalid_filter_is_ignored_and_only_a_warning_tells(
 
 
 def test_an_empty_bucket_throttles_with_200_and_no_actual_cost(client: SandboxClient) -> None:
-    """The errors carry the code, the extensions what it takes to wait the right time."""
+    """The errors have the code, and the extensions have the numbers to compute the wait from."""
     client.control(
         "PUT", f"shops/shopify/{SHOPIFY}/throttle", {"maximum": 30, "restore_rate": 0.01}
     )
@@ -229,7 +227,7 @@ def test_an_empty_bucket_throttles_with_200_and_no_actual_cost(client: SandboxCl
 
 
 def test_a_query_above_1000_points_is_refused_before_it_runs(client: SandboxClient) -> None:
-    """MAX_COST_EXCEEDED names the cost and the maximum, whatever the bucket holds."""
+    """MAX_COST_EXCEEDED names the cost and the maximum, also with a full bucket."""
     query = """{ products(first: 250) { nodes { id variants(first: 250) { nodes { id
         product { id } image { url } media(first: 1) { nodes { preview { image { url } } } } } } } }
     }"""
@@ -248,7 +246,7 @@ def test_the_unused_points_are_refunded(client: SandboxClient) -> None:
 
 
 def test_counts_are_exact_until_their_limit(client: SandboxClient) -> None:
-    """A limit that is reached makes the count AT_LEAST."""
+    """Beyond the limit the precision is AT_LEAST."""
     query = (
         "{ a: productsCount { count precision } b: productsCount(limit: 5) { count precision } }"
     )
@@ -258,8 +256,8 @@ def test_counts_are_exact_until_their_limit(client: SandboxClient) -> None:
     }
 
 
-def test_nodes_answers_null_for_what_is_gone(client: SandboxClient) -> None:
-    """In the order of the ids: how a reader confirms a deletion."""
+def test_nodes_answers_null_for_a_deleted_product(client: SandboxClient) -> None:
+    """The answer has the order of the ids; a reader confirms a deletion by it."""
     shop = client.server.store.shop("shopify", SHOPIFY)
     kept, gone = shop.product_ids()[:2]
     shop.remove_product(gone)

@@ -1,4 +1,4 @@
-"""Bulk operations of the sandbox: as Shopify runs, counts, lists, signs and serves them."""
+"""The sandbox runs, counts, lists, signs and serves bulk operations as Shopify does."""
 
 import json
 import time
@@ -32,11 +32,11 @@ def poll(client: SandboxClient, gid: str) -> dict[str, Any]:
 
 
 def ended(client: SandboxClient, gid: str) -> dict[str, Any]:
-    """The operation once it runs no more."""
+    """The operation after its end."""
     until = time.monotonic() + PATIENCE
-    while (told := poll(client, gid))["status"] in ("CREATED", "RUNNING", "CANCELING"):
+    while (answer := poll(client, gid))["status"] in ("CREATED", "RUNNING", "CANCELING"):
         assert time.monotonic() < until
-    return told
+    return answer
 
 
 def completed(client: SandboxClient) -> dict[str, Any]:
@@ -46,18 +46,18 @@ def completed(client: SandboxClient) -> dict[str, Any]:
 def test_a_result_holds_the_whole_catalog_children_after_parents_in_no_group(
     client: SandboxClient,
 ) -> None:
-    """JSONL with escaped slashes; counts are text, and what was read agrees with them."""
-    told = completed(client)
-    body = client.http.get(told["url"]).content
+    """The lines are JSONL with escaped slashes. The counts are text and agree with the lines."""
+    answer = completed(client)
+    body = client.http.get(answer["url"]).content
     assert b"gid:\\/\\/shopify\\/Product\\/" in body
     assert b"gid://" not in body
     lines = [json.loads(line) for line in body.splitlines()]
     shop = client.server.store.shop("shopify", SHOPIFY)
     products = [line for line in lines if "__parentId" not in line]
     children = [line for line in lines if "__parentId" in line]
-    assert told["objectCount"] == str(len(lines))
-    assert told["rootObjectCount"] == str(len(products)) == "60"
-    assert told["fileSize"] == str(len(body))
+    assert answer["objectCount"] == str(len(lines))
+    assert answer["rootObjectCount"] == str(len(products)) == "60"
+    assert answer["fileSize"] == str(len(body))
     assert len(children) == sum(len(shop.variant_ids(each)) for each in shop.product_ids())
     seen: set[str] = set()
     for line in lines:
@@ -70,7 +70,7 @@ def test_a_result_holds_the_whole_catalog_children_after_parents_in_no_group(
 
 
 def test_an_operation_moves_on_as_it_is_polled_and_costs_little(client: SandboxClient) -> None:
-    """10 points for the mutation, 1 for a poll."""
+    """The mutation costs 10 points, a poll 1."""
     client.control("PUT", f"shops/shopify/{SHOPIFY}/bulk", {"polls": 3})
     answer = client.graphql(RUN, {"query": CATALOG}).json()
     assert answer["extensions"]["cost"]["requestedQueryCost"] == 10
@@ -84,7 +84,7 @@ def test_an_operation_moves_on_as_it_is_polled_and_costs_little(client: SandboxC
 
 
 def test_five_run_at_once(client: SandboxClient) -> None:
-    """The sixth is refused by a userError; a cancelled one makes place."""
+    """A userError refuses the sixth; the end of a cancelled one lets another start."""
     client.control("PUT", f"shops/shopify/{SHOPIFY}/bulk", {"outcome": "STALLED"})
     started = [start(client)["bulkOperation"]["id"] for _ in range(5)]
     refused = start(client)
@@ -119,12 +119,12 @@ def test_five_run_at_once(client: SandboxClient) -> None:
 def test_every_outcome_can_be_played(
     client: SandboxClient, plan: dict[str, Any], status: str, error: str | None, partial: bool
 ) -> None:
-    """Set over the control API for the operations started from then on."""
+    """The controls set it for the operations that start from then on."""
     shown = client.control("PUT", f"shops/shopify/{SHOPIFY}/bulk", plan).json()
     assert shown["plan"]["outcome"] == plan.get("outcome", "COMPLETED")
-    told = completed(client)
-    assert (told["status"], told["errorCode"], told["url"]) == (status, error, None)
-    assert (told["partialDataUrl"] is not None) is partial
+    answer = completed(client)
+    assert (answer["status"], answer["errorCode"], answer["url"]) == (status, error, None)
+    assert (answer["partialDataUrl"] is not None) is partial
     operations = client.control("GET", f"shops/shopify/{SHOPIFY}/bulk").json()["operations"]
     assert [each["status"] for each in operations] == [status]
 
@@ -133,7 +133,7 @@ def test_every_outcome_can_be_played(
 def test_a_plan_that_cannot_be_followed_is_refused(
     client: SandboxClient, plan: dict[str, Any]
 ) -> None:
-    """With what is wrong with it."""
+    """The error names the fault."""
     answer = client.control("PUT", f"shops/shopify/{SHOPIFY}/bulk", plan)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -152,7 +152,7 @@ def test_a_plan_that_cannot_be_followed_is_refused(
     ],
 )
 def test_a_query_that_is_no_bulk_query_is_a_user_error(client: SandboxClient, query: str) -> None:
-    """`edges { node }` only, a connection at least, and parents with their id."""
+    """It must have a connection, in the form `edges { node }`, and parents with their id."""
     refused = start(client, query)
     assert refused["bulkOperation"] is None
     assert refused["userErrors"][0]["code"] == "INVALID"
@@ -161,7 +161,7 @@ def test_a_query_that_is_no_bulk_query_is_a_user_error(client: SandboxClient, qu
 def test_a_link_is_good_for_ranges_and_for_nobody_without_its_signature(
     client: SandboxClient,
 ) -> None:
-    """As storage.googleapis.com: ETag, 206, 416, and 403 for another signature."""
+    """ETag, 206, 416, and 403 for another signature are those of storage.googleapis.com."""
     url = completed(client)["url"]
     whole = client.http.get(url)
     part = client.http.get(url, headers={"Range": "bytes=10-19"})
@@ -177,7 +177,7 @@ def test_a_link_is_good_for_ranges_and_for_nobody_without_its_signature(
 
 
 def test_a_token_at_the_storage_is_refused(client: SandboxClient) -> None:
-    """Shopify's token has no business at another host."""
+    """Shopify's token must not go to another host."""
     url = completed(client)["url"]
     for header in ("X-Shopify-Access-Token", "Authorization"):
         assert client.http.get(url, headers={header: "shpat_x"}).status_code == 400
@@ -187,6 +187,6 @@ def test_a_token_at_the_storage_is_refused(client: SandboxClient) -> None:
 
 
 def test_the_same_shop_gives_the_same_result(client: SandboxClient) -> None:
-    """The order is drawn from the shop's seed."""
+    """The shop's seed decides the order."""
     first, second = (client.http.get(completed(client)["url"]).content for _ in range(2))
     assert first == second

@@ -1,4 +1,4 @@
-"""Costs: the documented formula, read off a query and off its answer."""
+"""The costs of a query and of its answer are those of the documented formula."""
 
 import math
 from typing import Any
@@ -58,7 +58,7 @@ def test_a_page_multiplies_its_children_as_documented(size: int, factor: int) ->
     ],
 )  # fmt: skip
 def test_a_query_requests_what_the_formula_says(query: str, points: int) -> None:
-    """Objects 1, scalars 0, connections 2 and their children's multiple, a root count 10."""
+    """Objects cost 1, scalars 0, connections 2 and a multiple of children, a root count 10."""
     assert requested(query) == points
 
 
@@ -76,14 +76,14 @@ def test_a_query_requests_what_the_formula_says(query: str, points: int) -> None
     ],
 )  # fmt: skip
 def test_a_page_beyond_its_limit_is_refused(query: str, reason: str) -> None:
-    """250 a page, and 2,048 only for the variants of one product at the root."""
+    """The limit is 250, and 2,048 for the variants of one product at the root."""
     with pytest.raises(InvalidPage, match=reason):
         requested(query)
 
 
 @given(st.integers(0, 250), st.integers(0, 250))
 def test_nested_pages_cost_the_nested_formula(outer: int, inner: int) -> None:
-    """For any two sizes, with one object a node."""
+    """It holds for any two sizes, with one object in a node."""
     query = (
         "query ($o: Int!, $i: Int!) "
         "{ products(first: $o) { nodes { id variants(first: $i) { nodes { id } } } } }"
@@ -99,7 +99,7 @@ def test_nested_pages_cost_the_nested_formula(outer: int, inner: int) -> None:
 def test_the_actual_cost_never_exceeds_the_requested_one(
     size: int, nodes: list[list[None] | None]
 ) -> None:
-    """Whatever came back of what was asked for, the refund is not negative."""
+    """The refund is never negative, however much of the requested comes back."""
     image = CostField("image", "object", ())
     inner = CostField("variants", "connection", (CostField("nodes", "object", (image,)),), page=5)
     outer = CostField(

@@ -1,4 +1,4 @@
-"""Cursors and filters, for any list and any text."""
+"""Cursors and filters work for any list and any text."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ keys = st.lists(st.tuples(values, st.integers(0, 50)), unique_by=lambda key: key
 def test_walking_pages_gives_every_record_once(
     entries: list[Any], size: int, reverse: bool, backwards: bool
 ) -> None:
-    """With first/after and with last/before, in both directions, over equal values."""
+    """It holds for first/after and last/before, in both directions, over equal values."""
     seen: list[int] = []
     cursor = None
     while True:
@@ -47,7 +47,7 @@ def test_a_cursor_is_read_back_as_it_was(value: Any, number: int) -> None:
 
 @pytest.mark.parametrize("cursor", ["", "mist", "e30=", "bnVsbA==", encode_cursor(("title", 1))])
 def test_a_foreign_cursor_is_an_error(cursor: str) -> None:
-    """Not the first page again, which would be an endless walk."""
+    """The first page again would make an endless walk."""
     with pytest.raises(GraphQLError, match="Invalid cursor"):
         page_of([(START, 1)], lambda each: each, first=1, after=cursor)
 
@@ -63,7 +63,7 @@ TERMS = st.builds(
 @given(st.text() | st.lists(TERMS, max_size=3).map(" AND ".join))
 @example("id:>=1 AND at:<2026-01-01")
 def test_any_filter_is_read_or_warned_about(query: str) -> None:
-    """No text breaks the parser, and what filters nothing has a warning."""
+    """No text breaks the parser, and a term that filters nothing has a warning."""
     fields = {"id": ("number", lambda number: number), "at": ("time", lambda _: START)}
     search = parse_search(query, fields)
     if not search.warnings and query.strip():

@@ -1,4 +1,4 @@
-"""The leaky bucket, with a clock that only tests move."""
+"""The leaky bucket restores points with time, by a clock that only tests move."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from connector_pipeline.sandbox.shopify.throttle import LeakyBucket
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -17,7 +17,7 @@ class Clock:
 
 
 def test_points_restore_with_time_and_no_further_than_the_maximum() -> None:
-    """100 a second, up to 2,000."""
+    """It restores 100 points a second, up to 2,000."""
     clock = Clock()
     bucket = LeakyBucket(clock=clock)
     assert bucket.take(1500)
@@ -32,8 +32,8 @@ def test_points_restore_with_time_and_no_further_than_the_maximum() -> None:
     }
 
 
-def test_waiting_as_the_status_tells_is_enough() -> None:
-    """(requested - currentlyAvailable) / restoreRate seconds, no less and hardly more."""
+def test_the_wait_that_the_status_gives_is_enough() -> None:
+    """It is (requested - currentlyAvailable) / restoreRate seconds; a little less is too short."""
     clock = Clock()
     bucket = LeakyBucket(1000, 50, clock)
     bucket.take(900)
@@ -47,7 +47,7 @@ steps = st.tuples(st.sampled_from(["take", "refund", "wait"]), st.floats(0, 3000
 
 @given(st.lists(steps))
 def test_the_bucket_never_leaves_its_bounds(steps: list[tuple[str, float]]) -> None:
-    """Whatever is taken, given back or waited for."""
+    """They hold for any sequence of takes, refunds and waits."""
     clock = Clock()
     bucket = LeakyBucket(2000, 100, clock)
     for kind, amount in steps:

@@ -1,4 +1,4 @@
-"""Generated catalogs: the same everywhere, of any size, awkward from the start."""
+"""Generated catalogs are the same everywhere, of any size, and begin with awkward products."""
 
 import subprocess
 import sys
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from connector_pipeline.sandbox.shops.draws import draw, money
 from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, ShopSpec, spec_from_json
-from connector_pipeline.sandbox.shops.store import SandboxShop
 
 DIGEST = """
 from hashlib import sha256
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
-from connector_pipeline.sandbox.shops.store import SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 print(sha256(repr([expected_items(SandboxShop(s)) for s in DEFAULT_SHOPS]).encode()).hexdigest())
 """
 
@@ -42,7 +42,7 @@ def test_every_process_generates_the_same_catalog() -> None:
     assert len(digests) == 1
 
 
-def test_a_product_does_not_depend_on_how_many_there_are() -> None:
+def test_a_product_does_not_depend_on_the_number_of_products() -> None:
     """A larger shop begins with the smaller one, and products can be asked for in any order."""
     small = SandboxShop(spec("shopify", products=30))
     large = SandboxShop(spec("shopify", products=100_000))
@@ -53,7 +53,7 @@ def test_a_product_does_not_depend_on_how_many_there_are() -> None:
 
 @pytest.mark.parametrize("platform", ["shopify", "woocommerce"])
 def test_ids_are_unique_within_a_shop(platform: str) -> None:
-    """Products and variants never share an id, and the cheap ids are the generated ones."""
+    """Products and variants share no id, and `variant_ids` has those of the generated variants."""
     shop = SandboxShop(spec(platform, products=200, variants=(1, 9), big_products=[300, 2048]))
     ids: Counter[int] = Counter()
     for product in shop.products():
@@ -68,7 +68,7 @@ def shop_variants(product: object) -> tuple[object, ...]:
 
 
 def test_awkward_content_opens_every_catalog() -> None:
-    """Quotes, tabs, newlines, backslash-N, entities, spaces, length and NFD come at once."""
+    """Quotes, tabs, newlines, backslash-N, entities, spaces, length and NFD are all there."""
     for platform in ("shopify", "woocommerce"):
         titles = {
             getattr(product, "title", None) or getattr(product, "name", "")
@@ -83,8 +83,8 @@ def test_awkward_content_opens_every_catalog() -> None:
         assert any(unicodedata.bidirectional(title[0]) == "AL" for title in titles if title)
 
 
-def test_values_readers_confuse_are_all_there() -> None:
-    """Free is not priceless, "" and "0" are not null, stock is null and negative."""
+def test_values_that_readers_confuse_are_all_there() -> None:
+    """A price of 0 and no price, an SKU of "", "0" and null, stock of null and below zero."""
     shopify = expected_items(SandboxShop(spec("shopify", products=24)))
     woo = expected_items(SandboxShop(spec("woocommerce", products=24)))
     assert {None, "", "0"} <= {item["sku"] for item in shopify}
@@ -107,7 +107,7 @@ def test_values_readers_confuse_are_all_there() -> None:
     [("JPY", 1200, "1200"), ("SEK", 94995, "949.95"), ("KWD", 5, "0.005")],
 )
 def test_prices_have_the_decimals_of_their_currency(currency: str, amount: int, text: str) -> None:
-    """ISO 4217: yen have none, dinars three."""
+    """By ISO 4217 yen have none and dinars three."""
     assert money(amount, spec("shopify", currency=currency).decimals) == text
 
 
@@ -132,6 +132,6 @@ def test_draws_are_64_bits_and_repeatable(seed: int, place: list[int]) -> None:
 def test_an_impossible_shop_is_refused_with_its_reason(
     platform: str, fields: dict[str, object], reason: str
 ) -> None:
-    """The message names what is wrong with the spec."""
+    """The message names the wrong field of the spec."""
     with pytest.raises(InvalidSpec, match=reason):
         spec(platform, **fields)

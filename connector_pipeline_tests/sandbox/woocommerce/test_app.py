@@ -1,4 +1,4 @@
-"""WooCommerce's REST API: keys, pages, dates and values, as the recorded shop has them."""
+"""The sandbox's WooCommerce has keys, pages, dates and values as the recorded shop has them."""
 
 import json
 from datetime import timedelta
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.sandbox.woocommerce.query import (
     PRODUCT_ORDERS,
     InvalidParameters,
@@ -26,7 +26,7 @@ PARAMETERS = (
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """One recorded answer of a real shop, where they are at hand."""
+    """One recorded answer of a real shop, if the recordings are at hand."""
     return json.loads((recorded_answers() / f"{name}.json").read_text())
 
 
@@ -37,7 +37,7 @@ def shop(server: SandboxServer) -> SandboxShop:
 
 
 def shape(value: Any) -> Any:
-    """The keys of an object, all the way down; of a list, those of its first item."""
+    """The keys of an object at all depths; for a list, those of its first item."""
     if isinstance(value, dict):
         return {key: shape(each) for key, each in value.items()}
     return [shape(value[0])] if isinstance(value, list) and value else None
@@ -64,7 +64,7 @@ def assert_same_keys(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 def test_bodies_have_the_keys_of_the_recorded_ones(
     client: SandboxClient, shop: SandboxShop, name: str, path: str, kind: str | None
 ) -> None:
-    """In the same order, with the same shape of images, attributes and links."""
+    """The keys have the same order, and images, attributes and links the same shape."""
     theirs = recorded(name)["body"]
     parent = next(each for each in shop.product_ids() if len(shop.variant_ids(each)) == 3)
     given = {"type": kind} if kind else {}
@@ -89,14 +89,14 @@ def test_bodies_have_the_keys_of_the_recorded_ones(
 def test_refusals_are_the_recorded_ones(
     client: SandboxClient, name: str, path: str, parameters: dict[str, Any]
 ) -> None:
-    """Status and body, word for word."""
+    """Status and body are the same, word for word."""
     theirs = recorded(name)
     ours = client.woo(path, **parameters)
     assert (ours.status_code, ours.json()) == (theirs["status"], theirs["body"])
 
 
 def test_wrong_keys_are_refused_as_recorded(client: SandboxClient) -> None:
-    """Unknown key and no key are alike; a wrong secret is another error; query keys go first."""
+    """An unknown key is like no key, a wrong secret is another error, and query keys go first."""
     issued = client.credentials("woocommerce", WOO)
     key, secret = issued["consumer_key"], issued["consumer_secret"]
     path = f"/woocommerce/{WOO}/wp-json/wc/v3/products"
@@ -116,7 +116,7 @@ def test_wrong_keys_are_refused_as_recorded(client: SandboxClient) -> None:
 
 
 def test_pages_are_counted_and_end_quietly(client: SandboxClient) -> None:
-    """X-WP-Total and X-WP-TotalPages; out of range is 200 and []."""
+    """X-WP-Total and X-WP-TotalPages count them; a page out of range is 200 and []."""
     first = client.woo("wc/v3/products", per_page=25)
     assert (first.headers["X-WP-Total"], first.headers["X-WP-TotalPages"]) == ("60", "3")
     beyond = client.woo("wc/v3/products", per_page=25, page=9)
@@ -128,7 +128,7 @@ def test_pages_are_counted_and_end_quietly(client: SandboxClient) -> None:
 
 
 def test_the_default_order_is_newest_first(client: SandboxClient) -> None:
-    """By date, and equal dates by id, so that an insert shifts every page."""
+    """The order is by date, and by id for equal dates, so that an insert shifts every page."""
     found = client.woo("wc/v3/products", per_page=100).json()
     keys = [(each["date_created_gmt"], each["id"]) for each in found]
     assert keys == sorted(keys, reverse=True)
@@ -137,7 +137,7 @@ def test_the_default_order_is_newest_first(client: SandboxClient) -> None:
 def test_an_item_trashed_behind_the_reader_makes_it_skip_one(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """Offset paging drifts: what a reader must notice by its totals.
+    """Offset paging drifts, which a reader must notice by the totals.
 
     docs/facts/woocommerce.md, Lists: order and totals.
     """
@@ -151,7 +151,7 @@ def test_an_item_trashed_behind_the_reader_makes_it_skip_one(
 
 
 def test_the_link_header_echoes_the_secret(client: SandboxClient) -> None:
-    """As the real one does: whoever logs it has leaked it.
+    """The real one does, too: a reader that logs the header leaks the secret.
 
     docs/facts/woocommerce.md, Link header.
     """
@@ -162,7 +162,7 @@ def test_the_link_header_echoes_the_secret(client: SandboxClient) -> None:
 
 
 def test_orphans_are_counted_and_not_returned(client: SandboxClient, shop: SandboxShop) -> None:
-    """The first page by id is three short, and is not the last.
+    """The first page by id lacks three items, and is not the last.
 
     docs/facts/woocommerce.md, Lists: order and totals; Variations: orphans and former variables.
     """
@@ -175,7 +175,7 @@ def test_orphans_are_counted_and_not_returned(client: SandboxClient, shop: Sandb
 def test_former_variables_still_list_their_variations(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """A simple product whose variations the root endpoint gives all the same.
+    """The root endpoint gives the variations of such a product, which is simple now.
 
     docs/facts/woocommerce.md, Variations: orphans and former variables.
     """
@@ -199,7 +199,7 @@ def test_former_variables_still_list_their_variations(
 def test_every_variation_endpoint_can_be_absent(
     client: SandboxClient, switched_off: str, path: str
 ) -> None:
-    """404 rest_no_route: how a reader learns which one to use."""
+    """A reader learns by 404 rest_no_route which one to use."""
     assert client.woo(path).status_code == 200
     client.control("PUT", f"shops/woocommerce/{WOO}", {switched_off: False})
     assert client.woo(path).json()["code"] == "rest_no_route"
@@ -208,7 +208,7 @@ def test_every_variation_endpoint_can_be_absent(
 def test_modified_after_is_exclusive_and_wrong_by_the_offset_with_z(
     client: SandboxClient, shop: SandboxShop
 ) -> None:
-    """Naive GMT with dates_are_gmt is right; the same with Z misses an hour.
+    """Naive GMT with dates_are_gmt is right; the same time with Z misses an hour.
 
     docs/facts/woocommerce.md, Changes since a time.
     """
@@ -228,7 +228,7 @@ def test_modified_after_is_exclusive_and_wrong_by_the_offset_with_z(
 
 
 def test_local_times_are_ahead_of_gmt_by_the_zone(client: SandboxClient) -> None:
-    """Neither says which it is (docs/facts/woocommerce.md, Times)."""
+    """Neither time names its zone (docs/facts/woocommerce.md, Times)."""
     product = client.woo("wc/v3/products").json()[0]
     assert product["date_created"][11:13] != product["date_created_gmt"][11:13]
     assert "Z" not in product["date_created"] + product["date_created_gmt"]
@@ -255,7 +255,7 @@ def test_a_change_of_stock_moves_only_the_variation(
 
 
 def test_trash_leaves_the_lists_and_still_answers_by_id(client: SandboxClient) -> None:
-    """`?status=trash` lists it; a forced delete is a 404.
+    """`?status=trash` lists it; a forced delete makes the id a 404.
 
     docs/facts/woocommerce.md, Trash and deletions.
     """
@@ -270,7 +270,7 @@ def test_trash_leaves_the_lists_and_still_answers_by_id(client: SandboxClient) -
 
 
 def test_fields_are_picked_and_a_single_object_keeps_its_links(client: SandboxClient) -> None:
-    """`_fields=id,price` of one object has `_links`, of a list it has not."""
+    """`_fields=id,price` keeps `_links` of one object, and drops those of a list."""
     listed = client.woo("wc/v3/products", per_page=1, _fields="id,price").json()[0]
     assert list(listed) == ["id", "price"]
     alone = client.woo(f"wc/v3/products/{listed['id']}", _fields="id,price").json()
@@ -278,14 +278,14 @@ def test_fields_are_picked_and_a_single_object_keeps_its_links(client: SandboxCl
 
 
 def test_too_many_included_ids_break_the_web_server(client: SandboxClient) -> None:
-    """200 ids gave 502, 100 are safe (docs/facts/woocommerce.md, Asking by id)."""
+    """200 ids give a 502, 100 do not (docs/facts/woocommerce.md, Asking by id)."""
     ids = ",".join(str(number) for number in range(200))
     assert client.woo("wc/v3/products", include=ids).status_code == 502
     assert client.woo("wc/v3/products", include=ids[:250]).status_code == 200
 
 
 def test_settings_can_be_out_of_reach(client: SandboxClient) -> None:
-    """403 for a key whose role may read products and no settings.
+    """A key whose role may read products but no settings has a 403.
 
     docs/facts/woocommerce.md, Currency.
     """
@@ -297,7 +297,7 @@ def test_settings_can_be_out_of_reach(client: SandboxClient) -> None:
 
 
 def test_plain_permalinks_answer_below_index_php_only(client: SandboxClient) -> None:
-    """An HTML 404 at /wp-json, as the web server gives it.
+    """/wp-json has an HTML 404 of the web server.
 
     docs/facts/woocommerce.md, Plain permalinks.
     """
@@ -310,7 +310,7 @@ def test_plain_permalinks_answer_below_index_php_only(client: SandboxClient) -> 
 
 
 def test_old_shops_name_neither_variations_nor_their_parents(client: SandboxClient) -> None:
-    """`name` and `parent_id` came with 8.3: the reader must know whom it asked."""
+    """`name` and `parent_id` came with 8.3: the reader must know which parent it asked for."""
     client.server.store.put(
         ShopSpec("woocommerce", "old.example", "m", "1", variation_names=False, variants=(2, 2))
     )
@@ -322,7 +322,7 @@ def test_old_shops_name_neither_variations_nor_their_parents(client: SandboxClie
 
 @given(st.dictionaries(st.sampled_from(PARAMETERS), st.text(max_size=30)))
 def test_any_parameters_are_read_or_refused(parameters: dict[str, str]) -> None:
-    """No text breaks the reading, and a refusal names every wrong parameter."""
+    """No text breaks the parser, and a refusal names every wrong parameter."""
     refused: dict[str, Any] = {}
     try:
         list_query(parameters, orders=PRODUCT_ORDERS, utc_offset=timedelta(hours=1))

@@ -22,8 +22,8 @@ from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
 from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.platforms.shopify.test_adapter import (
     SandboxTokens,

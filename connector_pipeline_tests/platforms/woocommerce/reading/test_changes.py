@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from connector_pipeline.platforms.woocommerce.reading.changes import is_older, modified_after
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.records import WooProduct
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
     ALL_VARIATIONS,
     ANALYTICS,

@@ -14,8 +14,8 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.records import WooProduct
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.sandbox.shops.store import SandboxShop
 from connector_pipeline.sync.absence import absence
 from connector_pipeline_tests.platforms.woocommerce.shop_reading import ENDPOINTS, SMALL, Reading
 

@@ -1,0 +1,299 @@
+"""One shop of a sandbox: its generated catalog, and the edits made to it since."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from threading import RLock
+from typing import Any, TypeVar, cast
+
+from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
+from connector_pipeline.sandbox.shopify.catalog import ShopifyCatalog
+from connector_pipeline.sandbox.shopify.throttle import LeakyBucket
+from connector_pipeline.sandbox.shops.credentials import ShopCredentials
+from connector_pipeline.sandbox.shops.edits import edited
+from connector_pipeline.sandbox.shops.records import (
+    Product,
+    ShopifyProduct,
+    ShopifyVariant,
+    Variant,
+    WooProduct,
+    WooVariation,
+    variants_of,
+)
+from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
+
+T = TypeVar("T")
+
+_KEPT_VARIANTS = 50_000
+
+
+class NoSuchRecord(LookupError):
+    """The sandbox has no such shop, or the shop has no product or variant of that id."""
+
+
+class SandboxShop:
+    """One shop. It generates a product when it needs it, and keeps only edited ones.
+
+    Any thread may read and edit: tests edit while the server reads.
+    """
+
+    def __init__(self, spec: ShopSpec):
+        self.spec = spec
+        self.catalog: ShopifyCatalog | WooCatalog = (
+            ShopifyCatalog(spec) if spec.platform == "shopify" else WooCatalog(spec)
+        )
+        self.credentials = ShopCredentials(spec.domain)
+        self.bucket = LeakyBucket()
+        self.bulk = BulkOperations(spec.domain)
+        self.lock = RLock()
+        self.broken: dict[int, str | None] = {}
+        """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
+        object's fields can (docs/facts/woocommerce.md, Pages that fail)."""
+        self._size = spec.products
+        self._edited: dict[int, Product] = {}
+        self._removed: dict[int, Product] = {}
+        self._trashed: dict[int, WooProduct] = {}
+        self._removed_variants: dict[int, Variant] = {}
+        self._answers: dict[Any, Any] = {}
+        self._generated: dict[int, Product] = {}
+        self._generated_variants = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.spec.platform}/{self.spec.domain}"
+
+    def remembered(self, key: Any, compute: Callable[[], T]) -> T:
+        """`compute()`, kept until the next edit of the shop."""
+        with self.lock:
+            if key not in self._answers:
+                self._answers[key] = compute()
+            return cast("T", self._answers[key])
+
+    # Reading
+
+    def product_ids(self) -> Sequence[int]:
+        """The ids of all products, ascending, without removed and trashed ones."""
+        return self.remembered("product_ids", self._product_ids)
+
+    def _product_ids(self) -> Sequence[int]:
+        gone = self._removed.keys() | self._trashed.keys()
+        product_id = self.catalog.product_id
+        return [product_id(index) for index in range(self._size) if index not in gone]
+
+    def products(self) -> Iterator[Product]:
+        """All products by ascending id, without removed and trashed ones."""
+        for product_id in self.product_ids():
+            yield self._at(self._index(product_id))
+
+    def product(self, product_id: int) -> Product | None:
+        """The product of that id, if it is neither removed nor trashed."""
+        index = self.catalog.index_of_product(product_id)
+        if index is None or index >= self._size or self._is_gone(index):
+            return None
+        return self._at(index)
+
+    def trashed(self, product_id: int) -> WooProduct | None:
+        """The trashed product of that id (docs/facts/woocommerce.md, Trash and deletions)."""
+        index = self.catalog.index_of_product(product_id)
+        return None if index is None else self._trashed.get(index)
+
+    def trashed_ids(self) -> list[int]:
+        return sorted(product.id for product in self._trashed.values())
+
+    def variant(self, variant_id: int) -> tuple[Product, Variant] | None:
+        """A variant with its product."""
+        index = self.catalog.index_of_variant(variant_id)
+        if index is None or index >= self._size or self._is_gone(index):
+            return None
+        product = self._at(index)
+        for variant in variants_of(product):
+            if variant.id == variant_id:
+                return product, variant
+        return None
+
+    def variant_ids(self, product_id: int) -> Sequence[int]:
+        """The ids of a product's variants. It generates none of them."""
+        index = self._index(product_id)
+        if index in self._edited:
+            return [variant.id for variant in variants_of(self._edited[index])]
+        return self.catalog.variant_ids(index)
+
+    def updated_at(self, product_id: int) -> datetime:
+        index = self._index(product_id)
+        known = self._edited.get(index)
+        return known.updated_at if known else self.catalog.updated_at(index)
+
+    def created_at(self, product_id: int) -> datetime:
+        index = self._index(product_id)
+        known = self._edited.get(index)
+        return known.created_at if known else self.catalog.created_at(index)
+
+    def status(self, product_id: int) -> str:
+        index = self._index(product_id)
+        known = self._edited.get(index)
+        return known.status if known else self.catalog.status(index)
+
+    def product_type(self, product_id: int) -> str:
+        """WooCommerce's type of a product; empty for Shopify's."""
+        index = self._index(product_id)
+        known = self._edited.get(index)
+        if isinstance(known, WooProduct):
+            return known.type
+        return self.catalog.type(index) if isinstance(self.catalog, WooCatalog) else ""
+
+    def is_edited(self, product_id: int) -> bool:
+        """Whether somebody edited the product or one of its variants."""
+        return self._index(product_id) in self._edited
+
+    # Editing
+
+    def edit_product(
+        self, product_id: int, changes: Mapping[str, Any], *, at: datetime | None = None
+    ) -> Product:
+        """Set fields, and `updated_at` to `at` unless the changes name it. Raises NoSuchRecord."""
+        with self.lock:
+            product = self._existing(product_id)
+            moved: dict[str, Any] = {} if at is None else {"updated_at": at}
+            return self._keep(edited(product, moved | dict(changes)))
+
+    def edit_variant(
+        self, variant_id: int, changes: Mapping[str, Any], *, at: datetime | None = None
+    ) -> Variant:
+        """Set fields of a variant. Raises NoSuchRecord.
+
+        Shopify moves the product's date too, WooCommerce only if the price changed
+        (docs/facts/woocommerce.md, Which dates move).
+        """
+        with self.lock:
+            found = self.variant(variant_id)
+            if found is None:
+                raise NoSuchRecord(f"{self.key} has no variant {variant_id}")
+            product, variant = found
+            moved: dict[str, Any] = {} if at is None else {"updated_at": at}
+            changed = edited(variant, moved | dict(changes))
+            product = _with_variants(
+                product,
+                [changed if other.id == variant_id else other for other in variants_of(product)],
+            )
+            if at is not None and (isinstance(product, ShopifyProduct) or "price" in changes):
+                product = replace(product, updated_at=at)
+            self._keep(product)
+            return changed
+
+    def remove_product(self, product_id: int) -> None:
+        """Delete for good: lists lack it, and its id is a 404. Raises NoSuchRecord."""
+        with self.lock:
+            self._removed[self._index(product_id)] = self._existing(product_id)
+            self._changed()
+
+    def trash_product(self, product_id: int, *, at: datetime | None = None) -> None:
+        """Move to WooCommerce's trash: lists lack it, and its id still answers."""
+        with self.lock:
+            product = self._existing(product_id)
+            if not isinstance(product, WooProduct):
+                raise NoSuchRecord(f"{self.key}: only WooCommerce has a trash")
+            self._trashed[self._index(product_id)] = replace(
+                product, updated_at=at or product.updated_at
+            )
+            self._changed()
+
+    def remove_variant(self, variant_id: int, *, at: datetime | None = None) -> None:
+        """Delete one variant, which on Shopify changes its product, too. Raises NoSuchRecord."""
+        with self.lock:
+            found = self.variant(variant_id)
+            if found is None:
+                raise NoSuchRecord(f"{self.key} has no variant {variant_id}")
+            product, variant = found
+            self._removed_variants[variant_id] = variant
+            left = [other for other in variants_of(product) if other.id != variant_id]
+            product = _with_variants(product, left)
+            if at is not None and isinstance(product, ShopifyProduct):
+                product = replace(product, updated_at=at)
+            self._keep(product)
+
+    def restore_product(self, product_id: int, *, at: datetime | None = None) -> Product:
+        """Bring a removed or trashed product back. Raises NoSuchRecord."""
+        with self.lock:
+            index = self._index(product_id)
+            product = self._removed.pop(index, None) or self._trashed.pop(index, None)
+            if product is None:
+                raise NoSuchRecord(f"{self.key} has no removed product {product_id}")
+            return self._keep(replace(product, updated_at=at or product.updated_at))
+
+    def restore_variant(self, variant_id: int, *, at: datetime | None = None) -> Variant:
+        """Bring a removed variant back to its place. Raises NoSuchRecord."""
+        with self.lock:
+            index = self.catalog.index_of_variant(variant_id)
+            variant = self._removed_variants.get(variant_id)
+            if variant is None or index is None or self._is_gone(index):
+                raise NoSuchRecord(f"{self.key} has no removed variant {variant_id}")
+            del self._removed_variants[variant_id]
+            variant = replace(variant, updated_at=at or variant.updated_at)
+            product = self._at(index)
+            variants = sorted([*variants_of(product), variant], key=lambda each: each.id)
+            product = _with_variants(product, variants)
+            if at is not None and isinstance(product, ShopifyProduct):
+                product = replace(product, updated_at=at)
+            self._keep(product)
+            return variant
+
+    def append_products(self, count: int, *, at: datetime | None = None) -> list[int]:
+        """Add products with the highest ids, created and updated `at`. Returns their ids."""
+        with self.lock:
+            added = range(self._size, self._size + max(0, count))
+            self._size = added.stop
+            for index in added:
+                product = self.catalog.product(index)
+                if at is not None:
+                    born = [
+                        replace(variant, created_at=at, updated_at=at)
+                        for variant in variants_of(product)
+                    ]
+                    product = _with_variants(product, born)
+                    product = replace(product, created_at=at, updated_at=at)
+                self._edited[index] = product
+            self._changed()
+            return [self.catalog.product_id(index) for index in added]
+
+    def _index(self, product_id: int) -> int:
+        index = self.catalog.index_of_product(product_id)
+        if index is None or index >= self._size:
+            raise NoSuchRecord(f"{self.key} has no product {product_id}")
+        return index
+
+    def _is_gone(self, index: int) -> bool:
+        return index in self._removed or index in self._trashed
+
+    def _existing(self, product_id: int) -> Product:
+        product = self.product(product_id)
+        if product is None:
+            raise NoSuchRecord(f"{self.key} has no product {product_id}")
+        return product
+
+    def _at(self, index: int) -> Product:
+        with self.lock:
+            known = self._edited.get(index) or self._generated.get(index)
+            if known is None:
+                # Bounded, so that the memory of a shop of 100,000 products stays small.
+                if self._generated_variants > _KEPT_VARIANTS:
+                    self._generated.clear()
+                    self._generated_variants = 0
+                known = self.catalog.product(index)
+                self._generated[index] = known
+                self._generated_variants += 1 + len(variants_of(known))
+            return known
+
+    def _keep(self, product: Product) -> Product:
+        self._edited[self._index(product.id)] = product
+        self._changed()
+        return product
+
+    def _changed(self) -> None:
+        self._answers.clear()
+
+
+def _with_variants(product: Product, variants: Sequence[Variant]) -> Product:
+    if isinstance(product, ShopifyProduct):
+        return replace(product, variants=cast("tuple[ShopifyVariant, ...]", tuple(variants)))
+    return replace(product, variations=cast("tuple[WooVariation, ...]", tuple(variants)))
