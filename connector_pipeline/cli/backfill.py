@@ -58,7 +58,7 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
     runs, one after another, and Ctrl-C cancels the backfill. Raises SettingsError,
     DatabaseUnavailable.
     """
-    with local_services(SchemaUse.WRITE) as services, DagsterInstance.get() as instance:
+    with local_services(SchemaUse.ROWS) as services, DagsterInstance.get() as instance:
         database = Database()
         registry = ShopRegistry(database=database)
         register_sandbox_shops(registry, services.sandbox_shops())

@@ -29,7 +29,7 @@ def show(
 ) -> None:
     """Show a shop's catalog items."""
     parse_partition_key(shop)
-    with database_services(SchemaUse.READ):
+    with database_services(SchemaUse.ROWS):
         database = Database()
         registered_shop(ShopRegistry(database=database), shop)
         with database.connect() as connection:
@@ -46,7 +46,7 @@ def show(
 def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Show the rejected variants of a shop, with the reasons."""
     parse_partition_key(shop)
-    with database_services(SchemaUse.READ):
+    with database_services(SchemaUse.ROWS):
         database = Database()
         registered_shop(ShopRegistry(database=database), shop)
         with database.connect() as connection:

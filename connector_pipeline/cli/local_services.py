@@ -29,7 +29,6 @@ from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.postgres.revision import (
     DatabaseNotMigrated,
-    database_revision,
     refuse_other_than_needed,
 )
 from connector_pipeline.settings import Settings, SettingsError, load_settings
@@ -45,14 +44,13 @@ DAGSTER_DATABASE: Final = "dagster"
 class SchemaUse(Enum):
     """The use that a command makes of the schemas `catalog` and `connector`.
 
-    Only MIGRATE, and RUN_HERE and WRITE on the embedded server, change a schema. INSPECT and READ
-    make no embedded server: a new one has nothing to read.
+    Only MIGRATE, and RUN_HERE on the embedded server, change a schema. INSPECT and ROWS make no
+    embedded server: a new one has no schema to use.
     """
 
     INSPECT = "looks at the revision, whichever it is"
-    READ = "reads rows: refused unless the database is at the needed revision"
-    WRITE = "writes rows: as READ, but an embedded database without schemas gets them"
-    RUN_HERE = "runs everything here: migrates an embedded database, uses another one as READ"
+    ROWS = "reads or writes rows: refused unless the database is at the needed revision"
+    RUN_HERE = "runs everything here: migrates an embedded database, uses another one as ROWS"
     MIGRATE = "migrates the database itself"
 
 
@@ -85,14 +83,15 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
         require(Extra.EMBEDDED, setting_helps=True)
     with ExitStack() as stack:
         if settings.connector_database_url is None:
-            if use in (SchemaUse.INSPECT, SchemaUse.READ):
+            if use in (SchemaUse.INSPECT, SchemaUse.ROWS):
                 _refuse_without_server(settings.home)
             postgres = stack.enter_context(EmbeddedPostgres(settings.home))
             exported = {"CONNECTOR_DATABASE_URL": postgres.url("catalog")}
             if settings.dagster_postgres_url is None:
                 exported["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
             stack.enter_context(_exported(exported))
-            _migrate_embedded(exported["CONNECTOR_DATABASE_URL"], use)
+            if use is SchemaUse.RUN_HERE:
+                migrate(exported["CONNECTOR_DATABASE_URL"])
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
             with connect(database_url(settings)) as connection:
@@ -159,17 +158,6 @@ def _refuse_without_server(home: Path) -> None:
             f"there is no embedded Postgres under {home} yet.",
             remedy="Run `connector-pipeline migrate` to make it, or set CONNECTOR_DATABASE_URL.",
         )
-
-
-def _migrate_embedded(url: str, use: SchemaUse) -> None:
-    """Migrate the embedded database if the use includes that: nobody else has data in it."""
-    if use is SchemaUse.RUN_HERE:
-        migrate(url)
-    elif use is SchemaUse.WRITE:
-        with connect(url) as connection:
-            empty = database_revision(connection) is None
-        if empty:
-            migrate(url)
 
 
 @contextmanager

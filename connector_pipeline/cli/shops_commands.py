@@ -52,7 +52,7 @@ def add(
         domain=domain,
         currency=None if currency is None else valid_currency(currency),
     )
-    with database_services(SchemaUse.WRITE):
+    with database_services(SchemaUse.ROWS):
         outcome = _registry().add(registered)
     if as_json:
         print_json({"shop": registered.partition_key, "outcome": outcome})
@@ -69,7 +69,7 @@ def import_csv(
 
     Its header is merchant_id,platform_name,platform_shop_id,domain.
     """
-    with database_services(SchemaUse.WRITE):
+    with database_services(SchemaUse.ROWS):
         outcomes = _registry().import_csv(file)
     if as_json:
         print_json(dict(outcomes))
@@ -84,7 +84,7 @@ def list_shops(
     as_json: JsonFlag = False,
 ) -> None:
     """List the registered shops."""
-    with database_services(SchemaUse.READ):
+    with database_services(SchemaUse.ROWS):
         shops = _registry().list(state)
     print_rows(
         [_row(shop) for shop in shops],
@@ -110,14 +110,14 @@ def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Remove a shop from the registry; its catalog rows stay until they are deleted by hand."""
     parse_partition_key(shop)
-    with database_services(SchemaUse.WRITE):
+    with database_services(SchemaUse.ROWS):
         _registry().remove(shop)
     _say(shop, "removed", as_json=as_json)
 
 
 def _set_state(shop: str, state: ShopState, *, as_json: bool) -> None:
     parse_partition_key(shop)
-    with database_services(SchemaUse.WRITE):
+    with database_services(SchemaUse.ROWS):
         _registry().set_state(shop, state)
     _say(shop, state.value, as_json=as_json)
 

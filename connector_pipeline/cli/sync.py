@@ -31,7 +31,7 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
 
     Raises UnknownShop, NotActive, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
-    with local_services(SchemaUse.WRITE) as services, DagsterInstance.get() as instance:
+    with local_services(SchemaUse.ROWS) as services, DagsterInstance.get() as instance:
         registry = ShopRegistry(database=Database())
         register_sandbox_shops(registry, services.sandbox_shops())
         registered = registered_shop(registry, shop)
@@ -65,7 +65,7 @@ def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> N
 
     Raises UnknownShop, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
-    with database_services(SchemaUse.WRITE):
+    with database_services(SchemaUse.ROWS):
         database = Database()
         registered = registered_shop(ShopRegistry(database=database), shop)
         request = SyncRequest(

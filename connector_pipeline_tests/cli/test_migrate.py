@@ -165,19 +165,30 @@ def own_server(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     return home
 
 
-@pytest.mark.parametrize("words", [*LOOKING, ["migrate", "--sql"]], ids=" ".join)
-def test_looking_makes_no_embedded_server(
+@pytest.mark.parametrize(
+    "words",
+    [
+        *LOOKING,
+        ["migrate", "--sql"],
+        *(words for words in WRITING if words not in (["demo"], ["dev"], WRITING[1])),
+    ],
+    ids=" ".join,
+)
+def test_only_migrate_dev_and_demo_make_an_embedded_server(
     command: Command, own_server: Path, words: list[str]
 ) -> None:
-    """A fresh clone has nothing to look at, and the command names the one that makes the server."""
+    """Any other command on a fresh clone names the one that makes the server."""
     ended = command(*words)
     assert ended.status == 1
     assert "connector-pipeline migrate" in ended.out + ended.err
     assert not data_directory(own_server).exists()
 
 
-def test_writing_on_a_fresh_clone_needs_no_migrate(command: Command, own_server: Path) -> None:
-    """The embedded database is the installation's own, and nothing is in it yet."""
+def test_migrate_makes_the_embedded_server_that_other_commands_use(
+    command: Command, own_server: Path
+) -> None:
+    """It is the first command of an installation without `dev`."""
+    assert command("migrate").status == 0
     assert command("shops", "add", SHOP, "--merchant-id", "m-1").status == 0
     assert command("migrate", "--check").status == 0
     [listed] = command("shops", "list", "--json").rows()
