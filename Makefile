@@ -14,7 +14,7 @@ demo: install
 
 install: $(STAMP)
 
-# Removed first: what an older constraints file installed must not linger.
+# The environment is removed first, so that no package of an older constraints file stays in it.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "connector-pipeline needs Python 3.11 or newer; set PYTHON=python3.11")'
 	@rm -rf $(VENV)

@@ -1,6 +1,6 @@
-"""A database and a Token Service for another install: the embedded Postgres and the sandbox.
+"""Serve a database and a Token Service for another install: the embedded Postgres and the sandbox.
 
-Prints the settings that lead to them, a NAME=VALUE a line, CONNECTOR_DATABASE_URL first; serves
+Prints the settings that lead to them, one NAME=VALUE a line, CONNECTOR_DATABASE_URL first. Serves
 until its input ends.
 """
 
@@ -13,7 +13,7 @@ from connector_pipeline.sandbox.server import SandboxServer
 
 with tempfile.TemporaryDirectory(prefix="connector-") as name:
     home = Path(name)
-    # Run as root, the server runs as another user, who has to get there.
+    # A server that root starts runs as another account, which must be able to enter.
     home.chmod(0o711)
     with EmbeddedPostgres(home) as postgres, SandboxServer() as sandbox:
         settings = {"CONNECTOR_DATABASE_URL": postgres.url(), **sandbox.environment()}

@@ -1,13 +1,13 @@
-"""A backfill of thousands of shops through the daemon, against one run per shop on stock storage.
+"""Measure a backfill of thousands of shops, against one run per shop on stock storage.
 
 Everything is on this machine: embedded Postgres, the sandbox (50 ms latency, 20 variants a shop),
-code server, daemon and runs. It prints, and ends by itself:
+code server, daemon and runs. It ends by itself, and prints:
 
 - shops a minute of a backfill of both assets as we run it, and of the same with one run per shop
-  and Dagster's stock storage (the baseline, over few shops: it takes seconds a shop);
-- what Dagster itself costs a shop and asset: a range run of an asset that only reports;
-- the memory of the largest run worker (100 shops a run);
-- how long the ticks take that make 10,000 new shops partitions, and those of a sweep over them.
+  and Dagster's stock storage (the baseline, over few shops: it takes seconds per shop);
+- the cost of Dagster itself per shop and asset: a range run of an asset that only reports;
+- the memory of the largest run worker (100 shops in a run);
+- the seconds of the ticks that make partitions of 10,000 new shops, and of a sweep over them.
 
 Run it as `python bench/backfill.py [--shops 5000] [--baseline 60] [--registry 10000]`.
 """
@@ -41,6 +41,7 @@ from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.cli.supervisor import Supervisor
+from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
@@ -58,7 +59,7 @@ PATIENCE = 3_600
 
 
 def spec(number: int) -> ShopSpec:
-    """One in two is a WooCommerce shop."""
+    """The specification of a shop. Every second one is a WooCommerce shop."""
     platform, host = (
         ("shopify", f"bench-{number}.myshopify.com")
         if number % 2
@@ -91,7 +92,7 @@ def key(spec: ShopSpec) -> str:
 
 @contextmanager
 def dagster(home: Path, *, stock: str | None) -> Generator[DagsterInstance]:
-    """An instance with its code server and daemon; `stock` is the URL of a stock storage."""
+    """An instance with its code server and daemon. `stock` is the URL of a stock storage."""
     home.mkdir()
     config = instance_config().read_text()
     if stock is not None:
@@ -131,7 +132,7 @@ def dagster(home: Path, *, stock: str | None) -> Generator[DagsterInstance]:
                 time.sleep(0.1)
             supervisor.start(
                 "daemon",
-                (sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)),
+                daemon_command(workspace),
             )
             yield instance
     finally:
@@ -139,18 +140,18 @@ def dagster(home: Path, *, stock: str | None) -> Generator[DagsterInstance]:
 
 
 def _answers(code_socket: Path) -> bool:
-    """Whether the definitions are loaded: a daemon that finds none fails the backfill."""
+    """Whether the definitions are loaded. A daemon that finds none fails the backfill."""
     client = DagsterGrpcClient(socket=str(code_socket))
     try:
         found = deserialize_value(client.list_repositories(), ListRepositoriesResponse)
     except Exception:
-        # Not up yet, or not loaded yet, each in its own words.
+        # The server is not up yet or has not loaded yet; the errors differ.
         return False
     return bool(found.repository_symbols)
 
 
 def backfill(instance: DagsterInstance, definitions: Any, keys: list[str]) -> tuple[float, float]:
-    """Backfill both assets as the UI does; seconds it took and the largest run worker's MB."""
+    """Backfill both assets as the UI does. Returns seconds and the largest run worker's MB."""
     with partition_loading_context(dynamic_partitions_store=instance):
         asked = PartitionBackfill.from_asset_partitions(
             backfill_id="bench",
@@ -187,7 +188,7 @@ def backfill(instance: DagsterInstance, definitions: Any, keys: list[str]) -> tu
 
 
 def _why(instance: DagsterInstance) -> list[str]:
-    """The messages of what went wrong in the newest runs."""
+    """The messages of the errors in the newest runs."""
     return [
         entry.message[-500:]
         for run in instance.get_runs(limit=3)
@@ -197,7 +198,7 @@ def _why(instance: DagsterInstance) -> list[str]:
 
 
 def _largest_worker() -> float:
-    """MB of the largest of the processes that the code server runs runs in."""
+    """The MB of the largest run worker."""
     sizes = [0.0]
     for process in psutil.Process().children(recursive=True):
         try:
@@ -209,7 +210,7 @@ def _largest_worker() -> float:
 
 
 def registry_ticks(instance: DagsterInstance, database: Database, shops: int) -> None:
-    """Add shops to the registry and print what the sensors' ticks take."""
+    """Add shops to the registry, and print the seconds of the sensors' ticks."""
     with database.connect() as connection:
         connection.execute(
             "INSERT INTO connector.shops (platform_name, domain, merchant_id, platform_shop_id) "
@@ -249,13 +250,13 @@ def registry_ticks(instance: DagsterInstance, database: Database, shops: int) ->
 
 
 def main() -> None:
-    """Print what the docstring says, with the bound that each is held to."""
+    """Print the figures of the docstring, with the bound of each."""
     options = argparse.ArgumentParser()
     options.add_argument("--shops", type=int, default=5_000)
     options.add_argument("--baseline", type=int, default=60)
     options.add_argument("--registry", type=int, default=10_000)
     given = options.parse_args()
-    # Told to end it leaves no server behind.
+    # An exception, and not the signal, ends the process, so that no server is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     specs = [spec(number) for number in range(given.shops + given.baseline)]
     with tempfile.TemporaryDirectory(prefix="connector-bench-") as name:
@@ -292,7 +293,7 @@ def _measure(
     with dagster(home / "stock", stock=stock_url) as instance:
         import one_run_per_shop
 
-        # Shops of its own: the second sync of one is incremental.
+        # The baseline has its own shops: the second sync of a shop is incremental.
         few, keys = keys[: given.baseline], keys[given.baseline :]
         instance.add_dynamic_partitions("shops", few)
         seconds, _ = backfill(instance, one_run_per_shop.defs, few)

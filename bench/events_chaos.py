@@ -1,15 +1,15 @@
-"""Sync requests through killed processes: one run and one outcome for each, in order per shop.
+"""Check that sync requests survive kills: one run and one outcome each, in order per shop.
 
-Every request is published three times while the daemon, the code server (with its run workers) and
-nats-server are killed at random, by kill -9, and started again. Then a consumer that is nothing but
-nats-py's `subscribe` reads what arrived. Ends with status 1 where a promise was broken.
+The bench publishes every request three times, while it kills the daemon, the code server (with its
+run workers) and nats-server at random by kill -9, and starts them again. Then a consumer that is
+nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a promise was broken.
 
     python bench/events_chaos.py        500 requests for 50 shops: most of an hour on two cores
     python bench/events_chaos.py --requests 6 --shops 2 --kills 3
     python bench/events_chaos.py --requests 6 --shops 2 --kills 0 --nats-down 60
 
-The last: NATS is away for a minute while syncs run. Without kills it prints the latency from the
-publish of a request to its run being launched.
+In the last one NATS is away for a minute while syncs run. Without kills the bench prints the
+latency from the publish of a request to the launch of its run.
 """
 
 import argparse
@@ -53,7 +53,7 @@ Problems = list[str]
 
 
 class Process:
-    """One of Dagster's processes in a group of its own, so that kill -9 takes its children too."""
+    """One of Dagster's processes in a group of its own, so that kill -9 ends its children, too."""
 
     def __init__(self, name: str, command: list[str], logs: Path):
         self.name, self._command, self._log = name, command, logs / f"{name}.log"
@@ -74,7 +74,7 @@ class Process:
 
 
 def specs(count: int) -> list[ShopSpec]:
-    """Small shops: what is tried is the way of a request, not the fetching."""
+    """Small shops: the bench tries the way of a request, not the fetching."""
     return [
         ShopSpec(
             platform="shopify",
@@ -106,7 +106,7 @@ def requests(count: int, shops: list[ShopSpec]) -> list[dict[str, str]]:
 
 
 async def publish(url: str, messages: list[dict[str, str]], pause: float) -> dict[str, float]:
-    """Publish until each is acknowledged, through whatever happens; when each first was."""
+    """Publish each request until it is acknowledged. Returns when each first was."""
     first: dict[str, float] = {}
     for message in messages:
         while True:
@@ -125,11 +125,11 @@ async def publish(url: str, messages: list[dict[str, str]], pause: float) -> dic
 
 
 async def _ignore(_: Exception) -> None:
-    """A server that is away is the point of the trial."""
+    """Ignore errors of nats-py: a server that is away is the point of the trial."""
 
 
 async def consume(url: str) -> list[dict[str, object]]:
-    """What is on the stream, as anybody reads it."""
+    """The events on the stream, read as any consumer does."""
     client = await nats.connect(url)
     js = client.jetstream()
     subscription = await js.subscribe("evt.platform.fetch.*", stream=STREAM)
@@ -154,7 +154,7 @@ def wait_until(what: str, done: Callable[[], bool], patience: float) -> None:
 
 
 def run(options: argparse.Namespace, folder: Path) -> Problems:
-    """One trial; what was broken."""
+    """One trial. Returns the broken promises."""
     random.seed(options.seed)
     shops = specs(options.shops)
     wanted = requests(options.requests, shops)
@@ -165,7 +165,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
     ):
         home = folder / "dagster"
         home.mkdir()
-        # Everything as shipped, but for how soon a dead worker is noticed.
+        # Everything is as shipped, except that a dead worker is noticed sooner.
         config = instance_config().read_text()
         config = config.replace("poll_interval_seconds: 30", "poll_interval_seconds: 5")
         config = config.replace("start_timeout_seconds: 180", "start_timeout_seconds: 120")
@@ -178,7 +178,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
             "DAGSTER_HOME": str(home),
             "RAW_ARCHIVE_URL": str(folder / "raw"),
             "NATS_URL": server.url,
-            # A sweep at the full hour has runs of its own.
+            # A sweep at the full hour would add runs of its own.
             "SYNC_CRON": "0 0 1 1 *",
         }
         socket = folder / "code"
@@ -251,7 +251,7 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
         print(f"nats-server down for {options.nats_down} s", flush=True)
         time.sleep(options.nats_down)
         waiting = count("SELECT count(*) FROM connector.outbox WHERE sent_at IS NULL")
-        print(f"syncs that ended meanwhile and wait to be told: {waiting}", flush=True)
+        print(f"syncs that ended meanwhile and whose events wait: {waiting}", flush=True)
         server.start()
     kills: Counter[str] = Counter()
     for _ in range(options.kills):
@@ -283,7 +283,7 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
             wait_until(what, done, options.patience - (time.monotonic() - began))
         except TimeoutError as error:
             late.append(f"{error}; {count(ended)} of {total} syncs ended, {count(unsent)} unsent")
-    # What was sent twice or launched twice would show by now.
+    # An event or a run that exists twice would be there by now.
     time.sleep(10)
     print(f"killed {dict(kills)}; {total} requests in {time.monotonic() - began:.0f} s")
     return late + _judge(
@@ -313,7 +313,7 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
         launched[sync_id] = asked[0].create_timestamp.replace(tzinfo=UTC).timestamp()
         before: RunRecord | None = None
         for record in runs[sync_id]:
-            # What is run again was killed, and is over.
+            # A request that runs again had a run that was killed, and that run is over.
             if before is not None:
                 retry = record.dagster_run.parent_run_id is not None
                 again["retried by Dagster" if retry else "launched anew"] += 1
@@ -321,8 +321,8 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
                 if before.end_time is None or created < before.end_time:
                     problems.append(f"{sync_id}: a run again while the one before was not over")
             before = record
-    told: Counter[str] = Counter(event["data"]["sync_id"] for event in received)
-    problems += [f"{sync_id}: {told[sync_id]} outcomes" for sync_id in ids if told[sync_id] != 1]
+    outcomes: Counter[str] = Counter(event["data"]["sync_id"] for event in received)
+    problems += [f"{each}: {outcomes[each]} outcomes" for each in ids if outcomes[each] != 1]
     order: defaultdict[str, list[str]] = defaultdict(list)
     for key, event_id in connection.execute(
         "SELECT partition_key, event_id::text FROM connector.outbox ORDER BY id"

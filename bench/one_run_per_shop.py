@@ -1,4 +1,4 @@
-"""What bench/backfill.py compares with: both assets of one shop in a run of its own."""
+"""The baseline of bench/backfill.py: a run of its own for both assets of each shop."""
 
 from dagster import BackfillPolicy, Definitions, in_process_executor
 
@@ -9,7 +9,7 @@ from connector_pipeline.settings import load_settings
 def _both_in_one_run() -> Definitions:
     ours = build_definitions(load_settings())
     return Definitions(
-        # The same policy for both, so that they share their runs.
+        # Both assets have the same policy, so that they share their runs.
         assets=[
             asset.with_attributes(backfill_policy=BackfillPolicy.multi_run(1))
             for asset in ours.assets or ()
@@ -19,5 +19,5 @@ def _both_in_one_run() -> Definitions:
     )
 
 
-# Dagster takes one Definitions object a module, and finds this one.
+# Dagster loads the only Definitions object of a module, which is this one.
 defs = _both_in_one_run()

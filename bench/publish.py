@@ -1,4 +1,4 @@
-"""How fast a shop is published, beside a bare COPY of the same rows, and in how much memory.
+"""Measure the time and memory of a publish, beside a bare COPY of the same rows.
 
     python bench/publish.py [--variants 200000] [--rounds 3] [--memory 50000 1000000]
 
@@ -52,7 +52,7 @@ GROWTH_LIMIT: Final = 1.2
 
 
 def pages(variants: int, *, repriced: int = 0) -> Iterator[RawPage]:
-    """Products pages of a shop of so many variants; every `repriced`-th has another price."""
+    """Raw pages of a shop of so many variants; every `repriced`-th has another price."""
     per_page = VARIANTS_PER_PRODUCT * PRODUCTS_PER_PAGE
     for start in range(0, variants, per_page):
         numbers = range(start, min(start + per_page, variants))
@@ -113,7 +113,7 @@ def publish_once(
 
 
 def timed(action: Callable[[], Any]) -> float:
-    """Seconds the action takes."""
+    """The seconds that the action takes."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
@@ -155,19 +155,19 @@ def rows_written(url: str) -> int:
 
 
 def empty_catalog(url: str) -> None:
-    """As before the first sync, without the traces of the last round."""
+    """Make the catalog as before the first sync, without the traces of the last round."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("TRUNCATE catalog.catalog_items, connector.syncs")
         connection.execute("CHECKPOINT")
 
 
 def measure_speed(database: Database, variants: int, rounds: int) -> bool:
-    """Print the table of ratios. Whether all are within their limits."""
+    """Print the table of ratios. Returns whether all are within their limits."""
     same, changed = list(pages(variants)), list(pages(variants, repriced=100))
     ready, ready_changed = list(normalized(same)), list(normalized(changed))
     now = datetime.now(UTC)
     rows = [(*row, now, now, "bench") for row in ready if isinstance(row, CatalogRow)]
-    # What the bench holds is not what a sync would have the collector walk through.
+    # A sync holds fewer objects than the bench, so the collector must not walk the bench's.
     gc.collect()
     gc.freeze()
     seconds: dict[tuple[str, str], list[float]] = {}
@@ -207,14 +207,14 @@ def measure_speed(database: Database, variants: int, rounds: int) -> bool:
 
 
 def peak_memory(url: str, variants: int) -> int:
-    """Peak megabytes of a process of its own that publishes a shop of so many variants."""
+    """The peak MB of a process that publishes a shop of so many variants."""
     command = [sys.executable, __file__, "--publish-only", str(variants), "--url", url]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
     return int(done.stdout)
 
 
 def measure_memory(database: Database, sizes: list[int]) -> bool:
-    """Print the peaks. Whether the largest is within its limits."""
+    """Print the peaks. Returns whether the largest is within its limits."""
     peaks: list[int] = []
     for variants in sizes:
         empty_catalog(database.url)
@@ -226,7 +226,7 @@ def measure_memory(database: Database, sizes: list[int]) -> bool:
 
 
 def main() -> int:
-    """Measure both; 1 if a limit is not met."""
+    """Measure both. Returns 1 if a limit is not met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -241,12 +241,12 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="connector-") as name:
         home = Path(name)
-        home.chmod(0o711)  # Run as root, the server runs as another user and must enter it.
+        home.chmod(0o711)  # A server that root starts runs as another account, which must enter.
         with EmbeddedPostgres(home) as server:
             database = Database(url=server.url("catalog"))
             migrate(database.url)
             ShopRegistry(database=database).add(SHOP)
-            # First, while this process is small: a child's peak starts at its parent's size.
+            # Memory first, while this process is small: a child's peak starts at its parent's size.
             met = not options.memory or measure_memory(database, options.memory)
             empty_catalog(database.url)
             if options.rounds:

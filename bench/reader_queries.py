@@ -3,7 +3,7 @@
     python bench/reader_queries.py [ROWS]
 
 Starts an embedded Postgres with its own settings, but not durable, in a temporary directory,
-fills it with shops of 1,000 variants each, and asks what docs/contracts.md documents as the role
+fills it with shops of 1,000 variants each, and runs the queries of docs/contracts.md as the role
 `catalog_reader`. Takes half a minute on two cores and about 2 GB of disk; leaves nothing behind.
 """
 
@@ -55,7 +55,7 @@ INDEX_SIZES: Final = """
 
 
 def documented_queries() -> dict[str, LiteralString]:
-    """Every query under a heading of its own, with psycopg's parameters for `:name`."""
+    """The query under each heading, with psycopg's parameters in place of `:name`."""
     found = re.findall(r"^### ([^\n]+)\n\n```sql\n(.+?)```", CONTRACTS.read_text(), re.M | re.S)
     return {
         title: cast("LiteralString", re.sub(r":(\w+)", r"%(\1)s", query)) for title, query in found
@@ -74,7 +74,7 @@ def fill(connection: psycopg.Connection, shops: int) -> None:
 
 
 def explain(connection: psycopg.Connection, shops: int) -> None:
-    """Print the plan of each query, asked a second time so that it is warm."""
+    """Print the plan of each query at its second run, when the cache is warm."""
     shop = shops // 2
     values = {
         "merchant_id": f"merchant-{shop // 2}",
@@ -82,7 +82,7 @@ def explain(connection: psycopg.Connection, shops: int) -> None:
         "domain": f"shop-{shop}.myshopify.com",
         "product_id": str(8000000000000 + shop * 1000),
         "variant_id": str(45000000000000 + shop * 1000 + 1),
-        # Twenty-five minutes before the newest rows, and then the overlap: nine shops.
+        # Twenty-five minutes before the newest rows, and the overlap before that: nine shops.
         "last_seen": "2026-01-30 23:30Z",
     }
     for title, query in documented_queries().items():
@@ -98,7 +98,7 @@ def main() -> None:
     shops = max(rows // VARIANTS, 20)
     not_durable = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     with tempfile.TemporaryDirectory(prefix="connector-") as name:
-        # Run as root, the server runs as another user, who must be able to enter.
+        # A server that root starts runs as another account, which must be able to enter.
         Path(name).chmod(0o711)
         with EmbeddedPostgres(Path(name), settings=not_durable) as server:
             migrate(server.url())

@@ -1,12 +1,12 @@
-"""A large Shopify shop by a bulk operation, from the sandbox to a complete archive and catalog.
+"""Sync a large Shopify shop by a bulk operation, from the sandbox to a complete catalog.
 
     python bench/shopify_bulk.py [--products 100000] [--variants 10] [--threshold 20000]
 
-Three processes beside this one, all of which end with it: an embedded Postgres as durable as the
-real one, a sandbox with one shop, and a Dagster run of both assets over that shop. Printed are the
-rows, the seconds of each asset, what was asked of the shop, and the peak memory of the process that
-synced: the limit is that one's. Exits with 1 if the snapshot is not complete, the rows are not all
-there, or the limit is passed.
+Three processes run beside this one and end with it: an embedded Postgres as durable as the real
+one, a sandbox with one shop, and a Dagster run of both assets of that shop. The bench prints the
+rows, the seconds of each asset, the requests to the shop, and the peak memory of the process that
+synced, for which there is a limit. It exits with 1 if the snapshot is not complete, rows are
+missing, or the limit is exceeded.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MEMORY_LIMIT: Final = 400
 
 
 def serve(products: int, variants: int) -> None:
-    """The sandbox: prints its settings as one line of JSON, and serves until stdin ends."""
+    """Run the sandbox: print its settings as one line of JSON, and serve until stdin ends."""
     from connector_pipeline.sandbox.server import SandboxServer
     from connector_pipeline.sandbox.shops.spec import ShopSpec
 
@@ -51,7 +51,7 @@ def serve(products: int, variants: int) -> None:
 
 
 def sync() -> None:
-    """One Dagster run of both assets: prints what it came to as one line of JSON."""
+    """Run both assets by Dagster, and print the figures as one line of JSON."""
     from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
     from connector_pipeline.definitions import build_definitions
@@ -88,7 +88,7 @@ def peak_megabytes() -> int:
     """Peak resident memory of this process so far."""
     status = Path("/proc/self/status")
     if status.exists():
-        # ru_maxrss of a child begins at what its parent had.
+        # ru_maxrss of a child begins at its parent's.
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) // 1024
@@ -96,7 +96,7 @@ def peak_megabytes() -> int:
 
 
 def run(options: argparse.Namespace, home: Path, url: str) -> bool:
-    """Sync the shop once and print the figures. Whether all is as promised."""
+    """Sync the shop once and print the figures. Returns whether all limits are met."""
     database = Database(url=url)
     migrate(url)
     ShopRegistry(database=database).add(
@@ -159,7 +159,7 @@ def run(options: argparse.Namespace, home: Path, url: str) -> bool:
 
 
 def main() -> int:
-    """Parse, run, and say whether all limits were met."""
+    """Parse the options, run, and print whether all limits are met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=100_000)
     parser.add_argument("--variants", type=int, default=10)
@@ -175,7 +175,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="connector-") as name:
         home = Path(name)
-        home.chmod(0o711)  # Run as root, the server runs as another user and must enter it.
+        home.chmod(0o711)  # A server that root starts runs as another account, which must enter.
         with EmbeddedPostgres(home) as server:
             met = run(options, home, server.url("catalog"))
     print("as promised" if met else "NOT as promised")

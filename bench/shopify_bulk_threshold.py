@@ -1,11 +1,11 @@
-"""From how many products on a bulk operation reads a shop sooner than paging does: a simulation.
+"""Simulate from which number of products a bulk operation reads a shop sooner than paging.
 
     python bench/shopify_bulk_threshold.py
 
-Asks nobody. What paging takes follows from the price of the adapter's own queries and the restore
-rates of Shopify's plans (https://shopify.dev/docs/api/usage/limits). What Shopify itself takes, for
-a page and for a bulk operation, is published nowhere: those are the assumptions printed first, and
-the table shows the answer for each of them.
+It sends no request. The time of paging follows from the price of the adapter's own queries and the
+restore rates of Shopify's plans (https://shopify.dev/docs/api/usage/limits). Shopify publishes
+nowhere how long itself takes for a page or a bulk operation: the simulation prints its assumptions
+first, and the table has the result for each of them.
 """
 
 import math
@@ -22,7 +22,7 @@ PLANS: Final = {
     "Plus": (20_000, 1_000),
     "Enterprise": (40_000, 2_000),
 }
-"""Points in the bucket, and restored per second."""
+"""The points in the bucket, and the points restored per second."""
 
 PAGE_OF: Final = 250
 VARIANTS: Final = (1, 3, 10, 30)
@@ -37,20 +37,20 @@ LARGEST_SHOP: Final = 1_000_000
 
 
 def paging_seconds(products: int, variants: int, plan: str) -> float:
-    """The pages one after the other, or the points they use up, whichever takes longer."""
+    """Seconds of paging: of the pages in a row, or of their points, if those take longer."""
     pages = math.ceil(products / PAGE_OF)
     bucket, rate = PLANS[plan]
-    # What a page uses is refunded down to what it returned: variants nested by their number.
+    # Shopify refunds a page down to its real cost, which depends on its number of variants.
     points = pages * requested_cost(PRODUCTS, {"first": PAGE_OF, "variants": variants})
     latency = PAGE_SECONDS + PAGE_SECONDS_PER_OBJECT * PAGE_OF * (1 + variants)
     return max(pages * latency, (points - bucket) / rate)
 
 
 def bulk_seconds(products: int, variants: int, speed: str) -> float:
-    """Queue and start, the operation itself, half a poll too late, and the download."""
+    """Seconds of queue and start, the operation itself, half a poll, and the download."""
     objects = products * (1 + variants)
     running = BULK_START + objects / BULK_OBJECTS_PER_SECOND[speed]
-    # Each interval is half as long again as the one before, so the last is a third of the whole.
+    # Each interval is 1.5 times the one before, so that the last is a third of the whole.
     return (
         running
         + min(LONGEST_POLL, running / 3) / 2
@@ -59,7 +59,7 @@ def bulk_seconds(products: int, variants: int, speed: str) -> float:
 
 
 def crossing(variants: int, plan: str, speed: str) -> int | None:
-    """The least number of products, in pages, for which bulk wins; None if it never does."""
+    """The smallest number of products, in whole pages, for which bulk wins, or None."""
     for products in range(PAGE_OF, LARGEST_SHOP + 1, PAGE_OF):
         if bulk_seconds(products, variants, speed) < paging_seconds(products, variants, plan):
             return products

@@ -47,14 +47,14 @@ SandboxServer((), port=int(sys.argv[1])).run()
 
 @dataclass(frozen=True)
 class Cost:
-    """Points of one answered query."""
+    """The points of one answered query."""
 
     requested: float
     used: float
 
 
 class Tokens:
-    """The sandbox's Token Service."""
+    """A client of the sandbox's Token Service."""
 
     def __init__(self, url: str):
         self._url = f"{url}/token-service/api/v1/tokens/shopify/{DOMAIN}"
@@ -67,7 +67,7 @@ class Tokens:
 
 @contextmanager
 def sandbox() -> Generator[str]:
-    """A sandbox without shops; its URL."""
+    """The URL of a sandbox without shops."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -87,7 +87,7 @@ def sandbox() -> Generator[str]:
 
 
 def prepare(url: str, *, products: int, maximum: float, rate: float, latency: float) -> None:
-    """A shop of 5 variants a product with this bucket, full, at this latency."""
+    """Make a shop of 5 variants a product, with this bucket, full, and this latency."""
     control = httpx.Client(base_url=f"{url}/sandbox", trust_env=False, timeout=60)
     spec = {"products": products, "variants": 5, "awkward": False, "merchant_id": "bench"}
     control.put(f"/shops/{KEY}", json=spec).raise_for_status()
@@ -97,7 +97,7 @@ def prepare(url: str, *, products: int, maximum: float, rate: float, latency: fl
 
 
 async def read(url: str) -> tuple[float, list[Cost], FetchReport]:
-    """Read the shop into an archive, as `raw_products` does: seconds, points, what was told."""
+    """Read the shop into an archive, as `raw_products` does. Returns seconds, costs and report."""
     shop = Shop(
         merchant_id="bench",
         platform_name="shopify",
@@ -129,7 +129,7 @@ async def read(url: str) -> tuple[float, list[Cost], FetchReport]:
 
 
 def follow_cursors(url: str) -> tuple[float, int]:
-    """The reader to compare with: seconds and pages."""
+    """Read with the reader to compare with. Returns seconds and pages."""
     token = httpx.get(
         f"{url}/token-service/api/v1/tokens/shopify/{DOMAIN}",
         headers={"X-Correlation-ID": "bench"},
@@ -154,7 +154,7 @@ def _cost(body: bytes) -> Cost:
 
 
 def dictated(costs: Sequence[Cost], *, maximum: float, rate: float) -> float:
-    """Seconds until the last of these queries could be sent if all else took no time."""
+    """The seconds until the last of these queries can be sent if all else takes no time."""
     at, held = 0.0, maximum
     for cost in costs:
         wait = max(0.0, (cost.requested - held) / rate)
@@ -177,7 +177,7 @@ def main() -> None:
         print(f"  to restore the points used takes {bare:.2f} s: ratio {seconds / bare:.3f}")
 
         prepare(url, products=3000, maximum=2000, rate=100, latency=LATENCY)
-        # Not measured: the sandbox generates its products when it is first asked for them.
+        # Not measured: the sandbox generates its products at the first request for them.
         walks = [follow_cursors(url)]
         ours: list[float] = []
         for _ in range(3):
@@ -197,7 +197,7 @@ def main() -> None:
 
 
 def refill(url: str, maximum: float, rate: float) -> None:
-    """The shop's bucket, full again."""
+    """Fill the shop's bucket."""
     httpx.put(
         f"{url}/sandbox/shops/{KEY}/throttle",
         json={"maximum": maximum, "restore_rate": rate},

@@ -47,7 +47,7 @@ TWO_WORKERS: Final = replace(BIG, domain="two-workers.example", products=1_000)
 
 
 class Fixed:
-    """A limit that learns nothing."""
+    """A pace with a fixed number of requests at once."""
 
     def __init__(self, value: int):
         self.value = value
@@ -60,14 +60,14 @@ class Fixed:
 
 
 class FixedApi(WooCommerceAdapter):
-    """Asks as many things at once as it may, always."""
+    """An adapter that always sends as many requests at once as it may."""
 
     def limit(self) -> Limit:
         return Fixed(self.max_concurrency)
 
 
 def serve(ready: Any) -> None:
-    """The sandbox, until killed."""
+    """Run the sandbox until the process is killed."""
     with SandboxServer([ROOT, ANALYTICS, PARENT, TENTH, TWO_WORKERS]) as server:
         rules: list[dict[str, Any]] = [
             {
@@ -104,7 +104,7 @@ def sandbox() -> Iterator[str]:
 
 
 async def read(api: WooCommerceAdapter, spec: ShopSpec, url: str) -> tuple[float, FetchReport, int]:
-    """Seconds to read the shop, its report, and the most requests the shop had at once."""
+    """Read the shop. Returns seconds, the report, and the most requests that it had at once."""
     shop = Shop(
         merchant_id=spec.merchant_id,
         platform_name="woocommerce",
@@ -126,7 +126,7 @@ async def read(api: WooCommerceAdapter, spec: ShopSpec, url: str) -> tuple[float
 
 
 async def one_request_per_variation(spec: ShopSpec, url: str) -> tuple[float, int]:
-    """Seconds and requests of the usual shape: a page of products, then each variation alone."""
+    """Read a page of products, then each variation alone. Returns seconds and requests."""
     requests = 0
     async with httpx.AsyncClient(base_url=f"{url}/woocommerce/{spec.domain}/wp-json/wc/v3") as shop:
         tokens = f"{url}/token-service/api/v1/tokens/woocommerce/{spec.domain}"
@@ -149,7 +149,7 @@ async def one_request_per_variation(spec: ShopSpec, url: str) -> tuple[float, in
 
 
 def api(kind: type[WooCommerceAdapter], url: str, at_once: int = 4) -> WooCommerceAdapter:
-    """A reader of the sandbox's shops."""
+    """An adapter for the sandbox's shops."""
     return kind(
         base_url=f"{url}/woocommerce/{{domain}}",
         allow_private_hosts=True,
@@ -159,7 +159,7 @@ def api(kind: type[WooCommerceAdapter], url: str, at_once: int = 4) -> WooCommer
 
 
 async def measure(url: str) -> None:
-    """Print it all."""
+    """Print all figures."""
     seconds, requests = await one_request_per_variation(TENTH, url)
     usual = 10 * seconds
     print(

@@ -134,7 +134,7 @@ def test_doctor_names_a_package_whose_adapter_cannot_be_used(
     found = command("doctor", "--json")
     assert found.status == 1
     [bad] = [row for row in found.rows() if not row["ok"]]
-    assert bad["subject"] == "platform stand-in"
+    assert bad["subject"] == "platform stand_in"
     assert "stand-in-connector 1.2" in bad["seen"]
     assert "no_such_library" in bad["seen"]
     assert "uninstall" in bad["remedy"]
