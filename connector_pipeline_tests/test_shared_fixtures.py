@@ -12,7 +12,7 @@ PROJECT = Path(__file__).parents[1]
 
 def test_a_server_that_cannot_be_had_ends_the_tests_with_one_message() -> None:
     """And not with the same one for each of hundreds that use it."""
-    tests = PROJECT / "connector_pipeline_tests" / "state" / "test_sync_log.py"
+    tests = PROJECT / "connector_pipeline_tests" / "state" / "test_outbox.py"
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", str(tests), "-p", "no:cacheprovider"],
         env=os.environ | {TEST_SERVER_VARIABLE: "postgresql://nobody@127.0.0.1:1/none"},

@@ -56,7 +56,7 @@ def adapter_resources(
 
 def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
     """The resource `services`, made of the other resources and of the adapters of these names."""
-    names = frozenset(platform_names)
+    names = tuple(platform_names)
 
     def services(context: InitResourceContext) -> SyncServices:
         found: Mapping[str, Any] = context.resources.original_resource_dict

@@ -1,4 +1,4 @@
-"""An adapter per platform, the same rooms in each.
+"""The adapters: one folder for each platform.
 
-`adapters.py` names them, and `kit/contract.py` is the contract they fulfil.
+`adapters.py` names the adapters, and `kit/contract.py` is the contract that each of them fulfils.
 """

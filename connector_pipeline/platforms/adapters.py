@@ -1,9 +1,9 @@
-"""The one place that names the platforms: each with its adapter.
+"""The seam: the one place that names the platforms, each with its adapter.
 
-An installed package may bring another adapter by an entry point of the group GROUP, whose name is
-the platform's and whose object is a subclass of `Adapter`
-(https://packaging.python.org/en/latest/specifications/entry-points/). One that cannot be used is
-left out with the reason, and the other platforms go on.
+An installed package may bring another adapter by an entry point of the group GROUP. The entry
+point's name is the platform's name, and its object is a subclass of `Adapter`
+(https://packaging.python.org/en/latest/specifications/entry-points/). An entry point that cannot be
+used is left out with the reason, and the other platforms go on.
 """
 
 import logging
@@ -41,7 +41,7 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UnusableAdapter:
-    """An entry point, or several of one name, that brings no adapter; the reason names them."""
+    """An entry point that brings no adapter, or several of one name, with the reason."""
 
     platform_name: str
     reason: str
@@ -49,7 +49,7 @@ class UnusableAdapter:
 
 @dataclass(frozen=True, slots=True)
 class FoundAdapters:
-    """The usable adapter classes by platform name, and the entry points that bring none."""
+    """The usable adapter classes by platform name, and the entry points that bring no adapter."""
 
     classes: Mapping[str, type[Adapter]]
     unusable: tuple[UnusableAdapter, ...]
@@ -58,8 +58,8 @@ class FoundAdapters:
 def find_adapters(installed: Iterable[EntryPoint]) -> FoundAdapters:
     """The built-in adapters and those of these entry points.
 
-    The name of a built-in platform is not given away, nor is one that two entry points claim:
-    nobody could say which of the packages gets the merchants' credentials.
+    An entry point cannot replace a built-in adapter. A name that two entry points claim goes to
+    neither: nobody could say which of the packages gets the merchants' credentials.
     """
     classes = dict(BUILT_IN)
     unusable: list[UnusableAdapter] = []
@@ -76,10 +76,10 @@ def find_adapters(installed: Iterable[EntryPoint]) -> FoundAdapters:
 
 @cache
 def found_adapters() -> FoundAdapters:
-    """The adapters of this process, and what of the installed ones cannot be used.
+    """The adapters of this process, and the installed ones that cannot be used.
 
-    Looked for once: what is installed later takes a restart. `found_adapters.cache_clear()` has
-    them looked for again.
+    A process looks for them once, so a package that is installed later takes a restart.
+    `found_adapters.cache_clear()` makes it look again.
     """
     found = find_adapters(entry_points(group=GROUP))
     for each in found.unusable:
@@ -88,17 +88,17 @@ def found_adapters() -> FoundAdapters:
 
 
 def adapter_classes() -> Mapping[str, type[Adapter]]:
-    """Every platform's adapter class by the platform's name: built in or installed, and usable."""
+    """The usable adapter classes, built in or installed, by the platform's name."""
     return found_adapters().classes
 
 
 def platform_names() -> tuple[str, ...]:
-    """The names of the platforms there are adapters for: first the built-in ones."""
+    """The names of the platforms that have an adapter, the built-in ones first."""
     return tuple(adapter_classes())
 
 
 def adapter_class(platform_name: str) -> type[Adapter]:
-    """The adapter class of a platform. Raises InvalidShop with the names of those there are."""
+    """The adapter class of a platform. Raises InvalidShop, which lists the known platforms."""
     found = found_adapters()
     if platform_name in found.classes:
         return found.classes[platform_name]
@@ -112,8 +112,9 @@ def adapter_class(platform_name: str) -> type[Adapter]:
 def build_adapters(settings: Settings) -> Mapping[str, Adapter]:
     """Every platform's adapter under these settings, by the platform's name.
 
-    Raises SettingsError where an adapter does: a wrong variable stops the start. One that fails
-    otherwise is left out with an error in the log, and the other platforms go on.
+    Raises SettingsError where an adapter does, so that a wrong variable stops the start. An
+    installed adapter that raises another error is left out with an error in the log, and the other
+    platforms go on.
     """
     built: dict[str, Adapter] = {}
     for name, found in adapter_classes().items():
@@ -133,7 +134,7 @@ def build_adapters(settings: Settings) -> Mapping[str, Adapter]:
 
 
 def adapter_of(shop: Shop, adapters: Mapping[str, Adapter]) -> Adapter:
-    """The adapter among these that reads the shop. Raises AdapterMissing."""
+    """The adapter that reads the shop. Raises AdapterMissing where there is none."""
     found = adapters.get(shop.platform_name)
     if found is None:
         raise AdapterMissing(
@@ -147,7 +148,7 @@ def adapter_of(shop: Shop, adapters: Mapping[str, Adapter]) -> Adapter:
 def valid_domain(platform_name: str, domain: str) -> str:
     """The domain, if a shop of the platform may have it. Raises InvalidShop.
 
-    What an adapter accepts must have the form of a partition key's domain besides.
+    The adapter must accept the domain, and it must have the form of a partition key's domain.
     """
     return valid_host_name(adapter_class(platform_name).valid_domain(domain))
 
@@ -155,8 +156,8 @@ def valid_domain(platform_name: str, domain: str) -> str:
 def parse_shop_key(key: str) -> tuple[str, str]:
     """The platform's name and the domain of a partition key that a shop may be registered under.
 
-    Raises InvalidShop: the key has not the form of one, there is no adapter for the platform, or
-    its shops have no such domains.
+    Raises InvalidShop where the text is no partition key, where the platform has no adapter, or
+    where a shop of the platform cannot have the domain.
     """
     platform_name, slash, domain = key.partition("/")
     if not slash:
@@ -199,7 +200,7 @@ def _loaded(name: str, claimants: list[EntryPoint]) -> type[Adapter]:
 
 
 def _problem(name: str, brought: Any) -> str | None:
-    """The first thing that keeps a loaded object from being the platform's adapter class."""
+    """The first reason why a loaded object is not the platform's adapter class, or None."""
     if not (isinstance(brought, type) and issubclass(brought, Adapter)):
         return f"is no subclass of {Adapter.__module__}.{Adapter.__qualname__}"
     if isabstract(brought):

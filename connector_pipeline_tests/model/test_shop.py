@@ -19,7 +19,7 @@ from connector_pipeline.model.shop import (
         ("shopify", "acme.myshopify.com"),
         ("shopify", "acme-.myshopify.com"),
         ("woocommerce", "xn--bcher-kva.example"),
-        ("a_platform-2", "shop.example.com"),
+        ("a_platform_2", "shop.example.com"),
         ("p" * 32, "s" * 63 + ".example"),
     ],
 )

@@ -1,4 +1,4 @@
-"""An installed package that brings an adapter, made in a folder."""
+"""Makes an installed package that brings an adapter, in a folder."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -59,7 +59,7 @@ def install(
     attribute: str = "StandInAdapter",
     source: str = ADAPTER,
 ) -> Path:
-    """A folder for sys.path that holds a distribution with one entry point of our group."""
+    """Make a folder for sys.path that holds a distribution with one entry point of our group."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{module}.py").write_text(source, encoding="utf-8")
     about = folder / f"{distribution.replace('-', '_')}-1.2.dist-info"

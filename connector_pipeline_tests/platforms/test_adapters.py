@@ -1,4 +1,4 @@
-"""Promises about which platforms there are: the built-in ones, and those that packages bring."""
+"""Promises about which platforms there are: built-in ones, and those that packages bring."""
 
 import json
 import os
@@ -37,7 +37,7 @@ Installed = Callable[[Path], None]
 
 
 def test_the_built_in_platforms_are_named_as_shops_are_registered() -> None:
-    """Partition keys and the catalog's rows begin with these, and may not change."""
+    """Partition keys and the rows of the catalog have these names, so they may not change."""
     assert list(BUILT_IN) == ["shopify", "woocommerce"]
     assert all(issubclass(each.credentials_model, Credentials) for each in BUILT_IN.values())
     for name, each in BUILT_IN.items():
@@ -45,7 +45,7 @@ def test_the_built_in_platforms_are_named_as_shops_are_registered() -> None:
 
 
 def test_adapters_are_made_from_the_settings() -> None:
-    """By their platforms' names; where credentials go elsewhere, an adapter says so."""
+    """They come by the name of their platform, and say where else credentials go."""
     made = build_adapters(load_settings())
     assert list(made) == list(platform_names())
     assert [each.asked_elsewhere for each in made.values()] == [None, None]
@@ -57,7 +57,7 @@ def test_adapters_are_made_from_the_settings() -> None:
 
 
 def test_a_package_brings_an_adapter_by_being_installed(tmp_path: Path) -> None:
-    """No line of the connector changes: a new process finds it by its metadata."""
+    """The connector does not change: a new process finds the adapter by its metadata."""
     folder = install(tmp_path / "site")
     program = """
 import json
@@ -106,7 +106,7 @@ print(json.dumps([
 def test_a_package_whose_adapter_cannot_be_used_is_named_and_the_others_go_on(
     tmp_path: Path, installed: Installed, changes: dict[str, str], reason: str
 ) -> None:
-    """The distribution, its version and what is wrong, for the operator who installed it."""
+    """The reason names the distribution, its version and the problem, for the operator."""
     module = f"broken_{abs(hash(tmp_path))}"
     installed(install(tmp_path, module=module, **changes))
     assert platform_names() == ("shopify", "woocommerce")
@@ -130,7 +130,7 @@ def test_the_name_of_a_built_in_platform_is_not_given_away(
 def test_of_two_packages_that_claim_one_name_neither_is_used(
     tmp_path: Path, installed: Installed
 ) -> None:
-    """Nobody could say which of them gets the credentials; both are named."""
+    """Nobody could say which of them gets the credentials. The reason names both."""
     installed(install(tmp_path / "one"))
     installed(install(tmp_path / "two", distribution="other-connector", module="other_connector"))
     assert adapter_classes() == BUILT_IN
@@ -140,7 +140,7 @@ def test_of_two_packages_that_claim_one_name_neither_is_used(
 
 
 def test_an_entry_point_without_a_distribution_is_refused_by_its_value() -> None:
-    """As a program makes them, that was not installed."""
+    """A program that was not installed can make such an entry point."""
     found = find_adapters([EntryPoint("stand_in", "no_such_module:Adapter", GROUP)])
     assert list(found.classes) == ["shopify", "woocommerce"]
     assert "no_such_module:Adapter" in found.unusable[0].reason
@@ -149,7 +149,7 @@ def test_an_entry_point_without_a_distribution_is_refused_by_its_value() -> None
 def test_an_installed_adapter_that_cannot_be_made_leaves_the_others(
     tmp_path: Path, installed: Installed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its shops are not synced, and the log says why; its own wrong variable stops the start."""
+    """Its shops are not synced, and the log has the reason."""
     failing = ADAPTER.replace("return cls()", "raise KeyError('x')")
     installed(install(tmp_path / "one", module="unmakeable", source=failing))
     made = build_adapters(load_settings())
@@ -163,7 +163,7 @@ def test_an_installed_adapter_that_cannot_be_made_leaves_the_others(
 def test_a_wrong_variable_of_an_installed_adapter_stops_the_start(
     tmp_path: Path, installed: Installed
 ) -> None:
-    """As every other wrong variable does."""
+    """It does so as every other wrong variable."""
     strict = ADAPTER.replace(
         "return cls()",
         "from connector_pipeline.settings import SettingsError; raise SettingsError(['X: wrong.'])",
@@ -174,7 +174,7 @@ def test_a_wrong_variable_of_an_installed_adapter_stops_the_start(
 
 
 def test_an_unknown_platform_is_refused_with_those_there_are() -> None:
-    """However the name is written."""
+    """The name may be written in any way."""
     for name in ("magento", "Shopify", "", "x" * 5000, "\x1b[31m"):
         with pytest.raises(InvalidShop, match="is not a platform we know: shopify, woocommerce"):
             adapter_class(name)
@@ -198,7 +198,7 @@ def test_an_unknown_platform_is_refused_with_those_there_are() -> None:
 def test_a_key_is_held_to_its_platforms_domains_and_to_its_form(
     tmp_path: Path, installed: Installed, key: str, reason: str
 ) -> None:
-    """What an adapter accepts must be a plain host name all the same: URLs are built from it."""
+    """A domain that an adapter accepts must be a host name too, because URLs are built from it."""
     installed(install(tmp_path))
     with pytest.raises(InvalidShop, match=reason):
         parse_shop_key(key)
@@ -206,7 +206,7 @@ def test_a_key_is_held_to_its_platforms_domains_and_to_its_form(
 
 @given(st.text())
 def test_no_text_breaks_the_parser(key: str) -> None:
-    """Any text is either a key that reads back the same or an InvalidShop."""
+    """Any text is a key that reads back the same, or raises InvalidShop."""
     try:
         platform_name, domain = parse_shop_key(key)
     except InvalidShop:
@@ -220,14 +220,14 @@ NAMED_IN = ("platforms/shopify/", "platforms/woocommerce/", "platforms/adapters.
 
 
 def test_no_other_module_names_a_platform() -> None:
-    """A third platform then takes a line in adapters.py and a folder. Facts may be cited."""
+    """A third platform takes one line in adapters.py and a folder. Facts may be cited."""
     cited = re.compile(r"docs/facts/\w+\.md")
     named = re.compile("|".join(BUILT_IN), re.IGNORECASE)
     found: set[str] = set()
     for path in sorted(PACKAGE.rglob("*")):
-        place = path.relative_to(PACKAGE).as_posix()
-        if not path.is_file() or path.suffix == ".pyc" or place.startswith(NAMED_IN):
+        module = path.relative_to(PACKAGE).as_posix()
+        if not path.is_file() or path.suffix == ".pyc" or module.startswith(NAMED_IN):
             continue
-        if named.search(place) or named.search(cited.sub("", path.read_text(encoding="utf-8"))):
-            found.add(place)
+        if named.search(module) or named.search(cited.sub("", path.read_text(encoding="utf-8"))):
+            found.add(module)
     assert found == set()

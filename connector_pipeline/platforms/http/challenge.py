@@ -1,7 +1,7 @@
-"""What stands before a shop and answers for it: captchas, firewalls, maintenance pages.
+"""Recognizes pages of trouble: captchas, firewalls and maintenance pages that answer for a shop.
 
-Recognized by marks their makers leave, and named in words of ours: a page's own text may quote the
-address that was asked, and with it a key.
+A page is recognized by a mark that its maker leaves in it. Messages name the page in our own words:
+the text of the page may quote the address that was asked, and a key with it.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _SEARCHED: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a page looks like, as it fits into an error's message, and what to do about it."""
+    """The name of a page, in words that fit into an error's message, and a remedy."""
 
     looks_like: str
     remedy: str
@@ -21,7 +21,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class PageMark:
-    """Bytes in lower case that a page is known by, and what the page is then."""
+    """Bytes in lower case by which a page is recognized, with its name and a remedy."""
 
     mark: bytes
     looks_like: str
@@ -30,18 +30,18 @@ class PageMark:
 
 @dataclass(frozen=True, slots=True)
 class TroublePages:
-    """What a platform's adapter knows of such pages beside what is known of all.
+    """The pages of trouble that only one platform has, beside those that any platform may have.
 
     `own` are marks of pages that the platform itself answers with; they are looked for first.
-    `read_below` is the path below which the adapter reads, for the merchant who is asked to let it
-    through a firewall; None where there is none to name.
+    `read_below` is the path below which the adapter reads. The remedy names it to the merchant, who
+    is to let the connector through a firewall. It is None where there is no such path.
     """
 
     own: tuple[PageMark, ...] = ()
     read_below: str | None = None
 
 
-# A mark of a header is `name: value`, in lower case as the page is; the first that is found counts.
+# A mark of a header is the beginning of `name: value` in lower case. The first mark found counts.
 _HEADER_MARKS: Final = (
     ("cf-mitigated: challenge", "a challenge page of Cloudflare"),
     ("sg-captcha: challenge", "a captcha page of SiteGround"),
@@ -63,7 +63,7 @@ _BODY_MARKS: Final = (
 
 
 def challenge(headers: Mapping[str, str], body: bytes, known: TroublePages) -> Challenge | None:
-    """The page that answered in the shop's place, None where nothing shows which it is."""
+    """The page of trouble that answered in the shop's place; None where no mark is found."""
     page = body[:_SEARCHED].lower()
     for own in known.own:
         if own.mark in page:

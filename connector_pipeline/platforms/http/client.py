@@ -1,7 +1,7 @@
 """One HTTP client for all platforms: retries, turns, body checks, redirects, size limits.
 
-Only this module, `connecting.py` and `signing.py` beneath it and `download.py`, which streams
-files, import httpx for platforms, so that a change to its continuation is four lines.
+Below `platforms/`, only the modules of this folder import httpx. A change to another HTTP library
+touches no adapter.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from connector_pipeline.platforms.http.signing import SIGNER, Signer, SigningTra
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _OVERLOADED: Final = frozenset({429, 503})
-# Whoever stands before the shop gave up waiting for it.
+# The shop, or a proxy before it, gave up waiting.
 _SLOW: Final = frozenset({408, 504, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
@@ -42,7 +42,7 @@ _RETRY_AFTER: Final = RetryAfter()
 class Answer:
     """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal).
 
-    Its headers are without `Link` where the request was signed: it may repeat the credentials.
+    The answer to a signed request has no `Link` header, which may repeat the credentials.
     """
 
     status: int
@@ -51,17 +51,21 @@ class Answer:
     json: Any
 
 
-class Outcome(Enum):
-    """How one try of a request went, as far as it tells how busy the platform is."""
+class PaceSignal(Enum):
+    """The sign that one try of a request gives the pace of how busy the platform is."""
 
     ANSWERED = "answered"
     OVERLOADED = "overloaded"
-    UNTOLD = "untold"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One try of a request: its path, how many were under way as it began (by the loop's clock)."""
+    """The leave that the pace gives to one try of a request.
+
+    `under_way` counts the requests under way when the try began, itself included. `began` is the
+    time of that, in seconds of the event loop's clock.
+    """
 
     path: str
     under_way: int
@@ -69,29 +73,30 @@ class Turn:
 
 
 class Pacer(Protocol):
-    """Who decides when the origin may be asked: every try of every request passes it."""
+    """Decides when the origin may be asked. Every try of every request takes a turn."""
 
     async def enter(self, path: str) -> Turn:
         """Wait for a turn."""
         ...
 
-    def leave(self, turn: Turn, outcome: Outcome) -> None:
-        """The turn is over. Called for each one, whatever became of it."""
+    def leave(self, turn: Turn, signal: PaceSignal) -> None:
+        """End a turn. It is called once for each turn, also after an error."""
         ...
 
     def pause(self, seconds: float) -> None:
-        """Give no turn for this long. Whoever asked for it counts the seconds in the report."""
+        """Give no turn for this long, and count the seconds in the report."""
         ...
 
 
 class SlowAnswer(Exception):
-    """No answer in time, to somebody who would rather ask for less than ask again."""
+    """The answer took too long, and the caller wants to ask for less instead of retrying."""
 
 
 class _Passing(Exception):
-    """A trouble that may pass: retried, and in the end raised as `error`.
+    """Trouble that may pass. The try is repeated, and after the last retry `error` is raised.
 
-    Unless `answer`, of a status that is retried, is what the adapter wants to see in the end.
+    `answer` is the answer with a status that is retried. It is returned instead of the error where
+    the adapter asked for such an answer in the end (`accept_in_the_end`).
     """
 
     def __init__(
@@ -112,12 +117,14 @@ class _Passing(Exception):
 
 
 class OriginHttp:
-    """HTTP with one origin and no other: credentials given here cannot go elsewhere.
+    """HTTP with one origin and no other, so that credentials given here cannot go elsewhere.
 
-    Every request counts in `report`; `trouble_pages` name what may answer in the shop's place. What
-    `stated_limit` reads of a rate limit is waited out; before a refusal only where there is a
-    `pacer`. An answer is returned with any status that is not retried; what it means is the
-    adapter's to say. Raises PlatformUnavailable, RateLimited, InvalidResponse.
+    Every request counts in `report`. `trouble_pages` are the pages that may answer in the shop's
+    place. `stated_limit` reads from an answer how long to wait: after a refusal always, and after
+    another answer only with a `pacer`. An answer with any status that is not retried is returned,
+    and the adapter decides on its meaning.
+
+    Raises PlatformUnavailable, RateLimited, InvalidResponse.
     """
 
     def __init__(
@@ -139,7 +146,7 @@ class OriginHttp:
         self._report = report
         self._host_checked = False
         self.reached = False
-        """Whether the host ever took a connection of the scheme: TLS, if that is asked of it."""
+        """Whether the host ever accepted a connection, over TLS if the scheme is https."""
         self._client = http_client(policy, accept="application/json", transport=SigningTransport)
 
     async def __aenter__(self) -> Self:
@@ -167,12 +174,12 @@ class OriginHttp:
         follow_redirects: bool = True,
         retry_slow: bool = True,
     ) -> Answer:
-        """One answer for `path` below the shop's base URL; `content` is sent as JSON.
+        """Send a request for `path` below the shop's base URL and return the answer.
 
-        `signer` gives the query parameters that authenticate each try of it. `accept_retried`:
-        statuses the adapter wants to see itself although they are usually retried;
-        `accept_in_the_end`: those it wants to see when retrying them did not help.
-        Where `retry_slow` is false, an answer that takes too long raises SlowAnswer at once.
+        `content` is sent as JSON. `signer` gives the query parameters that authenticate a try.
+        `accept_retried` are statuses that are returned although they are usually retried.
+        `accept_in_the_end` are statuses that are returned when no retry helped. Where `retry_slow`
+        is false, an answer that takes too long raises SlowAnswer at once.
         """
         asked = partial(
             self._once,
@@ -202,7 +209,7 @@ class OriginHttp:
                 attempt += 1
                 self._report.retries += 1
                 if self._pacer is not None and passing.overloaded:
-                    # What one request is told goes for all of the shop's.
+                    # The wait that one answer asks for holds for all requests to the shop.
                     self._pacer.pause(wait)
                 else:
                     self._report.waited_seconds += wait
@@ -212,24 +219,24 @@ class OriginHttp:
         if self._pacer is None:
             return await asked()
         turn = await self._pacer.enter(path)
-        outcome = Outcome.UNTOLD
+        signal = PaceSignal.UNKNOWN
         try:
             answer = await asked()
-            outcome = Outcome.ANSWERED
+            signal = PaceSignal.ANSWERED
             self._pause_where_the_limit_is_reached(self._pacer, answer)
             return answer
         except _Passing as passing:
             if passing.overloaded or passing.slow:
-                outcome = Outcome.OVERLOADED
+                signal = PaceSignal.OVERLOADED
             raise
         finally:
-            self._pacer.leave(turn, outcome)
+            self._pacer.leave(turn, signal)
 
     def _pause_where_the_limit_is_reached(self, pacer: Pacer, answer: Answer) -> None:
         wait = self._stated_limit.after_answer(answer.headers, datetime.now(UTC))
         if wait:
-            # A longer wait is for the refusal to ask for, which ends a sync that cannot wait so
-            # long: headers beside a good answer are sometimes wrong.
+            # Headers beside a good answer are sometimes wrong. A refusal may ask for a longer
+            # wait, and then it ends the sync.
             pacer.pause(min(wait, self._policy.retry_after_limit))
 
     async def _once(
@@ -289,7 +296,7 @@ class OriginHttp:
             return PlatformUnavailable(
                 f"{self._where()} has a certificate that is not valid for it.",
                 remedy="It will be retried with the next sync. Ask the merchant to renew the "
-                "certificate; no key is sent to who cannot show one.",
+                "certificate. Credentials are sent only to a host with a valid one.",
             )
         return PlatformUnavailable(f"{self._where()} could not be read ({type(error).__name__}).")
 
@@ -311,17 +318,13 @@ class OriginHttp:
             answer = Answer(status, response.headers, body, parse_json(body))
         except ValueError as error:
             if status < 400:
-                # A captcha, a maintenance page or a cut-off body: judged by whether it parses, not
-                # by its status (docs/facts/woocommerce.md, Answers by others).
+                # A captcha, a maintenance page or a body cut off. Its status does not show
+                # that, but it does not parse (docs/facts/woocommerce.md, Answers by others).
                 raise _Passing(self._not_json(response, body)) from error
             answer = Answer(status, response.headers, body, None)
         if status in RETRIED_STATUSES and status not in accept_retried:
             kind = RateLimited if status == 429 else PlatformUnavailable
-            found = (
-                None
-                if answer.json is not None
-                else challenge(response.headers, body, self._trouble_pages)
-            )
+            found = None if answer.json is not None else self._challenge(response, body)
             error = kind(
                 f"{self._where()} answered {status}{f' with {found.looks_like}' if found else ''}.",
                 remedy=found.remedy if found else None,
@@ -355,7 +358,7 @@ class OriginHttp:
         if origin_of(target) != self._origin:
             raise InvalidResponse(
                 f"{self._where()} redirects to {target.scheme}://{target.host}, "
-                "where its credentials are not sent.",
+                "and credentials are sent to the shop's own origin only.",
                 remedy="Register the shop under the domain it redirects to.",
             )
         return target

@@ -1,4 +1,4 @@
-"""How a host is connected to, and which host may be: for every HTTP client of a platform."""
+"""Sets up every HTTP client of the platforms, and says which hosts it may connect to."""
 
 import asyncio
 import ipaddress
@@ -17,15 +17,15 @@ USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
 
 @cache
 def tls() -> ssl.SSLContext:
-    """What every client trusts."""
-    # Building one takes tens of milliseconds, and a run over many shops opens as many clients.
+    """The certificates that every client trusts."""
+    # Building the context takes tens of milliseconds, and a run opens a client for each shop.
     return httpx.create_ssl_context()
 
 
 def http_client(
     policy: HttpPolicy, *, accept: str, transport: type[httpx.AsyncHTTPTransport]
 ) -> httpx.AsyncClient:
-    """A client that trusts what we trust, follows no redirect, and sends what it is given alone."""
+    """A client that follows no redirect and uses no proxy or credentials of the environment."""
     return httpx.AsyncClient(
         transport=transport(verify=tls()),
         timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
@@ -37,7 +37,10 @@ def http_client(
 
 
 async def refuse_private_host(url: httpx.URL, *, where: str) -> None:
-    """Raises InvalidResponse unless the host is on the public internet, OSError if unknown."""
+    """Raise InvalidResponse unless the host is on the public internet.
+
+    Raises OSError where its name does not resolve.
+    """
     found = await asyncio.get_running_loop().getaddrinfo(
         url.host, url.port or 443, type=socket.SOCK_STREAM
     )
@@ -50,5 +53,5 @@ async def refuse_private_host(url: httpx.URL, *, where: str) -> None:
 
 
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
-    """What credentials are bound to: scheme, host and port."""
+    """The origin that credentials are bound to: scheme, host and port."""
     return (url.scheme, url.host, url.port)

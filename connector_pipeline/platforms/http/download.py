@@ -1,7 +1,7 @@
-"""Streams one large file over HTTP: bounded memory, from any byte on, taken up where it broke off.
+"""Streams one large file over HTTP in bounded memory, and resumes at the byte where it broke off.
 
-For files that a platform keeps at another host than the shop's, behind a signed URL. Whoever has
-such a URL has the file, so it appears in no message and no log; no credential is sent along, and no
+The file is at another host than the shop's, behind a signed URL. Everybody who has such a URL can
+read the file, so no message and no log shows it. No credential is sent with the request, and no
 redirect is followed.
 """
 
@@ -42,7 +42,7 @@ class Digest(Protocol):
 
 
 class FileRefused(Exception):
-    """The host does not give the file out: gone, or the signature ran out."""
+    """The host refuses the file: it is gone, or the signature of its URL has expired."""
 
     def __init__(self, status: int):
         super().__init__(f"answered {status}")
@@ -50,21 +50,21 @@ class FileRefused(Exception):
 
 
 class FileChanged(PlatformUnavailable):
-    """What is at the URL now is not what the beginning was read of."""
+    """The URL has another file now than the one whose beginning was read."""
 
     default_remedy = "The next sync reads it from its beginning."
 
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """What tells one file from another at the same URL. `length` in bytes, None if not stated."""
+    """The ETag and the length in bytes that identify a file; None where not stated."""
 
     etag: str | None = None
     length: int | None = None
 
 
 class _BrokenOff(Exception):
-    """A trouble that may pass: retried from where it came, and in the end raised as `error`."""
+    """Trouble that may pass. The rest is asked for again; after the last try `error` is raised."""
 
     def __init__(self, error: PlatformUnavailable, retry_after: float | None = None):
         super().__init__(str(error))
@@ -73,14 +73,14 @@ class _BrokenOff(Exception):
 
 
 class _NoSuchRange(_BrokenOff):
-    """The host says that the file ends before the range: it is shorter now, or was read whole."""
+    """The host says that the file ends before the range. It is shorter now, or was read whole."""
 
 
 class FileDownload:
-    """One file at one URL, which must be HTTPS at one of `hosts`. Counts in `report`.
+    """One file at one URL, which must be HTTPS at one of `hosts`. Requests count in `report`.
 
-    With the policy's `allow_private_hosts` loopback will do, too, over plain HTTP. Raises
-    InvalidResponse for another URL, with `remedy`: where an operator sets the hosts.
+    The policy's `allow_private_hosts` allows loopback too, over plain HTTP. Raises InvalidResponse
+    for another URL, with `remedy`, which names the setting with the hosts.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FileDownload:
         self._host_checked = policy.allow_private_hosts
         self._ranges = True
         self.identity = FileIdentity()
-        """As far as answers have told it yet."""
+        """The file's identity, as far as answers have stated it."""
         self._client = http_client(policy, accept="*/*", transport=httpx.AsyncHTTPTransport)
 
     async def __aenter__(self) -> Self:
@@ -113,7 +113,7 @@ class FileDownload:
         await self._client.aclose()
 
     async def identify(self) -> FileIdentity:
-        """Ask for the first byte alone, to know which file it is. Raises what `parts` raises."""
+        """Ask for the first byte alone, to learn the identity. Raises what `parts` raises."""
         failed = 0
         while True:
             try:
@@ -125,11 +125,11 @@ class FileDownload:
                 failed = await self._wait(failed, broken)
 
     async def parts(self, offset: int = 0, read: Digest | None = None) -> AsyncGenerator[bytes]:
-        """The file's bytes from `offset` on, in parts of no certain size.
+        """Yield the file's bytes from `offset` on, in parts of any size.
 
-        `read` is the SHA-256 of the bytes before `offset`, and is kept up: a host that knows no
-        ranges sends the file anew, and then what was read must be its beginning. Raises
-        FileRefused, FileChanged, PlatformUnavailable, RateLimited, InvalidResponse.
+        `read` is the SHA-256 of the bytes before `offset`, and is updated with each part. A host
+        without ranges sends the whole file again, and its beginning is compared with `read`.
+        Raises FileRefused, FileChanged, PlatformUnavailable, RateLimited, InvalidResponse.
         """
         read = read or hashlib.sha256()
         failed = 0
@@ -142,8 +142,8 @@ class FileDownload:
                         failed = 0
                         yield part
             except _NoSuchRange as broken:
-                # A compressed answer may have broken off within what ends it, after the last byte
-                # of the file. Sent anew, the file tells whether it is the one that was read.
+                # A compressed answer may break off after the last byte of the file, in the bytes
+                # that end the compression. The file, sent again, shows whether it is the same one.
                 self._ranges = False
                 failed = await self._wait(failed, broken)
             except _BrokenOff as broken:
@@ -190,13 +190,13 @@ class FileDownload:
         if response.headers.get("Content-Encoding", "identity") != "identity" or (
             stated is None or int(stated[1]) != offset
         ):
-            # Not the range that was asked for: from now on the whole file, and what is new of it.
+            # The host sent another range. From now on, read the whole file and skip its beginning.
             self._ranges = False
             raise _BrokenOff(PlatformUnavailable(f"{self._where()} answers with other ranges."))
 
     @asynccontextmanager
     async def _answer(self, headers: dict[str, str]) -> AsyncGenerator[httpx.Response]:
-        """An answer with (a part of) the file, still to be read; troubles inside are named."""
+        """An unread answer with the file or a part of it. Errors of httpx are raised as ours."""
         await self._check_host()
         request = self._client.build_request("GET", self._url, headers=headers)
         self._report.requests += 1
@@ -240,7 +240,7 @@ class FileDownload:
         self._recognize(response)
 
     def _recognize(self, response: httpx.Response) -> None:
-        """Take in which file this is; a compressed one is of a length of its own, and ETag."""
+        """Remember the file's identity. A compressed answer does not state it."""
         if response.headers.get("Content-Encoding", "identity") != "identity":
             return
         length = response.headers.get("Content-Length")
@@ -251,7 +251,7 @@ class FileDownload:
             response.headers.get("ETag"), int(length) if length and length.isdecimal() else None
         )
         known = self.identity
-        # Of a whole file what was read of it decides; of a range only this does.
+        # A whole file is compared by its bytes. For a range, only its identity can be compared.
         if response.status_code == 206 and (
             (known.etag and seen.etag and known.etag != seen.etag)
             or (known.length is not None and known.length != seen.length)
@@ -301,7 +301,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class _WithoutQuery(logging.Filter):
-    """httpx logs the URL of every request at INFO: without its query, which holds the signature."""
+    """Takes the query, which holds the signature, out of the URLs that httpx logs at INFO."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):

@@ -1,4 +1,4 @@
-"""JSON as platforms send it."""
+"""Parses JSON as platforms send it."""
 
 import json
 from decimal import Decimal, InvalidOperation
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def parse_json(body: bytes) -> Any:
-    """JSON as platforms send it: a UTF-8 BOM is allowed, fractions become Decimal, NaN is refused.
+    """Parse JSON. A UTF-8 BOM is allowed, fractions become Decimal, and NaN is refused.
 
     Raises ValueError.
     """

@@ -1,4 +1,4 @@
-"""What is asked again after a failure, and when: the same for answers and for files."""
+"""Which failed requests are retried, and after how long: the same for answers and for files."""
 
 import random
 from collections.abc import Mapping
@@ -14,10 +14,11 @@ RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521
 
 @dataclass(frozen=True, slots=True)
 class HttpPolicy:
-    """How patient one shop's client is. Seconds and bytes.
+    """How patient one shop's client is, in seconds, and how much it reads, in bytes.
 
-    `retry_after_limit` bounds what one Retry-After may ask for; a longer one is RateLimited.
-    `plain_http` is for requests that carry no secret: none at all, or a signature.
+    `retry_after_limit` is the longest wait that one Retry-After may ask for; RateLimited is raised
+    for a longer one. `plain_http` allows HTTP, for requests that carry no secret or only a
+    signature.
     """
 
     max_retries: int = 3
@@ -32,26 +33,26 @@ class HttpPolicy:
 
 
 class StatedLimit(Protocol):
-    """How a platform's answers state its rate limit. Seconds; None where an answer states none."""
+    """Reads a rate limit from answers, as seconds to wait; None where an answer states none."""
 
     def after_refusal(self, headers: Mapping[str, str], now: datetime) -> float | None:
-        """How long to wait before what was refused is asked again."""
+        """How long to wait before the refused request is retried."""
         ...
 
     def after_answer(self, headers: Mapping[str, str], now: datetime) -> float | None:
-        """How long to wait before anything else is asked, as the answer was the last for now."""
+        """How long to wait before the next request, if this answer used up the limit."""
         ...
 
 
 class RetryAfter:
-    """The limit of a platform that states it in `Retry-After`, with a refusal only."""
+    """Reads the limit of a platform that states it only with a refusal, in `Retry-After`."""
 
     def after_refusal(self, headers: Mapping[str, str], now: datetime) -> float | None:
-        """What `Retry-After` says."""
+        """The seconds that `Retry-After` asks for."""
         return retry_after_seconds(headers.get("Retry-After"), now)
 
     def after_answer(self, headers: Mapping[str, str], now: datetime) -> float | None:
-        """Nothing: what was not refused says nothing of the limit."""
+        """None: only refusals state the limit."""
         return None
 
 
@@ -71,7 +72,7 @@ def wait_before_retry(
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Seconds to wait as a Retry-After header says, in seconds or as a date; None if unreadable."""
+    """The seconds that a Retry-After header asks for, as a number or a date; None if unreadable."""
     if header is None:
         return None
     header = header.strip()

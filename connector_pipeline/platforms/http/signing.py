@@ -1,8 +1,8 @@
-"""Credentials in a query string, added beneath everything that logs, quotes or keeps a URL.
+"""Adds credentials to a query string below everything that logs, quotes or keeps a URL.
 
-httpx logs every URL at INFO and hands it on with its exceptions, so a request above this transport
-never has them. What comes back is cleaned too: shops echo every argument in `Link`
-(docs/facts/woocommerce.md, Link header).
+httpx logs every URL at INFO and hands it on with its exceptions. So the transport adds the
+credentials, and httpx never sees them. The transport also removes them from answers: shops repeat
+every argument in `Link` (docs/facts/woocommerce.md, Link header).
 """
 
 import logging
@@ -13,24 +13,24 @@ from urllib.parse import parse_qsl, quote, urlencode
 import httpx
 
 Signer = Callable[[str], Mapping[str, str]]
-"""The URL of a request → the query parameters that authenticate it, made anew for each try."""
+"""Takes the URL of a request and makes the query parameters that authenticate one try of it."""
 
 SIGNER: Final = "connector_pipeline.signer"
-"""Where a request carries its Signer among httpx's extensions."""
+"""The key of a request's Signer among httpx's extensions."""
 
 _LINK: Final = "link"
 
-# At DEBUG it writes the headers of every answer, `Link` among them. Not to be turned on by a
-# root logger's level.
+# At DEBUG, httpcore logs the headers of every answer, `Link` among them. A root logger's level must
+# not turn that on.
 for _name in ("httpcore.http11", "httpcore.http2"):
     logging.getLogger(_name).setLevel(logging.INFO)
 
 
 class SigningTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport, which sends a request with the parameters that its Signer gives."""
+    """httpx's transport, except that it adds the parameters of a request's Signer to the URL."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As httpx's own; the answer has no header that may repeat the parameters."""
+        """Send the signed request, and remove from the answer what may repeat the parameters."""
         signer = cast("Signer | None", request.extensions.get(SIGNER))
         parameters: Mapping[str, str] = {}
         sent = request
@@ -52,14 +52,14 @@ class SigningTransport(httpx.AsyncHTTPTransport):
 
 
 def _with_query(url: httpx.URL, parameters: Mapping[str, str]) -> httpx.URL:
-    # Appended to the query as it is written: a signature is of exactly that.
+    # The query stays as it is written, because the signature was made of exactly that.
     added = urlencode(parameters, quote_via=quote).encode()
     query = b"&".join(part for part in (url.query, added) if part)
     return url.copy_with(query=query)
 
 
 def _without(location: str, parameters: Mapping[str, str]) -> str:
-    """A Location without the parameters, which many repeat: what is followed is signed anew."""
+    """A Location without the parameters. Shops repeat them, and a redirect is signed anew."""
     address, _, query = location.partition("?")
     kept = [
         (name, value)

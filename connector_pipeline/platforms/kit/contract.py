@@ -17,13 +17,14 @@ from connector_pipeline.settings import Settings
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
 
 LOOKUP: Final = "lookup"
-"""The kind of page, in every adapter, that answers for ids asked for; no item is made of it."""
+"""The kind of the pages that answer a lookup, in every adapter. No item is made of them."""
 
 
 class Credentials(BaseModel):
-    """What the Token Service knows of a shop. A platform adds its secrets as fields of SecretStr.
+    """A shop's credentials, as the Token Service gives them.
 
-    `expires_at` is absent where the credentials do not end; without a zone it is UTC.
+    An adapter's subclass adds the platform's secrets, as fields of SecretStr. `expires_at` is
+    absent where the credentials do not expire; without a zone it is UTC.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -32,7 +33,7 @@ class Credentials(BaseModel):
 
 
 class CredentialSource(Protocol):
-    """Where an adapter gets a shop's credentials: the Token Service, asked anew at each call."""
+    """Gives an adapter a shop's credentials: the Token Service, asked again at each call."""
 
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
         """The shop's credentials parsed as `model`.
@@ -46,8 +47,8 @@ class CredentialSource(Protocol):
 class RawPage:
     """One answer of the platform as received.
 
-    `kind` is the adapter's own word for what the body holds. `facts` is what normalizing or going
-    on needs beside the body (cursor, page number, totals); never a credential.
+    `kind` is the adapter's own word for what the body holds. `facts` are the page facts: what
+    normalizing and resuming need beside the body (cursor, page number, totals), never a credential.
     """
 
     kind: str
@@ -57,12 +58,12 @@ class RawPage:
 
 @dataclass(slots=True)
 class FetchReport:
-    """What a fetch tells of itself while it runs: filled in by the adapter and its HTTP client.
+    """The figures of one fetch. The adapter and its HTTP client fill it in while the fetch runs.
 
-    When the last page has been yielded, `currency` is set and `complete` says whether the
-    platform's own counts vouch for the snapshot, or in an increment for the list of changes.
-    `read_in_full`: everything was read although changes were asked for. `details` are shown in the
-    partition's metadata.
+    When the last page has been yielded, `currency` is set, and `complete` says whether the
+    platform's own counts agree with the snapshot, or in an increment with the list of changes.
+    `read_in_full` says that everything was read although only changes were asked for. The UI shows
+    `details` with the partition.
     """
 
     currency: str | None = None
@@ -75,7 +76,7 @@ class FetchReport:
     warnings: list[str] = field(default_factory=list[str])
 
     def for_another_reading(self) -> "FetchReport":
-        """A report for reading the shop anew: what was spent counts on, what was found does not."""
+        """A report for a second reading of the shop. It keeps only requests, retries and waits."""
         return FetchReport(
             requests=self.requests, retries=self.retries, waited_seconds=self.waited_seconds
         )
@@ -83,40 +84,40 @@ class FetchReport:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One answer to a question for ids, and the variant ids it says are gone."""
+    """One answer to a lookup, and the ids of the variants that are gone by it."""
 
     page: RawPage
     gone: tuple[str, ...]
 
 
 class Adapter(ABC):
-    """Reads a shop's catalog as raw pages, and reads catalog items out of raw pages.
+    """Reads a shop's catalog as raw pages, and makes catalog items of raw pages.
 
-    All that the rest of the project asks of a platform is here. An adapter is a plain object
-    without secrets, made once for a process by `from_settings`, and used by several event loops and
-    threads, though each shop by one at a time.
+    The rest of the project asks nothing else of a platform. An adapter is a plain object without
+    secrets. A process makes it once, by `from_settings`. Several event loops and threads use it,
+    though only one at a time reads a shop.
     """
 
     platform_name: ClassVar[str]
-    """The platform's name, as partition keys begin: see `model.shop.valid_platform_name`."""
+    """The platform's name, as partition keys have it; see `model.shop.valid_platform_name`."""
 
     credentials_model: ClassVar[type[Credentials]]
-    """What the Token Service gives for a shop of the platform."""
+    """The form of the credentials that the Token Service gives for a shop of the platform."""
 
     example_domain: ClassVar[str]
-    """The domain of a shop, as messages show one."""
+    """A domain that messages show as an example."""
 
     trouble_pages: ClassVar[TroublePages] = TroublePages()
     """The pages that the platform answers with in a shop's place while it is in trouble."""
 
     lists_may_skip: ClassVar[bool] = True
-    """Whether a list can skip a live item and its counts agree all the same.
+    """Whether a list can skip a live item although its counts agree.
 
-    Then what a complete snapshot lacks is asked for by id, too, before it is called deleted.
+    If so, variants that a complete snapshot lacks are looked up, too, before they are tombstones.
     """
 
     whole_products: ClassVar[bool] = False
-    """Whether a product in a snapshot, of whatever sync, comes with all its variants.
+    """Whether a product in a snapshot of any sync type comes with all its variants.
 
     If so, a variant that its product lacks is gone, even in an incremental sync.
     """
@@ -124,7 +125,7 @@ class Adapter(ABC):
     @classmethod
     @abstractmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The adapter as the environment says. May raise SettingsError."""
+        """The adapter that these settings describe. May raise SettingsError."""
 
     @staticmethod
     def valid_domain(domain: str) -> str:
@@ -133,17 +134,17 @@ class Adapter(ABC):
 
     @property
     def asked_elsewhere(self) -> str | None:
-        """The URL at which shops are asked if it is not their own, and credentials go there."""
+        """The URL that gets requests and credentials instead of the shops' own; usually None."""
         return None
 
     async def findings(
         self, shops: Sequence[Shop], credential_source: CredentialSource
     ) -> Sequence[Finding]:
-        """What `connector-pipeline doctor` should say of the platform; nothing if all is well.
+        """The adapter's own findings for `connector-pipeline doctor`; none by default.
 
-        `shops` are the platform's active ones, the one that was synced last first: it most likely
-        answers. At most a few requests are made, and none is retried. A ConnectorError that is
-        raised becomes a finding, of a failure.
+        `shops` are the platform's active shops. The first is the one that was synced last, because
+        it is the most likely to answer. An adapter makes a few requests at most and retries none. A
+        ConnectorError that it raises becomes a finding of a failure.
         """
         return ()
 
@@ -159,10 +160,10 @@ class Adapter(ABC):
     ) -> AsyncGenerator[RawPage, None]:
         """Yield the shop's pages as they arrive: all, or only of what changed since a time (UTC).
 
-        Where the platform cannot tell what changed, everything is read and the report says so.
-        `archived` are the pages that an interrupted attempt at the same sync yielded, in order:
-        as long as the next of them is the answer to what would be asked next, it is yielded again
-        and not asked for. Raises the errors of model/errors.py.
+        Where the platform cannot say what changed, the adapter reads everything and the report says
+        so. `archived` are the pages that an interrupted attempt at the same sync yielded, in order.
+        As long as the next of them answers the next question, the adapter yields it again and asks
+        the shop nothing. Raises the errors of model/errors.py.
         """
 
     @abstractmethod
@@ -177,32 +178,32 @@ class Adapter(ABC):
     ) -> AsyncGenerator[Lookup, None]:
         """Ask the shop by id for variants that its lists lacked: which of them are gone?
 
-        `absent` maps variant ids to product ids. Gone is what a complete snapshot would not have:
-        deleted, or excluded by the filter that the lists are read with. What the answers leave
-        open is not gone. `witness`, an item that the lists had, is asked for beside them: an answer
-        that lacks it is not believed (InvalidResponse). Raises the errors of model/errors.py.
+        `absent` maps variant ids to product ids. A variant is gone if a complete snapshot would not
+        have it: it was deleted, or the lists' filter excludes it. A variant that the answers leave
+        open is not gone. Each lookup asks for `witness` too, an item that the lists had, and an
+        answer without it raises InvalidResponse. Raises the errors of model/errors.py.
         """
 
     @abstractmethod
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
-        """Map raw pages to catalog items, in the pages' order; nothing is dropped silently.
+        """Make catalog items of raw pages, in the pages' order; nothing is dropped silently.
 
-        Asks no platform: the same pages give the same items. Raises InvalidResponse for a page
-        that is not what the platform's contract says.
+        The platform is not asked, so the same pages give the same items. Raises InvalidResponse for
+        a page that is not of the form that the platform documents.
         """
 
     def rows(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogRow | RejectedVariant]:
-        """What `normalize` yields, items as bare rows; an adapter may have a faster way to them."""
+        """The same as `normalize`, with items as bare rows. An adapter may have a faster way."""
         return rows_of(self.normalize(shop, currency, pages))
 
 
 def rows_of(
     normalized: Iterable[CatalogItem | RejectedVariant],
 ) -> Iterator[CatalogRow | RejectedVariant]:
-    """Items as bare rows, rejects as they are."""
+    """Items as bare rows, and rejected variants as they are."""
     for each in normalized:
         yield row_of(each) if isinstance(each, CatalogItem) else each

@@ -1,4 +1,4 @@
-"""A shop's credentials while it is read: asked for when needed, renewed when they end."""
+"""Keeps a shop's credentials while the shop is read, and renews them when they expire."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import Credentials, CredentialSource
 
 MARGIN: Final = timedelta(seconds=30)
-"""Credentials that end on the way of a request cost that request and a refusal."""
+"""Credentials are renewed this long before they expire, so that none expires during a request."""
 
 
 def renewal_time(credentials: Credentials, given_at: datetime) -> datetime | None:
-    """When credentials given at a time (with its zone) are to be asked for anew, None for never.
+    """When to renew credentials that were given at a time (with its zone); None for never.
 
-    That is MARGIN before they end, which may be at once. Those that had ended when they were given
-    are used until the shop refuses them: to ask again at every request would bring the same ones.
+    That is MARGIN before they expire, which may be at once. Credentials that had expired when they
+    were given are used until the shop refuses them: the Token Service would give the same again.
     """
     end = credentials.expires_at
     if end is None:
         return None
     if end.tzinfo is None:
         end = end.replace(tzinfo=UTC)
-    # Compared before anything is subtracted: there is no time before the first year's.
+    # The comparison comes first, because a time in the year 1 minus MARGIN is an error.
     return end - MARGIN if end > given_at else None
 
 
@@ -35,11 +35,11 @@ def _now() -> datetime:
 
 
 class ShopCredentials(Generic[HeldT]):
-    """The credentials of one shop, kept until they end or the shop refuses them.
+    """The credentials of one shop, kept until they expire or the shop refuses them.
 
-    Expiring ones live for an hour or so, so a long sync goes through several. Requests under way
-    together share them, and the fresh ones after a refusal. Not thread-safe; tasks of one event
-    loop may share it.
+    Credentials that expire live for an hour or so, and a long sync needs several. Requests under
+    way at the same time share them, and share the fresh ones after a refusal. Tasks of one event
+    loop may share an object; it is not thread-safe.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class ShopCredentials(Generic[HeldT]):
             return held
 
     def refused(self, credentials: HeldT) -> None:
-        """The shop does not accept these: the next request asks for fresh ones.
+        """Drop credentials that the shop refused. The next request asks for fresh ones.
 
-        Nothing happens if another request has had them replaced meanwhile.
+        Nothing happens if another request has replaced them meanwhile.
         """
         if self._held is credentials:
             self._held = None

@@ -6,8 +6,8 @@ from pydantic import AfterValidator, SecretStr
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
-    # The HTTP client quotes a header value it cannot send in its exception: a secret with a line
-    # break must not get that far.
+    # The exception of the HTTP client quotes a header value that it cannot send. A secret with a
+    # line break must not get there.
     value = secret.get_secret_value()
     if not value or not all("!" <= character <= "~" for character in value):
         raise ValueError("must be printable ASCII without spaces")
@@ -15,4 +15,4 @@ def _sendable(secret: SecretStr) -> SecretStr:
 
 
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
-"""The type of a field of credentials whose value becomes a header's."""
+"""The type of a credentials field whose value is sent in a header."""

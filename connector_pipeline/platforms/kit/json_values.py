@@ -1,4 +1,4 @@
-"""Values of parsed JSON, where anything may stand anywhere: looked at without surprises."""
+"""Reads values of parsed JSON, in which any type may stand in any place."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 def value_at(value: object, *path: str) -> Any:
-    """The value that a path of names leads to; None where the path breaks off."""
+    """The value at a path of names; None where the path breaks off."""
     for name in path:
         if not is_object(value):
             return None
@@ -31,7 +31,7 @@ def value_at(value: object, *path: str) -> Any:
 
 
 def object_at(value: object, *path: str, of: str) -> dict[str, Any]:
-    """The object at a path. Raises InvalidResponse, which says that `of` has none there."""
+    """The object at a path. Raises InvalidResponse, which names `of`, where there is none."""
     found = value_at(value, *path)
     if not is_object(found):
         raise InvalidResponse(f"{of} has no object {'.'.join(path)!r}.")
@@ -39,7 +39,7 @@ def object_at(value: object, *path: str, of: str) -> dict[str, Any]:
 
 
 def list_at(value: object, *path: str, of: str) -> list[Any]:
-    """The list at a path; the value itself for no path. Raises InvalidResponse as `object_at`."""
+    """The list at a path; for no path, the value itself. Raises InvalidResponse as `object_at`."""
     found = value_at(value, *path)
     if not is_list(found):
         raise InvalidResponse(
@@ -49,19 +49,19 @@ def list_at(value: object, *path: str, of: str) -> list[Any]:
 
 
 def objects_in(value: object) -> Iterator[dict[str, Any]]:
-    """Those entries of a list that are objects; none where the value is no list."""
+    """The entries of a list that are objects; none where the value is no list."""
     if is_list(value):
         yield from filter(is_object, value)
 
 
 def text_at(value: object, *path: str) -> str | None:
-    """The text at a path; None where there is none, or something else."""
+    """The text at a path; None where there is no text."""
     found = value_at(value, *path)
     return found if isinstance(found, str) else None
 
 
 def currency_at(value: object, *path: str, of: str) -> str:
-    """The currency code at a path, by its form. Raises InvalidResponse as `object_at`."""
+    """The currency code at a path, three capitals. Raises InvalidResponse as `object_at`."""
     found = value_at(value, *path)
     if not isinstance(found, str) or not _CURRENCY.fullmatch(found):
         raise InvalidResponse(f"{of} has no ISO 4217 code in {'.'.join(path)!r}: {found!r:.40}.")
@@ -69,7 +69,7 @@ def currency_at(value: object, *path: str, of: str) -> str:
 
 
 def json_of(page: RawPage, *, of: str) -> Any:
-    """A raw page's JSON. Raises InvalidResponse, which says that the page is `of`."""
+    """A raw page's JSON. Raises InvalidResponse, which names `of`, where it is not JSON."""
     try:
         return parse_json(page.body)
     except ValueError as error:

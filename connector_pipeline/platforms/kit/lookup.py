@@ -1,7 +1,7 @@
-"""Ask a shop by id for the variants that its lists lacked: which of them are gone?
+"""Asks a shop by id for absent variants: which of them are gone?
 
-The platform says which ids it is asked for and how an answer is read. All that makes an answer
-worth believing is here. A deletion is the one thing that a wrong answer cannot take back.
+The adapter says which ids it asks for and how an answer is read. This module decides whether an
+answer is believed. A wrong answer could make a live item a tombstone.
 """
 
 from collections import defaultdict, deque
@@ -17,10 +17,10 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True, slots=True)
 class AnswerForIds(Generic[StateT]):
-    """What a shop answered when it was asked for some ids.
+    """A shop's answer to a lookup.
 
-    `found` has the ids that are there, each with what the platform says of it. `open_ids` are those
-    that the answer settles neither way, e.g. because the shop counts an object that it cannot load.
+    `found` has the ids that are there, each with its state as the platform reports it. `open_ids`
+    are ids that the answer leaves open, e.g. because the shop counts an object that it cannot load.
     """
 
     page: RawPage
@@ -29,7 +29,7 @@ class AnswerForIds(Generic[StateT]):
 
 
 def by_product(absent: Mapping[str, str]) -> dict[str, list[str]]:
-    """Absent variants by the product to ask for, where a product's answer tells its variants."""
+    """Absent variants by product, for a platform whose product answers list the variants."""
     variants: defaultdict[str, list[str]] = defaultdict(list)
     for variant_id, product_id in absent.items():
         variants[product_id].append(variant_id)
@@ -48,12 +48,12 @@ async def look_up(
     """Ask for ids, up to `at_once` (2 or more) at a time, and judge absent variants by the answers.
 
     `absent` has the absent variants by the id that is asked for. `witness` is an id that the lists
-    had. It is asked for beside the others each time, and `asked_of`, e.g. "Acme", is not believed
-    where it leaves the witness out or answers for other ids than it was asked for: InvalidResponse.
-    `is_gone` judges a variant by what the answer has of its id, None where the id is not there.
+    had, and every question asks for it too. An answer without the witness, or with ids that were
+    not asked for, raises InvalidResponse, which begins with `asked_of`, e.g. "Acme".
+    `is_gone` judges a variant by the state of its id, which is None where the id is not there.
 
-    Where an answer leaves several ids open, each half of them is asked for anew. One that stays
-    open by itself is not gone. Raises what `ask` raises.
+    Where an answer leaves several ids open, each half of them is asked for again. An id that stays
+    open when it is asked for alone is not gone. Raises what `ask` raises.
     """
     pending = {own_id: list(variants) for own_id, variants in absent.items()}
     questions = deque(_batches([each for each in pending if each != witness], at_once - 1))

@@ -1,7 +1,7 @@
-"""Read the fields of a variant, and keep one that cannot be read as a rejected variant.
+"""Reads the fields of a variant, and makes a rejected variant of one that cannot be read.
 
-Every reader takes the field's name for the reason and a value of parsed JSON, whatever that is. It
-raises FieldError for a value that is not what the platform documents, and nothing else.
+Every reader takes the field's name, for the reason, and any value of parsed JSON. It raises
+FieldError for a value that the platform does not document, and no other error.
 """
 
 import re
@@ -25,7 +25,7 @@ _WHOLE_NUMBER: Final = re.compile(r"(-?[0-9]{1,20})\.0+")
 
 
 class FieldError(ValueError):
-    """A field that is not what the platform documents: its name, what is wrong, the value."""
+    """A field whose value the platform does not document, with its name, problem and value."""
 
     def __init__(self, field: str, problem: str, *value: object):
         shown = "".join(f" ({_shown(each):.60})" for each in value)
@@ -33,16 +33,16 @@ class FieldError(ValueError):
 
 
 def _shown(value: object) -> str:
-    # repr: neither a NUL nor half a surrogate pair reaches the reason.
+    # repr, because no NUL and no half of a surrogate pair may reach the reason.
     return str(value) if isinstance(value, Decimal) else repr(value)
 
 
 def rejected(
     error: FieldError | ValidationError, *, product_id: str | None, variant_id: str | None, raw: Any
 ) -> RejectedVariant:
-    """The variant that `error` keeps from being a catalog item, with the reason.
+    """The variant that could not become a catalog item because of `error`, with the reason.
 
-    `raw` is the JSON to show: the variant's, and what of its product was needed.
+    `raw` is the JSON to show: the variant, and the fields of its product that were needed.
     """
     return RejectedVariant(
         product_id=product_id, variant_id=variant_id, reason=reason_of(error), raw=raw
@@ -50,7 +50,7 @@ def rejected(
 
 
 def reason_of(error: FieldError | ValidationError) -> str:
-    """The reason in one line: each field with what is wrong about it."""
+    """The reason in one line: each field with its problem."""
     if isinstance(error, FieldError):
         return str(error)
     return "; ".join(
@@ -60,7 +60,7 @@ def reason_of(error: FieldError | ValidationError) -> str:
 
 
 def require_fields(row: Mapping[str, Any], fields: tuple[str, ...]) -> None:
-    """See that an answer has these fields: the absence of one is a fault to show, not a null."""
+    """Raise FieldError where an answer lacks one of these fields: a missing field is no null."""
     missing = [field for field in fields if field not in row]
     if missing:
         raise FieldError(", ".join(missing), "missing from the answer")
@@ -74,15 +74,15 @@ def text(field: str, value: object) -> str:
 
 
 def optional_text(field: str, value: object) -> str | None:
-    """Text, byte for byte; null is none."""
+    """Text, byte for byte; None for null."""
     return None if value is None else text(field, value)
 
 
 def price(field: str, value: object, *, as_text: re.Pattern[str] | None = None) -> Decimal | None:
-    """The exact amount in units of the currency, never through a float; null is no price.
+    """The exact amount in units of the currency, never through a float; None for null.
 
-    By default a number, or one written as text. Of a platform that documents prices as text of
-    one form, `as_text` is that form, of at most 28 digits.
+    By default the value may be a number, or a number written as text. Where a platform documents
+    prices as text of one form, `as_text` is that form, of at most 28 digits.
     """
     if value is None:
         return None
@@ -98,7 +98,7 @@ def price(field: str, value: object, *, as_text: re.Pattern[str] | None = None) 
 
 
 def whole_number(field: str, value: object) -> int | None:
-    """A whole number, 2.0 too; null is none."""
+    """A whole number, or one such as 2.0; None for null."""
     if value is None or type(value) is int:
         return value
     whole = _WHOLE_NUMBER.fullmatch(str(value)) if isinstance(value, Decimal) else None
@@ -108,13 +108,13 @@ def whole_number(field: str, value: object) -> int | None:
 
 
 def time(field: str, value: object, *, without_zone: tzinfo | None = None) -> datetime | None:
-    """An ISO 8601 time, in UTC; null is none.
+    """An ISO 8601 time, in UTC; None for null.
 
-    A time without a zone is taken to be in `without_zone`; it is an error by default.
+    A time without a zone is in `without_zone`. By default it is an error.
     """
     if value is None:
         return None
-    # Numbers are refused: nobody says whether they are seconds or milliseconds.
+    # A number is refused, because it may be seconds or milliseconds.
     if isinstance(value, str):
         try:
             written = datetime.fromisoformat(value)
@@ -137,7 +137,7 @@ def later(one: datetime | None, other: datetime | None) -> datetime | None:
 
 
 def one_of(field: str, value: object, known: Mapping[str, MappedT]) -> MappedT:
-    """What `known` has for one of the platform's words, e.g. a product's status."""
+    """Our value in `known` for one of the platform's words, e.g. a product's status."""
     found = known.get(value) if isinstance(value, str) else None
     if found is None:
         raise FieldError(field, f"is not one of {', '.join(known)}", value)

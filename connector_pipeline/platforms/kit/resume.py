@@ -1,4 +1,4 @@
-"""Go on from the pages that an interrupted attempt at the same sync archived."""
+"""Resumes after the pages that an interrupted attempt at the same sync archived."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -14,15 +14,15 @@ def _never(_: RawPage) -> bool:
 
 
 class ArchivedPages:
-    """Archived pages in their order, used as long as the next one answers the next question.
+    """Archived pages in their order, used as long as the next page answers the next question.
 
-    The first page that does not answer ends it: all that was archived behind that page followed
-    from it, so the shop has to be asked from there on.
+    The first page that does not answer ends the resumption. All later pages followed from that one,
+    so the shop is asked from there on.
 
-    A walk that asks for a page, and then for another which it archives before the first, finds the
-    two in the other order when it goes on. `archived_early` recognizes pages of that kind. Such a
-    page does not end the resumption when it answers another question than the next: it is kept
-    until its own question comes.
+    A walk may ask for a page, and then for a second one that it archives before the first. When the
+    walk resumes, it finds the two in the other order. `archived_early` recognizes such a second
+    page. It does not end the resumption when it does not answer the next question: it is kept until
+    its own question comes.
     """
 
     def __init__(
@@ -36,26 +36,26 @@ class ArchivedPages:
         self._kept: list[RawPage] = []
         self._next: RawPage | None = None
         self.exhausted = False
-        """Whether the shop has to be asked from here on, for all but the pages that were kept."""
+        """Whether the shop is asked from here on, except for the pages that were kept."""
         self.taken = 0
         """How many pages have answered a question."""
 
     async def peek(self) -> RawPage | None:
-        """The next page, which stays the next; None where there is none any more."""
+        """The next page, which stays the next; None after the last one."""
         if self._next is None and not self.exhausted:
-            # The archive reads files, or a remote store.
+            # The archive reads a file or a remote store, which would block the event loop.
             self._next = await asyncio.to_thread(next, self._pages, None)
             self.exhausted = self._next is None
         return self._next
 
     async def answer(self, read: Callable[[RawPage], AnswerT | None]) -> AnswerT | None:
-        """What `read` makes of the page that answers the question put next.
+        """The answer that `read` finds in an archived page; None if the shop has to be asked.
 
-        `read` gives None for a page that does not answer it. None if the shop has to be asked.
+        `read` returns None for a page that does not answer the next question.
         """
-        for place, page in enumerate(self._kept):
+        for position, page in enumerate(self._kept):
             if (answer := read(page)) is not None:
-                del self._kept[place]
+                del self._kept[position]
                 self.taken += 1
                 return answer
         while (page := await self.peek()) is not None:
@@ -71,6 +71,6 @@ class ArchivedPages:
         return None
 
     def stop(self) -> None:
-        """No page from here on is an answer."""
+        """End the resumption: use none of the pages from here on."""
         self._next = None
         self.exhausted = True

@@ -1,4 +1,4 @@
-"""The columns of a catalog item that come from the shop and not from the platform's answers."""
+"""The columns of a catalog item that come from the registry and not from an answer."""
 
 from typing import Any
 

@@ -42,19 +42,20 @@ _DOMAIN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.myshopify\.com")
 
 @dataclass(frozen=True)
 class ShopifyAdapter(Adapter):
-    """Shopify's Admin GraphQL API. Holds no secret: a token is asked for when one is needed.
+    """Reads shops over Shopify's Admin GraphQL API. It holds no secret.
 
-    `batch_size` is products a page, `retry_delay` seconds before the first retry, doubled with
-    each. `base_url` is a template of `{domain}`; another than Shopify's own and
-    `allow_private_hosts` are for sandboxes. A full sync of more than `bulk_threshold` products goes
-    by a bulk operation, whose result is downloaded from one of `bulk_hosts` (separated by commas);
-    the other `bulk_` fields are seconds of `BulkPatience`, and the size of a page.
+    `batch_size` is the number of products a page. `retry_delay` is the seconds before the first
+    retry, doubled with each. `base_url` is a template of `{domain}`; a value other than Shopify's
+    own, and `allow_private_hosts`, are for sandboxes. A full sync of more than `bulk_threshold`
+    products is read by a bulk operation, whose result is downloaded from one of `bulk_hosts`
+    (separated by commas). The other `bulk_` fields are the seconds of `BulkPatience` and the size
+    of a page.
     """
 
     platform_name = "shopify"
     credentials_model = ShopifyCredentials
     example_domain = "acme.myshopify.com"
-    # Cursors go by id, so edits behind the reader shift no page.
+    # Cursors are keysets on ids, so edits behind the reader shift no page.
     lists_may_skip = False
     # A product's variants are read to the end of their pages, or the fetch fails.
     whole_products = True
@@ -69,12 +70,12 @@ class ShopifyAdapter(Adapter):
     bulk_hosts: str = "storage.googleapis.com"
     bulk_poll_interval: float = 1.0
     bulk_stalled_after: float = 900.0
-    bulk_place_awaited: float = 120.0
+    bulk_end_awaited: float = 120.0
     bulk_page_bytes: int = PAGE_BYTES
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The adapter as the variables SHOPIFY_… say, and those that are for all platforms."""
+        """The adapter by the settings SHOPIFY_… and those that are for all platforms."""
         return cls(
             api_version=settings.shopify_api_version,
             batch_size=settings.shopify_batch_size,
@@ -88,7 +89,7 @@ class ShopifyAdapter(Adapter):
 
     @staticmethod
     def valid_domain(domain: str) -> str:
-        """The domain, if it is one of Shopify's own for a shop. Raises InvalidShop."""
+        """The domain, if it has the form that Shopify gives to shops. Raises InvalidShop."""
         if not _DOMAIN.fullmatch(domain):
             raise InvalidShop(
                 f"{domain[:80]!r} is not a Shopify shop's domain: expected lower case and "
@@ -110,10 +111,10 @@ class ShopifyAdapter(Adapter):
         report: FetchReport,
         archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
-        """Yield the shop's catalog, or what changed of it, page by page at the pace of its points.
+        """Yield the catalog or its changes, page by page, as fast as the points allow.
 
-        Raises InvalidShop for a domain no token may be sent to, ShopDisconnected, RateLimited,
-        PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
+        Raises InvalidShop for a domain to which no token may be sent, ShopDisconnected,
+        RateLimited, PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
         """
         report.details["api_version"] = self.api_version
         async with self._client(shop, credential_source, report) as client:
@@ -157,7 +158,7 @@ class ShopifyAdapter(Adapter):
     async def findings(
         self, shops: Sequence[Shop], credential_source: CredentialSource
     ) -> Sequence[Finding]:
-        """Whether the first of the shops answers with the API version that is asked for."""
+        """One finding: whether the first of the shops serves the API version that is asked for."""
         return [await self._version_finding(shops, credential_source)]
 
     async def _version_finding(
@@ -174,7 +175,7 @@ class ShopifyAdapter(Adapter):
         try:
             found = await replace(self, max_retries=0)._api_versions(shop, credential_source)
         except ConnectorError as error:
-            # The shop's trouble, which is reported for its own partition.
+            # The shop's own trouble is reported with its partition and fails no check here.
             return Finding(
                 subject,
                 True,
@@ -214,7 +215,7 @@ class ShopifyAdapter(Adapter):
             patience=BulkPatience(
                 poll_interval=self.bulk_poll_interval,
                 stalled_after=self.bulk_stalled_after,
-                place_awaited=self.bulk_place_awaited,
+                end_awaited=self.bulk_end_awaited,
             ),
             report=report,
             page_bytes=self.bulk_page_bytes,
@@ -224,7 +225,7 @@ class ShopifyAdapter(Adapter):
     async def _client(
         self, shop: Shop, credential_source: CredentialSource, report: FetchReport
     ) -> AsyncGenerator[ShopifyClient]:
-        """A client for the shop; errors inside learn which shop it is."""
+        """A client of the shop. An error in the block gets the shop's partition key."""
         domain = self.valid_domain(shop.domain)
         policy = self._policy()
         try:
@@ -249,13 +250,13 @@ class ShopifyAdapter(Adapter):
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
-        """Map raw pages to catalog items; see `normalize.normalize`."""
+        """Make catalog items of raw pages; see `normalize.normalize`."""
         return normalize.normalize(shop, currency, pages)
 
     def rows(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogRow | RejectedVariant]:
-        """The same as bare rows: a page without oddities at once, any other through `normalize`."""
+        """The same as bare rows. A page without odd values is decoded faster; see `plain_rows`."""
         read = ((page, plain_rows(shop, currency, page)) for page in pages)
         for odd, group in groupby(read, key=lambda each: each[1] is None):
             if odd:

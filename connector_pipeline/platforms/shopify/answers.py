@@ -1,6 +1,6 @@
-"""What an answer of Shopify's GraphQL endpoint means: a status and a body to a verdict.
+"""Judges an answer of Shopify's GraphQL endpoint by its status and body.
 
-Most troubles arrive with HTTP 200 and tell themselves by `errors[].extensions.code`
+Most errors arrive with HTTP 200 and have a code in `errors[].extensions.code`
 (https://shopify.dev/docs/api/admin-graphql/latest#status-and-error-codes).
 """
 
@@ -17,7 +17,7 @@ _MESSAGE_LIMIT: Final = 300
 
 
 class Meaning(Enum):
-    """What to do about an answer."""
+    """The meaning of an answer, which decides how the client goes on."""
 
     DATA = auto()
     THROTTLED = auto()
@@ -28,10 +28,11 @@ class Meaning(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`reason` continues the sentence "Shopify ..."; `retry` is for UNAVAILABLE alone.
+class JudgedAnswer:
+    """The meaning of one answer, with the reason.
 
-    `scopes` are those that the token may lack.
+    `reason` continues a sentence that begins with "Shopify". `retry` is for UNAVAILABLE alone.
+    `scopes` are the access scopes that the token may lack.
     """
 
     meaning: Meaning
@@ -56,8 +57,8 @@ _UNAVAILABLE_STATUSES: Final = {
     540: "has disabled the shop's API for now (540)",
 }
 
-# In the order of their precedence: an answer may carry several errors, and a refusal outlasts
-# whatever else is said beside it.
+# In the order of their precedence: an answer may carry several errors, and a refusal lasts longer
+# than any other error beside it.
 _CODES: Final = {
     "SHOP_INACTIVE": Meaning.REFUSED,
     "ACCESS_DENIED": Meaning.REFUSED,
@@ -67,46 +68,48 @@ _CODES: Final = {
 }
 
 
-def verdict(answer: Answer) -> Verdict:
-    """Judge one answer. Never raises, whatever the body holds."""
+def judge(answer: Answer) -> JudgedAnswer:
+    """Judge one answer. Raises no error for any body."""
     status = answer.status
     if status in _REFUSED_STATUSES:
         scopes = _OUR_SCOPES if status == 403 else ()
-        return Verdict(Meaning.REFUSED, _REFUSED_STATUSES[status], scopes=scopes)
+        return JudgedAnswer(Meaning.REFUSED, _REFUSED_STATUSES[status], scopes=scopes)
     if status in _UNAVAILABLE_STATUSES:
-        return Verdict(Meaning.UNAVAILABLE, _UNAVAILABLE_STATUSES[status])
+        return JudgedAnswer(Meaning.UNAVAILABLE, _UNAVAILABLE_STATUSES[status])
     if status >= 500:
-        return Verdict(Meaning.UNAVAILABLE, f"answered {status}")
+        return JudgedAnswer(Meaning.UNAVAILABLE, f"answered {status}")
     if status != 200:
-        return Verdict(Meaning.INVALID, f"answered {status}: {_first_message(answer.json)}")
+        return JudgedAnswer(Meaning.INVALID, f"answered {status}: {_first_message(answer.json)}")
     body: object = answer.json
     if not is_object(body):
-        return Verdict(Meaning.INVALID, "answered 200 with JSON that is not an object")
+        return JudgedAnswer(Meaning.INVALID, "answered 200 with JSON that is not an object")
     if body.get("errors"):
         return _of_errors(body["errors"])
     warnings = list(_search_warnings(body))
     if warnings:
-        # An invalid filter is ignored and everything comes back: only the warning tells.
-        return Verdict(Meaning.INVALID, f"warns about the search: {warnings[0]}")
+        # Shopify ignores an invalid filter and lists everything. Only the warning shows that.
+        return JudgedAnswer(Meaning.INVALID, f"warns about the search: {warnings[0]}")
     if not is_object(body.get("data")):
-        return Verdict(Meaning.INVALID, "answered 200 with neither data nor errors")
-    return Verdict(Meaning.DATA)
+        return JudgedAnswer(Meaning.INVALID, "answered 200 with neither data nor errors")
+    return JudgedAnswer(Meaning.DATA)
 
 
-def _of_errors(errors: object) -> Verdict:
+def _of_errors(errors: object) -> JudgedAnswer:
     by_code: dict[str, dict[str, Any]] = {}
     for error in objects_in(errors):
         by_code.setdefault(str(value_at(error, "extensions", "code")), error)
     for code, meaning in _CODES.items():
         if code in by_code:
             error = by_code[code]
-            return Verdict(
+            return JudgedAnswer(
                 meaning,
                 _reason(code, error),
                 retry=meaning is Meaning.UNAVAILABLE,
                 scopes=_missing_scopes(error) if code == "ACCESS_DENIED" else (),
             )
-    return Verdict(Meaning.INVALID, f"answered with an error: {_first_message({'errors': errors})}")
+    return JudgedAnswer(
+        Meaning.INVALID, f"answered with an error: {_first_message({'errors': errors})}"
+    )
 
 
 def _reason(code: str, error: dict[str, Any]) -> str:
@@ -122,7 +125,7 @@ def _reason(code: str, error: dict[str, Any]) -> str:
 
 
 def _missing_scopes(error: dict[str, Any]) -> tuple[str, ...]:
-    """The scopes that `requiredAccess` names, which is a sentence; else the one we need."""
+    """The scopes that the sentence in `requiredAccess` names; else the one that we need."""
     for stated in (value_at(error, *_REQUIRED_ACCESS), error.get("message")):
         named = _SCOPE.findall(stated) if isinstance(stated, str) else []
         if named:

@@ -1,4 +1,4 @@
-"""How the parts of the adapter ask a shop: one document, its variables, one answer with data."""
+"""The protocol by which the modules of the adapter ask a shop: a document and its variables."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""One shop's GraphQL endpoint: token, pacing, and what to do about an answer that is not data."""
+"""A client of one shop's GraphQL endpoint: token, points, and how it goes on after an error."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.json_values import is_object, value_at
-from connector_pipeline.platforms.shopify.answers import Meaning, Verdict, verdict
+from connector_pipeline.platforms.shopify.answers import JudgedAnswer, Meaning, judge
 from connector_pipeline.platforms.shopify.asking import TooExpensiveError, Variables
 from connector_pipeline.platforms.shopify.cost import requested_cost
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
@@ -32,9 +32,9 @@ from connector_pipeline.platforms.shopify.throttle import (
 
 
 class ShopifyClient:
-    """Asks one shop's GraphQL endpoint, several questions at once if need be.
+    """Asks one shop's GraphQL endpoint, several questions at once where that is needed.
 
-    They share the shop's points and its token. Counts in `report`.
+    The questions share the shop's points and its token. Requests and waits count in `report`.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class ShopifyClient:
         self._report = report
         self._clock = clock
         self._budget = SharedBudget()
-        # Whoever waits for points has the next ones: small questions do not overtake a large one.
-        self._turn = asyncio.Lock()
+        # The question that waits for points gets the next ones: no small one overtakes a large one.
+        self._next_for_points = asyncio.Lock()
         self._answered = asyncio.Event()
         self._stated_costs: dict[tuple[str, tuple[int, ...]], float] = {}
         self._points = 0.0
@@ -69,7 +69,7 @@ class ShopifyClient:
         return there and self._budget.can_ever_hold(cost)
 
     async def ask(self, document: str, variables: Variables) -> Answer:
-        """The answer with data to one query, however often it has to be asked.
+        """Send a query as often as it takes, and return the answer with data.
 
         Raises TooExpensiveError, ShopDisconnected, RateLimited, PlatformUnavailable,
         InvalidResponse, TokenServiceUnavailable.
@@ -85,10 +85,10 @@ class ShopifyClient:
             answer, learned_at = await self._paid(cost, document, variables, credentials)
             stated = self._stated(answer)
             if stated is not None:
-                # Shopify adjusts the cost of some fields; what it states is what it will ask for.
+                # Shopify adjusts the cost of some fields, so its stated cost is the true one.
                 self._stated_costs[document, _sizes(variables)] = cost = stated
-            judged = verdict(answer)
-            # What is accepted once and refused later is refused anew: tokens live 60 minutes.
+            judged = judge(answer)
+            # Tokens live 60 minutes, so a later refusal of an accepted token is a new one.
             confirming = confirming and judged.meaning is Meaning.REFUSED
             match judged.meaning:
                 case Meaning.DATA:
@@ -101,8 +101,8 @@ class ShopifyClient:
                 case Meaning.REFUSED:
                     if confirming:
                         raise _disconnected(judged, _say(judged, credentials))
-                    # A passing 401 or 403 has been seen, tokens expire and are rotated: only what
-                    # a fresh token confirms counts.
+                    # A 401 or 403 may pass, and tokens expire and are replaced. Only a refusal of
+                    # a fresh token counts.
                     confirming = True
                     self._credentials.refused(credentials)
                     self._report.retries += 1
@@ -118,8 +118,8 @@ class ShopifyClient:
     async def _paid(
         self, cost: float, document: str, variables: Variables, credentials: ShopifyCredentials
     ) -> tuple[Answer, float]:
-        """One answer to a query sent when the points for it are there, and when it came."""
-        async with self._turn:
+        """Send a query when its points are there; return the answer and the time of it."""
+        async with self._next_for_points:
             while (seconds := self._budget.seconds_until(cost, self._clock())) > 0:
                 await self._wait_for_points(seconds)
             reservation = self._budget.reserve(cost)
@@ -150,17 +150,17 @@ class ShopifyClient:
         return requested_cost(document, variables) if known is None else known
 
     def _stated(self, answer: Answer) -> float | None:
-        """The points an answer says its query requests; those it used are counted."""
+        """The points that the query requests by the answer. The points that it used are counted."""
         cost = _stated_cost(answer.json)
         self._points += actual_points(cost)
         self._report.details["points"] = round(self._points)
         return requested_points(cost)
 
     async def _wait_out(self, streak: ThrottledStreak, cost: float, now: float) -> None:
-        """Wait until a throttled query may be asked again. Raises RateLimited past the bound."""
+        """Wait until a throttled query may be sent again. Raises RateLimited past the bound."""
         wait = self._budget.seconds_until(cost, now)
         if not 0 < wait < float("inf"):
-            # Although the points are said to be there, or nothing is said at all.
+            # Shopify states that the points are there, or states nothing.
             wait = self._backoff(streak.times)
         elif streak.times >= THROTTLED_WITHOUT_BACKOFF:
             wait = max(wait, self._backoff(streak.times - THROTTLED_WITHOUT_BACKOFF))
@@ -174,7 +174,7 @@ class ShopifyClient:
         await self._sleep(wait)
 
     async def _wait_for_points(self, seconds: float) -> None:
-        """Wait so long, or until an answer tells of more points."""
+        """Wait this long, or until an answer states more points."""
         if MAX_THROTTLED_SECONDS < seconds < float("inf"):
             raise RateLimited(f"Shopify's points would take {seconds:.0f} s to refill.")
         self._answered.clear()
@@ -210,7 +210,7 @@ class ShopifyClient:
 
 
 def _sizes(variables: Variables) -> tuple[int, ...]:
-    """What of the variables a query's cost depends on."""
+    """The page sizes among the variables, on which a query's cost depends."""
     return tuple(
         len(value) if isinstance(value, list) else value
         for value in variables.values()
@@ -218,7 +218,7 @@ def _sizes(variables: Variables) -> tuple[int, ...]:
     )
 
 
-def _disconnected(judged: Verdict, said: str) -> ShopDisconnected:
+def _disconnected(judged: JudgedAnswer, said: str) -> ShopDisconnected:
     remedy = None
     if judged.scopes:
         scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
@@ -229,8 +229,8 @@ def _disconnected(judged: Verdict, said: str) -> ShopDisconnected:
     return ShopDisconnected(f"{said} A fresh token changed nothing.", remedy=remedy)
 
 
-def _say(judged: Verdict, credentials: ShopifyCredentials) -> str:
-    # Shopify's own words may quote what was sent.
+def _say(judged: JudgedAnswer, credentials: ShopifyCredentials) -> str:
+    # Shopify's message may quote the token that was sent.
     token = credentials.access_token.get_secret_value()
     return f"Shopify {judged.reason.replace(token, '***')}."
 

@@ -1,10 +1,9 @@
-"""What each document requests of a shop's points, by the sizes it is sent with.
+"""The points that each document requests, by the page sizes that it is sent with.
 
 Shopify's formula (docs/facts/shopify.md, Query cost): an object costs 1, a connection 2 and its
 children times `_factor` of its page size, a scalar, `edges` and `pageInfo` nothing, a count at the
-root 10, a list of ids as many objects, a mutation 10. It is worked out here for each document,
-so that nothing parses GraphQL while a shop is read; a test parses the documents and holds these
-formulas to their text.
+root 10, a list of ids as many objects, a mutation 10. This module has the formula of each document,
+so that no GraphQL is parsed while a shop is read. A test parses the documents and compares.
 """
 
 import math
@@ -34,8 +33,8 @@ Variables = Mapping[str, object]
 def requested_cost(document: str, variables: Variables) -> int:
     """The points a document requests before it runs.
 
-    Raises KeyError for a text that is none of the documents, and TypeError for a page size that
-    is no integer.
+    Raises KeyError for a text that is none of the documents, and TypeError for a page size that is
+    no integer.
     """
     return _COSTS[document](variables)
 

@@ -1,10 +1,10 @@
-"""What gives access to a Shopify shop: its token, as the Token Service has it."""
+"""The credentials of a Shopify shop: an access token."""
 
 from connector_pipeline.platforms.kit.contract import Credentials
 from connector_pipeline.platforms.kit.header_secret import HeaderSecret
 
 
 class ShopifyCredentials(Credentials):
-    """What the Token Service knows of a Shopify shop."""
+    """The credentials that the Token Service gives for a Shopify shop."""
 
     access_token: HeaderSecret

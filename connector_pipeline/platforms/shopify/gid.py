@@ -1,4 +1,4 @@
-"""Shopify's global ids: `gid://shopify/Product/123`."""
+"""Reads Shopify's global ids: `gid://shopify/Product/123`."""
 
 import re
 from functools import cache
@@ -10,7 +10,7 @@ def _pattern(type_name: str) -> re.Pattern[str]:
 
 
 def numeric_id(gid: object, type_name: str) -> str | None:
-    """The number in a gid of this type, as text; None for whatever is no such gid."""
+    """The number in a gid of this type, as text; None for any other value."""
     if not isinstance(gid, str):
         return None
     # fullmatch, because `$` would accept a trailing newline.

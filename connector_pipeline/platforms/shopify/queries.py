@@ -1,8 +1,8 @@
-"""The GraphQL documents sent to Shopify, and what they ask of the shop's points.
+"""The GraphQL documents that are sent to Shopify, with their cost in points.
 
-Fields are those of version 2026-07. Prices are those of `cost.requested_cost`, in points; one query
-may request at most 1,000 (https://shopify.dev/docs/api/usage/limits), and the points it does not
-use come back:
+Fields are those of version 2026-07. Costs are those of `cost.requested_cost`, in points. One query
+may request at most 1,000 (https://shopify.dev/docs/api/usage/limits), and the points that it does
+not use come back:
 
     SHOP                                                  11
     PRODUCTS, 250 products a page, variants nested by 250 310
@@ -11,23 +11,23 @@ use come back:
     NODES, 100 ids                                        100
     API_VERSIONS                                            1
 
-- Variants are nested by 250, the most a nested connection gives: costs grow with the logarithm of
-  the page size, so 100 would request 266, save 14 % of what is requested and nothing of what is
-  used, and send another request for every product of 101 to 250 variants.
-- The rest of a larger product comes by `product(id:)`, which alone gives 2,048 at once: for a
-  product of 2,048 that is one more request of 36 points. By nested pages of 250 it would be eight,
-  of 28 points each, 224 in all.
+- Variants are nested by 250, the most that a nested connection gives. Costs grow with the logarithm
+  of the page size: by 100, a page would request 266 points. That saves 14 % of the requested
+  points and none of the used ones, and adds a request for each product of 101 to 250 variants.
+- The rest of a larger product comes by `product(id:)`, which alone gives 2,048 at once. A product
+  of 2,048 variants takes one more request of 36 points. Nested pages of 250 would take eight
+  requests of 28 points, 224 in all.
 - A variant's picture is `image { url }`. It is deprecated in favour of `media(first: 1)`, which
-  would raise PRODUCTS from 310 to 794 points by the formula (and past 1,000 as Shopify was seen to
-  count), so each page would wait longer for points than it takes to read.
+  would raise PRODUCTS from 310 to 794 points by the formula, and past 1,000 as Shopify was seen to
+  count. Each page would wait longer for points than it takes to read.
 - The product's picture is `featuredMedia`, whose `preview` exists for videos and models too. It
-  costs 3 points a product, `featuredImage`, deprecated, 1: without a video's picture 22 points a
-  page would be saved, of 310.
-- `sortKey: ID` pins the order in which cursors are keysets, so that edits behind the reader shift
-  no page; a product's variants come by position otherwise, which the merchant can drag about.
-- Changes are sorted by what they are filtered by, or the search may time out. The cursors are
-  keysets on `updated_at` there: a product changed while it is read moves ahead of the reader and
-  comes again, and none is lost.
+  costs 3 points a product. The deprecated `featuredImage` costs 1 and has no picture of a video; it
+  would save 22 of the 310 points of a page.
+- `sortKey: ID` pins the order by id, in which cursors are keysets: edits behind the reader shift no
+  page. Without it a product's variants come by position, which the merchant can change.
+- Changes are sorted by the field that they are filtered by, or the search may time out. Cursors are
+  keysets on `updated_at` there: a product that changes during the reading moves ahead of the reader
+  and comes again, and none is lost.
 """
 
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ from typing import Final
 from connector_pipeline.platforms.shopify.bulk.queries import BULK_DOCUMENTS
 
 VARIANTS_PER_PRODUCT: Final = 250
-"""Variants of each product on a products page: the most a nested connection gives."""
+"""Variants of each product on a products page: the most that a nested connection gives."""
 VARIANTS_PER_PAGE: Final = 2_048
 """Variants of one product on a page of its own: as many as a product can have."""
 
@@ -130,5 +130,5 @@ DOCUMENTS: Final = {
 
 
 def changed_since(since: datetime) -> str:
-    """The search for products changed at or after a time: seconds are as fine as it goes."""
+    """The search for products that changed at or after a time, to the second."""
     return f"updated_at:>='{since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}'"

@@ -1,7 +1,8 @@
 """Shopify's rate limit: a bucket of points per app and shop that refills steadily.
 
-Paced by what each answer's `extensions.cost.throttleStatus` says and nothing else: the numbers
-differ by the shop's plan and change (https://shopify.dev/docs/api/usage/limits).
+The size of the bucket and its rate differ by the shop's plan, and they change
+(https://shopify.dev/docs/api/usage/limits). So they are always taken from the answers, from
+`extensions.cost.throttleStatus`.
 """
 
 import math
@@ -14,12 +15,12 @@ from connector_pipeline.platforms.kit.json_values import value_at
 MAX_THROTTLED_IN_A_ROW: Final = 10
 MAX_THROTTLED_SECONDS: Final = 300.0
 THROTTLED_WITHOUT_BACKOFF: Final = 3
-"""Whoever is throttled oftener although it waited for its points waits longer than they take."""
+"""A query that is throttled more often in a row waits longer than its points take to refill."""
 
 
 @dataclass(frozen=True, slots=True)
 class PointBudget:
-    """What a shop's bucket held when it was learned. Points; seconds of one monotonic clock."""
+    """A shop's bucket at one time, in points; the time is in seconds of a monotonic clock."""
 
     currently_available: float
     maximum_available: float
@@ -28,7 +29,7 @@ class PointBudget:
 
     @classmethod
     def from_throttle_status(cls, status: object, *, learned_at: float) -> Self | None:
-        """The budget as `throttleStatus` states it; None where it states none that can be used."""
+        """The budget that `throttleStatus` states; None where it states no usable one."""
         available = _points(value_at(status, "currentlyAvailable"))
         maximum = _points(value_at(status, "maximumAvailable"))
         rate = _points(value_at(status, "restoreRate"))
@@ -42,15 +43,15 @@ class PointBudget:
         return max(0.0, missing / self.restore_rate - (now - self.learned_at))
 
     def can_ever_hold(self, points: float) -> bool:
-        """Whether waiting helps at all."""
+        """Whether the bucket is large enough to hold `points` when it is full."""
         return points <= self.maximum_available
 
 
 @dataclass(slots=True, eq=False)
 class Reservation:
-    """Points put aside for one request from when it is sent to when it is answered.
+    """Points that are put aside for one request, from its sending to its answer.
 
-    `beside` are the points that other requests used and were answered for meanwhile.
+    `beside` counts the points that other requests used whose answers came meanwhile.
     """
 
     points: float
@@ -58,12 +59,12 @@ class Reservation:
 
 
 class SharedBudget:
-    """One shop's points among the requests under way to it at once.
+    """Shares one shop's points among the requests that are under way to it at once.
 
-    An answer states what the bucket held when that query ended, and does not tell which of the
-    queries beside it had been counted by then. So all of them are taken off: what is believed to be
-    there is there, and what is taken off too much is given back by the next answer. Nothing is
-    known before the first one, and nothing is held back.
+    An answer states how much the bucket held when its query ended. It does not state which of the
+    queries beside it Shopify had counted by then. So all of them are subtracted: the points that
+    are left are certainly there, and the next answer corrects a subtraction that was too much.
+    Before the first answer nothing is known, and no request waits.
     """
 
     def __init__(self) -> None:
@@ -71,13 +72,13 @@ class SharedBudget:
         self._under_way: set[Reservation] = set()
 
     def reserve(self, points: float) -> Reservation:
-        """Put the points of a request aside: it is sent now."""
+        """Put the points of a request aside as it is sent."""
         reservation = Reservation(points)
         self._under_way.add(reservation)
         return reservation
 
     def settle(self, reservation: Reservation, *, status: object, used: float, now: float) -> None:
-        """The request has ended, with an answer that states `throttleStatus` or without."""
+        """End a reservation. `status` is the answer's `throttleStatus`, if there was an answer."""
         self._under_way.discard(reservation)
         for other in self._under_way:
             other.beside += used
@@ -87,9 +88,9 @@ class SharedBudget:
             self._stated = replace(stated, currently_available=available)
 
     def seconds_until(self, points: float, now: float) -> float:
-        """Seconds from `now` until the points are there beside those under way.
+        """Seconds from `now` until the points are there beside those that are put aside.
 
-        Infinite where no time brings them, but an answer may.
+        Infinite where no wait brings them, but an answer to another request may.
         """
         if self._stated is None:
             return 0.0
@@ -99,25 +100,25 @@ class SharedBudget:
         return self._stated.seconds_until(aside + points, now)
 
     def can_ever_hold(self, points: float) -> bool:
-        """Whether the bucket is large enough, as far as is known."""
+        """Whether the bucket is large enough, as far as an answer has stated its size."""
         return self._stated is None or self._stated.can_ever_hold(points)
 
 
 @dataclass(slots=True)
 class ThrottledStreak:
-    """How often in a row one query was throttled, and how long that was waited out."""
+    """How often in a row one query was throttled, and how long it waited for that."""
 
     times: int = 0
     seconds: float = 0.0
 
     def add(self, wait: float) -> None:
-        """Once more, with this wait ahead."""
+        """Count one more throttled answer, with the wait that follows it."""
         self.times += 1
         self.seconds += wait
 
     @property
     def too_long(self) -> bool:
-        """Whether to give up: something else must be using up the shop's points."""
+        """Whether to give up, because something else must be using the shop's points."""
         return self.times > MAX_THROTTLED_IN_A_ROW or self.seconds > MAX_THROTTLED_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""Which API version a shop serves, and which ones Shopify supports."""
+"""Asks a shop which API version it serves, and which versions Shopify supports."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from connector_pipeline.platforms.shopify.queries import API_VERSIONS
 
 @dataclass(frozen=True, slots=True)
 class ApiVersions:
-    """The version asked for, the one that answered (None if it does not say), and all supported."""
+    """The version asked for, the one that answered (None if not stated), and all supported ones."""
 
     asked: str
     served: str | None
@@ -17,9 +17,9 @@ class ApiVersions:
 
     @property
     def as_asked(self) -> bool:
-        """Whether the shop serves the version asked for, or does not say which it serves.
+        """Whether the shop serves the version asked for, or does not state a version.
 
-        Shopify serves the oldest stable version in place of an expired one, and does not say so
+        Shopify serves the oldest stable version instead of an expired one, without an error
         (docs/facts/shopify.md, API versions).
         """
         return self.served in (None, self.asked)

@@ -42,8 +42,8 @@ from connector_pipeline.platforms.woocommerce.talking.session import Access, Woo
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 from connector_pipeline.settings import ANY_SHOP, Settings
 
-# PHP hosts give up on a page after thirty seconds or sixty: one that takes this long is asked for
-# in smaller ones.
+# Seconds. PHP hosts give up on a page after thirty or sixty, so a page that takes this long is read
+# in smaller pages.
 _READ_TIMEOUT: Final = 30.0
 
 _logger = logging.getLogger(__name__)
@@ -51,23 +51,24 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WooCommerceAdapter(Adapter):
-    """Reads shops over the WooCommerce REST API, version 3. Holds no secret.
+    """Reads shops over the WooCommerce REST API, version 3. It holds no secret.
 
-    `base_url` is a template of `{domain}`; another than the shops' own and `allow_private_hosts`
-    are for sandboxes. `batch_size` is objects a page, `statuses` the products' statuses to read,
-    separated by commas, `max_concurrency` the most requests at once to one shop, `retry_delay`
-    seconds before the first retry. `allow_http`: read shops without HTTPS by signed requests, whose
-    answers can be altered on the way.
+    `base_url` is a template of `{domain}`; a value other than the shops' own, and
+    `allow_private_hosts`, are for sandboxes. `batch_size` is the number of objects a page.
+    `statuses` are the statuses of the products to read, separated by commas. `max_concurrency` is
+    the most requests to one shop at once. `retry_delay` is the seconds before the first retry.
+    `allow_http` reads shops without HTTPS by signed requests; their answers can be altered on the
+    way.
     """
 
     platform_name = "woocommerce"
     credentials_model = WooCommerceCredentials
     example_domain = "shop.example.com"
     trouble_pages = TROUBLE_PAGES
-    # Pages go by offset, so a product deleted behind the reader pulls a live one past it. If
-    # another is added meanwhile, totals and ids agree as if nothing had happened.
+    # Pages go by offset. When a product on a page already read is deleted, a live one moves to that
+    # page and is skipped. If another product is added meanwhile, totals and ids still agree.
     lists_may_skip = True
-    # Variations come from lists of their own, beside their products'.
+    # Variations come from lists of their own.
     whole_products = False
 
     base_url: str = ANY_SHOP
@@ -78,14 +79,14 @@ class WooCommerceAdapter(Adapter):
     retry_delay: float = 1.0
     allow_private_hosts: bool = False
     allow_http: bool = False
-    # By partition key, for the process: a second reading and the lookups find nothing out again.
+    # By partition key, kept for the process: a second reading and the lookups need no new search.
     _access: dict[str, Access] = field(
         default_factory=dict[str, Access], init=False, repr=False, compare=False
     )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The adapter as the variables WOOCOMMERCE_… say, and those that are for all platforms."""
+        """The adapter by the settings WOOCOMMERCE_… and those that are for all platforms."""
         return cls(
             base_url=settings.woocommerce_base_url,
             batch_size=settings.woocommerce_batch_size,
@@ -113,9 +114,9 @@ class WooCommerceAdapter(Adapter):
     ) -> AsyncGenerator[RawPage, None]:
         """Yield the shop's pages, products before variations, as they arrive.
 
-        Of an incremental sync what changed, or everything where the shop cannot tell. Raises
-        ShopDisconnected, PlatformUnavailable, RateLimited, InvalidResponse, CurrencyUnknown, and
-        what `credential_source` raises; each knows its shop.
+        In an incremental sync these are the changes, or everything where the shop cannot list its
+        changes. Raises ShopDisconnected, PlatformUnavailable, RateLimited, InvalidResponse,
+        CurrencyUnknown, and what `credential_source` raises. Each error names the shop.
         """
         pace = Pace(self.limit(), report)
         async with self._session(shop, credential_source, report, pace) as session:
@@ -123,7 +124,7 @@ class WooCommerceAdapter(Adapter):
             reader = ListReader(
                 around,
                 batch_size=self.batch_size,
-                # Enough that one slow page does not hold up the others.
+                # So many that one slow page does not stop the others.
                 ahead=2 * self.max_concurrency,
                 archived=ArchivedPages(archived, archived_early=archived_early),
             )
@@ -149,7 +150,7 @@ class WooCommerceAdapter(Adapter):
             }
 
     def limit(self) -> Limit:
-        """How many requests at once a shop is asked, to begin with and as it turns out."""
+        """The limit of the pace for one shop: how many requests may be under way at once."""
         return AdaptiveLimit(self.max_concurrency)
 
     async def look_up(
@@ -181,7 +182,7 @@ class WooCommerceAdapter(Adapter):
     async def _session(
         self, shop: Shop, credential_source: CredentialSource, report: FetchReport, pace: Pace
     ) -> AsyncGenerator[WooCommerceSession]:
-        """A session with the shop; errors inside learn which shop it is."""
+        """A session with the shop. An error in the block gets the shop's partition key."""
         policy = HttpPolicy(
             max_retries=self.max_retries,
             retry_delay=self.retry_delay,
@@ -192,7 +193,7 @@ class WooCommerceAdapter(Adapter):
         known = self._access.get(shop.partition_key)
         try:
             self._may_be_read(base_url)
-            # The key before the first request: a shop without one is not asked anything.
+            # The key comes before the first request, so a shop without a key is sent none.
             credentials = ShopCredentials(shop, credential_source, WooCommerceCredentials)
             await credentials.current()
             if known is None:
@@ -219,15 +220,15 @@ class WooCommerceAdapter(Adapter):
                     self._access[shop.partition_key] = session.access
                     report.details |= session.access.particulars(base_url)
         except ConnectorError as error:
-            # Whatever was wrong, the next session finds its way anew.
+            # After any error, the next session searches again for the way to ask the shop.
             self._access.pop(shop.partition_key, None)
             error.of(shop.partition_key)
             raise
 
     def _may_be_read(self, base_url: str) -> None:
-        """Raises InvalidResponse where a key could be presented only in a way that is not allowed.
+        """Raise InvalidResponse where the only way to present a key is not allowed.
 
-        Asked before a shop is, and again of where its redirects lead.
+        This is checked before the first request, and again for the URL to which redirects lead.
         """
         allowed = ways(base_url, allow_private_hosts=self.allow_private_hosts)
         if allowed == (Authentication.OAUTH,) and not self.allow_http:
@@ -235,14 +236,14 @@ class WooCommerceAdapter(Adapter):
                 f"{base_url} is plain http, and keys are sent over HTTPS only.",
                 remedy="Not retried. Ask the merchant to turn on HTTPS, or set an https:// "
                 "WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops with signed "
-                "requests (OAuth 1.0a): the secret stays secret, but whoever is on the way can "
+                "requests (OAuth 1.0a): the secret stays secret, but anybody on the way can "
                 "read the catalog and alter it.",
             )
 
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
-        """Map raw pages to catalog items; logs how many variations are left out by rule."""
+        """Make catalog items of raw pages, and log how many variations are left out by rule."""
         left_out = LeftOut()
         try:
             yield from normalize(shop, currency, pages, left_out=left_out)
@@ -251,7 +252,7 @@ class WooCommerceAdapter(Adapter):
             raise
         if left_out.variations:
             _logger.info(
-                "%s: %d variations left out: their product was not read or has none any more",
+                "%s: %d variations left out, whose product was not read or no longer has any",
                 shop.partition_key,
                 left_out.variations,
             )
@@ -260,14 +261,17 @@ class WooCommerceAdapter(Adapter):
 async def _with_facts_of_shop(
     page: RawPage, session: WooCommerceSession, shop: Shop, report: FetchReport
 ) -> RawPage:
-    """The first page, with what is known of the shop besides: who takes it up asks no more."""
+    """The first page, with the shop's currency and REST root among its facts.
+
+    A sync that resumes from this page need not ask for them again.
+    """
     currency, root = page.facts.get("currency"), page.facts.get("rest_root")
     if isinstance(currency, str) and isinstance(root, str):
         report.currency = currency
         session.go_on_below(root)
     else:
-        # After the first page, because only products tell a key of too low a role from a shop
-        # that keeps its settings to administrators.
+        # The first page comes before the currency, because a shop may show its settings only to
+        # administrators. A key of too low a role is known by a refusal of the products.
         report.currency = await shop_currency(session, shop, report)
-    told: dict[str, JsonValue] = {"currency": report.currency, "rest_root": session.root}
-    return replace(page, facts=page.facts | told)
+    of_shop: dict[str, JsonValue] = {"currency": report.currency, "rest_root": session.root}
+    return replace(page, facts=page.facts | of_shop)

@@ -77,7 +77,7 @@ class AcmeAdapter(Adapter):
     platform_name = "acme"
     credentials_model = AcmeCredentials
     example_domain = "mugs.acme.example"
-    # Cursors go by id, so nothing that is edited behind the reader shifts a page.
+    # Cursors are keysets on ids, so edits behind the reader shift no page.
     lists_may_skip = False
     whole_products = True
 
@@ -87,7 +87,7 @@ class AcmeAdapter(Adapter):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The adapter as the variables for all platforms say."""
+        """The adapter by the settings for all platforms."""
         policy = HttpPolicy(
             max_retries=settings.connector_max_retries,
             retry_delay=settings.connector_retry_delay,
@@ -104,7 +104,7 @@ class AcmeAdapter(Adapter):
         report: FetchReport,
         archived: Iterable[RawPage] = (),
     ) -> AsyncGenerator[RawPage, None]:
-        """Yield the shop's own page, then those of its products, or of what changed of them."""
+        """Yield the page of the shop's settings, then pages of its products or their changes."""
         async with self._client(shop, credential_source, report) as client:
             reader = ListReader(client, ArchivedPages(archived), report)
             own = await reader.single(SHOP, "/v1/shop")
@@ -133,7 +133,10 @@ class AcmeAdapter(Adapter):
         witness: CatalogItem,
         report: FetchReport,
     ) -> AsyncGenerator[Lookup, None]:
-        """Ask for the products of the absent variants; a product that is there lists its own."""
+        """Ask for the products of the absent variants.
+
+        A product that is there lists its variants.
+        """
         async with self._client(shop, credential_source, report) as client:
             answers = look_up(
                 partial(_ask, client),
@@ -150,7 +153,7 @@ class AcmeAdapter(Adapter):
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
-        """Map products' pages to catalog items, a variant each."""
+        """Make a catalog item of each variant on the products' pages."""
         of_shop = shop_columns(shop, currency)
         for page in pages:
             if page.kind == PRODUCTS:
@@ -176,7 +179,7 @@ class AcmeAdapter(Adapter):
 
 
 async def _ask(client: RestClient[AcmeCredentials], ids: list[str]) -> AnswerForIds[set[str]]:
-    """The products of these ids that there are, each with the ids of its variants."""
+    """Ask for these products. Each product that is there lists the ids of its variants."""
     answer = await client.get(LIST, {"ids": ",".join(ids), "limit": IDS_AT_ONCE})
     found = {
         str(value_at(product, "id")): {str(value_at(each, "id")) for each in _variants(product)}
@@ -201,7 +204,7 @@ def _id(row: object) -> str | None:
 def _item(
     of_shop: dict[str, Any], product: dict[str, Any], variant: object
 ) -> CatalogItem | RejectedVariant:
-    """The item of one variant, or why it cannot be one."""
+    """The item of one variant, or the rejected variant."""
     of_variant = partial(value_at, variant)
     try:
         title = text("title", product.get("title"))

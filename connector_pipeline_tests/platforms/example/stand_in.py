@@ -1,4 +1,4 @@
-"""A stand-in for one shop of Acme's, on a port of the loopback interface."""
+"""A stand-in for one shop of Acme, on a port of the loopback interface."""
 
 import copy
 import socket
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 
 def product(product_id: int, *variants: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A product of Acme's with these variants, or with one."""
+    """A product of Acme with these variants, or with one."""
     return {
         "id": product_id,
         "title": f"Mug {product_id}",
@@ -28,7 +28,7 @@ def product(product_id: int, *variants: dict[str, Any], **fields: Any) -> dict[s
 
 
 def variant(variant_id: int, **fields: Any) -> dict[str, Any]:
-    """A variant of a product of Acme's."""
+    """A variant of a product of Acme."""
     return {
         "id": variant_id,
         "title": "Blue",
@@ -67,7 +67,7 @@ class AcmeShop:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL at which it answers."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Self:

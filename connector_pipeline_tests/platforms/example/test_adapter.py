@@ -1,4 +1,4 @@
-"""Promises of the example: a whole adapter, held to what every adapter must do."""
+"""Promises of the example: a whole adapter that does all that every adapter must do."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ def acme() -> Iterator[AcmeShop]:
 
 
 class Keys:
-    """A Token Service that has these keys, one after the other; the last one for ever."""
+    """A Token Service that has these keys, one after the other, and then the last one again."""
 
     def __init__(self, *keys: str):
         self.keys = list(keys)
@@ -56,7 +56,7 @@ class Reading:
     async def pages(
         self, since: datetime | None = None, archived: Iterable[RawPage] = ()
     ) -> list[RawPage]:
-        """Every page of the shop, or of what changed since a time."""
+        """Every page of the shop, or of the changes since a time."""
         fetch = self.adapter.fetch(
             SHOP, self.keys, since=since, report=self.report, archived=archived
         )
@@ -69,7 +69,7 @@ class Reading:
         return list(self.adapter.normalize(SHOP, self.report.currency, pages))
 
     async def gone(self, absent: dict[str, str], witness: CatalogItem) -> set[str]:
-        """Which of the absent variants the shop says are gone."""
+        """The absent variants that are gone by the answers."""
         lookups = self.adapter.look_up(
             SHOP, self.keys, absent=absent, witness=witness, report=self.report
         )
@@ -77,7 +77,7 @@ class Reading:
 
 
 async def test_the_whole_shop_is_read(acme: AcmeShop) -> None:
-    """Every variant of every product, field by field, and the shop's own count vouches for it."""
+    """Every variant of every product is read field by field, and the shop's own count agrees."""
     reading = Reading(acme)
     rows = await reading.rows()
     assert [row.variant_id for row in rows] == ["11", "21", "31", "32", "41", "51", "61", "71"]
@@ -104,7 +104,7 @@ async def test_the_whole_shop_is_read(acme: AcmeShop) -> None:
 
 
 async def test_a_shop_that_gives_less_than_it_counts_is_not_complete(acme: AcmeShop) -> None:
-    """A product that comes twice stands in the place of one that does not come."""
+    """One product comes twice, and another does not come."""
     acme.products[8] = product(7)
     reading = Reading(acme)
     await reading.pages()
@@ -113,7 +113,7 @@ async def test_a_shop_that_gives_less_than_it_counts_is_not_complete(acme: AcmeS
 
 
 async def test_an_increment_reads_what_changed(acme: AcmeShop) -> None:
-    """By the platform's own filter, and complete as far as that goes."""
+    """The platform's own filter gives the changes, and the list of them is complete."""
     acme.products[5]["modified"] = "2026-02-01T00:00:00Z"
     reading = Reading(acme)
     rows = await reading.rows(since=datetime(2026, 2, 1, tzinfo=UTC))
@@ -124,7 +124,7 @@ async def test_an_increment_reads_what_changed(acme: AcmeShop) -> None:
 
 @pytest.mark.parametrize("kept", range(6))
 async def test_an_interrupted_fetch_goes_on_where_it_stopped(acme: AcmeShop, kept: int) -> None:
-    """Wherever it was cut off: the same pages, and none of the archived ones is asked again."""
+    """After any page, it yields the same pages and asks for no archived one again."""
     whole = await Reading(acme).pages()
     acme.requests.clear()
     resumed = Reading(acme)
@@ -134,7 +134,7 @@ async def test_an_interrupted_fetch_goes_on_where_it_stopped(acme: AcmeShop, kep
 
 
 async def test_only_what_the_shop_says_is_gone_is_gone(acme: AcmeShop) -> None:
-    """A product that was deleted, and a variant that its product lacks."""
+    """These are a deleted product, and a variant that its product lacks."""
     reading = Reading(acme)
     witness = (await reading.rows())[0]
     assert isinstance(witness, CatalogItem)
@@ -144,7 +144,7 @@ async def test_only_what_the_shop_says_is_gone_is_gone(acme: AcmeShop) -> None:
 
 
 async def test_a_shop_that_lacks_the_witness_is_not_believed(acme: AcmeShop) -> None:
-    """It listed that product a moment ago: an answer without it says nothing of the others."""
+    """It listed that product a moment ago, so its answer shows nothing about the others."""
     reading = Reading(acme)
     witness = (await reading.rows())[0]
     assert isinstance(witness, CatalogItem)
@@ -166,7 +166,7 @@ async def test_a_shop_that_lacks_the_witness_is_not_believed(acme: AcmeShop) -> 
 async def test_a_variant_that_cannot_be_read_is_kept_with_its_reason(
     acme: AcmeShop, fields: dict[str, Any], reason: str
 ) -> None:
-    """And no other variant is lost with it."""
+    """No other variant is lost with it."""
     acme.products[1]["variants"] = [variant(11, **fields), variant(12)]
     reject, good, *_ = await Reading(acme).rows()
     assert isinstance(reject, RejectedVariant)
@@ -176,13 +176,13 @@ async def test_a_variant_that_cannot_be_read_is_kept_with_its_reason(
 
 
 async def test_a_key_that_was_replaced_is_fetched_anew(acme: AcmeShop) -> None:
-    """Keys are rotated while a shop is read."""
+    """A merchant replaces the key while the shop is read."""
     acme.key = "second-key"
     assert len(await Reading(acme, "first-key", "second-key").rows()) == 8
 
 
 async def test_a_revoked_key_disconnects_the_shop(acme: AcmeShop) -> None:
-    """By the platform's own word, with a fresh key too; the error names the shop, not the key."""
+    """The platform refuses a fresh key too. The error names the shop and not the key."""
     acme.key = "another-key"
     with pytest.raises(ShopDisconnected) as caught:
         await Reading(acme).pages()
@@ -191,7 +191,7 @@ async def test_a_revoked_key_disconnects_the_shop(acme: AcmeShop) -> None:
 
 
 async def test_a_rate_limit_is_waited_out(acme: AcmeShop) -> None:
-    """As long as the platform asks for, in the header that it has for it."""
+    """The wait is the one in the platform's own header."""
     acme.refusals = 2
     reading = Reading(acme)
     assert len(await reading.rows()) == 8
@@ -200,6 +200,6 @@ async def test_a_rate_limit_is_waited_out(acme: AcmeShop) -> None:
 
 
 def test_the_adapter_is_made_from_the_settings() -> None:
-    """As the variables for all platforms say; and its shops are where their domains are."""
+    """It uses the settings for all platforms, and its shops are at their domains."""
     made = AcmeAdapter.from_settings(load_settings(connector_max_retries=5))
     assert (made.policy.max_retries, made.asked_elsewhere) == (5, None)

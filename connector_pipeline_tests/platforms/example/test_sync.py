@@ -1,4 +1,4 @@
-"""The example as a package brings it: found by its entry point, and synced to the catalog."""
+"""The example as an installed package: its entry point is found, and its shop is synced."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -36,7 +36,7 @@ class InstalledAdapter(AcmeAdapter):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """As Acme's, at the stand-in's address."""
+        """As Acme's adapter, with the stand-in's URL."""
         return replace(super().from_settings(settings), base_url=cls.url)
 
 
@@ -74,7 +74,7 @@ def sync(instance: DagsterInstance, sync_type: str) -> ExecuteInProcessResult:
 def test_a_shop_of_an_installed_platform_is_synced_like_any_other(
     acme: AcmeShop, database: Database, registry: ShopRegistry
 ) -> None:
-    """In full and by increments; a product that is gone becomes tombstones."""
+    """It is synced in full and by increments, and a product that is gone becomes tombstones."""
     registry.add(SHOP)
 
     def live() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A host of one file on loopback, which breaks off, ignores ranges, redirects, as it is told."""
+"""A host of one file on loopback. It breaks off, ignores ranges or redirects, as a test asks."""
 
 import asyncio
 import gzip
@@ -12,9 +12,10 @@ SIGNATURE = "s1gn4ture-0f-the-f1le"
 
 @dataclass
 class FileHost:
-    """Serves `content`. `cuts` are the bytes of a body after which each answer breaks off in turn.
+    """Serves `content`.
 
-    `answers` are sent instead, one after the other, as long as there are any.
+    `cuts` are the bytes after which the body of each answer breaks off, in turn. As long as there
+    are `answers`, they are sent instead, one after the other.
     """
 
     content: bytes
@@ -66,7 +67,7 @@ class FileHost:
 
 @asynccontextmanager
 async def serving(host: FileHost) -> AsyncIterator[FileHost]:
-    """The host, listening until the block ends."""
+    """The host, which listens until the block ends."""
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
     host.port = server.sockets[0].getsockname()[1]
     try:

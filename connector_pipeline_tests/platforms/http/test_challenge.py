@@ -1,4 +1,4 @@
-"""Promises about pages that answer in a shop's place: each platform brings its own marks."""
+"""Promises about pages of trouble that answer in a shop's place."""
 
 from connector_pipeline.platforms.http.challenge import PageMark, TroublePages, challenge
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
@@ -8,7 +8,7 @@ MAINTENANCE = b"<p>Briefly unavailable for scheduled maintenance. Check back in 
 
 
 def test_a_firewalls_page_is_known_to_every_platform() -> None:
-    """The merchant is asked to let the connector through, below a path if the platform has one."""
+    """The remedy asks the merchant to let the connector through, below a path if there is one."""
     found = challenge({}, CLOUDFLARE, TroublePages())
     assert found is not None
     assert found.looks_like == "a challenge page of Cloudflare"
@@ -19,7 +19,7 @@ def test_a_firewalls_page_is_known_to_every_platform() -> None:
 
 
 def test_a_platforms_own_page_is_known_to_that_platform_alone() -> None:
-    """An adapter brings the marks of it, and they are looked for first."""
+    """An adapter brings the marks of its platform's pages, and they are looked for first."""
     assert challenge({}, MAINTENANCE, TroublePages()) is None
     found = challenge({}, MAINTENANCE + b"captcha", TROUBLE_PAGES)
     assert found is not None

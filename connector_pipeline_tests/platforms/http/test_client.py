@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.client import Answer, OriginHttp, Outcome, Turn
+from connector_pipeline.platforms.http.client import Answer, OriginHttp, PaceSignal, Turn
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
@@ -33,7 +33,7 @@ PATIENT = HttpPolicy(allow_private_hosts=True, max_retries=2, retry_delay=0.001)
 
 
 def patient_but_with(trouble: bytes | str, *, read_timeout: float) -> HttpPolicy:
-    """Impatient where a time must run out; a busy machine must not make another one run out."""
+    """A policy with one short time that must run out; a busy machine makes no other one run out."""
     if trouble != HANG:
         return PATIENT
     return dataclasses.replace(PATIENT, read_timeout=read_timeout)
@@ -46,7 +46,7 @@ def answer(
     length: int | None = None,
     media_type: str = "application/json",
 ) -> bytes:
-    """One HTTP answer as bytes; `length` lies about the body's."""
+    """One HTTP answer as bytes. `length` may state a false length of the body."""
     lines = [
         f"HTTP/1.1 {status}",
         f"Content-Type: {media_type}",
@@ -58,7 +58,7 @@ def answer(
 
 
 class Loopback:
-    """A server that answers from a script, its last line for ever, and keeps what it heard."""
+    """A server that answers from a script, then repeats the last line, and keeps each request."""
 
     def __init__(self, *script: bytes | str):
         self.script = list(script)
@@ -101,14 +101,14 @@ async def loopback(*script: bytes | str) -> AsyncIterator[Loopback]:
 async def ask(
     base_url: str, *, policy: HttpPolicy = PATIENT, report: FetchReport | None = None
 ) -> Answer:
-    """One GET with a credential."""
+    """Send one GET with a credential."""
     headers = {"Authorization": f"Bearer {SECRET}"}
     async with OriginHttp(base_url, policy=policy, report=report or FetchReport()) as http:
         return await http.request("GET", "/products", params={"page": 1}, headers=headers)
 
 
 async def test_an_answer_comes_back_as_received_and_parsed() -> None:
-    """The body is kept byte for byte; a BOM before it does not matter to what it says."""
+    """The body is kept byte for byte. A BOM before it does not change the JSON."""
     body = b'\xef\xbb\xbf{"price": 1.10}'
     async with loopback(answer(body, "200 OK", "X-WP-Total: 7")) as server:
         received = await ask(server.url)
@@ -142,8 +142,8 @@ async def test_an_answer_comes_back_as_received_and_parsed() -> None:
         pytest.param(b"garbage\r\n\r\n", id="not HTTP"),
     ],
 )
-async def test_what_may_pass_is_retried(trouble: bytes | str) -> None:
-    """A trouble met once costs one retry and no error."""
+async def test_trouble_that_may_pass_is_retried(trouble: bytes | str) -> None:
+    """Trouble that comes once costs one retry and raises no error."""
     policy = patient_but_with(trouble, read_timeout=1.0)
     report = FetchReport()
     async with loopback(trouble, answer(b"[1]")) as server:
@@ -163,7 +163,7 @@ async def test_what_may_pass_is_retried(trouble: bytes | str) -> None:
         (answer(HTML, "429 Too Many Requests"), RateLimited, "answered 429"),
     ],
 )
-async def test_what_does_not_pass_is_named_after_the_last_retry(
+async def test_lasting_trouble_is_named_after_the_last_retry(
     trouble: bytes | str, error: type[PlatformUnavailable], words: str
 ) -> None:
     """The error says what happened and where, after as many requests as the policy allows."""
@@ -188,7 +188,7 @@ async def test_a_shop_that_is_not_there_is_unavailable() -> None:
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "404 Not Found"])
 async def test_a_refusal_is_the_adapters_to_judge(status: str) -> None:
-    """A 4xx comes back at once, with no JSON where its body is a page."""
+    """A 4xx is returned at once, without JSON where its body is a page."""
     report = FetchReport()
     async with loopback(answer(HTML, status, media_type="text/html")) as server:
         received = await ask(server.url, report=report)
@@ -198,7 +198,7 @@ async def test_a_refusal_is_the_adapters_to_judge(status: str) -> None:
 
 
 async def test_a_status_the_adapter_asks_for_is_not_retried() -> None:
-    """`accept_retried` hands a 500 over as an answer."""
+    """With `accept_retried`, a 500 is returned as an answer."""
     async with (
         loopback(answer(b'{"code": "x"}', "500 Internal Server Error")) as server,
         OriginHttp(server.url, policy=PATIENT, report=FetchReport()) as http,
@@ -209,7 +209,7 @@ async def test_a_status_the_adapter_asks_for_is_not_retried() -> None:
 
 @pytest.mark.parametrize("said", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
 async def test_a_retry_after_is_obeyed_instead_of_our_own_delay(said: str) -> None:
-    """Told to come back at once, in seconds or by a date gone by, the client does not wait."""
+    """The client does not wait if the header asks for 0 s or has a date in the past."""
     policy = HttpPolicy(allow_private_hosts=True, max_retries=1, retry_delay=600.0)
     report = FetchReport()
     busy = answer(HTML, "429 Too Many Requests", f"Retry-After: {said}")
@@ -221,7 +221,7 @@ async def test_a_retry_after_is_obeyed_instead_of_our_own_delay(said: str) -> No
 
 @pytest.mark.parametrize("said", ["121", "Fri, 23 Nov 2096 12:00:00 GMT"])
 async def test_a_retry_after_past_the_limit_is_not_waited_out(said: str) -> None:
-    """A shop that asks for more than one sync waits is RateLimited at once."""
+    """A shop that asks for a longer wait than one sync waits is RateLimited at once."""
     report = FetchReport()
     async with loopback(answer(HTML, "429 Too Many Requests", f"Retry-After: {said}")) as server:
         with pytest.raises(RateLimited, match="more than the 120 s"):
@@ -230,20 +230,20 @@ async def test_a_retry_after_past_the_limit_is_not_waited_out(said: str) -> None
 
 
 class Gate:
-    """A pacer that lets everything in and keeps what it is asked to wait."""
+    """A pacer that gives every turn at once and keeps the pauses that it is asked for."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
 
     async def enter(self, path: str) -> Turn:
-        """At once."""
+        """Give a turn at once."""
         return Turn(path, 1, 0.0)
 
-    def leave(self, turn: Turn, outcome: Outcome) -> None:
-        """Nothing to learn."""
+    def leave(self, turn: Turn, signal: PaceSignal) -> None:
+        """Learn nothing."""
 
     def pause(self, seconds: float) -> None:
-        """Kept, and not waited."""
+        """Keep the pause, and do not wait."""
         self.pauses.append(seconds)
 
 
@@ -258,7 +258,10 @@ class Gate:
 async def test_the_last_request_of_a_limit_is_followed_by_a_pause(
     stated: tuple[str, ...], pauses: list[float]
 ) -> None:
-    """The next would be refused; a wait past the bound is left for that refusal to ask for."""
+    """The next request would be refused.
+
+    A wait past the bound is left for that refusal to state.
+    """
     gate = Gate()
     async with (
         loopback(answer(b"{}", "200 OK", *stated)) as shop,
@@ -271,7 +274,7 @@ async def test_the_last_request_of_a_limit_is_followed_by_a_pause(
 
 
 async def test_a_refusal_is_waited_out_as_the_platforms_own_header_says() -> None:
-    """Instead of our own delay, which would be longer here."""
+    """The client's own delay would be longer here."""
     refusal = answer(b"{}", "429 Too Many Requests", "X-Retry-In: 0.01")
     slow = dataclasses.replace(PATIENT, retry_delay=60.0)
     limit = RateHeaders(retry_after=("X-Retry-In",))
@@ -286,7 +289,7 @@ async def test_a_refusal_is_waited_out_as_the_platforms_own_header_says() -> Non
 
 @pytest.mark.parametrize(("signed", "kept"), [(False, True), (True, False)])
 async def test_a_link_is_kept_unless_it_may_repeat_a_signature(signed: bool, kept: bool) -> None:
-    """Lists are followed by it; a shop that echoes every argument must not bring a key along."""
+    """Lists are followed by `Link`, but an answer that repeats every argument must lose its key."""
     link = f'Link: <https://shop.example/p?page=2&key={SECRET}>; rel="next"'
     async with (
         loopback(answer(b"{}", "200 OK", link)) as shop,
@@ -298,7 +301,7 @@ async def test_a_link_is_kept_unless_it_may_repeat_a_signature(signed: bool, kep
 
 
 async def test_a_body_past_the_limit_is_refused() -> None:
-    """What a shop may send at once is bounded, and asking again would not make it smaller."""
+    """The error is not retried, because a second answer would not be smaller."""
     policy = HttpPolicy(allow_private_hosts=True, max_body_bytes=1000)
     report = FetchReport()
     async with loopback(answer(b"[" + b"1," * 1000 + b"1]")) as server:
@@ -318,7 +321,7 @@ async def test_the_limit_counts_what_a_compressed_body_becomes() -> None:
 
 
 async def test_a_redirect_within_the_origin_is_followed_with_the_credentials() -> None:
-    """Same scheme, host and port: still the shop."""
+    """The same scheme, host and port are still the shop."""
     moved = answer(b"", "301 Moved Permanently", "Location: /shop/products?page=1")
     async with loopback(moved, answer(b"[1]")) as server:
         received = await ask(server.url)
@@ -329,12 +332,12 @@ async def test_a_redirect_within_the_origin_is_followed_with_the_credentials() -
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
 async def test_a_redirect_to_another_origin_gets_no_credentials(status: str) -> None:
-    """Another port is another origin: nothing at all is sent there."""
+    """Another port is another origin, and no request is sent there."""
     async with (
         loopback(answer()) as stranger,
         loopback(answer(b"", status, f"Location: {stranger.url}/products?k={SECRET}")) as server,
     ):
-        with pytest.raises(InvalidResponse, match="where its credentials are not sent") as caught:
+        with pytest.raises(InvalidResponse, match="the shop's own origin only") as caught:
             await ask(server.url)
     assert stranger.heard == []
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -342,14 +345,14 @@ async def test_a_redirect_to_another_origin_gets_no_credentials(status: str) -> 
 
 @pytest.mark.parametrize("target", ["http://[::1", "http://a b:99999/", "javascript:x", "//", ""])
 async def test_a_redirect_to_nowhere_is_named(target: str) -> None:
-    """A Location that is no address of the shop ends in an error of ours, whatever it is."""
+    """Any Location that is no address of the shop raises an error of ours."""
     async with loopback(answer(b"", "302 Found", f"Location: {target}")) as server:
         with pytest.raises((InvalidResponse, PlatformUnavailable)):
             await ask(server.url)
 
 
 async def test_a_circle_of_redirects_ends() -> None:
-    """A redirect to itself is left after a few rounds."""
+    """The client gives up a redirect to itself after a few rounds."""
     report = FetchReport()
     async with loopback(answer(b"", "302 Found", "Location: /products")) as server:
         with pytest.raises(PlatformUnavailable, match="in a circle"):
@@ -358,7 +361,7 @@ async def test_a_circle_of_redirects_ends() -> None:
 
 
 async def test_a_private_host_is_refused_before_a_byte_is_sent() -> None:
-    """A domain that resolves to loopback hears nothing."""
+    """A domain that resolves to loopback gets no byte."""
     async with loopback(answer()) as server:
         port = server.url.rpartition(":")[2]
         with pytest.raises(InvalidResponse, match="private address"):
@@ -369,7 +372,7 @@ async def test_a_private_host_is_refused_before_a_byte_is_sent() -> None:
 
 
 async def test_plain_http_is_refused_outside_a_sandbox() -> None:
-    """Credentials travel over HTTPS only."""
+    """Credentials are sent over HTTPS only."""
     async with loopback(answer()) as server:
         with pytest.raises(InvalidResponse, match="is not HTTPS"):
             await ask(server.url, policy=HttpPolicy())
@@ -401,7 +404,7 @@ def written(document: Any) -> str:
 
 @given(documents, st.booleans())
 def test_every_number_and_letter_survives_parsing(document: Any, with_bom: bool) -> None:
-    """What was written is what is read, and no number passes through a float."""
+    """The parsed document equals the written one, and no number passes through a float."""
     body = (b"\xef\xbb\xbf" if with_bom else b"") + written(document).encode()
     assert parse_json(body) == document
 
@@ -415,7 +418,7 @@ def test_every_number_and_letter_survives_parsing(document: Any, with_bom: bool)
 @example(b"[-Infinity]")
 @example(b"\xff\xfe[\x001\x00]\x00")
 def test_parsing_ends_in_a_value_or_a_value_error(body: bytes) -> None:
-    """No bytes of a platform raise anything but ValueError."""
+    """No bytes of a platform raise another error than ValueError."""
     try:
         parse_json(body)
     except ValueError:
@@ -423,7 +426,7 @@ def test_parsing_ends_in_a_value_or_a_value_error(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_what_is_not_a_number_is_not_json(constant: bytes) -> None:
+def test_nan_and_infinity_are_not_json(constant: bytes) -> None:
     """Python's own additions to JSON are refused."""
     with pytest.raises(ValueError, match="is not JSON"):
         parse_json(b"[" + constant + b"]")
@@ -447,7 +450,7 @@ def test_what_is_not_a_number_is_not_json(constant: bytes) -> None:
 def test_a_retry_after_is_read_in_seconds_or_as_a_date(
     header: str | None, seconds: float | None
 ) -> None:
-    """The table of what hosts send."""
+    """The table has the forms that hosts send."""
     assert retry_after_seconds(header, NOW) == seconds
 
 
@@ -456,6 +459,6 @@ def test_a_retry_after_is_read_in_seconds_or_as_a_date(
 @example("Mon, 23 Nov 2026 99999999999999999999:28:37 GMT")
 @example("²")
 def test_no_retry_after_breaks_the_client(header: str) -> None:
-    """Whatever the header says, the wait is unknown or a finite number of seconds from zero."""
+    """For any header, the wait is unknown or a finite number of seconds from zero."""
     seconds = retry_after_seconds(header, NOW)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0)

@@ -31,13 +31,13 @@ async def read(
 
 
 def ranges(host: FileHost) -> list[str | None]:
-    """The range each request asked for."""
+    """The range that each request asked for."""
     found = [re.search(r"range: bytes=(\S+)\r\n", head, re.IGNORECASE) for head in host.heard]
     return [each and each[1] for each in found]
 
 
-async def test_a_file_that_breaks_off_is_gone_on_with_where_it_broke_off() -> None:
-    """No byte is asked for twice, and the host is told which file we mean."""
+async def test_a_file_that_breaks_off_is_resumed_where_it_broke_off() -> None:
+    """No byte is asked for twice, and the host learns which file is meant."""
     report = FetchReport()
     async with serving(FileHost(TEXT, cuts=[700, 100])) as host:
         assert await read(host, report=report) == TEXT
@@ -47,7 +47,7 @@ async def test_a_file_that_breaks_off_is_gone_on_with_where_it_broke_off() -> No
 
 
 async def test_a_host_without_ranges_sends_the_file_anew() -> None:
-    """And what was read before is compared and not read twice."""
+    """Its beginning is compared with the bytes already read, and not yielded again."""
     async with serving(FileHost(TEXT, ranges=False, cuts=[700])) as host:
         assert await read(host) == TEXT
     assert len(host.heard) == 2
@@ -55,7 +55,7 @@ async def test_a_host_without_ranges_sends_the_file_anew() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_another_file_at_the_same_url_is_noticed(known: bool) -> None:
-    """By its ETag, or by its beginning: two halves of different files never become one."""
+    """Its ETag or its beginning shows it: two halves of different files never become one."""
     host = FileHost(TEXT, etag='"one"' if known else None, ranges=known, cuts=[700])
     async with (
         serving(host),
@@ -69,7 +69,7 @@ async def test_another_file_at_the_same_url_is_noticed(known: bool) -> None:
 
 
 async def test_a_range_of_another_length_is_of_another_file() -> None:
-    """Where nothing is said but the length, that decides."""
+    """Where the host states only the length, the length decides."""
     host = FileHost(TEXT, etag=None, cuts=[700])
     async with (
         serving(host),
@@ -84,7 +84,7 @@ async def test_a_range_of_another_length_is_of_another_file() -> None:
 
 @pytest.mark.parametrize("cut", [[], [300]])
 async def test_a_compressed_file_is_read_as_what_it_is_of(cut: list[int]) -> None:
-    """Broken off, it is gone on with uncompressed: ranges count the bytes that are sent."""
+    """After it breaks off, the rest is read uncompressed, because ranges count the bytes sent."""
     async with serving(FileHost(TEXT, compressed=True, cuts=list(cut))) as host:
         assert await read(host) == TEXT
     assert "accept-encoding: gzip" in host.heard[0].lower()
@@ -93,13 +93,13 @@ async def test_a_compressed_file_is_read_as_what_it_is_of(cut: list[int]) -> Non
 
 
 async def test_a_compressed_file_that_breaks_off_after_its_last_byte_is_whole() -> None:
-    """What ends the compression is missing, and of the file itself there is no range left."""
+    """Only the end of the compression is missing, and no range of the file is left to ask for."""
     async with serving(FileHost(b"x", compressed=True, cuts=[12])) as host:
         assert await read(host) == b"x"
 
 
 async def test_a_download_begins_where_the_archive_ends() -> None:
-    """An offset of the whole length asks for nothing more once the length is known."""
+    """At an offset of the whole length, nothing more is asked for once the length is known."""
     async with serving(FileHost(TEXT)) as host:
         assert await read(host, offset=700, before=TEXT[:700]) == TEXT[700:]
         async with FileDownload(
@@ -112,8 +112,8 @@ async def test_a_download_begins_where_the_archive_ends() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-async def test_a_file_that_is_not_given_out_is_the_wings_to_judge(status: int) -> None:
-    """Asking again would not help."""
+async def test_a_refused_file_is_the_adapters_to_judge(status: int) -> None:
+    """FileRefused is raised without a retry, which would not help."""
     refusal = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status
     async with serving(FileHost(TEXT, answers=[refusal])) as host:
         with pytest.raises(FileRefused) as caught:
@@ -122,7 +122,7 @@ async def test_a_file_that_is_not_given_out_is_the_wings_to_judge(status: int) -
 
 
 async def test_passing_troubles_are_retried_and_lasting_ones_named() -> None:
-    """With the patience of the shop's own client."""
+    """The policy is that of the shop's own client."""
     busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     late = b"HTTP/1.1 429 Slow\r\nRetry-After: 999\r\nContent-Length: 0\r\n\r\n"
     async with serving(FileHost(TEXT, answers=[busy, busy])) as host:
@@ -137,7 +137,7 @@ async def test_passing_troubles_are_retried_and_lasting_ones_named() -> None:
 
 @pytest.mark.parametrize("target", ["same", "stranger"])
 async def test_no_redirect_is_followed(target: str) -> None:
-    """Not even on the same host: a signed URL leads to the file itself."""
+    """This holds even on the same host: a signed URL leads to the file itself."""
     async with serving(FileHost(TEXT)) as stranger, serving(FileHost(TEXT)) as host:
         location = {"same": host.url, "stranger": stranger.url}[target]
         moved = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
@@ -164,7 +164,7 @@ async def test_no_redirect_is_followed(target: str) -> None:
     ],
 )
 def test_files_come_from_the_hosts_named_and_by_https_only(url: str) -> None:
-    """What Shopify's answer says is not where we go without looking."""
+    """A URL in Shopify's answer is checked before it is used."""
     with pytest.raises(InvalidResponse):
         FileDownload(url, hosts=STORAGE, policy=HttpPolicy(), report=FetchReport())
 
@@ -177,7 +177,7 @@ def test_a_sandbox_may_be_on_loopback_and_nowhere_else(url: str) -> None:
 
 
 async def test_a_named_host_on_a_private_address_hears_nothing() -> None:
-    """Whoever controls a name could lead us into our own network."""
+    """The owner of a host name could otherwise lead us into our own network."""
     async with FileDownload(
         "https://localhost/f", hosts=["localhost"], policy=HttpPolicy(), report=FetchReport()
     ) as download:
@@ -188,20 +188,20 @@ async def test_a_named_host_on_a_private_address_hears_nothing() -> None:
 async def test_the_signature_is_in_no_message_and_no_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever has the URL has the file: every level of every library's log included."""
+    """The URL gives access to the file, so no log of any library at any level has it."""
     caplog.set_level(logging.DEBUG)
     refusal = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    told: list[str] = []
+    shown: list[str] = []
     async with serving(FileHost(TEXT)) as host:
         assert await read(host) == TEXT
         for answer in (refusal, b"HTTP/1.1 302 F\r\nLocation: /\r\n\r\n", b"nonsense\r\n\r\n"):
             host.answers = [answer] * 3
             with pytest.raises((FileRefused, InvalidResponse, PlatformUnavailable)) as caught:
                 await read(host)
-            told += traceback.format_exception(caught.value)
+            shown += traceback.format_exception(caught.value)
     assert SIGNATURE in host.heard[0]
     assert "127.0.0.1" in caplog.text
-    assert SIGNATURE not in caplog.text + "".join(told)
+    assert SIGNATURE not in caplog.text + "".join(shown)
 
 
 @given(
@@ -213,9 +213,9 @@ async def test_the_signature_is_in_no_message_and_no_log(
 async def test_wherever_it_breaks_off_every_byte_comes_once(
     content: bytes, cuts: list[int], ranges_known: bool, compressed: bool
 ) -> None:
-    """Whatever the file and the host."""
+    """This holds for any file and any of these hosts."""
     if not ranges_known:
-        # Every answer begins anew, so that only growing ones lead on.
+        # Each answer sends the file from its beginning, so only longer ones make progress.
         cuts = sorted(set(cuts))
     host = FileHost(content, cuts=cuts, ranges=ranges_known, compressed=compressed)
     async with serving(host):

@@ -1,4 +1,4 @@
-"""Promises about a shop's credentials while it is read: when they are asked for anew."""
+"""Promises about when a shop's credentials are renewed while the shop is read."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,20 +22,20 @@ SHOP = Shop(
 
 
 class Numbered(Credentials):
-    """Credentials that can be told apart."""
+    """Credentials with a number."""
 
     number: int
 
 
 class Service:
-    """A Token Service whose credentials are numbered, and end at the times given, in order."""
+    """A Token Service whose credentials are numbered and expire at the given times, in order."""
 
     def __init__(self, *ends: datetime | None):
         self.ends: Iterator[datetime | None] = iter(ends)
         self.asked = 0
 
     async def credentials(self, shop: Shop, model: type[Any]) -> Any:
-        """The next ones, after the loop has had a turn."""
+        """The next credentials, after the event loop ran other tasks."""
         self.asked += 1
         number = self.asked
         await asyncio.sleep(0)
@@ -48,7 +48,7 @@ class Service:
 
 
 class Clock:
-    """A time that stands until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -62,7 +62,7 @@ def held(service: Service, clock: Clock) -> ShopCredentials[Numbered]:
 
 
 async def test_they_are_asked_for_when_needed_and_then_kept() -> None:
-    """The Token Service is no part of every request."""
+    """Not every request asks the Token Service."""
     service = Service(None)
     credentials = held(service, Clock())
     assert service.asked == 0
@@ -70,7 +70,7 @@ async def test_they_are_asked_for_when_needed_and_then_kept() -> None:
 
 
 async def test_they_are_renewed_before_they_end() -> None:
-    """Ones that end on the way would cost a request and a refusal."""
+    """Credentials that expire during a request would cost that request and a refusal."""
     clock = Clock()
     service = Service(NOW + timedelta(hours=1), None)
     credentials = held(service, clock)
@@ -82,7 +82,7 @@ async def test_they_are_renewed_before_they_end() -> None:
 
 
 async def test_ones_that_had_ended_when_given_are_used_until_refused() -> None:
-    """To ask at every request would make a Token Service with a wrong clock one of ours."""
+    """Otherwise a Token Service with a wrong clock would be asked at every request."""
     service = Service(NOW - timedelta(days=1), NOW - timedelta(days=1))
     credentials = held(service, Clock())
     first = await credentials.current()
@@ -92,7 +92,7 @@ async def test_ones_that_had_ended_when_given_are_used_until_refused() -> None:
 
 
 async def test_requests_under_way_together_share_what_replaces_refused_ones() -> None:
-    """Ten refusals of the same credentials are one question to the Token Service."""
+    """Ten refusals of the same credentials cost one question to the Token Service."""
     service = Service(None, None)
     credentials = held(service, Clock())
     old = await asyncio.gather(*(credentials.current() for _ in range(10)))
@@ -104,14 +104,14 @@ async def test_requests_under_way_together_share_what_replaces_refused_ones() ->
 
     fresh = await asyncio.gather(*(refused(each) for each in old))
     assert {each.number for each in fresh} == {2}
-    # A late refusal of those that were replaced says nothing of the fresh ones.
+    # A late refusal of the replaced credentials does not drop the fresh ones.
     credentials.refused(old[0])
     assert (await credentials.current()).number == 2
     assert service.asked == 2
 
 
 async def test_a_token_service_in_trouble_is_asked_again_by_the_next_request() -> None:
-    """Its failure is raised, and nothing is kept of it."""
+    """Its error is raised and not kept."""
     service = Service()
     credentials = held(service, Clock())
     for _ in range(2):
@@ -147,15 +147,15 @@ def test_their_end_is_judged_in_utc(expires_at: str | None, renewed_at: datetime
         | st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
     )
 )
-def test_no_end_whatever_breaks_the_reading_of_a_shop(end: datetime) -> None:
-    """The year 1 and the year 9999 among them, in any zone."""
+def test_no_end_breaks_the_reading_of_a_shop(end: datetime) -> None:
+    """The years 1 and 9999 in any zone are among the times tried."""
     renewal = renewal_time(Numbered(number=1, expires_at=end), NOW)
     in_utc = end if end.tzinfo is not None else end.replace(tzinfo=UTC)
     assert (renewal is None) == (in_utc <= NOW)
 
 
 def test_they_do_not_show_themselves_in_what_validation_says() -> None:
-    """A Token Service that sends rubbish must not have it logged."""
+    """An error about the Token Service's rubbish must not log it."""
     with pytest.raises(ValueError, match="number") as caught:
         Numbered.model_validate({"number": "secret"})
     assert "secret" not in str(caught.value)

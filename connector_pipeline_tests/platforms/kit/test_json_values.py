@@ -1,4 +1,4 @@
-"""Promises about values of parsed JSON, whatever they are."""
+"""Promises about reading any value of parsed JSON."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ ANYTHING = st.recursive(
 
 
 def test_a_path_leads_to_its_value() -> None:
-    """Through objects, name by name."""
+    """It leads through objects, name by name."""
     assert value_at(ANSWER, "data", "products", "nodes") == [{"id": "1"}, None, 2]
     assert object_at(ANSWER, "data", "products", of="It") == {"nodes": [{"id": "1"}, None, 2]}
     assert list_at(ANSWER, "data", "products", "nodes", of="It") == [{"id": "1"}, None, 2]
@@ -32,8 +32,8 @@ def test_a_path_leads_to_its_value() -> None:
 
 
 @pytest.mark.parametrize("path", [("data",), ("data", "products"), ("nowhere",)])
-def test_what_is_promised_and_missing_is_named_by_its_path(path: tuple[str, ...]) -> None:
-    """The error says whose promise was broken, and where."""
+def test_a_missing_value_is_named_by_its_path(path: tuple[str, ...]) -> None:
+    """The error names the answer and the path."""
     missing = (*path, "orders")
     with pytest.raises(InvalidResponse, match=f"Acme's answer has no object '{'.'.join(missing)}'"):
         object_at(ANSWER, *missing, of="Acme's answer")
@@ -43,7 +43,7 @@ def test_what_is_promised_and_missing_is_named_by_its_path(path: tuple[str, ...]
 
 @given(ANYTHING, st.lists(st.sampled_from("ab"), max_size=3))
 def test_a_path_through_anything_ends_in_a_value_or_in_none(value: Any, path: list[str]) -> None:
-    """Nothing that a platform sends makes a look at it crash."""
+    """No value that a platform sends raises another error."""
     found = value_at(value, *path)
     assert found is None or isinstance(found, bool | int | str | list | dict)
     assert all(isinstance(each, dict) for each in objects_in(value))

@@ -1,4 +1,4 @@
-"""Promises about asking a shop by id for what its lists lacked."""
+"""Promises about asking a shop by id for absent variants."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ class ShopOfIds:
         self.asked: list[list[str]] = []
 
     async def ask(self, ids: list[str]) -> AnswerForIds[str]:
-        """Leaves open what is not there as soon as one of the ids cannot be loaded."""
+        """Leave absent ids open as soon as one of the ids cannot be loaded."""
         self.asked.append(ids)
         found = {each: "there" for each in ids if each in self.there}
         unclear = bool(self.broken & set(ids))
@@ -29,7 +29,7 @@ class ShopOfIds:
         return AnswerForIds(RawPage(LOOKUP, b"{}"), found, open_ids)
 
     async def gone(self, absent: dict[str, list[str]], at_once: int = 100) -> list[str]:
-        """The variants that the shop says are gone."""
+        """The variants that are gone by the answers."""
         lookups = look_up(
             self.ask, absent=absent, witness=WITNESS, at_once=at_once, asked_of="Acme"
         )
@@ -37,10 +37,10 @@ class ShopOfIds:
 
 
 @given(IDS, IDS, st.sets(st.integers(1, 400).map(str), max_size=5), st.integers(2, 100))
-async def test_gone_is_what_is_neither_there_nor_in_doubt(
+async def test_a_variant_neither_there_nor_in_doubt_is_gone(
     absent: set[str], there: set[str], broken: set[str], at_once: int
 ) -> None:
-    """Whatever the shop has: each variant is judged once, and by an answer with the witness."""
+    """For any shop, each variant is judged once, by an answer with the witness."""
     shop = ShopOfIds(there, broken - there)
     gone = await shop.gone({own_id: [f"{own_id}-a", f"{own_id}-b"] for own_id in absent}, at_once)
     kept = there | broken
@@ -57,7 +57,7 @@ async def test_an_answer_for_everything_is_asked_once() -> None:
 
 
 async def test_one_id_in_doubt_is_found_by_halving() -> None:
-    """The others are settled on the way, in few questions."""
+    """The other ids are settled on the way, in few questions."""
     shop = ShopOfIds(set(), {"37"})
     gone = await shop.gone({str(number): [str(number)] for number in range(99)})
     assert set(gone) == {str(number) for number in range(99)} - {"37"}
@@ -65,14 +65,14 @@ async def test_one_id_in_doubt_is_found_by_halving() -> None:
 
 
 async def test_the_witness_may_have_absent_variants_of_its_own() -> None:
-    """They need no question beside the witness's."""
+    """They need no question beside the one for the witness."""
     shop = ShopOfIds(set())
     assert await shop.gone({WITNESS: ["w-1"]}) == []
     assert shop.asked == [[WITNESS]]
 
 
 async def test_an_answer_without_the_witness_is_not_believed() -> None:
-    """A shop that has lost what it listed a minute ago may have lost anything."""
+    """A shop that lacks a product it listed a minute ago may lack any other."""
     shop = ShopOfIds({"1"})
     shop.there.discard(WITNESS)
     with pytest.raises(InvalidResponse, match="Acme was asked for w, which the shop had listed"):
@@ -80,7 +80,7 @@ async def test_an_answer_without_the_witness_is_not_believed() -> None:
 
 
 async def test_an_answer_to_another_question_is_not_believed() -> None:
-    """A shop that ignores the ids lists whatever it has."""
+    """A shop that ignores the ids lists all its products."""
 
     async def ask(ids: list[str]) -> AnswerForIds[str]:
         return AnswerForIds(RawPage(LOOKUP, b""), {WITNESS: "there", "9": "there"})
@@ -93,7 +93,7 @@ async def test_an_answer_to_another_question_is_not_believed() -> None:
 
 
 async def test_the_platform_judges_a_variant_by_its_products_state() -> None:
-    """Where products are asked for, one that is there may lack the variant."""
+    """Where products are asked for, a product that is there may lack the variant."""
     absent = by_product({"11": "1", "12": "1", "21": "2"})
     assert absent == {"1": ["11", "12"], "2": ["21"]}
     listed = {"1": ["11"], WITNESS: ["w"]}

@@ -1,4 +1,4 @@
-"""Promises about reading a variant's fields, and about the variants that cannot be read."""
+"""Promises about reading a variant's fields, and about rejected variants."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ READERS: dict[str, Callable[[object], Any]] = {
 @pytest.mark.parametrize("reader", READERS)
 @given(value=ANYTHING)
 def test_any_value_is_read_exactly_or_refused_by_name(reader: str, value: Any) -> None:
-    """No reader raises anything but FieldError, and what it reads equals what was sent."""
+    """No reader raises another error than FieldError, and the read value equals the sent one."""
     try:
         found = READERS[reader](value)
     except FieldError as error:
@@ -51,7 +51,7 @@ def test_any_value_is_read_exactly_or_refused_by_name(reader: str, value: Any) -
 
 
 def assert_as_sent(found: Any, value: Any) -> None:
-    """What was read says the same as what was sent."""
+    """Assert that the read value says the same as the sent one."""
     if found is None or isinstance(found, str):
         assert found == value
     elif isinstance(found, Decimal):
@@ -72,25 +72,25 @@ def assert_as_sent(found: Any, value: Any) -> None:
     ],
 )
 def test_a_price_is_exact(value: Any, price: Decimal | None) -> None:
-    """Every digit as it was written."""
+    """Every digit is kept as it was written."""
     assert str(rejects.price("price", value)) == str(price)
 
 
 @pytest.mark.parametrize("value", [19.9, True, "", "12,50", "NaN", "1e400", "9" * 29, "\u0661", []])
-def test_what_is_no_exact_amount_is_no_price(value: Any) -> None:
-    """A float above all: its digits are not those that were sent."""
+def test_an_inexact_amount_is_no_price(value: Any) -> None:
+    """Above all a float is refused, whose digits are not those that were sent."""
     with pytest.raises(FieldError, match="price: is not an amount of money"):
         rejects.price("price", value)
 
 
 @pytest.mark.parametrize(("value", "found"), [(3, 3), (Decimal("3.0"), 3), (None, None)])
 def test_a_whole_number_may_be_written_as_a_fraction(value: Any, found: int | None) -> None:
-    """As PHP and JavaScript do, once a number has been through a calculation."""
+    """PHP and JavaScript write it so after a calculation."""
     assert rejects.whole_number("stock", value) == found
 
 
 def test_a_time_is_in_utc() -> None:
-    """In whatever zone it was written; without one it is refused, unless the zone is known."""
+    """It may be written in any zone. Without one it is refused, unless the zone is known."""
     assert rejects.time("at", "2026-01-01T02:00:00+02:00") == datetime(2026, 1, 1, tzinfo=UTC)
     assert rejects.time("at", "2026-01-01T02:00:00", without_zone=UTC) == datetime(
         2026, 1, 1, 2, tzinfo=UTC
@@ -100,14 +100,14 @@ def test_a_time_is_in_utc() -> None:
 
 
 def test_the_later_of_two_times_may_be_the_only_one_known() -> None:
-    """A product never changed, or a variant without a date of its own."""
+    """A product never changed, or a variant has no date of its own."""
     one, two = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
     assert rejects.later(one, two) == rejects.later(two, None) == rejects.later(None, two) == two
     assert rejects.later(None, None) is None
 
 
 def test_a_rejected_variant_has_the_reason_and_the_json() -> None:
-    """From a field of the platform's, or from a rule of the catalog item's; one line either way."""
+    """The reason of a platform's field or of a catalog item's rule is one line."""
     raw = {"id": 1}
     error = FieldError("price", "is not an amount of money", "free")
     found = rejects.rejected(error, product_id="1", variant_id=None, raw=raw)
@@ -128,14 +128,14 @@ def test_a_rejected_variant_has_the_reason_and_the_json() -> None:
 
 
 def test_a_missing_field_is_named() -> None:
-    """All that are missing, in one reason."""
+    """One reason names all missing fields."""
     with pytest.raises(FieldError, match="sku, price: missing from the answer"):
         rejects.require_fields({"id": 1}, ("id", "sku", "price"))
 
 
 @given(st.text(st.characters()))
 def test_a_reason_is_short_and_can_be_stored(value: str) -> None:
-    """Whatever the value is: a NUL, half a surrogate pair, a megabyte."""
+    """The value may be a NUL, half a surrogate pair or a megabyte."""
     reason = str(FieldError("name", "is odd", value))
     assert "\x00" not in reason
     assert len(reason) < 100

@@ -1,4 +1,4 @@
-"""Fixtures of the Shopify adapter's tests: a scripted Shopify, a shop, a token, a fetch."""
+"""Fixtures of the Shopify adapter's tests: a scripted Shopify, a shop, tokens and a fetch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ async def shopify() -> AsyncIterator[ScriptedShopify]:
 
 @pytest.fixture
 def shop() -> Shop:
-    """A shop that is nobody's."""
+    """A shop of no real merchant."""
     return Shop(
         merchant_id="m-1",
         platform_name="shopify",
@@ -49,7 +49,7 @@ def report() -> FetchReport:
 def read(
     shopify: ScriptedShopify, shop: Shop, tokens: Tokens, report: FetchReport
 ) -> Callable[..., Any]:
-    """Fetch the scripted shop to its end, or its error: its pages."""
+    """Fetch the scripted shop to its end or its error, and return its pages."""
 
     async def read_all(**settings: Any) -> list[RawPage]:
         defaults = {"allow_private_hosts": True, "retry_delay": 0.001, "max_retries": 2}

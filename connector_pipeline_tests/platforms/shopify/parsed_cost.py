@@ -1,7 +1,7 @@
-"""Shopify's cost formula, read off the text of a document.
+"""Computes Shopify's cost formula from the text of a document.
 
-The slow and general form of `cost.requested_cost`, which prices the documents we send and parses
-nothing.
+This is the slow and general form of `cost.requested_cost`, which knows only our documents and
+parses none.
 """
 
 import math
@@ -84,7 +84,7 @@ def _cost_of(
 
 
 def _ids(field: FieldNode, variables: Mapping[str, object]) -> int:
-    """How many ids a field is asked for: 1 where it takes none."""
+    """How many ids a field is asked for: 1 for a field without ids."""
     for argument in field.arguments:
         if argument.name.value == "ids" and isinstance(argument.value, VariableNode):
             return len(cast("list[str]", variables[argument.value.name.value]))

@@ -1,4 +1,4 @@
-"""A Shopify that says what it is told to, on loopback, and tokens to show it."""
+"""A Shopify on loopback that answers from a script, and tokens to show to it."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ API_VERSION = "2026-07"
 
 @dataclass
 class Received:
-    """One request as the server saw it."""
+    """One request as the server received it."""
 
     path: str
     headers: dict[str, str]
@@ -52,7 +52,7 @@ class Said:
 
 
 def by_question(bodies: dict[tuple[str | None, str | None], Any]) -> Callable[[Received], Said]:
-    """Answers by product id and cursor; (None, "shop") is the shop, (None, None) the first page."""
+    """Answers by product id and cursor. The shop is (None, "shop"), the first page (None, None)."""
     shop = bodies.pop((None, "shop"))
 
     def said(received: Received) -> Said:
@@ -66,7 +66,7 @@ def by_question(bodies: dict[tuple[str | None, str | None], Any]) -> Callable[[R
 
 
 class ScriptedShopify:
-    """Answers each request with the next of `script`, the last one again and again."""
+    """Answers each request with the next of `script`, and then the last one again and again."""
 
     def __init__(self) -> None:
         self.script: list[Said | Callable[[Received], Said]] = []
@@ -100,7 +100,7 @@ class ScriptedShopify:
 
 @dataclass
 class Tokens:
-    """A credential source that hands out one token after the other, the last one for ever."""
+    """A credential source that gives one token after the other, and then the last one again."""
 
     answers: list[dict[str, Any] | Exception]
     asked: int = 0

@@ -1,4 +1,4 @@
-"""Promises of the Shopify adapter against the sandbox: whole catalogs, as they are."""
+"""Promises of the Shopify adapter, kept against the sandbox."""
 
 import traceback
 from collections import Counter
@@ -79,7 +79,7 @@ def fetch(
 def rows_of(
     sandbox: SandboxServer, domain: str, pages: list[RawPage], report: FetchReport
 ) -> list[dict[str, Any]]:
-    """The rows of the pages, in the order of expected_items; none of them rejected."""
+    """The items of the pages, in the order of expected_items; none is rejected."""
     _, shop = shop_of(sandbox, domain)
     assert report.currency is not None
     items = list(api(sandbox).normalize(shop, report.currency, pages))
@@ -101,7 +101,7 @@ def expected(sandbox: SandboxServer, domain: str) -> list[dict[str, Any]]:
 async def test_every_field_of_every_variant_is_what_the_shop_holds(
     sandbox: SandboxServer, domain: str, since: datetime | None
 ) -> None:
-    """An increment from before all of its changes has everything, too."""
+    """An increment since a time before all changes has everything, too."""
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, domain, report, since=since)]
     assert rows_of(sandbox, domain, pages, report) == expected(sandbox, domain)
@@ -114,7 +114,7 @@ async def test_every_field_of_every_variant_is_what_the_shop_holds(
 async def test_a_product_of_many_variants_comes_whole_with_one_more_request(
     sandbox: SandboxServer, domain: str, variants: int
 ) -> None:
-    """250 come with the product, all others on one page of their own."""
+    """250 variants come with the product, and all others on one page of their own."""
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, domain, report)]
     rows = rows_of(sandbox, domain, pages, report)
@@ -127,7 +127,7 @@ async def test_a_product_of_many_variants_comes_whole_with_one_more_request(
 async def test_the_page_size_changes_nothing_but_the_number_of_pages(
     sandbox: SandboxServer, batch_size: int
 ) -> None:
-    """SHOPIFY_BATCH_SIZE is a matter of pace."""
+    """SHOPIFY_BATCH_SIZE changes only the speed."""
     sandbox.store.shop("shopify", PAPER).bucket.resize(20_000, 20_000)
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, PAPER, report, batch_size=batch_size)]
@@ -137,7 +137,7 @@ async def test_the_page_size_changes_nothing_but_the_number_of_pages(
 async def test_a_shop_of_few_points_is_read_without_ever_being_throttled(
     sandbox: SandboxServer,
 ) -> None:
-    """The adapter waits for what its next query requests, as the last answer states it."""
+    """The adapter waits for the points of its next query, by the budget of the last answer."""
     sandbox.store.shop("shopify", TEA).bucket.resize(400, 4000)
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, TEA, report, batch_size=50)]
@@ -166,14 +166,14 @@ async def test_a_shop_of_few_points_is_waited_for_to_the_point(sandbox: SandboxS
     assert (report.retries, report.requests, len(pages)) == (0, 5, 5)
     used = report.details["points"]
     assert isinstance(used, int)
-    # What they restore while answers are on their way is not waited for.
+    # Points that are restored while answers are on their way need no wait.
     assert report.waited_seconds <= (used - 400) / 500 + 0.01
 
 
 async def test_many_large_products_are_read_at_once_without_being_throttled(
     sandbox: SandboxServer,
 ) -> None:
-    """The requests beside each other share the shop's points."""
+    """Requests at the same time share the shop's points."""
     large = ShopSpec(
         platform="shopify",
         domain="large.myshopify.com",
@@ -185,7 +185,7 @@ async def test_many_large_products_are_read_at_once_without_being_throttled(
         awkward=False,
     )
     sandbox.store.put(large).bucket.resize(350, 1000)
-    # Long enough for requests to meet, whatever the machine.
+    # Long enough for requests to overlap on any machine.
     match = {"domain": large.domain, "platform": "shopify"}
     sandbox.faults.set([{"match": match, "kind": "latency", "seconds": 0.03}])
     report = FetchReport()
@@ -197,7 +197,7 @@ async def test_many_large_products_are_read_at_once_without_being_throttled(
 
 
 async def test_a_restore_rate_lowered_on_the_way_is_followed(sandbox: SandboxServer) -> None:
-    """The merchant changed the plan: the next wait is as long as the new rate makes it."""
+    """After the merchant changed the plan, the next wait is by the new rate."""
     held, _ = shop_of(sandbox, TEA)
     held.bucket.resize(330, 4000)
     report = FetchReport()
@@ -207,7 +207,7 @@ async def test_a_restore_rate_lowered_on_the_way_is_followed(sandbox: SandboxSer
         if len(pages) == 4:
             held.bucket.restore_rate = 400.0
     assert rows_of(sandbox, TEA, pages, report) == expected(sandbox, TEA)
-    # At the most the one request that was waiting when the rate was lowered.
+    # At most the one request that was waiting when the rate was lowered.
     assert report.retries <= 1
     assert report.complete
 
@@ -215,7 +215,7 @@ async def test_a_restore_rate_lowered_on_the_way_is_followed(sandbox: SandboxSer
 async def test_a_bucket_smaller_than_a_page_is_read_in_smaller_pages(
     sandbox: SandboxServer,
 ) -> None:
-    """A page of 250 requests more than such a bucket ever holds."""
+    """A page of 250 requests more points than such a bucket ever holds."""
     sandbox.store.shop("shopify", TEA).bucket.resize(200, 4000)
     report = FetchReport()
     pages = [page async for page in fetch(sandbox, TEA, report)]
@@ -223,7 +223,7 @@ async def test_a_bucket_smaller_than_a_page_is_read_in_smaller_pages(
 
 
 async def test_a_token_rotated_on_the_way_costs_one_request(sandbox: SandboxServer) -> None:
-    """The walk goes on where it was, with the token the Token Service has by then."""
+    """The walk goes on with the token that the Token Service has by then."""
     report = FetchReport()
     pages: list[RawPage] = []
     async for page in fetch(sandbox, TEA, report, batch_size=100):
@@ -236,7 +236,7 @@ async def test_a_token_rotated_on_the_way_costs_one_request(sandbox: SandboxServ
 
 
 async def test_a_token_revoked_on_the_way_disconnects_the_shop(sandbox: SandboxServer) -> None:
-    """As an uninstalled app sees it: the Token Service's token is dead, and so is the next."""
+    """The app was uninstalled, so the Token Service's token is dead, and the next one too."""
     held, _ = shop_of(sandbox, TEA)
     report = FetchReport()
     pages = fetch(sandbox, TEA, report)
@@ -244,15 +244,15 @@ async def test_a_token_revoked_on_the_way_disconnects_the_shop(sandbox: SandboxS
     held.credentials.revoked = True
     with pytest.raises(ShopDisconnected) as caught:
         await anext(pages)
-    told = "".join(traceback.format_exception(caught.value))
-    assert held.credentials.access_token not in told
+    shown = "".join(traceback.format_exception(caught.value))
+    assert held.credentials.access_token not in shown
     assert "shopify/nordic-tea.myshopify.com: Shopify does not accept" in str(caught.value)
     assert not report.complete
 
 
 @pytest.mark.parametrize("kind", ["html", "truncate", "reset", "garbage"])
 async def test_a_trouble_on_the_way_is_overcome(sandbox: SandboxServer, kind: str) -> None:
-    """Retried, and the snapshot is whole."""
+    """The request is retried, and the snapshot is whole."""
     sandbox.faults.set(
         [{"match": {"platform": "shopify", "domain": TEA}, "kind": kind, "skip": 1, "times": 1}]
     )
@@ -264,7 +264,7 @@ async def test_a_trouble_on_the_way_is_overcome(sandbox: SandboxServer, kind: st
 
 
 async def test_a_trouble_that_stays_is_unavailable(sandbox: SandboxServer) -> None:
-    """After max_retries; what came before is not a snapshot."""
+    """This holds after max_retries, and the pages before it are no snapshot."""
     sandbox.faults.set(
         [
             {
@@ -321,7 +321,7 @@ TOGETHER_LONG = [*TROUBLES.values(), throttled_for(10)]
 async def test_troubles_on_the_way_leave_no_trace(
     sandbox: SandboxServer, rules: list[dict[str, Any]], rotated: bool
 ) -> None:
-    """Each alone, and all together: the snapshot is complete, and every field is right."""
+    """With each trouble and with all together, the snapshot is complete and every field right."""
     held, _ = shop_of(sandbox, TEA)
     sandbox.faults.set(rules)
     report = FetchReport()
@@ -338,7 +338,7 @@ async def test_troubles_on_the_way_leave_no_trace(
 
 
 async def test_products_deleted_behind_the_reader_shift_no_page(sandbox: SandboxServer) -> None:
-    """Cursors are keysets: whoever is still there when the walk ends has been read."""
+    """Cursors are keysets, so every product that is there at the end of the walk was read."""
     held, _ = shop_of(sandbox, TEA)
     first, *_ = held.product_ids()
     report = FetchReport()
@@ -353,7 +353,7 @@ async def test_products_deleted_behind_the_reader_shift_no_page(sandbox: Sandbox
 
 
 async def test_a_domain_that_is_not_shopifys_gets_no_token(sandbox: SandboxServer) -> None:
-    """The URL is built from it."""
+    """The URL is built from the domain."""
     shop = Shop(
         merchant_id="m",
         platform_name="shopify",
@@ -368,7 +368,7 @@ async def test_a_domain_that_is_not_shopifys_gets_no_token(sandbox: SandboxServe
 
 
 def test_the_adapter_names_itself_and_holds_no_secret() -> None:
-    """A token is asked for when one is needed, and kept nowhere in it."""
+    """It asks for a token when it needs one, and does not keep it."""
     adapter = ShopifyAdapter()
     assert adapter.platform_name == "shopify"
     names = {each.name for each in fields(adapter)}
@@ -390,12 +390,12 @@ def test_the_adapter_names_itself_and_holds_no_secret() -> None:
     ],
 )
 def test_a_domain_that_a_token_must_not_follow_is_refused(domain: str) -> None:
-    """A URL is built from it, to which the token goes."""
+    """The URL that gets the token is built from the domain."""
     with pytest.raises(InvalidShop):
         ShopifyAdapter.valid_domain(domain)
 
 
 @pytest.mark.parametrize("domain", ["acme.myshopify.com", "a-1.myshopify.com"])
 def test_a_shops_own_domain_is_accepted(domain: str) -> None:
-    """As Shopify gives them out."""
+    """These have the form that Shopify gives to shops."""
     assert ShopifyAdapter.valid_domain(domain) == domain

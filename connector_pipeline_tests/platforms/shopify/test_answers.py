@@ -1,4 +1,4 @@
-"""Promises of reading an answer's meaning."""
+"""Promises of judging an answer."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.platforms.http.client import Answer
-from connector_pipeline.platforms.shopify.answers import Meaning, verdict
+from connector_pipeline.platforms.shopify.answers import Meaning, judge
 from connector_pipeline_tests.platforms.shopify.scripted import error_body, shop_body
 
 
@@ -31,8 +31,8 @@ def answer(body: Any, status: int = 200) -> Answer:
     ],
 )
 def test_each_status_has_its_meaning(status: int, meaning: Meaning) -> None:
-    """On 401 to 404 `errors` is a string, and the status says enough."""
-    judged = verdict(answer({"errors": "[API] Something"}, status))
+    """On 401 to 404 `errors` is a string, and the status is enough."""
+    judged = judge(answer({"errors": "[API] Something"}, status))
     assert judged.meaning is meaning
     assert str(status) in judged.reason
 
@@ -50,8 +50,8 @@ def test_each_status_has_its_meaning(status: int, meaning: Meaning) -> None:
     ],
 )
 def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
-    """Partial data beside an error does not make it data."""
-    judged = verdict(answer(error_body(code, data=shop_body()["data"])))
+    """Partial data beside an error does not count as data."""
+    judged = judge(answer(error_body(code, data=shop_body()["data"])))
     assert judged.meaning is meaning
 
 
@@ -70,21 +70,21 @@ def test_an_error_inside_a_200_is_noticed(code: Any, meaning: Meaning) -> None:
     ],
 )
 def test_access_denied_names_the_missing_scope(stated: Any, scopes: tuple[str, ...]) -> None:
-    """As `requiredAccess` states it, else the one that the adapter needs."""
+    """It is the scope in `requiredAccess`, or the one that the adapter needs."""
     body = error_body("ACCESS_DENIED", "Access denied for products field.")
     body["errors"][0]["extensions"]["requiredAccess"] = stated
-    judged = verdict(answer(body))
+    judged = judge(answer(body))
     assert judged.scopes == scopes
     if isinstance(stated, str):
         assert stated in judged.reason
-    assert verdict(answer({"errors": "no"}, 403)).scopes == ("read_products",)
-    assert verdict(answer({"errors": "no"}, 401)).scopes == ()
+    assert judge(answer({"errors": "no"}, 403)).scopes == ("read_products",)
+    assert judge(answer({"errors": "no"}, 401)).scopes == ()
 
 
 def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:
-    """Passing statuses are retried by the HTTP client already."""
-    assert verdict(answer(error_body("INTERNAL_SERVER_ERROR"))).retry
-    assert not verdict(answer({}, 540)).retry
+    """The HTTP client has retried passing statuses already."""
+    assert judge(answer(error_body("INTERNAL_SERVER_ERROR"))).retry
+    assert not judge(answer({}, 540)).retry
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:
     ],
 )
 def test_shopifys_message_is_kept_in_whatever_form_it_comes(errors: Any, words: str) -> None:
-    """A list of objects, a string, an object: shortened, on one line."""
-    judged = verdict(answer({"errors": errors}))
+    """A list of objects, a string or an object becomes one short line."""
+    judged = judge(answer({"errors": errors}))
     assert judged.meaning is Meaning.INVALID
     assert words in judged.reason
     assert len(judged.reason) < 400
@@ -107,20 +107,20 @@ def test_shopifys_message_is_kept_in_whatever_form_it_comes(errors: Any, words: 
 
 
 def test_a_search_warning_is_an_error() -> None:
-    """An invalid filter is ignored by Shopify, and everything would come back."""
+    """Shopify ignores an invalid filter and lists everything."""
     search = [{"path": ["products"], "warnings": [{"field": "updated_at", "message": "Invalid"}]}]
-    judged = verdict(answer({**shop_body(), "extensions": {"search": search}}))
+    judged = judge(answer({**shop_body(), "extensions": {"search": search}}))
     assert judged.meaning is Meaning.INVALID
     assert "Invalid" in judged.reason
     without = [{"path": ["products"], "warnings": []}]
-    judged = verdict(answer({**shop_body(), "extensions": {"search": without}}))
+    judged = judge(answer({**shop_body(), "extensions": {"search": without}}))
     assert judged.meaning is Meaning.DATA
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"data": None}, {"data": []}])
 def test_a_200_without_data_is_invalid(body: Any) -> None:
-    """JSON that is neither data nor errors."""
-    assert verdict(answer(body)).meaning is Meaning.INVALID
+    """The JSON has neither data nor errors."""
+    assert judge(answer(body)).meaning is Meaning.INVALID
 
 
 _JSON = st.recursive(
@@ -148,8 +148,8 @@ _WITH_DATA = st.fixed_dictionaries(
 @given(body=_JSON | _WITH_DATA, status=st.sampled_from([200, 200, 200, 400, 401, 500]))
 @example(body={"data": {"shop": {}}}, status=200)
 def test_no_body_breaks_the_judgement(body: Any, status: int) -> None:
-    """Any JSON at all has a meaning, and is data only where there is data and no error."""
-    judged = verdict(answer(body, status))
+    """Any JSON has a meaning, and means data only where it has data and no error."""
+    judged = judge(answer(body, status))
     if judged.meaning is Meaning.DATA:
         assert status == 200
         assert isinstance(body["data"], dict)

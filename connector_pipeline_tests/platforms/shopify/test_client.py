@@ -1,4 +1,4 @@
-"""Promises of asking one shop: its token, its patience, and what each trouble is called."""
+"""Promises of asking one shop: its token, its patience, and the error for each trouble."""
 
 import asyncio
 import traceback
@@ -46,20 +46,20 @@ def throttled(**stated: float) -> Said:
 
 
 async def failure_of(fetch: Any, kind: type[ConnectorError]) -> ConnectorError:
-    """The fetch's error: of this kind, naming the shop, and with no token anywhere in it."""
+    """The error of the fetch, which is of this kind, names the shop, and has no token in it."""
     with pytest.raises(kind) as caught:
         await fetch
     assert type(caught.value) is kind
     assert caught.value.partition_key == "shopify/acme.myshopify.com"
-    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-    assert "shpat_" not in told
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert "shpat_" not in shown
     return caught.value
 
 
 async def test_a_throttled_query_waits_exactly_as_long_as_its_points_take(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """(109 - 98) points at 1,000 a second, and the page is not lost."""
+    """It waits for 109 - 98 points at 1,000 a second, and the page is not lost."""
     shopify.script = [
         SHOP,
         throttled(requested=109, available=98, rate=1000),
@@ -77,7 +77,7 @@ async def test_a_throttled_query_waits_exactly_as_long_as_its_points_take(
 async def test_a_query_without_points_waits_before_it_is_sent(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """The answer before said how many points are left: nothing needs to be throttled."""
+    """The answer before it stated how many points are left, so it is not throttled."""
     shopify.script = [
         Said({**shop_body(1), "extensions": cost(available=-500_000, rate=1_000_000)}),
         PRODUCTS,
@@ -90,7 +90,7 @@ async def test_a_query_without_points_waits_before_it_is_sent(
 async def test_throttled_without_an_end_is_rate_limited(
     shopify: ScriptedShopify, read: Read
 ) -> None:
-    """Ten in a row are waited out, the eleventh is not."""
+    """Ten in a row are waited out, and the eleventh is not."""
     shopify.script = [throttled(requested=11, available=10, rate=1000)]
     error = await failure_of(read(), RateLimited)
     assert "11 times" in str(error)
@@ -100,7 +100,7 @@ async def test_throttled_without_an_end_is_rate_limited(
 async def test_a_wait_of_more_than_five_minutes_is_rate_limited_at_once(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """A sync does not hold its place for a bucket that hardly fills."""
+    """A sync does not keep its place for a bucket that hardly fills."""
     shopify.script = [throttled(requested=310, available=0, rate=1)]
     await failure_of(read(), RateLimited)
     assert len(shopify.received) == 1
@@ -110,7 +110,7 @@ async def test_a_wait_of_more_than_five_minutes_is_rate_limited_at_once(
 async def test_throttled_without_numbers_backs_off(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """Where Shopify states no budget, or one that is there, the usual delay is waited."""
+    """Where Shopify states no budget, or one with enough points, the usual delay is waited."""
     shopify.script = [
         Said(error_body("THROTTLED")),
         throttled(requested=10, available=500),
@@ -124,7 +124,7 @@ async def test_throttled_without_numbers_backs_off(
 async def test_a_page_too_expensive_is_asked_for_in_halves(
     shopify: ScriptedShopify, read: Read
 ) -> None:
-    """MAX_COST_EXCEEDED is never retried as is, and the smaller size is kept."""
+    """A query with MAX_COST_EXCEEDED is never retried as it is, and the smaller size is kept."""
     shopify.script = [
         SHOP,
         Said(error_body("MAX_COST_EXCEEDED")),
@@ -162,7 +162,7 @@ async def test_a_shop_that_finds_everything_too_expensive_is_given_up(
 async def test_a_token_that_dies_on_the_way_is_renewed_and_the_walk_goes_on(
     shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
 ) -> None:
-    """The page that was refused is asked for again with the fresh token, nothing before it."""
+    """Only the refused page is asked for again, with the fresh token."""
     shopify.script = [
         Said(shop_body(2)),
         Said(products_body([product(1, [variant(1)])], more="c1")),
@@ -185,7 +185,7 @@ async def test_a_token_that_dies_on_the_way_is_renewed_and_the_walk_goes_on(
 async def test_a_token_past_its_time_is_renewed_without_a_401(
     shopify: ScriptedShopify, read: Read, tokens: Tokens
 ) -> None:
-    """`expires_at` is honoured."""
+    """The client reads `expires_at`."""
     soon = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
     tokens.answers[0] = {"access_token": "shpat_first", "expires_at": soon}
     shopify.script = [SHOP, PRODUCTS]
@@ -220,7 +220,7 @@ async def test_a_token_within_its_time_is_kept(
 async def test_a_refusal_is_confirmed_with_a_fresh_token_before_the_shop_is_disconnected(
     shopify: ScriptedShopify, read: Read, tokens: Tokens, said: Said, words: str
 ) -> None:
-    """Asked exactly twice, with two tokens, and then named for what it is."""
+    """The shop is asked exactly twice, with two tokens, before the error."""
     shopify.script = [said]
     error = await failure_of(read(), ShopDisconnected)
     assert words in str(error)
@@ -241,7 +241,7 @@ async def test_a_passing_refusal_is_no_disconnection(
 async def test_a_token_that_dies_again_is_renewed_again(
     shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
 ) -> None:
-    """They live 60 minutes, and a sync may live longer: each dead one is replaced once."""
+    """Tokens live 60 minutes, and in a longer sync each dead one is replaced once."""
     dead = Said({"errors": "[API] Invalid API key or access token"}, status=401)
     tokens.answers = [{"access_token": f"shpat_{number}"} for number in range(4)]
     shopify.script = [
@@ -249,7 +249,7 @@ async def test_a_token_that_dies_again_is_renewed_again(
         dead,
         Said(products_body([product(1, [variant(1)])], more="c1")),
         dead,
-        # Accepted, if throttled; the token dies while the points are waited for.
+        # The token is accepted in a throttled answer, and dies during the wait for points.
         throttled(requested=310, available=300, rate=1000),
         dead,
         Said(products_body([product(2, [variant(2)])], more="c2")),
@@ -266,7 +266,7 @@ async def test_a_token_that_dies_again_is_renewed_again(
 async def test_requests_beside_each_other_share_the_fresh_token(
     shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
 ) -> None:
-    """However many a dead token fails, the Token Service is asked once."""
+    """A dead token fails several of them, and the Token Service is asked once."""
     large = [product(number, [variant(number)], more=f"v{number}") for number in range(1, 5)]
     rest = {
         (str(number), f"v{number}"): variants_body(product(number, [variant(10 + number)]))
@@ -308,7 +308,7 @@ STATUSES: list[tuple[int, type[ConnectorError], int]] = [
 async def test_every_status_has_its_error_and_its_patience(
     shopify: ScriptedShopify, read: Read, status: int, error: type[ConnectorError], asked: int
 ) -> None:
-    """With two retries. `errors` is a string there, or the body no JSON at all."""
+    """There are two retries. `errors` is a string, or the body is no JSON at all."""
     for body in ({"errors": "[API] No"}, b"<html>no</html>"):
         shopify.received.clear()
         shopify.script = [Said(body, status=status)]
@@ -330,7 +330,7 @@ CODES: list[tuple[str, type[ConnectorError], int]] = [
 async def test_every_code_has_its_error_and_its_patience(
     shopify: ScriptedShopify, read: Read, code: str, error: type[ConnectorError], asked: int
 ) -> None:
-    """They arrive with status 200, partial data beside them or not."""
+    """The codes come with status 200, with partial data or without."""
     shopify.script = [Said(error_body(code, data={"shop": None}))]
     await failure_of(read(max_retries=2), error)
     assert len(shopify.received) == asked
@@ -339,7 +339,7 @@ async def test_every_code_has_its_error_and_its_patience(
 async def test_a_denied_access_names_the_scope_to_grant(
     shopify: ScriptedShopify, read: Read
 ) -> None:
-    """As Shopify states it, in what went wrong and in what to do."""
+    """The message and the remedy name the scope that Shopify states."""
     body = error_body("ACCESS_DENIED", "Access denied for productsCount field.")
     body["errors"][0]["extensions"]["requiredAccess"] = "`read_inventory` access scope."
     shopify.script = [Said(body)]
@@ -352,7 +352,7 @@ async def test_a_denied_access_names_the_scope_to_grant(
 async def test_a_shop_that_is_off_for_now_is_unavailable(
     shopify: ScriptedShopify, read: Read, status: int
 ) -> None:
-    """Security rejections and disabled shops may pass, but not by asking at once again."""
+    """Security rejections and disabled shops may pass, but a retry at once does not help."""
     shopify.script = [Said({"errors": "no"}, status=status)]
     error = await failure_of(read(), PlatformUnavailable)
     assert str(status) in str(error)
@@ -372,7 +372,7 @@ async def test_a_shop_that_is_off_for_now_is_unavailable(
 async def test_a_passing_trouble_is_retried_and_then_named_unavailable(
     shopify: ScriptedShopify, read: Read, report: FetchReport, said: Said
 ) -> None:
-    """As often as max_retries says, with growing delays."""
+    """There are max_retries retries, with growing delays."""
     shopify.script = [said]
     await failure_of(read(max_retries=2), PlatformUnavailable)
     assert len(shopify.received) == 3
@@ -401,7 +401,7 @@ async def test_a_trouble_that_passes_leaves_no_trace_in_the_pages(
 async def test_any_other_error_is_shopifys_message_without_the_token(
     shopify: ScriptedShopify, read: Read
 ) -> None:
-    """Even if Shopify should quote the token back."""
+    """This holds even if Shopify quotes the token."""
     shopify.script = [
         lambda received: Said({"errors": [{"message": f"Bad {received.token} in query"}]})
     ]
@@ -412,7 +412,7 @@ async def test_any_other_error_is_shopifys_message_without_the_token(
 async def test_a_redirect_to_another_host_gets_no_token(
     shopify: ScriptedShopify, read: Read
 ) -> None:
-    """The token goes to the shop's own origin and nowhere else."""
+    """The token goes only to the shop's own origin."""
     elsewhere = ScriptedShopify()
     elsewhere.script = [SHOP]
     server = await asyncio.start_server(elsewhere.answer, "127.0.0.1", 0)
@@ -427,7 +427,7 @@ async def test_a_redirect_to_another_host_gets_no_token(
 
 
 async def test_a_token_goes_over_https_only(shopify: ScriptedShopify, read: Read) -> None:
-    """Unless private hosts are allowed, as for the sandbox."""
+    """The exception is the sandbox, where private hosts are allowed."""
     shopify.script = [SHOP]
     await failure_of(read(allow_private_hosts=False), InvalidResponse)
     assert shopify.received == []
@@ -436,7 +436,7 @@ async def test_a_token_goes_over_https_only(shopify: ScriptedShopify, read: Read
 async def test_each_other_api_version_than_asked_is_warned_of_once(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """An expired version is served by the oldest stable one, silently, from one day to the next."""
+    """Shopify serves the oldest stable version instead of an expired one, without an error."""
     page = products_body([], more="c1")
     shopify.script = [
         SHOP,
@@ -456,7 +456,7 @@ async def test_each_other_api_version_than_asked_is_warned_of_once(
 async def test_the_version_asked_for_is_the_one_in_the_path(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """And no warning where it answers."""
+    """There is no warning where that version answers."""
     shopify.script = [SHOP, PRODUCTS]
     await read()
     assert shopify.received[0].path == "/admin/api/2026-07/graphql.json"
@@ -467,7 +467,7 @@ async def test_the_version_asked_for_is_the_one_in_the_path(
 async def test_the_token_services_refusal_is_passed_on(
     shopify: ScriptedShopify, read: Read, tokens: Tokens, kind: type[ConnectorError]
 ) -> None:
-    """And Shopify is not asked without a token."""
+    """Shopify is not asked without a token."""
     tokens.answers = [kind("no credentials.")]
     shopify.script = [SHOP]
     await failure_of(read(), kind)
@@ -483,6 +483,6 @@ def test_a_token_no_header_can_carry_is_refused_without_being_shown(token: str) 
 
 
 def test_credentials_show_no_token() -> None:
-    """Neither in a repr nor in a dump for a log."""
+    """Neither a repr nor a dump for a log has it."""
     credentials = ShopifyCredentials(access_token=SecretStr("shpat_secret"))
     assert "shpat_secret" not in repr(credentials) + str(credentials.model_dump())

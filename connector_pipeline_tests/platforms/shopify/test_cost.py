@@ -1,4 +1,4 @@
-"""Promises of what the documents are taken to cost."""
+"""Promises about the cost of the documents."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ from connector_pipeline.platforms.shopify.reading.lookup import IDS_AT_ONCE
 from connector_pipeline_tests.platforms.shopify.parsed_cost import parsed_cost
 
 GID = "gid://shopify/ProductVariant/1"
-# What a bulk operation exports is handed to it as text, and costs nothing.
+# The document that a bulk operation exports is sent as text, and costs nothing.
 SENT = {name: document for name, document in DOCUMENTS.items() if name != "CATALOG"}
 
 
@@ -43,7 +43,7 @@ SENT = {name: document for name, document in DOCUMENTS.items() if name != "CATAL
 def test_every_document_is_priced_as_its_text_is(
     name: str, first: int, variants: int, ids: int
 ) -> None:
-    """Whoever adds a field to a document learns here that its price changed."""
+    """A change of a document fails here until its formula is changed too."""
     sizes = {"first": first, "variants": variants, "ids": [GID] * ids}
     assert requested_cost(SENT[name], sizes) == parsed_cost(SENT[name], sizes)
 
@@ -67,25 +67,25 @@ def test_every_document_is_priced_as_its_text_is(
 def test_documents_cost_what_their_comments_say(
     document: str, variables: dict[str, int], points: int
 ) -> None:
-    """The prices in the docstrings of both modules of documents are those of the formula."""
+    """The costs in the docstrings of both modules of documents are those of the formula."""
     assert requested_cost(document, variables) == points
 
 
 def test_a_text_that_is_no_document_has_no_price() -> None:
-    """A price that is guessed would be waited for, or not be waited for, without anybody's word."""
+    """With a guessed cost, a query would wait too long or be throttled."""
     with pytest.raises(KeyError):
         requested_cost("{ shop { name } }", {})
 
 
 @given(first=st.integers(1, 250))
 def test_no_page_size_requests_more_than_one_query_may(first: int) -> None:
-    """Every SHOPIFY_BATCH_SIZE that settings allow stays under the limit."""
+    """Every SHOPIFY_BATCH_SIZE that the settings allow stays below the limit."""
     cost = requested_cost(PRODUCTS, {"first": first, "variants": VARIANTS_PER_PRODUCT})
     assert cost < MAX_QUERY_COST
 
 
 def test_no_document_requests_more_than_one_query_may() -> None:
-    """At the largest sizes that settings and the adapter know; `pytest -rP` shows the costs."""
+    """The sizes are the largest of the settings and the adapter; `pytest -rP` shows the costs."""
     largest = {"first": 250, "variants": VARIANTS_PER_PRODUCT, "ids": [GID] * IDS_AT_ONCE}
     costs = {
         name: requested_cost(
@@ -94,7 +94,7 @@ def test_no_document_requests_more_than_one_query_may() -> None:
         for name, document in SENT.items()
     }
     for name, points in sorted(costs.items(), key=lambda cost: -cost[1]):
-        print(f"{name}: {points} points requested")  # noqa: T201  for whoever wants to see them
+        print(f"{name}: {points} points requested")  # noqa: T201  shown by `pytest -rP`
     assert max(costs.values()) == 310 < MAX_QUERY_COST
 
 
@@ -102,13 +102,13 @@ def test_no_document_requests_more_than_one_query_may() -> None:
     ("first", "factor"), [(1, 1), (10, 4), (50, 7), (100, 9), (250, 11), (2048, 15)]
 )
 def test_a_connection_costs_the_logarithm_of_its_page(first: int, factor: int) -> None:
-    """2 + children x floor(2 ln size), as Shopify's staff have it."""
+    """The cost is 2 + children x floor(2 ln size), as Shopify's staff state it."""
     assert requested_cost(LIST_BULK, {"first": first}) == 2 + factor
 
 
 @given(small=st.integers(1, 2048), more=st.integers(0, 2048))
 def test_a_smaller_page_never_costs_more(small: int, more: int) -> None:
-    """Halving a page that is too expensive leads somewhere."""
+    """So halving a page that is too expensive helps."""
     assert requested_cost(VARIANTS, {"variants": small}) <= requested_cost(
         VARIANTS, {"variants": small + more}
     )
@@ -116,7 +116,7 @@ def test_a_smaller_page_never_costs_more(small: int, more: int) -> None:
 
 @given(size=st.integers(1, 250))
 def test_sizes_of_equal_cost_are_used_to_the_full(size: int) -> None:
-    """One more would cost more."""
+    """The next larger size would cost more."""
     largest = largest_of_equal_cost(size)
     assert largest >= size
 

@@ -1,4 +1,4 @@
-"""Promises of global ids."""
+"""Promises about global ids."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from connector_pipeline.platforms.shopify.gid import numeric_id
 
 @given(number=st.integers(0, 10**20 - 1))
 def test_the_number_comes_out_as_text(number: int) -> None:
-    """Any id of up to twenty digits."""
+    """An id may have up to twenty digits."""
     assert numeric_id(f"gid://shopify/Product/{number}", "Product") == str(number)
 
 
@@ -28,6 +28,6 @@ def test_the_number_comes_out_as_text(number: int) -> None:
         " gid://shopify/Product/7",
     ],
 )
-def test_what_is_no_such_gid_is_none(gid: object) -> None:
-    """Neither another type nor decoration passes."""
+def test_any_other_value_is_no_gid(gid: object) -> None:
+    """A gid of another type and a gid with other text around it are refused."""
     assert numeric_id(gid, "Product") is None

@@ -1,4 +1,4 @@
-"""Promises of the GraphQL documents."""
+"""Promises about the GraphQL documents."""
 
 import gzip
 import json
@@ -32,17 +32,17 @@ def schema() -> GraphQLSchema:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_document_is_valid_in_shopifys_own_schema(schema: GraphQLSchema, name: str) -> None:
-    """What we send exists in version 2026-07, with the arguments and types we give."""
+    """Version 2026-07 has the fields that we send, with our arguments and types."""
     assert validate(schema, parse(DOCUMENTS[name])) == []
 
 
 def test_a_bulk_operation_asks_for_what_a_page_asks_for() -> None:
-    """Both are mapped by the same code, so neither may know less than the other."""
+    """The same code maps both, so they must have the same fields."""
     assert fields(CATALOG) == fields(PRODUCTS)
 
 
 def fields(document: str) -> set[str]:
-    """The paths of a document's leaves, without connections' wrapping and pages' cursors."""
+    """The paths of a document's leaves, without connections and the cursors of pages."""
     parsed = parse(document)
     fragments = {
         each.name.value: each.selection_set
@@ -69,7 +69,7 @@ def fields(document: str) -> set[str]:
 
 
 def test_changes_are_asked_for_from_the_second_on() -> None:
-    """In UTC, rounded down: what changed in the same second is not to be missed."""
+    """The time is in UTC and rounded down, so changes in the same second are not missed."""
     stockholm = timezone(timedelta(hours=1))
     since = datetime(2026, 11, 25, 1, 2, 3, 999_999, tzinfo=stockholm)
     assert changed_since(since) == "updated_at:>='2026-11-25T00:02:03Z'"

@@ -1,4 +1,4 @@
-"""Promises of the pacing."""
+"""Promises about waiting for a shop's points."""
 
 import math
 from decimal import Decimal
@@ -33,7 +33,7 @@ BUDGET = PointBudget(
 def test_the_wait_is_exactly_what_the_points_take(
     points: float, now: float, seconds: float
 ) -> None:
-    """(requested - available) / restore rate, less the time passed; never past a full bucket."""
+    """It is (requested - available) / restore rate, less the time passed, up to a full bucket."""
     assert BUDGET.seconds_until(points, now) == pytest.approx(seconds)
 
 
@@ -46,7 +46,7 @@ def test_the_wait_is_exactly_what_the_points_take(
 def test_after_the_wait_the_points_are_there(
     points: float, available: float, rate: float, later: float
 ) -> None:
-    """No less than needed, hardly more."""
+    """The wait is long enough and hardly longer."""
     budget = PointBudget(available, 2000, rate, 0.0)
     wait = budget.seconds_until(points, later)
     assert available + (later + wait) * rate >= points - 1e-6
@@ -56,7 +56,7 @@ def test_after_the_wait_the_points_are_there(
 
 @pytest.mark.parametrize("number", [7, 7.0, Decimal("7.0")])
 def test_numbers_come_as_integers_or_fractions(number: object) -> None:
-    """Shopify writes 1990 or 1990.0, and JSON's fractions are Decimal here."""
+    """Shopify writes 1990 or 1990.0, and fractions of JSON are Decimal here."""
     budget = PointBudget.from_throttle_status(
         {"currentlyAvailable": number, "maximumAvailable": number, "restoreRate": number},
         learned_at=1.0,
@@ -89,8 +89,8 @@ _ANY_NUMBER = (
     ),
 )
 @example(status=dict.fromkeys(_STATED, 100), cost=None)
-def test_whatever_is_stated_never_breaks_the_pacing(status: object, cost: object) -> None:
-    """What cannot be used is None, and what can be gives a finite wait."""
+def test_no_stated_budget_breaks_the_pacing(status: object, cost: object) -> None:
+    """An unusable budget is None, and a usable one gives a finite wait."""
     budget = PointBudget.from_throttle_status(status, learned_at=0.0)
     if budget is not None:
         assert 0 <= budget.seconds_until(310, 0.0) < float("inf")
@@ -99,7 +99,7 @@ def test_whatever_is_stated_never_breaks_the_pacing(status: object, cost: object
 
 
 def test_a_bucket_too_small_is_known_for_one() -> None:
-    """Waiting does not help a query that asks for more than the bucket can hold."""
+    """A wait does not help a query that requests more than the bucket can hold."""
     assert BUDGET.can_ever_hold(2000)
     assert not BUDGET.can_ever_hold(2001)
 
@@ -113,21 +113,21 @@ def status(available: float, *, maximum: float = 2000, rate: float = 100) -> dic
 
 
 def test_requests_under_way_have_their_points_put_aside() -> None:
-    """Whoever comes next has what they leave, and waits for the rest."""
+    """The next request has the points that they leave, and waits for the rest."""
     budget = SharedBudget()
     assert budget.seconds_until(5000, 0.0) == 0
     first = budget.reserve(11)
     budget.settle(first, status=status(400, maximum=400), used=11, now=0.0)
     other = budget.reserve(310)
     assert budget.seconds_until(90, 0.0) == 0
-    # 310 beside 310 do not fit, ever: an answer must come first.
+    # The bucket never holds 310 and 310 points, so an answer must come first.
     assert budget.seconds_until(310, 0.0) == math.inf
     budget.settle(other, status=status(266, maximum=400), used=134, now=1.0)
     assert budget.seconds_until(310, 1.0) == pytest.approx(0.44)
 
 
 def test_a_lowered_restore_rate_is_followed() -> None:
-    """Each answer states it anew."""
+    """Each answer states the rate again."""
     budget = SharedBudget()
     budget.settle(budget.reserve(1), status=status(0, rate=100), used=1, now=0.0)
     assert budget.seconds_until(100, 0.0) == 1
@@ -136,7 +136,7 @@ def test_a_lowered_restore_rate_is_followed() -> None:
 
 
 def test_a_request_without_an_answer_holds_nothing_back() -> None:
-    """A connection that broke: what it took, the next answer tells."""
+    """Its connection broke. The next answer states how many points it took."""
     budget = SharedBudget()
     budget.settle(budget.reserve(1), status=status(100), used=1, now=0.0)
     budget.settle(budget.reserve(90), status=None, used=0, now=0.0)
@@ -144,7 +144,7 @@ def test_a_request_without_an_answer_holds_nothing_back() -> None:
 
 
 class Bucket:
-    """Shopify's side: takes what is requested when a query begins, gives back when it ends."""
+    """Shopify's bucket: a query takes the points it requests, and returns the unused ones."""
 
     def __init__(self, maximum: float, rate: float):
         self.maximum = self.level = maximum
@@ -170,7 +170,7 @@ class Bucket:
 def test_however_requests_cross_each_other_none_is_throttled(
     data: st.DataObject, maximum: int, rate: int
 ) -> None:
-    """Sent, counted, answered and heard of in any order, at any time: the points were there."""
+    """They are sent, counted and answered in any order, at any time, and the points are there."""
     bucket, budget, now = Bucket(maximum, rate), SharedBudget(), 0.0
     budget.settle(budget.reserve(1), status=status(maximum, maximum=maximum, rate=rate), used=0,
                   now=now)  # fmt: skip

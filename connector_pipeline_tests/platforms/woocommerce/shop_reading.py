@@ -1,4 +1,4 @@
-"""One fetch of one of the sandbox's WooCommerce shops, and what a truthful reader has of it."""
+"""One fetch of one of the sandbox's WooCommerce shops, and the rows that it must give."""
 
 import traceback
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ WITHOUT_KEY = "per_page=1"
 
 
 class Reading:
-    """One fetch of one shop and what came of it."""
+    """One fetch of one shop, with its pages and its report."""
 
     def __init__(self, sandbox: SandboxServer, spec: ShopSpec, **settings: Any):
         self.sandbox = sandbox
@@ -69,7 +69,7 @@ class Reading:
         after_first: Any = None,
         archived: Iterable[RawPage] = (),
     ) -> None:
-        """Read every page; `after_first` is called when the first has come."""
+        """Read every page. `after_first` is called after the first one."""
         tokens = TokenService(url=self.sandbox.token_service_url, retry_delay=0.001)
         async with tokens.open("test-correlation") as source:
             async for page in self.api.fetch(
@@ -80,15 +80,15 @@ class Reading:
                     after_first()
 
     async def fails(self, error: type[ConnectorError], **how: Any) -> str:
-        """The text of the error the fetch ends in, which names the shop and tells no secret."""
+        """The text of the error of the fetch, which names the shop and contains no secret."""
         credentials = self.sandbox.store.shop("woocommerce", self.spec.domain).credentials
         secrets = {credentials.consumer_key, credentials.consumer_secret}
         with pytest.raises(error) as caught:
             await self.read(**how)
         credentials = self.sandbox.store.shop("woocommerce", self.spec.domain).credentials
         secrets |= {credentials.consumer_key, credentials.consumer_secret}
-        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-        assert not [secret for secret in secrets if secret in told]
+        shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        assert not [secret for secret in secrets if secret in shown]
         assert type(caught.value) is error
         assert str(caught.value).startswith(f"woocommerce/{self.spec.domain}: ")
         return str(caught.value)
@@ -101,12 +101,12 @@ class Reading:
         return in_order_of_ids([row.model_dump() for row in rows])
 
     def expected(self, statuses: tuple[str, ...] = ("publish",)) -> list[dict[str, Any]]:
-        """What a truthful reader has."""
+        """The rows by the shop's own records."""
         shop = self.sandbox.store.shop("woocommerce", self.spec.domain)
         return in_order_of_ids(expected_items(shop, statuses))
 
     def paths(self) -> list[str]:
-        """The paths asked of the shop with its key, below its REST root, in order."""
+        """The paths that were asked for with the key, below the REST root, in order."""
         asked = self.sandbox.requests.requests(service="woocommerce", domain=self.spec.domain)
         return [
             request.path.rpartition("/wp-json")[2]

@@ -9,7 +9,7 @@ from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 
 
 def test_the_adapter_names_itself_and_holds_no_secret() -> None:
-    """A key is asked for when one is needed, and kept nowhere in it."""
+    """It asks for a key when it needs one, and does not keep it."""
     adapter = WooCommerceAdapter()
     assert adapter.platform_name == "woocommerce"
     assert not any("key" in each.name or "secret" in each.name for each in fields(adapter))
@@ -17,7 +17,7 @@ def test_the_adapter_names_itself_and_holds_no_secret() -> None:
 
 @pytest.mark.parametrize("domain", ["https://shop.example.com", "shop.example.com:8443", "a/b"])
 def test_only_a_host_name_is_a_shops_domain(domain: str) -> None:
-    """A URL is built from it, to which the key goes."""
+    """The URL that gets the key is built from the domain."""
     assert WooCommerceAdapter.valid_domain("shop.example.com") == "shop.example.com"
     with pytest.raises(InvalidShop):
         WooCommerceAdapter.valid_domain(domain)

@@ -41,7 +41,7 @@ def server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
-    """The sandbox without faults, with an empty log and the default shops as they were."""
+    """The sandbox without faults, with an empty log and its default shops."""
     for spec in (*WOOCOMMERCE_SHOPS, SMALL):
         server.store.put(spec)
     server.requests.clear()
@@ -50,7 +50,7 @@ def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
 
 
 def fault(sandbox: SandboxServer, kind: str, path: str = "/products", **rule: Any) -> None:
-    """Break the shop's answers to this path, for ever unless `times` says how often."""
+    """Break the shop's answers to this path, always or the first `times`."""
     match = {"platform": "woocommerce", "path_contains": path}
     sandbox.faults.set([{"match": match, "kind": kind, **rule}])
 
@@ -59,7 +59,7 @@ def fault(sandbox: SandboxServer, kind: str, path: str = "/products", **rule: An
 async def test_a_default_shop_is_read_field_for_field(
     sandbox: SandboxServer, spec: ShopSpec
 ) -> None:
-    """Every column of every item is what the shop's own records say."""
+    """Every column of every item is as the shop's own records state."""
     reading = Reading(sandbox, spec)
     await reading.read()
     assert reading.items() == reading.expected()
@@ -72,7 +72,7 @@ async def test_a_default_shop_is_read_field_for_field(
 async def test_every_endpoint_of_variations_gives_the_same_catalog(
     sandbox: SandboxServer, endpoint: str, batch_size: int
 ) -> None:
-    """The best one the shop has is found by asking, and every page names it."""
+    """The best endpoint of the shop is found by asking, and every page names it."""
     spec = replace(WOOCOMMERCE_SHOPS[0], orphan_variations=0, **ENDPOINTS[endpoint])
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec, batch_size=batch_size)
@@ -85,8 +85,10 @@ async def test_every_endpoint_of_variations_gives_the_same_catalog(
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoint: str) -> None:
-    """A request a page, one for the currency, one for each endpoint that is not there, and one
-    without a key for where the shop answers."""
+    """It sends one request a page, one for the currency, and one for each missing endpoint.
+
+    One more, without a key, finds the URL at which the shop answers.
+    """
     spec = replace(SMALL, **ENDPOINTS[endpoint])
     shop = sandbox.store.put(spec)
     reading = Reading(sandbox, spec, batch_size=20)
@@ -109,7 +111,7 @@ async def test_a_fetch_asks_no_more_than_it_must(sandbox: SandboxServer, endpoin
 async def test_a_shop_is_never_asked_more_at_once_than_allowed(
     sandbox: SandboxServer, allowed: int
 ) -> None:
-    """However quick it answers."""
+    """This holds even if it answers quickly."""
     reading = Reading(sandbox, SMALL, batch_size=2, max_concurrency=allowed)
     await reading.read()
     assert sandbox.requests.shop("woocommerce", SMALL.domain).peak_in_flight <= allowed
@@ -123,7 +125,7 @@ async def test_a_shop_is_never_asked_more_at_once_than_allowed(
 async def test_retry_after_holds_for_the_whole_shop(
     sandbox: SandboxServer, status: int, as_date: bool
 ) -> None:
-    """While one request is told to wait, nobody else asks; what was waited is in the report."""
+    """After one refusal no other request is sent, and the report has the wait."""
     after = str(1)
     if as_date:
         after = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
@@ -144,7 +146,7 @@ async def test_retry_after_holds_for_the_whole_shop(
     assert reading.items() == reading.expected()
     assert reading.report.retries == 1
     assert reading.report.waited_seconds > 0.9
-    # Only those that were under way already were still answered.
+    # Only requests that were under way already were still answered.
     assert heard[-1] - heard[0] <= 4
 
 
@@ -164,8 +166,8 @@ async def watch(sandbox: SandboxServer, status: int, heard: list[int]) -> None:
 async def test_a_page_that_takes_too_long_is_read_in_smaller_ones(
     sandbox: SandboxServer, batch_size: int, path: str
 ) -> None:
-    """The web server before the shop gives up twice: no object is lost or read twice."""
-    # Products are first asked for without a key, for where the shop answers.
+    """The web server gives up twice, and no object is lost or read twice."""
+    # The first request for products has no key: it finds the URL at which the shop answers.
     skip = 1 if path.endswith("products") else 0
     page = "<html>Gateway Timeout</html>"
     fault(sandbox, "status", path, status=504, body=page, skip=skip, times=2)
@@ -176,9 +178,9 @@ async def test_a_page_that_takes_too_long_is_read_in_smaller_ones(
     sizes = {page.facts["per_page"] for page in reading.pages}
     assert len(sizes) > 1 or batch_size == 7
     assert reading.report.details["smaller_pages"] == (0 if batch_size == 7 else 2)
-    told = [page.facts for page in reading.pages if page.kind == path.rpartition("/")[2]]
+    found = [page.facts for page in reading.pages if page.kind == path.rpartition("/")[2]]
     reached = 0
-    for facts in told:
+    for facts in found:
         assert (facts["page"] - 1) * facts["per_page"] == reached
         reached += facts["per_page"]
 
@@ -186,7 +188,7 @@ async def test_a_page_that_takes_too_long_is_read_in_smaller_ones(
 async def test_a_list_of_slow_pages_is_read_in_smaller_ones_to_its_end(
     sandbox: SandboxServer,
 ) -> None:
-    """After two of them no more time is lost with pages of that size."""
+    """After two slow pages, no more time is lost with pages of that size."""
     fault(sandbox, "status", status=504, body="<html>Gateway Timeout</html>", skip=2, times=2)
     reading = Reading(sandbox, SMALL, batch_size=10, max_concurrency=1)
     await reading.read()
@@ -210,7 +212,7 @@ async def test_a_shop_without_variable_products_is_not_asked_for_variations(
 
 
 async def test_an_empty_shop_is_a_complete_snapshot(sandbox: SandboxServer) -> None:
-    """One empty page, the currency known."""
+    """It has one empty page, and the currency is known."""
     spec = replace(SMALL, products=0, awkward=False)
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec)
@@ -220,7 +222,7 @@ async def test_an_empty_shop_is_a_complete_snapshot(sandbox: SandboxServer) -> N
 
 
 async def test_every_status_asked_for_is_read(sandbox: SandboxServer) -> None:
-    """One series of pages a status."""
+    """Each status has a list of its own."""
     statuses = ("publish", "draft", "pending", "private", "future")
     reading = Reading(sandbox, SMALL, statuses=",".join(statuses))
     await reading.read()
@@ -236,7 +238,7 @@ async def test_an_incremental_sync_reads_everything(sandbox: SandboxServer) -> N
 
 
 async def test_pages_say_where_they_stand_and_carry_no_secret(sandbox: SandboxServer) -> None:
-    """Number, totals and endpoint are facts of every page; the body is as received."""
+    """Number, totals and endpoint are facts of every page, and the body is as received."""
     reading = Reading(sandbox, SMALL, batch_size=10)
     await reading.read()
     credentials = sandbox.store.shop("woocommerce", SMALL.domain).credentials
@@ -250,7 +252,7 @@ async def test_pages_say_where_they_stand_and_carry_no_secret(sandbox: SandboxSe
 
 
 async def test_orphans_make_a_snapshot_incomplete(sandbox: SandboxServer) -> None:
-    """What is counted and never given leaves the shop's count unvouched for, with a warning."""
+    """The shop counts objects that it does not list, and a warning says so."""
     spec = replace(SMALL, orphan_variations=3)
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec)
@@ -262,9 +264,9 @@ async def test_orphans_make_a_snapshot_incomplete(sandbox: SandboxServer) -> Non
 
 
 async def test_a_product_removed_behind_the_reader_is_noticed(sandbox: SandboxServer) -> None:
-    """It makes the reader skip a live one: the totals of first and last page differ.
+    """The reader skips a live product, and the totals of the first and last page differ.
 
-    docs/facts/woocommerce.md, Lists: order and totals.
+    See docs/facts/woocommerce.md, Lists: order and totals.
     """
     shop = sandbox.store.shop("woocommerce", SMALL.domain)
     reading = Reading(sandbox, SMALL, batch_size=5, max_concurrency=1)
@@ -274,7 +276,7 @@ async def test_a_product_removed_behind_the_reader_is_noticed(sandbox: SandboxSe
 
 
 async def test_products_added_behind_the_reader_lose_none(sandbox: SandboxServer) -> None:
-    """Ids rise, so what is added comes last; the end moves with it."""
+    """Ids rise, so an added product comes last, and the end moves with it."""
     shop = sandbox.store.shop("woocommerce", SMALL.domain)
     before = expected_items(shop)
     reading = Reading(sandbox, SMALL, batch_size=5, max_concurrency=1)
@@ -285,7 +287,7 @@ async def test_products_added_behind_the_reader_lose_none(sandbox: SandboxServer
 
 
 async def test_a_key_rotated_behind_the_reader_is_fetched_anew(sandbox: SandboxServer) -> None:
-    """The walk goes on where it was: no page is read twice."""
+    """The walk goes on with the fresh key, and no page is read twice."""
     credentials = sandbox.store.shop("woocommerce", SMALL.domain).credentials
     reading = Reading(sandbox, SMALL, batch_size=5)
     await reading.read(after_first=credentials.rotate)
@@ -299,7 +301,7 @@ async def test_a_key_rotated_behind_the_reader_is_fetched_anew(sandbox: SandboxS
 async def test_a_key_revoked_behind_the_reader_disconnects_the_shop(
     sandbox: SandboxServer,
 ) -> None:
-    """Confirmed once with fresh credentials, then named with WooCommerce's own code."""
+    """Fresh credentials confirm it once, and the error has WooCommerce's own code."""
     credentials = sandbox.store.shop("woocommerce", SMALL.domain).credentials
 
     def revoke() -> None:
@@ -310,8 +312,8 @@ async def test_a_key_revoked_behind_the_reader_disconnects_the_shop(
     assert "401 woocommerce_rest_cannot_view" in text
 
 
-async def test_a_wrong_secret_is_told_from_an_unknown_key(sandbox: SandboxServer) -> None:
-    """The other of WooCommerce's two codes (docs/facts/woocommerce.md, Refusals)."""
+async def test_a_wrong_secret_is_distinguished_from_an_unknown_key(sandbox: SandboxServer) -> None:
+    """WooCommerce has a code for each (docs/facts/woocommerce.md, Refusals)."""
     body = {"code": "woocommerce_rest_authentication_error", "message": "x", "data": {}}
     fault(sandbox, "status", status=401, body=body)
     text = await Reading(sandbox, SMALL).fails(ShopDisconnected)
@@ -320,16 +322,16 @@ async def test_a_wrong_secret_is_told_from_an_unknown_key(sandbox: SandboxServer
 
 
 async def test_a_role_too_low_disconnects_with_a_hint(sandbox: SandboxServer) -> None:
-    """403 by WooCommerce itself."""
+    """WooCommerce itself answers 403."""
     body = {"code": "woocommerce_rest_cannot_view", "message": "x", "data": {"status": 403}}
     fault(sandbox, "status", status=403, body=body)
     assert "shop manager" in await Reading(sandbox, SMALL).fails(ShopDisconnected)
 
 
 async def test_a_firewalls_page_does_not_disconnect_a_shop(sandbox: SandboxServer) -> None:
-    """403 with HTML is not WooCommerce's word on the key.
+    """403 with HTML does not show that the key is bad.
 
-    docs/facts/woocommerce.md, Answers by others.
+    See docs/facts/woocommerce.md, Answers by others.
     """
     fault(sandbox, "status", status=403, body="<html>Blocked</html>")
     assert "firewall" in await Reading(sandbox, SMALL).fails(PlatformUnavailable)
@@ -345,10 +347,7 @@ async def test_a_site_without_woocommerce_is_named(sandbox: SandboxServer) -> No
 
 
 async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> None:
-    """/index.php/wp-json is tried once and remembered.
-
-    docs/facts/woocommerce.md, Plain permalinks.
-    """
+    """/index.php/wp-json is tried once and kept (docs/facts/woocommerce.md, Plain permalinks)."""
     spec = replace(SMALL, plain_permalinks=True)
     sandbox.store.put(spec)
     reading = Reading(sandbox, spec, batch_size=10)
@@ -371,10 +370,10 @@ async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> 
     ],
 )
 @pytest.mark.parametrize("path", ["/products", "/variations"])
-async def test_what_passes_is_retried_and_what_stays_is_unavailable(
+async def test_passing_trouble_is_retried_and_lasting_trouble_is_unavailable(
     sandbox: SandboxServer, kind: str, rule: dict[str, Any], path: str
 ) -> None:
-    """Met once, the catalog is whole all the same; met again and again, the shop is unavailable."""
+    """After trouble that comes once, the catalog is whole. Lasting trouble is an error."""
     fault(sandbox, kind, path, skip=1, times=1, **rule)
     reading = Reading(sandbox, SMALL, batch_size=20)
     await reading.read()
@@ -387,26 +386,26 @@ async def test_what_passes_is_retried_and_what_stays_is_unavailable(
 
 @pytest.mark.parametrize("body", [{}, {"code": "odd"}, None, [1], "text"])
 async def test_a_list_that_is_none_breaks_the_contract(sandbox: SandboxServer, body: Any) -> None:
-    """JSON at 200 that is no list of objects."""
+    """The answer has status 200 and JSON that is no list of objects."""
     headers = {"X-WP-Total": "1", "X-WP-TotalPages": "1"}
     fault(sandbox, "body", body=json.dumps(body), headers=headers)
     await Reading(sandbox, SMALL).fails(InvalidResponse)
 
 
 async def test_a_list_without_its_totals_breaks_the_contract(sandbox: SandboxServer) -> None:
-    """A cache that strips headers does not make every shop one page long."""
+    """Otherwise every shop behind a cache that strips headers would look one page long."""
     fault(sandbox, "status", status=200, body=[])
     assert "X-WP-Total" in await Reading(sandbox, SMALL).fails(InvalidResponse)
 
 
 async def test_a_redirect_to_another_host_gets_no_key(sandbox: SandboxServer) -> None:
-    """The other host is named, and hears nothing."""
+    """The error names the other host, which gets no request."""
     fault(sandbox, "redirect", location="http://localhost:9/wp-json/wc/v3/products")
     assert "redirects to" in await Reading(sandbox, SMALL).fails(InvalidResponse)
 
 
 async def test_the_currency_setting_is_the_second_to_be_asked(sandbox: SandboxServer) -> None:
-    """Where the data endpoint refuses, the setting tells."""
+    """Where the data endpoint refuses, the setting states the currency."""
     fault(sandbox, "status", "/data/currencies", status=403, body={"code": "rest_forbidden"})
     reading = Reading(sandbox, SMALL)
     await reading.read()
@@ -414,34 +413,36 @@ async def test_the_currency_setting_is_the_second_to_be_asked(sandbox: SandboxSe
 
 
 async def test_a_shop_that_keeps_its_currency_needs_the_registrys(sandbox: SandboxServer) -> None:
-    """The override is for shops that answer 403; without it no page is handed on."""
+    """The registry has one for shops that answer 403. Without it, no page is yielded."""
     spec = replace(SMALL, settings_readable=False)
     sandbox.store.put(spec)
-    told = Reading(sandbox, spec, currency="NOK")
-    await told.read()
-    assert told.report.currency == "NOK"
-    untold = Reading(sandbox, spec)
-    text = await untold.fails(CurrencyUnknown)
+    read = Reading(sandbox, spec, currency="NOK")
+    await read.read()
+    assert read.report.currency == "NOK"
+    without = Reading(sandbox, spec)
+    text = await without.fails(CurrencyUnknown)
     assert "currencies/current answered 403, " in text
     assert "shops add woocommerce/small.example --merchant-id merchant-small --currency" in text
-    assert untold.pages == []
+    assert without.pages == []
 
 
 async def test_the_shops_own_currency_comes_before_the_registrys(sandbox: SandboxServer) -> None:
-    """An override that has gone stale does not relabel prices, and is warned of."""
+    """An outdated currency in the registry changes no price, and a warning names it."""
     reading = Reading(sandbox, SMALL, currency="NOK")
     await reading.read()
     assert reading.report.currency == SMALL.currency
     assert any("The registry says NOK" in warning for warning in reading.report.warnings)
 
 
-@pytest.mark.parametrize("told", ["", "sek", "SEKK", None, 752])
-async def test_a_currency_that_is_no_code_is_not_mended(sandbox: SandboxServer, told: Any) -> None:
-    """Neither capitals put to it nor the first three letters taken: the registry's, or none."""
+@pytest.mark.parametrize("stated", ["", "sek", "SEKK", None, 752])
+async def test_a_currency_that_is_no_code_is_not_corrected(
+    sandbox: SandboxServer, stated: Any
+) -> None:
+    """It is neither capitalized nor cut to three letters. The registry's is used, if any."""
     match = {"platform": "woocommerce"}
     sandbox.faults.set(
         [
-            {"match": {**match, "path_contains": path}, "kind": "body", "body": {key: told}}
+            {"match": {**match, "path_contains": path}, "kind": "body", "body": {key: stated}}
             for path, key in (("/data/currencies", "code"), ("/settings/general", "value"))
         ]
     )
@@ -453,7 +454,7 @@ async def test_a_currency_that_is_no_code_is_not_mended(sandbox: SandboxServer, 
 
 
 async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer) -> None:
-    """The Token Service's 404 names the shop, and the shop is not asked."""
+    """The error of the Token Service's 404 names the shop, and the shop is not asked."""
     sandbox.store.shop("woocommerce", SMALL.domain).credentials.removed = True
     reading = Reading(sandbox, SMALL)
     await reading.fails(ShopDisconnected)
@@ -461,7 +462,7 @@ async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer
 
 
 async def test_no_key_is_sent_to_plain_http_elsewhere(sandbox: SandboxServer) -> None:
-    """A base URL that is neither HTTPS nor loopback is refused before a key is fetched."""
+    """A base URL of neither HTTPS nor loopback is refused before a key is fetched."""
     reading = Reading(sandbox, SMALL)
     reading.api = WooCommerceAdapter(base_url="http://{domain}", allow_private_hosts=True)
     assert "HTTPS only" in await reading.fails(InvalidResponse)
@@ -469,7 +470,7 @@ async def test_no_key_is_sent_to_plain_http_elsewhere(sandbox: SandboxServer) ->
 
 
 async def test_a_reader_who_stops_leaves_nothing_under_way(sandbox: SandboxServer) -> None:
-    """Closing the generator ends the requests begun ahead."""
+    """Closing the generator ends the requests that were sent in advance."""
     reading = Reading(sandbox, SMALL, batch_size=1)
     tokens = TokenService(url=sandbox.token_service_url)
     before = asyncio.all_tasks()

@@ -1,6 +1,6 @@
-"""Every answer a real shop gave, against what a person who reads it by eye expects of the catalog.
+"""Every recorded answer of a real shop, compared with the rows that a person expects of it.
 
-`pytest -s -k odd_ones` prints the table of those whose values need a rule
+`pytest -s -k odd_ones` prints the table of the objects whose values need a rule
 (docs/facts/woocommerce.md, Prices to Product types and statuses).
 """
 
@@ -31,7 +31,7 @@ CATALOGS_WORD = {
     "private": "private",
     "future": "scheduled",
 }
-# Answers cut down by `_fields` on purpose are none that the adapter asks for, nor is the trash.
+# The adapter asks for no answers cut down by `_fields` on purpose, and not for the trash.
 CUT_DOWN, TRASH = "_fields=", "trash"
 
 Answer = tuple[str, list[dict[str, Any]]]
@@ -51,7 +51,10 @@ def answers(recorded: Path) -> Iterator[Answer]:
 
 
 def is_variation(row: dict[str, Any]) -> bool:
-    """A variation as its own endpoints give it; asked for as a product it has `images`."""
+    """Whether it is a variation from an endpoint of variations.
+
+    Asked for as a product, it has `images`.
+    """
     return row["type"] == "variation" and "image" in row
 
 
@@ -68,7 +71,7 @@ def products(recorded: Path) -> dict[int, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def variations(recorded: Path) -> dict[int, dict[str, Any]]:
-    """Every variation that was recorded, by id, under the names that /wc/v3 gives them."""
+    """Every recorded variation by id, under the names of /wc/v3."""
     return {
         row["id"]: row
         for name, rows in answers(recorded)
@@ -83,7 +86,7 @@ def utc(written: str | None) -> datetime | None:
 
 
 def expected(row: dict[str, Any], parent: dict[str, Any] | None) -> dict[str, Any]:
-    """The row a person expects of a product (`parent` None) or of a variation."""
+    """The row that a person expects of a product (`parent` is None) or of a variation."""
     product = parent or row
     images = [image["src"] for image in product["images"]]
     price = "" if row["type"] == "grouped" else row["price"]
@@ -132,7 +135,7 @@ def read(*pages: RawPage) -> tuple[dict[str, dict[str, Any]], int]:
 
 
 def test_every_recorded_product_is_the_row_a_person_expects(recorded: Path) -> None:
-    """Answer by answer, column by column; a product sold as its variations is no row itself."""
+    """Each column of each answer is compared. A product with variations makes no row itself."""
     seen = 0
     for name, rows in answers(recorded):
         listed = [row for row in rows if row["type"] != "variation"]
@@ -146,7 +149,7 @@ def test_every_recorded_product_is_the_row_a_person_expects(recorded: Path) -> N
 def test_every_recorded_variation_is_the_row_a_person_expects(
     recorded: Path, products: dict[int, dict[str, Any]]
 ) -> None:
-    """Joined with its real product; those of a product that is simple now are nobody's."""
+    """Each is joined with its real product. Those of a product that is simple now are left out."""
     seen = 0
     for name, rows in answers(recorded):
         listed = [row for row in rows if is_variation(row)]
@@ -167,7 +170,7 @@ def test_every_recorded_variation_is_the_row_a_person_expects(
 
 
 def oddities(row: dict[str, Any], parent: dict[str, Any] | None) -> list[str]:
-    """The rules that it takes to read this object right."""
+    """The rules that are needed to read this object right."""
     name = row["name"]
     found = {
         "no price": row["price"] == "" or row["type"] == "grouped",
@@ -191,7 +194,7 @@ def oddities(row: dict[str, Any], parent: dict[str, Any] | None) -> list[str]:
         found["parent's image"] = own_image == parent["images"][0]["src"]
         found["any attribute"] = row["attributes"] == []
         found["disabled"] = row["status"] == "private"
-        # Common to most of the recorded variations, so no news in the table by themselves.
+        # Most of the recorded variations have these, so they alone make no row of the table.
         if not any(found[each] for each in found if each not in ("parent's image", "no price")):
             found["parent's image"] = False
     return [rule for rule, needed in found.items() if needed]
@@ -200,7 +203,7 @@ def oddities(row: dict[str, Any], parent: dict[str, Any] | None) -> list[str]:
 def table(
     products: dict[int, dict[str, Any]], variations: dict[int, dict[str, Any]]
 ) -> Iterator[str]:
-    """One line per odd row as the catalog has it, with what is odd about it."""
+    """One line for each odd row as the catalog has it, with its oddities."""
     found, _ = read(
         page("products", [products[number] for number in sorted(products)]),
         page("variations", [variations[number] for number in sorted(variations)]),
@@ -232,7 +235,7 @@ def table(
 def test_the_odd_ones_are_what_they_were_when_a_person_looked(
     products: dict[int, dict[str, Any]], variations: dict[int, dict[str, Any]]
 ) -> None:
-    """The table in `data/odd_ones.txt` was read line by line; a line that differs needs a look."""
+    """A person read `data/odd_ones.txt` line by line, so a line that differs must be read again."""
     lines = list(table(products, variations))
     print("", *lines, sep="\n")  # noqa: T201
     looked_at = (Path(__file__).parent / "data/odd_ones.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One shop's REST API: its credentials, its pace, its rate limit, the meaning of its refusals."""
+"""A client of one shop's REST API: credentials, pace, rate limit and the meaning of refusals."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -30,9 +30,10 @@ _USUAL_HEADERS: Final = RateHeaders()
 
 
 class RestClient(Generic[HeldT]):
-    """GET requests with one shop's credentials, fetched when needed and anew after a refusal.
+    """Sends GET requests with one shop's credentials, which it renews after a refusal.
 
-    `headers` presents the credentials. Tasks of one event loop may share a client.
+    `headers` makes the headers that present the credentials. Tasks of one event loop may share a
+    client.
     """
 
     def __init__(
@@ -48,14 +49,13 @@ class RestClient(Generic[HeldT]):
     async def get(self, path: str, params: Params = _NO_PARAMS) -> Answer:
         """The answer with status 200 to `path` below the base URL.
 
-        A refusal counts once fresh credentials are refused, too. Raises ShopDisconnected where the
-        platform itself refuses, in JSON; PlatformUnavailable, RateLimited, InvalidResponse,
-        TokenServiceUnavailable.
+        Raises ShopDisconnected where the platform refuses in JSON, and refuses fresh credentials
+        too; PlatformUnavailable, RateLimited, InvalidResponse, TokenServiceUnavailable.
         """
         credentials = await self._credentials.current()
         answer = await self._send(path, params, credentials)
         if answer.status in _REFUSED:
-            # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
+            # A merchant may replace a key during a long walk. The walk goes on with the fresh one.
             self._credentials.refused(credentials)
             answer = await self._send(path, params, await self._credentials.current())
         if answer.status != 200:
@@ -68,11 +68,11 @@ class RestClient(Generic[HeldT]):
 
 
 def error_of(answer: Answer, path: str) -> ConnectorError:
-    """The error that an answer with another status than 200 means."""
+    """The error for an answer with another status than 200."""
     if answer.status not in _REFUSED:
         return InvalidResponse(f"{path} answered {answer.status}.")
     if not is_object(answer.json):
-        # A firewall's page, or a web server's: the credentials may be perfectly well.
+        # A page of a firewall or a web server does not show that the credentials are bad.
         return PlatformUnavailable(
             f"{path} answered {answer.status} with a page that is not the platform's own.",
             remedy="It will be retried with the next sync. If it persists, ask the merchant "
@@ -97,9 +97,9 @@ async def rest_client(
     stated_limit: StatedLimit = _USUAL_HEADERS,
     trouble_pages: TroublePages = _NO_PAGES,
 ) -> AsyncGenerator[RestClient[HeldT]]:
-    """A client of one shop, at the pace that the shop turns out to bear; errors name the shop.
+    """A client of one shop. Its pace adapts to the shop, and its errors name the shop.
 
-    `base_url` is a template of `{domain}`. `model` is what the Token Service gives for the shop.
+    `base_url` is a template of `{domain}`. `model` is the form of the shop's credentials.
     Raises InvalidShop for a domain that is no host name.
     """
     credentials = ShopCredentials(shop, credential_source, model)

@@ -1,4 +1,4 @@
-"""Requests under way at the same time, whose results come in the order they were asked for."""
+"""Runs several requests at the same time and gives their results in the order of the requests."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ async def in_order(
 ) -> AsyncGenerator[ResultT]:
     """The calls' results in the calls' order, with at most `at_once` of them under way.
 
-    A call that fails, or a caller that stops, cancels those under way.
+    When a call fails or the caller stops, the calls under way are cancelled.
     """
     remaining = iter(calls)
     under_way: deque[asyncio.Task[ResultT]] = deque()

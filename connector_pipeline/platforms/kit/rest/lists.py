@@ -1,4 +1,4 @@
-"""Lists of a REST API as raw pages: archived ones first, the rest asked for, and all counted."""
+"""Reads the lists of a REST API as raw pages, from the archive first, and counts their objects."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -21,7 +21,7 @@ from connector_pipeline.platforms.kit.resume import ArchivedPages
 
 
 class Gets(Protocol):
-    """Asks one shop, e.g. a `RestClient`."""
+    """Sends GET requests to one shop, as a `RestClient` does."""
 
     async def get(self, path: str, params: Params) -> Answer:
         """The answer with status 200. Raises the errors of model/errors.py."""
@@ -30,11 +30,11 @@ class Gets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list to be read, and where its pages have what.
+    """A list to be read, and how its pages are read.
 
-    `kind` is that of its raw pages. `objects` is the path to the objects in the body, none for a
-    body that is a bare list; `total` reads the list's length. Objects are counted by ids that
-    rise: `params` ask for the list in the order of its ids where that is not its own.
+    `kind` is the kind of its raw pages. `objects` is the path to the objects in the body; it is
+    empty for a body that is a bare list. `total` reads the list's length. Objects are counted by
+    rising ids, so where the list has another order, `params` have to ask for the order of ids.
     """
 
     kind: str
@@ -59,21 +59,21 @@ class ListPage:
 
     @property
     def name(self) -> str:
-        """How a warning calls it."""
+        """The page's name in a warning."""
         return f"the page {urlencode(self.asked)}"
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no objects."""
+        """Whether the page has no objects."""
         return not self.objects
 
 
 class ListReader:
-    """Reads one shop's lists, and asks for up to `ahead` pages at once where these are known.
+    """Reads one shop's lists. Where the next pages are known, it asks for up to `ahead` at once.
 
-    How many requests are under way is not decided here, but by the client's pace. In `report`, the
-    details count what each list brought, and `complete` becomes false with a warning where a list
-    does not vouch for being whole.
+    The client's pace decides how many of these requests are under way. The details of `report`
+    count the objects of each list. Where a list's counts do not agree, `complete` becomes false,
+    with a warning.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ListReader:
         self._ahead = ahead
 
     async def single(self, kind: str, path: str) -> RawPage:
-        """A page that is no list, e.g. the shop's own settings: archived or asked for."""
+        """A page that is no list, e.g. the shop's settings, from the archive or from the shop."""
         facts = {"path": path}
         archived = await self._archived.answer(
             lambda page: page if (page.kind, page.facts) == (kind, facts) else None
@@ -96,7 +96,7 @@ class ListReader:
         return RawPage(kind, answer.body, {**facts})
 
     async def pages(self, wanted: ListOf) -> AsyncGenerator[ListPage]:
-        """Yield every page of a list, in order. The end moves if the list grows meanwhile.
+        """Yield every page of a list, in order, also pages that the list gains meanwhile.
 
         Raises InvalidResponse for a page that is no list or leads in a circle, and what the client
         raises.
@@ -146,7 +146,7 @@ class ListReader:
 
 
 class _Steps:
-    """The parameters of a list's pages one after the other, none of them twice."""
+    """The parameters of a list's pages, in order. Raises InvalidResponse where any come twice."""
 
     def __init__(self, wanted: ListOf):
         self._wanted = wanted
@@ -167,7 +167,7 @@ class _Steps:
 
 
 def _archived(wanted: ListOf, asked: Params, raw: RawPage) -> ListPage | None:
-    """An archived page as it was when it came, if it is the list's that was asked for like this."""
+    """The archived page, if the same list was asked for with the same parameters; else None."""
     facts = raw.facts
     if raw.kind != wanted.kind or (facts.get("path"), facts.get("asked")) != (wanted.path, asked):
         return None

@@ -1,9 +1,9 @@
-"""How many requests at once a shop is asked, found out by asking it.
+"""The pace: finds out how many requests a shop can answer at once.
 
-A shop may be somebody's own host: one of two cores gains little past two requests at a time,
-another gains up to ten, and none says so (docs/facts/woocommerce.md, Speed and concurrency). So the
-limit starts at two, grows while an answer takes no longer for it, and shrinks when answers take
-longer or the shop says it is too much.
+A shop may run on the merchant's own host. A host of two cores gains little from more than two
+requests at a time, another gains from up to ten, and none states it (docs/facts/woocommerce.md,
+Speed and concurrency). So the limit starts at two. It grows while answers take no longer, and
+shrinks when they take longer or when the shop says that it is overloaded.
 """
 
 import asyncio
@@ -12,13 +12,16 @@ from collections import deque
 from statistics import median
 from typing import Final, Protocol
 
-from connector_pipeline.platforms.http.client import Outcome, Turn
+from connector_pipeline.platforms.http.client import PaceSignal, Turn
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 STARTING_LIMIT: Final = 2
 
 SLOWER: Final = 1.3
-"""From here on answers take longer. A third request at once takes two workers 1.5 times as long."""
+"""Answers this many times as long as the quickest are slower.
+
+A shop with two workers takes 1.5 times as long for each of three requests at once.
+"""
 
 _PATIENCE: Final = 4
 _LONGEST_PATIENCE: Final = 64
@@ -26,7 +29,7 @@ _ID: Final = re.compile(r"/\d+")
 
 
 class Limit(Protocol):
-    """How many requests may be under way at once, after what was learned so far."""
+    """Decides how many requests may be under way at once, by the answers so far."""
 
     @property
     def value(self) -> int:
@@ -34,21 +37,20 @@ class Limit(Protocol):
         ...
 
     def answered(self, seconds: float, *, under_way: int, work: str) -> None:
-        """A request of this kind of work was answered; `under_way` as it began, itself included."""
+        """Count an answer to this kind of work. `under_way` counts the requests as it began."""
         ...
 
     def overloaded(self, *, under_way: int) -> None:
-        """The shop refused a request as too much, or took too long for it."""
+        """Count a request that the shop refused as too much, or took too long for."""
         ...
 
 
 class AdaptiveLimit:
-    """A limit between 1 and `most`: a function of what is reported to it, without clock or loop.
+    """A limit between 1 and `most`, which depends on its calls alone and on no clock.
 
-    Answers are judged a handful at a time by their median, and only those of requests that began
-    when as many were under way as allowed: the others tell nothing of the limit. What they are
-    held against is the quickest handful of the same work; another endpoint takes its own time, and
-    begins with two at once.
+    Answers are judged a handful at a time, by their median. Only answers to requests that began at
+    the limit count, because the others show nothing of it. A handful is compared with the quickest
+    handful of the same work. Each endpoint takes its own time, so each begins with two at once.
     """
 
     def __init__(self, most: int):
@@ -71,7 +73,7 @@ class AdaptiveLimit:
             self._work = work
             self._handful.clear()
             if work not in self._quickest:
-                # Nothing is known of it: what it takes at a higher limit would be no measure.
+                # The first handful is the measure for later ones, so it is taken at a low limit.
                 self._value = min(self._value, STARTING_LIMIT)
         if under_way != self._value:
             return
@@ -82,7 +84,7 @@ class AdaptiveLimit:
         self._handful.clear()
         quickest = self._quickest.get(work, typical)
         if self._value == 1:
-            # There is nothing gentler to hold it against: what the shop takes now is what it takes.
+            # The limit cannot shrink below 1, so this handful is the new measure.
             quickest = typical
         elif typical > SLOWER * quickest:
             self._shrink_to(self._value - 1)
@@ -99,7 +101,7 @@ class AdaptiveLimit:
             self._shrink_to(self._value // 2)
 
     def _shrink_to(self, value: int) -> None:
-        # Each time it turns out too much, the next try waits twice as long.
+        # After each shrinking, the limit waits twice as many handfuls before it grows again.
         self._value = max(1, value)
         self._handful.clear()
         self._wait = self._patience
@@ -107,7 +109,7 @@ class AdaptiveLimit:
 
 
 class Pace:
-    """The gate that every request to one shop passes, in the order they came; see `http.Pacer`.
+    """Gives turns to the requests to one shop, in the order in which they ask; see `http.Pacer`.
 
     `highest` is the most requests that were under way at once.
     """
@@ -122,16 +124,16 @@ class Pace:
         self.highest = 0
 
     async def enter(self, path: str) -> Turn:
-        """Wait until the shop may be asked once more."""
+        """Wait until one more request may be sent."""
         loop = asyncio.get_running_loop()
         if not self._is_open():
-            place = loop.create_future()
-            self._waiting.append(place)
+            waiter = loop.create_future()
+            self._waiting.append(waiter)
             try:
-                await place
+                await waiter
             except asyncio.CancelledError:
-                if not place.cancelled():
-                    # Let in and cancelled at once: the place is the next one's.
+                if not waiter.cancelled():
+                    # The waiter was cancelled just after it got a turn, so the next one gets that.
                     self._under_way -= 1
                     self._let_in()
                 raise
@@ -140,19 +142,19 @@ class Pace:
         self.highest = max(self.highest, self._under_way)
         return Turn(path, self._under_way, loop.time())
 
-    def leave(self, turn: Turn, outcome: Outcome) -> None:
-        """A request is over: learn from it, and let the next one in."""
+    def leave(self, turn: Turn, signal: PaceSignal) -> None:
+        """End a turn: adapt the limit by its signal, and let the next request in."""
         self._under_way -= 1
-        if outcome is Outcome.ANSWERED:
+        if signal is PaceSignal.ANSWERED:
             seconds = asyncio.get_running_loop().time() - turn.began
             work = _ID.sub("/{id}", turn.path)
             self._limit.answered(seconds, under_way=turn.under_way, work=work)
-        elif outcome is Outcome.OVERLOADED:
+        elif signal is PaceSignal.OVERLOADED:
             self._limit.overloaded(under_way=turn.under_way)
         self._let_in()
 
     def pause(self, seconds: float) -> None:
-        """Ask the shop nothing for this long: a wait that one request is asked for is for all."""
+        """Give no turn for this long: a wait that one answer asks for holds for all requests."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self._report.waited_seconds += max(0.0, until - max(self._quiet_until, loop.time()))
@@ -164,7 +166,7 @@ class Pace:
         self._timer = loop.call_at(until, self._open)
 
     def _open(self) -> None:
-        # A timer may ring a tick early by the clock it was set by.
+        # A timer may fire a tick early by its own clock, so the time is not compared again.
         self._quiet_until = 0.0
         self._timer = None
         self._let_in()
@@ -174,8 +176,8 @@ class Pace:
 
     def _let_in(self) -> None:
         while self._waiting and self._is_open():
-            place = self._waiting.popleft()
+            waiter = self._waiting.popleft()
             # A request that was cancelled while it waited is still in the queue.
-            if not place.done():
+            if not waiter.done():
                 self._under_way += 1
-                place.set_result(None)
+                waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""How a list is read page by page: one class for each way in which platforms number their pages.
+"""Reads a list page by page: one class for each way in which platforms number their pages.
 
     PageNumbers   ?page=3&per_page=100
     Offsets       ?offset=200&limit=100
@@ -25,16 +25,16 @@ _REL_NEXT: Final = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|
 
 
 class Page(Protocol):
-    """What a page says of the pages after it."""
+    """A page, as far as it shows which pages follow it."""
 
     @property
     def asked(self) -> Params:
-        """The parameters that it was asked for with."""
+        """The parameters with which the page was asked for."""
         ...
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no objects."""
+        """Whether the page has no objects."""
         ...
 
     @property
@@ -44,7 +44,7 @@ class Page(Protocol):
 
     @property
     def cursor(self) -> str | None:
-        """What `Paging.cursor` read of its answer."""
+        """The cursor that `Paging.cursor` read from the answer."""
         ...
 
 
@@ -58,12 +58,12 @@ class Paging(Protocol):
     def following(self, page: Page) -> Iterator[Params]:
         """The parameters of the pages after this one, as far as it shows them; none at the end.
 
-        Those of several pages can be asked for at once.
+        Several pages can be asked for at once.
         """
         ...
 
     def cursor(self, answer: Answer) -> str | None:
-        """What an answer holds to ask for the next page by; None where it is not asked for so."""
+        """The cursor to the next page in an answer; None where there is none."""
         ...
 
 
@@ -71,8 +71,8 @@ class Paging(Protocol):
 class PageNumbers:
     """Pages by their number, from `start`.
 
-    A list whose total is not stated ends with the first empty page: a short page may lack what the
-    platform filtered out of it.
+    A list without a stated total ends with the first empty page. A short page does not end it,
+    because the platform may have filtered objects out of that page.
     """
 
     size: int
@@ -126,9 +126,9 @@ class Offsets:
 class Cursors:
     """Each page by a cursor that the page before holds, read by `cursor_in`.
 
-    `cursor_in` is `in_body(...)`, `in_link(...)` or the adapter's own; the list ends where it gives
-    None. `alone`: a cursor stands for the list's own parameters, which are sent with the first page
-    only.
+    `cursor_in` is `in_body(...)`, `in_link(...)` or a function of the adapter; the list ends where
+    it returns None. With `alone`, the list's own parameters are sent for the first page only,
+    because the cursor stands for them.
     """
 
     size: int
@@ -153,7 +153,7 @@ class Cursors:
 
 
 def in_body(*path: str) -> Callable[[Answer], str | None]:
-    """Reads a cursor at this path of the body, where null and "" end the list.
+    """Reads a cursor at this path of the body; null and "" end the list.
 
     Raises InvalidResponse for another value that is neither text nor a whole number.
     """
@@ -172,7 +172,7 @@ def in_body(*path: str) -> Callable[[Answer], str | None]:
 def in_link(parameter: str) -> Callable[[Answer], str | None]:
     """Reads a cursor in this query parameter of the `Link` header's URL of `rel="next"`.
 
-    Nothing else of that URL is used: it may name another host, and repeat what should be secret.
+    Nothing else of that URL is used: it may name another host, and it may repeat credentials.
     """
 
     def read(answer: Answer) -> str | None:
@@ -191,12 +191,12 @@ def in_link(parameter: str) -> Callable[[Answer], str | None]:
 
 
 def total_in_body(*path: str) -> Callable[[Answer], int]:
-    """Reads a list's length at this path of the body. Raises InvalidResponse where it is not."""
+    """Reads a list's length at this path of the body. Raises InvalidResponse if absent."""
     return lambda answer: _counted(value_at(answer.json, *path), ".".join(path))
 
 
 def total_in_header(name: str) -> Callable[[Answer], int]:
-    """Reads a list's length in this header. Raises InvalidResponse where it is not."""
+    """Reads a list's length in this header. Raises InvalidResponse if absent."""
     return lambda answer: _counted(answer.headers.get(name), name)
 
 

@@ -1,4 +1,4 @@
-"""Rate limits as platforms state them in headers, whose names and units are many.
+"""Reads rate limits from headers, which platforms write under many names and in many units.
 
     Retry-After: 30                               seconds, or a date (RFC 9110, 10.2.3)
     Retry-After-Ms: 1500                          milliseconds, by the name's end
@@ -8,7 +8,7 @@
     RateLimit: limit=100, remaining=0, reset=30   both, as the draft had it before
     X-Call-Limit: 40/40                           used and allowed, of a bucket that leaks
 
-What a header says is text of a stranger: what cannot be read states nothing, and is no error.
+A header that cannot be read counts as absent, and is no error.
 """
 
 import re
@@ -29,10 +29,10 @@ _PARAMETER: Final = re.compile(r"\b(remaining|reset|r|t)\s*=\s*([0-9]{1,9})\b")
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """The names of the headers in which a platform states its limit; the first there is counts.
+    """The names of the headers in which a platform states its limit. The first one found counts.
 
-    `used` names a header of the form used/allowed, for a bucket that gives back `leaks_per_second`
-    requests a second. Fulfils `http.retrying.StatedLimit`.
+    `used` names a header of the form used/allowed, for a bucket that regains `leaks_per_second`
+    requests a second. The class fulfils `http.retrying.StatedLimit`.
     """
 
     retry_after: tuple[str, ...] = ("Retry-After",)
@@ -43,7 +43,7 @@ class RateHeaders:
     leaks_per_second: float = 1.0
 
     def after_refusal(self, headers: Mapping[str, str], now: datetime) -> float | None:
-        """Seconds to wait before what was refused is asked again; None where nothing says."""
+        """Seconds to wait before the refused request is retried; None where no header states it."""
         for name in self.retry_after:
             if (wait := _retry_after(name, headers, now)) is not None:
                 return wait
@@ -51,7 +51,7 @@ class RateHeaders:
         return self._until_reset(headers, now) if wait is None else wait
 
     def after_answer(self, headers: Mapping[str, str], now: datetime) -> float | None:
-        """Seconds to wait before the next request, where this was the last one allowed for now."""
+        """Seconds to wait before the next request, if this answer used up the limit."""
         for name in self.used:
             used = _USED.fullmatch(headers.get(name, ""))
             if used is not None and int(used[1]) >= int(used[2]):
@@ -74,7 +74,7 @@ class RateHeaders:
 
     def _of_combined(self, headers: Mapping[str, str], *parameters: str) -> float | None:
         for name in self.combined:
-            # Of several quotas the first that is used up is what counts, and the longest wait.
+            # Of several quotas, the smallest remainder and the longest wait count.
             found = [
                 float(value)
                 for parameter, value in _PARAMETER.findall(headers.get(name, ""))
@@ -99,8 +99,9 @@ def _number(written: str | None) -> float | None:
 
 
 def _until(written: str | None, now: datetime) -> float | None:
-    """Seconds until a reset that is written as seconds from now, as seconds or milliseconds since
-    1970, or as a date.
+    """Seconds until a reset.
+
+    It is written as seconds from now, as seconds or milliseconds since 1970, or as a date.
     """
     number = _number(written)
     if number is None:

@@ -1,4 +1,4 @@
-"""Does a list vouch for being whole? The length it states and the ids it gives, held together."""
+"""Compares the length that a list states with the ids that it gives."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 
 class CountedPage(Protocol):
-    """One page of a list, as far as it is counted."""
+    """One page of a list, as far as a tally needs it."""
 
     @property
     def name(self) -> str:
-        """How a warning calls it, e.g. "page 2 of 3"."""
+        """The page's name in a warning, e.g. "page 2 of 3"."""
         ...
 
     @property
@@ -20,17 +20,17 @@ class CountedPage(Protocol):
 
     @property
     def ids(self) -> Iterable[Any]:
-        """Its objects' ids: all of them integers or all of them text; None for one without."""
+        """The objects' ids, all integers or all text; None for an object without an id."""
         ...
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one list stated of its length against what it gave, page by page in order.
+    """Counts one list's objects, page by page, and remembers the lengths that the list stated.
 
-    `distinct` counts the ids that rise. Rising ids are distinct without a set of them all. A list
-    in another order falls short of its total, rightly: pages of such a list shift while objects
-    are added and deleted.
+    `distinct` counts the ids that rise: rising ids are distinct, without a set of them all. A list
+    in another order does not reach its total, and rightly so, because the pages of such a list
+    shift while objects are added and deleted.
     """
 
     first_total: int | None = None
@@ -63,14 +63,14 @@ class Tally:
         return last is None or (type(own_id) is type(last) and own_id > last)
 
     def disagreement(self) -> str | None:
-        """Why this list does not vouch for being whole; None when it does."""
+        """Why the counts of this list do not agree; None when they do."""
         if self.first_total != self.last_total:
             return (
                 f"the shop counted {self.first_total} on the first page and {self.last_total} on "
                 "the last, so one may have been skipped while they were read"
             )
         if self._goes_on_after_empty:
-            # Whatever the totals say: a broken page with status 200 looks just like this.
+            # This holds even if the totals agree: a broken page with status 200 looks the same.
             return f"{self._empty} was empty"
         if self.last_total is not None and self.distinct != self.last_total:
             return (

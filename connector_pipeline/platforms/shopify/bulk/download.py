@@ -1,4 +1,4 @@
-"""The result of a bulk operation as raw pages: whole lines of its JSONL, while it downloads."""
+"""Reads the result of a bulk operation as raw pages of whole JSONL lines while it downloads."""
 
 import hashlib
 from collections.abc import AsyncGenerator
@@ -12,25 +12,25 @@ from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 
 BULK: Final = "bulk"
-"""The kind of page that holds lines of a result.
+"""The kind of the pages that hold lines of a result.
 
-Facts: `operation`, `offset` (bytes before it), `objects` (lines in it), and `etag` and `length` of
-the whole file, null where the host did not say.
+Their facts: `operation`, `offset` (bytes before the page), `objects` (lines in it), and `etag` and
+`length` of the whole file, null where the host does not state them.
 """
 
 PAGE_BYTES: Final = 2 * 1024 * 1024
-"""About the size of a page: small beside a process, large beside what a file of its own costs."""
+"""About the size of a page: small in memory, and large enough for a file of its own."""
 
 LONGEST_LINE: Final = 8 * 1024 * 1024
-"""A line is one product or variant, a few hundred bytes; what has no end is no JSONL."""
+"""A longer line is an error. A line is one product or variant, of a few hundred bytes."""
 
-# Inside a JSON string the quote before the colon would be escaped, so that no text can hold this.
+# No text can contain this, because a quote inside a JSON string is escaped.
 _CHILD: Final = b'"__parentId":'
 
 
 @dataclass(slots=True)
 class ReadSoFar:
-    """How much of a result has been yielded: pages, bytes, objects, and those at the root."""
+    """How much of a result has been yielded: pages, bytes, objects, and objects at the root."""
 
     pages: int = 0
     bytes: int = 0
@@ -39,7 +39,7 @@ class ReadSoFar:
 
 
 class BulkDownload:
-    """One result of one operation. Counts in `read`."""
+    """Downloads the result of one operation, and counts it in `read`."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class BulkDownload:
         self._read = read
 
     async def pages(self, archived: ArchivedPages) -> AsyncGenerator[RawPage]:
-        """Yield the pages: first those archived of the same file, then the rest as it comes.
+        """Yield the pages: first the archived ones of the same file, then the rest of the file.
 
-        Raises InvalidResponse for what is no JSONL, and what FileDownload raises.
+        Raises InvalidResponse for a file that is no JSONL, and what FileDownload raises.
         """
         if await self._is_same_file(archived):
             while (page := await archived.answer(self._of_this_file)) is not None:
@@ -85,9 +85,9 @@ class BulkDownload:
             yield self._page(bytes(rest))
 
     async def _is_same_file(self, archived: ArchivedPages) -> bool:
-        """Whether the file is the one that the archived pages are of, for all that can be known.
+        """Whether the archived pages are of this operation and the host states which file it has.
 
-        Asked before the first of them is yielded: what was yielded cannot be taken back.
+        This is decided before the first of them is yielded, because a yielded page stays.
         """
         page = await archived.peek()
         if page is None or page.kind != BULK or page.facts.get("operation") != self._operation:
@@ -95,7 +95,7 @@ class BulkDownload:
         return (await self._download.identify()).etag is not None
 
     def _of_this_file(self, page: RawPage) -> RawPage | None:
-        """An archived page, if it goes on with this file where what was yielded ends."""
+        """The archived page, if it is the next one of this file; else None."""
         identity = self._download.identity
         facts = page.facts
         known = (facts.get("operation"), facts.get("etag"), facts.get("length"))

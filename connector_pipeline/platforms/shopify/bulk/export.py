@@ -1,7 +1,7 @@
-"""A large shop's catalog by one bulk operation, and the way back to paging where that fails.
+"""Reads a large shop's catalog by one bulk operation, and goes back to paging where that fails.
 
-The operation costs 10 points and is not paced, however large the shop is; but it waits in Shopify's
-own queue, and a small shop is read by pages sooner than it begins.
+The operation costs 10 points for a shop of any size. But it waits in Shopify's own queue, and a
+small shop is read by pages before it would begin.
 """
 
 import logging
@@ -33,15 +33,15 @@ from connector_pipeline.platforms.shopify.queries import SHOP
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
 
 BULK_THRESHOLD: Final = 20_000
-"""Products above which a full sync goes by a bulk operation.
+"""A full sync of more products than this is read by a bulk operation.
 
-By `bench/shopify_bulk_threshold.py`, from the price of PRODUCTS, the plans' restore rates and what
-is assumed of Shopify's own speed. If a bulk operation takes 20 s to begin and then does 2,500
-objects a second, it overtakes paging at 16,000 to 25,000 products with up to 10 variants each, at
-38,000 with 30; on the larger plans, whose points hardly bind, later than on Standard. Below the
-crossing the lost start is certain, above it the gain is slow to come; but one request cannot be
-throttled, and leaves the shop's points to others. A shop's true speed is in the details of its
-syncs.
+The number comes from `bench/shopify_bulk_threshold.py`: from the cost of PRODUCTS, the restore
+rates of the plans and an assumed speed of Shopify. If a bulk operation takes 20 s to begin and then
+writes 2,500 objects a second, it overtakes paging at 16,000 to 25,000 products with up to 10
+variants each, and at 38,000 with 30. On the larger plans, whose points hardly limit paging, it
+overtakes later than on Standard. Below that number an operation certainly loses its start, and
+above it gains little by little. But it cannot be throttled, and it leaves the shop's points to
+other apps. The details of a shop's syncs show its true speed.
 """
 
 _ANOTHER_HOST: Final = "If Shopify keeps its files there now, add the host to SHOPIFY_BULK_HOSTS."
@@ -50,11 +50,11 @@ _log: Final = logging.getLogger(__name__)
 
 
 class BulkExport:
-    """One reading of one shop by a bulk operation, once its `shop` page is there.
+    """One reading of one shop by a bulk operation, after its `shop` page.
 
-    Fills in the report's currency, completeness, warnings and details as it goes. Pages:
-    `bulk_operation` (which operation was started), `bulk` (lines of its result), and `shop` once
-    more at the end if the count of products disagrees.
+    It fills in the report's currency, completeness, warnings and details. It yields a page
+    `bulk_operation` (the operation that was started), pages `bulk` (lines of its result), and
+    `shop` once more at the end if the count of products disagrees.
     """
 
     def __init__(
@@ -79,17 +79,17 @@ class BulkExport:
         self._page_bytes = page_bytes
         self._pages = 1
         self.finished = False
-        """Whether the catalog has been read; otherwise the pages are still to be walked."""
+        """Whether the whole catalog was read; if not, it has to be read page by page."""
 
     def wins(self, shop: RawPage) -> bool:
-        """Whether the shop is so large that a bulk operation is worth its start."""
+        """Whether the shop has so many products that a bulk operation is faster."""
         count = ShopPage.in_page(shop).products
         return isinstance(count, int) and count > self._threshold
 
     async def pages(self, page: RawPage, archived: ArchivedPages) -> AsyncGenerator[RawPage]:
-        """Yield the pages after the `shop` page, of which `archived` may hold the first.
+        """Yield the pages after the `shop` page. The first of them may be in `archived`.
 
-        When none is left, `finished` says whether this was all of the catalog. Raises
+        After the last page, `finished` says whether they are the whole catalog. Raises
         InvalidResponse, PlatformUnavailable, and what the client raises.
         """
         shop = ShopPage.in_page(page)
@@ -99,14 +99,14 @@ class BulkExport:
             await archived.answer(lambda page: page)
             following = await archived.peek()
             if following is not None and following.kind == "products":
-                # That attempt had to go on with paging, and so does this one.
+                # The interrupted attempt went back to paging, and so does this one.
                 yield self._counted(left)
                 return
             if await self._operations.adoptable(left):
                 self._report.details["bulk_adopted"] = True
                 started = left
         elif left is not None:
-            # It paged: by other settings, or its shop was smaller.
+            # The interrupted attempt paged, by other settings or because the shop was smaller.
             return
         try:
             if started is None:
@@ -127,8 +127,8 @@ class BulkExport:
         except FileRefused as refused:
             if read.pages:
                 raise PlatformUnavailable(
-                    f"The result of the bulk operation is not given out any more ({refused.status})"
-                    " although it was read in part."
+                    "Shopify's host refuses the result of the bulk operation now "
+                    f"({refused.status}), after a part of it was read."
                 ) from refused
             self._fall_back(f"the host of the result of the bulk operation {refused}")
             return
@@ -139,15 +139,15 @@ class BulkExport:
             again = RawPage("shop", answer.body)
             yield self._counted(again, read)
             shop = ShopPage.in_page(again)
-        self._tell_details(read)
-        self._report.complete = self._vouched_for(operation, shop, read)
+        self._report_details(read)
+        self._report.complete = self._is_complete(operation, shop, read)
         self.finished = True
 
     async def _result(
         self, operation: BulkOperation, read: ReadSoFar, archived: ArchivedPages
     ) -> AsyncGenerator[RawPage]:
         if operation.url is None:
-            # Completed, and no row.
+            # The operation is completed and found no product.
             return
         async with FileDownload(
             operation.url,
@@ -165,10 +165,10 @@ class BulkExport:
         self._pages += 1
         self._report.details["pages"] = self._pages
         if read is not None:
-            self._tell_details(read)
+            self._report_details(read)
         return page
 
-    def _tell_details(self, read: ReadSoFar) -> None:
+    def _report_details(self, read: ReadSoFar) -> None:
         self._report.details.update(
             products=read.root_objects,
             variants=read.objects - read.root_objects,
@@ -180,7 +180,7 @@ class BulkExport:
         self._report.warnings.append(f"Read page by page instead of in bulk: {reason}.")
         _log.warning("%s: read page by page instead of in bulk: %s.", self._partition_key, reason)
 
-    def _vouched_for(self, operation: BulkOperation, shop: ShopPage, read: ReadSoFar) -> bool:
+    def _is_complete(self, operation: BulkOperation, shop: ShopPage, read: ReadSoFar) -> bool:
         if (read.objects, read.root_objects) != (operation.objects, operation.root_objects):
             self._report.warnings.append(
                 f"Shopify's bulk operation counts {operation.objects} objects "

@@ -1,8 +1,8 @@
-"""Joins the variants of a bulk result to their products, whatever the order, in bounded memory.
+"""Joins the variants of a bulk result to their products, in any order and in bounded memory.
 
-Lines are ungrouped: variants come after their product in what Shopify sends, but anywhere after it.
-Products wait in a temporary SQLite database, which spills to an unnamed file that ends with the
-process; so do the variants whose product has not come yet.
+Lines are not grouped: Shopify sends a variant anywhere after its product. Products are kept in a
+temporary SQLite database, and so are variants whose product has not come yet. The database spills
+to an unnamed file that ends with the process.
 """
 
 import sqlite3
@@ -31,9 +31,9 @@ _SCHEMA: Final = (
 
 
 class BulkJoin(Generic[T]):
-    """One result's lines, fed in pieces. `product` makes of a product what its variants need.
+    """Joins the lines of one result, which are fed in pieces. The database lives until `close`.
 
-    The database lives until `close`.
+    `product` makes of a product an object that has all that its variants need.
     """
 
     def __init__(self, product: Callable[[dict[str, Any]], T]):
@@ -43,23 +43,23 @@ class BulkJoin(Generic[T]):
         self._waiting = 0
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database, which deletes it."""
         if self._opened is not None:
             self._opened.close()
 
     @property
     def _database(self) -> sqlite3.Connection:
-        # Opened by the first line: most shops have no bulk result.
+        # The first line opens the database, because most shops have no bulk result.
         if self._opened is None:
-            # No name: SQLite deletes the file at once, so that not even a killed process leaves
-            # one. Used by one thread at a time, but a generator may be closed in another one.
+            # SQLite deletes a file without a name at once, so a killed process leaves none. One
+            # thread at a time uses the database, but another may close the generator.
             self._opened = sqlite3.connect("", isolation_level=None, check_same_thread=False)
             for statement in _SCHEMA:
                 self._opened.execute(statement)
         return self._opened
 
     def feed(self, lines: bytes) -> Iterator[tuple[T, dict[str, Any]]]:
-        """Take in whole lines; yield each variant whose product is known now, with it.
+        """Take in whole lines. Yield each variant whose product is known, with the product.
 
         Raises InvalidResponse for a line that is no product and no variant.
         """

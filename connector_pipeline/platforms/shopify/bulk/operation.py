@@ -1,7 +1,7 @@
-"""Bulk operations of one shop: run, poll, adopt, cancel.
+"""Bulk operations of one shop: start, poll, adopt, cancel.
 
-An operation is Shopify's: it goes on when we are gone. So one that a killed run left is taken up or
-cancelled by the next, and none is started beside it.
+An operation runs at Shopify, and goes on after the run that started it was killed. So the next run
+adopts or cancels an operation that was left, and starts no second one beside it.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from connector_pipeline.platforms.shopify.bulk.queries import (
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 BULK_OPERATION: Final = "bulk_operation"
-"""The kind of page that says which operation was started; its facts: `operation`, `query`."""
+"""The kind of the page of the answer that started an operation. Facts: `operation`, `query`."""
 
 _ANSWER: Final = "Shopify's answer"
 _LISTED: Final = 50
@@ -40,7 +40,7 @@ _INTERVAL_GROWTH: Final = 1.5
 
 
 class BulkStatus(StrEnum):
-    """Where an operation stands (BulkOperationStatus)."""
+    """The status of an operation (Shopify's BulkOperationStatus)."""
 
     CREATED = "CREATED"
     RUNNING = "RUNNING"
@@ -52,39 +52,39 @@ class BulkStatus(StrEnum):
 
     @property
     def under_way(self) -> bool:
-        """Whether it may still come to a result."""
+        """Whether the operation may still have a result."""
         return self in (BulkStatus.CREATED, BulkStatus.RUNNING)
 
     @property
-    def takes_a_place(self) -> bool:
-        """Whether it is one of the five that run at once."""
+    def counts_as_running(self) -> bool:
+        """Whether Shopify counts it among the five operations that a shop runs at once."""
         return self.under_way or self is BulkStatus.CANCELING
 
 
 class NoBulkResult(Exception):
-    """Bulk operations lead nowhere now, for this reason: the catalog is to be paged through."""
+    """The reason why no bulk operation brings a result now. The catalog is read by pages then."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkPatience:
-    """How long operations are waited for. Seconds.
+    """How long operations are waited for, in seconds.
 
-    Polls come `poll_interval` apart at first, each half as long again after the last, up to
-    `longest_interval`. An operation whose count of objects stands still for `stalled_after`, or
-    that is not done after `given_up_after`, is cancelled. Where all places are taken, one is waited
-    for during `place_awaited`.
+    Polls come `poll_interval` apart at first. Each interval is half as long again as the last, up
+    to `longest_interval`. An operation whose count of objects stands still for `stalled_after`, or
+    that is not done after `given_up_after`, is cancelled. Where five operations are under way, the
+    end of one is awaited for `end_awaited`, and so is the end of a cancelled operation.
     """
 
     poll_interval: float = 1.0
     longest_interval: float = 10.0
     stalled_after: float = 900.0
     given_up_after: float = 7200.0
-    place_awaited: float = 120.0
+    end_awaited: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class BulkOperation:
-    """An operation as a poll tells it. Whoever has `url` has the result: it is never shown."""
+    """An operation as a poll states it. `url` is never shown: it gives access to the result."""
 
     gid: str
     status: BulkStatus
@@ -96,7 +96,7 @@ class BulkOperation:
 
 
 class BulkOperations:
-    """This app's bulk operations in one shop, as far as they are of `query`."""
+    """This app's bulk operations of `query` in one shop."""
 
     def __init__(
         self,
@@ -115,12 +115,12 @@ class BulkOperations:
         self._clock = clock
 
     async def start(self) -> RawPage:
-        """Start an operation: the page that says which. Operations left running are cancelled.
+        """Cancel the operations left running, start one, and return the page of its answer.
 
         Raises NoBulkResult if Shopify does not start one, and what the client raises.
         """
         await self._cancel_left_running()
-        until = self._clock() + self._patience.place_awaited
+        until = self._clock() + self._patience.end_awaited
         interval = self._patience.poll_interval
         while True:
             retries = self._report.retries
@@ -130,7 +130,7 @@ class BulkOperations:
             if refusal is None:
                 gid = _gid(object_at(payload, "bulkOperation", of=_ANSWER))
                 if self._report.retries > retries:
-                    # An answer was lost on the way, and with it an operation may have started.
+                    # An answer was lost on the way, and its request may have started an operation.
                     await self._cancel_left_running(but=gid)
                 facts: dict[str, Any] = {"operation": gid, "query": self._digest}
                 return RawPage(BULK_OPERATION, answer.body, facts)
@@ -139,14 +139,14 @@ class BulkOperations:
                 raise NoBulkResult(f"Shopify refuses the bulk query ({code}: {message})")
             if self._clock() + interval > until:
                 raise NoBulkResult(
-                    f"other bulk operations of this app take all places in the shop ({code})"
+                    f"five bulk operations of this app are under way in the shop ({code})"
                 )
             interval = await self._pause(interval)
 
     async def adoptable(self, page: RawPage) -> bool:
-        """Whether the operation an archived page tells of has a result, or may come to one.
+        """Whether the operation of an archived page has a result, or may still have one.
 
-        One with another query than today's has not.
+        An operation of another query cannot be adopted.
         """
         gid = page.facts.get("operation")
         if page.facts.get("query") != self._digest or numeric_id(gid, "BulkOperation") is None:
@@ -157,15 +157,15 @@ class BulkOperations:
         )
 
     async def poll(self, gid: str) -> BulkOperation | None:
-        """The operation as it stands; None if the shop knows none of that id."""
+        """The operation as it is now; None if the shop knows none of that id."""
         answer = await self._client.ask(POLL_BULK, {"id": gid})
         found = object_at(answer.json, "data", of=_ANSWER).get("bulkOperation", False)
         return None if found is None else _operation(found, gid)
 
     async def result(self, gid: str) -> BulkOperation:
-        """The operation once it is completed.
+        """Wait until the operation is completed, and return it.
 
-        Raises NoBulkResult if it ends otherwise, or is cancelled here because it does not move.
+        Raises NoBulkResult if it ends in another way, or stands still and is cancelled here.
         """
         started = moved = self._clock()
         interval = self._patience.poll_interval
@@ -176,7 +176,7 @@ class BulkOperations:
                 raise NoBulkResult("Shopify knows the bulk operation no more")
             if operation.status is BulkStatus.COMPLETED:
                 return operation
-            if not operation.status.takes_a_place:
+            if not operation.status.counts_as_running:
                 raise NoBulkResult(_ended(operation))
             now = self._clock()
             if last is None or (last.status, last.objects) != (operation.status, operation.objects):
@@ -196,16 +196,16 @@ class BulkOperations:
             interval = await self._pause(interval)
 
     async def cancel(self, gid: str) -> None:
-        """Cancel the operation and wait, for a while, until it has given up its place.
+        """Cancel the operation and wait for its end, for `end_awaited` at most.
 
-        One that has ended meanwhile cannot be cancelled, and need not be.
+        An operation that has ended meanwhile cannot be cancelled, and that is no error.
         """
         await self._client.ask(CANCEL_BULK, {"id": gid})
-        until = self._clock() + self._patience.place_awaited
+        until = self._clock() + self._patience.end_awaited
         interval = self._patience.poll_interval
         while self._clock() < until:
             operation = await self.poll(gid)
-            if operation is None or not operation.status.takes_a_place:
+            if operation is None or not operation.status.counts_as_running:
                 return
             interval = await self._pause(interval)
 
@@ -226,7 +226,7 @@ class BulkOperations:
 
 
 def operation_of(page: RawPage) -> str:
-    """The gid of the operation that a `bulk_operation` page tells of."""
+    """The gid of the operation of a `bulk_operation` page."""
     return str(page.facts["operation"])
 
 

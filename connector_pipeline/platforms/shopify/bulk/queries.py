@@ -1,14 +1,14 @@
 """The documents of bulk operations (https://shopify.dev/docs/api/usage/bulk-operations/queries).
 
-Prices, in points: RUN_BULK and CANCEL_BULK 10 as every mutation, POLL_BULK 1, LIST_BULK 9. The
-catalog itself costs nothing and is not paced.
+Costs in points: RUN_BULK and CANCEL_BULK 10, as every mutation, POLL_BULK 1, LIST_BULK 9. The
+catalog itself costs nothing.
 """
 
 import hashlib
 from typing import Final
 
-# What PRODUCTS asks for, in the form a bulk operation takes: `edges { node }` only, no arguments
-# (`first` is ignored), no fragments, the parent with its `id`. Tested to be the same fields.
+# The fields of PRODUCTS in the form that a bulk operation takes: `edges { node }` only, no
+# arguments (`first` is ignored), no fragments, the parent with its `id`. A test compares them.
 CATALOG: Final = """
 {
   products {
@@ -39,7 +39,7 @@ CATALOG: Final = """
 }
 """
 
-# Not grouped: grouping costs Shopify time, and children are joined in any order anyway.
+# Without grouping, which costs Shopify time: variants are joined in any order.
 RUN_BULK: Final = """
 mutation RunBulk($query: String!) {
   bulkOperationRunQuery(query: $query, groupObjects: false) {
@@ -63,7 +63,7 @@ query PollBulk($id: ID!) {
 }
 """
 
-# Newest first. Five run at once, so those that run are among the newest few.
+# Newest first. At most five run at once, so the running ones are among the newest.
 LIST_BULK: Final = """
 query ListBulk($first: Int!) {
   bulkOperations(first: $first, sortKey: CREATED_AT) {
@@ -91,5 +91,5 @@ BULK_DOCUMENTS: Final = {
 
 
 def query_digest(query: str) -> str:
-    """The same for the same query, however its white space is laid out."""
+    """The SHA-256 of a query, which does not depend on its white space."""
     return hashlib.sha256(" ".join(query.split()).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Shopify's pages to catalog items: a function of data to data, and the hot path of a sync."""
+"""Makes catalog items of Shopify's pages, from data alone. It is the hot path of a sync."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -33,8 +33,8 @@ from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
-# Money is written plainly; Decimal itself would also take "NaN", "1_000" and other scripts' digits.
-# Its length is bounded, because Decimal's context rounds past 28 digits.
+# Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
+# bounded, because Decimal's context rounds past 28 digits.
 _MONEY: Final = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,13})?")
 
 _PAGE: Final = "A page of Shopify's"
@@ -50,15 +50,15 @@ _STATUSES: Final = {
 def normalize(
     shop: Shop, currency: str, pages: Iterable[RawPage]
 ) -> Iterator[CatalogItem | RejectedVariant]:
-    """Map the pages of a walk to catalog items, in their order; of a bulk result, in its own.
+    """Make catalog items of the pages of a walk or a bulk result, in the order of the variants.
 
-    Ids are the numbers of the gids. A variant's absent title is the product's, its absent picture
-    too. Text is byte for byte Shopify's, prices are exact, times UTC: `created_at` the product's
+    Ids are the numbers of the gids. A variant without a title or a picture has its product's. Text
+    is byte for byte Shopify's, prices are exact, and times are UTC. `created_at` is the product's
     creation, `updated_at` the later of the product's and the variant's last change.
 
-    A variant that cannot be an item becomes a RejectedVariant (`raw`: the `variant` and its
-    `product` without variants); one that comes twice is yielded twice. Raises InvalidResponse for
-    a page of another structure.
+    A variant that cannot be an item becomes a RejectedVariant (`raw`: the `variant`, and its
+    `product` without variants). A variant that comes twice is yielded twice. Raises InvalidResponse
+    for a page of another structure.
     """
     of_shop = shop_columns(shop, currency)
     with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
@@ -85,13 +85,13 @@ def _products(page: RawPage) -> list[Any]:
     data = object_at(json_of(page, of="Shopify's"), "data", of=_PAGE)
     if page.kind == "products":
         return list_at(data, "products", "nodes", of=_PAGE)
-    # Null when the product was deleted between its products page and this one.
+    # It is null when the product was deleted after its products page was read.
     deleted = "product" in data and data["product"] is None
     return [] if deleted else [object_at(data, "product", of=_PAGE)]
 
 
 class _ProductColumns:
-    """What a product gives to each of its variants, read once."""
+    """The columns that all variants of a product have from it, read once."""
 
     __slots__ = ("_columns", "_image", "_problem", "_product", "_updated_at")
 
@@ -112,7 +112,7 @@ class _ProductColumns:
             self._problem = error
 
     def item(self, variant: Any) -> CatalogItem | RejectedVariant:
-        """The item of one of the product's variants, or why it is none."""
+        """The item of one of the product's variants, or the rejected variant."""
         if self._problem is not None:
             return _rejected(self._product, variant, self._problem)
         try:

@@ -1,8 +1,8 @@
-"""Pages in which nothing is odd, decoded against their types in one go.
+"""Decodes pages in which nothing is odd directly into rows.
 
-The same rows as `normalize` makes, for a sixth of the time (bench/publish.py), and no word on what
-is odd: a page with a single value that might be refused or read another way is left to `normalize`
-whole. Its rules are those of `normalize` and CatalogItem; a property test holds them together.
+This makes the same rows as `normalize` in a sixth of the time (bench/publish.py). A page with a
+single value that `normalize` might reject or read in another way is left to `normalize` as a whole.
+The rules are those of `normalize` and CatalogItem, and a property test compares the two.
 """
 
 import re
@@ -27,7 +27,7 @@ _STATUSES: Final = {
     "ARCHIVED": "archived",
     "UNLISTED": "unlisted",
 }
-# Not CatalogRow(…), which would spend as long on binding sixteen arguments as on all the rest.
+# CatalogRow(…) would take as long to bind its sixteen arguments as all the rest takes.
 _new: Final[Callable[[type[CatalogRow], tuple[Any, ...]], CatalogRow]] = tuple.__new__  # pyright: ignore
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
@@ -49,7 +49,7 @@ class _Variant(msgspec.Struct, gc=False):
     title: str | None = None
     sku: str | None = None
     price: str | None = None
-    # A float is one that `normalize` refuses; decoded as an int alone, 5.0 would pass for 5.
+    # `normalize` rejects a float. Decoded as an int alone, 5.0 would become 5.
     inventoryQuantity: int | float | None = None  # noqa: N815  Shopify's name
     updatedAt: str | None = None  # noqa: N815
     image: _Image | None = None
@@ -94,7 +94,7 @@ _variants_body: Final = msgspec.json.Decoder(_VariantsBody)
 
 
 class _OddError(Exception):
-    """A value that `normalize` is to judge."""
+    """The page has a value that `normalize` has to judge."""
 
 
 def plain_rows(shop: Shop, currency: str, page: RawPage) -> list[CatalogRow] | None:

@@ -1,4 +1,4 @@
-"""Ask a shop by id for the variants that its lists lacked."""
+"""Asks a Shopify shop by id for absent variants."""
 
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final
@@ -17,10 +17,10 @@ _PREFIX: Final = "gid://shopify/ProductVariant/"
 
 
 def look_up(client: Asks, *, absent: Iterable[str], witness_id: str) -> AsyncGenerator[Lookup]:
-    """Ask for the absent variants, and in each question for the variant `witness_id`.
+    """Ask for the absent variants, and in each question for the variant `witness_id` too.
 
-    Shopify answers null for what is gone. Raises InvalidResponse for an answer that cannot be one
-    to the question, and what the client raises.
+    Shopify answers null for a variant that is gone. Raises InvalidResponse for an answer that does
+    not fit the question, and what the client raises.
     """
 
     async def ask(ids: list[str]) -> AnswerForIds[Any]:
@@ -43,7 +43,7 @@ def look_up(client: Asks, *, absent: Iterable[str], witness_id: str) -> AsyncGen
 
 
 def _found(body: object, ids: list[str]) -> dict[str, Any]:
-    """The nodes that are there. Raises InvalidResponse unless all ids are answered, in order."""
+    """The nodes that are there, by id. Raises InvalidResponse unless every id is answered."""
     nodes = list_at(body, "data", "nodes", of="Shopify's answer")
     if len(nodes) != len(ids):
         raise InvalidResponse(f"Shopify was asked for {len(ids)} ids and did not answer for each.")

@@ -1,7 +1,7 @@
-"""The walk through a shop's catalog: products page by page, and each product's variants whole.
+"""The walk over a shop's catalog: products page by page, and all variants of each product.
 
-A page that breaks the contract is yielded before the walk fails because of it: it is in the archive
-for inspection then.
+A page of a wrong form is yielded before the walk raises its error. So it is in the raw archive,
+where somebody can inspect it.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -41,23 +41,23 @@ from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
 _ANSWER: Final = "Shopify's answer"
 
 PRODUCTS_AT_ONCE: Final = 4
-"""Large products whose variants are asked for at once.
+"""How many large products' variants are asked for at once.
 
-Their pages cost few points, so a shop of many would be read at the pace of its answers and not of
-its points; a handful makes up for that, and leaves other apps their turn.
+Their pages cost few points. One at a time, the shop's answers would limit a shop of many large
+products, and not its points. A handful at once avoids that, and leaves points to other apps.
 """
 
 
 class CatalogWalk:
-    """One walk. Fills in the report's currency, completeness, warnings and details as it goes.
+    """One walk. It fills in the report's currency, completeness, warnings and details.
 
-    Pages: `shop` (first, and once more at the end if the count of products disagrees), `products`
-    (facts: `after`, the cursor it was asked with), each followed by the `variants` pages (facts:
-    `product_id`, `after`) of those of its products that have more variants than fit on it. The next
-    products page is asked for while the one before is still being archived.
+    It yields a page `shop` first, and once more at the end if the count of products disagrees. It
+    yields pages `products` (facts: `after`, the cursor they were asked for with), and after each
+    the pages `variants` (facts: `product_id`, `after`) of its products with more variants than fit
+    on it. It asks for the next products page while the one before is being archived.
 
-    With `since`, only the products changed since then (facts: `changed`, the search), each with all
-    its variants. One that is changed while it is read comes again, later and newer.
+    With `since`, it reads only the products that changed since then (facts: `changed`, the search),
+    each with all its variants. A product that changes during the reading comes again.
     """
 
     def __init__(
@@ -114,17 +114,17 @@ class CatalogWalk:
                 reply = await self._questions.answer(Question("shop"), ShopPage.of)
                 yield self._page(reply)
                 shop = ShopPage.of(reply.data)
-        self._report.complete = self._vouched_for(shop)
+        self._report.complete = self._is_complete(shop)
 
     def _products_after(self, cursor: str | None) -> Question:
         return Question("products", after=cursor, changed=self._changed)
 
     def _thrift(self, shop: ShopPage) -> Thrift | None:
-        """How small a page may be that by the count is one of the last two.
+        """The smaller sizes for a page that is one of the last two by the shop's count.
 
-        A page has to wait for what it requests, and what it does not use comes back: to the pages
-        after it, of which the last ones have too few. A shop of 900 products is read from a bucket
-        of 400 points in less than half the time.
+        A page waits until the bucket holds the points that it requests. The points that it does
+        not use come back, but only later pages profit from them, and there are few or none left. A
+        shop of 900 products is read from a bucket of 400 points in less than half the time.
         """
         left = shop.products - self._products if isinstance(shop.products, int) else 0
         if self._changed is not None or not shop.exact or not 0 < left <= 2 * self._batch_size:
@@ -133,7 +133,7 @@ class CatalogWalk:
         return Thrift(sizes, _cheaper_than_a_page)
 
     async def _rest_of(self, products: "_ProductsPage") -> AsyncGenerator[RawPage, None]:
-        """The variants pages of those products of a page that have more than fit on it."""
+        """Yield the variants pages of products that have more variants than fit on the page."""
         chains = [
             (
                 product.number,
@@ -146,8 +146,8 @@ class CatalogWalk:
             for product in products.products
             if product.following is not None
         ]
-        for place, (number, chain) in enumerate(chains):
-            for other_number, other in chains[place : place + PRODUCTS_AT_ONCE]:
+        for position, (number, chain) in enumerate(chains):
+            for other_number, other in chains[position : position + PRODUCTS_AT_ONCE]:
                 self._questions.ahead(Question("variants", other.cursor, other_number))
             while chain.more:
                 question = Question("variants", chain.cursor, number)
@@ -155,7 +155,7 @@ class CatalogWalk:
                 yield self._page(reply)
                 variants = chain.read(reply.data)
                 if variants is None:
-                    # Deleted since its products page was read: there is no rest to read.
+                    # The product was deleted after its products page was read. No rest can be read.
                     self._report.warnings.append(
                         f"Product {number} was deleted while it was being read."
                     )
@@ -176,7 +176,7 @@ class CatalogWalk:
         if not page.products and page.following is not None:
             self._empty_page_of = "products"
         for product in page.products:
-            # Ids that ascend are distinct, without memory of them all.
+            # Ids that ascend are distinct, without a set of them all.
             self._ids_ascend = self._ids_ascend and int(product.number) > self._last_id
             self._last_id = int(product.number)
             self._products += 1
@@ -188,17 +188,17 @@ class CatalogWalk:
         if not page.variants and page.following is not None:
             self._empty_page_of = f"variants of product {number}"
 
-    def _vouched_for(self, shop: ShopPage) -> bool:
+    def _is_complete(self, shop: ShopPage) -> bool:
         self._report.details.update(products=self._products, variants=self._variants)
         if self._empty_page_of is not None:
-            # Whatever the count says: a broken page with status 200 looks just like this.
+            # This holds even if the count agrees: a broken page with status 200 looks the same.
             self._report.warnings.append(
                 f"Shopify sent an empty page of {self._empty_page_of} that was not the last."
             )
             return False
         if self._changed is not None:
-            # Nothing counts the changes, and in their order ids do not ascend: every chain was
-            # followed to its end, and a search that Shopify warns of is an error.
+            # Shopify does not count changes, and their ids do not ascend. Every chain was followed
+            # to its end, and a search with a warning from Shopify raised an error.
             return True
         if not self._ids_ascend:
             self._report.warnings.append(
@@ -213,7 +213,7 @@ class CatalogWalk:
 
 @dataclass(frozen=True, slots=True)
 class _VariantsPage:
-    """How many variants a page has of a product, and the cursor to more of them."""
+    """The number of a product's variants on a page, and the cursor to more of them."""
 
     variants: int
     following: str | None
@@ -227,7 +227,7 @@ class _VariantsPage:
 
 @dataclass(frozen=True, slots=True)
 class _ProductOnPage(_VariantsPage):
-    """A product with the variants that came along."""
+    """A product with the variants that came with it."""
 
     number: str
 
@@ -245,7 +245,7 @@ class _ProductsPage:
 
 
 def _cheaper_than_a_page(data: object) -> bool:
-    """Whether the rest of a page's products costs less than the page at its usual size would."""
+    """Whether the missing variants of a small page cost no more than the page at its usual size."""
     try:
         page = _ProductsPage.of(data)
     except InvalidResponse:
@@ -265,14 +265,14 @@ def _product(node: object) -> _ProductOnPage:
 
 
 def _variants_page(data: object, number: str) -> _VariantsPage | None:
-    """None if the product is there no more."""
+    """The variants on a page; None if the product is gone."""
     if is_object(data) and data.get("product", False) is None:
         return None
     return _VariantsPage.of(object_at(data, "product", of=_ANSWER), number)
 
 
 class _Leading(Protocol):
-    """A page that leads to the next of its chain, or is the last."""
+    """A page with the cursor to the next page of its chain; None on the last page."""
 
     @property
     def following(self) -> str | None: ...
@@ -282,7 +282,7 @@ PageT = TypeVar("PageT", bound=_Leading | None)
 
 
 class _Chain(Generic[PageT]):
-    """The pages of one connection, which must end: no cursor comes twice."""
+    """Follows the cursors of one connection. It must end, so no cursor may come twice."""
 
     def __init__(self, what: str, page_of: Callable[[object], PageT], cursor: str | None = None):
         self._what = what
@@ -292,14 +292,14 @@ class _Chain(Generic[PageT]):
         self.more = True
 
     def read(self, data: object) -> PageT:
-        """The page that `data` is. Raises InvalidResponse if it leads nowhere, or back."""
+        """The page in `data`. Raises InvalidResponse if it leads nowhere, or back."""
         page = self._page_of(data)
         if page is not None and page.following in self._seen:
             raise InvalidResponse(f"Shopify's cursor through the {self._what} does not move on.")
         return page
 
     def follow(self, page: _Leading) -> None:
-        """Go on where a page leads that was read."""
+        """Go on with the page that follows this one."""
         self.cursor = page.following
         self.more = page.following is not None
         if page.following is not None:

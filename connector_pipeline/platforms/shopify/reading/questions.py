@@ -1,4 +1,4 @@
-"""The questions of a walk: answered from the archive or by the shop, some ahead of their turn."""
+"""Answers the questions of a walk from the raw archive or by asking the shop, some in advance."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -23,16 +23,16 @@ from connector_pipeline.platforms.shopify.queries import (
 
 
 class Client(Asks, Protocol):
-    """Asks the shop, and knows whether it would have to wait."""
+    """Asks the shop, and knows whether a question would have to wait."""
 
     def points_are_there(self, document: str, variables: Variables) -> bool:
-        """Whether it could be asked now without waiting for points."""
+        """Whether the query could be sent now without waiting for points."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One page to ask for: what of, after which cursor, and in an increment changed since when."""
+    """One page to ask for: its kind, the cursor before it, and in an increment the search."""
 
     kind: str
     after: str | None = None
@@ -41,7 +41,7 @@ class Question:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the page's RawPage is told by; two questions never have the same."""
+        """The page facts of the raw page. Two questions never have the same kind and facts."""
         if self.kind == "shop":
             return {}
         facts = {"product_id": self.product_id, "after": self.after, "changed": self.changed}
@@ -49,14 +49,14 @@ class Question:
 
     @property
     def document(self) -> str:
-        """The query that asks it."""
+        """The GraphQL document that asks the question."""
         if self.kind == "products":
             return PRODUCTS if self.changed is None else CHANGED_PRODUCTS
         return {"shop": SHOP, "variants": VARIANTS}[self.kind]
 
     @property
     def variables(self) -> dict[str, str | None]:
-        """The query's variables but for its page sizes."""
+        """The document's variables except for its page sizes."""
         if self.kind == "shop":
             return {}
         if self.kind == "variants":
@@ -67,9 +67,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Thrift:
-    """Page sizes that are expected to be enough, for where the points for usual ones are missing.
+    """Smaller page sizes, which are used while the points for the usual sizes are missing.
 
-    `enough` judges the answer: where it is not, the page is asked for again at its usual sizes.
+    `enough` judges the answer. If it returns false, the page is asked for again at the usual sizes.
     """
 
     sizes: Mapping[str, int]
@@ -94,13 +94,13 @@ def _archived_reply(
         data = parse_json(page.body)["data"]
         readable(data)
     except (InvalidResponse, KeyError, TypeError, ValueError):
-        # The attempt failed because of this page.
+        # The interrupted attempt failed because of this page.
         return None
     return Reply(page, data)
 
 
 class Questions:
-    """Answers questions in their turn; left, it gives up what is still under way."""
+    """Answers the questions of one walk. Leaving the block cancels the questions under way."""
 
     def __init__(self, client: Client, *, batch_size: int, archived: ArchivedPages):
         self._client = client
@@ -127,12 +127,12 @@ class Questions:
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def ahead(self, question: Question, thrift: Thrift | None = None) -> None:
-        """Ask now what will be answered in its turn; not while the archive has the answers."""
+        """Ask a question now whose answer is needed later, unless archived pages are left."""
         if self._archived.exhausted and question not in self._under_way:
             self._under_way[question] = asyncio.create_task(self._ask(question, thrift))
 
     async def answer(self, question: Question, readable: Callable[[dict[str, Any]], Any]) -> Reply:
-        """The reply to a question; an archived one only if `readable` raises no InvalidResponse.
+        """The reply to a question, from an archived page if `readable` raises no error for it.
 
         Raises InvalidResponse, and what the client raises.
         """
@@ -166,5 +166,5 @@ class Questions:
         name = next((name for name, size in asked.items() if size > 1), None)
         if name is None:
             raise InvalidResponse("Shopify finds even the smallest page too expensive.") from error
-        # Of several too expensive at once, only the first makes the page smaller.
+        # Of several questions too expensive at once, only the first makes the page smaller.
         self._sizes[kind][name] = min(self._sizes[kind][name], asked[name] // 2)

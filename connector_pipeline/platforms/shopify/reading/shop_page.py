@@ -1,4 +1,4 @@
-"""What the answer to SHOP says: the shop's currency, and how many products it counts."""
+"""Reads the answer to SHOP: the shop's currency, and how many products Shopify counts."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,7 +9,7 @@ from connector_pipeline.platforms.kit.json_values import currency_at, json_of, v
 
 @dataclass(frozen=True, slots=True)
 class ShopPage:
-    """The shop's currency and `productsCount`; null vouches for nothing, AT_LEAST is a bound."""
+    """The shop's currency and `productsCount`, which may be null, exact, or a lower bound."""
 
     currency: str
     products: object
@@ -17,7 +17,7 @@ class ShopPage:
 
     @classmethod
     def of(cls, data: object) -> Self:
-        """From the `data` of an answer. Raises InvalidResponse where it has no currency."""
+        """Read the `data` of an answer. Raises InvalidResponse where it has no currency."""
         return cls(
             currency_at(data, "shop", "currencyCode", of="Shopify's answer"),
             value_at(data, "productsCount", "count"),
@@ -26,17 +26,17 @@ class ShopPage:
 
     @classmethod
     def in_page(cls, page: RawPage) -> Self:
-        """From a `shop` page. Raises InvalidResponse."""
+        """Read a `shop` page. Raises InvalidResponse."""
         return cls.of(value_at(json_of(page, of="Shopify's"), "data"))
 
     def disagreement(self, products: int) -> str | None:
-        """Why Shopify's count does not vouch for that many products read; None when it does."""
+        """Why Shopify's count does not agree with that many products; None when it does."""
         if self.counts(products):
             return None
         return f"Shopify counts {self.products} products, but {products} were read."
 
     def counts(self, products: int) -> bool:
-        """Whether that many products read is what Shopify says there are."""
+        """Whether Shopify's count agrees with that many products. A count of null always does."""
         if not isinstance(self.products, int):
             return self.products is None
         return products == self.products if self.exact else products >= self.products

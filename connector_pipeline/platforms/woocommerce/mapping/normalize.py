@@ -1,12 +1,13 @@
-"""Raw WooCommerce pages → catalog items: a function of data to data.
+"""Makes catalog items of raw WooCommerce pages, from data alone.
 
-What becomes an item: every product without variations, as `{product_id}_default`, and every
+An item is made of every product without variations, as `{product_id}_default`, and of every
 variation whose parent is among the snapshot's products and has variations.
 
-What is left out by rule, counted in `LeftOut` and not rejected: a variation whose parent was not
-read (a draft's, when only published products are read; an orphan) or no longer has variations.
-The endpoints for all of a shop's variations return those too, and no customer can buy them
-(docs/facts/woocommerce.md, Variations: orphans and former variables).
+A variation is left out if its parent was not read (the parent is a draft and only published
+products are read, or the variation is an orphan) or no longer has variations. Such a variation is
+counted in `LeftOut` and not rejected. The endpoints for all of a shop's variations return those
+too, but no buyer can buy them (docs/facts/woocommerce.md, Variations: orphans and former
+variables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,10 +38,12 @@ VARIATIONS: Final = "variations"
 ANALYTICS_VARIATIONS: Final = "/wc-analytics/variations"
 
 READ_WITH_PARENTS: Final = "read_with_parents"
-"""The fact of a page of variations that names products whose variations came before, all of them:
-a changed product's, beside the changed variations of others."""
+"""The fact of a page of changed variations that names products.
 
-# Fields that every supported version answers: the absence of one is a fault to show, not a null.
+All variations of these products are on earlier pages, because the products changed too.
+"""
+
+# Every supported version answers with these fields, so an object that lacks one is rejected.
 PRODUCT_FIELDS: Final = (
     "id",
     "name",
@@ -74,14 +77,14 @@ _NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
 
 @dataclass(slots=True)
 class LeftOut:
-    """How many variations one pass of `normalize` left out by the rule above."""
+    """How many variations one call of `normalize` left out by the module's rule."""
 
     variations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Parent:
-    """What the variations of a product need of it."""
+    """The values of a product that its variations need."""
 
     title: str
     status: ProductStatus
@@ -93,15 +96,16 @@ class _Parent:
 def normalize(
     shop: Shop, currency: str, pages: Iterable[RawPage], *, left_out: LeftOut | None = None
 ) -> Iterator[CatalogItem | RejectedVariant]:
-    """Map a snapshot's pages, products before variations, to items in the pages' order.
+    """Make items of a snapshot's pages, products before variations, in the pages' order.
 
-    Titles are byte for byte the API's, HTML entities undecoded: they are the merchant's text, which
-    the catalog service decodes. Raises InvalidResponse for a page that is not a list of objects.
+    Titles are byte for byte the API's. HTML entities in them are not decoded: they are the
+    merchant's text, and the catalog service decodes it. Raises InvalidResponse for a page that is
+    not a list of objects.
     """
     of_shop = shop_columns(shop, currency)
     left_out = left_out or LeftOut()
-    # A parent that cannot be read is kept as its error, so that its variations are rejected with
-    # it: left out, they would look deleted.
+    # For a parent that cannot be read, its error is kept, and its variations are rejected with
+    # that. If they were left out, they would look deleted.
     parents: dict[int, _Parent | FieldError] = {}
     for page in pages:
         if page.kind == LOOKUP:
@@ -140,7 +144,7 @@ def normalize(
 
 
 def objects_of(parsed: Any) -> list[dict[str, Any]]:
-    """The objects of one page's JSON. Raises InvalidResponse when it is not a list of objects."""
+    """The objects of one page's JSON. Raises InvalidResponse if it is not a list of objects."""
     if not is_list(parsed):
         raise InvalidResponse("A page of the WooCommerce REST API is not a list.")
     if not all(map(is_object, parsed)):
@@ -151,8 +155,8 @@ def objects_of(parsed: Any) -> list[dict[str, Any]]:
 def has_variations(product: Mapping[str, Any]) -> bool:
     """Whether a product is sold as its variations.
 
-    The list decides wherever the type does not rule it out: extensions bring types of their own
-    (variable-subscription) whose variations are listed as those of variable products are.
+    The product's list of variations decides, unless its type never has any. Extensions bring types
+    such as variable-subscription, whose variations are listed as those of variable products are.
     """
     return (
         product.get("type") not in _NEVER_WITH_VARIATIONS
@@ -162,7 +166,7 @@ def has_variations(product: Mapping[str, Any]) -> bool:
 
 
 def object_id(row: Mapping[str, Any]) -> int | None:
-    """A product's or variation's id; None where it is not one (to Python, true is an int too)."""
+    """The id of a product or variation; None for another value (in Python, true is an int)."""
     found: Any = row.get("id")
     return found if type(found) is int and found > 0 else None
 
@@ -212,7 +216,7 @@ def _product_item(
             product_title=title,
             variant_title=title,
             sku=product["sku"],
-            # What the API gives as a grouped product's price is its cheapest member's
+            # The price that the API gives for a grouped product is that of its cheapest member
             # (docs/facts/woocommerce.md, Prices).
             price=None if product_type == "grouped" else values.price(product["price"]),
             inventory=values.inventory(product["manage_stock"], product["stock_quantity"]),
@@ -251,8 +255,8 @@ def _variation_item(
             image_url=values.image_url(variation["image"]) or parent.image_url,
             created_at=parent.created_at,
             updated_at=later(parent.updated_at, modified),
-            # Variations of a draft say publish (docs/facts/woocommerce.md, Attributes
-            # and disabled variations), so only private is the variation's own.
+            # The variations of a draft have the status publish (docs/facts/woocommerce.md,
+            # Attributes and disabled variations), so only private is the variation's own.
             product_status=ProductStatus.PRIVATE if private else parent.status,
         )
     except (ValidationError, FieldError) as error:
@@ -260,17 +264,17 @@ def _variation_item(
 
 
 def _variant_title(name: Any, attributes: Any) -> str:
-    """The variation's name; where there is none ("any" attributes, old versions), its options.
+    """The variation's name, or its options where it has none ("any" attributes, old versions).
 
-    wc-analytics puts the product's name before the options, and with three or more of them gives
-    nothing else. Its names are left aside, so that a title is the same by every endpoint and does
-    not change when a shop's WooCommerce is updated.
+    wc-analytics puts the product's name before the options, and with three or more options it gives
+    the product's name alone. Its names are not used, so a title is the same from every endpoint and
+    does not change when a shop's WooCommerce is updated.
     """
     return text("name", name) or values.options(attributes)
 
 
 def _gmt(row: Mapping[str, Any], field: str) -> datetime | None:
-    """A `*_gmt` date: UTC without saying so; null where a draft has none yet."""
+    """A `*_gmt` date, which is UTC without a zone; None where a draft has no date yet."""
     return time(field, row[field], without_zone=UTC)
 
 

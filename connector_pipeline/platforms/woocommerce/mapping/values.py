@@ -1,7 +1,7 @@
-"""How WooCommerce writes prices, quantities, images and titles (docs/facts/woocommerce.md).
+"""Reads prices, quantities, images and titles as WooCommerce writes them.
 
-Every function takes a value of parsed JSON, whatever it may be. It raises FieldError for one that
-is not what WooCommerce documents, and nothing else.
+See docs/facts/woocommerce.md. Every function takes any value of parsed JSON. It raises FieldError
+for a value that WooCommerce does not document, and no other error.
 """
 
 from decimal import Decimal
@@ -22,15 +22,15 @@ _STATUSES: Final = {
 
 
 def price(value: object) -> Decimal | None:
-    """The exact price in units of the currency; "" and null are no price, "0" is free."""
+    """The exact price in units of the currency; None for "" and null. "0" is a price of 0."""
     return None if value == "" else rejects.price("price", value)
 
 
 def inventory(manage_stock: object, stock_quantity: object) -> int | None:
-    """The quantity in stock, None when it is not tracked.
+    """The quantity in stock; None when it is not tracked.
 
-    `manage_stock` "parent" is a variation that shares its parent's stock and repeats its quantity.
-    Plugins for goods by weight send fractions, which the catalog cannot hold.
+    `manage_stock` is "parent" for a variation that shares its parent's stock and repeats the
+    quantity. Plugins for goods by weight send fractions, which the catalog cannot hold.
     """
     if manage_stock is False:
         return None
@@ -45,7 +45,7 @@ def status(value: object) -> ProductStatus:
 
 
 def image_url(image: Any) -> str | None:
-    """The address of an image object; PHP writes an absent one as null, false, [] or ""."""
+    """The URL in an image object. PHP writes an absent image as null, false, [] or ""."""
     if not image:
         return None
     if not is_object(image):
@@ -55,14 +55,14 @@ def image_url(image: Any) -> str | None:
 
 
 def first_image_url(images: object) -> str | None:
-    """The address of a product's first image."""
+    """The URL of a product's first image."""
     if not is_list(images):
         raise FieldError("images", "is not a list", images)
     return image_url(images[0]) if images else None
 
 
 def options(attributes: object) -> str:
-    """A variation's attributes as one text: "Röd, Large"; "" when every one of them is "any"."""
+    """A variation's options as one text, e.g. "Röd, Large"; "" if all attributes are "any"."""
     if not is_list(attributes):
         raise FieldError("attributes", "is not a list", attributes)
     chosen: list[str] = []

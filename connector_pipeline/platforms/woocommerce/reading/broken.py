@@ -1,7 +1,7 @@
-"""Step round objects that a shop cannot answer for: one of them makes its whole page fail with 500.
+"""Reads pages around broken objects. One broken object makes its whole page fail with 500.
 
-Such a page is read in smaller ones, down to the single object, which is left out and reported
-(docs/facts/woocommerce.md, Pages that fail).
+Such a page is read in smaller pages, down to the single broken object, which is left out and
+reported (docs/facts/woocommerce.md, Pages that fail).
 """
 
 import codecs
@@ -22,20 +22,20 @@ from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Questi
 _FAILED: Final = frozenset({500})
 
 MOST_BROKEN: Final = 10
-"""Broken objects of one reading from which on it is the shop that is broken."""
+"""A reading with more broken objects than this fails, because the shop itself is broken."""
 
 _HOPELESS: Final = 3
-"""Broken objects in a row, at the start of a page, that say so at once."""
+"""With so many broken objects in a row at the start of a page, the reading fails at once."""
 
 _NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenObject:
-    """One object of a list that was left out: `position` counts from 1.
+    """One object of a list that was left out. `position` counts from 1.
 
-    `own_id` is None where the shop does not even tell that; `after` and `before` are the ids of its
-    neighbours on the page.
+    `own_id` is None where the shop does not even answer with the id. `after` and `before` are the
+    ids of the objects beside it on the page.
     """
 
     path: str
@@ -57,17 +57,17 @@ class BrokenObject:
 
 @dataclass(slots=True)
 class AroundBroken:
-    """Asks the session for lists, and reads a page that fails with 500 around what breaks it.
+    """Asks the session for lists, and reads a page that fails with 500 around its broken objects.
 
-    The answer to such a page is joined of its parts, each object byte for byte as received, and
-    short of the broken ones. What was left out is in `found`.
+    The answer for such a page is joined from its parts, each object byte for byte as received,
+    without the broken ones. `found` has the broken objects.
     """
 
     session: Asks
     found: list[BrokenObject] = field(default_factory=list[BrokenObject])
 
     async def ask(self, question: Question) -> Answer:
-        """As the session's. Raises PlatformUnavailable, too, where most of what is asked fails."""
+        """Ask as the session does. Raises PlatformUnavailable, too, where too many objects fail."""
         answer = await self.session.ask(replace(question, accept=question.accept | _FAILED))
         if answer.status != 500 or 500 in question.accept | question.accept_retried:
             return answer
@@ -80,7 +80,7 @@ class AroundBroken:
 
 
 class _Reading:
-    """One page, read in parts."""
+    """Reads one page in parts."""
 
     def __init__(self, around: AroundBroken, question: Question, size: int):
         self._around = around
@@ -92,7 +92,7 @@ class _Reading:
         self._total: int | None = None
 
     async def read(self, number: int, size: int) -> None:
-        """Read page `number` of pages of `size`, known to fail, in the order of its objects."""
+        """Read the parts of a page that fails, in order: page `number` of pages of `size`."""
         if size == 1:
             await self._leave_out(number)
             return
@@ -108,7 +108,7 @@ class _Reading:
                 await self.read(part, less)
 
     async def _ask(self, number: int, size: int, **params: str) -> Answer:
-        # Only of a single object is it worth asking whether the failure passes.
+        # A failure is retried only for a single object; for a larger part, its parts are read.
         at_once = frozenset[int]() if size == 1 else _FAILED
         asked = {**self._params, "per_page": size, "page": number, **params}
         question = Question(self._path, asked, accept=_FAILED, accept_retried=at_once)
@@ -116,7 +116,7 @@ class _Reading:
 
     def _keep(self, answer: Answer) -> None:
         if not is_list(answer.json):
-            # Not a list: the reader of the page says so better.
+            # A part that is no list cannot be joined.
             raise _unavailable(self._path)
         total = answer.headers.get("X-WP-Total", "")
         self._total = int(total) if total.isascii() and total.isdigit() else None
@@ -126,18 +126,18 @@ class _Reading:
         hopeless = not self._parts and len(self._broken) + 1 >= _HOPELESS
         if hopeless or len(self._around.found) + len(self._broken) >= MOST_BROKEN:
             raise _unavailable(self._path)
-        # Asked for nothing else, the shop makes less of the object and may get that far.
+        # Asked for the id alone, the shop does less with the object and may succeed.
         alone = await self._ask(position, 1, _fields="id")
         own_id = _id_at([alone], 0) if alone.status == 200 else None
         found = BrokenObject(self._path, position, own_id, after=None, before=None)
         self._broken.append((found, len(self._parts)))
 
     def joined(self) -> Answer:
-        """One answer of the parts; what was left out is recorded."""
+        """The parts joined to one answer. The broken objects are added to `found`."""
         if self._total is None:
             raise _unavailable(self._path)
-        for found, place in self._broken:
-            after, before = _id_at(self._parts[:place], -1), _id_at(self._parts[place:], 0)
+        for found, position in self._broken:
+            after, before = _id_at(self._parts[:position], -1), _id_at(self._parts[position:], 0)
             self._around.found.append(replace(found, after=after, before=before))
         pages = -(-self._total // self._size)
         headers = {"X-WP-Total": str(self._total), "X-WP-TotalPages": str(pages)}
@@ -146,13 +146,13 @@ class _Reading:
 
 
 def join_lists(bodies: Iterable[bytes]) -> bytes:
-    """JSON lists as one, what is between their brackets byte for byte."""
+    """JSON lists joined to one. The text between their brackets stays byte for byte."""
     inner = (body.removeprefix(codecs.BOM_UTF8).strip()[1:-1].strip() for body in bodies)
     return b"[" + b",".join(part for part in inner if part) + b"]"
 
 
 def report_left_out(found: Iterable[BrokenObject], report: FetchReport) -> None:
-    """Tell of what was left out: the snapshot is not complete, and says what it lacks."""
+    """Report the broken objects: the snapshot is not complete, and a warning names them."""
     named: list[JsonValue] = [str(each) for each in found]
     if not named:
         return
@@ -166,9 +166,9 @@ def report_left_out(found: Iterable[BrokenObject], report: FetchReport) -> None:
     )
 
 
-def _id_at(answers: list[Answer], place: int) -> int | None:
+def _id_at(answers: list[Answer], position: int) -> int | None:
     rows = [row for answer in answers for row in answer.json]
-    return object_id(rows[place]) if rows and is_object(rows[place]) else None
+    return object_id(rows[position]) if rows and is_object(rows[position]) else None
 
 
 def _unavailable(path: str) -> PlatformUnavailable:

@@ -1,12 +1,12 @@
-"""The walk over what changed in a shop since a time.
+"""The walk over the changes in a shop since a time.
 
-Products and variations have dates of their own: an order moves only the variation's
-(docs/facts/woocommerce.md, Which dates move). So both lists are asked, and each brings what the
-other does not show: all variations of a changed product, whose titles, images and states may come
-from it, and the products of changed variations.
+Products and variations have dates of their own: an order moves only the variation's date
+(docs/facts/woocommerce.md, Which dates move). So the walk reads both lists of changes. Then it asks
+for all variations of the changed products, because their titles, images and states may come from
+the product, and for the products of the changed variations.
 
-Neither list shows in a way that deletes which product changed its type, left the statuses read, or
-is gone: that waits for the next full sync.
+These lists do not show that a product changed its type, left the statuses that are read, or is
+gone. The next full sync finds that.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -46,8 +46,8 @@ MODIFIED_AFTER: Final = "modified_after"
 ASKED_BY_IDS: Final = "include"
 """The fact of a page of products that were asked for by their ids; its value is those ids.
 
-The walk reads a page of changed variations, asks for the products of these by their ids, and
-archives the products' page before the variations' page.
+The walk reads a page of changed variations and then asks for their products by id. It archives the
+products' page before the variations' page.
 """
 READ_IN_FULL: Final = "read_in_full"
 _ENDPOINT: Final = "variations_endpoint"
@@ -58,14 +58,14 @@ _IGNORED: Final = (
     "the shop does not know modified_after (WooCommerce older than 5.8), so all was read"
 )
 _PER_PRODUCT_ONLY: Final = (
-    "the shop has no list of all its variations, whose changes their products do not tell, so all "
-    "was read"
+    "the shop has no list of all its variations, and their changes do not show in their products, "
+    "so all was read"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """What the first questions brought: why all must be read, or where changes are listed."""
+    """The result of the first questions: the reason to read all, or the endpoint of the changes."""
 
     in_full: str | None = None
     endpoint: str = ""
@@ -74,7 +74,7 @@ class _Opening:
 
 
 class ChangesWalk:
-    """One reading of what changed since a time, or of everything where the shop cannot tell."""
+    """One reading of the changes since a time, or of everything where a shop cannot list them."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class ChangesWalk:
         self._report = report
         self._params = {MODIFIED_AFTER: self._after, "dates_are_gmt": "true"}
         self._question: dict[str, JsonValue] = {MODIFIED_AFTER: self._after}
-        # Products that need not be asked for: read, or asked for and not among those read.
+        # The products that were read or asked for, and need not be asked for again.
         self._known: set[int] = set()
         self._parents: set[int] = set()
         self._disagreements: list[str] = []
@@ -101,10 +101,10 @@ class ChangesWalk:
         self._parents_read = 0
 
     async def pages(self) -> AsyncGenerator[RawPage]:
-        """Yield the pages of what changed, each product before its variations.
+        """Yield the pages of the changes, each product before its variations.
 
-        At the end `report.complete` says whether every list's totals and ids agree. Where changes
-        cannot be listed the catalog is read in full, and the report says so and why.
+        At the end `report.complete` says whether the totals and ids of every list agree. Where the
+        shop cannot list its changes, the catalog is read in full and the report has the reason.
         """
         opening = await self._opening()
         walk = self._all(opening.in_full) if opening.in_full is not None else self._changes(opening)
@@ -115,7 +115,7 @@ class ChangesWalk:
     async def _opening(self) -> _Opening:
         archived = await self._reader.archived.peek()
         if archived is not None:
-            # An interrupted attempt has found it out.
+            # An interrupted attempt asked these questions.
             if isinstance(reason := archived.facts.get(READ_IN_FULL), str):
                 if reason == _PER_PRODUCT_ONLY:
                     self._endpoints.variations = VARIATIONS_OF_PRODUCT
@@ -135,7 +135,7 @@ class ChangesWalk:
         return _Opening(endpoint=endpoint, products=first, variations=listed)
 
     def _is_ignored(self, pages: Iterable[ListPage]) -> bool:
-        """Whether a list holds what did not change: a shop ignores parameters it does not know."""
+        """Whether a list has unchanged objects, because the shop ignored an unknown parameter."""
         return any(is_older(row, self._after) for page in pages for row in page.objects)
 
     async def _all(self, reason: str) -> AsyncGenerator[RawPage]:
@@ -151,7 +151,7 @@ class ChangesWalk:
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
                 yield replace(page, facts=page.facts | reasons)
-                # The first page alone says so.
+                # Only the first page has the reason among its facts.
                 reasons = {}
 
     async def _changes(self, opening: _Opening) -> AsyncGenerator[RawPage]:
@@ -192,13 +192,13 @@ class ChangesWalk:
                         self._known.add(product_id)
                         if has_variations(product):
                             self._parents.add(product_id)
-                # A fetch that goes on from here knows which list was found, and asks for no other.
+                # A fetch that resumes here need not search for the endpoint again.
                 yield RawPage(PRODUCTS, page.body, page.facts | {_ENDPOINT: endpoint})
         self._products_read += tally.distinct
         self._compare(f"Changed products of status {status}", tally)
 
     async def _variations_of_changed(self, endpoint: str) -> AsyncGenerator[RawPage]:
-        """All variations of the changed products."""
+        """Yield all variations of the changed products."""
         left = sorted(self._parents)
         while endpoint == ALL_VARIATIONS and left:
             asked, left = left[:IDS_AT_ONCE], left[IDS_AT_ONCE:]
@@ -208,7 +208,7 @@ class ChangesWalk:
             async with aclosing(self._reader.pages(wanted)) as pages:
                 async for page in pages:
                     if not parents_of(page) <= set(asked):
-                        # The shop does not know the parameter: its answer is of all products.
+                        # The shop does not know the parameter and listed the variations of all.
                         left, endpoint = asked + left, VARIATIONS_OF_PRODUCT
                         break
                     tally.add(page)
@@ -228,9 +228,9 @@ class ChangesWalk:
     async def _changed_variations(
         self, endpoint: str, first: list[ListPage]
     ) -> AsyncGenerator[RawPage]:
-        """Changed variations of other products, after those products.
+        """Yield the products of changed variations that were not read yet, then the variations.
 
-        Pages are held until it is worth asking for the products of their variations.
+        Pages of variations are held until there are enough products to ask for.
         """
         tally = Tally()
         held: list[ListPage] = []
@@ -273,7 +273,7 @@ class ChangesWalk:
                 self._compare("Products of changed variations", tally)
         for page in held:
             whole: list[JsonValue] = [*sorted(parents_of(page) & self._parents)]
-            # All variations of these were read before, and later: once is enough.
+            # All variations of these products were read already, so `normalize` skips them here.
             known: dict[str, JsonValue] = {READ_WITH_PARENTS: whole} if whole else {}
             yield RawPage(VARIATIONS, page.body, page.facts | known)
 
@@ -289,22 +289,22 @@ def archived_early(page: RawPage) -> bool:
 
 
 def modified_after(since: datetime) -> str:
-    """What to ask for to be given what was modified at `since` or later.
+    """The value of `modified_after` that lists everything modified at `since` or later.
 
-    Naive, to be sent with `dates_are_gmt=true`: with a `Z` a shop is wrong by its zone's offset.
-    The bound is exclusive at a resolution of one second, so it is a second earlier
+    It has no zone and is sent with `dates_are_gmt=true`: with a `Z`, a shop is wrong by the offset
+    of its zone. The bound is exclusive at a resolution of one second, so it is a second earlier
     (docs/facts/woocommerce.md, Changes since a time).
     """
     return f"{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
 
 
 def is_older(row: Mapping[str, Any], after: str) -> bool:
-    """Whether a product or variation was not modified after that (naive, GMT), by its own word."""
+    """Whether an object states that it was not modified after a time (GMT, without a zone)."""
     modified: Any = row.get("date_modified_gmt")
-    # One without a date matches no filter by date either.
+    # An object without a date matches no filter by date either.
     return modified is None or (isinstance(modified, str) and modified[:19] <= after)
 
 
 def parents_of(page: ListPage) -> set[int]:
-    """The products that the page's variations name."""
+    """The ids of the products that the page's variations name."""
     return {parent_id for row in page.objects if type(parent_id := row.get("parent_id")) is int}

@@ -1,6 +1,6 @@
-"""A shop's currency: what the shop says, else what the registry says, else none.
+"""Finds a shop's currency: the one that the shop states, else the one in the registry.
 
-(docs/facts/woocommerce.md, Currency.)
+See docs/facts/woocommerce.md, Currency.
 """
 
 import re
@@ -18,18 +18,18 @@ CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
 CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_NOT_TOLD: Final = frozenset({400, 403, 404})
+_NOT_STATED: Final = frozenset({400, 403, 404})
 
 
 async def shop_currency(session: Asks, shop: Shop, report: FetchReport) -> str:
-    """The shop's currency: asked of the shop first, then the registry's.
+    """The shop's currency: the one that the shop states, else the one in the registry.
 
-    Where both tell and differ, prices are in the shop's, and the report warns. Raises
-    CurrencyUnknown where neither tells.
+    Where the two differ, the report warns, because prices are in the shop's. Raises CurrencyUnknown
+    where neither has one.
     """
     refusals: list[str] = []
     for path, key in ((CURRENT_CURRENCY, "code"), (CURRENCY_SETTING, "value")):
-        answer = await session.ask(Question(path, accept=_NOT_TOLD))
+        answer = await session.ask(Question(path, accept=_NOT_STATED))
         currency = currency_in(answer, key)
         if currency is None:
             refusals.append(f"{path} {_refusal(answer, key)}")
@@ -40,7 +40,7 @@ async def shop_currency(session: Asks, shop: Shop, report: FetchReport) -> str:
         report.details["currency_from"] = "registry"
         return shop.currency
     raise CurrencyUnknown(
-        f"The shop does not tell its currency to this key: {', '.join(refusals)}.",
+        f"The shop does not state its currency to this key: {', '.join(refusals)}.",
         remedy="Ask the merchant for a key of a shop manager or administrator, or set it: "
         f"`connector-pipeline shops add {shop.partition_key} --merchant-id {shop.merchant_id} "
         "--currency CUR`.",
@@ -64,7 +64,7 @@ def warnings_of(currency: str, *, registered: str | None) -> list[str]:
 
 
 def currency_in(answer: Answer, key: str) -> str | None:
-    """The currency code an answer holds under `key`, or None: three capitals, and nothing else."""
+    """The currency code, three capitals, that an answer holds under `key`; else None."""
     code = _stated(answer, key)
     return code if isinstance(code, str) and _CURRENCY.fullmatch(code) else None
 

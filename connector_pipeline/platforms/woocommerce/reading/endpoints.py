@@ -1,6 +1,6 @@
-"""Where a shop's lists are, and which of the endpoints for variations it has: found by asking.
+"""The endpoints of a shop's lists. Only asking shows which ones a shop has for variations.
 
-The version a shop states is no help: plugins and hosts take routes away.
+The version that a shop states does not show it, because plugins and hosts remove routes.
 """
 
 from collections.abc import Iterator
@@ -16,24 +16,24 @@ VARIATIONS_OF_PRODUCT: Final = "/wc/v3/products/{id}/variations"
 IDS_AT_ONCE: Final = 100
 """How many objects are asked for by id in one request (docs/facts/woocommerce.md, Asking by id).
 
-A request for 200 ids was answered by a header too big for a shop's web server.
+A header of the answer to 200 ids was too big for a shop's web server.
 """
 
 SHOP_WIDE: Final = (ALL_VARIATIONS, ANALYTICS_VARIATIONS)
-"""Lists over all products, the better one first: the other takes a shop twice the time.
+"""The lists of all variations of a shop, the better one first: the other takes twice the time.
 
-(docs/facts/woocommerce.md, Variations: endpoints.)
+See docs/facts/woocommerce.md, Variations: endpoints.
 """
 
 
 @dataclass(slots=True)
 class Endpoints:
-    """What one shop was found to have, remembered for one reading. None: not asked yet."""
+    """The endpoint for variations that one shop has, kept for one reading; None if not asked."""
 
     variations: str | None = None
 
     def to_ask(self) -> Iterator[str]:
-        """The shop-wide lists worth asking for, in order; none where only per-parent pages are."""
+        """The shop-wide endpoints to try, in order; none if the shop has only lists by product."""
         if self.variations == VARIATIONS_OF_PRODUCT:
             return
         if self.variations is not None:

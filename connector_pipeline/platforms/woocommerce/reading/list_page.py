@@ -1,4 +1,4 @@
-"""One page of a list of the REST API, with the list's length as its headers state it."""
+"""Reads one page of a list of the REST API, with the list's length from its headers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id
 class ListPage:
     """One page of a list: its objects, and the list's length as the page's headers state it.
 
-    Pages of one list may be of different sizes, so places in it are counted in objects. `facts`
-    are those of the raw page.
+    Pages of one list may have different sizes, so positions in the list are counted in objects.
+    `facts` are those of the raw page.
     """
 
     number: int
@@ -29,30 +29,30 @@ class ListPage:
 
     @property
     def name(self) -> str:
-        """How a warning calls it."""
+        """The page's name in a warning."""
         return f"page {self.number} of {self.total_pages}"
 
     @property
     def ids(self) -> Iterator[int | None]:
-        """Its objects' ids."""
+        """The ids of the page's objects."""
         return map(object_id, self.objects)
 
     @property
     def stop(self) -> int:
-        """Where the next page starts."""
+        """The position at which the next page starts."""
         return self.number * self.per_page
 
     @property
     def end(self) -> int:
-        """Where the last page stops, which a short page does not show.
+        """The position at which the last page stops. A short page may not be the last one.
 
-        (docs/facts/woocommerce.md, Lists: order and totals.)
+        See docs/facts/woocommerce.md, Lists: order and totals.
         """
         return self.total_pages * self.per_page
 
 
 def list_page(answer: Answer, number: int, endpoint: str, *, per_page: int = 100) -> ListPage:
-    """Read page `number` of a list. Raises InvalidResponse where headers or body are no list's."""
+    """Read page `number` of a list. Raises InvalidResponse for an answer that is no list."""
     return ListPage(
         number=number,
         per_page=per_page,

@@ -1,9 +1,9 @@
-"""A list of the REST API, page by page to its last.
+"""Reads a list of the REST API page by page, to the last one.
 
-Pages are ordered by id, ascending: the default order (date, newest first) repeats and skips items
-while products are added. A short page is not the last one: a list ends with the page that
+Pages are ordered by id, ascending, because the default order (date, newest first) repeats and skips
+objects while products are added. A short page is not the last one: a list ends with the page that
 `X-WP-TotalPages` names (docs/facts/woocommerce.md, Lists: order and totals). A page that takes the
-shop too long is read in smaller ones.
+shop too long is read in smaller pages.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
@@ -32,15 +32,15 @@ from connector_pipeline.platforms.woocommerce.talking.session import (
 _NOT_HERE: Final = frozenset({400, 403, 404})
 
 _SMALLEST_PAGE: Final = 5
-# One heavy page may be a heavy product; with two the rest of the list is read in smaller ones.
+# One slow page may have one heavy product. After two, the rest of the list is read in smaller ones.
 _SLOW_PAGES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list to be read: `params` are sent beside the paging.
+    """A list to be read. `params` are sent beside the parameters of the page.
 
-    `endpoint` and `question` tell it from others; they are among the facts of its raw pages.
+    `endpoint` and `question` distinguish the list from others, and are among its page facts.
     """
 
     kind: str
@@ -50,15 +50,15 @@ class ListOf:
     question: dict[str, JsonValue]
 
     @property
-    def facts(self) -> dict[str, JsonValue]:
-        """The facts that every page of it has."""
+    def page_facts(self) -> dict[str, JsonValue]:
+        """The facts that all pages of the list have."""
         return {"endpoint": self.endpoint, **self.question}
 
 
 class ListReader:
-    """Reads lists of one shop, pages of `batch_size` objects, up to `ahead` of them at a time.
+    """Reads lists of one shop in pages of `batch_size` objects, and asks for `ahead` at a time.
 
-    How many requests are under way at once is not decided here, but by the session's pace.
+    The session's pace decides how many of these requests are under way.
     """
 
     def __init__(self, session: Asks, *, batch_size: int, ahead: int, archived: ArchivedPages):
@@ -72,8 +72,10 @@ class ListReader:
     async def pages(
         self, wanted: ListOf, first: Iterable[ListPage] = ()
     ) -> AsyncGenerator[ListPage]:
-        """Every page of the list, in order: archived ones, then `first` if asked for before, then
-        the rest. The end moves while it is read, if the list grows.
+        """Yield every page of the list, in order, also pages that the list gains meanwhile.
+
+        Archived pages come first. `first` are the pages at the list's beginning, if they were asked
+        for before; they are used where no page is archived.
         """
         reached, end = 0, 1
         while reached < end and (page := await self._archived(wanted, reached)) is not None:
@@ -92,19 +94,19 @@ class ListReader:
                         reached, end = max(reached, page.stop), page.end
 
     async def first(self, wanted: ListOf) -> list[ListPage]:
-        """The list's first page, in parts if it is slow; nothing where the shop has no such list.
+        """Ask the shop for the list's first page, also if it is archived.
 
-        Asked of the shop, whatever was archived.
+        A slow page comes in parts. The result is empty where the shop has no such list.
         """
         return await self._step(wanted, 1, self._size(wanted), may_lack=True)
 
     async def _archived(self, wanted: ListOf, start: int) -> ListPage | None:
-        """The list's archived page that starts at object `start`, if there is one to go on from."""
+        """The list's archived page that starts at object `start`, if it is the next one."""
         return await self.archived.answer(partial(_archived_page, wanted, start))
 
     @staticmethod
     def _smaller(size: int) -> int | None:
-        """The size to read a slow page in; None where smaller pages would not help."""
+        """The size of the parts of a slow page; None where smaller pages would not help."""
         less = smaller(size)
         return less if less >= _SMALLEST_PAGE else None
 
@@ -115,7 +117,7 @@ class ListReader:
         return size
 
     def _steps(self, wanted: ListOf, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Numbers and sizes of the pages from `start` to `end`, their boundaries on the size's."""
+        """The numbers and sizes of the pages that cover the objects from `start` to `end`."""
         while start < end:
             size = self._size(wanted)
             while start % size:
@@ -126,7 +128,7 @@ class ListReader:
     async def _step(
         self, wanted: ListOf, number: int, size: int, *, may_lack: bool = False
     ) -> list[ListPage]:
-        """One page, or the smaller ones it is made of; none where the shop lacks the list."""
+        """One page, or its parts; none where the shop lacks the list."""
         less = self._smaller(size)
         try:
             page = await self._ask(wanted, number, size, may_lack=may_lack, retry_slow=less is None)
@@ -157,7 +159,7 @@ class ListReader:
         answer = await self._session.ask(question)
         if answer.status != 200:
             if answer.status == 403 and error_code(answer) is None:
-                # A firewall's page says nothing of what WooCommerce has.
+                # A firewall's page does not show whether WooCommerce has the list.
                 raise error_of(answer, wanted.path)
             return None
         page = list_page(answer, number, wanted.path, per_page=size)
@@ -167,13 +169,13 @@ class ListReader:
             "total": page.total,
             "total_pages": page.total_pages,
         }
-        return replace(page, facts={**counts, **wanted.facts})
+        return replace(page, facts={**counts, **wanted.page_facts})
 
 
 def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
-    """An archived page as it was when it came, if it is the list's and starts at object `start`.
+    """The archived page, if it is the list's and starts at object `start`; else None.
 
-    It may be of another size than would be asked for: a page that was too slow was read in parts.
+    Its size may differ from the size to be asked for, because a slow page was read in parts.
     """
     number, per_page, total, total_pages = (
         count if isinstance(count := raw.facts.get(name), int) else 0
@@ -181,7 +183,7 @@ def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:
     )
     if raw.kind != wanted.kind or number < 1 or per_page < 1 or (number - 1) * per_page != start:
         return None
-    if any(raw.facts.get(name) != value for name, value in wanted.facts.items()):
+    if any(raw.facts.get(name) != value for name, value in wanted.page_facts.items()):
         return None
     try:
         objects = objects_of(parse_json(raw.body))

@@ -1,8 +1,8 @@
-"""Ask a shop by id for the variants that its lists lacked.
+"""Asks a WooCommerce shop by id for absent variants.
 
-One question answers for a product and its variations: a product that is found lists the ids of its
-variations. A variation that it no longer lists is gone; one that is listed and cannot be loaded
-is not.
+One question covers a product and its variations, because a product lists the ids of its variations.
+A variation that its product no longer lists is gone. A variation that is listed and cannot be
+loaded is not gone.
 """
 
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -36,11 +36,11 @@ def look_up(
     witness_id: str,
     statuses: Collection[str],
 ) -> AsyncGenerator[Lookup]:
-    """Ask for the products of the absent variants, with the product `witness_id` beside them.
+    """Ask for the products of the absent variants, and in each question for `witness_id` too.
 
-    A product of another status than `statuses` counts as gone: the lists are read without it, so
-    a complete snapshot would not have its variants either. Raises InvalidResponse for an answer
-    that cannot be one to the question, and what the session raises.
+    A product of another status than `statuses` counts as gone: the lists do not have it, so a
+    complete snapshot would not have its variants. Raises InvalidResponse for an answer that does
+    not fit the question, and what the session raises.
     """
     variants = lookup.by_product(absent)
     return lookup.look_up(
@@ -56,7 +56,7 @@ def look_up(
 async def _ask(session: Asks, ids: list[str]) -> AnswerForIds[Product]:
     params: dict[str, str | int] = {
         "include": ",".join(ids),
-        # `any` is every status but the trash, and tells a draft from a product that is gone.
+        # `any` is every status but the trash: it finds a draft, and no product in the trash.
         "status": "any",
         "per_page": IDS_AT_ONCE,
         "orderby": "id",
@@ -66,8 +66,8 @@ async def _ask(session: Asks, ids: list[str]) -> AnswerForIds[Product]:
     answer = await session.ask(Question(PRODUCTS_ENDPOINT, params))
     page = list_page(answer, 1, PRODUCTS_ENDPOINT)
     found = {str(object_id(product)): product for product in page.objects}
-    # A product that the shop counts and cannot load is left out too. It is not gone, and only
-    # asking for fewer tells which one it is (docs/facts/woocommerce.md, Asking by id).
+    # The answer also lacks a product that the shop counts and cannot load. Such a product is not
+    # gone. Only smaller questions show which one it is (docs/facts/woocommerce.md, Asking by id).
     all_loaded = page.total == len(found)
     asked: list[JsonValue] = [int(each) for each in ids]
     return AnswerForIds(
@@ -78,7 +78,7 @@ async def _ask(session: Asks, ids: list[str]) -> AnswerForIds[Product]:
 
 
 def _is_gone(variant_id: str, product: Product | None, *, statuses: Collection[str]) -> bool:
-    """Whether a complete snapshot would lack the variant of this product, None for no product."""
+    """Whether a complete snapshot would lack the variant. `product` is None if it is gone."""
     if product is None:
         return True
     listed, status = product.get("variations"), product.get("status")

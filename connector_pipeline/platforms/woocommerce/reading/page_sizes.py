@@ -1,6 +1,6 @@
-"""Pages in smaller sizes, none of whose objects is missed or read twice."""
+"""The sizes of the parts of a page, with which no object is missed or read twice."""
 
 
 def smaller(size: int) -> int:
-    """The largest smaller page whose boundaries fall on those of pages of `size`; 1 for 1."""
+    """The largest size below `size` that divides it; 1 for 1."""
     return size // next((each for each in range(2, size + 1) if size % each == 0), size)

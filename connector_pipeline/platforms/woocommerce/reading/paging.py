@@ -1,4 +1,4 @@
-"""The walk over a shop's whole catalog: products, then variations, page by page to the last."""
+"""The walk over a shop's whole catalog: all pages of products, then all pages of variations."""
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
@@ -31,7 +31,7 @@ _VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS)
 
 
 class CatalogWalk:
-    """One reading of a shop's catalog, in full."""
+    """One reading of a shop's whole catalog."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class CatalogWalk:
     async def pages(self) -> AsyncGenerator[RawPage]:
         """Yield every page of products, then of variations if any product has them.
 
-        At the end `report.complete` says whether every list's totals and ids agree; each that does
-        not has its line in `report.warnings`.
+        At the end `report.complete` says whether the totals and ids of every list agree. Each list
+        whose totals and ids disagree has a line in `report.warnings`.
         """
-        # One series a status: a list of statuses in one request is understood from WooCommerce 9.6
-        # only (woocommerce issue 52773).
+        # One list a status: only WooCommerce 9.6 and later know several statuses in one request
+        # (docs/facts/woocommerce.md, Lists: statuses).
         for status in self._statuses:
             async with aclosing(self._products(status)) as pages:
                 async for page in pages:
@@ -102,10 +102,10 @@ class CatalogWalk:
                 yield page
 
     async def _shop_wide(self) -> tuple[str | None, list[ListPage]]:
-        """The endpoint that lists all of a shop's variations, with the first page asked of it."""
+        """The endpoint that lists all of a shop's variations, if any, with its first page."""
         archived = await self._reader.archived.peek()
         if archived is not None and archived.kind == VARIATIONS:
-            # An interrupted attempt has found it out.
+            # An interrupted attempt found the endpoint.
             endpoint = str(archived.facts.get("endpoint"))
             return None if endpoint == VARIATIONS_OF_PRODUCT else endpoint, []
         return await shop_wide_variations(self._reader, self._endpoints)
@@ -144,7 +144,7 @@ class CatalogWalk:
 def products(
     status: str, params: dict[str, str] | None = None, question: dict[str, JsonValue] | None = None
 ) -> ListOf:
-    """The list of a shop's products of one status; `params` narrow it, `question` tells so."""
+    """The list of a shop's products of one status. `params` narrow it; `question` states them."""
     return ListOf(
         PRODUCTS,
         PRODUCTS_ENDPOINT,
@@ -176,7 +176,7 @@ def variations_of(parent_id: int) -> ListOf:
         VARIATIONS_OF_PRODUCT,
         VARIATIONS_OF_PRODUCT.format(id=parent_id),
         {"_fields": _VARIATION_FIELDS},
-        # Before WooCommerce 8.3 a variation does not name its parent.
+        # Before WooCommerce 8.3, a variation does not name its parent.
         {"parent_id": parent_id},
     )
 
@@ -187,9 +187,9 @@ async def shop_wide_variations(
     params: dict[str, str] | None = None,
     question: dict[str, JsonValue] | None = None,
 ) -> tuple[str | None, list[ListPage]]:
-    """The best shop-wide endpoint there is, with its list's first page; None if there is none.
+    """The best shop-wide endpoint of the shop, with its first page; None if there is none.
 
-    What is found out is kept in `endpoints`.
+    The endpoint that was found is kept in `endpoints`.
     """
     for endpoint in endpoints.to_ask():
         first = await reader.first(variations(endpoint, params, question))
@@ -203,14 +203,14 @@ async def shop_wide_variations(
 async def by_parent(
     reader: ListReader, parents: list[int]
 ) -> AsyncGenerator[tuple[int, list[ListPage]]]:
-    """The whole lists of these products' variations, in the products' order."""
+    """Yield these products with the whole lists of their variations, in the products' order."""
 
     async def all_of(parent_id: int) -> tuple[int, list[ListPage]]:
         async with aclosing(reader.pages(variations_of(parent_id))) as pages:
             return parent_id, [page async for page in pages]
 
     remaining = iter(parents)
-    # Archived pages come in their order, so one product at a time.
+    # Archived pages come in a fixed order, so products are read one at a time here.
     while await reader.archived.peek() is not None:
         parent_id = next(remaining, None)
         if parent_id is None:

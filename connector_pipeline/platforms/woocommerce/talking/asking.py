@@ -1,4 +1,4 @@
-"""How the parts of the adapter ask a shop: one question, one answer."""
+"""The protocol by which the modules of the adapter ask a shop: a question and its answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ from connector_pipeline.platforms.http.client import Answer
 class Question:
     """One GET of a path below the REST root, e.g. /wc/v3/products.
 
-    The status of its answer is 200 or one of `accept` and `accept_retried`. Of statuses that are
-    usually retried, one of `accept` is answered when retrying did not help, one of `accept_retried`
-    at once. Where `retry_slow` is false an answer that takes too long raises SlowAnswer.
+    The status of its answer is 200 or one of `accept` and `accept_retried`. An answer with a status
+    that is usually retried is returned at once if the status is in `accept_retried`, and after the
+    last retry if it is in `accept`. Where `retry_slow` is false, an answer that takes too long
+    raises SlowAnswer.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""How a shop's key is presented: in a header, in the query string, as a signature.
+"""Presents a shop's key: in a header, in the query string, or as a signature.
 
 docs/facts/woocommerce.md, Authentication and Stripped headers;
 https://woocommerce.github.io/woocommerce-rest-api-docs/#authentication
@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from connector_pipeline.platforms.http.signing import Signer
 from connector_pipeline.platforms.kit.contract import Credentials
 
-# At DEBUG it writes what it signs, the consumer key among it. Not to be turned on by a root
-# logger's level.
+# At DEBUG, oauthlib logs the text that it signs, which has the consumer key. A root logger's level
+# must not turn that on.
 logging.getLogger("oauthlib.oauth1.rfc5849").setLevel(logging.INFO)
 
 
@@ -30,12 +30,12 @@ class WooCommerceCredentials(Credentials):
     consumer_secret: SecretStr
 
     def authorization(self) -> str:
-        """The Basic authentication header. A secret: never to be logged or kept."""
+        """The Basic authentication header. It is a secret: never log or keep it."""
         pair = f"{self.consumer_key.get_secret_value()}:{self.consumer_secret.get_secret_value()}"
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
     def query_string(self) -> Mapping[str, str]:
-        """The key as query parameters. Secrets: never to be logged or kept."""
+        """The key as query parameters. They are secrets: never log or keep them."""
         return {
             "consumer_key": self.consumer_key.get_secret_value(),
             "consumer_secret": self.consumer_secret.get_secret_value(),
@@ -43,7 +43,7 @@ class WooCommerceCredentials(Credentials):
 
 
 class Authentication(StrEnum):
-    """The ways to present a key, in the words that metadata show."""
+    """The ways to present a key, in the words that the UI shows."""
 
     BASIC = "Basic"
     QUERY_STRING = "query string"
@@ -54,10 +54,10 @@ _BY_HTTPS: Final = (Authentication.BASIC, Authentication.QUERY_STRING)
 
 
 def ways(base_url: str, *, allow_private_hosts: bool) -> tuple[Authentication, ...]:
-    """The ways a key may be presented there, in the order to try them.
+    """The ways in which a key may be presented to this URL, in the order to try them.
 
-    A secret goes over HTTPS only, or to a sandbox on this machine's loopback. Elsewhere over http
-    there is the signature, which does not tell it.
+    The secret is sent only over HTTPS, or to a sandbox on this machine's loopback. Any other URL
+    with http gets a signature, which does not contain the secret.
     """
     url = urlsplit(base_url)
     if url.scheme == "https":
@@ -80,7 +80,7 @@ def presented(
 
 
 def oauth_parameters(credentials: WooCommerceCredentials, url: str) -> Mapping[str, str]:
-    """A signature of one GET with HMAC-SHA256 (OAuth 1.0a without a token), good for one use."""
+    """The signature of one GET, with HMAC-SHA256 (OAuth 1.0a without a token), for one use."""
     client = oauth1.Client(
         credentials.consumer_key.get_secret_value(),
         client_secret=credentials.consumer_secret.get_secret_value(),

@@ -1,8 +1,9 @@
-"""Where a shop answers: its redirects, followed once and without credentials.
+"""Finds the URL at which a shop answers, by following its redirects without credentials.
 
-Hosts send from http to https, and from shop.example to www.shop.example. HTTP clients drop a header
-on the way, or send it where it should not go; so the way is gone without a key first, and the key
-is sent to its end and nowhere else (docs/facts/woocommerce.md, Redirects).
+Hosts redirect from http to https, and from shop.example to www.shop.example. An HTTP client that
+follows a redirect drops a header, or sends it to a wrong host. So the redirects are followed
+without a key first, and the key is sent to the last URL only (docs/facts/woocommerce.md,
+Redirects).
 """
 
 import re
@@ -17,7 +18,7 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.woocommerce.talking.session import REST_ROOT
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 
-# Small, never cached, and asked of the very place that is read afterwards: without a key a 401.
+# A small request, never cached, to the endpoint that is read afterwards. It answers 401.
 ASKED: Final = f"{REST_ROOT}/wc/v3/products"
 _PARAMETERS: Final = {"per_page": 1}
 
@@ -27,10 +28,10 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,253}")
 
 
 async def final_base_url(base_url: str, *, policy: HttpPolicy, report: FetchReport) -> str:
-    """The base URL that `base_url` leads to, with what it may redirect to still the same shop.
+    """The base URL to which `base_url` redirects, if that is still the same shop.
 
-    A shop that takes no HTTPS connection is asked over http; whether it may be read so is the
-    caller's to judge. Raises InvalidResponse where the way leaves the shop, PlatformUnavailable.
+    A shop that takes no HTTPS connection is asked over http, and the caller decides whether it may
+    be read so. Raises InvalidResponse where a redirect leaves the shop, and PlatformUnavailable.
     """
     registered, current = base_url, base_url
     for _ in range(_MOST_MOVES):
@@ -42,7 +43,7 @@ async def final_base_url(base_url: str, *, policy: HttpPolicy, report: FetchRepo
 
 
 async def _moved(current: str, registered: str, policy: HttpPolicy, report: FetchReport) -> str:
-    """Where `current` redirects to; itself where it answers."""
+    """The base URL to which `current` redirects, or `current` where it answers itself."""
     policy = replace(policy, plain_http=True)
     async with _http(current, policy, report) as http:
         try:
@@ -60,7 +61,7 @@ async def _moved(current: str, registered: str, policy: HttpPolicy, report: Fetc
 
 
 async def _over_http(current: str, policy: HttpPolicy, report: FetchReport) -> str | None:
-    """The same place over http, if anything answers there that does not lead back."""
+    """The same URL over http; None if nothing answers there or the answer redirects back."""
     plain = urlunsplit(urlsplit(current)._replace(scheme="http"))
     async with _http(plain, replace(policy, max_retries=0), report) as http:
         try:
@@ -76,12 +77,12 @@ def _http(base_url: str, policy: HttpPolicy, report: FetchReport) -> OriginHttp:
 
 
 def moved_to(current: str, location: str, *, registered: str) -> str:
-    """The base URL after a redirect of what was asked below `current` to `location`.
+    """The base URL after the request below `current` was redirected to `location`.
 
-    It must be a host of the shop: the registered one, with or without `www.`, or a subdomain of it;
-    on the scheme's own port, unless the registered URL names one itself. A redirect to another
-    path of the same host (a login page) moves nothing: what it means shows when the catalog is
-    asked. Raises InvalidResponse.
+    It must have a host of the shop: the registered one, with or without `www.`, or a subdomain of
+    it. Its port must be the scheme's own, unless the registered URL names a port. A redirect to
+    another path of the same host (a login page) changes nothing; its meaning shows when the catalog
+    is asked for. Raises InvalidResponse.
     """
     asked = current + ASKED
     try:
@@ -109,8 +110,8 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
 def same_shop(host: str, registered: str) -> bool:
     """Whether a host is the registered one, with or without `www.`, or a subdomain of it.
 
-    Whoever holds a domain holds what is below it. What is above it or beside it may be another's
-    (the shops of a hosting platform), and no list of public suffixes is consulted for that.
+    The owner of a domain owns its subdomains. A domain above it or beside it may belong to another
+    owner, as with the shops of a hosting platform. No list of public suffixes is used here.
     """
     bare = registered.removeprefix("www.")
     return host in (registered, bare) or host.endswith(f".{bare}")

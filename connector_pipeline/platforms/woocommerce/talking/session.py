@@ -1,4 +1,4 @@
-"""Speaking with one WooCommerce shop: its key, its REST root, the meaning of its statuses."""
+"""Asks one WooCommerce shop: its key, its REST root, and the meaning of its statuses."""
 
 import re
 from collections.abc import Sequence
@@ -39,9 +39,10 @@ _AUTHENTICATION_HINTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a shop is to be spoken to, once that is found out: where, below which path, and how.
+    """The way to ask a shop, as a session found it.
 
-    `base_url` is where its redirects end, `authentication` the way in which it takes its key.
+    `base_url` is the URL at which its redirects end. `root` is the path of its REST API, and
+    `authentication` the way in which it takes its key.
     """
 
     base_url: str
@@ -49,7 +50,7 @@ class Access:
     authentication: Authentication
 
     def particulars(self, base_url: str) -> dict[str, str]:
-        """What of it is other than `base_url` and the usual, as metadata show it."""
+        """The details that differ from `base_url` and the usual values, for the fetch report."""
         shown = {
             "base_url": (self.base_url, base_url),
             "rest_root": (self.root, REST_ROOT),
@@ -59,11 +60,11 @@ class Access:
 
 
 class WooCommerceSession:
-    """GET requests with one shop's `credentials`, which are asked for anew after a 401.
+    """Sends GET requests with one shop's `credentials`, which it renews after a 401.
 
-    `http` speaks with `base_url`, whose `ways` to present the key are tried until one is taken.
-    `known` is what an earlier session found out. Not thread-safe; tasks of one event loop may share
-    it. Raises the errors of model/errors.py.
+    `http` sends to `base_url`. The session tries the `ways` to present the key until the shop takes
+    one. `known` is what an earlier session found. Tasks of one event loop may share a session; it
+    is not thread-safe. Raises the errors of model/errors.py.
     """
 
     def __init__(
@@ -91,20 +92,20 @@ class WooCommerceSession:
 
     @property
     def access(self) -> Access | None:
-        """How the shop is spoken to; None until it has answered."""
+        """The way to ask the shop; None until it has answered with status 200."""
         return Access(self._base_url, self._root, self._way) if self._way_taken else None
 
     def go_on_below(self, root: str) -> None:
-        """Take the REST root as found, by an attempt at the same sync that was interrupted."""
+        """Use the REST root that an interrupted attempt at the same sync found."""
         if root in (REST_ROOT, PLAIN_PERMALINKS_ROOT):
             self._root = root
             self._root_answered = True
 
     async def ask(self, question: Question) -> Answer:
-        """The answer to a question; a status that it does not accept is raised as its error.
+        """The answer to a question. A status that the question does not accept raises an error.
 
-        The first request of a session must be made alone, for a path that every shop has: it finds
-        the root and the way to present the key.
+        The first question of a session must be asked alone, for a path that every shop has, because
+        the session finds the root and the way to present the key with it.
         """
         answer = await self._authenticated(question)
         if answer.status == 404 and not self._root_answered:
@@ -126,13 +127,13 @@ class WooCommerceSession:
         credentials = await self._credentials.current()
         answer = await self._presented(question, credentials)
         if answer.status == 401:
-            # Keys are rotated while a long walk is under way: a fresh one goes on where it was.
+            # A merchant may replace a key during a long walk. The walk goes on with the fresh one.
             self._credentials.refused(credentials)
             answer = await self._presented(question, await self._credentials.current())
         return answer
 
     async def _presented(self, question: Question, credentials: WooCommerceCredentials) -> Answer:
-        """The answer to the key, in the way the shop takes it or in each until it is taken."""
+        """The answer to the key, presented in the known way or in each way until one is taken."""
         ways = (self._way,) if self._way_taken else self._ways
         answer: Answer | None = None
         for way in ways:
@@ -163,15 +164,15 @@ class WooCommerceSession:
 def _looks_unpresented(answer: Answer) -> bool:
     """Whether a refusal may mean that the key did not arrive.
 
-    WooCommerce answers an unknown key as it does none; of a wrong secret it says so, and a web
-    server that asks for a password of its own has no error code (docs/facts/woocommerce.md,
-    Refusals and Stripped headers).
+    WooCommerce answers an unknown key and no key in the same way. For a wrong secret it has another
+    error code. A web server that asks for a password of its own sends no error code
+    (docs/facts/woocommerce.md, Refusals and Stripped headers).
     """
     return answer.status == 401 and error_code(answer) not in (None, _SECRET_IS_WRONG)
 
 
 def error_of(answer: Answer, path: str) -> ConnectorError:
-    """What an answer other than 200 means, by its status and WooCommerce's error code."""
+    """The error for an answer other than 200, by its status and WooCommerce's error code."""
     code = error_code(answer)
     named = code or "without a WooCommerce error code"
     if answer.status == 401:
@@ -188,8 +189,8 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
             "then `connector-pipeline shops resume`.",
         )
     if answer.status == 403:
-        # Not WooCommerce's answer but a page of Cloudflare's, say: the key may be perfectly well
-        # (docs/facts/woocommerce.md, Answers by others).
+        # This is a page of e.g. Cloudflare and not of WooCommerce, so it does not show that the key
+        # is bad (docs/facts/woocommerce.md, Answers by others).
         found = challenge(answer.headers, answer.body, TROUBLE_PAGES)
         looks_like = "a page that is not WooCommerce's" if found is None else found.looks_like
         return PlatformUnavailable(

@@ -1,4 +1,4 @@
-"""The pages that WordPress, and what stands before it, answer with in a shop's place."""
+"""The pages of trouble that WordPress answers with in a shop's place."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Promises about what a REST API's refusals mean."""
+"""Promises about the meaning of a REST API's refusals."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ from connector_pipeline.platforms.kit.rest.client import error_of
 def test_only_the_platforms_own_refusal_disconnects_a_shop(
     status: int, body: Any, error: type[ConnectorError]
 ) -> None:
-    """A firewall's page says nothing of the credentials."""
+    """A firewall's page does not show that the credentials are bad."""
     found = error_of(Answer(status, {}, b"", body), "/mugs")
     assert type(found) is error
     assert f"/mugs answered {status}" in str(found)

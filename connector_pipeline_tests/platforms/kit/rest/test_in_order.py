@@ -1,4 +1,4 @@
-"""Promises about requests under way at the same time."""
+"""Promises about requests that are under way at the same time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,14 +12,14 @@ from connector_pipeline.platforms.kit.rest.in_order import in_order
 
 
 class Calls:
-    """Calls that end when told to, and know how many of them were under way."""
+    """Calls that end when a test ends them, and count how many are under way."""
 
     def __init__(self, count: int):
         self.ends = [asyncio.Event() for _ in range(count)]
         self.under_way = self.peak = self.cancelled = 0
 
     async def call(self, number: int) -> int:
-        """Wait to be ended; return the number."""
+        """Wait to be ended, then return the number."""
         self.under_way += 1
         self.peak = max(self.peak, self.under_way)
         try:
@@ -32,13 +32,13 @@ class Calls:
         return number
 
     def all(self) -> list[Callable[[], Coroutine[Any, Any, int]]]:
-        """Every call, not yet begun."""
+        """Every call, none of them begun."""
         return [partial(self.call, number) for number in range(len(self.ends))]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 async def test_results_come_in_order_however_they_end(at_once: int) -> None:
-    """Calls that end last to first still give first to last, never more at once than allowed."""
+    """Calls that end last to first give results first to last, never more at once than allowed."""
     calls = Calls(5)
 
     async def end_backwards() -> None:
@@ -55,7 +55,7 @@ async def test_results_come_in_order_however_they_end(at_once: int) -> None:
 
 
 async def test_a_failure_cancels_what_is_under_way() -> None:
-    """The error is the caller's; no request goes on behind its back."""
+    """The caller gets the error, and no request goes on."""
     calls = Calls(2)
 
     async def fail() -> int:
@@ -78,5 +78,5 @@ async def test_a_caller_who_stops_cancels_what_is_under_way() -> None:
 
 
 async def test_no_calls_have_no_results() -> None:
-    """An empty list is an end, not a wait."""
+    """An empty list ends at once and does not wait."""
     assert [result async for result in in_order([], 2)] == []

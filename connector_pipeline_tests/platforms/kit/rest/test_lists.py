@@ -1,4 +1,4 @@
-"""Promises about lists read as raw pages."""
+"""Promises about lists that are read as raw pages."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ WAYS = {
 
 
 class Mugs:
-    """A shop of mugs of these ids that pages in each of the ways, and logs what it is asked."""
+    """A shop of mugs with these ids. It pages in each of the ways, and logs its requests."""
 
     def __init__(self, ids: list[Any], *, grows_at: int | None = None):
         self.ids = ids
@@ -39,7 +39,7 @@ class Mugs:
         self.grows_at = grows_at
 
     async def get(self, path: str, params: Params) -> Answer:
-        """One page."""
+        """Answer with one page."""
         self.asked.append(params)
         if len(self.asked) == self.grows_at:
             self.ids += [900, 901, 902, 903]
@@ -59,7 +59,7 @@ class Mugs:
 async def read(
     mugs: Any, wanted: ListOf = NUMBERED, archived: list[RawPage] | None = None
 ) -> tuple[list[RawPage], list[Any], FetchReport]:
-    """The raw pages, the ids, and the report of a walk that believes itself complete at first."""
+    """The raw pages, the ids, and the report of a walk, which is complete at first."""
     report = FetchReport(complete=True)
     reader = ListReader(mugs, ArchivedPages(archived or ()), report, ahead=4)
     pages = [page async for page in reader.pages(wanted)]
@@ -71,7 +71,7 @@ async def read(
 async def test_a_list_is_read_whole_and_goes_on_after_its_archived_pages(
     way: str, length: int, kept: int
 ) -> None:
-    """In every way of paging: the same pages in the same order, and none asked twice."""
+    """Every way of paging gives the same pages in the same order, and asks for none twice."""
     wanted = WAYS[way]
     mugs = Mugs(list(range(1, length + 1)))
     whole, ids, report = await read(mugs, wanted)
@@ -85,7 +85,7 @@ async def test_a_list_is_read_whole_and_goes_on_after_its_archived_pages(
 
 
 async def test_archived_pages_of_another_question_are_not_taken() -> None:
-    """Of another list, another filter, or what is no page at all."""
+    """They are of another list or another filter, or they are no pages at all."""
     whole, _, _ = await read(Mugs([1, 2, 3, 4]))
     for strange in (
         RawPage("cups", whole[0].body, whole[0].facts),
@@ -99,7 +99,7 @@ async def test_archived_pages_of_another_question_are_not_taken() -> None:
 
 
 async def test_a_list_that_grows_is_read_to_its_new_end_and_not_believed() -> None:
-    """What came while it was read may have shifted what was read before."""
+    """An object that came meanwhile may have shifted the pages read before."""
     _, ids, report = await read(Mugs([1, 2, 3, 4, 5], grows_at=2))
     assert ids == [1, 2, 3, 4, 5, 900, 901, 902, 903]
     assert not report.complete
@@ -108,31 +108,31 @@ async def test_a_list_that_grows_is_read_to_its_new_end_and_not_believed() -> No
 
 @pytest.mark.parametrize("ids", [[1, 1, 2], [3, 2, 1], [1, None, 3], [1, "2", 3], [1, True, 3]])
 async def test_a_list_whose_ids_do_not_rise_is_not_believed(ids: list[Any]) -> None:
-    """Repeats, another order, and what has no id could each hide one that is missing."""
+    """Repeats, another order and objects without ids could each hide a missing one."""
     _, _, report = await read(Mugs(ids))
     assert not report.complete
 
 
 class Fixed:
-    """A shop that answers everything with one body."""
+    """A shop that answers every request with one body."""
 
     def __init__(self, body: Any):
         self.body = body
 
     async def get(self, path: str, params: Params) -> Answer:
-        """That body."""
+        """Answer with that body."""
         return Answer(200, {}, json.dumps(self.body).encode(), self.body)
 
 
 async def test_cursors_that_lead_in_a_circle_end_with_an_error() -> None:
-    """Of any length; otherwise the walk would never end."""
+    """The circle may have any length; without the error the walk would never end."""
     wanted = WAYS["cursors"]
     with pytest.raises(InvalidResponse, match="/mugs leads from page to page in a circle"):
         await read(Fixed({"mugs": [{"id": 1}], "next": "abc"}), wanted)
 
 
 @pytest.mark.parametrize("body", [None, [], {"mugs": {}}, {"mugs": [1]}, {"total": 1}])
-async def test_what_is_no_list_of_objects_is_invalid(body: Any) -> None:
+async def test_a_page_that_is_no_list_of_objects_is_invalid(body: Any) -> None:
     """The error names the list."""
     if isinstance(body, dict):
         body = {"total": 1, **body}
@@ -140,8 +140,8 @@ async def test_what_is_no_list_of_objects_is_invalid(body: Any) -> None:
         await read(Fixed(body))
 
 
-async def test_a_page_that_is_no_list_is_archived_and_taken_up() -> None:
-    """Such as the shop's own settings."""
+async def test_a_page_that_is_no_list_is_archived_and_used_again() -> None:
+    """An example is the page of the shop's own settings."""
     shop = Fixed({"currency": "SEK"})
     page = await ListReader(shop, ArchivedPages(), FetchReport()).single("shop", "/shop")
     assert json.loads(page.body) == {"currency": "SEK"}

@@ -1,4 +1,4 @@
-"""Promises about how many requests at once a shop is asked."""
+"""Promises about how many requests a shop gets at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.http.client import Outcome
+from connector_pipeline.platforms.http.client import PaceSignal
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
 
@@ -18,7 +18,7 @@ WORK = "/wc/v3/variations"
 def after(
     limit: AdaptiveLimit, seconds: Callable[[int], float], answers: int, work: str = WORK
 ) -> list[int]:
-    """The limit after each of so many answers, every one of a request begun at the limit."""
+    """The limit after each of so many answers, all of requests that began at the limit."""
     seen: list[int] = []
     for _ in range(answers):
         limit.answered(seconds(limit.value), under_way=limit.value, work=work)
@@ -27,23 +27,23 @@ def after(
 
 
 def flat(_: int) -> float:
-    """A host that takes as long however much it is asked."""
+    """A host that takes as long for any number of requests."""
     return 0.05
 
 
 def workers(count: int) -> Callable[[int], float]:
-    """A host of so many workers: what is more waits for one."""
+    """A host of so many workers. A request beyond them waits for one."""
     return lambda under_way: 0.05 * max(1.0, under_way / count)
 
 
 @pytest.mark.parametrize(("most", "start"), [(1, 1), (2, 2), (4, 2), (32, 2)])
 def test_a_shop_is_asked_two_things_at_first(most: int, start: int) -> None:
-    """Or one, where no more is allowed."""
+    """It is asked one thing where no more is allowed."""
     assert AdaptiveLimit(most).value == start
 
 
 def test_the_limit_grows_while_answers_take_no_longer() -> None:
-    """One at a time, up to the most that is allowed."""
+    """It grows by one at a time, up to the most that is allowed."""
     seen = after(AdaptiveLimit(6), flat, 200)
     assert seen == sorted(seen)
     assert seen[-1] == 6
@@ -52,7 +52,7 @@ def test_the_limit_grows_while_answers_take_no_longer() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_the_limit_stays_where_more_only_wait(count: int) -> None:
-    """A host of some workers is asked no more at once than a little above them, and seldom that."""
+    """A host of some workers seldom gets more requests at once, and then only a few more."""
     seen = after(AdaptiveLimit(32), workers(count), 3_000)
     assert max(seen) <= count * 1.3 + 1
     assert sum(each > count * 1.3 for each in seen) < 0.1 * len(seen)
@@ -61,18 +61,18 @@ def test_the_limit_stays_where_more_only_wait(count: int) -> None:
 
 @pytest.mark.parametrize("before", [4, 40, 200])
 def test_the_limit_shrinks_when_answers_come_to_take_longer(before: int) -> None:
-    """Somebody else keeps the host busy: one thing at a time; more again when it is as it was."""
+    """While the host is busy with something else, the limit is one. It grows again afterwards."""
     limit = AdaptiveLimit(4)
     after(limit, flat, before)
     busy = after(limit, lambda under_way: 0.05 * 4 ** (under_way - 1), 60)
     assert min(busy) == 1
-    # Then asking more makes it slower, so it is tried more and more seldom.
+    # More requests make such a host slower, so the limit grows more and more seldom.
     after(limit, flat, 4_000)
     assert limit.value == 4
 
 
 def test_a_shop_that_is_slow_by_itself_is_not_held_to_its_past() -> None:
-    """Heavier pages further on: with one request at a time, what it takes is the new measure."""
+    """Later pages are heavier. At one request at a time, their own time is the new measure."""
     limit = AdaptiveLimit(4)
     after(limit, flat, 100)
     seen = after(limit, lambda _: 0.5, 4_000)
@@ -81,18 +81,18 @@ def test_a_shop_that_is_slow_by_itself_is_not_held_to_its_past() -> None:
 
 
 def test_another_endpoint_takes_its_own_time() -> None:
-    """Ten times the time of other work is no sign of anything, and makes no measure of its own."""
+    """Ten times the time of other work shows nothing, and the first handful is its own measure."""
     limit = AdaptiveLimit(4)
     after(limit, flat, 100)
     seen = after(limit, lambda _: 0.5, 100, work="/wc/v3/products")
     assert (min(seen), seen[0], seen[-1]) == (2, 2, 4)
-    # What is known already begins where it is, one request for something else or not.
+    # Known work begins at the present limit, also after one request for other work.
     assert min(after(limit, flat, 100)) == 4
 
 
 @pytest.mark.parametrize(("begun", "left"), [(8, 4), (1, 4), (9, 8)])
 def test_a_refusal_halves_the_limit(begun: int, left: int) -> None:
-    """Unless it is of a request begun when more were allowed: that one is counted already."""
+    """A refusal of a request that began at a higher limit does not: it is counted already."""
     limit = AdaptiveLimit(8)
     after(limit, flat, 500)
     assert limit.value == 8
@@ -101,7 +101,7 @@ def test_a_refusal_halves_the_limit(begun: int, left: int) -> None:
 
 
 def test_one_refusal_of_all_under_way_is_one_refusal() -> None:
-    """Eight requests answered 429 at the same time make four of eight, not none."""
+    """Eight requests that are answered 429 at the same time make the limit four, not zero."""
     limit = AdaptiveLimit(8)
     after(limit, flat, 500)
     for _ in range(8):
@@ -121,7 +121,7 @@ def test_one_refusal_of_all_under_way_is_one_refusal() -> None:
 def test_the_limit_is_never_out_of_bounds(
     most: int, heard: list[tuple[bool, float, int, str]]
 ) -> None:
-    """At least one, at most what is allowed, and it grows by one at most."""
+    """It is at least one and at most the allowed number, and it grows by one at most."""
     limit = AdaptiveLimit(most)
     for answered, seconds, under_way, work in heard:
         before = limit.value
@@ -141,14 +141,14 @@ class Fixed:
         self.value = value
 
     def answered(self, seconds: float, *, under_way: int, work: str) -> None:
-        """Nothing to learn."""
+        """Learn nothing."""
 
     def overloaded(self, *, under_way: int) -> None:
-        """Nothing to learn."""
+        """Learn nothing."""
 
 
 async def test_requests_pass_the_gate_in_their_order() -> None:
-    """No more under way than the limit says, the first to come the first to go."""
+    """No more are under way than the limit allows, and they go in the order they came."""
     pace = Pace(Fixed(2), FetchReport())
     passed: list[int] = []
     under_way = 0
@@ -161,7 +161,7 @@ async def test_requests_pass_the_gate_in_their_order() -> None:
         assert under_way <= turn.under_way <= 2
         await asyncio.sleep(0)
         under_way -= 1
-        pace.leave(turn, Outcome.ANSWERED)
+        pace.leave(turn, PaceSignal.ANSWERED)
 
     await asyncio.gather(*(request(number) for number in range(20)))
     assert passed == list(range(20))
@@ -169,26 +169,26 @@ async def test_requests_pass_the_gate_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [1, 2])
-async def test_a_request_cancelled_at_the_gate_takes_no_place(cancelled: int) -> None:
-    """Before its turn, or in the instant of it: the next one goes in."""
+async def test_a_cancelled_request_takes_no_turn(cancelled: int) -> None:
+    """It may be cancelled before its turn or just after it got one: the next request goes in."""
     pace = Pace(Fixed(1), FetchReport())
     first = await pace.enter(WORK)
     waiting = [asyncio.create_task(pace.enter(WORK)) for _ in range(3)]
     await asyncio.sleep(0)
     if cancelled == 1:
         waiting[1].cancel()
-        pace.leave(first, Outcome.UNTOLD)
-        pace.leave(await waiting[0], Outcome.UNTOLD)
+        pace.leave(first, PaceSignal.UNKNOWN)
+        pace.leave(await waiting[0], PaceSignal.UNKNOWN)
     else:
-        pace.leave(first, Outcome.UNTOLD)
+        pace.leave(first, PaceSignal.UNKNOWN)
         waiting[0].cancel()
-        pace.leave(await waiting[1], Outcome.UNTOLD)
-    pace.leave(await waiting[2], Outcome.UNTOLD)
-    pace.leave(await pace.enter(WORK), Outcome.UNTOLD)
+        pace.leave(await waiting[1], PaceSignal.UNKNOWN)
+    pace.leave(await waiting[2], PaceSignal.UNKNOWN)
+    pace.leave(await pace.enter(WORK), PaceSignal.UNKNOWN)
 
 
 async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
-    """Four requests asked to wait at once, and others at the gate: one wait, and none goes out."""
+    """Four answers ask for a wait at once, and other requests wait too: one wait is counted."""
     report = FetchReport()
     pace = Pace(Fixed(4), report)
     loop = asyncio.get_running_loop()
@@ -197,10 +197,10 @@ async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
     await asyncio.sleep(0)
     until = loop.time() + 0.05
     for turn in turns:
-        pace.leave(turn, Outcome.OVERLOADED)
+        pace.leave(turn, PaceSignal.OVERLOADED)
         pace.pause(0.05)
     passed = [await pace.enter(WORK), await waiting]
     assert loop.time() >= until
     assert 0.05 <= report.waited_seconds < 0.1
     for turn in passed:
-        pace.leave(turn, Outcome.ANSWERED)
+        pace.leave(turn, PaceSignal.ANSWERED)

@@ -25,7 +25,7 @@ from connector_pipeline.platforms.kit.rest.paging import (
 
 @dataclass(frozen=True)
 class Page:
-    """A page as far as paging goes."""
+    """A page, as far as paging needs it."""
 
     asked: Params
     objects: list[int]
@@ -38,7 +38,7 @@ class Page:
 
 
 class ListOfNumbers:
-    """A list of so many numbers, served in each of the ways."""
+    """A list of so many numbers, which pages in each of the ways."""
 
     def __init__(self, length: int, *, stated: bool = True):
         self.numbers = list(range(length))
@@ -74,7 +74,7 @@ def walk(paging: Paging, serve: Callable[[Params], Page]) -> list[int]:
 
 @given(st.integers(0, 60), st.integers(1, 20), st.booleans())
 def test_every_object_is_read_once_whatever_the_size(length: int, size: int, stated: bool) -> None:
-    """With a stated total and without one, in each of the ways."""
+    """Each of the ways is tried with a stated total and without one."""
     shop = ListOfNumbers(length, stated=stated)
     assert walk(PageNumbers(size), shop.by_number) == shop.numbers
     assert walk(Offsets(size), shop.by_offset) == shop.numbers
@@ -82,7 +82,7 @@ def test_every_object_is_read_once_whatever_the_size(length: int, size: int, sta
 
 
 def test_a_stated_total_shows_all_pages_at_once() -> None:
-    """They can be asked for side by side."""
+    """The pages can be asked for at the same time."""
     page = PageNumbers(10, start=0)
     first = Page(page.first({}), [1] * 10, total=31)
     assert [each["page"] for each in page.following(first)] == [1, 2, 3]
@@ -92,14 +92,14 @@ def test_a_stated_total_shows_all_pages_at_once() -> None:
 
 
 def test_a_short_page_is_not_the_last_where_no_total_is_stated() -> None:
-    """A platform may filter out of a page what it found for it."""
+    """A platform may filter objects out of a page."""
     paging = PageNumbers(10)
     assert list(paging.following(Page(paging.first({}), [1])))
     assert not list(paging.following(Page(paging.first({}), [])))
 
 
 def test_a_cursor_may_stand_for_the_lists_own_parameters() -> None:
-    """Platforms that refuse them beside a cursor are sent the cursor and the size."""
+    """A platform that refuses them beside a cursor gets only the cursor and the size."""
     paging = Cursors(10, in_body("next"), alone=True)
     first = Page(paging.first({"kind": "mug"}), [1], cursor="abc")
     assert first.asked == {"kind": "mug", "limit": 10}
@@ -123,13 +123,13 @@ def answer(json: Any = None, **headers: str) -> Answer:
     ],
 )
 def test_a_cursor_is_read_in_the_body(body: Any, cursor: str | None) -> None:
-    """Null, "" and nothing at all end the list."""
+    """Null, "" and a missing cursor end the list."""
     assert in_body("meta", "next")(answer(body)) == cursor
 
 
 @pytest.mark.parametrize("found", [True, ["abc"], {"cursor": "abc"}])
 def test_a_cursor_of_another_form_is_no_end(found: Any) -> None:
-    """Taken for an end, it would make a part of a list look whole."""
+    """If it ended the list, a part of the list would look whole."""
     with pytest.raises(InvalidResponse, match="next"):
         in_body("next")(answer({"next": found}))
 
@@ -148,19 +148,19 @@ def test_a_cursor_of_another_form_is_no_end(found: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_cursor_is_read_in_the_link_to_the_next_page(link: str, cursor: str | None) -> None:
-    """Of several links, in whichever order, only that one."""
+    """Of several links in any order, only that one is read."""
     assert in_link("page_info")(answer(Link=link)) == cursor
 
 
 def test_a_link_to_the_next_page_without_its_cursor_is_no_end() -> None:
-    """As with a cursor of another form."""
+    """It raises an error, as a cursor of another form does."""
     with pytest.raises(InvalidResponse, match="page_info"):
         in_link("page_info")(answer(Link='<https://a.example/p?page=2>; rel="next"'))
 
 
 @given(st.text(max_size=80) | st.from_regex(r'\A(<[^>]*>; rel="?next"?,? ?)*\Z'))
 def test_no_link_breaks_the_reading(link: str) -> None:
-    """It is a cursor, the end, or an error that fails the shop."""
+    """Any link gives a cursor, the end, or an error that fails the shop."""
     try:
         found = in_link("page_info")(answer(Link=link))
     except InvalidResponse:
@@ -170,7 +170,7 @@ def test_no_link_breaks_the_reading(link: str) -> None:
 
 @pytest.mark.parametrize("written", [None, -1, 1.5, True, "", "-1", "many", "9" * 20, "\u0662"])
 def test_a_list_that_should_state_its_length_and_does_not_is_invalid(written: Any) -> None:
-    """A page that cannot say how long the list is does not vouch for it."""
+    """Without its length, nothing shows that the list is complete."""
     with pytest.raises(InvalidResponse, match=r"meta\.total"):
         total_in_body("meta", "total")(answer({"meta": {"total": written}}))
     if written is None or isinstance(written, str):
@@ -179,6 +179,6 @@ def test_a_list_that_should_state_its_length_and_does_not_is_invalid(written: An
 
 
 def test_a_total_is_read_where_the_platform_states_it() -> None:
-    """As a number or as text."""
+    """It may be a number or text."""
     assert total_in_body("total")(answer({"total": 7})) == 7
     assert total_in_header("Total")(answer(Total="7")) == 7

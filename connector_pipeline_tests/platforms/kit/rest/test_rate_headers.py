@@ -46,7 +46,7 @@ NAMES = [
     ],
 )
 def test_a_refusal_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    """In the platform's own header first, then in what it states of its limit."""
+    """The platform's own header for waits is read first, then its limit."""
     assert LIMITS.after_refusal(headers, NOW) == seconds
 
 
@@ -68,7 +68,7 @@ def test_a_refusal_says_how_long_to_wait(headers: dict[str, str], seconds: float
 def test_the_last_request_allowed_says_when_the_next_is(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    """And one that was not the last says nothing, whatever else it states."""
+    """An answer that was not the last one allowed asks for no wait."""
     assert LIMITS.after_answer(headers, NOW) == seconds
 
 
@@ -85,6 +85,6 @@ WRITTEN = (
 @example({"X-RateLimit-Reset": "0001-01-01T00:00:00+14:00"})
 @example({"RateLimit-Reset": "9999-12-31T23:59:59-14:00", "RateLimit-Remaining": "0"})
 def test_nothing_that_is_written_there_breaks_the_reading(headers: dict[str, str]) -> None:
-    """A wait is a number of seconds that can be waited, or there is none."""
+    """Any header gives a finite number of seconds, or none."""
     for wait in (LIMITS.after_refusal(headers, NOW), LIMITS.after_answer(headers, NOW)):
         assert wait is None or 0 <= wait < 1e15

@@ -1,4 +1,4 @@
-"""Promises about when a list vouches for being whole."""
+"""Promises about when the counts of a list agree."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from connector_pipeline.platforms.kit.rest.tally import Tally
 
 @dataclass(frozen=True)
 class Page:
-    """A page as far as it is counted."""
+    """A page, as far as a tally needs it."""
 
     name: str
     total: int | None
@@ -20,7 +20,7 @@ class Page:
 
 
 def tally_of(*pages: tuple[int | None, list[Any]]) -> Tally:
-    """A tally of pages, each a total and the ids it gave."""
+    """A tally of pages, each with a total and its ids."""
     tally = Tally()
     for number, (total, ids) in enumerate(pages, start=1):
         tally.add(Page(f"page {number} of {len(pages)}", total, ids))
@@ -45,10 +45,10 @@ def tally_of(*pages: tuple[int | None, list[Any]]) -> Tally:
         ([(2, [1]), (None, [9])], "counted 2 on the first page and None on the last"),
     ],
 )
-def test_totals_and_ids_vouch_for_a_list_together(
+def test_a_list_is_complete_only_if_its_totals_and_ids_agree(
     pages: list[tuple[int | None, list[Any]]], words: str | None
 ) -> None:
-    """What cannot be loaded, a list that changed, a repeat, another order: all are seen."""
+    """It notices objects that cannot be loaded, a changed list, repeats and another order."""
     disagreement = tally_of(*pages).disagreement()
     if words is None:
         assert disagreement is None
@@ -59,6 +59,6 @@ def test_totals_and_ids_vouch_for_a_list_together(
 
 @given(st.lists(st.lists(st.integers() | st.none())))
 def test_a_list_never_counts_more_than_its_distinct_ids(pages: list[list[Any]]) -> None:
-    """Whatever is repeated, missing or out of order, the count is of different ids only."""
+    """For ids repeated, missing or out of order, only different ids are counted."""
     tally = tally_of(*[(0, ids) for ids in pages])
     assert tally.distinct <= len({own_id for ids in pages for own_id in ids} - {None})

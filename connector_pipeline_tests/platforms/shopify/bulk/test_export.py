@@ -1,4 +1,4 @@
-"""Promises of bulk operations, against the sandbox: every outcome ends in a whole catalog."""
+"""Promises of bulk operations, kept against the sandbox: any end of one gives a whole catalog."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ SPEC = ShopSpec(
     variants=(1, 5),
     big_products=(300,),
 )
-SOON = {"bulk_threshold": 50, "bulk_poll_interval": 0.005, "bulk_place_awaited": 0.05}
+SOON = {"bulk_threshold": 50, "bulk_poll_interval": 0.005, "bulk_end_awaited": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def running_sandbox() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def sandbox(running_sandbox: SandboxServer) -> SandboxServer:
-    """A sandbox with one shop, above the threshold that these tests set."""
+    """A sandbox with one shop, which is above the threshold of these tests."""
     running_sandbox.store.put(SPEC)
     running_sandbox.faults.clear()
     running_sandbox.requests.clear()
@@ -66,7 +66,7 @@ def held(sandbox: SandboxServer) -> SandboxShop:
 
 
 class Reading:
-    """One fetch of the shop, and what came of it."""
+    """One fetch of the shop, with its pages and its report."""
 
     def __init__(self, sandbox: SandboxServer, **settings: Any):
         self.sandbox = sandbox
@@ -76,7 +76,7 @@ class Reading:
         _, self.shop = shop_of(sandbox, DOMAIN)
 
     async def run(self, archived: list[RawPage] | None = None, since: Any = None) -> "Reading":
-        """To the end; pages yielded before an error stay."""
+        """Fetch to the end. Pages yielded before an error stay."""
         tokens = SandboxTokens(self.sandbox)
         fetch = self.api.fetch(
             self.shop, tokens, since=since, report=self.report, archived=archived or ()
@@ -95,7 +95,7 @@ class Reading:
         return in_order([item.model_dump() for item in items])
 
     def assert_whole(self) -> None:
-        """Every variant as the shop holds it, and vouched for."""
+        """Assert that every variant is as the shop holds it, and that the snapshot is complete."""
         expected = expected_items(self.sandbox.store.shop("shopify", DOMAIN))
         assert self.rows() == in_order(expected)
         assert self.report.complete
@@ -106,7 +106,7 @@ def downloads(sandbox: SandboxServer) -> list[int]:
 
 
 async def test_a_large_shop_is_read_by_one_bulk_operation(sandbox: SandboxServer) -> None:
-    """Whole, vouched for, and for 25 points and a few requests however large it is."""
+    """The snapshot is complete, for 25 points and a few requests at any size."""
     reading = await Reading(sandbox).run()
     reading.assert_whole()
     assert reading.kinds == ["shop", "bulk_operation", "bulk"]
@@ -124,20 +124,20 @@ async def test_a_large_shop_is_read_by_one_bulk_operation(sandbox: SandboxServer
 async def test_small_shops_and_increments_are_paged(
     sandbox: SandboxServer, threshold: int, since: datetime | None
 ) -> None:
-    """A bulk operation's start would cost more than it saves."""
+    """The start of a bulk operation would cost more than it saves."""
     paged = await Reading(sandbox, bulk_threshold=threshold).run(since=since)
     paged.assert_whole()
     assert paged.kinds == ["shop", "products", "variants"]
 
 
 def test_the_threshold_of_the_settings_is_the_one_reasoned_for() -> None:
-    """SHOPIFY_BULK_THRESHOLD defaults to what the simulation shows."""
+    """SHOPIFY_BULK_THRESHOLD has the number of the simulation as its default."""
     assert load_settings().shopify_bulk_threshold == BULK_THRESHOLD
     assert load_settings().shopify_bulk_hosts == "storage.googleapis.com"
 
 
 async def test_pages_are_whole_lines_of_a_bounded_size(sandbox: SandboxServer) -> None:
-    """What is in memory does not grow with the shop, and every page can be gone on from."""
+    """Memory does not grow with the shop, and a fetch can resume after every page."""
     reading = await Reading(sandbox, bulk_page_bytes=1000).run()
     reading.assert_whole()
     pages = [page for page in reading.pages if page.kind == "bulk"]
@@ -160,19 +160,19 @@ async def test_pages_are_whole_lines_of_a_bounded_size(sandbox: SandboxServer) -
         ({"outcome": "CANCELED"}, "ended as CANCELED"),
         ({"outcome": "EXPIRED"}, "ended as EXPIRED"),
         ({"outcome": "STALLED"}, "stood still.*cancelled"),
-        ({"places_taken": 5}, "take all places"),
+        ({"places_taken": 5}, "five bulk operations of this app are under way"),
         ({"refused": 403}, "answered 403"),
         ({"refused": 404}, "answered 404"),
     ],
 )
-async def test_whatever_a_bulk_operation_comes_to_the_catalog_is_read_whole(
+async def test_the_catalog_is_read_whole_after_any_end_of_an_operation(
     sandbox: SandboxServer,
     held: SandboxShop,
     caplog: pytest.LogCaptureFixture,
     plan: dict[str, Any],
     reason: str,
 ) -> None:
-    """By paging then, and the log, the warnings and the details say why."""
+    """It is read by pages, and the log, the warnings and the details have the reason."""
     held.bulk.set_plan(**plan)
     reading = await Reading(sandbox, bulk_stalled_after=0.05).run()
     reading.assert_whole()
@@ -180,8 +180,8 @@ async def test_whatever_a_bulk_operation_comes_to_the_catalog_is_read_whole(
     assert "bulk" not in reading.kinds
     (warning,) = reading.report.warnings
     assert warning.startswith("Read page by page instead of in bulk")
-    for told in (warning, str(reading.report.details["bulk_fallback"]), caplog.text):
-        assert re.search(reason, told)
+    for shown in (warning, str(reading.report.details["bulk_fallback"]), caplog.text):
+        assert re.search(reason, shown)
     assert f"shopify/{DOMAIN}: read page by page" in caplog.text
     ours = [each.status for each in held.bulk.all()]
     assert len(ours) == (0 if "places_taken" in plan else 1)
@@ -189,7 +189,7 @@ async def test_whatever_a_bulk_operation_comes_to_the_catalog_is_read_whole(
 
 
 async def test_a_missing_scope_is_named_as_ever(sandbox: SandboxServer, held: SandboxShop) -> None:
-    """ACCESS_DENIED of the operation is confirmed by paging, with a fresh token."""
+    """Paging confirms the ACCESS_DENIED of the operation with a fresh token."""
     held.bulk.set_plan(outcome="FAILED", error_code="ACCESS_DENIED")
     denied = {
         "errors": [{"message": "Access denied", "extensions": {"code": "ACCESS_DENIED"}}],
@@ -202,12 +202,12 @@ async def test_a_missing_scope_is_named_as_ever(sandbox: SandboxServer, held: Sa
         await Reading(sandbox).run()
 
 
-async def test_a_place_is_waited_for_before_paging(
+async def test_the_end_of_another_operation_is_awaited_before_paging(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """Five run at once per app and shop; the sixth waits a while."""
+    """Five run at once per app and shop, and the sixth waits for a while."""
     held.bulk.set_plan(places_taken=5)
-    reading = Reading(sandbox, bulk_place_awaited=30.0)
+    reading = Reading(sandbox, bulk_end_awaited=30.0)
     until_refused = {"match": {"body_contains": "RunBulk"}, "kind": "latency", "seconds": 0.0}
     sandbox.faults.set([until_refused])
     fetch = reading.api.fetch(
@@ -215,13 +215,13 @@ async def test_a_place_is_waited_for_before_paging(
     )
     reading.pages.append(await anext(fetch))
 
-    async def free_a_place() -> None:
-        # Not an asyncio.Event: the server counts in another thread.
+    async def end_one() -> None:
+        # An asyncio.Event will not do, because the server counts in another thread.
         while sandbox.faults.as_json()[0]["matched"] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         held.bulk.set_plan(places_taken=4)
 
-    freeing = asyncio.create_task(free_a_place())
+    freeing = asyncio.create_task(end_one())
     reading.pages += [page async for page in fetch]
     await freeing
     reading.assert_whole()
@@ -229,7 +229,7 @@ async def test_a_place_is_waited_for_before_paging(
 
 
 async def test_a_result_without_rows_is_an_empty_shop(sandbox: SandboxServer) -> None:
-    """COMPLETED with `url: null`: complete, and nothing in it."""
+    """COMPLETED with `url: null` is a complete snapshot without products."""
     sandbox.store.put(ShopSpec("shopify", DOMAIN, "m-1", "s-1", products=0, awkward=False))
     reading = await Reading(sandbox, bulk_threshold=-1).run()
     assert reading.kinds == ["shop", "bulk_operation"]
@@ -242,7 +242,7 @@ async def test_a_result_without_rows_is_an_empty_shop(sandbox: SandboxServer) ->
 async def test_a_result_without_rows_of_a_shop_with_products_is_not_believed(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """Asked once more, the shop still counts products."""
+    """The shop, asked once more, still counts products."""
     held.bulk.set_plan(no_url=True)
     reading = await Reading(sandbox).run()
     assert not reading.report.complete
@@ -253,7 +253,7 @@ async def test_a_result_without_rows_of_a_shop_with_products_is_not_believed(
 async def test_a_result_that_lacks_objects_is_not_complete(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """The operation's own count is held against what was read."""
+    """The operation's own count is compared with the objects read."""
     held.bulk.set_plan(short_by=1)
     reading = await Reading(sandbox).run()
     assert not reading.report.complete
@@ -263,7 +263,7 @@ async def test_a_result_that_lacks_objects_is_not_complete(
 async def test_products_added_while_it_ran_are_no_gap(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """The shop is asked again how many it has, as after paging."""
+    """The shop is asked for its count again, as after paging."""
     reading = Reading(sandbox)
     fetch = reading.api.fetch(
         reading.shop, SandboxTokens(sandbox), since=None, report=reading.report
@@ -277,10 +277,10 @@ async def test_products_added_while_it_ran_are_no_gap(
 
 @pytest.mark.parametrize("kind", ["truncate", "reset"])
 @pytest.mark.parametrize("ranges", [True, False])
-async def test_an_interrupted_download_is_gone_on_with(
+async def test_an_interrupted_download_is_resumed(
     sandbox: SandboxServer, held: SandboxShop, kind: str, ranges: bool
 ) -> None:
-    """By range, or from the start and past what is known where the host has no ranges."""
+    """It resumes by a range, or skips the known bytes where the host has no ranges."""
     held.bulk.set_plan(ranges=ranges)
     sandbox.faults.set(
         [{"match": {"platform": "storage"}, "kind": kind, "at": "middle", "times": 1}]
@@ -294,7 +294,7 @@ async def test_an_interrupted_download_is_gone_on_with(
 async def test_a_token_that_expires_while_polling_is_replaced(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """Tokens live 60 minutes, operations may take longer."""
+    """Tokens live 60 minutes, and operations may take longer."""
     held.bulk.set_plan(polls=6)
     reading = Reading(sandbox)
     fetch = reading.api.fetch(
@@ -312,7 +312,7 @@ async def test_a_token_that_expires_while_polling_is_replaced(
 async def test_an_operation_started_by_a_lost_answer_is_not_left_beside_ours(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """The mutation is sent again when its answer is lost, and may have been heard twice."""
+    """When its answer is lost, the mutation is sent again, and it may have started two."""
     sandbox.faults.set([{"match": {"body_contains": "RunBulk"}, "kind": "truncate", "times": 1}])
     held.bulk.set_plan(polls=4)
     reading = await Reading(sandbox).run()
@@ -323,7 +323,7 @@ async def test_an_operation_started_by_a_lost_answer_is_not_left_beside_ours(
 async def test_a_killed_runs_operation_is_adopted_by_the_retry(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """Its id is archived as soon as it is started; no second one is."""
+    """Its id is archived as soon as it is started, so no second one is started."""
     held.bulk.set_plan(polls=6)
     killed = Reading(sandbox)
     fetch = killed.api.fetch(killed.shop, SandboxTokens(sandbox), since=None, report=killed.report)
@@ -336,10 +336,10 @@ async def test_a_killed_runs_operation_is_adopted_by_the_retry(
     assert retry.report.details["bulk_adopted"] is True
 
 
-async def test_a_killed_runs_download_is_gone_on_with_by_the_retry(
+async def test_a_killed_runs_download_is_resumed_by_the_retry(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """What is archived is not downloaded again."""
+    """Archived pages are not downloaded again."""
     whole = await Reading(sandbox, bulk_page_bytes=1000).run()
     archived = whole.pages[:3]
     sandbox.requests.clear()
@@ -347,14 +347,14 @@ async def test_a_killed_runs_download_is_gone_on_with_by_the_retry(
     retry.assert_whole()
     assert retry.pages[:3] == archived
     assert len(held.bulk.all()) == 1
-    # One byte to know the file by, and the rest.
+    # One byte to identify the file, and the rest of it.
     assert downloads(sandbox) == [206, 206]
 
 
-async def test_archived_pages_of_another_file_are_not_gone_on_with(
+async def test_archived_pages_of_another_file_are_not_resumed_from(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """What differs is read from its beginning, whole."""
+    """Another file is read whole, from its beginning."""
     whole = await Reading(sandbox, bulk_page_bytes=1000).run()
     archived = [
         RawPage(page.kind, page.body, {**page.facts, "etag": '"other"'})
@@ -372,7 +372,7 @@ async def test_archived_pages_of_another_file_are_not_gone_on_with(
 async def test_an_operation_that_cannot_be_adopted_is_followed_by_a_new_one(
     sandbox: SandboxServer, held: SandboxShop, change: str
 ) -> None:
-    """Canceled meanwhile, of another query, or unknown to the shop."""
+    """It was canceled meanwhile, is of another query, or is unknown to the shop."""
     killed = Reading(sandbox)
     fetch = killed.api.fetch(killed.shop, SandboxTokens(sandbox), since=None, report=killed.report)
     shop, started = await anext(fetch), await anext(fetch)
@@ -393,7 +393,7 @@ async def test_an_operation_that_cannot_be_adopted_is_followed_by_a_new_one(
 async def test_an_operation_left_by_a_run_that_archived_nothing_is_cancelled(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """Found by its query; operations of other queries are none of ours."""
+    """It is found by its query. Operations of other queries are not ours."""
     held.bulk.set_plan(outcome="STALLED")
     ours = held.bulk.start(CATALOG.replace("\n", "  \n"), lambda result: result.finish(), "")
     theirs = held.bulk.start(
@@ -408,10 +408,10 @@ async def test_an_operation_left_by_a_run_that_archived_nothing_is_cancelled(
     assert reading.report.details["bulk_cancelled"] == 1
 
 
-async def test_a_retry_of_an_attempt_that_had_to_page_pages(
+async def test_a_retry_of_an_attempt_that_paged_pages_too(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """It starts no operation: its archived pages are of paging."""
+    """It starts no operation, because its archived pages are of paging."""
     held.bulk.set_plan(outcome="CANCELED")
     first = await Reading(sandbox).run()
     retry = await Reading(sandbox).run(first.pages[:3])
@@ -421,13 +421,13 @@ async def test_a_retry_of_an_attempt_that_had_to_page_pages(
 
 
 async def test_no_token_is_sent_to_the_host_of_the_result(sandbox: SandboxServer) -> None:
-    """The sandbox's storage refuses whoever brings one: that the result came says none was."""
+    """The sandbox's storage refuses a request with a token, and the result came."""
     await Reading(sandbox).run()
     assert downloads(sandbox) == [200]
 
 
 async def test_a_result_elsewhere_is_not_fetched(sandbox: SandboxServer) -> None:
-    """Shopify's answer names the host; the settings say which are gone to."""
+    """Shopify's answer names the host, and the settings list the allowed ones."""
     body = {
         "data": {
             "bulkOperation": {
@@ -447,22 +447,22 @@ async def test_a_result_elsewhere_is_not_fetched(sandbox: SandboxServer) -> None
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_the_signed_url_is_archived_and_told_nowhere(
+async def test_the_signed_url_is_archived_and_shown_nowhere(
     sandbox: SandboxServer, held: SandboxShop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It gives whoever has it the whole catalog for a week."""
+    """The URL gives access to the whole catalog for a week."""
     caplog.set_level(logging.DEBUG)
     reading = await Reading(sandbox).run()
     signature = held.bulk.all()[0].signature
-    told = caplog.text + repr(reading.report) + repr(reading.pages)
-    assert signature not in told
-    assert "X-Goog-Signature" not in told
+    shown = caplog.text + repr(reading.report) + repr(reading.pages)
+    assert signature not in shown
+    assert "X-Goog-Signature" not in shown
 
 
 async def test_a_result_that_stays_out_of_reach_fails_and_may_be_retried(
     sandbox: SandboxServer, held: SandboxShop
 ) -> None:
-    """The operation's result stays for a week: nothing is paged instead."""
+    """The result of the operation stays for a week, so the shop is not paged instead."""
     sandbox.faults.set(
         [{"match": {"platform": "storage"}, "kind": "status", "status": 503, "times": None}]
     )

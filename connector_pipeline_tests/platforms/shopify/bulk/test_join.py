@@ -1,4 +1,4 @@
-"""Promises of normalizing bulk results: the order of lines does not matter, and nothing is lost."""
+"""Promises of normalizing bulk results: any order of lines will do, and no line is lost."""
 
 import json
 import random
@@ -88,7 +88,7 @@ def items(pages: list[RawPage]) -> list[CatalogItem | RejectedVariant]:
 
 
 def counted(pages: list[RawPage]) -> Counter[str]:
-    """Everything normalizing yields, in no order."""
+    """All items and rejected variants of normalizing, without their order."""
     return Counter(repr(item) for item in items(pages))
 
 
@@ -96,7 +96,7 @@ def counted(pages: list[RawPage]) -> Counter[str]:
 def test_any_order_of_lines_gives_the_items_of_the_nested_form(
     products: list[dict[str, Any]], order: random.Random, cuts: int
 ) -> None:
-    """Rejected variants too, with the same reasons and the same raw JSON."""
+    """Rejected variants have the same reasons and the same raw JSON, too."""
     lines = lines_of(products)
     order.shuffle(lines)
     nested = RawPage("products", json.dumps(products_body(products)).encode())
@@ -106,7 +106,7 @@ def test_any_order_of_lines_gives_the_items_of_the_nested_form(
 def test_products_beyond_those_in_memory_are_found_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The join keeps a few products at hand and the others on disk."""
+    """The join keeps a few products in memory and the others on disk."""
     monkeypatch.setattr(bulk_join, "_CACHED_PRODUCTS", 3)
     products = [product(number, [variant(1000 + number)]) for number in range(1, 50)]
     lines = lines_of(products)
@@ -116,12 +116,12 @@ def test_products_beyond_those_in_memory_are_found_again(
 
 
 def test_a_product_without_variants_makes_no_item() -> None:
-    """As when it is paged."""
+    """A page of such a product makes none either."""
     assert items(bulk_pages(lines_of([product(1, [])]))) == []
 
 
 def test_a_variant_whose_product_never_comes_is_rejected_by_name() -> None:
-    """Kept with its reason, at the end, when no product can come any more."""
+    """It is rejected after the last line, when no product can come any more."""
     lines = lines_of([product(1, [variant(11)]), product(2, [variant(21), variant(22)])])
     del lines[2]
     found = items(bulk_pages(lines))
@@ -163,7 +163,7 @@ def test_a_line_that_is_no_product_and_no_variant_breaks_the_contract(line: byte
 
 @given(st.lists(st.binary(max_size=60) | st.just(b'{"id": "gid:\\/\\/shopify\\/Product\\/1"}')))
 def test_no_bytes_raise_anything_but_what_is_promised(lines: list[bytes]) -> None:
-    """Garbage ends in InvalidResponse."""
+    """Any other bytes raise InvalidResponse."""
     try:
         items(bulk_pages(lines))
     except InvalidResponse:
@@ -171,7 +171,7 @@ def test_no_bytes_raise_anything_but_what_is_promised(lines: list[bytes]) -> Non
 
 
 def test_blank_lines_and_a_missing_newline_at_the_end_change_nothing() -> None:
-    """JSONL ends with a newline, or does not."""
+    """JSONL may end with a newline or without one."""
     lines = lines_of([product(1, [variant(11)])])
     body = b"\n" + b"\n\n".join(lines)
     assert [item.variant_id for item in items([RawPage(BULK, body)])] == ["11"]

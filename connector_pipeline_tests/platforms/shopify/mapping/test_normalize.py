@@ -42,7 +42,7 @@ def rows(pages: Iterable[RawPage], currency: str = "SEK") -> list[CatalogItem | 
 def row(
     variant_fields: dict[str, Any] | None = None, **product_fields: Any
 ) -> CatalogItem | RejectedVariant:
-    """The one row of a product with one variant, some of their fields as given."""
+    """The one item of a product with one variant, with these fields changed."""
     one = product(1, [variant(2, **(variant_fields or {}))], **product_fields)
     (only,) = rows([page(products_body([one]))])
     return only
@@ -59,7 +59,7 @@ def featured(url: str) -> dict[str, Any]:
 
 
 def test_a_variant_becomes_a_row_field_by_field() -> None:
-    """Every column, from where the internal schema says."""
+    """Every column has its value from the field that the schema names."""
     assert item() == CatalogItem(
         merchant_id="m-1",
         platform_name="shopify",
@@ -91,7 +91,7 @@ def test_an_absent_variant_title_is_the_products(title: Any, expected: str) -> N
 
 @pytest.mark.parametrize("sku", [None, "", "0", " A-1 "])
 def test_a_sku_is_kept_as_given(sku: Any) -> None:
-    """Null and empty are two things."""
+    """Null and empty stay different."""
     assert item({"sku": sku}).sku == sku
 
 
@@ -100,13 +100,13 @@ def test_a_sku_is_kept_as_given(sku: Any) -> None:
     [("0.00", Decimal("0.00")), ("1200", Decimal(1200)), ("1.234", Decimal("1.234")), (None, None)],
 )
 def test_a_price_is_exact_and_null_stays_null(money: Any, price: Decimal | None) -> None:
-    """Free is zero, no price is none, and JPY and KWD have their own decimals."""
+    """A free variant has the price 0, and JPY and KWD have their own decimals."""
     assert item({"price": money}).price == price
 
 
 @pytest.mark.parametrize("inventory", [None, 0, -3, 2**31 - 1])
 def test_inventory_is_kept_as_given(inventory: Any) -> None:
-    """Null is not tracked, and oversold stock is negative."""
+    """Null means not tracked, and oversold stock is negative."""
     assert item({"inventoryQuantity": inventory}).inventory == inventory
 
 
@@ -140,18 +140,18 @@ def test_the_picture_is_the_variants_else_the_products(
 def test_the_later_change_counts_in_utc(
     products: Any, variants: Any, expected: datetime | None
 ) -> None:
-    """Whichever of product and variant was changed last."""
+    """It may be the change of the product or of the variant."""
     assert item({"updatedAt": variants}, updatedAt=products).updated_at == expected
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "DRAFT", "ARCHIVED", "UNLISTED"])
 def test_every_status_is_mapped(status: str) -> None:
-    """All four that Shopify has."""
+    """Shopify has four."""
     assert item(status=status).product_status == status.lower()
 
 
 def test_a_variants_page_is_normalized_on_its_own() -> None:
-    """It carries its product along, and a product deleted meanwhile has no rows."""
+    """It has its product, and a product that was deleted meanwhile has no items."""
     pages = [
         page(shop_body(), "shop"),
         page(variants_body(product(1, [variant(2), variant(3)])), "variants"),
@@ -163,7 +163,7 @@ def test_a_variants_page_is_normalized_on_its_own() -> None:
 
 
 def test_a_variant_that_comes_twice_is_yielded_twice() -> None:
-    """Which one counts is for publishing to say."""
+    """Publishing decides which of the two counts."""
     same = page(products_body([product(1, [variant(2)])]))
     assert len(rows([same, same])) == 2
 
@@ -202,7 +202,7 @@ def test_a_variant_that_comes_twice_is_yielded_twice() -> None:
 def test_a_variant_that_cannot_be_a_row_is_kept_with_its_reason(
     variant_fields: dict[str, Any], product_fields: dict[str, Any], reason: str
 ) -> None:
-    """The field, what is wrong with it, and the JSON it came in; the next variant is unharmed."""
+    """The reason has the field and its problem, the JSON is kept, and the next variant is read."""
     bad = product(1, [variant(2, **variant_fields)], **product_fields)
     rejected, good = rows([page(products_body([bad, product(3, [variant(4)])]))])
     assert isinstance(rejected, RejectedVariant)
@@ -214,7 +214,7 @@ def test_a_variant_that_cannot_be_a_row_is_kept_with_its_reason(
 
 
 def test_a_variant_that_is_no_object_is_kept_too() -> None:
-    """Even where there is no id to name it by."""
+    """It is kept even where there is no id to name it by."""
     rejected, good = rows([page(products_body([product(1, [None, variant(2)])]))])
     assert isinstance(rejected, RejectedVariant)
     assert (rejected.product_id, rejected.variant_id) == ("1", None)
@@ -238,7 +238,7 @@ def test_a_variant_that_is_no_object_is_kept_too() -> None:
     ],
 )
 def test_a_page_of_another_structure_is_invalid(body: Any, kind: str) -> None:
-    """What cannot be taken apart into variants is not skipped."""
+    """A page that cannot be read as variants is not skipped."""
     with pytest.raises(InvalidResponse):
         rows([page(body, kind)])
 
@@ -268,7 +268,7 @@ _VALUES = (
 def test_any_value_in_any_field_is_a_row_or_a_reject_and_rows_say_what_was_sent(
     variant_fields: dict[str, Any], product_fields: dict[str, Any]
 ) -> None:
-    """Nothing crashes, nothing is lost, and nothing is changed on the way."""
+    """No value raises an error, is lost, or is changed on the way."""
     sent_variant = variant(2, **variant_fields)
     sent_product = product(1, [sent_variant], **product_fields)
     (found,) = rows([page(products_body([sent_product]))])

@@ -1,4 +1,4 @@
-"""The quick way from a page to rows tells exactly what `normalize` tells, or nothing."""
+"""The quick way from a page to rows gives the same rows as `normalize`, or none."""
 
 import json
 from typing import Any
@@ -56,7 +56,7 @@ def product(variants: list[Any], **changes: Any) -> dict[str, Any]:
 
 
 def the_long_way(given_page: RawPage) -> list[CatalogRow] | None:
-    """What `normalize` makes of the page; None if it has an objection to any of it."""
+    """The rows that `normalize` makes of the page; None if it rejects any of it."""
     try:
         made = list(normalize(SHOP, "SEK", [given_page]))
     except InvalidResponse:
@@ -66,12 +66,12 @@ def the_long_way(given_page: RawPage) -> list[CatalogRow] | None:
 
 
 def test_a_rows_columns_are_an_items() -> None:
-    """In the same order."""
+    """They are in the same order."""
     assert CatalogRow._fields == ITEM_COLUMNS
 
 
 def test_a_page_without_oddities_is_read_at_once() -> None:
-    """Row by row what `normalize` makes of it."""
+    """Its rows are those of `normalize`."""
     other = VARIANT | {"id": "gid://shopify/ProductVariant/12", "title": None, "price": None}
     pictured = VARIANT | {"image": {"url": "https://cdn.shopify.com/2.jpg"}, "updatedAt": None}
     plain = page(product([VARIANT, other, pictured]), product([]))
@@ -107,7 +107,7 @@ ODD_VARIANTS = [
 
 @pytest.mark.parametrize("odd", ODD_VARIANTS, ids=repr)
 def test_a_page_with_an_odd_value_is_left_to_normalize(odd: dict[str, Any]) -> None:
-    """Which rejects that variant and keeps the others."""
+    """`normalize` rejects that variant and keeps the others."""
     odd_page = page(product([VARIANT, VARIANT | odd]))
     assert plain_rows(SHOP, "SEK", odd_page) is None
     expected = list(normalize(SHOP, "SEK", [odd_page]))
@@ -117,7 +117,7 @@ def test_a_page_with_an_odd_value_is_left_to_normalize(odd: dict[str, Any]) -> N
 
 
 def test_pages_of_both_kinds_come_in_their_order() -> None:
-    """However they alternate."""
+    """They may alternate in any way."""
     variants = [VARIANT | {"id": f"gid://shopify/ProductVariant/{number}"} for number in range(6)]
     odd = {"price": "0.0000001"}
     pages = [
@@ -182,10 +182,10 @@ _PRODUCTS = st.fixed_dictionaries(
 
 @settings(max_examples=500)
 @given(st.lists(st.tuples(_PRODUCTS, st.lists(_VARIANTS | _ANY, max_size=2)), max_size=2))
-def test_whatever_shopify_sends_both_ways_agree(
+def test_both_ways_agree_on_every_page(
     products: list[tuple[dict[str, Any], list[Any]]],
 ) -> None:
-    """The quick way may decline, but it never tells anything else."""
+    """The quick way may leave a page to `normalize`, but it never gives other rows."""
     given_page = page(*(product(variants, **odd) for odd, variants in products))
     rows = plain_rows(SHOP, "SEK", given_page)
     if rows is not None:

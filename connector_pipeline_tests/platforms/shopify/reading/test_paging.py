@@ -1,4 +1,4 @@
-"""Promises of the walk through a shop's catalog."""
+"""Promises of the walk over a shop's catalog."""
 
 import asyncio
 import json
@@ -124,7 +124,7 @@ async def test_both_cursors_are_followed_to_their_ends(
 async def test_a_walk_that_leads_nowhere_ends(
     shopify: ScriptedShopify, read: Read, report: FetchReport, bodies: list[Any], words: str
 ) -> None:
-    """Never an endless loop, and never a snapshot that calls itself complete."""
+    """It makes no endless loop and no complete snapshot."""
     shopify.script = [Said(shop_body(1)), *map(Said, bodies)]
     with pytest.raises(InvalidResponse, match=words):
         await read()
@@ -135,7 +135,7 @@ async def test_a_walk_that_leads_nowhere_ends(
 async def test_a_page_that_breaks_the_contract_is_yielded_before_the_walk_fails(
     shopify: ScriptedShopify, shop: Shop, tokens: Tokens, report: FetchReport
 ) -> None:
-    """It is in the archive when someone wants to see it."""
+    """So it is in the archive, where somebody can look at it."""
     shopify.script = [Said(shop_body(1)), Said({"data": {"products": "none"}})]
     api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
     fetch = api.fetch(shop, tokens, since=None, report=report)
@@ -149,7 +149,7 @@ async def test_a_page_that_breaks_the_contract_is_yielded_before_the_walk_fails(
 async def test_a_currency_is_never_assumed(
     shopify: ScriptedShopify, read: Read, report: FetchReport, currency: Any
 ) -> None:
-    """A currencyCode that is none stops the sync."""
+    """A currencyCode that is no currency stops the sync."""
     shopify.script = [Said(shop_body(1, currency=currency))]
     with pytest.raises(InvalidResponse, match="currencyCode"):
         await read()
@@ -159,7 +159,7 @@ async def test_a_currency_is_never_assumed(
 async def test_a_snapshot_that_disagrees_with_shopifys_count_is_not_complete(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """Asked once more at the end, and then told in a warning."""
+    """The count is asked for once more at the end, and then a warning states it."""
     shopify.script = [
         Said(shop_body(3)),
         Said(products_body([product(1, [variant(1)])])),
@@ -174,7 +174,7 @@ async def test_a_snapshot_that_disagrees_with_shopifys_count_is_not_complete(
 async def test_a_product_added_or_deleted_while_reading_does_not_spoil_the_snapshot(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """The count at the end vouches as well as the one at the start."""
+    """The count at the end may agree as well as the one at the start."""
     shopify.script = [
         Said(shop_body(2)),
         Said(products_body([product(1, [variant(1)])])),
@@ -188,7 +188,7 @@ async def test_a_product_added_or_deleted_while_reading_does_not_spoil_the_snaps
 async def test_a_count_that_is_a_lower_bound_is_taken_for_one(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """Precision AT_LEAST."""
+    """Its precision is AT_LEAST."""
     at_least = shop_body()
     at_least["data"]["productsCount"] = {"count": 1, "precision": "AT_LEAST"}
     shopify.script = [
@@ -202,7 +202,7 @@ async def test_a_count_that_is_a_lower_bound_is_taken_for_one(
 async def test_products_that_come_twice_make_no_complete_snapshot(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """Two of one and none of another would add up to the same count."""
+    """One product twice and another missing would give the same count."""
     shopify.script = [
         Said(shop_body(2)),
         Said(products_body([product(1, [variant(1)]), product(1, [variant(1)])])),
@@ -235,7 +235,7 @@ async def test_a_product_deleted_while_its_variants_are_read_ends_its_own_chain_
 async def test_a_fetch_that_is_left_early_is_not_complete(
     shopify: ScriptedShopify, shop: Shop, tokens: Tokens, report: FetchReport
 ) -> None:
-    """Whoever stops after a page has closed the connection and holds no snapshot."""
+    """After a stop at any page, the connection is closed and the report is not complete."""
     shopify.script = [Said(shop_body(1)), Said(products_body([product(1, [variant(1)])]))]
     api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
     fetch = api.fetch(shop, tokens, since=None, report=report)
@@ -259,7 +259,7 @@ PAGES = {
 async def replayed(
     shopify: ScriptedShopify, shop: Shop, archived: list[RawPage], since: datetime | None = None
 ) -> tuple[list[RawPage], FetchReport]:
-    """The pages of a fetch that takes up the archived ones, and what it told."""
+    """The pages of a fetch that resumes from the archived ones, and its report."""
     shopify.received.clear()
     report = FetchReport()
     api = ShopifyAdapter(base_url=shopify.url, allow_private_hosts=True)
@@ -272,17 +272,17 @@ async def replayed(
 async def test_archived_pages_are_not_asked_for_again(
     shopify: ScriptedShopify, shop: Shop, kept: int
 ) -> None:
-    """Wherever the attempt was cut off, the pages, their order and the counts are the same."""
+    """After a cut at any page, the pages, their order and the counts are the same."""
     shopify.script = [by_question(dict(PAGES))]
-    whole, told = await replayed(shopify, shop, [])
+    whole, reported = await replayed(shopify, shop, [])
     again, report = await replayed(shopify, shop, whole[:kept])
     assert again == whole
     assert len(shopify.received) == report.requests == len(whole) - kept
     assert report.complete
-    assert report.currency == told.currency
+    assert report.currency == reported.currency
     assert report.details.get("pages_from_archive", 0) == kept
     for name in ("pages", "products", "variants"):
-        assert report.details[name] == told.details[name]
+        assert report.details[name] == reported.details[name]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ async def test_archived_pages_are_not_asked_for_again(
 async def test_an_archived_page_that_is_no_answer_ends_the_resumption(
     shopify: ScriptedShopify, shop: Shop, stranger: RawPage
 ) -> None:
-    """What follows it is asked for, and a page that broke an attempt does not break the next."""
+    """Later pages are asked for, and a page that broke one attempt does not break the next."""
     shopify.script = [by_question(dict(PAGES))]
     whole, _ = await replayed(shopify, shop, [])
     again, report = await replayed(shopify, shop, [whole[0], stranger, *whole[1:]])
@@ -310,7 +310,7 @@ async def test_an_archived_page_that_is_no_answer_ends_the_resumption(
 async def test_the_pages_of_a_full_sync_are_no_increments(
     shopify: ScriptedShopify, shop: Shop
 ) -> None:
-    """Nor those of an increment from another time."""
+    """The pages of an increment from another time are not used either."""
     shopify.script = [by_question(dict(PAGES))]
     whole, _ = await replayed(shopify, shop, [])
     since = datetime(2026, 11, 25, 1, 2, 3, tzinfo=UTC)
@@ -329,7 +329,7 @@ async def test_the_pages_of_a_full_sync_are_no_increments(
 async def test_an_increment_is_whole_although_products_come_again(
     shopify: ScriptedShopify, shop: Shop
 ) -> None:
-    """In the order of their changes ids do not ascend, and no count vouches for them."""
+    """In the order of changes ids do not ascend, and Shopify does not count changes."""
     changed = [product(5, [variant(1)]), product(2, [variant(2)])]
     shopify.script = [
         by_question(
@@ -350,7 +350,7 @@ async def test_an_increment_is_whole_although_products_come_again(
 async def test_an_increment_with_an_empty_page_in_its_middle_is_not_whole(
     shopify: ScriptedShopify, shop: Shop
 ) -> None:
-    """A broken page with status 200 looks just like this."""
+    """A broken page with status 200 looks the same."""
     shopify.script = [
         by_question(
             {
@@ -381,7 +381,7 @@ async def test_a_fetch_that_is_left_gives_up_what_it_asked_ahead(
 async def test_a_page_asked_for_too_small_for_want_of_points_is_asked_for_again(
     shopify: ScriptedShopify, read: Read, report: FetchReport
 ) -> None:
-    """Where the last products have many more variants than all before them had."""
+    """The last products have many more variants than all products before them."""
     short_of_points = cost(available=-200, rate=1000)
     few = [product(number, [variant(number)]) for number in range(1, 21)]
     many = [

@@ -67,30 +67,30 @@ def page(kind: str, rows: Any, **facts: Any) -> RawPage:
 def rows_of(
     *pages: RawPage, left_out: LeftOut | None = None
 ) -> list[CatalogItem | RejectedVariant]:
-    """Everything the pages become."""
+    """All items and rejected variants of the pages."""
     return list(normalize(SHOP, "SEK", pages, left_out=left_out))
 
 
 def of_product(**changed: Any) -> CatalogItem | RejectedVariant:
-    """What a simple product becomes with these fields changed."""
+    """The item or rejected variant of a simple product with these fields changed."""
     (row,) = rows_of(page("products", [PRODUCT | changed]))
     return row
 
 
 def of_variation(parent: dict[str, Any] = PARENT, **changed: Any) -> CatalogItem | RejectedVariant:
-    """What a variation becomes with these fields changed."""
+    """The item or rejected variant of a variation with these fields changed."""
     (row,) = rows_of(page("products", [parent]), page("variations", [VARIATION | changed]))
     return row
 
 
 def item(row: CatalogItem | RejectedVariant) -> CatalogItem:
-    """The row, which is no reject."""
+    """The row, which must be an item."""
     assert isinstance(row, CatalogItem), row
     return row
 
 
 def rejected(row: CatalogItem | RejectedVariant) -> RejectedVariant:
-    """The row, which is a reject."""
+    """The row, which must be a rejected variant."""
     assert isinstance(row, RejectedVariant), row
     return row
 
@@ -118,7 +118,7 @@ def test_a_simple_product_is_one_item() -> None:
 
 
 def test_a_variation_is_joined_with_its_parent() -> None:
-    """Title, creation and status are the parent's; the last change is the later of both."""
+    """Title, creation and status are the parent's, and the later change of the two counts."""
     found = item(of_variation())
     assert (found.product_id, found.variant_id) == ("20", "21")
     assert (found.product_title, found.variant_title) == ("Tröja", "Röd, Large")
@@ -141,7 +141,7 @@ def test_a_variation_is_joined_with_its_parent() -> None:
     ],
 )
 def test_no_price_is_null_and_free_is_zero(written: Any, price: Decimal | None) -> None:
-    """docs/facts/woocommerce.md, Prices."""
+    """See docs/facts/woocommerce.md, Prices."""
     assert item(of_product(price=written)).price == price
 
 
@@ -149,15 +149,12 @@ def test_no_price_is_null_and_free_is_zero(written: Any, price: Decimal | None) 
     "written", ["12,50", "1 000", "free", "NaN", "1e400", "1_0", "\u0661", True, ["1"], "9" * 40]
 )
 def test_a_price_that_is_no_number_is_rejected(written: Any) -> None:
-    """Never guessed, never zero."""
+    """It is neither guessed nor zero."""
     assert "price" in rejected(of_product(price=written)).reason
 
 
 def test_a_grouped_product_has_no_price_of_its_own() -> None:
-    """What the API gives as its price is its cheapest member's.
-
-    docs/facts/woocommerce.md, Prices.
-    """
+    """The API gives it the price of its cheapest member (docs/facts/woocommerce.md, Prices)."""
     assert item(of_product(type="grouped", price="40.00")).price is None
 
 
@@ -168,13 +165,13 @@ def test_a_grouped_product_has_no_price_of_its_own() -> None:
 def test_stock_is_tracked_where_the_shop_says_so(
     manage_stock: Any, stock_quantity: int | None, inventory: int | None
 ) -> None:
-    """docs/facts/woocommerce.md, Stock."""
+    """See docs/facts/woocommerce.md, Stock."""
     stock = {"manage_stock": manage_stock, "stock_quantity": stock_quantity}
     assert item(of_variation(**stock)).inventory == inventory
 
 
 def test_a_whole_quantity_written_as_a_fraction_is_whole() -> None:
-    """Plugins for goods by weight send 2.0; 2.5 cannot be held, and is rejected."""
+    """Plugins for goods by weight send 2.0. The catalog cannot hold 2.5, which is rejected."""
     assert item(of_product(stock_quantity=2.0)).inventory == 2
     assert (
         "stock_quantity: is not a whole number (2.5)"
@@ -193,9 +190,9 @@ def test_a_whole_quantity_written_as_a_fraction_is_whole() -> None:
     ],
 )
 def test_statuses_become_the_catalogs_words(status: str, found: ProductStatus) -> None:
-    """A variation has its parent's, unless it is disabled itself.
+    """A variation has its parent's status, unless it is disabled itself.
 
-    docs/facts/woocommerce.md, Attributes and disabled variations.
+    See docs/facts/woocommerce.md, Attributes and disabled variations.
     """
     assert item(of_product(status=status)).product_status is found
     assert item(of_variation(PARENT | {"status": status})).product_status is found
@@ -204,7 +201,7 @@ def test_statuses_become_the_catalogs_words(status: str, found: ProductStatus) -
 
 
 def test_an_unknown_status_is_rejected() -> None:
-    """A plugin's own status is not taken for one of ours."""
+    """A plugin's own status is not mapped to one of ours."""
     reason = rejected(of_product(status="archived")).reason
     assert reason == "status: is not one of publish, draft, pending, private, future ('archived')"
 
@@ -219,20 +216,20 @@ def test_an_unknown_status_is_rejected() -> None:
     ],
 )
 def test_a_variation_has_the_best_title_there_is(changed: dict[str, Any], title: str) -> None:
-    """Its name byte for byte, else its options, else the product's title."""
+    """It is its name byte for byte, else its options, else the product's title."""
     assert item(of_variation(**changed)).variant_title == title
 
 
 @pytest.mark.parametrize("name", ["Tröja - Röd, Large", "Tröja"])
 def test_a_title_does_not_depend_on_the_endpoint(name: str) -> None:
-    """wc-analytics names variations in its own way; an updated shop's titles must not change."""
+    """wc-analytics names variations in its own way, but an update may not change titles."""
     from_analytics = page("variations", [VARIATION | {"name": name}], endpoint=ANALYTICS_VARIATIONS)
     (row,) = rows_of(page("products", [PARENT]), from_analytics)
     assert item(row).variant_title == item(of_variation()).variant_title == "Röd, Large"
 
 
 def test_answers_of_old_versions_are_enough() -> None:
-    """Before 8.3 there is no parent_id, which the page knows, and no name, which options are."""
+    """Before 8.3, the page has the parent_id, and the options stand for the name."""
     old = {name: value for name, value in VARIATION.items() if name not in LATER_VARIATION_FIELDS}
     (row,) = rows_of(page("products", [PARENT]), page("variations", [old], parent_id=20))
     assert (item(row).product_id, item(row).variant_title) == ("20", "Röd, Large")
@@ -242,13 +239,13 @@ def test_answers_of_old_versions_are_enough() -> None:
 
 @pytest.mark.parametrize("image", [None, [], False, {"src": ""}, {"src": None}, {}])
 def test_a_variation_without_an_image_has_the_products(image: Any) -> None:
-    """And a product without one has none."""
+    """If the product has none either, there is none."""
     assert item(of_variation(image=image)).image_url == "https://shop.example/mugg.png"
     assert item(of_variation(PARENT | {"images": []}, image=image)).image_url is None
 
 
 def test_dates_that_are_not_set_are_null() -> None:
-    """A draft has no creation yet; one known change is the later one."""
+    """A draft has no creation yet. Of two changes, one may be unknown."""
     draft = {"date_created_gmt": None, "date_modified_gmt": None}
     assert item(of_product(**draft)).created_at is None
     assert item(of_variation(PARENT | draft)).updated_at == datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -270,14 +267,14 @@ def test_a_variable_product_without_variations_is_an_item() -> None:
 
 
 def test_types_of_extensions_go_by_their_variations() -> None:
-    """A subscription with variations is sold as its variations, one without as itself."""
+    """A subscription with variations is sold as these, and one without as itself."""
     parent = PARENT | {"type": "variable-subscription"}
     assert item(of_variation(parent)).variant_id == "21"
     assert item(of_product(type="subscription")).variant_id == "10_default"
 
 
 def test_variations_of_no_variable_product_are_left_out_and_counted() -> None:
-    """Of drafts not read, of orphans, and of a product that is simple now."""
+    """They belong to drafts that are not read, to no product, or to one that is simple now."""
     left_out = LeftOut()
     rows = rows_of(
         page("products", [PRODUCT, PARENT]),
@@ -289,7 +286,7 @@ def test_variations_of_no_variable_product_are_left_out_and_counted() -> None:
 
 
 def test_variations_of_a_product_that_cannot_be_read_are_rejected_with_it() -> None:
-    """Left out, they would look deleted."""
+    """If they were left out, they would look deleted."""
     rows = rows_of(page("products", [PARENT | {"status": "odd"}]), page("variations", [VARIATION]))
     product, variation = map(rejected, rows)
     assert (product.product_id, product.variant_id) == ("20", None)
@@ -300,7 +297,7 @@ def test_variations_of_a_product_that_cannot_be_read_are_rejected_with_it() -> N
 
 @pytest.mark.parametrize("field", PRODUCT_FIELDS)
 def test_a_product_field_that_is_missing_is_not_a_null(field: str) -> None:
-    """An answer cut down by a plugin is a reject that names the field."""
+    """A plugin cut the answer down, and the reason names the field."""
     cut = {name: value for name, value in PRODUCT.items() if name != field}
     (row,) = rows_of(page("products", [cut]))
     assert field in rejected(row).reason
@@ -308,14 +305,14 @@ def test_a_product_field_that_is_missing_is_not_a_null(field: str) -> None:
 
 @pytest.mark.parametrize("field", VARIATION_FIELDS)
 def test_a_variation_field_that_is_missing_is_not_a_null(field: str) -> None:
-    """The same of variations."""
+    """The same holds for variations."""
     cut = {name: value for name, value in VARIATION.items() if name != field}
     (row,) = rows_of(page("products", [PARENT]), page("variations", [cut]))
     assert field in rejected(row).reason
 
 
-def test_what_the_catalog_cannot_hold_is_rejected_by_name() -> None:
-    """One bad variation does not lose the page's others."""
+def test_a_value_that_the_catalog_cannot_hold_is_rejected_by_name() -> None:
+    """One bad variation does not lose the others of its page."""
     bad = VARIATION | {"id": 22, "sku": "a\x00b", "name": "\ud800", "stock_quantity": 2**31}
     rows = rows_of(page("products", [PARENT]), page("variations", [bad, VARIATION]))
     assert rejected(rows[0]).variant_id == "22"
@@ -328,19 +325,19 @@ def test_what_the_catalog_cannot_hold_is_rejected_by_name() -> None:
 @pytest.mark.parametrize("body", [b"{}", b"null", b"[1]", b"[[]]", b"<html>", b"", b'[{"id": 1'])
 @pytest.mark.parametrize("kind", ["products", "variations"])
 def test_a_page_that_is_no_list_of_objects_breaks_the_contract(kind: str, body: bytes) -> None:
-    """InvalidResponse, and not a row less."""
+    """It raises InvalidResponse, and no row is skipped."""
     with pytest.raises(InvalidResponse):
         rows_of(RawPage(kind, body))
 
 
 def test_a_page_of_another_kind_breaks_the_contract() -> None:
-    """A snapshot of another adapter is not taken for an empty one."""
+    """Another adapter's snapshot does not pass for an empty one."""
     with pytest.raises(InvalidResponse, match="'orders'"):
         rows_of(RawPage("orders", b"[]"))
 
 
 def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], Any]) -> None:
-    """Recorded answers: titles byte for byte, prices exact, stock as the shop keeps it."""
+    """In recorded answers, titles are byte for byte, prices exact, and stock as the shop has it."""
     products = real_answer("products")
     left_out = LeftOut()
     rows = rows_of(
@@ -349,7 +346,9 @@ def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], 
         left_out=left_out,
     )
     items = {row.variant_id: row for row in map(item, rows)}
-    assert left_out.variations == 3  # those of the product that was variable and is simple now
+    assert (
+        left_out.variations == 3
+    )  # The variations of the product that was variable and is simple now.
     assert items["174_default"].product_title == (
         "<b>Fet</b> & <i>kursiv</i> <script>alert(1)</script> produkt"
     )
@@ -376,7 +375,7 @@ def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], 
     ["Tea &amp; biscuits", "Tea & biscuits", "&lt;gift&gt;&nbsp;box", "5&#8243; pot", "&amp;amp;"],
 )
 def test_entities_in_names_stay_as_they_are(name: str) -> None:
-    """Decoded, `&lt;b&gt;` could not be told from `<b>`: who shows a title decodes it."""
+    """If they were decoded, `&lt;b&gt;` would become `<b>`. The reader decodes a title."""
     assert item(of_product(name=name)).product_title == name
     found = item(of_variation(PARENT | {"name": name}, name=name))
     assert (found.product_title, found.variant_title) == (name, name)
@@ -399,7 +398,7 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(PRODUCT_FIELDS), json_values))
 def test_no_value_in_a_product_breaks_the_mapping(changed: dict[str, Any]) -> None:
-    """Any JSON in any field is an item, a parent or a reject; an item has what was sent."""
+    """Any JSON in any field gives an item, a parent or a rejected variant."""
     sent = PRODUCT | changed
     for row in rows_of(page("products", [sent])):
         if isinstance(row, CatalogItem):
@@ -415,7 +414,7 @@ def test_no_value_in_a_product_breaks_the_mapping(changed: dict[str, Any]) -> No
 def test_no_value_in_a_variation_breaks_the_mapping(
     changed: dict[str, Any], parent_changed: dict[str, Any]
 ) -> None:
-    """The same of variations, whatever their parent is."""
+    """The same holds for variations with any parent."""
     sent = VARIATION | changed
     pages = page("products", [PARENT | parent_changed]), page("variations", [sent], parent_id=20)
     for row in rows_of(*pages):
@@ -427,7 +426,7 @@ def test_no_value_in_a_variation_breaks_the_mapping(
 
 
 def assert_values_are_as_sent(row: CatalogItem, sent: dict[str, Any]) -> None:
-    """What an accepted row holds equals what the platform sent."""
+    """Assert that the values of an item equal those that the platform sent."""
     assert row.sku == sent["sku"]
     if row.price is None:
         assert sent["price"] in (None, "") or sent.get("type") == "grouped"

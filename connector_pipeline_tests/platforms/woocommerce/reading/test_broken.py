@@ -1,4 +1,4 @@
-"""Promises about objects that break their page: the rest is read, and they are named."""
+"""Promises about broken objects: the rest of their page is read, and they are named."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def without(rows: list[dict[str, Any]], *ids: int) -> list[dict[str, Any]]:
 async def test_a_broken_product_is_left_out_and_the_rest_is_read(
     server: SandboxServer, batch_size: int, field: str | None
 ) -> None:
-    """It is named by its id, or by its place between others where not even the id can be had."""
+    """It is named by its id, or by its position where not even the id can be read."""
     shop = server.store.put(SHOP)
     ids = [number for number in shop.product_ids() if shop.status(number) == "publish"]
     shop.broken[ids[5]] = field
@@ -55,18 +55,18 @@ async def test_a_broken_product_is_left_out_and_the_rest_is_read(
     await reading.read()
     assert reading.items() == without(reading.expected(), ids[5])
     assert not reading.report.complete
-    told = f"/wc/v3/products object {ids[5]}"
+    named = f"/wc/v3/products object {ids[5]}"
     if field is None:
-        told = f"/wc/v3/products position 6, after {ids[4]}, before {ids[6]}"
-    assert reading.report.details["broken_objects"] == [told]
-    assert told in reading.report.warnings[-1]
+        named = f"/wc/v3/products position 6, after {ids[4]}, before {ids[6]}"
+    assert reading.report.details["broken_objects"] == [named]
+    assert named in reading.report.warnings[-1]
 
 
 @pytest.mark.parametrize("root", [True, False], ids=["of the shop", "of the parent"])
 async def test_a_broken_variation_is_left_out_and_the_rest_is_read(
     server: SandboxServer, root: bool
 ) -> None:
-    """By whichever list it comes."""
+    """This holds for each of the lists of variations."""
     spec = replace(SHOP, root_variations=root, analytics_variations=root)
     shop = server.store.put(spec)
     victim = next(
@@ -79,13 +79,13 @@ async def test_a_broken_variation_is_left_out_and_the_rest_is_read(
     reading = Reading(server, spec, batch_size=20)
     await reading.read()
     assert reading.items() == without(reading.expected(), victim)
-    (told,) = reading.report.details["broken_objects"]  # type: ignore[misc]
-    assert str(told).endswith(f"object {victim}")
+    (named,) = reading.report.details["broken_objects"]  # type: ignore[misc]
+    assert str(named).endswith(f"object {victim}")
     assert not reading.report.complete
 
 
 async def test_a_shop_that_fails_for_everything_is_unavailable(server: SandboxServer) -> None:
-    """Soon, and not object by object; so is one in which too many are broken."""
+    """It fails soon, and not object by object. So does a shop with too many broken objects."""
     shop = server.store.put(SHOP)
     shop.broken |= dict.fromkeys(shop.product_ids(), None)
     reading = Reading(server, SHOP, max_retries=0)
@@ -98,7 +98,7 @@ async def test_a_shop_that_fails_for_everything_is_unavailable(server: SandboxSe
 
 
 class List:
-    """A list of objects, some of which break their page."""
+    """A list of objects. Some of them break their page."""
 
     def __init__(self, bodies: list[bytes], broken: set[int]):
         self.bodies = bodies
@@ -108,10 +108,14 @@ class List:
     async def ask(self, question: Question) -> Answer:
         self.requests += 1
         size, number = int(question.params["per_page"]), int(question.params["page"])
-        places = range((number - 1) * size, min(number * size, len(self.bodies)))
-        if self.broken & set(places):
+        positions = range((number - 1) * size, min(number * size, len(self.bodies)))
+        if self.broken & set(positions):
             return Answer(500, {}, b"", None)
-        body = b"\xef\xbb\xbf[ " + b" , ".join(self.bodies[place] for place in places) + b" ]\n"
+        body = (
+            b"\xef\xbb\xbf[ "
+            + b" , ".join(self.bodies[position] for position in positions)
+            + b" ]\n"
+        )
         headers = {"X-WP-Total": str(len(self.bodies)), "X-WP-TotalPages": "1"}
         return Answer(200, headers, body, parse_json(body))
 
@@ -125,33 +129,36 @@ class List:
 @example(length=60, broken={0, 1}, size=100, number=1)
 @example(length=60, broken={0, 1, 2}, size=100, number=1)
 @example(length=1, broken={0}, size=1, number=1)
+@example(length=1, broken={0}, size=2, number=1)
 async def test_every_object_that_can_be_read_is_in_the_answer_once(
     length: int, broken: set[int], size: int, number: int
 ) -> None:
-    """In order and byte for byte, whatever is broken and wherever the page begins."""
+    """They are in order and byte for byte, for any broken objects and any page."""
     bodies = [
-        f'{{"id": {place + 1}, "name": "\\u00e5 {place}"}}'.encode() for place in range(length)
+        f'{{"id": {position + 1}, "name": "\\u00e5 {position}"}}'.encode()
+        for position in range(length)
     ]
     around = AroundBroken(List(bodies, broken))
     asked = range((number - 1) * size, min(number * size, length))
     try:
         answer = await around.ask(Question("/wc/v3/products", {"per_page": size, "page": number}))
     except PlatformUnavailable:
-        # Three in a row at the start of a page are enough to give the shop up, or a whole page.
+        # Three broken objects in a row at the start of a page are an error, and so is a whole page.
         assert len(broken & set(asked)) >= 3 or set(asked) <= broken
         return
-    assert not asked or not set(asked) <= broken
-    whole = [place for place in asked if place not in broken]
-    assert [row["id"] for row in answer.json] == [place + 1 for place in whole]
+    # A page past the end of the list has parts without objects, which the shop can answer.
+    assert len(asked) < size or not set(asked) <= broken
+    whole = [position for position in asked if position not in broken]
+    assert [row["id"] for row in answer.json] == [position + 1 for position in whole]
     assert parse_json(answer.body) == answer.json
-    assert all(bodies[place] in answer.body for place in whole)
+    assert all(bodies[position] in answer.body for position in whole)
     assert [each.position - 1 for each in around.found] == sorted(broken & set(asked))
     assert answer.headers["X-WP-Total"] == str(length)
 
 
 @pytest.mark.parametrize("broken", [0, 37, 99])
 async def test_one_broken_object_of_a_hundred_costs_few_requests(broken: int) -> None:
-    """Halves, quarters, fives and ones: not a request an object."""
+    """The page is read in halves, quarters, fives and ones, and not in a hundred requests."""
     shop = List([b"{}"] * 100, {broken})
     around = AroundBroken(shop)
     answer = await around.ask(Question("/wc/v3/products", {"per_page": 100, "page": 1}))
@@ -167,7 +174,7 @@ def test_smaller_pages_begin_where_larger_ones_do(size: int) -> None:
 
 
 def test_lists_are_joined_as_they_are_written() -> None:
-    """A BOM, spaces and empty lists between them do not matter."""
+    """A BOM, spaces and empty lists between them change nothing."""
     assert join_lists([b"[]"]) == b"[]"
     assert join_lists([b'\xef\xbb\xbf[{"a":1.10}]\n', b"[ ]", b"[2,3]"]) == b'[{"a":1.10},2,3]'
     assert json.loads(join_lists([])) == []

@@ -1,4 +1,4 @@
-"""Promises of a fetch of what changed, kept against the sandbox's WooCommerce."""
+"""Promises of a fetch of changes, kept against the sandbox's WooCommerce."""
 
 import asyncio
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def ids_of(product: WooProduct) -> set[str]:
 
 
 def expected(reading: Reading, ids: set[str]) -> list[dict[str, Any]]:
-    """What the shop's own records say of these variants."""
+    """The rows of these variants by the shop's own records."""
     return [row for row in reading.expected() if row["variant_id"] in ids]
 
 
@@ -89,9 +89,9 @@ def expected(reading: Reading, ids: set[str]) -> list[dict[str, Any]]:
 async def test_exactly_what_changed_is_read(
     sandbox: SandboxServer, endpoint: str, offset: int
 ) -> None:
-    """Whatever the site's zone, and whichever of the two dates moved.
+    """This holds in any zone of the site, and for each of the two dates.
 
-    docs/facts/woocommerce.md, Changes since a time and Which dates move.
+    See docs/facts/woocommerce.md, Changes since a time and Which dates move.
     """
     spec, shop = put(sandbox, utc_offset_minutes=offset, **ENDPOINTS[endpoint])
     stocked, repriced, renamed, *_ = variables(shop)
@@ -121,7 +121,7 @@ async def test_exactly_what_changed_is_read(
 async def test_a_shop_where_nothing_changed_costs_a_request_a_list(
     sandbox: SandboxServer, endpoint: str
 ) -> None:
-    """And one for the currency, and one to find that a list is not there."""
+    """It costs one more for the currency, and one for a list that the shop lacks."""
     spec, _ = put(sandbox, **ENDPOINTS[endpoint])
     reading = Reading(sandbox, spec)
     await reading.read(SINCE)
@@ -132,7 +132,7 @@ async def test_a_shop_where_nothing_changed_costs_a_request_a_list(
 
 
 async def test_an_order_costs_one_more_request(sandbox: SandboxServer) -> None:
-    """However many variations of however many products it moved: their products, by id."""
+    """It asks for the products by id, for any number of variations."""
     spec, shop = put(sandbox)
     sold = [each for product in variables(shop) for each in product.variations]
     for each in sold:
@@ -148,7 +148,7 @@ async def test_an_order_costs_one_more_request(sandbox: SandboxServer) -> None:
 async def test_a_bulk_edit_of_everything_is_read_once_each(
     sandbox: SandboxServer, endpoint: str, batch_size: int
 ) -> None:
-    """Products and variations in both lists come to one item each, in pages of any size."""
+    """Products and variations in both lists make one item each, in pages of any size."""
     spec, shop = put(sandbox, former_variables=2, **ENDPOINTS[endpoint])
     for product in list(shop.products()):
         shop.edit_product(product.id, {}, at=LATER)
@@ -161,7 +161,7 @@ async def test_a_bulk_edit_of_everything_is_read_once_each(
 
 
 async def test_variations_of_what_is_not_read_are_left_out(sandbox: SandboxServer) -> None:
-    """Of a draft, and of a product that is no longer variable: no row comes of them."""
+    """Those of a draft, and of a product that is no longer variable, make no row."""
     spec, shop = put(sandbox, former_variables=1)
     draft, former, *_ = variables(shop)
     shop.edit_product(draft.id, {"status": "draft"})
@@ -170,12 +170,12 @@ async def test_variations_of_what_is_not_read_are_left_out(sandbox: SandboxServe
         shop.edit_variant(product.variations[0].id, {"stock_quantity": 9}, at=LATER)
     reading = Reading(sandbox, spec)
     await reading.read(SINCE)
-    # What the product is now is true all the same.
+    # The row of the product as it is now is right all the same.
     assert reading.items() == expected(reading, {f"{former.id}_default"})
 
 
 async def test_several_statuses_are_each_asked(sandbox: SandboxServer) -> None:
-    """A changed variation of a draft is read where drafts are."""
+    """A changed variation of a draft is read where drafts are read."""
     spec, shop = put(sandbox)
     draft, other, *_ = variables(shop)
     shop.edit_product(draft.id, {"status": "draft"})
@@ -197,10 +197,10 @@ async def test_several_statuses_are_each_asked(sandbox: SandboxServer) -> None:
     ],
     ids=["ignores-it", "ignores-it-analytics", "per-parent-only"],
 )
-async def test_a_shop_that_cannot_tell_is_read_in_full_and_says_so(
+async def test_a_shop_that_cannot_list_its_changes_is_read_in_full(
     sandbox: SandboxServer, spec: dict[str, Any], words: str
 ) -> None:
-    """The report counts it as a full reading, with the reason among its details."""
+    """The report says that it was read in full, and its details have the reason."""
     made, shop = put(sandbox, **spec)
     shop.edit_product(simple(shop).id, {"price": "5"}, at=LATER)
     reading = Reading(sandbox, made, batch_size=10)
@@ -208,14 +208,14 @@ async def test_a_shop_that_cannot_tell_is_read_in_full_and_says_so(
     assert reading.items() == reading.expected()
     assert (reading.report.read_in_full, reading.report.complete) == (True, True)
     assert words in str(reading.report.details["read_in_full"])
-    # Found out with a request for each list, not with a reading.
+    # One request for each list shows it, without a whole reading.
     full = Reading(sandbox, made, batch_size=10)
     await full.read()
     assert reading.report.requests <= full.report.requests + 2
 
 
 async def test_a_shop_that_refuses_the_parameter_is_read_in_full(sandbox: SandboxServer) -> None:
-    """400 for modified_after, as some security plugins answer what they do not know."""
+    """Some security plugins answer 400 for an unknown parameter such as modified_after."""
     spec, _ = put(sandbox)
     body = {"code": "rest_invalid_param", "message": "x", "data": {"status": 400}}
     match = {"path_contains": "/v3/products"}
@@ -241,7 +241,7 @@ async def test_a_parent_filter_that_is_ignored_is_noticed(sandbox: SandboxServer
                 "kind": "body",
                 "body": body,
                 "headers": {"X-WP-Total": "1", "X-WP-TotalPages": "1"},
-                # The first is for changed variations.
+                # The first request is for changed variations.
                 "skip": 1,
                 "times": 1,
             }
@@ -254,7 +254,7 @@ async def test_a_parent_filter_that_is_ignored_is_noticed(sandbox: SandboxServer
 
 
 async def test_an_increment_whose_lists_disagree_is_not_complete(sandbox: SandboxServer) -> None:
-    """Then the shop's mark stays where it is, and the next one asks from there again."""
+    """Then the high-water mark stays, and the next increment asks from there again."""
     spec, shop = put(sandbox)
     changed = [each.id for each in variables(shop)][:6]
     for product_id in changed:
@@ -268,34 +268,38 @@ async def test_an_increment_whose_lists_disagree_is_not_complete(sandbox: Sandbo
 EDITS = ("stock", "price", "name", "draft", "publish", "type", "append", "trash", "variation")
 
 
-def edit(shop: SandboxShop, kind: str, place: int) -> None:
-    """One of a merchant's edits, to whatever product lies there, with its dates as they move."""
+def edit(shop: SandboxShop, kind: str, position: int) -> None:
+    """Make one of a merchant's edits to any product, with its dates as they move."""
     ids = shop.product_ids()
     if not ids:
         return
-    product = shop.product(ids[place % len(ids)])
+    product = shop.product(ids[position % len(ids)])
     assert isinstance(product, WooProduct)
-    variation = product.variations[place % len(product.variations)] if product.variations else None
+    variation = (
+        product.variations[position % len(product.variations)] if product.variations else None
+    )
     if kind == "stock" and variation is not None:
-        shop.edit_variant(variation.id, {"stock_quantity": place, "manage_stock": True}, at=LATER)
+        shop.edit_variant(
+            variation.id, {"stock_quantity": position, "manage_stock": True}, at=LATER
+        )
     elif kind == "price" and variation is not None:
-        shop.edit_variant(variation.id, {"price": str(place)}, at=LATER)
+        shop.edit_variant(variation.id, {"price": str(position)}, at=LATER)
     elif kind == "price":
-        shop.edit_product(product.id, {"price": str(place)}, at=LATER)
+        shop.edit_product(product.id, {"price": str(position)}, at=LATER)
     elif kind == "name":
-        shop.edit_product(product.id, {"name": f"Renamed {place}"}, at=LATER)
+        shop.edit_product(product.id, {"name": f"Renamed {position}"}, at=LATER)
     elif kind in ("draft", "publish"):
         shop.edit_product(product.id, {"status": kind}, at=LATER)
     elif kind == "type" and variation is not None:
         changed = "simple" if product.type == "variable" else "variable"
         shop.edit_product(product.id, {"type": changed}, at=LATER)
     elif kind == "append":
-        for product_id in shop.append_products(1 + place % 3, at=LATER):
+        for product_id in shop.append_products(1 + position % 3, at=LATER):
             shop.edit_product(product_id, {"status": "publish"}, at=LATER)
     elif kind == "trash":
         shop.trash_product(product.id, at=LATER)
     elif kind == "variation" and variation is not None and len(product.variations) > 1:
-        # Without its last one the product is an item of its own, by a deletion, which has no date.
+        # Without its last variation the product is an item itself. A deletion has no date.
         shop.remove_variant(variation.id, at=LATER)
 
 
@@ -310,11 +314,11 @@ def edit(shop: SandboxShop, kind: str, place: int) -> None:
 def test_an_increment_on_top_of_a_snapshot_is_the_shop_as_it_is(
     server: SandboxServer, endpoint: str, edits: list[tuple[str, int]], batch_size: int
 ) -> None:
-    """Whatever was edited: every row of what the shop has is true, and only deletions are open."""
+    """After any edits, every row of the shop is right, and only deletions are open."""
     spec, shop = put(server, products=12, awkward=False, **ENDPOINTS[endpoint])
     before = {row["variant_id"]: row for row in Reading(server, spec).expected()}
-    for kind, place in edits:
-        edit(shop, kind, place)
+    for kind, position in edits:
+        edit(shop, kind, position)
     reading = Reading(server, spec, batch_size=batch_size)
     asyncio.run(reading.read(SINCE))
     read = {row["variant_id"]: row for row in reading.items()}
@@ -328,8 +332,8 @@ def test_an_increment_on_top_of_a_snapshot_is_the_shop_as_it_is(
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001
-def test_what_changed_at_that_second_is_asked_for(moment: datetime) -> None:
-    """The bound is exclusive, and seconds are all that a shop keeps of a time."""
+def test_changes_at_that_very_second_are_asked_for(moment: datetime) -> None:
+    """The bound is exclusive, and a shop keeps times to the second."""
     since = moment.replace(tzinfo=UTC)
     after = modified_after(since)
     changed = f"{since:%Y-%m-%dT%H:%M:%S}"

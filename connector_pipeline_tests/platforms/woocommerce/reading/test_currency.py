@@ -1,4 +1,4 @@
-"""Promises about the currency of a shop: told, or set, or unknown, and never guessed."""
+"""Promises about the currency of a shop: stated, set in the registry, or unknown, never guessed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,10 @@ from connector_pipeline.platforms.woocommerce.reading.currency import currency_i
 @pytest.mark.parametrize(
     ("recorded", "key"), [("currency_current", "code"), ("settings_currency", "value")]
 )
-def test_a_real_answer_tells_the_currency(
+def test_a_real_answer_states_the_currency(
     real_answer: Callable[[str], Any], recorded: str, key: str
 ) -> None:
-    """The setting's default is not taken for its value."""
+    """The setting's default does not pass for its value."""
     assert currency_in(Answer(200, {}, b"", real_answer(recorded)), key) == "SEK"
 
 
@@ -36,12 +36,12 @@ def test_a_real_answer_tells_the_currency(
     ],
 )
 def test_a_currency_is_never_guessed(status: int, body: Any) -> None:
-    """What is not three capitals in an answer of 200 is no currency."""
+    """Three capitals in an answer of 200 are a currency, and no other value is one."""
     assert currency_in(Answer(status, {}, b"", body), "code") is None
 
 
 @pytest.mark.parametrize(
-    ("told", "registered", "words"),
+    ("stated", "registered", "words"),
     [
         ("SEK", None, []),
         ("SEK", "SEK", []),
@@ -51,9 +51,9 @@ def test_a_currency_is_never_guessed(status: int, body: Any) -> None:
     ],
 )
 def test_a_currency_that_needs_a_look_is_warned_of(
-    told: str, registered: str | None, words: list[str]
+    stated: str, registered: str | None, words: list[str]
 ) -> None:
-    """A stale override, and a code that a plugin made up; the shop's word counts all the same."""
-    found = warnings_of(told, registered=registered)
+    """The registry's is out of date, or the code is a plugin's own. The shop's currency counts."""
+    found = warnings_of(stated, registered=registered)
     assert len(found) == len(words)
     assert all(word in warning for word, warning in zip(words, found, strict=True))

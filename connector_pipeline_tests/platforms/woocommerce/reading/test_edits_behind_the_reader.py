@@ -1,4 +1,4 @@
-"""Whatever a merchant does while a shop is read, nothing that is there is taken for gone."""
+"""Promise: no edit of a merchant during a reading makes a live variant look gone."""
 
 import asyncio
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 class Merchant:
-    """Makes the edits of one step each time somebody looks away."""
+    """A merchant who makes the edits of one step between two requests."""
 
     def __init__(self, shop: SandboxShop, steps: list[list[Edit]]):
         self.shop = shop
@@ -42,17 +42,17 @@ class Merchant:
         self.gone: list[int] = []
 
     def work(self) -> None:
-        """The next step's edits; those that make no sense any more are left out."""
-        for kind, place in next(self.steps, []):
+        """Make the edits of the next step, without those that are impossible by now."""
+        for kind, position in next(self.steps, []):
             ids = self.shop.product_ids()
             if kind == "append":
-                for product_id in self.shop.append_products(1 + place % 3):
+                for product_id in self.shop.append_products(1 + position % 3):
                     self.shop.edit_product(product_id, {"status": "publish"})
             elif kind == "restore":
                 if self.gone:
-                    self.shop.restore_product(self.gone.pop(place % len(self.gone)))
+                    self.shop.restore_product(self.gone.pop(position % len(self.gone)))
             elif ids:
-                self._edit(kind, ids[place % len(ids)])
+                self._edit(kind, ids[position % len(ids)])
 
     def _edit(self, kind: str, product_id: int) -> None:
         product = self.shop.product(product_id)
@@ -80,10 +80,10 @@ class Merchant:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_what_the_shop_still_has_is_never_gone(
+def test_a_variant_that_the_shop_still_has_is_never_gone(
     sandbox: SandboxServer, endpoint: str, steps: list[list[Edit]], orphans: int, batch_size: int
 ) -> None:
-    """Products added, trashed, deleted, hidden and changed between any two pages and questions."""
+    """Products are added, trashed, deleted, hidden and changed between any two questions."""
     spec = replace(
         SMALL, products=14, awkward=False, orphan_variations=orphans, **ENDPOINTS[endpoint]
     )
@@ -107,8 +107,8 @@ async def _read_and_look_up(
             merchant.work()
         currency = reading.report.currency or ""
         missing = absence(live, reading.api.normalize(reading.shop, currency, reading.pages))
-        # A list may have skipped what is there although all its counts agree: so what is absent
-        # is asked for, from a complete snapshot too.
+        # A list may skip a live product although all its counts agree. So absent variants
+        # are looked up, also after a complete snapshot.
         assert reading.api.lists_may_skip
         if not missing.absent or missing.witness is None:
             return
@@ -123,13 +123,13 @@ async def _read_and_look_up(
         try:
             served = {row["variant_id"] for row in reading.expected()}
             async for lookup in lookups:
-                # What it says is true of the shop as it was when it was asked.
+                # The answer is right for the shop at the time of the question.
                 assert not set(lookup.gone) & served
                 gone |= set(lookup.gone)
                 merchant.work()
                 served = {row["variant_id"] for row in reading.expected()}
         except InvalidResponse:
-            # The witness itself went while it was needed: nothing is deleted at all.
+            # The witness itself was deleted meanwhile, so no variant counts as gone.
             return
     assert gone <= set(missing.absent)
     items = reading.api.normalize(reading.shop, currency, reading.pages)

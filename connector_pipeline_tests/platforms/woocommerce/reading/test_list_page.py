@@ -12,7 +12,7 @@ ENDPOINT = "/wc/v3/products"
 
 
 def answer(parsed: Any = None, **headers: str) -> Answer:
-    """An answer with these headers, underscores for hyphens."""
+    """An answer with these headers, with underscores for hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(200, named, b"", [] if parsed is None else parsed)
 
@@ -26,7 +26,7 @@ def test_headers_say_how_long_a_list_is() -> None:
 
 @pytest.mark.parametrize("written", [None, "", "-1", "1.5", "many", "9" * 20, "\u0662", " 1"])
 def test_a_list_without_its_length_breaks_the_contract(written: str | None) -> None:
-    """A page that cannot say whether it is the last is not taken for the last."""
+    """A page that does not show whether it is the last one is an error."""
     headers = {"X_WP_Total": "1"} | ({} if written is None else {"X_WP_TotalPages": written})
     with pytest.raises(InvalidResponse, match="X-WP-TotalPages") as caught:
         list_page(answer(**headers), 1, ENDPOINT)

@@ -42,7 +42,10 @@ class Keys:
 
 
 class Products:
-    """A shop that answers `include` with these products; it counts `broken` ones, and no more."""
+    """A shop that answers `include` with these products.
+
+    It counts the `broken` ones without listing them.
+    """
 
     def __init__(self, *products: dict[str, Any], broken: tuple[int, ...] = ()):
         self.products = {each["id"]: each for each in (product(WITNESS), *products)}
@@ -53,7 +56,7 @@ class Products:
         """Answer one request and close."""
         target = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
         query = parse_qs(urlsplit(target).query)
-        # Asked without ids where it answers, before it is asked for any.
+        # The first request has no ids: it finds the URL at which the shop answers.
         ids = [int(each) for each in query.get("include", ["0"])[0].split(",")]
         if "include" in query:
             self.asked.append(ids)
@@ -71,13 +74,13 @@ class Products:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """The address it answers at."""
+        """The URL at which it answers."""
         server = await asyncio.start_server(self.answer, "127.0.0.1", 0)
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def gone(self, absent: dict[str, str], *, statuses: str = "publish") -> set[str]:
-        """Which of the absent variants the shop says are gone."""
+        """The absent variants that are gone by the answers."""
         witness: CatalogItem = item("7_default", shop=OTHER, product_id=str(WITNESS))
         async with self.serve() as url:
             api = WooCommerceAdapter(base_url=url, allow_private_hosts=True, statuses=statuses)
@@ -103,16 +106,16 @@ class Products:
         (product(1, variations=[11]), "11", True),
     ],
 )
-async def test_gone_is_what_a_complete_snapshot_would_not_have(
+async def test_a_variant_that_a_complete_snapshot_would_lack_is_gone(
     answered: dict[str, Any] | None, variant_id: str, is_gone: bool
 ) -> None:
-    """Deleted, of a status that is not read, or of a product of another type by now."""
+    """They are deleted, of a status that is not read, or of a product of another type now."""
     shop = Products(*([answered] if answered else []))
     assert await shop.gone({variant_id: "1"}) == ({variant_id} if is_gone else set())
 
 
 async def test_every_status_that_is_read_counts_as_there() -> None:
-    """As the lists are read with them."""
+    """The lists are read with the same statuses."""
     assert (
         await Products(product(1, status="draft")).gone(
             {"1_default": "1"}, statuses="publish,draft"
@@ -122,7 +125,7 @@ async def test_every_status_that_is_read_counts_as_there() -> None:
 
 
 async def test_products_that_cannot_be_loaded_are_not_gone() -> None:
-    """The shop counts them: only asking for fewer tells them from those that are gone."""
+    """The shop counts them, and only smaller questions show which ones they are."""
     absent = {f"{number}_default": str(number) for number in range(100, 350)}
     broken = (100, 101, 222, 349)
     shop = Products(*(product(number) for number in range(200, 220)), broken=broken)
@@ -132,7 +135,7 @@ async def test_products_that_cannot_be_loaded_are_not_gone() -> None:
 
 
 async def test_the_witness_has_absent_variants_of_its_own() -> None:
-    """They are answered for by the same question."""
+    """The same question answers for them."""
     shop = Products(variable(WITNESS, 71))
     assert await shop.gone({"71": "7", "72": "7"}) == {"72"}
     assert shop.asked == [[WITNESS]]
@@ -150,13 +153,13 @@ async def test_the_witness_has_absent_variants_of_its_own() -> None:
 async def test_a_product_that_cannot_be_judged_confirms_nothing(
     products: list[dict[str, Any]], words: str
 ) -> None:
-    """Rather than taken for one without variations."""
+    """It is not taken for a product without variations."""
     with pytest.raises(InvalidResponse, match=words):
         await Products(*products).gone({"12": "1"})
 
 
 async def test_a_shop_that_ignores_the_question_confirms_nothing() -> None:
-    """Products nobody asked for, or the witness left out."""
+    """It lists products that were not asked for, or leaves the witness out."""
     stranger = Products()
     stranger.products[1] = product(2)
     with pytest.raises(InvalidResponse, match="not asked for"):

@@ -1,4 +1,4 @@
-"""Promises of a fetch that goes on from the pages an interrupted attempt archived."""
+"""Promises of a fetch that resumes from the pages of an interrupted attempt."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
 
 
 def asked(sandbox: SandboxServer) -> list[str]:
-    """Every question put to the shop since the log was cleared, in words of its own."""
+    """Every question to the shop since the log was cleared, as one text each."""
     requests = sandbox.requests.requests(service="woocommerce", domain=SPEC.domain)
     return sorted(f"{each.path}?{each.query}" for each in requests if each.query != WITHOUT_KEY)
 
@@ -45,7 +45,7 @@ def asked(sandbox: SandboxServer) -> list[str]:
 async def every_interruption(
     sandbox: SandboxServer, spec: Any, since: datetime | None, **settings: Any
 ) -> None:
-    """Cut a reading off after each of its pages and go on: the same pages, none asked twice."""
+    """Cut a reading off after each page and resume: the same pages, none asked for twice."""
     whole = Reading(sandbox, spec, **settings)
     sandbox.requests.clear()
     await whole.read(since)
@@ -68,7 +68,7 @@ async def every_interruption(
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_nothing_archived_is_asked_again(sandbox: SandboxServer, endpoint: str) -> None:
-    """Wherever a full reading stopped, by whichever endpoint it was."""
+    """This holds after any page of a full reading, for each endpoint."""
     spec = replace(SPEC, **ENDPOINTS[endpoint])
     sandbox.store.put(spec)
     await every_interruption(sandbox, spec, None, batch_size=10)
@@ -77,7 +77,7 @@ async def test_nothing_archived_is_asked_again(sandbox: SandboxServer, endpoint:
 async def test_a_shop_with_plain_permalinks_is_found_again_without_asking(
     sandbox: SandboxServer,
 ) -> None:
-    """What was found out of the shop is among the facts of its first page."""
+    """The REST root is among the facts of the first page."""
     spec = replace(SPEC, plain_permalinks=True)
     sandbox.store.put(spec)
     await every_interruption(sandbox, spec, None, batch_size=20)
@@ -88,7 +88,7 @@ async def test_a_shop_with_plain_permalinks_is_found_again_without_asking(
 async def test_an_increment_goes_on_where_it_stopped(
     sandbox: SandboxServer, endpoint: str, batch_size: int
 ) -> None:
-    """Changed products, variations of theirs, products of others, and one read in full."""
+    """Its pages have changed products, their variations, other products, and one full reading."""
     spec = replace(SPEC, **ENDPOINTS[endpoint])
     shop = sandbox.store.put(spec)
     for number, product in enumerate(list(shop.products())):
@@ -99,8 +99,8 @@ async def test_an_increment_goes_on_where_it_stopped(
     await every_interruption(sandbox, spec, SINCE, batch_size=batch_size)
 
 
-async def test_a_page_read_in_parts_is_gone_on_from_in_the_middle(sandbox: SandboxServer) -> None:
-    """What is left of it is read in the smaller size, the rest in the usual one."""
+async def test_a_page_read_in_parts_is_resumed_in_the_middle(sandbox: SandboxServer) -> None:
+    """The rest of the page is read in the smaller size, and later pages in the usual one."""
     sandbox.store.put(SPEC)
     whole = Reading(sandbox, SPEC, batch_size=10)
     sandbox.faults.set(
@@ -124,7 +124,7 @@ async def test_a_page_read_in_parts_is_gone_on_from_in_the_middle(sandbox: Sandb
 
 
 async def test_an_edit_between_the_attempts_is_noticed(sandbox: SandboxServer) -> None:
-    """A product deleted meanwhile pulls a live one past the reader: the totals tell."""
+    """A deleted product makes the reader skip a live one, and the totals show it."""
     shop = sandbox.store.put(SPEC)
     first = Reading(sandbox, SPEC, batch_size=5)
     await first.read()
@@ -139,7 +139,7 @@ async def test_an_edit_between_the_attempts_is_noticed(sandbox: SandboxServer) -
 async def test_pages_of_another_question_are_not_taken_for_answers(
     sandbox: SandboxServer, since: datetime | None
 ) -> None:
-    """Whatever lies in the archive: pages of other settings, or of nobody's."""
+    """The archive may have pages of other settings, or pages of no question."""
     shop = sandbox.store.put(SPEC)
     shop.edit_product(shop.product_ids()[3], {}, at=LATER)
     drafts = Reading(sandbox, SPEC, statuses="draft", batch_size=10)

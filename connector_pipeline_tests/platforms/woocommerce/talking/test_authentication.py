@@ -1,4 +1,4 @@
-"""Promises about a shop's key: how it is presented, where, and that it does not show itself."""
+"""Promises about a shop's key: how and where it is presented, and that no text shows it."""
 
 import base64
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def credentials(**more: Any) -> WooCommerceCredentials:
 
 
 def test_credentials_do_not_show_themselves() -> None:
-    """Neither as text nor as JSON nor in what validation says."""
+    """No text, no JSON and no validation error has them."""
     shown = f"{credentials()!r} {credentials()!s} {credentials().model_dump_json()}"
     assert KEY not in shown
     assert SECRET not in shown
@@ -40,7 +40,7 @@ def test_credentials_do_not_show_themselves() -> None:
 
 
 def test_the_authorization_header_is_basic() -> None:
-    """Key and secret as RFC 7617 has them, in UTF-8."""
+    """Key and secret are encoded as in RFC 7617, in UTF-8."""
     scheme, _, pair = credentials(consumer_secret=SecretStr("cs_ö")).authorization().partition(" ")
     assert scheme == "Basic"
     assert base64.b64decode(pair).decode() == f"{KEY}:cs_ö"
@@ -69,10 +69,7 @@ BASIC, QUERY, OAUTH = Authentication.BASIC, Authentication.QUERY_STRING, Authent
 def test_a_secret_travels_over_https_or_to_a_sandbox(
     base_url: str, sandbox: bool, found: tuple[Authentication, ...]
 ) -> None:
-    """Elsewhere over plain http there is the signature, which does not tell it.
-
-    docs/facts/woocommerce.md, Authentication.
-    """
+    """Any other URL gets a signature (docs/facts/woocommerce.md, Authentication)."""
     assert ways(base_url, allow_private_hosts=sandbox) == found
 
 
@@ -81,7 +78,7 @@ plain = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_cha
 
 @given(st.dictionaries(st.text("abc_[]", min_size=1), plain, max_size=4))
 def test_a_signature_is_what_woocommerce_computes(query: dict[str, str]) -> None:
-    """For whatever is asked, by the algorithm of WC_REST_Authentication; and only once."""
+    """It is computed by the algorithm of WC_REST_Authentication, and good for one use."""
     issued = ShopCredentials("shop.example")
     key = credentials(consumer_key=issued.consumer_key, consumer_secret=issued.consumer_secret)
     url = "http://shop.example/wp-json/wc/v3/products"

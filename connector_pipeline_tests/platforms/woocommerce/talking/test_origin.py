@@ -1,4 +1,4 @@
-"""Promises about where a shop's key may go: what a redirect may lead to."""
+"""Promises about the URLs to which a redirect may lead a shop's key."""
 
 import pytest
 from hypothesis import example, given
@@ -26,7 +26,7 @@ SHOP = "https://shop.example"
     ],
 )
 def test_a_redirect_within_the_shop_moves_its_base_url(location: str, base_url: str) -> None:
-    """To another scheme, host or folder of it; to a page of its own it moves nothing."""
+    """It may lead to another scheme, host or folder. One to a page of the shop changes nothing."""
     assert moved_to(SHOP, location, registered=SHOP) == base_url
 
 
@@ -48,13 +48,13 @@ def test_a_redirect_within_the_shop_moves_its_base_url(location: str, base_url: 
     ],
 )
 def test_a_redirect_out_of_the_shop_is_refused(location: str) -> None:
-    """Another host, another port, no address at all: the key stays here."""
+    """For another host, another port or no address, the key is not sent."""
     with pytest.raises(InvalidResponse, match=r"https://shop\.example redirects to"):
         moved_to(SHOP, location, registered=SHOP)
 
 
 def test_a_refused_redirect_says_what_to_do() -> None:
-    """Both hosts, and how to register the shop where it is now."""
+    """The message names both hosts, and the remedy registers the shop at the new one."""
     with pytest.raises(InvalidResponse) as caught:
         moved_to(SHOP, "https://www.new.example/?consumer_secret=cs_1", registered=SHOP)
     text = str(caught.value)
@@ -81,7 +81,7 @@ def test_a_refused_redirect_says_what_to_do() -> None:
 def test_a_shops_hosts_are_its_domain_and_what_is_below(
     host: str, registered: str, same: bool
 ) -> None:
-    """Not what is above it or beside it: that may be another merchant's."""
+    """A domain above it or beside it may be another merchant's."""
     assert same_shop(host, registered) is same
 
 
@@ -99,8 +99,8 @@ LOCATIONS = st.builds(
 
 @given(st.text() | LOCATIONS)
 @example("https://www.shop.example/")
-def test_whatever_a_redirect_says_the_base_url_is_the_shops_or_an_error(location: str) -> None:
-    """No text in a Location leads elsewhere, or raises what nobody expects."""
+def test_any_redirect_leads_to_the_shop_or_to_an_error(location: str) -> None:
+    """No text in a Location leads to another host or raises another error."""
     try:
         moved = moved_to(SHOP, location, registered=SHOP)
     except InvalidResponse:

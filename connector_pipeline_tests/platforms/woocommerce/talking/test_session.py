@@ -1,4 +1,4 @@
-"""Promises about what a shop's refusals mean."""
+"""Promises about the meaning of a shop's refusals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,9 +32,9 @@ from connector_pipeline.platforms.woocommerce.talking.session import (
 def test_real_refusals_are_named_right(
     real_answer: Callable[[str], Any], recorded: str, error: type[ConnectorError], words: str
 ) -> None:
-    """WooCommerce's own code and what to do about it are in the message.
+    """The message has WooCommerce's own code and the remedy.
 
-    docs/facts/woocommerce.md, Refusals.
+    See docs/facts/woocommerce.md, Refusals.
     """
     refusal = real_answer(recorded)
     found = error_of(Answer(refusal["status"], {}, b"", refusal["body"]), "/wc/v3/products")
@@ -53,12 +53,12 @@ def test_real_refusals_are_named_right(
         (204, None, InvalidResponse, "answered 204"),
     ],
 )
-def test_refusals_by_others_are_told_from_woocommerces(
+def test_refusals_by_others_are_distinguished_from_woocommerces(
     status: int, body: Any, error: type[ConnectorError], words: str
 ) -> None:
-    """A firewall's page is no verdict on the key.
+    """A firewall's page does not show that the key is bad.
 
-    docs/facts/woocommerce.md, Answers by others.
+    See docs/facts/woocommerce.md, Answers by others.
     """
     found = error_of(Answer(status, {}, b"", body), "/wc/v3/products")
     assert type(found) is error
@@ -69,5 +69,5 @@ def test_refusals_by_others_are_told_from_woocommerces(
     "body", [None, [], "rest_no_route", {}, {"code": 404}, {"code": "a b"}, {"code": "x" * 99}]
 )
 def test_only_a_code_is_a_code(body: Any) -> None:
-    """Text of the shop's choosing does not get into our messages."""
+    """No other text of the shop gets into our messages."""
     assert error_code(Answer(400, {}, b"", body)) is None

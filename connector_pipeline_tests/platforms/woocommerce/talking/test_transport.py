@@ -1,6 +1,6 @@
 """Promises about the way to a shop, kept over real HTTPS and under real host names.
 
-The names are of `shop_names`, the certificates of an authority made for the tests.
+The names are those of `shop_names`, and an authority made for the tests signs the certificates.
 """
 
 import logging
@@ -49,21 +49,21 @@ def plain() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def nothing_told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No log record of any library tells a secret of SHOP, at the level that tells most."""
+def no_secret_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Assert that no log record of any library at DEBUG has a secret of SHOP."""
     caplog.set_level(logging.DEBUG)
     yield
     records = caplog.get_records("call")
     assert any(record.name.startswith("httpcore") for record in records)
     for record in records:
-        told = record.getMessage()
-        assert ISSUED.consumer_key not in told
-        assert ISSUED.consumer_secret not in told
-        assert "oauth_" not in told
+        shown = record.getMessage()
+        assert ISSUED.consumer_key not in shown
+        assert ISSUED.consumer_secret not in shown
+        assert "oauth_" not in shown
 
 
 def reading_at(server: SandboxServer, base_url: str, **settings: Any) -> Reading:
-    """A reading of SHOP, whose key is the sandbox's, at this address."""
+    """A reading of SHOP at this URL, with the key of the sandbox."""
     settings = {"batch_size": 10, "max_retries": 1, "retry_delay": 0.001, **settings}
     reading = Reading(server, SHOP)
     reading.api = WooCommerceAdapter(base_url=base_url, allow_private_hosts=True, **settings)
@@ -71,33 +71,33 @@ def reading_at(server: SandboxServer, base_url: str, **settings: Any) -> Reading
 
 
 def by_name(server: SandboxServer, scheme: str = "https") -> str:
-    """SHOP's address by its name."""
+    """SHOP's URL by its name."""
     return f"{scheme}://{{domain}}:{server.port}/woocommerce/{{domain}}"
 
 
 async def whole(reading: Reading) -> dict[str, Any]:
-    """Read everything, which must be all there is; the details that metadata show."""
+    """Read everything, which must be complete, and return the details of the report."""
     await reading.read()
     assert reading.items() == reading.expected()
     assert reading.report.complete
     return reading.report.details
 
 
-@pytest.mark.usefixtures("nothing_told")
+@pytest.mark.usefixtures("no_secret_logged")
 async def test_a_shop_is_read_over_https(secure: SandboxServer) -> None:
-    """By its name, with a certificate that is looked at; there is nothing special to tell."""
+    """It is read by its name, its certificate is checked, and no detail is unusual."""
     secure.store.put(SHOP)
     details = await whole(reading_at(secure, by_name(secure)))
     assert not details.keys() & {"base_url", "authentication", "rest_root"}
 
 
-@pytest.mark.usefixtures("nothing_told")
+@pytest.mark.usefixtures("no_secret_logged")
 async def test_a_key_whose_header_is_stripped_goes_by_the_query_string(
     secure: SandboxServer,
 ) -> None:
-    """Found out once, kept for the run, shown in the metadata, and told by no log.
+    """This is found once, kept for the process, shown in the details, and in no log.
 
-    docs/facts/woocommerce.md, Stripped headers.
+    See docs/facts/woocommerce.md, Stripped headers.
     """
     secure.store.put(replace(SHOP, strips_authorization=True))
     secure.requests.clear()
@@ -105,7 +105,7 @@ async def test_a_key_whose_header_is_stripped_goes_by_the_query_string(
     details = await whole(reading)
     assert details["authentication"] == "query string"
     statuses = secure.requests.shop("woocommerce", SHOP.domain).statuses
-    # Without a key, and with one in the header.
+    # The requests without a key, and those with a key in the header.
     assert statuses[401] == 2
     assert ISSUED.consumer_secret not in repr(reading.pages)
     again = reading_at(secure, "")
@@ -114,9 +114,9 @@ async def test_a_key_whose_header_is_stripped_goes_by_the_query_string(
     assert secure.requests.shop("woocommerce", SHOP.domain).statuses[401] == 2
 
 
-@pytest.mark.usefixtures("nothing_told")
-async def test_a_failure_with_the_key_in_the_query_tells_no_secret(secure: SandboxServer) -> None:
-    """Not in the error, nor in the errors it came of (`fails` looks through the traceback)."""
+@pytest.mark.usefixtures("no_secret_logged")
+async def test_a_failure_with_the_key_in_the_query_shows_no_secret(secure: SandboxServer) -> None:
+    """Neither the error nor its causes contain it (`fails` searches the traceback)."""
     secure.store.put(replace(SHOP, strips_authorization=True))
     for kind in ("reset", "truncate", "html"):
         match = {"platform": "woocommerce", "path_contains": "/products"}
@@ -128,7 +128,7 @@ async def test_a_failure_with_the_key_in_the_query_tells_no_secret(secure: Sandb
 
 
 async def test_a_redirect_within_the_shop_keeps_its_question(secure: SandboxServer) -> None:
-    """The key in a Location is left out and presented anew; the rest of the query stays."""
+    """The key in a Location is removed and presented again. The rest of the query stays."""
     secure.store.put(replace(SHOP, strips_authorization=True))
     home = by_name(secure).replace("{domain}", SHOP.domain)
     question = "status=publish&per_page=10&page=2&orderby=id&order=asc"
@@ -144,15 +144,15 @@ async def test_a_redirect_within_the_shop_keeps_its_question(secure: SandboxServ
     assert rule.applied == 1
     assert details["authentication"] == "query string"
     asked = secure.requests.requests(service="woocommerce", domain=SHOP.domain)
-    [place] = [place for place, request in enumerate(asked) if request.status == 302]
-    redirected, followed = asked[place : place + 2]
+    [position] = [position for position, request in enumerate(asked) if request.status == 302]
+    redirected, followed = asked[position : position + 2]
     assert (followed.path, followed.status) == (redirected.path, 200)
     assert parse_qs(followed.query) == parse_qs(question)
 
 
-@pytest.mark.usefixtures("nothing_told")
+@pytest.mark.usefixtures("no_secret_logged")
 async def test_a_shop_that_moves_to_www_is_read_there(secure: SandboxServer) -> None:
-    """Its redirect is followed once, and every other request goes to where it ends."""
+    """Its redirect is followed once, and every other request goes to the last URL."""
     secure.store.put(replace(SHOP, home_host="www.shop.example"))
     secure.requests.clear()
     details = await whole(reading_at(secure, by_name(secure)))
@@ -160,8 +160,8 @@ async def test_a_shop_that_moves_to_www_is_read_there(secure: SandboxServer) -> 
     assert secure.requests.shop("woocommerce", SHOP.domain).statuses[301] == 1
 
 
-async def test_the_way_to_a_shop_is_gone_without_its_key(secure: SandboxServer) -> None:
-    """From http to https: who listens on the way hears no key, neither in a header nor a query."""
+async def test_redirects_are_followed_without_the_key(secure: SandboxServer) -> None:
+    """Nobody who listens to http gets the key, neither in a header nor in a query."""
     secure.store.put(SHOP)
     home = by_name(secure).replace("{domain}", SHOP.domain)
     moved = answer(b"", "301 Moved Permanently", f"Location: {home}{PRODUCTS}?per_page=1")
@@ -177,10 +177,10 @@ async def test_the_way_to_a_shop_is_gone_without_its_key(secure: SandboxServer) 
 
 
 @pytest.mark.parametrize("target", ["https://other.example/", "http://10.0.0.1/", "//x.example/"])
-async def test_a_shop_that_leads_elsewhere_is_named_with_where(
+async def test_a_shop_that_redirects_elsewhere_is_named_with_the_new_host(
     secure: SandboxServer, target: str
 ) -> None:
-    """Both hosts and how to register it; the key has not been sent anywhere."""
+    """The message names both hosts, and the key was sent to neither."""
     async with loopback(answer(b"", "302 Found", f"Location: {target}")) as gate:
         port = gate.url.rpartition(":")[2]
         secure.store.put(SHOP)
@@ -193,7 +193,7 @@ async def test_a_shop_that_leads_elsewhere_is_named_with_where(
 
 
 async def test_a_shop_without_https_is_refused_by_name(plain: SandboxServer) -> None:
-    """With what the merchant can do, and what an operator can; no key is sent."""
+    """The remedy says what the merchant and the operator can do, and no key is sent."""
     plain.store.put(replace(SHOP, signed_over_http=True))
     plain.requests.clear()
     text = await reading_at(plain, by_name(plain)).fails(InvalidResponse)
@@ -204,14 +204,14 @@ async def test_a_shop_without_https_is_refused_by_name(plain: SandboxServer) -> 
     assert {request.query for request in asked} == {"per_page=1"}
 
 
-@pytest.mark.usefixtures("nothing_told")
+@pytest.mark.usefixtures("no_secret_logged")
 @pytest.mark.parametrize("root", ["/wp-json", "/index.php/wp-json"])
 async def test_a_shop_without_https_can_be_read_by_signed_requests(
     plain: SandboxServer, root: str
 ) -> None:
-    """OAuth 1.0a, verified by the shop; its secret is in no request.
+    """The shop verifies OAuth 1.0a, and no request contains the secret.
 
-    docs/facts/woocommerce.md, Authentication.
+    See docs/facts/woocommerce.md, Authentication.
     """
     plain.store.put(replace(SHOP, signed_over_http=True, plain_permalinks="index" in root))
     plain.requests.clear()
@@ -225,14 +225,14 @@ async def test_a_shop_without_https_can_be_read_by_signed_requests(
 
 
 async def test_a_sandbox_that_wants_signatures_gets_them(plain: SandboxServer) -> None:
-    """A real shop on loopback refuses Basic and query keys over http: the third way is taken."""
+    """Over http a real shop on loopback refuses Basic and query keys, so OAuth is used."""
     plain.store.put(replace(SHOP, signed_over_http=True))
     reading = reading_at(plain, plain.woocommerce_base_url)
     assert (await whole(reading))["authentication"] == "OAuth 1.0a"
 
 
 async def test_a_signature_of_another_secret_disconnects_the_shop(plain: SandboxServer) -> None:
-    """WooCommerce's word on the signature is its word on the key."""
+    """WooCommerce's refusal of the signature is a refusal of the key."""
     shop = plain.store.put(replace(SHOP, signed_over_http=True))
     reading = reading_at(plain, by_name(plain), allow_http=True)
     shop.credentials.revoked = True
@@ -248,8 +248,10 @@ async def test_a_signature_of_another_secret_disconnects_the_shop(plain: Sandbox
 async def test_a_refusal_is_asked_about_in_the_ways_that_may_help(
     secure: SandboxServer, revoke: bool, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An unknown key may be one that did not arrive; of a wrong secret the shop says that it did.
-    Each is confirmed with freshly fetched credentials."""
+    """An unknown key may not have arrived. For a wrong secret, the error code shows that it did.
+
+    Freshly fetched credentials confirm each refusal.
+    """
     shop = secure.store.put(SHOP)
     secure.requests.clear()
     shop.credentials.revoked = revoke
@@ -265,7 +267,7 @@ async def test_a_refusal_is_asked_about_in_the_ways_that_may_help(
 async def test_a_certificate_of_another_name_gets_no_key(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
-    """The merchant is told to renew it, and plain http is not tried instead."""
+    """The remedy is to renew it, and plain http is not tried instead."""
     certificate = tmp_path / "other.pem"
     other = authority.issue_cert("other.example", "127.0.0.1")
     other.private_key_and_cert_chain_pem.write_to_path(str(certificate))
@@ -279,7 +281,7 @@ async def test_a_certificate_of_another_name_gets_no_key(
 async def test_a_host_that_takes_no_connection_is_unavailable(
     unused_tcp_port_factory: Callable[[], int], plain: SandboxServer
 ) -> None:
-    """Neither HTTPS nor http there: trouble that may pass, and no word of plain http."""
+    """Neither HTTPS nor http answers, so the trouble may pass."""
     plain.store.put(SHOP)
     base_url = f"https://{{domain}}:{unused_tcp_port_factory()}"
     text = await reading_at(plain, base_url).fails(PlatformUnavailable)
