@@ -7,8 +7,8 @@ Two shops, each read whole, page by page, as a sync reads it, with an archive in
 - 900 products of 5 variants, a bucket of 400 points that restores 50 a second: the seconds it took
   beside those that the points alone dictate, and the THROTTLED answers seen.
 - 3,000 products of 5 variants, a bucket of 2,000 at 100 a second, 50 ms of latency: the seconds it
-  took beside the larger of what the points dictate and what a reader takes that does nothing but
-  follow the cursors, one page after the other.
+  took beside the larger of two times: the one that the points dictate, and that of a reader which
+  only follows the cursors, one page after the other.
 
 The sandbox runs in a process of its own on loopback. Takes under a minute; leaves nothing behind.
 """

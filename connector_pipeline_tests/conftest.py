@@ -148,7 +148,7 @@ def registry(database: Database) -> ShopRegistry:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Who signs the certificates of HTTPS servers."""
+    """The authority that signs the certificates of HTTPS servers."""
     return trustme.CA()
 
 

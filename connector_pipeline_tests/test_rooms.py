@@ -12,7 +12,7 @@ PACKAGE = Path(connector_pipeline.__file__).parent
 
 
 def private_parts_used(source: str) -> Iterator[str]:
-    """What a module imports or names of `dagster._*`, and what of others it is excused for."""
+    """The names of `dagster._*` in a module, and the excuses for the private parts of others."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names=names):

@@ -1,4 +1,4 @@
-"""What the tests share and cannot have is said once."""
+"""A server that the tests share and cannot have is reported once."""
 
 import os
 import subprocess

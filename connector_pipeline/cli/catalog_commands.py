@@ -1,7 +1,10 @@
 """`connector-pipeline catalog …`: shows the catalog as its readers see it."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
+import psycopg
 import typer
 
 from connector_pipeline.assets.metadata import PREVIEW_COLUMNS
@@ -12,8 +15,7 @@ from connector_pipeline.cli.output import JsonFlag, print_rows
 from connector_pipeline.cli.shops_commands import ShopArgument
 from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.sync.fetch import registered_shop
+from connector_pipeline.state.registry import ShopRegistry, registered_shop
 
 app = typer.Typer(help="The catalog as Postgres holds it.", no_args_is_help=True)
 
@@ -28,31 +30,34 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a shop's catalog items."""
-    parse_partition_key(shop)
-    with database_services(SchemaUse.ROWS):
-        database = Database()
-        registered_shop(ShopRegistry(database=database), shop)
-        with database.connect() as connection:
-            print_rows(
-                read_rows(connection, shop, include_deleted=deleted),
-                columns=PREVIEW_COLUMNS,
-                as_json=as_json,
-                empty=f"{shop} has no catalog items yet: connector-pipeline sync {shop}",
-                limit=limit,
-            )
+    with _connection_for(shop) as connection:
+        print_rows(
+            read_rows(connection, shop, include_deleted=deleted),
+            columns=PREVIEW_COLUMNS,
+            as_json=as_json,
+            empty=f"{shop} has no catalog items yet: connector-pipeline sync {shop}",
+            limit=limit,
+        )
 
 
 @app.command()
 def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Show the rejected variants of a shop, with the reasons."""
+    with _connection_for(shop) as connection:
+        print_rows(
+            read_rejects(connection, shop),
+            columns=_REJECT_COLUMNS,
+            as_json=as_json,
+            empty=f"{shop} has no rejected variants.",
+        )
+
+
+@contextmanager
+def _connection_for(shop: str) -> Generator[psycopg.Connection]:
+    """A connection to the catalog. Raises InvalidShop, or UnknownShop if it is not registered."""
     parse_partition_key(shop)
     with database_services(SchemaUse.ROWS):
         database = Database()
         registered_shop(ShopRegistry(database=database), shop)
         with database.connect() as connection:
-            print_rows(
-                read_rejects(connection, shop),
-                columns=_REJECT_COLUMNS,
-                as_json=as_json,
-                empty=f"{shop} has no rejected variants.",
-            )
+            yield connection

@@ -33,7 +33,7 @@ from typing import ClassVar, Self
 
 
 class ConnectorError(Exception):
-    """One shop's failure: what happened, whether it will be retried, what an operator can do."""
+    """One shop's failure: its message, whether it is retried, and its remedy."""
 
     retryable: ClassVar[bool] = False
     default_remedy: ClassVar[str] = "See the run's log."

@@ -73,9 +73,9 @@ def migrate(connection_url: str) -> Migration:
 def migration_sql(connection_url: str) -> str:
     """The SQL that `migrate` would run on this database, as one transaction for `psql -f`.
 
-    It also makes the schemas and roles that the database's user may not make. Whichever user runs
-    it, the tables belong to the database's user. This function changes nothing. It raises
-    DatabaseUnavailable and SchemaNotOurs as `migrate` does.
+    It also makes the schemas and roles that the database's user may not make. Another user may run
+    it, and the tables still belong to the database's user. This function changes nothing. It
+    raises DatabaseUnavailable and SchemaNotOurs as `migrate` does.
     """
     with connect(connection_url) as connection:
         _refuse_unsuitable(connection)

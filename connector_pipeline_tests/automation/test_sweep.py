@@ -319,7 +319,7 @@ def test_no_more_runs_than_allowed_are_launched(
 def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """Whatever the failure was, only a shop that refuses its credentials is not asked again."""
+    """Only a shop that refuses its credentials is not asked again, after any failure."""
     register(registry, database, 3)
     [request] = tick(instance, database)
     begun = datetime.now(UTC)

@@ -16,7 +16,7 @@ from connector_pipeline.cli.main import main
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command printed and its exit status."""
+    """The output and the exit status of a command."""
 
     status: int
     out: str

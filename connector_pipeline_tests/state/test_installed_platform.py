@@ -1,4 +1,4 @@
-"""Promises about shops of a platform whose adapter an installed package brings, and takes away."""
+"""Shops of an installed package's platform are like any others, as long as the package is there."""
 
 import sys
 from collections.abc import Callable
@@ -31,7 +31,7 @@ REQUEST = SyncRequest(sync_id="s-1", **ACME.model_dump(exclude={"currency"}))
 def test_its_shops_are_registered_imported_and_requested_as_any(
     tmp_path: Path, installed: Installed, registry: ShopRegistry, database: Database
 ) -> None:
-    """With its adapter's check of their domains."""
+    """Its adapter checks their domains."""
     installed(install(tmp_path / "site"))
     assert registry.add(ACME) == "added"
     (tmp_path / "shops.csv").write_text(CSV)
@@ -48,7 +48,7 @@ def test_its_shops_are_registered_imported_and_requested_as_any(
 def test_without_the_package_its_shops_are_refused_everywhere(
     tmp_path: Path, registry: ShopRegistry, database: Database
 ) -> None:
-    """With the platforms there are."""
+    """The error names the platforms that have an adapter."""
     reason = "'stand_in' is not a platform we know: shopify, woocommerce"
     with pytest.raises(InvalidShop, match=reason):
         registry.add(ACME)
@@ -71,7 +71,7 @@ def test_an_operator_can_still_remove_a_shop_whose_package_is_gone(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And see it and pause it; only what needs the adapter is refused, accepted requests too."""
+    """The operator can also see and pause it; requests, which need the adapter, are refused."""
     installed(install(tmp_path / "site"))
     registry.add(ACME)
     with database.connect() as connection:
