@@ -2,7 +2,7 @@
 
 Needs: `DagsterStorage`, `DagsterSqliteStorage`, `ConfigurableClassData`, and the attribute
 `_engine` of the three storages. Tried with Dagster 1.13.27. Options for the pool of a Postgres
-storage, and a URL that may be missing, would replace this module.
+storage (dagster pull request 33936), and a URL that may be missing, would replace this module.
 """
 
 import atexit
