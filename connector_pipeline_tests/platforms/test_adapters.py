@@ -215,8 +215,12 @@ def test_no_text_breaks_the_parser(key: str) -> None:
 
 
 PACKAGE = Path(connector_pipeline.__path__[0])
-NAMED_IN = ("platforms/shopify/", "platforms/woocommerce/", "platforms/adapters.py", "settings.py",
-            "sandbox/")  # fmt: skip
+NAMED_IN = (
+    *(f"platforms/{name}/" for name in BUILT_IN),
+    "platforms/adapters.py",
+    "settings.py",
+    "sandbox/",
+)
 
 
 def test_no_other_module_names_a_platform() -> None:
