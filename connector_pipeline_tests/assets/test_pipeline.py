@@ -7,6 +7,7 @@ import pytest
 
 from connector_pipeline.assets.run_identity import CORRELATION_ID_TAG
 from connector_pipeline.model.shop import ShopState
+from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import (
     CATALOG_ITEMS,
@@ -194,7 +195,7 @@ def test_a_shop_of_a_platform_without_an_adapter_fails_by_name(pipeline: Pipelin
     pipeline.instance.add_dynamic_partitions("shops", [key])
     text = pipeline.failure(pipeline.materialize(key))
     assert text.startswith("AdapterMissing")
-    assert "there are shopify, woocommerce" in text
+    assert f"there are {', '.join(BUILT_IN)}" in text
     assert "doctor" in text
 
 

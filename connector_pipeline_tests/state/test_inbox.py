@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
-from connector_pipeline.platforms.adapters import valid_domain
+from connector_pipeline.platforms.adapters import BUILT_IN, valid_domain
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.grants import REQUESTER_ROLE
 from connector_pipeline.state import inbox
@@ -153,7 +153,7 @@ def test_a_sync_id_that_is_taken_is_refused_without_an_event(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"platform_name": "etsy"}, "'etsy' is not a platform we know: shopify, woocommerce"),
+        ({"platform_name": "etsy"}, f"'etsy' is not a platform we know: {', '.join(BUILT_IN)}"),
         ({"domain": "ACME.myshopify.com"}, "not a Shopify shop's domain"),
         ({"sync_type": "partial"}, "sync_type 'partial'"),
     ],

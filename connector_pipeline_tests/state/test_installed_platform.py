@@ -9,7 +9,7 @@ import pytest
 from connector_pipeline.model.errors import InvalidShop, UnknownShop
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync_request import SyncRequest
-from connector_pipeline.platforms.adapters import found_adapters
+from connector_pipeline.platforms.adapters import BUILT_IN, found_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry
@@ -49,7 +49,7 @@ def test_without_the_package_its_shops_are_refused_everywhere(
     tmp_path: Path, registry: ShopRegistry, database: Database
 ) -> None:
     """The error names the platforms that have an adapter."""
-    reason = "'stand_in' is not a platform we know: shopify, woocommerce"
+    reason = f"'stand_in' is not a platform we know: {', '.join(BUILT_IN)}"
     with pytest.raises(InvalidShop, match=reason):
         registry.add(ACME)
     (tmp_path / "shops.csv").write_text(CSV)
