@@ -170,6 +170,7 @@ _EXAMPLES: Final = {
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
+    "runs_at_once": "RUNS_AT_ONCE=4",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
     "sync_cron": 'SYNC_CRON="0 * * * *"',
     "event_log_keep": "EVENT_LOG_KEEP=14d",
@@ -228,6 +229,7 @@ class Settings(BaseSettings):
     connector_shop_wait: Duration = timedelta(seconds=60)
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
+    runs_at_once: PositiveInt | None = None
     full_sync_every: Duration = timedelta(hours=24)
     sync_cron: Cron = "0 * * * *"
 

@@ -40,7 +40,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
 
 @op
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
-    """Delete the project's rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
+    """Delete the project's rows of syncs older than SYNC_LOG_KEEP, and the queue's ended ones."""
     with database.connect() as connection:
         counts = pruning.prune(connection, keep=load_settings().sync_log_keep)
     _report(context, counts)
