@@ -83,6 +83,7 @@ sync_queue: Final = Table(
         Id,
         comment="The run that was asked for: its run key, and a tag of it. Shops share runs.",
     ),
+    Column("place", Integer, comment="Its place among the shops of that run."),
     Column("run_id", Id, comment="The Dagster run. Null: it was not seen yet."),
     Column(
         "relaunches",

@@ -151,7 +151,7 @@ _TAKEN: Final = """
         sync_type, priority, reason, backfills
     FROM connector.sync_queue
     WHERE state = 'taken' AND run_id IS NULL
-    ORDER BY launch_id, priority, id
+    ORDER BY launch_id, place
 """
 
 
@@ -333,7 +333,7 @@ def put_again(connection: psycopg.Connection, sync_id: str) -> bool:
         """
         UPDATE connector.sync_queue
         SET state = 'waiting', reason = %s, relaunches = relaunches + 1, taken_at = NULL,
-            launch_id = NULL, run_id = NULL
+            launch_id = NULL, place = NULL, run_id = NULL
         WHERE sync_id = %s AND state = 'taken' AND run_id IS NOT NULL AND relaunches < %s
         """,
         (QueueReason.RETRY, sync_id, MOST_RELAUNCHES),
@@ -444,9 +444,11 @@ def _take(connection: psycopg.Connection, ids: Sequence[int]) -> int:
     launch_id = str(uuid4())
     taken = connection.execute(
         """
-        UPDATE connector.sync_queue
-        SET state = 'taken', taken_at = clock_timestamp(), launch_id = %s, run_id = NULL
-        WHERE id = ANY(%s) AND state = 'waiting'
+        UPDATE connector.sync_queue AS row
+        SET state = 'taken', taken_at = clock_timestamp(), launch_id = %s, place = next.place,
+            run_id = NULL
+        FROM unnest(%s::bigint[]) WITH ORDINALITY AS next (id, place)
+        WHERE row.id = next.id AND row.state = 'waiting'
         """,
         (launch_id, list(ids)),
     )

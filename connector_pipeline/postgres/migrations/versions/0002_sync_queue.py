@@ -162,6 +162,7 @@ def _create_queue() -> None:
             _ID,
             comment="The run that was asked for: its run key, and a tag of it. Shops share runs.",
         ),
+        sa.Column("place", sa.Integer, comment="Its place among the shops of that run."),
         sa.Column("run_id", _ID, comment="The Dagster run. Null: it was not seen yet."),
         sa.Column(
             "relaunches",
