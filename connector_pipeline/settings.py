@@ -283,9 +283,7 @@ def _kept(values: tuple[str | None, ...]) -> Settings:
 
 
 def _set(values: tuple[str | None, ...]) -> dict[str, Any]:
-    return {
-        name: value for name, value in zip(Settings.model_fields, values, strict=True) if value
-    }
+    return {name: value for name, value in zip(Settings.model_fields, values, strict=True) if value}
 
 
 def _parsed(values: dict[str, Any]) -> Settings:

@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 
 from connector_pipeline.model.sync import BackfillStatus
-from connector_pipeline.postgres.schema import CONNECTOR, Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
 sweeps: Final = Table(
     "sweeps",
