@@ -24,7 +24,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import SyncStatus, SyncType
-from connector_pipeline.postgres.schema import CONNECTOR, Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
 shops: Final = Table(
     "shops",

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from connector_pipeline.model.queue import QueueOutcome, QueueReason, QueueState
-from connector_pipeline.postgres.schema import CONNECTOR, Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
 sync_queue: Final = Table(
     "sync_queue",
