@@ -7,6 +7,7 @@ import json
 import math
 import socket
 import struct
+import sys
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -176,6 +177,24 @@ async def test_lasting_trouble_is_named_after_the_last_retry(
     assert words in str(caught.value)
     assert (report.requests, report.retries) == (3, 2)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_request_searches_for_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for a module that is not installed reads folders, and is not remembered."""
+    searched: list[str] = []
+
+    class Recorder:
+        """Finds nothing, and keeps what was looked for."""
+
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            searched.append(name)
+
+    async with loopback(answer(b"[1]")) as server:
+        await ask(server.url)
+        monkeypatch.setattr(sys, "meta_path", [Recorder, *sys.meta_path])
+        await ask(server.url)
+    assert searched == []
 
 
 async def test_a_shop_that_is_not_there_is_unavailable() -> None:
