@@ -39,8 +39,10 @@ def test_its_shops_are_registered_imported_and_requested_as_any(
     with database.connect() as connection:
         inbox.put(connection, [REQUEST])
         assert inbox.accept(connection, limit=10) == (1, 0)
-        [launch] = inbox.offer(connection, limit=10, at_once=10)
-    assert launch.shop == ACME
+        [queued] = connection.execute(
+            "SELECT platform_name, domain, sync_id FROM connector.sync_queue"
+        ).fetchall()
+    assert queued == (ACME.platform_name, ACME.domain, "s-1")
     with pytest.raises(InvalidShop, match="not a stand-in shop's domain"):
         registry.add(ACME.model_copy(update={"domain": "shop.example.com"}))
 
