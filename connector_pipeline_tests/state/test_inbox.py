@@ -101,8 +101,8 @@ def test_requesters_may_insert_and_nothing_else(database_url: str, requests: Inb
             "INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,"
             " domain, sync_id, accepted_at) VALUES ('m', 's', '1', 'd', 's-2', now())",
             "SELECT * FROM connector.sync_queue",
-            "INSERT INTO connector.sync_queue (platform_name, domain, merchant_id, reason, priority)"
-            " VALUES ('s', 'd', 'm', 'request', 0)",
+            "INSERT INTO connector.sync_queue (platform_name, domain, merchant_id, reason,"
+            " priority) VALUES ('s', 'd', 'm', 'request', 0)",
             "SELECT * FROM connector.shops",
             "SELECT * FROM catalog.catalog_items",
         ):
