@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import psycopg
 import typer
 
-from connector_pipeline.assets.metadata import PREVIEW_COLUMNS
+from connector_pipeline.catalog.read import PREVIEW_COLUMNS
 from connector_pipeline.catalog.read import rejects as read_rejects
 from connector_pipeline.catalog.read import rows as read_rows
 from connector_pipeline.cli.local_services import SchemaUse, database_services
