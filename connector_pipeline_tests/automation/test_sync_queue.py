@@ -179,6 +179,19 @@ def test_a_shop_that_another_run_works_on_waits(instance: DagsterInstance, queue
     assert names(run) == {"free"}
 
 
+def test_a_shop_whose_sync_has_ended_does_not_wait_for_the_rest_of_its_run(
+    instance: DagsterInstance, queue: Queue
+) -> None:
+    """One slow shop of a hundred must not hold up the next request of the others."""
+    queue.request(("s-1", "quick"), ("s-2", "slow"), ("s-3", "quick"), ("s-4", "slow"))
+    [run] = runs_of(tick(instance, queue.database))
+    launch(instance, run)
+    assert runs_of(tick(instance, queue.database)) == []
+    queue.end("quick")
+    [run] = runs_of(tick(instance, queue.database))
+    assert names(run) == {"quick"}
+
+
 @given(
     foreground=st.integers(0, 12),
     background=st.integers(0, 12),
