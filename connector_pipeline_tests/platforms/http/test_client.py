@@ -3,16 +3,15 @@
 import asyncio
 import dataclasses
 import gzip
-import json
 import math
 import socket
 import struct
+import sys
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -20,7 +19,6 @@ from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.platforms.http.client import Answer, OriginHttp, PaceSignal, Turn
-from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
@@ -176,6 +174,24 @@ async def test_lasting_trouble_is_named_after_the_last_retry(
     assert words in str(caught.value)
     assert (report.requests, report.retries) == (3, 2)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_request_searches_for_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for a module that is not installed reads folders, and is not remembered."""
+    searched: list[str] = []
+
+    class Recorder:
+        """Finds nothing, and keeps what was looked for."""
+
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            searched.append(name)
+
+    async with loopback(answer(b"[1]")) as server:
+        await ask(server.url)
+        monkeypatch.setattr(sys, "meta_path", [Recorder, *sys.meta_path])
+        await ask(server.url)
+    assert searched == []
 
 
 async def test_a_shop_that_is_not_there_is_unavailable() -> None:
@@ -377,59 +393,6 @@ async def test_plain_http_is_refused_outside_a_sandbox() -> None:
         with pytest.raises(InvalidResponse, match="is not HTTPS"):
             await ask(server.url, policy=HttpPolicy())
     assert server.heard == []
-
-
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text()
-    | st.decimals(allow_nan=False, allow_infinity=False).map(lambda number: number + Decimal("0.5"))
-)
-documents = st.recursive(
-    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
-)
-
-
-def written(document: Any) -> str:
-    """The document as JSON, with every Decimal digit for digit."""
-    if isinstance(document, Decimal):
-        return str(document)
-    if isinstance(document, list):
-        return f"[{','.join(map(written, document))}]"
-    if isinstance(document, dict):
-        return "{" + ",".join(f"{json.dumps(k)}:{written(v)}" for k, v in document.items()) + "}"
-    return json.dumps(document)
-
-
-@given(documents, st.booleans())
-def test_every_number_and_letter_survives_parsing(document: Any, with_bom: bool) -> None:
-    """The parsed document equals the written one, and no number passes through a float."""
-    body = (b"\xef\xbb\xbf" if with_bom else b"") + written(document).encode()
-    assert parse_json(body) == document
-
-
-@given(st.binary() | st.text().map(str.encode))
-@example(b"[" * 100_000)
-@example(b"1e99999999999999999999")
-@example(b"-1.5E-99999999999999999999")
-@example(b"9" * 5000)
-@example(b"NaN")
-@example(b"[-Infinity]")
-@example(b"\xff\xfe[\x001\x00]\x00")
-def test_parsing_ends_in_a_value_or_a_value_error(body: bytes) -> None:
-    """No bytes of a platform raise another error than ValueError."""
-    try:
-        parse_json(body)
-    except ValueError:
-        return
-
-
-@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_nan_and_infinity_are_not_json(constant: bytes) -> None:
-    """Python's own additions to JSON are refused."""
-    with pytest.raises(ValueError, match="is not JSON"):
-        parse_json(b"[" + constant + b"]")
 
 
 @pytest.mark.parametrize(
