@@ -104,7 +104,7 @@ class Side:
         with tempfile.TemporaryFile() as output:
             started = time.perf_counter()
             process = subprocess.Popen(
-                _with_parent(command),
+                command,
                 cwd=self.checkout,
                 env=self.environment(),
                 stdout=output,

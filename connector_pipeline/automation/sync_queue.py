@@ -2,10 +2,13 @@
 
 Every shop that is to be synced waits in `connector.sync_queue`, where waiting costs nothing. Each
 tick first takes in the requests that arrived, then takes as many shops as the runs have room for.
+A tick that finds nothing to do goes on looking until Dagster's next one is near: a request that
+arrives alone is launched at once, and does not wait for Dagster's loop of five seconds.
 Runs are of two lanes. Somebody waits for the shops of the foreground (requests, changes) now. The
 background (backfills, sweeps) leaves one run free for them, and is left one by them.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -34,6 +37,7 @@ from connector_pipeline.assets.run_identity import (
 )
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.automation.request_intake import Intake
 from connector_pipeline.engine.run_queue import most_runs_at_once
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.engine.runs_under_way import runs_under_way
@@ -44,14 +48,12 @@ from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import inbox, sync_queue
-from connector_pipeline.state.outbox import put_dead_letter
 from connector_pipeline.state.sync_queue import Launch, Room
 
 EVERY_SECONDS: Final = 1
 """Less than the 5 seconds in which Dagster's daemon goes round its sensors: at every round."""
-ACCEPTED_AT_ONCE: Final = 1_000
-ACCEPTED_A_TICK: Final = 10_000
-"""A tick may take 60 s."""
+LOOKS_FOR_SECONDS: Final = 4.5
+"""A tick that finds nothing looks on for so long, and ends before the daemon's next round."""
 AHEAD: Final = 2
 """Runs that wait in Dagster's queue, so that one starts as soon as another ends between two ticks.
 
@@ -79,8 +81,13 @@ def room_for(
     )
 
 
-def sync_queue_sensor(source: Source | None = None) -> SensorDefinition:
-    """Make the sensor over the queue; it first puts the requests of `source` into the inbox."""
+def sync_queue_sensor(
+    source: Source | None = None, *, looks_for: float = LOOKS_FOR_SECONDS
+) -> SensorDefinition:
+    """Make the sensor over the queue; it first puts the requests of `source` into the inbox.
+
+    A tick that finds nothing to launch looks on for `looks_for` seconds.
+    """
 
     @sensor(
         name="sync_queue",
@@ -93,15 +100,17 @@ def sync_queue_sensor(source: Source | None = None) -> SensorDefinition:
         context: SensorEvaluationContext, database: ResourceParam[Database]
     ) -> SensorResult | SkipReason:
         """Take in the requests that arrived, then launch runs over the next shops."""
-        cursor = context.cursor
+        intake = Intake(context, database, source)
+        until = time.monotonic() + looks_for
         try:
-            if source is not None:
-                cursor = _take_in(context, database, source)
-            _accept(database)
+            intake.take_in()
             launches, waiting = launch_next(context.instance, database)
+            while not launches and intake.wait(until):
+                launches, waiting = launch_next(context.instance, database)
         except ConnectorError as error:
             # Nothing is lost: the next tick takes again all that was not committed.
             return SkipReason(f"{error.code}: {error}")
+        cursor = intake.cursor
         if not launches:
             return SensorResult(
                 skip_reason=f"{waiting} shops wait for a run." if waiting else "No shop waits.",
@@ -198,37 +207,6 @@ def run_request(launch: Launch) -> RunRequest:
         run_config=run_config(shops_of(launch)),
         tags=tags_of(launch),
     )
-
-
-def _take_in(context: SensorEvaluationContext, database: Database, source: Source) -> str | None:
-    """Put the requests that arrived into the inbox. Returns the cursor to go on from."""
-    try:
-        arrivals = source(context.cursor)
-    except ConnectorError as error:
-        # Requests that come by SQL must not wait until the source works again.
-        context.log.warning(f"{error.code}: {error}")
-        return context.cursor
-    for warning in arrivals.warnings:
-        context.log.warning(warning)
-    if arrivals.requests or arrivals.dead_letters:
-        with database.connect() as connection:
-            new = inbox.put(connection, arrivals.requests)
-            for letter_id, letter in arrivals.dead_letters:
-                put_dead_letter(connection, letter_id, letter)
-        context.log.info(
-            f"{len(arrivals.requests)} requests arrived, {new} of them new, and "
-            f"{len(arrivals.dead_letters)} messages that are no requests"
-        )
-    return arrivals.cursor
-
-
-def _accept(database: Database) -> None:
-    """Put the requests that arrived into the queue."""
-    for _ in range(0, ACCEPTED_A_TICK, ACCEPTED_AT_ONCE):
-        with database.connect() as connection:
-            accepted, refused = inbox.accept(connection, limit=ACCEPTED_AT_ONCE)
-        if accepted + refused < ACCEPTED_AT_ONCE:
-            return
 
 
 def _see(connection: psycopg.Connection, instance: DagsterInstance) -> None:

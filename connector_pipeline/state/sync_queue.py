@@ -379,6 +379,14 @@ def awaited_of_paused(connection: psycopg.Connection) -> list[tuple[str, str]]:
     return [(sync_id, key) for sync_id, key in rows]
 
 
+def newest(connection: psycopg.Connection) -> int:
+    """The id of the row that was put in last, 0 if there is none."""
+    [(number,)] = connection.execute(
+        "SELECT coalesce(max(id), 0) FROM connector.sync_queue"
+    ).fetchall()
+    return int(number)
+
+
 def waiting(connection: psycopg.Connection) -> tuple[int, int]:
     """How many rows wait in the foreground, and how many in the background."""
     [(foreground, background)] = connection.execute(

@@ -1,5 +1,8 @@
 """The queue's sensor launches runs over what waits: once, in two lanes, even if ticks are lost."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from dagster import (
     DagsterInstance,
@@ -40,7 +43,7 @@ def tick(
     cursor: str | None = None,
 ) -> SensorResult:
     """Evaluate the sensor once and add its partitions, as the daemon does."""
-    sensor = sync_queue_sensor(source)
+    sensor = sync_queue_sensor(source, looks_for=0)
     context = build_sensor_context(
         instance=instance, cursor=cursor, resources={"database": database}
     )
@@ -227,6 +230,59 @@ def test_a_source_that_is_away_holds_up_nobody(
     result = tick(instance, database, source, "before")
     assert len(runs_of(result)) == 1
     assert result.cursor == "before"
+
+
+def long_tick(
+    queue: Queue, instance: DagsterInstance, source: Source | None = None
+) -> SensorResult:
+    """A tick that looks on for longer than any test waits for it."""
+    sensor = sync_queue_sensor(source, looks_for=120)
+    with build_sensor_context(instance=instance, resources={"database": queue.database}) as context:
+        result = sensor(context)
+    assert isinstance(result, SensorResult)
+    return result
+
+
+@pytest.mark.parametrize("reason", ["request", "change"])
+def test_a_tick_looks_on_until_something_arrives(
+    reason: str, instance: DagsterInstance, queue: Queue
+) -> None:
+    """A row that comes while it looks is launched by it, and not by the next tick."""
+    [key] = queue.register("acme")
+    looked = threading.Event()
+
+    def source(cursor: str | None) -> Arrivals:
+        # The tick asks its source again only after it has found nothing.
+        if cursor == "looked":
+            looked.set()
+        return Arrivals(cursor="looked")
+
+    def put() -> None:
+        assert looked.wait(60)
+        if reason == "request":
+            with queue.database.connect() as connection:
+                inbox.put(connection, [request("s-1")])
+        else:
+            queue.put([key], QueueReason.CHANGE)
+
+    with ThreadPoolExecutor(1) as thread:
+        putting = thread.submit(put)
+        [run] = runs_of(long_tick(queue, instance, source))
+        putting.result()
+    assert listed_shops(run.run_config) == [ACME]
+
+
+def test_a_tick_looks_on_for_messages_too(instance: DagsterInstance, queue: Queue) -> None:
+    """The cursor is that of the last time that the source was asked."""
+
+    def source(cursor: str | None) -> Arrivals:
+        number = int(cursor or "0") + 1
+        return Arrivals(cursor=str(number), requests=[request("s-1")] if number == 2 else [])
+
+    result = long_tick(queue, instance, source)
+    [run] = runs_of(result)
+    assert listed_shops(run.run_config) == [ACME]
+    assert result.cursor == "2" or result.cursor == "3"
 
 
 def test_a_tick_takes_in_a_burst_as_a_whole(instance: DagsterInstance, queue: Queue) -> None:
