@@ -156,8 +156,8 @@ def launch_next(
                 runs_at_once=settings.runs_at_once or most_runs_at_once(instance),
             ),
             shops_per_run=settings.shops_per_run,
-            # The queue knows which shops of its own runs have ended: a run may go on for long because
-            # of one slow shop.
+            # The queue itself knows which shops of its runs have ended: a run may go on for long
+            # because of one slow shop.
             busy=busy_shops(instance, [run for run in runs if LAUNCH_TAG not in run.tags]),
             of=of,
         )
