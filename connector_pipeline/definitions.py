@@ -23,13 +23,13 @@ from connector_pipeline.assets.resources import (
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
 from connector_pipeline.automation.credential_probe import credential_probe
-from connector_pipeline.automation.launch_backfills import launch_backfills
 from connector_pipeline.automation.pruning import prune_logs, prune_logs_daily
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
-from connector_pipeline.automation.sync_requests import sync_requests_sensor
+from connector_pipeline.automation.sync_queue import sync_queue_sensor
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.garbage_collection import spare_what_is_there
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
@@ -53,7 +53,6 @@ def build_definitions(settings: Settings) -> Definitions:
             shop_partitions,
             credential_probe,
             sweep,
-            launch_backfills,
             alerts,
             sync_outcomes,
             *_event_sensors(settings),
@@ -91,15 +90,15 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
 
 
 def _event_sensors(settings: Settings) -> list[SensorDefinition]:
-    """Requests in, and events out where there is a NATS to send them to."""
+    """The queue of syncs, and events out where there is a NATS to send them to."""
     if settings.nats_url is None:
-        return [sync_requests_sensor()]
+        return [sync_queue_sensor()]
     require(Extra.NATS, setting_helps=True)
     # Imported here: their packages are an extra.
     from connector_pipeline.automation.event_relay import event_relay_sensor
     from connector_pipeline.messaging.requests import RequestStream
 
-    return [sync_requests_sensor(RequestStream(settings)), event_relay_sensor(settings)]
+    return [sync_queue_sensor(RequestStream(settings)), event_relay_sensor(settings)]
 
 
 def _in_runs_of(asset: AssetsDefinition, shops: int) -> AssetsDefinition:
@@ -109,3 +108,5 @@ def _in_runs_of(asset: AssetsDefinition, shops: int) -> AssetsDefinition:
 
 
 defs = build_definitions(load_settings())
+
+spare_what_is_there()

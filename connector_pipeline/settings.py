@@ -1,21 +1,24 @@
 """Reads the environment into typed settings. Every variable is named here and nowhere else."""
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SettingsError(Exception):
@@ -170,6 +173,7 @@ _EXAMPLES: Final = {
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
+    "runs_at_once": "RUNS_AT_ONCE=4",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
     "sync_cron": 'SYNC_CRON="0 * * * *"',
     "event_log_keep": "EVENT_LOG_KEEP=14d",
@@ -185,12 +189,10 @@ _EXAMPLES: Final = {
 }
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, each named as its variable in lower case. docs/operating.md explains them."""
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     connector_home: Path = Path(".connector")
     connector_database_url: PostgresUrl | None = None
@@ -228,6 +230,7 @@ class Settings(BaseSettings):
     connector_shop_wait: Duration = timedelta(seconds=60)
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
+    runs_at_once: PositiveInt | None = None
     full_sync_every: Duration = timedelta(hours=24)
     sync_cron: Cron = "0 * * * *"
 
@@ -257,10 +260,37 @@ class Settings(BaseSettings):
         return self.raw_archive_url or str(self.home / "raw")
 
 
+_VARIABLES: Final = tuple(name.upper() for name in Settings.model_fields)
+
+
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment. Raises SettingsError with one line per wrong or missing variable."""
+    """The settings that the environment has now. An empty variable is an unset one.
+
+    `overrides` are settings by their names, and stand before the environment. Values that were read
+    before are not parsed again, so this is cheap enough for every connection. Raises SettingsError
+    with one line per wrong or missing variable.
+    """
+    values = tuple(map(os.environ.get, _VARIABLES))
+    if overrides:
+        return _parsed(_set(values) | overrides)
+    return _kept(values)
+
+
+# Kept by the values themselves: who changes the environment gets the settings of the change, and
+# nobody has to say that there was one. More than one, because a test or a command that changes the
+# environment for a while returns to what it was.
+@lru_cache(maxsize=4)
+def _kept(values: tuple[str | None, ...]) -> Settings:
+    return _parsed(_set(values))
+
+
+def _set(values: tuple[str | None, ...]) -> dict[str, Any]:
+    return {name: value for name, value in zip(Settings.model_fields, values, strict=True) if value}
+
+
+def _parsed(values: dict[str, Any]) -> Settings:
     try:
-        return Settings(**overrides)
+        return Settings.model_validate(values)
     except ValidationError as error:
         lines: list[str] = []
         for problem in error.errors(include_input=False, include_url=False):

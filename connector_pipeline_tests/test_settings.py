@@ -94,6 +94,32 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert load_settings().token_service_url is None
 
 
+def test_settings_are_parsed_once_for_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection to the database asks for them, and parsing them takes milliseconds."""
+    monkeypatch.setenv("SHOPS_AT_ONCE", "7")
+    assert load_settings() is load_settings()
+
+
+def test_a_changed_environment_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands export the addresses of the services that they start, and take them back."""
+    assert load_settings().shops_at_once == 16
+    monkeypatch.setenv("SHOPS_AT_ONCE", "7")
+    assert load_settings().shops_at_once == 7
+    monkeypatch.setenv("SHOPS_AT_ONCE", "none")
+    for _ in range(2):
+        with pytest.raises(SettingsError):
+            load_settings()
+    monkeypatch.delenv("SHOPS_AT_ONCE")
+    assert load_settings().shops_at_once == 16
+
+
+def test_an_override_is_for_its_caller_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands before the environment, and nobody else gets it."""
+    monkeypatch.setenv("SHOPS_AT_ONCE", "7")
+    assert load_settings(shops_at_once=9).shops_at_once == 9
+    assert load_settings().shops_at_once == 7
+
+
 def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings may end up in a log or a traceback."""
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", "postgresql://connector:hunter2@db/catalog")

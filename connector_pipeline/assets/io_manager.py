@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from dagster import InputContext, IOManager, OutputContext
 
 from connector_pipeline.catalog.read import shop_items
@@ -13,6 +13,9 @@ from connector_pipeline.sync.publishing import Published
 from connector_pipeline.sync.run import publish_shops
 from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class CatalogIOManager(IOManager):
         )
         obj.report(outcomes)
 
-    def load_input(self, context: InputContext) -> pd.DataFrame:
+    def load_input(self, context: InputContext) -> "pd.DataFrame":
         """Read the live rows of the requested partitions."""
+        # Imported here: only assets that people add downstream have an input.
+        import pandas as pd
+
         keys = list(context.asset_partition_keys)
         with self._services.database.connect() as connection:
             return pd.concat([shop_items(connection, key) for key in keys], ignore_index=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSchema
@@ -9,34 +10,10 @@ from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSch
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.reporting import PartitionMetadata
-from connector_pipeline.postgres.catalog_tables import catalog_items
+from connector_pipeline.catalog.read import PREVIEW_COLUMNS
 from connector_pipeline.sync.publishing import Published
 
 TABLE_NAME: Final = "catalog.catalog_items"
-
-COLUMN_SCHEMA: Final = TableSchema(
-    columns=[
-        TableColumn(
-            name=column.name,
-            type=str(column.type).lower(),
-            description=column.comment,
-            constraints=TableColumnConstraints(nullable=bool(column.nullable)),
-        )
-        for column in catalog_items.columns
-    ]
-)
-
-PREVIEW_COLUMNS: Final = (
-    "variant_id",
-    "product_title",
-    "variant_title",
-    "sku",
-    "price",
-    "currency",
-    "inventory",
-    "product_status",
-)
-"""The columns that a person wants to see first."""
 
 
 def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:
@@ -79,8 +56,27 @@ def publish_metadata(published: Published) -> PartitionMetadata:
         "complete": MetadataValue.bool(manifest.complete),
         "warnings": MetadataValue.json(list(manifest.warnings)),
         "preview": MetadataValue.md(preview_table(published.preview)),
-        "dagster/column_schema": MetadataValue.table_schema(COLUMN_SCHEMA),
+        "dagster/column_schema": MetadataValue.table_schema(column_schema()),
     }
+
+
+@cache
+def column_schema() -> TableSchema:
+    """The columns of the table with their types and comments."""
+    # Imported here: it brings SQLAlchemy, which a look at the definitions does not need.
+    from connector_pipeline.postgres.catalog_tables import catalog_items
+
+    return TableSchema(
+        columns=[
+            TableColumn(
+                name=column.name,
+                type=str(column.type).lower(),
+                description=column.comment,
+                constraints=TableColumnConstraints(nullable=bool(column.nullable)),
+            )
+            for column in catalog_items.columns
+        ]
+    )
 
 
 def preview_table(rows: Sequence[Mapping[str, Any]]) -> str:

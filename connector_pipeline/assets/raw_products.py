@@ -9,7 +9,7 @@ from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.assets.metadata import snapshot_metadata
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.reporting import interrupts_cancel_the_run, report_partitions
-from connector_pipeline.assets.run_identity import run_identity
+from connector_pipeline.assets.run_identity import run_identity, shops_to_sync
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.settings import load_settings
@@ -46,9 +46,8 @@ def raw_products(
     with interrupts_cancel_the_run():
         fetch_shops(
             services,
-            list(context.partition_keys),
+            shops_to_sync(context.run, context.partition_keys, config.sync_type),
             run=run_identity(context.run),
-            sync_type=config.sync_type,
             settings=load_settings(),
             outcomes=outcomes,
         )

@@ -4,7 +4,7 @@ Dagster runs one key or a range of keys, and cuts any other selection into range
 scattered shops become a hundred runs of each asset. So this job has no partitions, and its run
 writes the events of the listed shops itself (engine/asset_events.py): at its start it plans every
 shop and asset, and it materializes each that succeeded. So exactly the listed shops get a status. A
-shop that cannot be fetched does not affect the others: the run publishes all that were fetched.
+shop that cannot be fetched does not affect the others: each is published as soon as it was fetched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,39 +32,55 @@ from connector_pipeline.assets.reporting import (
     interrupts_cancel_the_run,
     report_checks,
 )
-from connector_pipeline.assets.run_identity import BACKFILL_TAG, SWEEP_TAG, run_identity
+from connector_pipeline.assets.run_identity import run_identity
 from connector_pipeline.engine.asset_events import plan_materializations, write_materializations
-from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.postgres.database import Database
+from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import backfills, sweeps
 from connector_pipeline.sync.outcomes import Outcomes, summarize
 from connector_pipeline.sync.publishing import Published
-from connector_pipeline.sync.run import fetch_shops, publish_shops
+from connector_pipeline.sync.run import sync_shops as sync_shops_of_a_run
 from connector_pipeline.sync.services import SyncServices
 
 JOB: Final = "sync_shops"
 _OP: Final = "fetch_and_publish"
 
 
-class SyncShopsConfig(Config):
-    """Run config of `sync_shops`: the shops' partition keys, and the type of their syncs."""
+class ShopConfig(Config):
+    """A shop of a run of `sync_shops`: its partition key, and its sync's type and identity.
 
-    shops: list[str]
+    The queue gives each shop its sync_id and its requester's correlation id. Without a sync_id the
+    run makes one.
+    """
+
+    shop: str
     sync_type: RequestedSyncType = RequestedSyncType.auto
+    sync_id: str | None = None
+    correlation_id: str | None = None
 
 
-def run_config(
-    shops: Sequence[str], sync_type: RequestedSyncType = RequestedSyncType.auto
-) -> dict[str, Any]:
+class SyncShopsConfig(Config):
+    """Run config of `sync_shops`: the shops to sync, in the order in which they are read."""
+
+    shops: list[ShopConfig]
+
+
+def run_config(shops: Sequence[ShopToSync]) -> dict[str, Any]:
     """The run config that syncs these shops."""
-    return {"ops": {_OP: {"config": {"shops": list(shops), "sync_type": sync_type.name}}}}
+    listed: list[dict[str, str]] = []
+    for shop in shops:
+        of_shop = {"shop": shop.partition_key, "sync_type": shop.sync_type.name}
+        if shop.sync_id is not None:
+            of_shop["sync_id"] = shop.sync_id
+        if shop.correlation_id is not None:
+            of_shop["correlation_id"] = shop.correlation_id
+        listed.append(of_shop)
+    return {"ops": {_OP: {"config": {"shops": listed}}}}
 
 
 def listed_shops(config: Mapping[str, Any]) -> list[str]:
     """The partition keys of the shops that a run config of this job lists."""
-    return list(config.get("ops", {}).get(_OP, {}).get("config", {}).get("shops", []))
+    listed = config.get("ops", {}).get(_OP, {}).get("config", {}).get("shops", [])
+    return [str(shop["shop"]) for shop in listed]
 
 
 @op(name=_OP)
@@ -72,42 +88,33 @@ def _fetch_and_publish(
     context: OpExecutionContext, config: SyncShopsConfig, services: ResourceParam[SyncServices]
 ) -> None:
     """Fetch the listed shops and publish those that were fetched. Raises Failure if any failed."""
-    keys = list(dict.fromkeys(config.shops))
+    shops = _shops_to_sync(config)
+    keys = [shop.partition_key for shop in shops]
     for asset in (raw_products, catalog_items):
         plan_materializations(context, asset.key, keys)
-    run, settings = run_identity(context.run), load_settings()
 
     fetched = Outcomes[SnapshotManifest](context.log)
-    try:
-        with interrupts_cancel_the_run():
-            fetch_shops(
-                services,
-                keys,
-                run=run,
-                sync_type=config.sync_type,
-                settings=settings,
-                outcomes=fetched,
-            )
-    finally:
-        # Also if the run was cancelled: the archive has the snapshots that were fetched.
-        snapshots = {
-            key: snapshot_metadata(fetched.succeeded[key], services.raw_archive)
-            for key in keys
-            if key in fetched.succeeded
-        }
-        _materialize(context, raw_products.key, snapshots)
-
     published = Outcomes[Published](context.log)
     try:
-        publish_shops(
-            services,
-            list(snapshots),
-            run=run,
-            allow_shrink=False,
-            settings=settings,
-            outcomes=published,
-        )
+        with interrupts_cancel_the_run():
+            sync_shops_of_a_run(
+                services,
+                shops,
+                run=run_identity(context.run),
+                settings=load_settings(),
+                fetched=fetched,
+                published=published,
+            )
     finally:
+        # Also if the run was cancelled: these snapshots and these rows are there.
+        _materialize(
+            context,
+            raw_products.key,
+            {
+                key: snapshot_metadata(manifest, services.raw_archive)
+                for key, manifest in fetched.succeeded.items()
+            },
+        )
         _materialize(
             context,
             catalog_items.key,
@@ -117,21 +124,37 @@ def _fetch_and_publish(
         report_checks(context, partial(evaluations, services.database), list(published.succeeded))
 
     failed = {key: error.code for key, error in (fetched.failed | published.failed).items()}
-    _record_outcomes(context, services.database, {key: failed.get(key) for key in keys})
     if failed:
         summaries = [
-            summarize(of_asset, of=shops)
-            for of_asset, shops in ((fetched.failed, len(keys)), (published.failed, len(snapshots)))
+            summarize(of_asset, of=of)
+            for of_asset, of in (
+                (fetched.failed, len(keys)),
+                (published.failed, len(fetched.succeeded)),
+            )
             if of_asset
         ]
         raise failure_of(failed, "\n\n".join(summaries))
+
+
+def _shops_to_sync(config: SyncShopsConfig) -> list[ShopToSync]:
+    """The shops of the run config. Where a shop is listed twice, the first time counts."""
+    shops: dict[str, ShopToSync] = {}
+    for listed in config.shops:
+        shop = ShopToSync(
+            partition_key=listed.shop,
+            sync_type=listed.sync_type,
+            sync_id=listed.sync_id,
+            correlation_id=listed.correlation_id,
+        )
+        shops.setdefault(shop.partition_key, shop)
+    return list(shops.values())
 
 
 @job(
     name=JOB,
     description=(
         "Fetches and publishes the listed shops; a shop that fails does not affect the others. "
-        "Sweeps and `connector-pipeline backfill` launch it."
+        "The queue launches it, for requests, backfills and sweeps."
     ),
 )
 def sync_shops() -> None:
@@ -149,18 +172,3 @@ def _materialize(
             for key, of_shop in metadata.items()
         ],
     )
-
-
-def _record_outcomes(
-    context: OpExecutionContext, database: Database, error_codes: Mapping[str, str | None]
-) -> None:
-    """Record how each shop ended for the sweep or backfill of the run; None means success."""
-    tags = context.run.tags
-    try:
-        with database.connect() as connection:
-            if SWEEP_TAG in tags:
-                sweeps.record_outcomes(connection, tags[SWEEP_TAG], error_codes)
-            if BACKFILL_TAG in tags:
-                backfills.record_outcomes(connection, tags[BACKFILL_TAG], error_codes)
-    except ConnectorError as error:
-        context.log.warning(f"How the shops ended was not recorded: {error.code}: {error}")

@@ -15,7 +15,6 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, Run
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.sync_shops import JOB as SYNC_SHOPS
-from connector_pipeline.automation.sync_requests import sync_shop
 from connector_pipeline.engine.run_tags import has_a_launched_worker
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.liveness import Worker, lives, silent
@@ -32,7 +31,6 @@ NEVER_HEARD_FOR: Final = timedelta(minutes=3)
 started, and shows its first sign of life seconds later."""
 
 _ASSETS: Final[frozenset[AssetKey]] = frozenset({raw_products.key, catalog_items.key})
-_JOBS: Final = frozenset({sync_shop.name, SYNC_SHOPS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +84,23 @@ def is_dead(worker: Worker | None, *, silent_for: timedelta) -> bool:
 def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Worker | None]:
     """The started runs that should have a worker and show no sign of life of one."""
     records = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
-    started = {record.dagster_run.run_id for record in records if _shows_signs(record.dagster_run)}
+    runs = {record.dagster_run.run_id: record.dagster_run for record in records}
+    started = [run_id for run_id, run in runs.items() if _shows_signs(run)]
     if not started:
         return {}
     with database.connect() as connection:
-        return silent(connection, started)
+        found = silent(connection, started)
+    return {
+        run_id: worker
+        for run_id, worker in found.items()
+        # A command executes its run in its own process, and may show its first sign late.
+        if worker is not None or has_a_launched_worker(runs[run_id])
+    }
 
 
 def _shows_signs(run: DagsterRun) -> bool:
-    """Whether a worker of this run shows signs of life, as long as it lives.
-
-    Only runs that fetch or publish show them, and only those that a code server launched have a
-    worker: a command executes its run in its own process.
-    """
-    syncs = run.job_name in _JOBS or not _ASSETS.isdisjoint(run.asset_selection or ())
-    return syncs and has_a_launched_worker(run)
+    """Whether this run shows signs of life while it fetches or publishes: only such runs do."""
+    return run.job_name == SYNC_SHOPS or not _ASSETS.isdisjoint(run.asset_selection or ())
 
 
 def _fail_run(instance: DagsterInstance, run_id: str) -> None:

@@ -15,7 +15,6 @@ from dagster import (
     op,
 )
 
-from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision, prune
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -30,6 +29,10 @@ def prune_event_log(context: OpExecutionContext) -> None:
 
     Raises Failure if Dagster's storage is not one that engine/pruning.py was tried with.
     """
+    # Imported here: it brings SQLAlchemy, Alembic and Dagster's storage, which no other process
+    # needs to load the definitions.
+    from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision, prune
+
     keep = load_settings().event_log_keep
     try:
         counts = prune(context.instance, keep=keep, now=datetime.now(UTC)).counts()
@@ -40,7 +43,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
 
 @op
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
-    """Delete the project's rows of syncs, sweeps and backfills older than SYNC_LOG_KEEP."""
+    """Delete the project's rows of syncs older than SYNC_LOG_KEEP, and the queue's ended ones."""
     with database.connect() as connection:
         counts = pruning.prune(connection, keep=load_settings().sync_log_keep)
     _report(context, counts)

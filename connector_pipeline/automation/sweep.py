@@ -1,13 +1,11 @@
-"""The sensor that syncs every active shop on SYNC_CRON: not all at once, and no shop twice.
+"""The sensor that puts every active shop into the queue on SYNC_CRON.
 
 A sweep begins at each time of SYNC_CRON. If there are many shops, their due times are spread over
 the time to the next sweep, at most over an hour, by a stable hash of the shop's key. Every tick
-launches runs over the shops that are due, as many runs as may go on at once, and leaves the other
-shops to later ticks. So late shops wait in the project's table and not in Dagster's queue, where a
-person's run would have to wait behind them.
+puts the shops that are due into the queue.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -17,19 +15,12 @@ from typing import Final
 from dagster import (
     DefaultSensorStatus,
     ResourceParam,
-    RunRequest,
     SensorEvaluationContext,
-    SensorResult,
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
 
-from connector_pipeline.assets.run_identity import SWEEP_TAG
-from connector_pipeline.assets.sync_shops import JOB, run_config
-from connector_pipeline.automation.busy_shops import busy_shops
 from connector_pipeline.automation.cron_times import CronTimes
-from connector_pipeline.engine.run_tags import BEHIND_OTHERS
-from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -37,9 +28,6 @@ from connector_pipeline.state import sweeps
 from connector_pipeline.state.sweeps import Candidate
 
 EVERY_SECONDS: Final = 30
-RUNS_AT_ONCE: Final = 3
-"""Sweep runs that wait or go on at once: one fewer than dagster.yaml allows, to leave room for
-other runs."""
 LONGEST_SPREAD: Final = timedelta(hours=1)
 """An operator who sweeps once a night wants the sweep to end at night."""
 
@@ -50,14 +38,6 @@ class Due:
 
     sweep: datetime
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SweepRun:
-    """A run to launch: its sweep and its shops' partition keys."""
-
-    sweep_id: str
-    shops: Sequence[str]
 
 
 def last_due(key: str, times: CronTimes, *, slots: int, now: datetime) -> Due:
@@ -74,48 +54,32 @@ def last_due(key: str, times: CronTimes, *, slots: int, now: datetime) -> Due:
     return Due(times.before_last, times.before_last)
 
 
-def planned_runs(
-    candidates: Collection[Candidate],
-    *,
-    busy: Collection[str],
-    times: CronTimes,
-    now: datetime,
-    shops_per_run: int,
-    most_runs: int,
-) -> list[SweepRun]:
-    """The runs to launch now, at most `most_runs`.
+def due_shops(
+    candidates: Collection[Candidate], *, times: CronTimes, now: datetime, shops_per_run: int
+) -> dict[str, list[str]]:
+    """The shops that are due now, by the id of their sweep.
 
     The oldest sweep comes first, and in a sweep the shop that has waited longest. Left out are
-    shops that a sweep took up, or that were synced or registered, since they were last due, and
-    shops with a run or a sync under way.
+    shops that a sweep put into the queue, or that were synced or registered, since they were last
+    due, and shops with a sync under way.
     """
     spread = min(times.next - times.last, LONGEST_SPREAD)
     slots = _slots(len(candidates), shops_per_run, spread)
     due: list[tuple[datetime, datetime, str]] = []
     for shop in candidates:
         last = last_due(shop.partition_key, times, slots=slots, now=now)
-        waiting = shop.last_attempt_at < last.at and not shop.running
-        if waiting and shop.partition_key not in busy:
+        if shop.last_attempt_at < last.at and not shop.running:
             due.append((last.sweep, shop.last_attempt_at, shop.partition_key))
     due.sort()
-    runs: list[SweepRun] = []
-    for sweep, shops in groupby(due, key=lambda each: each[0]):
-        keys = [key for _, _, key in shops]
-        keys = keys[: max(0, most_runs - len(runs)) * shops_per_run]
-        runs += [SweepRun(sweep_id(sweep), part) for part in even_parts(keys, shops_per_run)]
-    return runs
+    return {
+        sweep_id(sweep): [key for _, _, key in shops]
+        for sweep, shops in groupby(due, key=lambda each: each[0])
+    }
 
 
 def sweep_id(begin: datetime) -> str:
     """The id of the sweep that began at this time of the cron."""
     return f"{begin.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-
-
-def even_parts(keys: Sequence[str], largest: int) -> Iterator[Sequence[str]]:
-    """Split the keys into as few parts of at most `largest` as possible, of nearly equal size."""
-    parts = -(-len(keys) // largest)
-    for number in range(parts):
-        yield keys[number * len(keys) // parts : (number + 1) * len(keys) // parts]
 
 
 def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
@@ -125,45 +89,26 @@ def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
 
 
 @sensor(
-    job_name=JOB,
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Syncs every active shop on SYNC_CRON, many in a run, spread over the interval.",
+    description="Puts every active shop into the queue on SYNC_CRON, spread over the interval.",
 )
-def sweep(
-    context: SensorEvaluationContext, database: ResourceParam[Database]
-) -> SensorResult | SkipReason:
-    """Launch runs over the shops that are due."""
+def sweep(context: SensorEvaluationContext, database: ResourceParam[Database]) -> SkipReason:
+    """Put the shops that are due into the queue."""
     settings = load_settings()
     now = datetime.now(UTC)
-    runs = runs_under_way(context.instance)
-    most_runs = RUNS_AT_ONCE - sum(SWEEP_TAG in run.tags for run in runs)
-    if most_runs <= 0:
-        return SkipReason(f"{RUNS_AT_ONCE} runs of sweeps are under way; the next tick goes on.")
     try:
         with database.connect() as connection:
             candidates = sweeps.candidates(connection)
-            planned = planned_runs(
+            due = due_shops(
                 candidates,
-                busy=busy_shops(context.instance, runs),
                 times=CronTimes.around(settings.sync_cron, now),
                 now=now,
                 shops_per_run=settings.shops_per_run,
-                most_runs=most_runs,
             )
-            for run in planned:
-                sweeps.take(connection, run.sweep_id, run.shops, shops=len(candidates))
+            for sweep_id, keys in due.items():
+                sweeps.put(connection, sweep_id, keys)
     except ConnectorError as error:
-        return SkipReason(f"{error.code}: {error} No shop was taken up.")
-    if not planned:
-        return SkipReason(f"None of {len(candidates)} active shops is due.")
-    return SensorResult(
-        run_requests=[
-            RunRequest(
-                job_name=JOB,
-                run_config=run_config(run.shops),
-                tags={SWEEP_TAG: run.sweep_id, **BEHIND_OTHERS},
-            )
-            for run in planned
-        ]
-    )
+        return SkipReason(f"{error.code}: {error} No shop was put into the queue.")
+    number = sum(len(keys) for keys in due.values())
+    return SkipReason(f"{number} of {len(candidates)} active shops are due.")

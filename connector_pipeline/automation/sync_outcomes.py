@@ -27,7 +27,7 @@ from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
 from connector_pipeline.engine.retries import LastRun, last_runs
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sync_log
+from connector_pipeline.state import sync_log, sync_queue
 
 EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000
@@ -41,24 +41,33 @@ RETRY_STARTS_WITHIN: Final = timedelta(hours=1)
 PUBLISHED_WITHIN: Final = timedelta(hours=6)
 """Dagster's own backfill fetches its shops in some runs and publishes them in later ones."""
 
+# A shop that was taken for a run may have no sync yet, and an asset's run has none in the queue.
 _UNFINISHED: Final = """
-    SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at,
-        coalesce(sync.run_id, request.run_id) AS run_id,
-        coalesce(sync.started_at, request.launched_at) AS since
-    FROM connector.syncs AS sync LEFT JOIN connector.sync_requests AS request USING (sync_id)
-    WHERE sync.status IN ('pending', 'running')
-        -- A request that waits in the inbox has no run yet.
-        AND (sync.status = 'running' OR request.launched_at IS NOT NULL OR request.id IS NULL)
+    SELECT row.sync_id, sync.status, sync.started_at, sync.fetched_at, row.run_id,
+        greatest(sync.started_at, row.taken_at) AS since
+    FROM connector.sync_queue AS row LEFT JOIN connector.syncs AS sync USING (sync_id)
+    WHERE row.state = 'taken' AND row.run_id IS NOT NULL
+    UNION ALL
+    SELECT sync.sync_id, sync.status, sync.started_at, sync.fetched_at, sync.run_id,
+        sync.started_at AS since
+    FROM connector.syncs AS sync
+    WHERE sync.status IN ('pending', 'running') AND NOT EXISTS (
+        SELECT FROM connector.sync_queue AS row
+        WHERE row.sync_id = sync.sync_id AND row.state <> 'ended'
+    )
     ORDER BY since NULLS FIRST LIMIT %s
 """
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedSync:
-    """A sync that is running, or pending with a launched run."""
+    """A sync that is running, or a shop of the queue whose run was seen.
+
+    `status` is None if the sync was not recorded yet.
+    """
 
     sync_id: str
-    status: str
+    status: str | None
     started_at: datetime | None
     fetched_at: datetime | None
     run_id: str | None
@@ -97,7 +106,7 @@ def _publishes(run: LastRun) -> bool:
 
 
 def may_run_again(run: LastRun | None) -> bool:
-    """Whether the request of a sync whose run ended like this is relaunched.
+    """Whether a shop of the queue waits again if its run ended like this.
 
     It is if the run failed: Dagster does not retry a run while the code server is away, and fails
     a run that it cannot launch. It is if the run succeeded: a retry that only publishes takes the
@@ -151,7 +160,7 @@ class UnfinishedSyncs:
 def end_abandoned_syncs(
     instance: DagsterInstance, database: Database, *, now: datetime
 ) -> UnfinishedSyncs:
-    """End the syncs that no run works on any more, or relaunch their requests.
+    """End the syncs that no run works on any more, or let their shops wait in the queue again.
 
     Raises DatabaseUnavailable.
     """
@@ -195,18 +204,17 @@ class _Done(Enum):
 def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool) -> _Done:
     """End a sync as failed, unless its run has recorded something of it since we looked.
 
-    With `run_again` relaunch its request instead, if it has one that was not relaunched too
-    often.
+    With `run_again` let its shop wait in the queue again instead, if it is a shop of the queue that
+    did not do so too often.
     """
     with database.connect() as connection:
-        unchanged = connection.execute(
-            "SELECT 1 FROM connector.syncs WHERE sync_id = %s AND status = %s"
-            " AND started_at IS NOT DISTINCT FROM %s FOR UPDATE",
-            (sync.sync_id, sync.status, sync.started_at),
+        now = connection.execute(
+            "SELECT status, started_at FROM connector.syncs WHERE sync_id = %s FOR UPDATE",
+            (sync.sync_id,),
         ).fetchone()
-        if unchanged is None:
+        if (now or (None, None)) != (sync.status, sync.started_at):
             return _Done.NOTHING
-        if run_again and inbox.relaunch(connection, sync.sync_id):
+        if run_again and sync_queue.put_again(connection, sync.sync_id):
             return _Done.RELAUNCHED
         sync_log.fail(connection, sync.sync_id, SyncAbandoned(why))
     return _Done.ENDED

@@ -1,17 +1,33 @@
 """Read one shop's rows of the catalog: as a DataFrame, row by row, or the first few."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.postgres.catalog_tables import catalog_items
 
-COLUMNS: Final = tuple(column.name for column in catalog_items.columns)
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: Final = (*ITEM_COLUMNS, "first_synced_at", "changed_at", "deleted_at", "sync_id")
+"""The table's columns in its order. The table itself needs SQLAlchemy, and a reader does not."""
+
+PREVIEW_COLUMNS: Final = (
+    "variant_id",
+    "product_title",
+    "variant_title",
+    "sku",
+    "price",
+    "currency",
+    "inventory",
+    "product_status",
+)
+"""The columns that a person wants to see first."""
+
 _ROWS_AT_ONCE: Final = 2_000
 
 _ITEMS: Final = sql.SQL(
@@ -37,11 +53,14 @@ _REJECTS: Final = """
 
 def shop_items(
     connection: psycopg.Connection, partition_key: str, *, include_deleted: bool = False
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The shop's rows with the table's columns, all dtype object, in the order of variant ids.
 
     Prices are Decimal, times aware, missing values None. Raises InvalidShop for a malformed key.
     """
+    # Imported here: no run and no command makes a DataFrame, and pandas takes long to import.
+    import pandas as pd
+
     found = connection.execute(
         _ITEMS + sql.SQL("ORDER BY variant_id"), _values(partition_key, include_deleted)
     ).fetchall()

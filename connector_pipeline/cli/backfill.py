@@ -4,28 +4,31 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 from dagster import DagsterInstance, DagsterRunStatus, JobDefinition
 
 from connector_pipeline.assets.sync_shops import JOB, run_config
-from connector_pipeline.automation.launch_backfills import BackfillRun, claim, settle_lost
+from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
 from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.automation.sync_outcomes import end_abandoned_syncs
+from connector_pipeline.automation.sync_queue import launch_next, shops_of, tags_of
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.engine.daemon import runs_sensors
-from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import backfills
+from connector_pipeline.state import sync_queue
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_queue import Launch
 
 _EVERY_SECONDS: Final = 0.5
 _SETTLE_SECONDS: Final = 15.0
@@ -74,7 +77,9 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
         add_active_partitions(instance, registry)
         backfill_id = str(uuid4())
         with database.connect() as connection:
-            backfills.request(connection, backfill_id, keys)
+            sync_queue.put_shops(
+                connection, keys, reason=QueueReason.BACKFILL, backfill_id=backfill_id
+            )
         followed = _Followed(backfill_id, services, instance, database)
         try:
             statuses = followed.to_the_end()
@@ -100,6 +105,7 @@ class _Followed:
         self._instance = instance
         self._database = database
         self._job: JobDefinition | None = None
+        self._suspects: Mapping[str, datetime] = {}
         self._ended = 0
         self._last_news = time.monotonic()
 
@@ -109,11 +115,11 @@ class _Followed:
         with sync_progress(err) as progress:
             task = progress.add_task("backfill", total=None, note="waiting")
             while True:
+                if time.monotonic() - settled > _SETTLE_SECONDS:
+                    self._settle()
+                    settled = time.monotonic()
                 with self._database.connect() as connection:
-                    if time.monotonic() - settled > _SETTLE_SECONDS:
-                        settle_lost(connection, self._instance)
-                        settled = time.monotonic()
-                    statuses = backfills.statuses(connection, self._backfill_id)
+                    statuses = sync_queue.backfill_statuses(connection, self._backfill_id)
                 counts = Counter(status for status, _ in statuses.values())
                 ended = sum(counts[status] for status in _ENDED)
                 progress.update(
@@ -134,6 +140,13 @@ class _Followed:
                     )
                 time.sleep(_EVERY_SECONDS)
 
+    def _settle(self) -> None:
+        """Do what a daemon does for runs that died, of this command and of earlier ones."""
+        now = datetime.now(UTC)
+        end_abandoned_syncs(self._instance, self._database, now=now)
+        workers = fail_runs_of_dead_workers(self._instance, self._database, self._suspects, now=now)
+        self._suspects = workers.suspects
+
     def has_daemon(self) -> bool:
         """Whether a daemon launches the runs."""
         if running_session(self._services.settings.home) is not None:
@@ -153,7 +166,7 @@ class _Followed:
             )
         else:
             with self._database.connect() as connection:
-                left = backfills.withdraw(connection, self._backfill_id)
+                left = sync_queue.withdraw_backfill(connection, self._backfill_id)
             err.print(
                 f"\nCancelled: {left} shops were not synced; the others are as their syncs ended.",
                 soft_wrap=True,
@@ -161,28 +174,22 @@ class _Followed:
 
     def _execute_one(self) -> bool:
         """Execute a run in this process, as `sync` does. Returns False if no shop waits."""
-        with self._database.connect() as connection:
-            planned = claim(
-                connection,
-                self._instance,
-                shops_per_run=load_settings().shops_per_run,
-                most_runs=1,
-                runs=runs_under_way(self._instance),
-                of=self._backfill_id,
-            )
-        for run in planned:
-            self._execute(run)
-        return bool(planned)
+        launches, _ = launch_next(self._instance, self._database, of=self._backfill_id)
+        for launch in launches:
+            self._execute(launch)
+        return bool(launches)
 
-    def _execute(self, run: BackfillRun) -> None:
+    def _execute(self, launch: Launch) -> None:
         if self._job is None:
             self._job = _sync_shops_job()
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         run_id = str(uuid4())
+        with self._database.connect() as connection:
+            sync_queue.seen(connection, {launch.launch_id: run_id})
         self._job.execute_in_process(
             instance=self._instance,
-            run_config=run_config(run.shops) | quiet,
-            tags=run.tags,
+            run_config=run_config(shops_of(launch)) | quiet,
+            tags=tags_of(launch),
             run_id=run_id,
             raise_on_error=False,
         )
@@ -202,7 +209,7 @@ def _sync_shops_job() -> JobDefinition:
 def _note(counts: Counter[str], total: int) -> str:
     ended = sum(counts[status] for status in _ENDED)
     failed = counts[BackfillStatus.FAILED]
-    under_way = counts[BackfillStatus.LAUNCHED]
+    under_way = counts[BackfillStatus.TAKEN]
     return f"{ended} of {total} shops, {failed} failed, {under_way} under way"
 
 

@@ -1,21 +1,18 @@
-"""`connector-pipeline catalog …`: shows the catalog as its readers see it."""
+"""`connector-pipeline catalog …`: shows the catalog as its readers see it.
+
+A command imports what it works with when it is called: its help needs no database.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import psycopg
 import typer
 
-from connector_pipeline.assets.metadata import PREVIEW_COLUMNS
-from connector_pipeline.catalog.read import rejects as read_rejects
-from connector_pipeline.catalog.read import rows as read_rows
-from connector_pipeline.cli.local_services import SchemaUse, database_services
-from connector_pipeline.cli.output import JsonFlag, print_rows
-from connector_pipeline.cli.shops_commands import ShopArgument
-from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.registry import ShopRegistry, registered_shop
+from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
+
+if TYPE_CHECKING:
+    import psycopg
 
 app = typer.Typer(help="The catalog as Postgres holds it.", no_args_is_help=True)
 
@@ -30,9 +27,12 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a shop's catalog items."""
+    from connector_pipeline.catalog.read import PREVIEW_COLUMNS, rows
+    from connector_pipeline.cli.output import print_rows
+
     with _connection_for(shop) as connection:
         print_rows(
-            read_rows(connection, shop, include_deleted=deleted),
+            rows(connection, shop, include_deleted=deleted),
             columns=PREVIEW_COLUMNS,
             as_json=as_json,
             empty=f"{shop} has no catalog items yet: connector-pipeline sync {shop}",
@@ -43,9 +43,12 @@ def show(
 @app.command()
 def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Show the rejected variants of a shop, with the reasons."""
+    from connector_pipeline.catalog import read
+    from connector_pipeline.cli.output import print_rows
+
     with _connection_for(shop) as connection:
         print_rows(
-            read_rejects(connection, shop),
+            read.rejects(connection, shop),
             columns=_REJECT_COLUMNS,
             as_json=as_json,
             empty=f"{shop} has no rejected variants.",
@@ -53,8 +56,13 @@ def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
 
 
 @contextmanager
-def _connection_for(shop: str) -> Generator[psycopg.Connection]:
+def _connection_for(shop: str) -> Generator["psycopg.Connection"]:
     """A connection to the catalog. Raises InvalidShop, or UnknownShop if it is not registered."""
+    from connector_pipeline.cli.local_services import SchemaUse, database_services
+    from connector_pipeline.model.shop import parse_partition_key
+    from connector_pipeline.postgres.database import Database
+    from connector_pipeline.state.registry import ShopRegistry, registered_shop
+
     parse_partition_key(shop)
     with database_services(SchemaUse.ROWS):
         database = Database()

@@ -9,7 +9,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
 from urllib.parse import urlsplit
 
 from dagster import DagsterInstance
@@ -19,13 +18,9 @@ from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
 from connector_pipeline.cli.extras import needed_extras
-from connector_pipeline.cli.local_services import (
-    SANDBOX_PORT,
-    LocalServices,
-    SchemaUse,
-    local_services,
-)
+from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.model.errors import DatabaseUnavailable
@@ -36,8 +31,6 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state.registry import ShopRegistry
-
-UI_PORT: Final = 3000
 
 
 class _Stop(BaseException):

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
-from dagster import DagsterInstance
 from pydantic import BaseModel
 
 from connector_pipeline.archive.storage import ArchiveStorage
@@ -21,6 +20,7 @@ from connector_pipeline.cli.local_services import (
 )
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.engine.stored_runs import stored_runs
 from connector_pipeline.model.errors import ConnectorError, Defect, ShopDisconnected
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
@@ -127,16 +127,14 @@ def _migrations(settings: Settings) -> str:
 
 
 def _dagster_storage(settings: Settings) -> str:
-    # We look first: Dagster would make the tables of its storage if it found none.
     if settings.dagster_postgres_url is None:
         return _dagster_database_to_come(settings)
     url = settings.dagster_postgres_url.get_secret_value().replace("+psycopg2", "", 1)
     with connect(url) as connection:
-        row = connection.execute("SELECT to_regclass('runs') IS NULL").fetchone()
-    if row is not None and row[0]:
+        runs = stored_runs(connection)
+    if runs is None:
         return "no tables yet: the first process that runs syncs makes them"
-    with DagsterInstance.get() as instance:
-        return f"{instance.get_runs_count()} runs"
+    return f"{runs} runs"
 
 
 def _dagster_database_to_come(settings: Settings) -> str:

@@ -26,7 +26,6 @@ from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
-from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.postgres.revision import (
     DatabaseNotMigrated,
     refuse_other_than_needed,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from connector_pipeline.sandbox.server import SandboxServer
     from connector_pipeline.sandbox.shops.spec import ShopSpec
 
-SANDBOX_PORT: Final = 4010
 DAGSTER_DATABASE: Final = "dagster"
 
 
@@ -91,6 +89,9 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
                 exported["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
             stack.enter_context(_exported(exported))
             if use is SchemaUse.RUN_HERE:
+                # Imported here: it brings Alembic, and most commands migrate nothing.
+                from connector_pipeline.postgres.migrate import migrate
+
                 migrate(exported["CONNECTOR_DATABASE_URL"])
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):

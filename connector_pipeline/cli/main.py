@@ -1,4 +1,8 @@
-"""The command line `connector-pipeline`. Exit status: 0 done, 1 failed, 2 wrong usage."""
+"""The command line `connector-pipeline`. Exit status: 0 done, 1 failed, 2 wrong usage.
+
+A command imports its module when it is called. Dagster, which most commands do without, takes
+longer to import than they take to run.
+"""
 
 import sys
 from contextlib import suppress
@@ -8,22 +12,9 @@ from typing import Annotated
 import typer
 
 from connector_pipeline.cli import catalog_commands, shops_commands
-from connector_pipeline.cli.backfill import Selection, run_backfill
-from connector_pipeline.cli.demo import run_demo
-from connector_pipeline.cli.dev import UI_PORT, run_dev
-from connector_pipeline.cli.dev_session import AlreadyRunning
-from connector_pipeline.cli.doctor import run_doctor
-from connector_pipeline.cli.local_services import SANDBOX_PORT, sandbox_server
-from connector_pipeline.cli.migrate import migrate
-from connector_pipeline.cli.output import JsonFlag, err, out, print_json
-from connector_pipeline.cli.shops_commands import ShopArgument
-from connector_pipeline.cli.supervisor import ChildEnded
-from connector_pipeline.cli.sync import request_sync, run_sync
-from connector_pipeline.model.errors import ConnectorError, InvalidShop
-from connector_pipeline.model.extra import Extra, require
+from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
+from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
 from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.platforms.adapters import adapter_class
-from connector_pipeline.settings import SettingsError
 
 app = typer.Typer(
     name="connector-pipeline",
@@ -34,7 +25,6 @@ app = typer.Typer(
 )
 app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
-app.command()(migrate)
 
 
 @app.command()
@@ -43,12 +33,16 @@ def dev(
     as_json: JsonFlag = False,
 ) -> None:
     """Run everything here: Postgres, sandbox, Dagster's UI and daemon, until Ctrl-C."""
+    from connector_pipeline.cli.dev import run_dev
+
     run_dev(port=port, as_json=as_json)
 
 
 @app.command()
 def demo(as_json: JsonFlag = False) -> None:
     """Sync every sandbox shop as real Dagster runs, without the UI, and show the catalog."""
+    from connector_pipeline.cli.demo import run_demo
+
     _exit_unless(run_demo(as_json=as_json))
 
 
@@ -58,6 +52,10 @@ def sandbox(
     as_json: JsonFlag = False,
 ) -> None:
     """Serve the sandbox alone (Token Service and platforms on loopback) until Ctrl-C."""
+    from connector_pipeline.cli.local_services import sandbox_server
+    from connector_pipeline.cli.output import out, print_json
+    from connector_pipeline.model.extra import Extra, require
+
     require(Extra.SANDBOX)
     server = sandbox_server(port)
     if as_json:
@@ -74,7 +72,28 @@ def sandbox(
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """Look at settings, database, migrations, Token Service and adapters, and name remedies."""
+    from connector_pipeline.cli.doctor import run_doctor
+
     _exit_unless(run_doctor(as_json=as_json))
+
+
+@app.command()
+def migrate(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing; exit 1 unless it is at the needed revision."),
+    ] = False,
+    print_sql: Annotated[
+        bool, typer.Option("--sql", help="Change nothing; print the SQL that would run.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring the database's schemas to the revision that this version needs."""
+    from connector_pipeline.cli.migrate import run_migrate
+
+    if check and print_sql:
+        raise typer.BadParameter("choose one of --check and --sql.")
+    run_migrate(check=check, print_sql=print_sql, as_json=as_json)
 
 
 @app.command()
@@ -93,15 +112,22 @@ def sync(
 ) -> None:
     """Sync one shop now, as a Dagster run, and wait for its end."""
     if request:
+        from connector_pipeline.cli.sync_request import request_sync
+
         if allow_shrink:
             raise typer.BadParameter("--allow-shrink cannot be combined with --request.")
         request_sync(shop, sync_type=sync_type, as_json=as_json)
         return
+    from connector_pipeline.cli.sync import run_sync
+
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
 
 
 def _known_platform(name: str | None) -> str | None:
     if name is not None:
+        from connector_pipeline.model.errors import InvalidShop
+        from connector_pipeline.platforms.adapters import adapter_class
+
         try:
             adapter_class(name)
         except InvalidShop as error:
@@ -126,6 +152,8 @@ def backfill(
     as_json: JsonFlag = False,
 ) -> None:
     """Sync all active shops, or selected ones, many in a run, and wait for the end."""
+    from connector_pipeline.cli.backfill import Selection, run_backfill
+
     selection = Selection(
         platform=platform,
         merchant_id=merchant_id,
@@ -139,24 +167,16 @@ def main() -> None:
     """Run the command line. Errors that an operator can correct are printed without a traceback."""
     try:
         app()
-    except SettingsError as error:
-        _fail(*error.lines)
-    except InvalidShop as error:
-        _fail(str(error), status=2)
-    except ConnectorError as error:
-        _fail(f"{error.code}: {error}")
-    except ChildEnded as error:
-        _fail(str(error))
-    except AlreadyRunning as error:
-        session = error.session
-        where = f" at {session.ui_url} (pid {session.pid})" if session else ", and just starting"
-        _fail(f"connector-pipeline dev is already running{where}.")
+    except Exception as error:
+        from connector_pipeline.cli.failures import failure_of
+        from connector_pipeline.cli.output import err
 
-
-def _fail(*lines: str, status: int = 1) -> None:
-    for line in lines:
-        err.print(line, markup=False, soft_wrap=True)
-    sys.exit(status)
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        for line in failure.lines:
+            err.print(line, markup=False, soft_wrap=True)
+        sys.exit(failure.status)
 
 
 def _exit_unless(succeeded: bool) -> None:

@@ -1,30 +1,22 @@
 """`connector-pipeline migrate`: the only command that changes the schemas of any database."""
 
 import sys
-from typing import Annotated
 
 import typer
 
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
-from connector_pipeline.cli.output import JsonFlag, out, print_json
+from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.postgres import migrate as migrations
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.revision import database_revision, needed_revision
 
 
-def migrate(
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Change nothing; exit 1 unless it is at the needed revision."),
-    ] = False,
-    print_sql: Annotated[
-        bool, typer.Option("--sql", help="Change nothing; print the SQL that would run.")
-    ] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Bring the database's schemas to the revision that this version needs."""
-    if check and print_sql:
-        raise typer.BadParameter("choose one of --check and --sql.")
+def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
+    """Migrate the database, or only print its revision or the SQL that would run.
+
+    Raises typer.Exit(1) if `check` finds another revision than the needed one, and what
+    `database_services` and `postgres.migrate.migrate` raise.
+    """
     if check:
         _check(as_json=as_json)
     elif print_sql:

@@ -7,14 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")]
 
 _NARROWEST: Final = 14
 

@@ -1,8 +1,10 @@
-"""Finds free ports on loopback."""
+"""The ports on loopback that commands prefer, and how they find free ones."""
 
 import socket
 from typing import Final
 
+UI_PORT: Final = 3000
+SANDBOX_PORT: Final = 4010
 _TRIES: Final = 100
 
 

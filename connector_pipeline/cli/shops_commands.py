@@ -1,12 +1,16 @@
-"""`connector-pipeline shops …`: shows and changes the registry."""
+"""`connector-pipeline shops …`: shows and changes the registry.
 
+A command imports what it works with when it is called: its help needs no database.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector_pipeline.cli.local_services import SchemaUse, database_services
-from connector_pipeline.cli.output import JsonFlag, out, print_json, print_rows
+from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
 from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
@@ -14,15 +18,14 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
     valid_currency,
 )
-from connector_pipeline.platforms.adapters import parse_shop_key
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.registry import ShopRegistry
+
+if TYPE_CHECKING:
+    from connector_pipeline.state.registry import ShopRegistry
 
 app = typer.Typer(
     help="The registry of shops: each active one is a partition.", no_args_is_help=True
 )
 
-ShopArgument = Annotated[str, typer.Argument(metavar="SHOP", help="Partition key: PLATFORM/DOMAIN")]
 _COLUMNS = (
     "shop",
     "state",
@@ -44,6 +47,8 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Register a shop, or change its registration."""
+    from connector_pipeline.platforms.adapters import parse_shop_key
+
     platform_name, domain = parse_shop_key(shop)
     registered = Shop(
         merchant_id=merchant_id,
@@ -52,12 +57,9 @@ def add(
         domain=domain,
         currency=None if currency is None else valid_currency(currency),
     )
-    with database_services(SchemaUse.ROWS):
-        outcome = _registry().add(registered)
-    if as_json:
-        print_json({"shop": registered.partition_key, "outcome": outcome})
-    else:
-        out.print(f"{registered.partition_key}: {outcome}.")
+    with _registry() as registry:
+        outcome = registry.add(registered)
+    _say(registered.partition_key, outcome, as_json=as_json)
 
 
 @app.command("import")
@@ -69,8 +71,10 @@ def import_csv(
 
     Its header is merchant_id,platform_name,platform_shop_id,domain.
     """
-    with database_services(SchemaUse.ROWS):
-        outcomes = _registry().import_csv(file)
+    from connector_pipeline.cli.output import out, print_json
+
+    with _registry() as registry:
+        outcomes = registry.import_csv(file)
     if as_json:
         print_json(dict(outcomes))
     else:
@@ -84,8 +88,10 @@ def list_shops(
     as_json: JsonFlag = False,
 ) -> None:
     """List the registered shops."""
-    with database_services(SchemaUse.ROWS):
-        shops = _registry().list(state)
+    from connector_pipeline.cli.output import print_rows
+
+    with _registry() as registry:
+        shops = registry.list(state)
     print_rows(
         [_row(shop) for shop in shops],
         columns=_COLUMNS,
@@ -110,27 +116,36 @@ def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Remove a shop from the registry; its catalog rows stay until they are deleted by hand."""
     parse_partition_key(shop)
-    with database_services(SchemaUse.ROWS):
-        _registry().remove(shop)
+    with _registry() as registry:
+        registry.remove(shop)
     _say(shop, "removed", as_json=as_json)
 
 
 def _set_state(shop: str, state: ShopState, *, as_json: bool) -> None:
     parse_partition_key(shop)
-    with database_services(SchemaUse.ROWS):
-        _registry().set_state(shop, state)
+    with _registry() as registry:
+        registry.set_state(shop, state)
     _say(shop, state.value, as_json=as_json)
 
 
 def _say(shop: str, outcome: str, *, as_json: bool) -> None:
+    from connector_pipeline.cli.output import out, print_json
+
     if as_json:
         print_json({"shop": shop, "outcome": outcome})
     else:
         out.print(f"{shop}: {outcome}.")
 
 
-def _registry() -> ShopRegistry:
-    return ShopRegistry(database=Database())
+@contextmanager
+def _registry() -> Generator["ShopRegistry"]:
+    """The registry of the database that the settings name. Raises as `database_services` does."""
+    from connector_pipeline.cli.local_services import SchemaUse, database_services
+    from connector_pipeline.postgres.database import Database
+    from connector_pipeline.state.registry import ShopRegistry
+
+    with database_services(SchemaUse.ROWS):
+        yield ShopRegistry(database=Database())
 
 
 def _row(shop: RegisteredShop) -> dict[str, Any]:

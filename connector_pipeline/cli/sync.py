@@ -6,7 +6,7 @@ from uuid import uuid4
 from dagster import DagsterInstance
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
-from connector_pipeline.cli.local_services import SchemaUse, database_services, local_services
+from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
@@ -14,9 +14,7 @@ from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
-from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry, registered_shop
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
@@ -58,35 +56,6 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
             progress.update(task, total=1, completed=1)
     _print(outcome, sync_id, as_json=as_json)
     return outcome.failure is None
-
-
-def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> None:
-    """Leave a sync request in the inbox for the daemon, print its sync_id and do not wait.
-
-    Raises UnknownShop, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
-    """
-    with database_services(SchemaUse.ROWS):
-        database = Database()
-        registered = registered_shop(ShopRegistry(database=database), shop)
-        request = SyncRequest(
-            merchant_id=registered.merchant_id,
-            platform_name=registered.platform_name,
-            platform_shop_id=registered.platform_shop_id,
-            domain=registered.domain,
-            sync_id=str(uuid4()),
-            sync_type=sync_type.value,
-        )
-        with database.connect() as connection:
-            inbox.put(connection, [request])
-    if as_json:
-        print_json({"shop": shop, "sync_id": request.sync_id, "requested": True})
-    else:
-        out.print(
-            f"{shop}: requested as sync {request.sync_id}; Dagster's daemon launches it, now or "
-            "when it is started.",
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:

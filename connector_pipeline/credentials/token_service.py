@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import jwt
 from pydantic import SecretStr, ValidationError
 
 from connector_pipeline.model.errors import (
@@ -26,6 +25,9 @@ JWT_LIFETIME = timedelta(seconds=60)
 
 def bearer_token(secret: SecretStr, now: datetime) -> str:
     """A token that names us, for a minute (docs/contracts.md, Token Service)."""
+    # Imported here: only a deployment with INTERNAL_JWT_SECRET needs it.
+    import jwt
+
     claims = {"sub": JWT_SUBJECT, "iat": now, "exp": now + JWT_LIFETIME}
     return jwt.encode(claims, secret.get_secret_value(), algorithm="HS256")
 

@@ -5,18 +5,13 @@ public `DagsterInstance.get_backfills` takes. Tried with Dagster 1.13.27. If Dag
 this module would not be needed.
 """
 
-from typing import Final
-
 from dagster import DagsterInstance
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-
-_UNDER_WAY: Final = [
-    BulkActionStatus.REQUESTED,
-    BulkActionStatus.CANCELING,
-    BulkActionStatus.FAILING,
-]
 
 
 def a_backfill_is_under_way(instance: DagsterInstance) -> bool:
     """Whether a backfill has not ended yet."""
-    return bool(instance.get_backfills(BulkActionsFilter(statuses=_UNDER_WAY), limit=1))
+    # Imported here: it brings Dagster's workspaces, and a run asks nothing of this module.
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+    under_way = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    return bool(instance.get_backfills(BulkActionsFilter(statuses=under_way), limit=1))

@@ -35,6 +35,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
 from connector_pipeline.state.outbox import unsent
@@ -131,7 +132,8 @@ class _Relay:
 
     async def run(self, database: Database) -> Relayed:
         async with event_stream(self._settings) as stream:
-            with database.connect() as connection:
+            # Of its own, because the lock ends with the session.
+            with connect(database.connection_url()) as connection:
                 locked = connection.execute(
                     "SELECT pg_try_advisory_lock(%s)", (_RELAY_LOCK,)
                 ).fetchone()

@@ -1,5 +1,6 @@
 """A sync: one attempt to bring one shop's catalog up to date."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Annotated, Final, NamedTuple
@@ -37,10 +38,10 @@ class SyncStatus(StrEnum):
 
 
 class BackfillStatus(StrEnum):
-    """How far a shop of a backfill is, as in the column `connector.backfill_shops.status`."""
+    """How far a shop of a backfill is: the state of its row in the queue, or how that ended."""
 
     WAITING = "waiting"
-    LAUNCHED = "launched"
+    TAKEN = "taken"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
@@ -62,6 +63,20 @@ class Sync(BaseModel):
     correlation_id: str
     started_at: datetime
     since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShopToSync:
+    """A shop that a run is to sync, and how.
+
+    The `sync_id` is the requester's or the queue's; None: the run makes one. Where `correlation_id`
+    is None, the sync_id takes its place.
+    """
+
+    partition_key: str
+    sync_type: RequestedSyncType = RequestedSyncType.auto
+    sync_id: str | None = None
+    correlation_id: str | None = None
 
 
 def own_sync_id(root_run_id: str, partition_key: str) -> str:

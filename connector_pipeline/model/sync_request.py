@@ -140,11 +140,16 @@ def registration(shop: Shop, registered: RegisteredShop | None) -> RegisteredSho
             "ask again under another sync_id.",
         )
     if registered.state is ShopState.PAUSED:
-        raise InvalidSyncRequest(
-            "an operator has paused the shop.",
-            partition_key=shop.partition_key,
-            remedy="`connector-pipeline shops resume SHOP`, then ask again under another sync_id.",
-        )
+        raise paused_shop(shop.partition_key)
     return registered.model_copy(
         update={"platform_shop_id": shop.platform_shop_id, "state": ShopState.ACTIVE}
+    )
+
+
+def paused_shop(partition_key: str) -> InvalidSyncRequest:
+    """The error of a request for a shop that an operator has paused."""
+    return InvalidSyncRequest(
+        "an operator has paused the shop.",
+        partition_key=partition_key,
+        remedy="`connector-pipeline shops resume SHOP`, then ask again under another sync_id.",
     )

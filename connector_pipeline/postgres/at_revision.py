@@ -6,7 +6,7 @@ from typing import Final
 
 import psycopg
 
-from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.pool import pooled_connection
 from connector_pipeline.postgres.revision import refuse_other_than_needed
 
 _found_right: Final[set[str]] = set()
@@ -15,14 +15,14 @@ _found_right: Final[set[str]] = set()
 
 @contextmanager
 def connect_at_needed_revision(url: str) -> Generator[psycopg.Connection]:
-    """As `connect`, and compares the database's revision with the needed one.
+    """As `pooled_connection`, and compares the database's revision with the needed one.
 
     A process does that once for a database, and again when a statement misses a table or a column:
     somebody may have migrated the database meanwhile. Raises DatabaseUnavailable;
     DatabaseNotMigrated for an older revision or none; SchemaNotOurs for a newer one.
     """
     try:
-        with connect(url) as connection:
+        with pooled_connection(url) as connection:
             if url not in _found_right:
                 refuse_other_than_needed(connection)
                 _found_right.add(url)
@@ -33,7 +33,7 @@ def connect_at_needed_revision(url: str) -> Generator[psycopg.Connection]:
         psycopg.errors.InvalidSchemaName,
     ):
         _found_right.discard(url)
-        with connect(url) as connection:
+        with pooled_connection(url) as connection:
             refuse_other_than_needed(connection)
         # The revision is right, so the statement is wrong.
         raise

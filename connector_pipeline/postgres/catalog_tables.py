@@ -9,7 +9,8 @@ from typing import Final
 from sqlalchemy import CheckConstraint, Column, Index, Integer, Numeric, Table, Text, text
 
 from connector_pipeline.model.catalog_item import ProductStatus
-from connector_pipeline.postgres.schema import CATALOG, Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema_names import CATALOG
 
 catalog_items: Final = Table(
     "catalog_items",

@@ -69,6 +69,8 @@ def _parameters(url: str) -> dict[str, Any]:
         "keepalives_idle": 60,
         "keepalives_interval": 10,
         "keepalives_count": 6,
+        # Keepalives are for silence. What we send to it would else be repeated for 15 minutes.
+        "tcp_user_timeout": 30_000,
         "application_name": "connector-pipeline",
         **parameters,
         "connect_timeout": parameters.get("connect_timeout", CONNECT_TIMEOUT_SECONDS),

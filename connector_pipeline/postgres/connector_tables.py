@@ -1,7 +1,7 @@
 """The tables of the schema `connector` for shops, their syncs and the outcomes of these.
 
 The migrations make exactly these; a test compares the two. A change here needs a migration. The
-tables of requests, backfills and sweeps are in `request_tables`.
+tables of requests and of the queue are in `request_tables`.
 """
 
 from typing import Final
@@ -24,7 +24,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import SyncStatus, SyncType
-from connector_pipeline.postgres.schema import CONNECTOR, Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
 shops: Final = Table(
     "shops",
@@ -85,7 +86,7 @@ shops: Final = Table(
         comment="Of a disconnected shop: salted digest of the credential it refused. "
         "Null: the shop had no credential.",
     ),
-    Column("last_swept_at", Time, comment="When a sweep last launched a run for the shop."),
+    Column("last_swept_at", Time, comment="When a sweep last put the shop into the queue."),
     one_of("state", ShopState),
     Index(None, "merchant_id"),
     schema=CONNECTOR,

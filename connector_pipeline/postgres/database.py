@@ -24,9 +24,10 @@ class Database:
 
     @contextmanager
     def connect(self) -> Generator[psycopg.Connection]:
-        """A new connection, committed at the end and rolled back on an exception.
+        """A connection, committed at the end and rolled back on an exception.
 
-        See `connect_at_needed_revision`. Raises DatabaseUnavailable, DatabaseNotMigrated and
+        The next user in this process may get the same one (see `pooled_connection`), but not
+        before the block has ended. Raises DatabaseUnavailable, DatabaseNotMigrated and
         SchemaNotOurs.
         """
         with connect_at_needed_revision(self.connection_url()) as connection:

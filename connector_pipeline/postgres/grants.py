@@ -6,7 +6,7 @@ from typing import Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.postgres.schema import CATALOG, CONNECTOR
+from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 READER_ROLE: Final = "catalog_reader"
 REQUESTER_ROLE: Final = "sync_requester"

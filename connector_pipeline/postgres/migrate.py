@@ -23,7 +23,7 @@ from connector_pipeline.postgres.revision import (
     needed_revision,
     refuse_unknown,
 )
-from connector_pipeline.postgres.schema import CATALOG, CONNECTOR
+from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 OLDEST_POSTGRES: Final = 15
 # Any number will do that nobody else in the database takes an advisory lock on.

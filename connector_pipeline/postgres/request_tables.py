@@ -1,4 +1,4 @@
-"""The tables of the schema `connector` for sweeps, backfills and sync requests.
+"""The tables of the schema `connector` for sync requests and the queue of syncs.
 
 The migrations make exactly these; a test compares the two. A change here needs a migration.
 """
@@ -6,95 +6,117 @@ The migrations make exactly these; a test compares the two. A change here needs 
 from typing import Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Identity,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
 
-from connector_pipeline.model.sync import BackfillStatus
-from connector_pipeline.postgres.schema import CONNECTOR, Id, Time, metadata, one_of
+from connector_pipeline.model.queue import QueueOutcome, QueueReason, QueueState
+from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
-sweeps: Final = Table(
-    "sweeps",
+sync_queue: Final = Table(
+    "sync_queue",
     metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="Order of arrival."),
+    Column("platform_name", Id, nullable=False, comment="The shop's platform."),
+    Column("domain", Id, nullable=False, comment="The shop's domain."),
+    Column("merchant_id", Id, nullable=False, comment="The merchant; merchants take turns."),
+    Column("reason", Text, nullable=False, comment="Why the shop waits for a sync."),
     Column(
-        "sweep_id",
+        "priority",
+        SmallInteger,
+        nullable=False,
+        comment="The lowest goes first; a row that waits long is taken as if its were lower.",
+    ),
+    Column("sync_type", Text, nullable=False, server_default="auto", comment="What was asked for."),
+    Column(
+        "sync_id",
         Id,
-        primary_key=True,
-        comment="The time of SYNC_CRON at which it was due, in ISO 8601.",
+        nullable=False,
+        server_default=text("(gen_random_uuid())::text"),
+        comment="The sync that this row leads to: the requester's id, or one of the connector.",
     ),
     Column(
-        "started_at",
+        "awaited",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether a requester waits for the outcome of this very sync_id.",
+    ),
+    Column("correlation_id", Text, comment="The requester's. Null: the sync_id takes its place."),
+    Column(
+        "backfills",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="The backfills that the shop is synced for.",
+    ),
+    Column("sweep_id", Text, comment="The last sweep that the shop is synced for."),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default=QueueState.WAITING.value,
+        comment="waiting, taken for a run, or ended.",
+    ),
+    Column(
+        "put_at",
         Time,
         nullable=False,
-        server_default=text("now()"),
-        comment="When it launched the first run.",
+        server_default=text("clock_timestamp()"),
+        comment="When the shop was put into the queue.",
     ),
-    Column("shops", Integer, nullable=False, comment="Active shops when it started."),
-    Column("taken", Integer, nullable=False, comment="Shops for which a run was launched."),
+    Column("taken_at", Time, comment="When it was last taken for a run."),
+    Column("ended_at", Time, comment="When its sync ended, or it was refused."),
     Column(
-        "succeeded",
+        "launch_id",
+        Id,
+        comment="The run that was asked for: its run key, and a tag of it. Shops share runs.",
+    ),
+    Column("place", Integer, comment="Its place among the shops of that run."),
+    Column("run_id", Id, comment="The Dagster run. Null: it was not seen yet."),
+    Column(
+        "relaunches",
         Integer,
         nullable=False,
         server_default="0",
-        comment="Shops of these that were published.",
+        comment="How often it was put in again, because its run ended without a word about it.",
     ),
-    Column(
-        "failed", Integer, nullable=False, server_default="0", comment="Shops of these that failed."
-    ),
-    Index(None, "started_at"),
-    schema=CONNECTOR,
-    comment="One row per sweep over the active shops.",
-)
-
-backfill_shops: Final = Table(
-    "backfill_shops",
-    metadata,
-    Column(
-        "backfill_id",
-        Id,
-        primary_key=True,
-        comment="The connector's id, and a tag of the backfill's runs.",
-    ),
-    Column("platform_name", Id, primary_key=True, comment="The shop's platform."),
-    Column("domain", Id, primary_key=True, comment="The shop's domain."),
-    Column(
-        "status",
-        Text,
-        nullable=False,
-        server_default=BackfillStatus.WAITING.value,
-        comment="Whether a run was launched for the shop, and how that ended.",
-    ),
+    Column("outcome", Text, comment="How it ended."),
     Column("error_code", Text, comment="The name of the error it failed with."),
-    Column(
-        "requested_at",
-        Time,
-        nullable=False,
-        server_default=text("now()"),
-        comment="When the backfill was requested.",
-    ),
-    Column(
-        "changed_at",
-        Time,
-        nullable=False,
-        server_default=text("now()"),
-        comment="When its status last changed.",
-    ),
-    one_of("status", BackfillStatus),
+    UniqueConstraint("sync_id"),
+    one_of("reason", QueueReason),
+    one_of("state", QueueState),
+    one_of("outcome", QueueOutcome),
     Index(
-        "backfill_shops_unfinished_idx",
-        "status",
-        postgresql_where=text("status IN ('waiting', 'launched')"),
+        "sync_queue_unended_idx",
+        "platform_name",
+        "domain",
+        "state",
+        postgresql_where=text("state <> 'ended'"),
     ),
+    Index("sync_queue_taken_idx", "launch_id", postgresql_where=text("state = 'taken'")),
+    Index(
+        "sync_queue_backfills_idx",
+        "backfills",
+        postgresql_using="gin",
+        postgresql_where=text("backfills <> '{}'"),
+    ),
+    Index("sync_queue_sweep_idx", "sweep_id", postgresql_where=text("sweep_id IS NOT NULL")),
+    Index("sync_queue_ended_idx", "ended_at", postgresql_where=text("state = 'ended'")),
     schema=CONNECTOR,
-    comment="Shops that `connector-pipeline backfill` requested.",
+    comment="Shops that wait for a sync, and those that had one, whoever asked.",
 )
 
 sync_requests: Final = Table(
@@ -128,17 +150,7 @@ sync_requests: Final = Table(
         server_default=text("clock_timestamp()"),
         comment="When the request arrived.",
     ),
-    Column("accepted_at", Time, comment="When its row in connector.syncs was made."),
-    Column("offered_at", Time, comment="When Dagster was last asked for a run."),
-    Column("launched_at", Time, comment="When its run was seen in Dagster."),
-    Column("run_id", Text, comment="The Dagster run."),
-    Column(
-        "relaunches",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="Runs launched in place of one that died and that Dagster did not retry.",
-    ),
+    Column("accepted_at", Time, comment="When it was put into connector.sync_queue."),
     Column("refused_at", Time, comment="When the connector refused it for good."),
     Column("refusal", Text, comment="The reason of the refusal."),
     UniqueConstraint("sync_id"),
@@ -147,7 +159,7 @@ sync_requests: Final = Table(
     Index(
         "sync_requests_waiting_id_idx",
         "id",
-        postgresql_where=text("launched_at IS NULL AND refused_at IS NULL"),
+        postgresql_where=text("accepted_at IS NULL AND refused_at IS NULL"),
     ),
     Index(None, "requested_at"),
     schema=CONNECTOR,

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.postgres.schema import CONNECTOR
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
 VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
 VERSION_TABLE: Final = "alembic_version"

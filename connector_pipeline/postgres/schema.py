@@ -1,4 +1,4 @@
-"""Names, metadata and column types that the tables of both schemas share.
+"""Metadata and column types that the tables of both schemas share.
 
 The metadata is whole once `catalog_tables`, `connector_tables` and `request_tables` are imported.
 """
@@ -7,11 +7,6 @@ from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import CheckConstraint, DateTime, MetaData, Text
-
-CATALOG: Final = "catalog"
-"""The schema for readers."""
-CONNECTOR: Final = "connector"
-"""Our own schema. Other services write sync requests into it, and nothing else."""
 
 metadata: Final = MetaData(
     naming_convention={

@@ -1,9 +1,11 @@
-"""Deletes old rows of `connector.syncs`, `connector.sweeps` and `connector.backfill_shops`."""
+"""Deletes old rows of `connector.syncs` and ended rows of `connector.sync_queue`."""
 
 from datetime import timedelta
 from typing import Final, LiteralString
 
 import psycopg
+
+from connector_pipeline.state import sync_queue
 
 _PRUNE: Final[dict[str, LiteralString]] = {
     # A shop's last sync explains the state of the shop, and its last successful one explains the
@@ -25,21 +27,21 @@ _PRUNE: Final[dict[str, LiteralString]] = {
                 ))
             )
     """,
-    "sweeps": "DELETE FROM connector.sweeps WHERE started_at < now() - %(keep)s",
-    "backfill_shops": """
-        DELETE FROM connector.backfill_shops
-        WHERE changed_at < now() - %(keep)s AND status IN ('succeeded', 'failed')
+    "sync_queue": """
+        DELETE FROM connector.sync_queue
+        WHERE state = 'ended' AND ended_at < now() - least(%(keep)s, %(queue_keep)s)
     """,
 }
 
 
 def prune(connection: psycopg.Connection, *, keep: timedelta) -> dict[str, int]:
-    """Delete syncs, sweeps and ended backfill shops older than `keep`. Returns how many of each.
+    """Delete syncs older than `keep`, and ended rows of the queue. Returns how many of each.
 
-    The last sync of every shop that started stays, and the last one that succeeded. Part of the
-    caller's transaction.
+    The queue keeps its ended rows for sync_queue.KEPT, or for `keep` if that is less. The last sync
+    of every shop that started stays, and the last one that succeeded. Part of the caller's
+    transaction.
     """
+    values = {"keep": keep, "queue_keep": sync_queue.KEPT}
     return {
-        table: connection.execute(statement, {"keep": keep}).rowcount
-        for table, statement in _PRUNE.items()
+        table: connection.execute(statement, values).rowcount for table, statement in _PRUNE.items()
     }

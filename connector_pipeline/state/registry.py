@@ -19,10 +19,8 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
 )
 from connector_pipeline.model.sync import Sync
-from connector_pipeline.platforms.adapters import parse_shop_key
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import sync_log
-from connector_pipeline.state.shop_csv import parse_shops, registrable
 from connector_pipeline.state.sync_log import SyncProgress
 
 Added = Literal["added", "updated", "unchanged"]
@@ -140,6 +138,9 @@ class ShopRegistry:
 
         A currency of None leaves an operator's override as it is. Raises InvalidShop.
         """
+        # Imported here and below: it brings the adapters, and who reads the registry needs none.
+        from connector_pipeline.state.shop_csv import registrable
+
         registrable(shop)
         with self.database.connect() as connection:
             return add_shop(connection, shop)
@@ -150,6 +151,8 @@ class ShopRegistry:
         The header is exactly merchant_id,platform_name,platform_shop_id,domain. Raises
         InvalidShop, which names every bad line, and OSError for a file that cannot be read.
         """
+        from connector_pipeline.state.shop_csv import parse_shops
+
         try:
             shops = parse_shops(path.read_bytes())
         except InvalidShop as error:
@@ -299,6 +302,8 @@ def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
 
 
 def _unknown(key: str) -> UnknownShop:
+    from connector_pipeline.platforms.adapters import parse_shop_key
+
     # Checked only now: a registered shop may have a platform whose adapter is no longer installed.
     parse_shop_key(key)
     return UnknownShop("is not in the registry.", partition_key=key)

@@ -1,9 +1,9 @@
-"""`connector.sweeps`, and when each shop was last swept.
+"""Sweeps over the active shops: the shops to consider, and how a sweep's shops ended.
 
 Each function is part of the caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,12 +11,14 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
+from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import ShopState, columns_of
+from connector_pipeline.state import sync_queue
 
 RUNNING_FOR: Final = timedelta(minutes=10)
 """A sync on record as running counts as running for so long after it started or made progress.
 
-Dagster's own record says which shops a run reads. This is for syncs whose run is not on record.
+The queue says which shops its own runs read. This is for syncs of other runs.
 """
 
 
@@ -31,7 +33,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep: how many shops there were at its start, were launched so far, and ended how."""
+    """A sweep: how many shops there are, were put into the queue so far, and ended how."""
 
     sweep_id: str
     shops: int
@@ -59,6 +61,19 @@ _CANDIDATES: Final = """
     WHERE state = %(active)s
 """
 
+# A shop that became disconnected in the sweep is no longer active.
+_RECENT: Final = """
+    SELECT sweep_id,
+        greatest(count(*), (SELECT count(*) FROM connector.shops WHERE state = %(active)s))::int
+            AS shops,
+        count(*)::int AS taken,
+        count(*) FILTER (WHERE outcome = 'succeeded')::int AS succeeded,
+        count(*) FILTER (WHERE outcome = 'failed')::int AS failed
+    FROM connector.sync_queue
+    WHERE sweep_id IS NOT NULL AND put_at > now() - %(since)s
+    GROUP BY sweep_id ORDER BY min(put_at)
+"""
+
 
 def candidates(connection: psycopg.Connection) -> list[Candidate]:
     """Every active shop."""
@@ -67,19 +82,9 @@ def candidates(connection: psycopg.Connection) -> list[Candidate]:
     return cursor.execute(_CANDIDATES, values).fetchall()
 
 
-def take(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str], *, shops: int) -> None:
-    """Record that the sweep is about to launch a run for these shops; `shops` are active in all.
-
-    The sensor records this before it launches the run: a run that cannot start must not be launched
-    again every half minute. A crash between the two costs these shops one sweep.
-    """
-    connection.execute(
-        """
-        INSERT INTO connector.sweeps AS sweep (sweep_id, shops, taken) VALUES (%s, %s, %s)
-        ON CONFLICT (sweep_id) DO UPDATE SET taken = sweep.taken + excluded.taken
-        """,
-        (sweep_id, shops, len(keys)),
-    )
+def put(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str]) -> None:
+    """Put these shops of the sweep into the queue, and record when."""
+    sync_queue.put_shops(connection, keys, reason=QueueReason.SWEEP, sweep_id=sweep_id)
     connection.execute(
         """
         UPDATE connector.shops SET last_swept_at = now()
@@ -89,23 +94,7 @@ def take(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str], *, 
     )
 
 
-def record_outcomes(
-    connection: psycopg.Connection, sweep_id: str, outcomes: Mapping[str, str | None]
-) -> None:
-    """Add a run's outcomes, error codes or None, to its sweep."""
-    failed = sum(code is not None for code in outcomes.values())
-    connection.execute(
-        "UPDATE connector.sweeps SET succeeded = succeeded + %s, failed = failed + %s "
-        "WHERE sweep_id = %s",
-        (len(outcomes) - failed, failed, sweep_id),
-    )
-
-
 def recent(connection: psycopg.Connection, *, since: timedelta) -> list[Sweep]:
-    """The sweeps that began within this time, oldest first."""
+    """The sweeps whose shops were put into the queue within this time, oldest first."""
     cursor = connection.cursor(row_factory=class_row(Sweep))
-    return cursor.execute(
-        "SELECT sweep_id, shops, taken, succeeded, failed FROM connector.sweeps "
-        "WHERE started_at > now() - %s ORDER BY started_at",
-        (since,),
-    ).fetchall()
+    return cursor.execute(_RECENT, {"active": ShopState.ACTIVE, "since": since}).fetchall()

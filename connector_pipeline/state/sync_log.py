@@ -1,7 +1,7 @@
 """`connector.syncs`: one row per sync, and how its outcome changes its shop's registration.
 
-Each function is part of the caller's transaction. An outcome is recorded together with its event,
-or not at all.
+Each function is part of the caller's transaction. An outcome is recorded together with its event
+and the end of its row in the queue, or not at all.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,11 @@ from connector_pipeline.model.errors import (
     UnknownShop,
 )
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
+from connector_pipeline.model.queue import QueueOutcome
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.storable import escaped
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.state import sync_queue
 from connector_pipeline.state.outbox import put_outcome
 
 _LONGEST_MESSAGE: Final = 4_000
@@ -150,7 +152,7 @@ def fail(
     *,
     refused: str | None = None,
 ) -> None:
-    """Record that a sync failed, and count the failure on its shop.
+    """Record that a sync failed, in the queue too, and count the failure on its shop.
 
     An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted.
     ShopDisconnected marks an active shop disconnected: the platform's adapter has confirmed it.
@@ -169,6 +171,8 @@ def fail(
         """,
         (error.code, message, sync_id),
     ).fetchone()
+    # A shop's row may wait for a sync that was not recorded yet.
+    sync_queue.end(connection, sync_id, QueueOutcome.FAILED, error.code)
     if failed is None:
         return
     platform_name, domain, merchant_id, correlation_id, finished_at = failed
@@ -276,6 +280,7 @@ def succeed(
         },
     )
     _refuse_foreign(published, sync, shop)
+    sync_queue.end(connection, sync.sync_id, QueueOutcome.SUCCEEDED, None)
     full = sync.sync_type is SyncType.FULL
     known = connection.execute(
         """

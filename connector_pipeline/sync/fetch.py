@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import RegisteredShop, Shop
 from connector_pipeline.model.sync import (
-    RequestedSyncType,
+    ShopToSync,
     Sync,
     SyncStatus,
     SyncType,
@@ -83,11 +83,11 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True)
 class ShopFetcher:
-    """Fetches shops on behalf of one run. `deadline`: how long reading one shop may take."""
+    """Fetches the shops of one run, by partition key. `deadline`: how long reading one may take."""
 
     services: SyncServices
     run: RunIdentity
-    sync_type: RequestedSyncType
+    shops: Mapping[str, ShopToSync]
     full_sync_every: timedelta
     deadline: timedelta
     _spent: dict[str, float] = field(default_factory=dict[str, float])
@@ -102,8 +102,7 @@ class ShopFetcher:
         the caller then either calls `record_failure` or makes another attempt.
         """
         began = time.monotonic()
-        sync_id = self._sync_id(partition_key)
-        log_as(sync_id, self.run.correlation_id or sync_id)
+        log_as(self._sync_id(partition_key), self._correlation_id(partition_key))
         try:
             return await self._attempt(partition_key)
         except Exception as error:
@@ -155,11 +154,15 @@ class ShopFetcher:
         return credential_digest(given)
 
     def _sync_id(self, partition_key: str) -> str:
-        return self.run.requested_sync_id or own_sync_id(self.run.root_run_id, partition_key)
+        given = self.shops[partition_key].sync_id
+        return given or own_sync_id(self.run.root_run_id, partition_key)
+
+    def _correlation_id(self, partition_key: str) -> str:
+        return self.shops[partition_key].correlation_id or self._sync_id(partition_key)
 
     def _new_sync(self, shop: RegisteredShop, sync_id: str, now: datetime) -> Sync:
         plan = planned_sync(
-            self.sync_type,
+            self.shops[shop.partition_key].sync_type,
             high_water_mark=shop.high_water_mark,
             last_full_sync_at=shop.last_full_sync_at,
             full_sync_every=self.full_sync_every,
@@ -169,7 +172,7 @@ class ShopFetcher:
             sync_id=sync_id,
             partition_key=shop.partition_key,
             sync_type=plan.sync_type,
-            correlation_id=self.run.correlation_id or sync_id,
+            correlation_id=self._correlation_id(shop.partition_key),
             started_at=now,
             since=plan.since,
         )

@@ -1,11 +1,13 @@
 """Publish the newest snapshots of a run's shops, each shop in a transaction of its own."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.catalog.publish import publish
@@ -98,45 +100,67 @@ class ShopPublisher:
                 self.services.registry.fail_sync(failed.sync.sync_id, failed.error)
 
 
-def publish_in_two_rounds(
-    publisher: ShopPublisher,
-    partition_keys: Sequence[str],
-    outcomes: Outcomes[Published],
-    *,
-    again_after: float,
-) -> None:
-    """Publish every shop; try retryable failures once more, `again_after` seconds later."""
-    postponed: list[str] = []
-    for key, outcome in _each(publisher, partition_keys):
-        if isinstance(outcome, Published):
-            outcomes.succeed(key, outcome)
-        elif outcome.error.retryable:
-            outcomes.postpone(key, outcome.error)
-            postponed.append(key)
-        else:
-            _fail(publisher, outcomes, key, outcome)
-    if postponed:
-        time.sleep(again_after)
-    for key, outcome in _each(publisher, postponed):
-        if isinstance(outcome, Published):
-            outcomes.succeed(key, outcome)
-        else:
-            _fail(publisher, outcomes, key, outcome)
-    log_as_none()
+class Publishes:
+    """Publishes the shops of a run, PUBLISHED_AT_ONCE at a time, each as soon as it is submitted.
 
+    A context manager. Its end waits for the shops that are being published, and leaves out those
+    that were not begun: after `to_the_end` there are none.
+    """
 
-def _each(
-    publisher: ShopPublisher, partition_keys: Sequence[str]
-) -> Iterator[tuple[str, Published | NotPublished]]:
-    """Publish the shops, PUBLISHED_AT_ONCE at a time; yield each one's outcome in their order."""
-    with ThreadPoolExecutor(PUBLISHED_AT_ONCE, thread_name_prefix="publish") as threads:
-        published = threads.map(publisher.publish, partition_keys)
-        yield from zip(partition_keys, published, strict=True)
+    def __init__(self, publisher: ShopPublisher, outcomes: Outcomes[Published]):
+        self._publisher = publisher
+        self._outcomes = outcomes
+        self._threads = ThreadPoolExecutor(PUBLISHED_AT_ONCE, thread_name_prefix="publish")
+        self._postponed: list[str] = []
+        self._submitted: deque[tuple[str, Future[Published | NotPublished], bool]] = deque()
 
+    def __enter__(self) -> Self:
+        return self
 
-def _fail(
-    publisher: ShopPublisher, outcomes: Outcomes[Published], key: str, failed: NotPublished
-) -> None:
-    publisher.record_failure(failed)
-    outcomes.fail(key, failed.error)
-    log_as_none()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._settle(wait=False)
+
+    def submit(self, partition_key: str) -> None:
+        """Publish the shop as soon as there is a thread for it; do not wait."""
+        self._begin(partition_key, last_round=False)
+        self._settle(wait=False)
+
+    def to_the_end(self, *, again_after: float) -> None:
+        """Wait for all; try retryable failures once more, `again_after` seconds later."""
+        self._settle(wait=True)
+        if self._postponed:
+            time.sleep(again_after)
+            for key in self._postponed:
+                self._begin(key, last_round=True)
+            self._settle(wait=True)
+
+    def _begin(self, partition_key: str, *, last_round: bool) -> None:
+        future = self._threads.submit(self._publish, partition_key, last_round=last_round)
+        self._submitted.append((partition_key, future, last_round))
+
+    def _publish(self, partition_key: str, *, last_round: bool) -> Published | NotPublished:
+        outcome = self._publisher.publish(partition_key)
+        if isinstance(outcome, NotPublished) and (last_round or not outcome.error.retryable):
+            self._publisher.record_failure(outcome)
+        return outcome
+
+    def _settle(self, *, wait: bool) -> None:
+        """Report the outcomes in the order of submission: those that are known, or all."""
+        while self._submitted and (wait or self._submitted[0][1].done()):
+            key, future, last_round = self._submitted.popleft()
+            if future.cancelled():
+                continue
+            outcome = future.result()
+            if isinstance(outcome, Published):
+                self._outcomes.succeed(key, outcome)
+            elif outcome.error.retryable and not last_round:
+                self._outcomes.postpone(key, outcome.error)
+                self._postponed.append(key)
+            else:
+                self._outcomes.fail(key, outcome.error)

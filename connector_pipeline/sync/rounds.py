@@ -1,7 +1,7 @@
 """Fetch a run's shops in two rounds, several at once, each under its lock."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -36,7 +36,8 @@ class FetchRounds:
     A shop that another run fetches is waited for, without a place, for `wait` seconds. A shop
     whose trouble may pass is tried once more when all others are done, and at least `again_after`
     seconds after it failed. Until then its sync stays recorded as running; the second attempt goes
-    on after the pages that the first one archived.
+    on after the pages that the first one archived. `fetched` is called with the partition key of
+    each shop that was fetched, once its lock is free; it must not block.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FetchRounds:
         locks: ShopLocks,
         wait: float,
         again_after: float,
+        fetched: Callable[[str], None],
     ):
         self._fetcher = fetcher
         self._outcomes = outcomes
@@ -55,6 +57,7 @@ class FetchRounds:
         self._locks = locks
         self._wait = wait
         self._again_after = again_after
+        self._fetched = fetched
         self._postponed: dict[str, ConnectorError] = {}
 
     async def fetch(self, partition_keys: Iterable[str]) -> None:
@@ -108,6 +111,7 @@ class FetchRounds:
         for warning in manifest.warnings:
             self._outcomes.warn(partition_key, warning)
         self._outcomes.succeed(partition_key, manifest)
+        self._fetched(partition_key)
 
     @asynccontextmanager
     async def _place_and_lock(self, partition_key: str) -> AsyncGenerator[None]:

@@ -1,15 +1,15 @@
 """Fetch the shops of one run into the raw archive, and publish their snapshots to the catalog.
 
-Both assets and the job of listed shops call these two functions. A shop that fails does no harm to
-the others: its error is recorded among the outcomes, and the run goes on.
+The assets call the first two functions, the job of listed shops the third. A shop that fails does
+no harm to the others: its error is recorded among the outcomes, and the run goes on.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.errors import SyncInterrupted
+from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.settings import Settings
 from connector_pipeline.state.liveness import alive
 from connector_pipeline.sync.fetch import ShopFetcher
@@ -17,7 +17,7 @@ from connector_pipeline.sync.interruptible import run_interruptible
 from connector_pipeline.sync.locks import ShopLocks
 from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.places import OUTSIDE_PER_PLACE, Places
-from connector_pipeline.sync.publishing import Published, ShopPublisher, publish_in_two_rounds
+from connector_pipeline.sync.publishing import Published, Publishes, ShopPublisher
 from connector_pipeline.sync.rounds import FetchRounds
 from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
@@ -30,10 +30,9 @@ that."""
 
 def fetch_shops(
     services: SyncServices,
-    partition_keys: Sequence[str],
+    shops: Sequence[ShopToSync],
     *,
     run: RunIdentity,
-    sync_type: RequestedSyncType,
     settings: Settings,
     outcomes: Outcomes[SnapshotManifest],
 ) -> None:
@@ -41,36 +40,9 @@ def fetch_shops(
 
     Raises Interrupted after SIGINT or SIGTERM; every unfinished sync is then recorded as failed.
     """
-    if len(partition_keys) != 1:
-        run = replace(run, requested_sync_id=None)
-    fetcher = ShopFetcher(
-        services=services,
-        run=run,
-        sync_type=sync_type,
-        full_sync_every=settings.full_sync_every,
-        deadline=settings.connector_shop_deadline,
-    )
-
-    async def fetch_all() -> None:
-        async with ShopLocks(services.database, run_id=run.run_id) as locks:
-            rounds = FetchRounds(
-                fetcher,
-                outcomes,
-                places=Places(
-                    settings.shops_at_once, outside=settings.shops_at_once * OUTSIDE_PER_PLACE
-                ),
-                locks=locks,
-                wait=settings.connector_shop_wait.total_seconds(),
-                again_after=settings.connector_retry_delay * RETRY_DELAYS,
-            )
-            await rounds.fetch(partition_keys)
-
-    for adapter in services.adapters.values():
-        if adapter.asked_elsewhere is not None:
-            # The log names this address, because the shops' credentials are sent to it.
-            outcomes.note(f"{adapter.platform_name} shops are asked at {adapter.asked_elsewhere}")
+    fetcher = _fetcher(services, shops, run, settings)
     with alive(services.database, run.run_id):
-        run_interruptible(fetch_all())
+        _fetch(fetcher, settings, outcomes, fetched=_nothing)
 
 
 def publish_shops(
@@ -84,10 +56,83 @@ def publish_shops(
 ) -> None:
     """Publish each shop's newest snapshot; record its changes or its error in `outcomes`."""
     publisher = ShopPublisher(services=services, run=run, allow_shrink=allow_shrink)
+    with alive(services.database, run.run_id), Publishes(publisher, outcomes) as publishes:
+        for key in partition_keys:
+            publishes.submit(key)
+        publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
+
+
+def sync_shops(
+    services: SyncServices,
+    shops: Sequence[ShopToSync],
+    *,
+    run: RunIdentity,
+    settings: Settings,
+    fetched: Outcomes[SnapshotManifest],
+    published: Outcomes[Published],
+) -> None:
+    """Fetch the shops, and publish each as soon as it has been read, while others are read.
+
+    Raises Interrupted as `fetch_shops` does. What is being published by then is completed.
+    """
+    fetcher = _fetcher(services, shops, run, settings)
+    publisher = ShopPublisher(services=services, run=run, allow_shrink=False)
     with alive(services.database, run.run_id):
-        publish_in_two_rounds(
-            publisher,
-            partition_keys,
-            outcomes,
-            again_after=settings.connector_retry_delay * RETRY_DELAYS,
-        )
+        try:
+            with Publishes(publisher, published) as publishes:
+                _fetch(fetcher, settings, fetched, fetched=publishes.submit)
+                publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
+        finally:
+            ended = published.succeeded.keys() | published.failed.keys()
+            cut_off = fetched.succeeded.keys() - ended
+            for key in cut_off:
+                fetcher.record_failure(
+                    key, SyncInterrupted("the run ended before the shop was published.")
+                )
+
+
+def _fetcher(
+    services: SyncServices, shops: Sequence[ShopToSync], run: RunIdentity, settings: Settings
+) -> ShopFetcher:
+    return ShopFetcher(
+        services=services,
+        run=run,
+        shops={shop.partition_key: shop for shop in shops},
+        full_sync_every=settings.full_sync_every,
+        deadline=settings.connector_shop_deadline,
+    )
+
+
+def _fetch(
+    fetcher: ShopFetcher,
+    settings: Settings,
+    outcomes: Outcomes[SnapshotManifest],
+    *,
+    fetched: Callable[[str], None],
+) -> None:
+    services, run = fetcher.services, fetcher.run
+
+    async def fetch_all() -> None:
+        async with ShopLocks(services.database, run_id=run.run_id) as locks:
+            rounds = FetchRounds(
+                fetcher,
+                outcomes,
+                places=Places(
+                    settings.shops_at_once, outside=settings.shops_at_once * OUTSIDE_PER_PLACE
+                ),
+                locks=locks,
+                wait=settings.connector_shop_wait.total_seconds(),
+                again_after=settings.connector_retry_delay * RETRY_DELAYS,
+                fetched=fetched,
+            )
+            await rounds.fetch(fetcher.shops)
+
+    for adapter in services.adapters.values():
+        if adapter.asked_elsewhere is not None:
+            # The log names this address, because the shops' credentials are sent to it.
+            outcomes.note(f"{adapter.platform_name} shops are asked at {adapter.asked_elsewhere}")
+    run_interruptible(fetch_all())
+
+
+def _nothing(partition_key: str) -> None:
+    """A shop that a later step publishes, or nobody."""

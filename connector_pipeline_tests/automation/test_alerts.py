@@ -3,8 +3,9 @@
 import json
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from dagster import DagsterInstance, SensorResult, build_sensor_context
 
 from connector_pipeline.automation.alerts import alerts, failing
+from connector_pipeline.model.queue import QueueOutcome
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sweeps
+from connector_pipeline.state import sweeps, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Sweep
 
@@ -88,9 +90,8 @@ class Ticks:
         return str(result.skip_reason.skip_message)
 
 
-@pytest.fixture
-def ticks(database: Database, registry: ShopRegistry) -> Ticks:
-    for number in range(3):
+def register(registry: ShopRegistry, numbers: Iterable[int]) -> None:
+    for number in numbers:
         registry.add(
             Shop(
                 merchant_id=f"m-{number}",
@@ -99,6 +100,11 @@ def ticks(database: Database, registry: ShopRegistry) -> Ticks:
                 domain=f"alert-{number}.myshopify.com",
             )
         )
+
+
+@pytest.fixture
+def ticks(database: Database, registry: ShopRegistry) -> Ticks:
+    register(registry, range(3))
     return Ticks(database)
 
 
@@ -159,21 +165,30 @@ def test_a_webhook_that_is_down_gets_the_alert_later(
     assert SECRET not in "".join((*said, caplog.text, captured.out, captured.err))
 
 
+def end(database: Database, outcomes: dict[str, str | None]) -> None:
+    """End the queue's rows of these shops, by partition key, with these error codes."""
+    with database.connect() as connection:
+        for key, error_code in outcomes.items():
+            [(sync_id,)] = connection.execute(
+                "SELECT sync_id FROM connector.sync_queue"
+                " WHERE platform_name || '/' || domain = %s AND state <> 'ended'",
+                (key,),
+            ).fetchall()
+            outcome = QueueOutcome.SUCCEEDED if error_code is None else QueueOutcome.FAILED
+            sync_queue.end(connection, sync_id, outcome, error_code)
+
+
 def test_a_sweep_of_which_more_than_a_twentieth_failed_is_reported_once(
-    ticks: Ticks, webhook: Webhook
+    ticks: Ticks, webhook: Webhook, registry: ShopRegistry
 ) -> None:
     """It is reported as soon as enough shops have failed."""
     keys = [f"shopify/alert-{number}.myshopify.com" for number in range(40)]
+    register(registry, range(3, 40))
     with ticks.database.connect() as connection:
-        sweeps.take(connection, "2026-03-01T12:00Z", keys, shops=40)
-        sweeps.record_outcomes(
-            connection, "2026-03-01T12:00Z", dict.fromkeys(keys[:2], "PlatformUnavailable")
-        )
+        sweeps.put(connection, "2026-03-01T12:00Z", keys)
+    end(ticks.database, dict.fromkeys(keys[:2], "PlatformUnavailable"))
     assert ticks.tick() == "There is no new alert."
-    with ticks.database.connect() as connection:
-        sweeps.record_outcomes(
-            connection, "2026-03-01T12:00Z", {keys[2]: "PlatformUnavailable", keys[3]: None}
-        )
+    end(ticks.database, {keys[2]: "PlatformUnavailable", keys[3]: None})
     ticks.tick()
     ticks.tick()
     [alert] = webhook.taken
@@ -185,6 +200,24 @@ def test_a_sweep_of_which_more_than_a_twentieth_failed_is_reported_once(
         "succeeded": 1,
         "failed": 3,
     }
+
+
+def test_a_sweep_that_has_begun_is_judged_by_all_shops_that_it_will_take(
+    ticks: Ticks, webhook: Webhook, registry: ShopRegistry
+) -> None:
+    """Two failures among its first three shops are not 5 % of a hundred."""
+    register(registry, range(3, 100))
+    with ticks.database.connect() as connection:
+        sweeps.put(
+            connection,
+            "2026-03-01T12:00Z",
+            [f"shopify/alert-{number}.myshopify.com" for number in range(3)],
+        )
+    end(ticks.database, dict.fromkeys((ZERO, ONE), "PlatformUnavailable"))
+    assert ticks.tick() == "There is no new alert."
+    with ticks.database.connect() as connection:
+        [sweep] = sweeps.recent(connection, since=timedelta(days=1))
+    assert sweep == Sweep("2026-03-01T12:00Z", shops=100, taken=3, succeeded=0, failed=2)
 
 
 @pytest.mark.parametrize(

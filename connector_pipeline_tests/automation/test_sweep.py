@@ -1,40 +1,24 @@
-"""Every active shop is due once in each sweep, at its own time, and is launched once."""
+"""Every active shop is due once in each sweep, at its own time, and comes into the queue once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-import pytest
-from dagster import (
-    DagsterInstance,
-    DagsterRunStatus,
-    RunRequest,
-    SensorResult,
-    SkipReason,
-    build_sensor_context,
-)
-from dagster._core.test_utils import create_run_for_test
+from dagster import DagsterInstance, SkipReason, build_sensor_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.assets.run_identity import SWEEP_TAG
-from connector_pipeline.assets.sync_shops import JOB, listed_shops
 from connector_pipeline.automation.cron_times import CronTimes
-from connector_pipeline.automation.sweep import (
-    EVERY_SECONDS,
-    RUNS_AT_ONCE,
-    even_parts,
-    last_due,
-    planned_runs,
-    sweep,
-)
+from connector_pipeline.automation.sweep import EVERY_SECONDS, due_shops, last_due, sweep
 from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnected
+from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox
+from connector_pipeline.state import inbox, sweeps, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sweeps import Candidate
+from connector_pipeline.state.sweeps import Candidate, Sweep
+from connector_pipeline.state.sync_queue import Room
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -71,112 +55,93 @@ def test_a_shop_is_due_once_in_each_sweep_and_within_an_hour_of_it(
         assert last_due(key(number), times, slots=slots, now=times.next).sweep == times.last
 
 
+def due(candidates: list[Candidate], now: datetime) -> list[str]:
+    """The shops of one sweep that are due now."""
+    found = due_shops(candidates, times=CronTimes.around(HOURLY, now), now=now, shops_per_run=100)
+    assert len(found) <= 1
+    return [key for keys in found.values() for key in keys]
+
+
 def test_ten_thousand_shops_are_spread_over_the_hour() -> None:
     """Ticks through an hour take every shop once, and no half minute has too many."""
     waiting = {shop.partition_key: shop for shop in many(10_000, NOON - timedelta(seconds=1))}
-    taken: dict[str, datetime] = {}
+    taken: set[str] = set()
     sizes: list[int] = []
     for tick in range(int(HOUR / timedelta(seconds=EVERY_SECONDS))):
         now = NOON + tick * timedelta(seconds=EVERY_SECONDS)
-        runs = planned_runs(
+        found = due_shops(
             list(waiting.values()),
-            busy=(),
             times=CronTimes.around(HOURLY, now),
             now=now,
             shops_per_run=100,
-            most_runs=RUNS_AT_ONCE,
         )
-        for run in runs:
-            assert run.sweep_id == "2026-03-01T12:00Z"
-            for shop in run.shops:
-                assert shop not in taken
-                taken[shop] = now
-                waiting[shop] = Candidate(shop, now, running=False)
-        sizes.append(sum(len(run.shops) for run in runs))
+        assert set(found) <= {"2026-03-01T12:00Z"}
+        shops = [shop for of_sweep in found.values() for shop in of_sweep]
+        assert taken.isdisjoint(shops)
+        taken.update(shops)
+        waiting |= {shop: Candidate(shop, now, running=False) for shop in shops}
+        sizes.append(len(shops))
     assert len(taken) == 10_000
     assert max(sizes) <= 150
 
 
-def test_a_few_shops_share_one_run() -> None:
+def test_a_few_shops_are_due_together() -> None:
     """A run costs seconds before it works, so six shops are not worth six runs."""
-    [run] = planned_runs(
-        many(6),
-        busy=(),
-        times=CronTimes.around(HOURLY, NOON),
-        now=NOON,
-        shops_per_run=100,
-        most_runs=3,
-    )
-    assert sorted(run.shops) == sorted(key(number) for number in range(6))
+    assert sorted(due(many(6), NOON)) == sorted(key(number) for number in range(6))
 
 
-def test_a_shop_that_is_busy_running_or_not_due_is_left_out() -> None:
-    """A sweep that is still running when the next is due launches nothing twice."""
-    now = NOON + timedelta(minutes=1)
+def test_a_shop_that_is_running_or_not_due_is_left_out() -> None:
+    """A sweep that is still running when the next is due reads no shop twice."""
     candidates = [
         Candidate(key(0), LONG_AGO, running=False),
-        Candidate(key(1), LONG_AGO, running=False),
-        Candidate(key(2), LONG_AGO, running=True),
-        Candidate(key(3), NOON, running=False),
+        Candidate(key(1), LONG_AGO, running=True),
+        Candidate(key(2), NOON, running=False),
     ]
-    [run] = planned_runs(
-        candidates,
-        busy={key(1)},
-        times=CronTimes.around(HOURLY, now),
-        now=now,
-        shops_per_run=100,
-        most_runs=3,
-    )
-    assert run.shops == [key(0)]
+    assert due(candidates, NOON + timedelta(minutes=1)) == [key(0)]
 
 
-def test_after_a_long_standstill_only_as_many_runs_as_allowed_are_launched() -> None:
-    """The other shops wait for later ticks; those that waited longest come first."""
+def test_after_a_long_standstill_the_shops_that_waited_longest_come_first() -> None:
+    """They are all due, the older sweep's first. The queue says how many are taken at once."""
     candidates = [
         Candidate(key(number), LONG_AGO + number * timedelta(seconds=1), running=False)
-        for number in range(1_000)
+        for number in reversed(range(1_000))
     ]
     now = NOON + HOUR - timedelta(seconds=1)
-    runs = planned_runs(
-        candidates,
-        busy=(),
-        times=CronTimes.around(HOURLY, now),
-        now=now,
-        shops_per_run=100,
-        most_runs=2,
+    assert due(candidates, now) == [key(number) for number in range(1_000)]
+
+    # Half an hour into the next sweep some shops' slots are yet to come: these missed the last one.
+    now = NOON + HOUR + HOUR / 2
+    found = due_shops(candidates, times=CronTimes.around(HOURLY, now), now=now, shops_per_run=100)
+    assert list(found) == ["2026-03-01T12:00Z", "2026-03-01T13:00Z"]
+    assert sorted(shop for shops in found.values() for shop in shops) == sorted(
+        map(key, range(1_000))
     )
-    assert [list(run.shops) for run in runs] == [
-        [key(number) for number in range(begin, begin + 100)] for begin in (0, 100)
-    ]
+    for shops in found.values():
+        assert shops == sorted(shops, key=lambda shop: int(shop.split("-")[1].split(".")[0]))
 
 
-@given(count=st.integers(0, 1_000), largest=st.integers(1, 130))
-def test_parts_are_few_and_even(count: int, largest: int) -> None:
-    """A run of a hundred is not followed by one of three."""
-    parts = list(even_parts([str(number) for number in range(count)], largest))
-    assert [each for part in parts for each in part] == [str(number) for number in range(count)]
-    assert len(parts) == -(-count // largest)
-    if parts:
-        assert max(map(len, parts)) <= largest
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-def tick(instance: DagsterInstance, database: Database) -> list[RunRequest]:
-    """Evaluate the sensor once. Returns the runs that it asks for."""
+def tick(instance: DagsterInstance, database: Database) -> str:
+    """Evaluate the sensor once. Returns the tick's skip reason: it launches nothing itself."""
     with build_sensor_context(instance=instance, resources={"database": database}) as context:
-        result = sweep(context)
-    if isinstance(result, SkipReason):
-        return []
-    assert isinstance(result, SensorResult)
-    return list(result.run_requests or [])
+        result = cast("SkipReason", sweep(context))
+    return str(result.skip_message)
 
 
-def launch(instance: DagsterInstance, request: RunRequest, status: DagsterRunStatus) -> str:
-    """Make the run as the daemon does."""
-    run = create_run_for_test(
-        instance, JOB, run_config=dict(request.run_config), tags=dict(request.tags), status=status
-    )
-    return run.run_id
+def queued(database: Database) -> dict[str, str]:
+    """The ids of the sweeps of the waiting shops, by partition key."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "SELECT platform_name || '/' || domain, sweep_id FROM connector.sync_queue"
+            " WHERE state = 'waiting' AND reason = 'sweep'"
+        ).fetchall()
+    return dict(rows)
+
+
+def an_hour_passes(database: Database) -> None:
+    """The next sweep is due."""
+    with database.connect() as connection:
+        connection.execute("UPDATE connector.shops SET last_swept_at = now() - interval '3 hours'")
+        connection.execute("UPDATE connector.syncs SET started_at = now() - interval '3 hours'")
 
 
 def register(registry: ShopRegistry, database: Database, count: int) -> None:
@@ -194,31 +159,32 @@ def register(registry: ShopRegistry, database: Database, count: int) -> None:
         connection.execute("UPDATE connector.shops SET registered_at = now() - interval '3 days'")
 
 
-def sync_of(number: int, sync_id: str, started_at: datetime) -> Sync:
+def sync_of(shop: str, sync_id: str, started_at: datetime) -> Sync:
     return Sync(
         sync_id=sync_id,
-        partition_key=key(number),
+        partition_key=shop,
         sync_type=SyncType.FULL,
         correlation_id=sync_id,
         started_at=started_at,
     )
 
 
-def test_a_tick_takes_up_the_active_shops_once(
+def test_a_tick_puts_the_active_shops_into_the_queue_once(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """Paused and disconnected shops are left out, and the next tick launches nothing."""
+    """Paused and disconnected shops are left out, and the next tick puts nothing in."""
     register(registry, database, 5)
     registry.set_state(key(1), ShopState.PAUSED)
     registry.set_state(key(2), ShopState.DISCONNECTED)
-    [request] = tick(instance, database)
-    assert request.job_name == JOB
-    assert set(listed_shops(request.run_config)) == {key(0), key(3), key(4)}
-    assert request.tags["dagster/priority"] == "-1"
+    assert tick(instance, database) == "3 of 3 active shops are due."
+    shops = queued(database)
+    assert set(shops) == {key(0), key(3), key(4)}
+    [sweep_id] = set(shops.values())
     with database.connect() as connection:
-        rows = connection.execute("SELECT sweep_id, shops, taken FROM connector.sweeps").fetchall()
-    assert rows == [(request.tags[SWEEP_TAG], 3, 3)]
-    assert tick(instance, database) == []
+        [found] = sweeps.recent(connection, since=HOUR)
+    assert found == Sweep(sweep_id, shops=3, taken=3, succeeded=0, failed=0)
+    assert tick(instance, database) == "0 of 3 active shops are due."
+    assert queued(database) == shops
 
 
 def test_a_shop_registered_after_the_sweep_began_waits_for_the_next(
@@ -231,40 +197,44 @@ def test_a_shop_registered_after_the_sweep_began_waits_for_the_next(
             "UPDATE connector.shops SET registered_at = now() WHERE domain = %s",
             (key(1).split("/")[1],),
         )
-    [request] = tick(instance, database)
-    assert listed_shops(request.run_config) == [key(0)]
+    tick(instance, database)
+    assert set(queued(database)) == {key(0)}
 
 
-def test_a_sweep_does_not_pile_up_on_one_that_is_still_running(
+def test_a_sweep_does_not_pile_up_on_one_that_has_not_ended(
     instance: DagsterInstance, registry: ShopRegistry, database: Database
 ) -> None:
-    """Shops that a run works on, however it names them, and shops being synced are left out."""
-    register(registry, database, 6)
-    keys = [key(number) for number in range(6)]
-    instance.add_dynamic_partitions("shops", keys)
-    [request] = tick(instance, database)
-    run_id = launch(instance, request, DagsterRunStatus.STARTED)
-
-    # The next sweep is due while the first one still runs.
+    """A shop that still waits joins the next sweep; one being synced by another run is left out."""
+    register(registry, database, 3)
+    tick(instance, database)
+    first = queued(database)
+    registry.start_sync(sync_of(key(2), "s-2", datetime.now(UTC)), registry.get(key(2)))
+    an_hour_passes(database)
+    registry.record_progress("s-2", pages=1, requests=1)
     with database.connect() as connection:
-        connection.execute("UPDATE connector.shops SET last_swept_at = now() - interval '3 hours'")
-    assert tick(instance, database) == []
+        connection.execute("UPDATE connector.sync_queue SET sweep_id = 'the last one'")
+    assert tick(instance, database) == "2 of 3 active shops are due."
+    assert queued(database) == {
+        key(0): first[key(0)],
+        key(1): first[key(1)],
+        key(2): "the last one",
+    }
 
-    run = instance.get_run_by_id(run_id)
-    assert run is not None
-    instance.report_run_failed(run)
-    for tags in (
-        {"dagster/partition": keys[0]},
-        {
-            "dagster/asset_partition_range_start": keys[1],
-            "dagster/asset_partition_range_end": keys[3],
-        },
-    ):
-        create_run_for_test(instance, "__ASSET_JOB", tags=tags, status=DagsterRunStatus.STARTED)
-    registry.start_sync(sync_of(4, "s-4", datetime.now(UTC) - 3 * HOUR), registry.get(keys[4]))
-    registry.record_progress("s-4", pages=1, requests=1)
-    [request] = tick(instance, database)
-    assert listed_shops(request.run_config) == [keys[5]]
+
+def test_a_shop_that_waits_for_a_backfill_is_not_put_in_beside_it(
+    instance: DagsterInstance, registry: ShopRegistry, database: Database
+) -> None:
+    """One sync serves both, and keeps the better place of the two."""
+    register(registry, database, 1)
+    with database.connect() as connection:
+        sync_queue.put_shops(connection, [key(0)], reason=QueueReason.BACKFILL, backfill_id="b-1")
+    tick(instance, database)
+    with database.connect() as connection:
+        [found] = sweeps.recent(connection, since=HOUR)
+        rows = connection.execute(
+            "SELECT reason, backfills, sweep_id FROM connector.sync_queue"
+        ).fetchall()
+    assert rows == [("backfill", ["b-1"], found.sweep_id)]
 
 
 def test_a_refused_request_does_not_hide_the_sync_before_it(
@@ -273,9 +243,9 @@ def test_a_refused_request_does_not_hide_the_sync_before_it(
     """It never started, so a shop that was just synced, or is being synced, is not due."""
     register(registry, database, 3)
     just_now = datetime.now(UTC)
-    registry.start_sync(sync_of(0, "s-0", just_now), registry.get(key(0)))
+    registry.start_sync(sync_of(key(0), "s-0", just_now), registry.get(key(0)))
     registry.fail_sync("s-0", PlatformUnavailable("answered 500."))
-    registry.start_sync(sync_of(1, "s-1", just_now - 3 * HOUR), registry.get(key(1)))
+    registry.start_sync(sync_of(key(1), "s-1", just_now - 3 * HOUR), registry.get(key(1)))
     registry.record_progress("s-1", pages=1, requests=1)
     requests = [
         SyncRequest(
@@ -288,32 +258,8 @@ def test_a_refused_request_does_not_hide_the_sync_before_it(
     with database.connect() as connection:
         inbox.put(connection, requests)
         assert inbox.accept(connection, limit=10) == (0, 3)
-    [request] = tick(instance, database)
-    assert listed_shops(request.run_config) == [key(2)]
-
-
-def test_no_more_runs_than_allowed_are_launched(
-    instance: DagsterInstance,
-    registry: ShopRegistry,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The other due shops are launched when a run has ended."""
-    monkeypatch.setenv("SHOPS_PER_RUN", "2")
-    monkeypatch.setenv("SYNC_CRON", "0 0 1 1 *")
-    register(registry, database, 9)
-    with database.connect() as connection:
-        connection.execute("UPDATE connector.shops SET registered_at = now() - interval '3 years'")
-    requests = tick(instance, database)
-    assert len(requests) == RUNS_AT_ONCE
-    runs = [launch(instance, request, DagsterRunStatus.STARTED) for request in requests]
-    assert tick(instance, database) == []
-    run = instance.get_run_by_id(runs[0])
-    assert run is not None
-    instance.report_run_failed(run)
-    [request] = tick(instance, database)
-    taken = [shop for each in (*requests, request) for shop in listed_shops(each.run_config)]
-    assert len(taken) == len(set(taken)) == 8
+    tick(instance, database)
+    assert set(queued(database)) == {key(2)}
 
 
 def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
@@ -321,26 +267,29 @@ def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
 ) -> None:
     """Only a shop that refuses its credentials is not asked again, after any failure."""
     register(registry, database, 3)
-    [request] = tick(instance, database)
-    begun = datetime.now(UTC)
-    for number, error in (
-        (0, PlatformUnavailable("answered 500.")),
-        (1, ShopDisconnected("refused the token.")),
-    ):
-        registry.start_sync(sync_of(number, f"s-{number}", begun), registry.get(key(number)))
-        registry.fail_sync(f"s-{number}", error)
-    launch(instance, request, DagsterRunStatus.FAILURE)
-    assert tick(instance, database) == []
+    tick(instance, database)
     with database.connect() as connection:
-        connection.execute("UPDATE connector.shops SET last_swept_at = now() - interval '3 hours'")
-        connection.execute("UPDATE connector.syncs SET started_at = now() - interval '3 hours'")
-    [request] = tick(instance, database)
-    assert set(listed_shops(request.run_config)) == {key(0), key(2)}
+        sync_queue.take(connection, room=Room(1, 1, 1), shops_per_run=100)
+        [launch] = sync_queue.unseen(connection)
+    errors = {
+        key(0): PlatformUnavailable("answered 500."),
+        key(1): ShopDisconnected("refused the token."),
+    }
+    for shop in launch.shops:
+        if error := errors.get(shop.partition_key):
+            begun = sync_of(shop.partition_key, shop.sync_id, datetime.now(UTC))
+            registry.start_sync(begun, registry.get(shop.partition_key))
+            registry.fail_sync(shop.sync_id, error)
+    assert tick(instance, database) == "0 of 2 active shops are due."
+    an_hour_passes(database)
+    assert tick(instance, database) == "2 of 2 active shops are due."
+    # The third shop is still taken for the first sweep; it waits for its turn after that.
+    assert set(queued(database)) == {key(0), key(2)}
 
 
-def test_a_database_that_cannot_be_read_launches_nothing(instance: DagsterInstance) -> None:
+def test_a_database_that_cannot_be_read_puts_nothing_in(instance: DagsterInstance) -> None:
     """The tick says why."""
     gone = Database(url="postgresql://nobody@127.0.0.1:1/none")
-    with build_sensor_context(instance=instance, resources={"database": gone}) as context:
-        result = cast("SkipReason", sweep(context))
-    assert "DatabaseUnavailable" in str(result.skip_message)
+    reason = tick(instance, gone)
+    assert "DatabaseUnavailable" in reason
+    assert "No shop was put into the queue" in reason

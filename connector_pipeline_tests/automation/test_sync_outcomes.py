@@ -1,4 +1,4 @@
-"""A sync whose run is over is ended; a sync that may still go on is left alone."""
+"""A sync whose run is over ends or waits again; a sync that may still go on is left alone."""
 
 import subprocess
 import sys
@@ -18,18 +18,23 @@ from dagster import (
 )
 from dagster._core.test_utils import create_run_for_test
 
+from connector_pipeline.assets.run_identity import LAUNCH_TAG
+from connector_pipeline.assets.sync_shops import JOB
 from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers, is_dead
 from connector_pipeline.automation.sync_outcomes import (
     UnfinishedSync,
     end_abandoned_syncs,
     ending,
+    may_run_again,
 )
 from connector_pipeline.engine.retries import LastRun
+from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox
+from connector_pipeline.state import sync_queue
 from connector_pipeline.state.liveness import Worker, alive, lives, this_host
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline_tests.catalog.snapshots import ACME
+from connector_pipeline.state.sync_queue import Launch, Room
+from connector_pipeline_tests.catalog.snapshots import ACME, OTHER
 from connector_pipeline_tests.state.test_inbox import Inbox, request
 from connector_pipeline_tests.state.test_outbox import Syncs
 
@@ -90,19 +95,34 @@ def run(
 def test_a_sync_has_ended_when_no_run_works_on_it(
     unfinished: UnfinishedSync, last: LastRun | None, why: str | None
 ) -> None:
-    """It has not while its run waits, works or is retried, nor between a backfill's two parts."""
+    """It has not while its run waits, works or is retried, nor between a UI backfill's parts."""
     found = ending(unfinished, last, now=NOW)
     assert (found is None) == (why is None)
     assert (why or "") in (found or "")
 
 
+@pytest.mark.parametrize(
+    ("last", "again"),
+    [
+        (run(FAILURE), True),
+        (run(SUCCESS), True),
+        (run(CANCELED), False),
+        (None, False),
+    ],
+)
+def test_a_shop_waits_again_unless_somebody_ended_its_run(
+    last: LastRun | None, again: bool
+) -> None:
+    """Somebody who cancels or deletes a run does not want to see it return."""
+    assert may_run_again(last) is again
+
+
 @pytest.fixture
 def requests(database: Database, registry: ShopRegistry) -> Inbox:
-    """The inbox with one request that was accepted and offered."""
+    """The inbox with one request that waits in the queue."""
     requests = Inbox(database)
     requests.put(request("s-1"))
     requests.accept()
-    requests.offer()
     return requests
 
 
@@ -130,19 +150,32 @@ def look(
     return Look(syncs.number, syncs.relaunched, syncs.ended, workers.failed_runs, workers.suspects)
 
 
-def launched(instance: DagsterInstance, requests: Inbox, status: DagsterRunStatus) -> DagsterRun:
-    """Make the request's run and let the sensor see it."""
+def taken(database: Database) -> Launch:
+    """Take the shops that wait, for one run."""
+    with database.connect() as connection:
+        sync_queue.take(connection, room=Room(1, 1, 1), shops_per_run=100)
+        [launch] = sync_queue.unseen(connection)
+    return launch
+
+
+def launched(instance: DagsterInstance, database: Database, status: DagsterRunStatus) -> DagsterRun:
+    """Take the shops that wait, make their run as the daemon does, and let the sensor see it."""
+    launch = taken(database)
     made = create_run_for_test(
         instance,
+        JOB,
         status=status,
-        tags={"connector/sync_id": "s-1", ".dagster/grpc_info": "{}"},
-        asset_selection=ASSETS,
+        tags={LAUNCH_TAG: launch.launch_id, ".dagster/grpc_info": "{}"},
     )
-    with requests.database.connect() as connection:
-        connection.execute(
-            "UPDATE connector.sync_requests SET launched_at = now(), run_id = %s", (made.run_id,)
-        )
+    with database.connect() as connection:
+        sync_queue.seen(connection, {launch.launch_id: made.run_id})
     return made
+
+
+def die(instance: DagsterInstance, run: DagsterRun) -> None:
+    """End the run as one that Dagster gave up to retry."""
+    instance.report_run_failed(run)
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
 
 
 def last_beat(database: Database, run: DagsterRun, worker: Worker) -> None:
@@ -155,6 +188,12 @@ def last_beat(database: Database, run: DagsterRun, worker: Worker) -> None:
         )
 
 
+def queue(requests: Inbox) -> list[tuple[str, str | None, str | None]]:
+    """State, outcome and error code of every row of the queue."""
+    rows = requests.rows("SELECT state, outcome, error_code FROM connector.sync_queue ORDER BY id")
+    return [(row["state"], row["outcome"], row["error_code"]) for row in rows]
+
+
 def outcomes(requests: Inbox) -> list[tuple[str, Any]]:
     return [(event["event_type"], event["data"].get("error")) for event in requests.events()]
 
@@ -163,7 +202,7 @@ def test_a_run_that_was_cancelled_while_it_waited_is_reported_once(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """The run never came to its first step, so only this sensor can report it."""
-    queued = launched(instance, requests, DagsterRunStatus.STARTING)
+    queued = launched(instance, database, DagsterRunStatus.STARTING)
     assert look(instance, database).ended == {}
     instance.report_run_canceled(queued)
     assert list(look(instance, database).ended) == ["s-1"]
@@ -173,12 +212,15 @@ def test_a_run_that_was_cancelled_while_it_waited_is_reported_once(
     assert error.startswith(f"SyncAbandoned: its run {queued.run_id} was cancelled.")
     [row] = requests.rows("SELECT status, error_code FROM connector.syncs")
     assert row == {"status": "failed", "error_code": "SyncAbandoned"}
+    assert queue(requests) == [("ended", "failed", "SyncAbandoned")]
 
 
-def test_a_request_that_waits_in_the_inbox_is_not_abandoned(
+def test_a_request_that_waits_in_the_queue_is_not_abandoned(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """It has no run yet, however long it waits."""
+    """However long it waits for a run, and for that run to be seen."""
+    assert look(instance, database, later=timedelta(days=2)).ended == {}
+    taken(database)
     assert look(instance, database, later=timedelta(days=2)).ended == {}
 
 
@@ -186,7 +228,7 @@ def test_a_crashed_run_is_waited_for_while_it_is_retried(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """Dagster's tags lead from each retry to the next, to the last one."""
-    first = launched(instance, requests, STARTED)
+    first = launched(instance, database, STARTED)
     instance.report_run_failed(first)
     instance.add_run_tags(first.run_id, {"dagster/will_retry": "true"})
     assert look(instance, database, later=timedelta(minutes=30)).ended == {}
@@ -203,35 +245,99 @@ def test_a_crashed_run_is_waited_for_while_it_is_retried(
     assert look(instance, database).relaunched == ["s-1"]
 
 
-def test_a_request_whose_run_died_is_launched_anew(
+def test_a_request_whose_run_died_is_put_in_again(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
-    """Dagster gives up a retry that it cannot launch. After two launches the request is blamed."""
-    keys: list[str] = []
-    for _ in range(2):
-        died = launched(instance, requests, STARTED)
-        instance.report_run_failed(died)
-        instance.add_run_tags(died.run_id, {"dagster/will_retry": "false"})
+    """Dagster gives up a retry that it cannot launch. After two more runs the request is blamed."""
+    launches: set[str] = set()
+    for relaunches in (1, 2):
+        died = launched(instance, database, STARTED)
+        launches.add(died.tags[LAUNCH_TAG])
+        die(instance, died)
         looked = look(instance, database)
         assert (looked.relaunched, looked.ended) == (["s-1"], {})
         assert look(instance, database, later=timedelta(days=2)).ended == {}
         [row] = requests.rows("SELECT status, run_id FROM connector.syncs")
         assert row == {"status": "pending", "run_id": None}
-        with database.connect() as connection:
-            keys += [launch.run_key for launch in inbox.offer(connection, limit=9, at_once=9)]
-    assert keys == ["s-1 relaunch 1", "s-1 relaunch 2"]
+        [row] = requests.rows(
+            "SELECT state, reason, priority, relaunches FROM connector.sync_queue"
+        )
+        assert row == {
+            "state": "waiting",
+            "reason": "retry",
+            "priority": 0,
+            "relaunches": relaunches,
+        }
     assert outcomes(requests) == []
-    instance.report_run_failed(died := launched(instance, requests, STARTED))
-    instance.add_run_tags(died.run_id, {"dagster/will_retry": "false"})
+    died = launched(instance, database, STARTED)
+    assert len({*launches, died.tags[LAUNCH_TAG]}) == 3
+    die(instance, died)
     assert list(look(instance, database).ended) == ["s-1"]
+    assert queue(requests) == [("ended", "failed", "SyncAbandoned")]
     assert len(outcomes(requests)) == 1
+
+
+def test_a_shop_whose_run_died_before_its_sync_began_is_put_in_again(
+    instance: DagsterInstance, database: Database, registry: ShopRegistry
+) -> None:
+    """Nobody waits for it, so there is no record of a sync. It is put in again twice, too."""
+    registry.add(ACME)
+    with database.connect() as connection:
+        sync_queue.put_shops(
+            connection, [ACME.partition_key], reason=QueueReason.BACKFILL, backfill_id="b-1"
+        )
+    for again in (True, True, False):
+        die(instance, launched(instance, database, STARTED))
+        looked = look(instance, database)
+        assert [len(looked.relaunched), len(looked.ended)] == [again, not again]
+    with database.connect() as connection:
+        statuses = sync_queue.backfill_statuses(connection, "b-1")
+    assert statuses == {ACME.partition_key: ("failed", "SyncAbandoned")}
+    assert outcomes(Inbox(database)) == []
+
+
+def test_a_shop_whose_run_was_cancelled_is_not_put_in_again(
+    instance: DagsterInstance, database: Database, requests: Inbox, registry: ShopRegistry
+) -> None:
+    """Neither one that was requested nor one that nobody waits for."""
+    registry.add(OTHER)
+    with database.connect() as connection:
+        sync_queue.put_shops(connection, [OTHER.partition_key], reason=QueueReason.SWEEP)
+        sync_queue.take(connection, room=Room(2, 2, 2), shops_per_run=100)
+        runs = {
+            launch.launch_id: create_run_for_test(instance, JOB, status=CANCELED).run_id
+            for launch in sync_queue.unseen(connection)
+        }
+        assert len(runs) == 2
+        sync_queue.seen(connection, runs)
+    looked = look(instance, database)
+    assert (looked.relaunched, len(looked.ended)) == ([], 2)
+    assert queue(requests) == [("ended", "failed", "SyncAbandoned")] * 2
+
+
+def test_a_run_is_ended_for_each_of_its_shops(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """A shop whose outcome the run recorded keeps it; the others of the run wait again."""
+    requests.put(request("s-2", "beta"), request("s-3", "gamma"))
+    requests.accept()
+    died = launched(instance, database, STARTED)
+    requests.fail("s-2")
+    die(instance, died)
+    looked = look(instance, database)
+    assert (sorted(looked.relaunched), looked.ended) == (["s-1", "s-3"], {})
+    assert queue(requests) == [
+        ("waiting", None, None),
+        ("ended", "failed", "PlatformUnavailable"),
+        ("waiting", None, None),
+    ]
 
 
 def test_a_retry_that_dagster_missed_is_not_waited_for(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """The daemon looks at each failure once, and the code server may be away at that moment."""
-    died = launched(instance, requests, STARTED)
+    died = launched(instance, database, STARTED)
     instance.report_run_failed(died)
     instance.add_run_tags(died.run_id, {"dagster/will_retry": "true"})
     failed = instance.get_records_for_run(died.run_id, of_type=DagsterEventType.RUN_FAILURE)
@@ -252,18 +358,18 @@ def test_a_retry_that_dagster_missed_is_not_waited_for(
     assert missed.tags["dagster/will_retry"] == "false"
 
 
-def test_a_request_whose_run_published_another_syncs_snapshot_is_launched_anew(
+def test_a_request_whose_run_published_another_syncs_snapshot_is_put_in_again(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """A retry that only publishes takes the newest snapshot, and not the request's own."""
-    launched(instance, requests, SUCCESS)
+    launched(instance, database, SUCCESS)
     assert look(instance, database).relaunched == ["s-1"]
 
 
-def test_the_shops_of_a_listed_run_are_left_alone_while_it_goes_on(
+def test_the_shops_of_a_run_that_the_queue_did_not_launch_are_left_alone_while_it_goes_on(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """`sync_shops` selects no assets.
+    """Somebody launched `sync_shops` in the UI.
 
     Between a crash and the retry its shops are left alone, too.
     """
@@ -289,7 +395,7 @@ def test_a_deleted_run_has_ended_its_sync(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """Somebody may delete a run in the UI."""
-    made = launched(instance, requests, STARTED)
+    made = launched(instance, database, STARTED)
     instance.delete_run(made.run_id)
     ended = look(instance, database, later=timedelta(minutes=5)).ended
     assert ended == {"s-1": "its run is gone."}
@@ -321,7 +427,7 @@ def test_a_run_whose_worker_is_dead_is_failed(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """It is failed after two looks at a missing process. Dagster itself would wait for hours."""
-    made = launched(instance, requests, STARTED)
+    made = launched(instance, database, STARTED)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         worker = Worker(this_host(), process.pid, psutil.Process(process.pid).create_time())
         last_beat(database, made, worker)
@@ -381,7 +487,7 @@ def test_a_run_without_any_sign_has_time(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """Its worker may still be importing modules on a busy machine."""
-    made = launched(instance, requests, STARTED)
+    made = launched(instance, database, STARTED)
     suspects = look(instance, database).suspects
     assert list(suspects) == [made.run_id]
     assert look(instance, database, suspects, later=timedelta(minutes=2)).failed_runs == []
@@ -393,7 +499,7 @@ def test_a_worker_that_lives_is_left_alone(
     instance: DagsterInstance, database: Database, requests: Inbox
 ) -> None:
     """It shows signs of life while it works."""
-    made = launched(instance, requests, STARTED)
+    made = launched(instance, database, STARTED)
     suspects = look(instance, database).suspects
     with alive(database, made.run_id):
         pass
@@ -401,10 +507,25 @@ def test_a_worker_that_lives_is_left_alone(
     assert (later.failed_runs, later.suspects) == ([], {})
 
 
-def test_a_run_that_shows_no_signs_is_not_waited_for(
+def test_a_commands_run_is_failed_once_its_command_is_dead(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """Its shops wait again: a killed `backfill` leaves none behind."""
+    launch = taken(database)
+    made = create_run_for_test(instance, JOB, status=STARTED)
+    with database.connect() as connection:
+        sync_queue.seen(connection, {launch.launch_id: made.run_id})
+    last_beat(database, made, GONE)
+    assert look(instance, database, {made.run_id: ago(days=1)}).failed_runs == [made.run_id]
+    # Dagster would decide on a retry just after the failure.
+    looked = look(instance, database, later=timedelta(minutes=2))
+    assert looked.relaunched == ["s-1"]
+
+
+def test_a_commands_run_has_all_the_time_to_show_its_first_sign(
     instance: DagsterInstance, database: Database, registry: ShopRegistry
 ) -> None:
-    """Such are the runs of `connector-pipeline sync`, and of a job that syncs nothing."""
+    """The command executes it in its own process. A job that syncs nothing never shows a sign."""
     syncs = Syncs(database, registry)
     made = create_run_for_test(instance, status=STARTED, asset_selection=ASSETS)
     registry.start_sync(syncs.sync("own"), ACME, made.run_id)

@@ -14,7 +14,13 @@ from connector_pipeline.catalog.read import (
     shop_items,
 )
 from connector_pipeline.model.errors import InvalidShop
+from connector_pipeline.postgres.catalog_tables import catalog_items
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER, Publisher, item, rejected
+
+
+def test_readers_know_every_column_of_the_table() -> None:
+    """They name the columns without asking the table, and a new column must not be left out."""
+    assert tuple(column.name for column in catalog_items.columns) == COLUMNS
 
 
 def test_a_shop_comes_as_a_frame_of_python_values(publisher: Publisher) -> None:

@@ -20,6 +20,6 @@ def test_without_nats_the_project_does_not_mention_it() -> None:
         [sys.executable, "-c", _LOAD], env=environment, capture_output=True, text=True, check=True
     )
     assert loaded.stdout.strip().endswith("[]")
-    assert "'sync_requests'" in loaded.stdout
+    assert "'sync_queue'" in loaded.stdout
     assert "event_relay" not in loaded.stdout
     assert "nats" not in loaded.stderr.lower()

@@ -39,7 +39,8 @@ from connector_pipeline.postgres.revision import (
     known_revisions,
     needed_revision,
 )
-from connector_pipeline.postgres.schema import CATALOG, CONNECTOR, metadata
+from connector_pipeline.postgres.schema import metadata
+from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 # Every column, constraint, index and comment of both schemas, as Postgres itself describes them.
 DESCRIBE = """

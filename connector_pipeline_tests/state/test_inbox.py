@@ -1,4 +1,4 @@
-"""The inbox: a request goes in and leads to one run, in order, or is refused with the reason."""
+"""A request goes from the inbox into the queue once, in order, or is refused with the reason."""
 
 from typing import Any
 
@@ -7,13 +7,15 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.platforms.adapters import BUILT_IN, valid_domain
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.grants import REQUESTER_ROLE
-from connector_pipeline.state import inbox
+from connector_pipeline.state import inbox, sync_log, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_queue import Room
 
 
 def request(sync_id: str, shop: str = "acme", **changes: str) -> SyncRequest:
@@ -41,14 +43,29 @@ class Inbox:
         with self.database.connect() as connection:
             return inbox.accept(connection, limit=1_000)
 
-    def offer(self, *, limit: int = 50, at_once: int = 200) -> list[str]:
-        with self.database.connect() as connection:
-            offered = inbox.offer(connection, limit=limit, at_once=at_once)
-        return [launch.sync_id for launch in offered]
+    def waiting(self) -> list[str]:
+        """The sync_ids of the requests that wait in the queue, in their order."""
+        waiting = self.rows("SELECT sync_id FROM connector.sync_queue WHERE state = 'waiting'")
+        return [row["sync_id"] for row in waiting]
 
-    def launch(self, *sync_ids: str) -> None:
+    def take(self, *, runs: int = 4, shops_per_run: int = 100) -> list[str]:
+        """Take shops for runs that are seen at once. Returns the sync_ids, in their order."""
         with self.database.connect() as connection:
-            inbox.launched(connection, [(sync_id, f"run of {sync_id}") for sync_id in sync_ids])
+            sync_queue.take(connection, room=Room(runs, runs, runs), shops_per_run=shops_per_run)
+            launches = sync_queue.unseen(connection)
+            sync_queue.seen(
+                connection, {each.launch_id: f"run of {each.launch_id}" for each in launches}
+            )
+            taken = connection.execute(
+                "SELECT sync_id FROM connector.sync_queue WHERE launch_id = ANY(%s) ORDER BY id",
+                ([launch.launch_id for launch in launches],),
+            )
+            return [sync_id for (sync_id,) in taken]
+
+    def fail(self, sync_id: str) -> None:
+        """End a sync, as its run does where the platform is away."""
+        with self.database.connect() as connection:
+            sync_log.fail(connection, sync_id, PlatformUnavailable("answered 503."))
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         with self.database.connect() as connection:
@@ -82,7 +99,10 @@ def test_requesters_may_insert_and_nothing_else(database_url: str, requests: Inb
             "DELETE FROM connector.sync_requests",
             "UPDATE connector.sync_requests SET sync_type = 'auto'",
             "INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,"
-            " domain, sync_id, launched_at) VALUES ('m', 's', '1', 'd', 's-2', now())",
+            " domain, sync_id, accepted_at) VALUES ('m', 's', '1', 'd', 's-2', now())",
+            "SELECT * FROM connector.sync_queue",
+            "INSERT INTO connector.sync_queue (platform_name, domain, merchant_id, reason,"
+            " priority) VALUES ('s', 'd', 'm', 'request', 0)",
             "SELECT * FROM connector.shops",
             "SELECT * FROM catalog.catalog_items",
         ):
@@ -95,7 +115,7 @@ def test_requesters_may_insert_and_nothing_else(database_url: str, requests: Inb
                 " VALUES ('m-1', 'shopify', '101', 'acme.myshopify.com', 'two words')"
             )
     assert requests.accept() == (1, 0)
-    assert requests.offer() == ["s-1"]
+    assert requests.waiting() == ["s-1"]
 
 
 def test_an_accepted_request_is_a_pending_sync(requests: Inbox) -> None:
@@ -108,27 +128,44 @@ def test_an_accepted_request_is_a_pending_sync(requests: Inbox) -> None:
     assert row["requested_at"] is not None
 
 
+def test_an_accepted_request_waits_in_the_queue_as_it_was_asked(requests: Inbox) -> None:
+    """The queue has its type, its ids, and the time from which it has waited."""
+    requests.put(
+        request("s-1", correlation_id="c-1", sync_type="incremental"), request("s-2", "beta")
+    )
+    requests.accept()
+    first, second = requests.rows(
+        "SELECT queue.*, put_at = requested_at AS in_time"
+        " FROM connector.sync_queue AS queue JOIN connector.sync_requests USING (sync_id)"
+        " ORDER BY queue.id"
+    )
+    assert (first["platform_name"], first["domain"]) == ("shopify", "acme.myshopify.com")
+    assert (first["sync_id"], first["correlation_id"]) == ("s-1", "c-1")
+    assert (first["merchant_id"], first["sync_type"]) == ("m-1", "incremental")
+    assert (first["reason"], first["state"]) == ("request", "waiting")
+    assert first["awaited"]
+    assert first["in_time"]
+    assert (second["sync_id"], second["correlation_id"], second["sync_type"]) == (
+        "s-2",
+        "s-2",
+        "full",
+    )
+
+
 def test_a_request_that_arrives_again_is_still_one(requests: Inbox) -> None:
-    """Before it is launched, after that, and once the inbox has deleted it."""
+    """Before it is in the queue, after that, and once both have deleted it."""
     again = request("s-1")
     assert requests.put(again, again) == 1
     requests.accept()
-    assert requests.offer() == ["s-1"]
-    requests.launch("s-1")
     assert requests.put(again) == 0
-    requests.accept()
-    assert requests.offer() == []
+    assert requests.accept() == (0, 0)
+    assert requests.take() == ["s-1"]
+    assert requests.put(again) == 0
     requests.rows("DELETE FROM connector.sync_requests RETURNING 1")
+    requests.rows("DELETE FROM connector.sync_queue RETURNING 1")
     assert requests.put(again) == 0
-
-
-def test_an_offered_request_is_offered_until_its_run_is_seen(requests: Inbox) -> None:
-    """The tick that offered it may have died."""
-    requests.put(request("s-1"))
-    requests.accept()
-    assert [requests.offer(), requests.offer()] == [["s-1"], ["s-1"]]
-    requests.launch("s-1")
-    assert requests.offer() == []
+    assert requests.accept() == (0, 0)
+    assert requests.waiting() == []
 
 
 def test_a_sync_id_that_is_taken_is_refused_without_an_event(
@@ -161,11 +198,10 @@ def test_a_sync_id_that_is_taken_is_refused_without_an_event(
 def test_a_request_that_cannot_be_synced_fails_at_once_and_for_good(
     requests: Inbox, changes: dict[str, str], reason: str
 ) -> None:
-    """It is marked with the reason, never offered, and has one event."""
+    """It is marked with the reason, never comes into the queue, and has one event."""
     requests.put(request("s-1", **changes))
-    for _ in range(2):
-        requests.accept()
-        assert requests.offer() == []
+    assert [requests.accept(), requests.accept()] == [(0, 1), (0, 0)]
+    assert requests.waiting() == []
     [row] = requests.rows("SELECT refusal FROM connector.sync_requests")
     assert reason in row["refusal"]
     [event] = requests.events()
@@ -182,12 +218,11 @@ def test_an_unknown_shop_is_registered_by_its_first_request(
     """The registration comes before the run."""
     requests.put(request("s-1"))
     requests.accept()
-    requests.offer()
     shop = registry.get("shopify/acme.myshopify.com")
     assert (shop.merchant_id, shop.platform_shop_id, shop.state) == ("m-1", "101", ShopState.ACTIVE)
 
 
-def test_a_shops_registration_decides_when_its_request_is_offered(
+def test_a_shops_registration_decides_what_becomes_of_its_request(
     requests: Inbox, registry: ShopRegistry
 ) -> None:
     """A disconnected shop is tried. A paused one, or another merchant's, is refused for good."""
@@ -198,8 +233,8 @@ def test_a_shops_registration_decides_when_its_request_is_offered(
     requests.put(
         request("s-1", "gone"), request("s-2", "paused"), request("s-3", "other", merchant_id="m-2")
     )
-    requests.accept()
-    assert requests.offer() == ["s-1"]
+    assert requests.accept() == (1, 2)
+    assert requests.waiting() == ["s-1"]
     assert registry.get("shopify/gone.myshopify.com").state is ShopState.ACTIVE
     paused = registry.get("shopify/paused.myshopify.com")
     assert (paused.state, paused.consecutive_failures) == (ShopState.PAUSED, 0)
@@ -210,38 +245,52 @@ def test_a_shops_registration_decides_when_its_request_is_offered(
     assert "another merchant" in errors["s-3"]
 
 
+def test_a_registration_that_changes_while_its_request_waits_decides_once_more(
+    requests: Inbox, registry: ShopRegistry
+) -> None:
+    """The same holds: a shop that became disconnected is tried, a paused one is refused."""
+    requests.put(request("s-1", "gone"), request("s-2", "paused"))
+    assert requests.accept() == (2, 0)
+    registry.set_state("shopify/gone.myshopify.com", ShopState.DISCONNECTED)
+    registry.set_state("shopify/paused.myshopify.com", ShopState.PAUSED)
+    with requests.database.connect() as connection:
+        assert [inbox.refuse_paused(connection), inbox.refuse_paused(connection)] == [1, 0]
+    assert requests.take() == ["s-1"]
+    assert registry.get("shopify/gone.myshopify.com").state is ShopState.ACTIVE
+    paused = registry.get("shopify/paused.myshopify.com")
+    assert (paused.state, paused.consecutive_failures) == (ShopState.PAUSED, 0)
+    [refused] = requests.rows(
+        "SELECT sync_id, refusal FROM connector.sync_requests WHERE refused_at IS NOT NULL"
+    )
+    assert refused["sync_id"] == "s-2"
+    assert "paused" in refused["refusal"]
+    [event] = requests.events()
+    assert event["data"]["sync_id"] == "s-2"
+    assert "shops resume" in event["data"]["error"]
+    [row] = requests.rows(
+        "SELECT state, outcome, error_code FROM connector.sync_queue WHERE sync_id = 's-2'"
+    )
+    assert row == {"state": "ended", "outcome": "failed", "error_code": "InvalidSyncRequest"}
+
+
 def test_one_shops_burst_does_not_hold_up_the_others(requests: Inbox) -> None:
-    """A few requests of a shop are under way at once, and others' come between, oldest first."""
+    """One request of a shop is under way at once, the oldest, and others' come between."""
     requests.put(*(request(f"burst-{number}") for number in range(100)), request("calm", "beta"))
     requests.accept()
-    assert requests.offer() == ["burst-0", "burst-1", "calm"]
-    requests.launch("burst-0", "burst-1", "calm")
-    assert requests.offer() == []
-    requests.rows(
-        "UPDATE connector.syncs SET status = 'failed' WHERE sync_id = 'burst-0' RETURNING 1"
-    )
-    assert requests.offer() == ["burst-2"]
+    assert requests.take() == ["burst-0", "calm"]
+    assert requests.take() == []
+    requests.fail("burst-0")
+    assert requests.take() == ["burst-1"]
 
 
 def test_a_burst_over_many_shops_drains_in_bounded_steps(requests: Inbox) -> None:
-    """There is a bound for each tick and for all that are under way, and none is forgotten."""
+    """There is a bound for each tick, and none is forgotten."""
     requests.put(*(request(f"s-{number}", f"shop-{number}") for number in range(60)))
     requests.accept()
-    launched: list[str] = []
-    while len(launched) < 60:
-        step = requests.offer(limit=10, at_once=25)
-        assert len(step) <= 10
-        requests.launch(*step)
-        launched += step
-        unfinished = requests.rows(
-            "SELECT sync_id FROM connector.syncs JOIN connector.sync_requests USING (sync_id)"
-            " WHERE launched_at IS NOT NULL AND status = 'pending'"
-        )
-        assert len(unfinished) <= 25
-        if not step:
-            requests.rows(
-                "UPDATE connector.syncs SET status = 'succeeded' WHERE sync_id IN ("
-                " SELECT sync_id FROM connector.sync_requests WHERE launched_at IS NOT NULL)"
-                " RETURNING 1"
-            )
-    assert launched == [f"s-{number}" for number in range(60)]
+    taken: list[str] = []
+    while len(taken) < 60:
+        step = requests.take(runs=2, shops_per_run=5)
+        assert 0 < len(step) <= 10
+        taken += step
+    assert taken == [f"s-{number}" for number in range(60)]
+    assert requests.take() == []

@@ -39,8 +39,10 @@ def test_its_shops_are_registered_imported_and_requested_as_any(
     with database.connect() as connection:
         inbox.put(connection, [REQUEST])
         assert inbox.accept(connection, limit=10) == (1, 0)
-        [launch] = inbox.offer(connection, limit=10, at_once=10)
-    assert launch.shop == ACME
+        [queued] = connection.execute(
+            "SELECT platform_name, domain, sync_id FROM connector.sync_queue"
+        ).fetchall()
+    assert queued == (ACME.platform_name, ACME.domain, "s-1")
     with pytest.raises(InvalidShop, match="not a stand-in shop's domain"):
         registry.add(ACME.model_copy(update={"domain": "shop.example.com"}))
 
@@ -71,7 +73,7 @@ def test_an_operator_can_still_remove_a_shop_whose_package_is_gone(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The operator can also see and pause it; requests, which need the adapter, are refused."""
+    """The operator can also see and pause it; new requests, which need it, are refused."""
     installed(install(tmp_path / "site"))
     registry.add(ACME)
     with database.connect() as connection:
@@ -82,8 +84,12 @@ def test_an_operator_can_still_remove_a_shop_whose_package_is_gone(
     assert registry.get(KEY).platform_name == "stand_in"
     assert [shop.partition_key for shop in registry.list()] == [KEY]
     with database.connect() as connection:
-        assert inbox.offer(connection, limit=10, at_once=10) == []
-        [(refusal,)] = connection.execute("SELECT refusal FROM connector.sync_requests")
+        inbox.put(connection, [REQUEST.model_copy(update={"sync_id": "s-2"})])
+        assert inbox.accept(connection, limit=10) == (0, 1)
+        [(refused, refusal)] = connection.execute(
+            "SELECT sync_id, refusal FROM connector.sync_requests WHERE refused_at IS NOT NULL"
+        )
+    assert refused == "s-2"
     assert "not a platform we know" in refusal
     registry.set_state(KEY, ShopState.PAUSED)
     registry.remove(KEY)

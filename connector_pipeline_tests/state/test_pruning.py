@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import backfills, sweeps, sync_log
+from connector_pipeline.state import sync_log, sync_queue
 from connector_pipeline.state.pruning import prune
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
@@ -60,19 +61,48 @@ def test_the_last_sync_of_a_shop_and_its_last_good_one_stay(
     synced(database, second, "long-ago", days=400)
     synced(database, second, "lately", days=80)
     with database.connect() as connection:
-        sweeps.take(connection, "2025-01-01T00:00Z", [first.partition_key], shops=2)
-        connection.execute("UPDATE connector.sweeps SET started_at = now() - interval '1 year'")
-        backfills.request(connection, "b-1", [first.partition_key, second.partition_key])
-        backfills.record_outcomes(connection, "b-1", {first.partition_key: None})
-        connection.execute(
-            "UPDATE connector.backfill_shops SET changed_at = now() - interval '1 year'"
-        )
-        counts = prune(connection, keep=KEEP)
+        assert prune(connection, keep=KEEP)["syncs"] == 4
         left = connection.execute("SELECT sync_id FROM connector.syncs").fetchall()
-        asked = backfills.statuses(connection, "b-1")
     assert {sync_id for (sync_id,) in left} == {"good", "last", "lately"}
-    assert counts == {"syncs": 4, "sweeps": 1, "backfill_shops": 1}
-    assert asked == {second.partition_key: ("waiting", None)}
+
+
+def test_a_row_of_the_queue_is_deleted_days_after_its_end(
+    registry: ShopRegistry, database: Database
+) -> None:
+    """`keep` can shorten that. A row that waits or is taken stays, however old it is."""
+    shops = {name: shop(number) for number, name in enumerate(("waits", "taken", "old", "new"))}
+    for each in shops.values():
+        registry.add(each)
+    with database.connect() as connection:
+        sync_queue.put_shops(
+            connection,
+            [each.partition_key for each in shops.values()],
+            reason=QueueReason.SWEEP,
+            sweep_id="2025-01-01T00:00Z",
+        )
+        connection.execute(
+            """
+            UPDATE connector.sync_queue AS row
+            SET state = given.state, put_at = now() - interval '1 year',
+                ended_at = now() - given.hours * interval '1 hour'
+            FROM unnest(%s::text[], %s::text[], %s::int[]) AS given (domain, state, hours)
+            WHERE row.domain = given.domain
+            """,
+            (
+                [each.domain for each in shops.values()],
+                ["waiting", "taken", "ended", "ended"],
+                [None, None, 73, 71],
+            ),
+        )
+
+        def left() -> set[str]:
+            rows = connection.execute("SELECT domain FROM connector.sync_queue").fetchall()
+            return {domain for (domain,) in rows}
+
+        assert prune(connection, keep=KEEP)["sync_queue"] == 1
+        assert left() == {shops[name].domain for name in ("waits", "taken", "new")}
+        assert prune(connection, keep=timedelta(days=1))["sync_queue"] == 1
+        assert left() == {shops[name].domain for name in ("waits", "taken")}
 
 
 def test_a_sync_that_never_started_is_deleted_by_its_age_alone(

@@ -22,12 +22,41 @@ def tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+class Transport(httpx.AsyncHTTPTransport):
+    """httpx's transport, except that it leaves no connection open when it is closed."""
+
+    def __init__(self) -> None:
+        # Imported when they are used: they take 20 ms, and most commands make no client.
+        import httpcore
+
+        from connector_pipeline.platforms.http.connections import Connections
+
+        super().__init__(verify=tls())
+        self._connections = Connections()
+        # httpx's own pool and limits (https://www.python-httpx.org/advanced/resource-limits/), with
+        # the one option that httpx does not pass on.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls(),
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=5.0,
+            network_backend=self._connections,
+        )
+
+    async def aclose(self) -> None:
+        """Close the pool, and every connection that the pool has lost."""
+        try:
+            await super().aclose()
+        finally:
+            await self._connections.aclose()
+
+
 def http_client(
-    policy: HttpPolicy, *, accept: str, transport: type[httpx.AsyncHTTPTransport]
+    policy: HttpPolicy, *, accept: str, transport: type[Transport] = Transport
 ) -> httpx.AsyncClient:
     """A client that follows no redirect and uses no proxy or credentials of the environment."""
     return httpx.AsyncClient(
-        transport=transport(verify=tls()),
+        transport=transport(),
         timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
         headers={"User-Agent": USER_AGENT, "Accept": accept},
         follow_redirects=False,

@@ -99,7 +99,7 @@ class FileDownload:
         self._ranges = True
         self.identity = FileIdentity()
         """The file's identity, as far as answers have stated it."""
-        self._client = http_client(policy, accept="*/*", transport=httpx.AsyncHTTPTransport)
+        self._client = http_client(policy, accept="*/*")
 
     async def __aenter__(self) -> Self:
         return self

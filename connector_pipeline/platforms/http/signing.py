@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import httpx
 
+from connector_pipeline.platforms.http.connecting import Transport
+
 Signer = Callable[[str], Mapping[str, str]]
 """Takes the URL of a request and makes the query parameters that authenticate one try of it."""
 
@@ -26,8 +28,8 @@ for _name in ("httpcore.http11", "httpcore.http2"):
     logging.getLogger(_name).setLevel(logging.INFO)
 
 
-class SigningTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport, except that it adds the parameters of a request's Signer to the URL."""
+class SigningTransport(Transport):
+    """Adds the parameters of a request's Signer to the URL, and is a Transport otherwise."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the signed request, and remove from the answer what may repeat the parameters."""

@@ -12,7 +12,8 @@ from connector_pipeline.postgres import (  # noqa: F401
     connector_tables,  # pyright: ignore[reportUnusedImport]
     request_tables,  # pyright: ignore[reportUnusedImport]
 )
-from connector_pipeline.postgres.schema import CONNECTOR, metadata
+from connector_pipeline.postgres.schema import metadata
+from connector_pipeline.postgres.schema_names import CONNECTOR
 
 connection = context.config.attributes.get("connection")
 if context.is_offline_mode():

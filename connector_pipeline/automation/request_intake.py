@@ -1,0 +1,102 @@
+"""Take sync requests in: from a source into the inbox, and from the inbox into the queue."""
+
+import time
+from typing import Final
+
+from dagster import SensorEvaluationContext
+
+from connector_pipeline.messaging.arrivals import Source
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import inbox, sync_queue
+from connector_pipeline.state.outbox import put_dead_letter
+
+ACCEPTED_AT_ONCE: Final = 1_000
+ACCEPTED_A_TICK: Final = 10_000
+"""A tick may take 60 s."""
+_LOOKS_EVERY_SECONDS: Final = 0.2
+_ASKS_SOURCE_EVERY_SECONDS: Final = 1.0
+_QUIET_SECONDS: Final = 0.05
+_GATHERS_FOR_SECONDS: Final = 1.0
+"""A tick waits until no more requests arrive, for at most so long, so that they share runs."""
+
+
+class Intake:
+    """Takes in requests during one tick. `cursor` is where the source is to be read on from."""
+
+    def __init__(self, context: SensorEvaluationContext, database: Database, source: Source | None):
+        self.cursor = context.cursor
+        self._log = context.log
+        self._database = database
+        self._source = source
+        self._source_asked = time.monotonic()
+        self._newest = 0
+
+    def take_in(self) -> None:
+        """Put what arrived into the queue. Raises DatabaseUnavailable."""
+        self._ask_source()
+        self._accept()
+        with self._database.connect() as connection:
+            self._newest = sync_queue.newest(connection)
+
+    def wait(self, until: float) -> bool:
+        """Wait until something arrives, and put it into the queue.
+
+        Returns whether something did before `until`, a time of the monotonic clock. Raises
+        DatabaseUnavailable.
+        """
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOKS_EVERY_SECONDS))
+            if time.monotonic() - self._source_asked > _ASKS_SOURCE_EVERY_SECONDS:
+                self._ask_source()
+            if self._arrived():
+                self._gather()
+                self.take_in()
+                return True
+        return False
+
+    def _gather(self) -> None:
+        until = time.monotonic() + _GATHERS_FOR_SECONDS
+        before, number = -1, self._number()
+        while number != before and time.monotonic() < until:
+            time.sleep(_QUIET_SECONDS)
+            before, number = number, self._number()
+
+    def _arrived(self) -> bool:
+        with self._database.connect() as connection:
+            return inbox.arrived(connection) > 0 or sync_queue.newest(connection) > self._newest
+
+    def _number(self) -> int:
+        with self._database.connect() as connection:
+            return inbox.arrived(connection) + sync_queue.newest(connection)
+
+    def _accept(self) -> None:
+        for _ in range(0, ACCEPTED_A_TICK, ACCEPTED_AT_ONCE):
+            with self._database.connect() as connection:
+                accepted, refused = inbox.accept(connection, limit=ACCEPTED_AT_ONCE)
+            if accepted + refused < ACCEPTED_AT_ONCE:
+                return
+
+    def _ask_source(self) -> None:
+        """Put the requests of the source into the inbox, and move the cursor."""
+        if self._source is None:
+            return
+        self._source_asked = time.monotonic()
+        try:
+            arrivals = self._source(self.cursor)
+        except ConnectorError as error:
+            # Requests that come by SQL must not wait until the source works again.
+            self._log.warning(f"{error.code}: {error}")
+            return
+        for warning in arrivals.warnings:
+            self._log.warning(warning)
+        if arrivals.requests or arrivals.dead_letters:
+            with self._database.connect() as connection:
+                new = inbox.put(connection, arrivals.requests)
+                for letter_id, letter in arrivals.dead_letters:
+                    put_dead_letter(connection, letter_id, letter)
+            self._log.info(
+                f"{len(arrivals.requests)} requests arrived, {new} of them new, and "
+                f"{len(arrivals.dead_letters)} messages that are no requests"
+            )
+        self.cursor = arrivals.cursor

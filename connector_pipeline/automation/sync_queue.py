@@ -1,0 +1,237 @@
+"""The sensor that takes shops out of the queue and launches runs over them.
+
+Every shop that is to be synced waits in `connector.sync_queue`, where waiting costs nothing. Each
+tick first takes in the requests that arrived, then takes as many shops as the runs have room for.
+A tick that finds nothing to do goes on looking until Dagster's next one is near: a request that
+arrives alone is launched at once, and does not wait for Dagster's loop of five seconds.
+Runs are of two lanes. Somebody waits for the shops of the foreground (requests, changes) now. The
+background (backfills, sweeps) leaves one run free for them, and is left one by them.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import psycopg
+from dagster import (
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    ResourceParam,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+)
+
+from connector_pipeline.assets.partitions import shops
+from connector_pipeline.assets.run_identity import (
+    BACKFILL_TAG,
+    LANE_TAG,
+    LAUNCH_TAG,
+    REASON_TAG,
+)
+from connector_pipeline.assets.sync_shops import JOB, run_config
+from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.automation.request_intake import Intake
+from connector_pipeline.engine.run_queue import most_runs_at_once
+from connector_pipeline.engine.run_tags import BEHIND_OTHERS
+from connector_pipeline.engine.runs_under_way import runs_under_way
+from connector_pipeline.messaging.arrivals import Source
+from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.queue import LAST_OF_FOREGROUND
+from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.settings import load_settings
+from connector_pipeline.state import inbox, sync_queue
+from connector_pipeline.state.sync_queue import Launch, Room
+
+EVERY_SECONDS: Final = 1
+"""Less than the 5 seconds in which Dagster's daemon goes round its sensors: at every round."""
+LOOKS_FOR_SECONDS: Final = 4.5
+"""A tick that finds nothing looks on for so long, and ends before the daemon's next round."""
+AHEAD: Final = 2
+"""Runs that wait in Dagster's queue, so that one starts as soon as another ends between two ticks.
+
+Dagster's queue lets runs of the foreground pass those of the background."""
+
+Lane = Literal["foreground", "background"]
+
+
+def room_for(
+    *, foreground: int, background: int, background_waits: bool, runs_at_once: int
+) -> Room:
+    """How many runs to launch, where so many of each lane are under way.
+
+    Each lane leaves one run to the other, if that has shops. Of one run at a time the queue's order
+    decides, in which a shop of a sweep comes first at last.
+    """
+    if runs_at_once == 1:
+        free = 1 - foreground - background
+        return Room(free, free, free)
+    beside = background_waits or background > 0
+    return Room(
+        foreground=runs_at_once - 1 - foreground if beside else runs_at_once + AHEAD - foreground,
+        background=runs_at_once - 1 + AHEAD - background,
+        in_all=runs_at_once + AHEAD - foreground - background,
+    )
+
+
+def sync_queue_sensor(
+    source: Source | None = None, *, looks_for: float = LOOKS_FOR_SECONDS
+) -> SensorDefinition:
+    """Make the sensor over the queue; it first puts the requests of `source` into the inbox.
+
+    A tick that finds nothing to launch looks on for `looks_for` seconds.
+    """
+
+    @sensor(
+        name="sync_queue",
+        job_name=JOB,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Launches runs over the shops that wait in connector.sync_queue.",
+    )
+    def evaluate(
+        context: SensorEvaluationContext, database: ResourceParam[Database]
+    ) -> SensorResult | SkipReason:
+        """Take in the requests that arrived, then launch runs over the next shops."""
+        intake = Intake(context, database, source)
+        until = time.monotonic() + looks_for
+        try:
+            intake.take_in()
+            launches, waiting = launch_next(context.instance, database)
+            while not launches and intake.wait(until):
+                launches, waiting = launch_next(context.instance, database)
+        except ConnectorError as error:
+            # Nothing is lost: the next tick takes again all that was not committed.
+            return SkipReason(f"{error.code}: {error}")
+        cursor = intake.cursor
+        if not launches:
+            return SensorResult(
+                skip_reason=f"{waiting} shops wait for a run." if waiting else "No shop waits.",
+                cursor=cursor,
+            )
+        keys = {shop.partition_key for launch in launches for shop in launch.shops}
+        new = sorted(keys - set(context.instance.get_dynamic_partitions(str(shops.name))))
+        context.log.info(
+            f"launching {len(launches)} runs over {len(keys)} shops; {waiting} shops wait"
+        )
+        return SensorResult(
+            run_requests=[run_request(launch) for launch in launches],
+            dynamic_partitions_requests=[shops.build_add_request(new)] if new else [],
+            cursor=cursor,
+        )
+
+    return evaluate
+
+
+def launch_next(
+    instance: DagsterInstance, database: Database, *, of: str | None = None
+) -> tuple[list[Launch], int]:
+    """Find the runs that were asked for, and take the next shops, all or those `of` one backfill.
+
+    Returns the runs to ask Dagster for, and how many shops wait. Raises DatabaseUnavailable.
+    """
+    settings = load_settings()
+    runs = runs_under_way(instance)
+    with database.connect() as connection:
+        _see(connection, instance)
+    with database.connect() as connection:
+        inbox.refuse_paused(connection)
+        sync_queue.withdraw_inactive(connection)
+        _, background_waits = sync_queue.waiting(connection)
+        asked_for = {launch.launch_id: lane(launch) for launch in sync_queue.unseen(connection)}
+        under_way = list((asked_for | _lanes_of(runs)).values())
+        sync_queue.take(
+            connection,
+            room=room_for(
+                foreground=under_way.count("foreground"),
+                background=under_way.count("background"),
+                background_waits=background_waits > 0,
+                runs_at_once=settings.runs_at_once or most_runs_at_once(instance),
+            ),
+            shops_per_run=settings.shops_per_run,
+            # The queue itself knows which shops of its runs have ended: a run may go on for long
+            # because of one slow shop.
+            busy=busy_shops(instance, [run for run in runs if LAUNCH_TAG not in run.tags]),
+            of=of,
+        )
+        launches = [
+            launch
+            for launch in sync_queue.unseen(connection)
+            if of is None or any(of in shop.backfills for shop in launch.shops)
+        ]
+        return launches, sum(sync_queue.waiting(connection))
+
+
+def lane(launch: Launch) -> Lane:
+    """The lane of a run: the foreground if somebody waits for one of its shops now."""
+    first = min(shop.priority for shop in launch.shops)
+    return "foreground" if first <= LAST_OF_FOREGROUND else "background"
+
+
+def shops_of(launch: Launch) -> list[ShopToSync]:
+    """The shops of a run, as its run config lists them."""
+    return [
+        ShopToSync(
+            partition_key=shop.partition_key,
+            sync_type=RequestedSyncType(shop.sync_type),
+            sync_id=shop.sync_id,
+            correlation_id=shop.correlation_id,
+        )
+        for shop in launch.shops
+    ]
+
+
+def tags_of(launch: Launch) -> dict[str, str]:
+    """The tags of a run: its launch_id, its lane, why its shops are synced."""
+    tags = {
+        LAUNCH_TAG: launch.launch_id,
+        LANE_TAG: lane(launch),
+        REASON_TAG: ", ".join(sorted({shop.reason for shop in launch.shops})),
+    }
+    backfills = {backfill for shop in launch.shops for backfill in shop.backfills}
+    if len(backfills) == 1:
+        tags[BACKFILL_TAG] = backfills.pop()
+    return tags | (BEHIND_OTHERS if lane(launch) == "background" else {})
+
+
+def run_request(launch: Launch) -> RunRequest:
+    """The run to ask for. Dagster launches a run key once, so repeating it has no effect."""
+    return RunRequest(
+        run_key=launch.launch_id,
+        job_name=JOB,
+        run_config=run_config(shops_of(launch)),
+        tags=tags_of(launch),
+    )
+
+
+def _see(connection: psycopg.Connection, instance: DagsterInstance) -> None:
+    """Record the runs that were asked for and that Dagster has.
+
+    If the daemon died before it submitted a run, there is none yet: it is asked for again, and
+    Dagster submits it under the same run id.
+    """
+    asked_for = [launch.launch_id for launch in sync_queue.unseen(connection)]
+    if not asked_for:
+        return
+    # Oldest last: a retry has the tag, too, and the first run is the root of its line.
+    runs = instance.get_runs(RunsFilter(tags={LAUNCH_TAG: asked_for}))
+    sync_queue.seen(
+        connection,
+        {
+            run.tags[LAUNCH_TAG]: run.run_id
+            for run in runs
+            if run.status is not DagsterRunStatus.NOT_STARTED
+        },
+    )
+
+
+def _lanes_of(runs: Sequence[DagsterRun]) -> dict[str, str]:
+    """The lanes of the queue's runs among these, by launch_id."""
+    return {run.tags[LAUNCH_TAG]: run.tags[LANE_TAG] for run in runs if LAUNCH_TAG in run.tags}

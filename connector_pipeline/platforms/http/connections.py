@@ -1,0 +1,100 @@
+"""The connections of one HTTP client: each one is closed, whenever its request is cancelled.
+
+httpcore 1.0.9 closes a connection whose TLS handshake fails, but not one whose handshake is
+cancelled, and its pool stops closing connections at the first one whose closing is cancelled. Such
+a connection stays open until the garbage collector comes upon it, which in a process that executes
+many runs may be never. A network backend that returns streams of its own is httpcore's public way
+to change that (https://www.encode.io/httpcore/network-backends/).
+"""
+
+# ruff: noqa: ASYNC109  the parameters are httpcore's
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from typing import Any, cast
+
+import httpcore
+
+
+class Connections(httpcore.AsyncNetworkBackend):
+    """Opens a client's connections, and closes those that are left when the client is closed."""
+
+    def __init__(self) -> None:
+        # pyright sees httpcore's stand-in for installations without anyio, which httpx requires.
+        self._backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+        self._open: set[httpcore.AsyncNetworkStream] = set()
+        self._closed = False
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection. Raises httpcore.ConnectError also where the client was closed meanwhile."""
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        if self._closed:
+            await stream.aclose()
+            raise httpcore.ConnectError("The client was closed while it connected.")
+        self._open.add(stream)
+        return _Connection(stream, stream, self._open)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between two attempts to connect."""
+        await self._backend.sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Close every connection that is open, also if this is cancelled meanwhile."""
+        self._closed = True
+        cancelled: asyncio.CancelledError | None = None
+        while self._open:
+            try:
+                # A stream breaks its connection off before it waits for anything.
+                await self._open.pop().aclose()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+
+class _Connection(httpcore.AsyncNetworkStream):
+    """A stream over `connection`, which is among `still_open` until it is closed."""
+
+    def __init__(
+        self,
+        stream: httpcore.AsyncNetworkStream,
+        connection: httpcore.AsyncNetworkStream,
+        still_open: set[httpcore.AsyncNetworkStream],
+    ):
+        self._stream = stream
+        self._connection = connection
+        self._still_open = still_open
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        self._still_open.discard(self._connection)
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self.aclose()
+            raise
+        return _Connection(stream, self._connection, self._still_open)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

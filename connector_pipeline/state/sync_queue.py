@@ -1,0 +1,472 @@
+"""The queue of syncs, `connector.sync_queue`: a row says that one shop is to be synced.
+
+Requests, sweeps and backfills put rows in. One sensor takes them out, many shops to a run of
+Dagster. A row with a requester's sync_id leads to one sync of that id. A row that nobody waits for
+joins a waiting row of its shop.
+
+A row is taken together with a `launch_id`, the run key of the run that Dagster is asked for.
+Dagster may lose that run, so it is asked for again, under the same key, until the run is seen. The
+transaction that ends a row's sync ends the row. Each function is part of the caller's transaction.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+from psycopg.rows import class_row
+
+from connector_pipeline.model.queue import (
+    LAST_OF_FOREGROUND,
+    PRIORITIES,
+    QueueOutcome,
+    QueueReason,
+)
+from connector_pipeline.model.shop import ShopState, columns_of
+from connector_pipeline.model.sync import BackfillStatus, RequestedSyncType
+
+MOST_RELAUNCHES: Final = 2
+"""A row is put in again so many times after its run ended without a word about it.
+
+Each of those runs had Dagster's own retries, so that by then the shop itself kills its runs.
+"""
+
+ONE_CLASS_UP_AFTER: Final = timedelta(minutes=10)
+"""A row that waits for so long is taken as if its priority were one better, and so on: a shop of a
+sweep takes turns with fresh requests after half an hour. So no class can starve another."""
+
+KEPT: Final = timedelta(days=3)
+"""An ended row is kept for so long: `connector.syncs` is the record of what was."""
+
+_TAKER: Final = "connector.sync_queue"
+
+# A full sync does what any other would; one of its own choice does what an increment would.
+_COVERS: Final = """
+    (row.sync_type = 'full' OR row.sync_type = wanted.sync_type
+        OR row.sync_type = 'auto' AND wanted.sync_type = 'incremental')
+"""
+
+_PUT_SHOPS: Final = f"""
+    WITH wanted AS (
+        SELECT platform_name, domain, shop.merchant_id, %(sync_type)s::text AS sync_type
+        FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
+            AS given (platform_name, domain)
+            JOIN connector.shops AS shop USING (platform_name, domain)
+    ), waiting AS (
+        SELECT DISTINCT ON (row.platform_name, row.domain) row.id, wanted.sync_type,
+            {_COVERS} AS covers
+        FROM connector.sync_queue AS row JOIN wanted USING (platform_name, domain)
+        WHERE row.state = 'waiting' AND ({_COVERS} OR NOT row.awaited)
+        ORDER BY row.platform_name, row.domain, row.priority, row.id
+    ), joined AS (
+        UPDATE connector.sync_queue AS row
+        SET priority = least(row.priority, %(priority)s),
+            reason = CASE WHEN %(priority)s < row.priority THEN %(reason)s ELSE row.reason END,
+            sync_type = CASE WHEN waiting.covers THEN row.sync_type ELSE waiting.sync_type END,
+            backfills = row.backfills || %(backfills)s::text[],
+            sweep_id = coalesce(%(sweep_id)s, row.sweep_id)
+        FROM waiting WHERE row.id = waiting.id AND row.state = 'waiting'
+        RETURNING row.platform_name, row.domain
+    )
+    INSERT INTO connector.sync_queue
+        (platform_name, domain, merchant_id, reason, priority, sync_type, backfills, sweep_id)
+    SELECT platform_name, domain, merchant_id, %(reason)s, %(priority)s, sync_type,
+        %(backfills)s, %(sweep_id)s
+    FROM wanted
+    WHERE NOT EXISTS (SELECT FROM joined WHERE joined.platform_name = wanted.platform_name
+        AND joined.domain = wanted.domain)
+    ORDER BY platform_name, domain
+"""  # noqa: S608  our own words
+
+_PUT_REQUESTS: Final = """
+    INSERT INTO connector.sync_queue (platform_name, domain, merchant_id, reason, priority,
+        sync_type, sync_id, awaited, correlation_id, put_at)
+    SELECT platform_name, domain, merchant_id, 'request', %s, sync_type, sync_id, true,
+        correlation_id, put_at
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::timestamptz[])
+        AS given (platform_name, domain, merchant_id, sync_type, sync_id, correlation_id, put_at)
+"""
+
+# The shop waits already, because of a sweep or a backfill: the request's sync does for these, too.
+_ABSORB: Final = f"""
+    WITH wanted AS (
+        SELECT DISTINCT ON (row.platform_name, row.domain) row.id, row.platform_name, row.domain,
+            other.id AS other, other.sync_type, other.backfills, other.sweep_id
+        FROM connector.sync_queue AS row JOIN connector.sync_queue AS other
+            USING (platform_name, domain)
+        WHERE row.sync_id = ANY(%s) AND other.state = 'waiting' AND NOT other.awaited
+        ORDER BY row.platform_name, row.domain, row.id, other.id
+    ), absorbed AS (
+        DELETE FROM connector.sync_queue AS other USING wanted, connector.sync_queue AS row
+        WHERE other.id = wanted.other AND other.state = 'waiting' AND row.id = wanted.id
+            AND {_COVERS}
+        RETURNING wanted.id, other.backfills, other.sweep_id
+    )
+    UPDATE connector.sync_queue AS row
+    SET backfills = absorbed.backfills, sweep_id = absorbed.sweep_id
+    FROM absorbed WHERE row.id = absorbed.id
+"""  # noqa: S608  the same
+
+# Of each shop only the first row is ready: a shop's syncs keep their order. A merchant's turn
+# counts its shops that are under way, so that the merchant of thousands does not always come first.
+_READY: Final = """
+    WITH busy AS (
+        SELECT platform_name, domain FROM connector.sync_queue WHERE state = 'taken'
+        UNION SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
+    ), ready AS (
+        SELECT DISTINCT ON (platform_name, domain) id, merchant_id,
+            greatest(0, priority - floor(
+                extract(epoch FROM now() - put_at) / extract(epoch FROM %(one_class_up_after)s)
+            ))::int AS class
+        FROM connector.sync_queue AS row
+        WHERE state = 'waiting'
+            AND (%(of)s::text IS NULL OR backfills @> ARRAY[%(of)s::text])
+            AND NOT EXISTS (SELECT FROM busy
+                WHERE busy.platform_name = row.platform_name AND busy.domain = row.domain)
+        ORDER BY platform_name, domain, priority, id
+    ), under_way AS (
+        SELECT merchant_id, count(*) AS shops FROM connector.sync_queue
+        WHERE state = 'taken' GROUP BY merchant_id
+    ), in_turn AS (
+        SELECT id, class, class <= %(last_of_foreground)s AS foreground,
+            row_number() OVER (PARTITION BY class, merchant_id ORDER BY id)
+                + coalesce(under_way.shops, 0) AS turn
+        FROM ready LEFT JOIN under_way USING (merchant_id)
+    ), placed AS (
+        SELECT id, foreground,
+            row_number() OVER (PARTITION BY foreground ORDER BY class, turn, id) AS place
+        FROM in_turn
+    )
+    SELECT id, foreground FROM placed
+    WHERE place <= CASE WHEN foreground THEN %(foreground)s ELSE %(background)s END
+    ORDER BY foreground DESC, place
+"""
+
+_TAKEN: Final = """
+    SELECT launch_id, platform_name || '/' || domain AS partition_key, sync_id, correlation_id,
+        sync_type, priority, reason, backfills
+    FROM connector.sync_queue
+    WHERE state = 'taken' AND run_id IS NULL
+    ORDER BY launch_id, place
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRequest:
+    """An accepted request, as it goes into the queue. `requested_at` is an aware time."""
+
+    platform_name: str
+    domain: str
+    merchant_id: str
+    sync_type: RequestedSyncType
+    sync_id: str
+    correlation_id: str
+    requested_at: object
+
+
+@dataclass(frozen=True, slots=True)
+class TakenShop:
+    """A taken row: the shop to sync, and the sync's identity and type."""
+
+    launch_id: str
+    partition_key: str
+    sync_id: str
+    correlation_id: str | None
+    sync_type: str
+    priority: int
+    reason: str
+    backfills: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A run to ask Dagster for, with its shops in the order in which they are to be read."""
+
+    launch_id: str
+    shops: Sequence[TakenShop]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more runs may be launched: of the foreground, of the background, and in all."""
+
+    foreground: int
+    background: int
+    in_all: int
+
+
+def put_requests(connection: psycopg.Connection, requests: Collection[QueuedRequest]) -> None:
+    """Put accepted requests in, in their order. A row that nobody waits for joins its request's."""
+    if not requests:
+        return
+    connection.execute(
+        _PUT_REQUESTS,
+        (
+            PRIORITIES[QueueReason.REQUEST],
+            [request.platform_name for request in requests],
+            [request.domain for request in requests],
+            [request.merchant_id for request in requests],
+            [request.sync_type.value for request in requests],
+            [request.sync_id for request in requests],
+            [request.correlation_id for request in requests],
+            [request.requested_at for request in requests],
+        ),
+    )
+    connection.execute(_ABSORB, ([request.sync_id for request in requests],))
+
+
+def put_shops(
+    connection: psycopg.Connection,
+    keys: Sequence[str],
+    *,
+    reason: QueueReason,
+    sync_type: RequestedSyncType = RequestedSyncType.auto,
+    backfill_id: str | None = None,
+    sweep_id: str | None = None,
+) -> int:
+    """Put registered shops in that nobody waits for, each once.
+
+    A shop that waits already joins its waiting row, unless a requester wants less of that sync.
+    Returns how many rows are new.
+    """
+    platform_names, domains = columns_of(keys)
+    return connection.execute(
+        _PUT_SHOPS,
+        {
+            "platform_names": platform_names,
+            "domains": domains,
+            "reason": reason,
+            "priority": PRIORITIES[reason],
+            "sync_type": sync_type.value,
+            "backfills": [] if backfill_id is None else [backfill_id],
+            "sweep_id": sweep_id,
+        },
+    ).rowcount
+
+
+def take(
+    connection: psycopg.Connection,
+    *,
+    room: Room,
+    shops_per_run: int,
+    busy: Collection[str] = (),
+    of: str | None = None,
+) -> int:
+    """Take the next shops for runs, all or those `of` one backfill. Returns how many were taken.
+
+    A disconnected shop whose requester waits becomes active: its requester expects it to be
+    connected, and the sync finds out. Left out are the `busy` shops, by partition key, and those
+    that are taken already. Nothing is taken while another process takes.
+    """
+    in_all = room.in_all * shops_per_run
+    if in_all <= 0 or not _alone(connection):
+        return 0
+    platform_names, domains = columns_of(list(busy))
+    ready = connection.execute(
+        _READY,
+        {
+            "platform_names": platform_names,
+            "domains": domains,
+            "one_class_up_after": ONE_CLASS_UP_AFTER,
+            "last_of_foreground": LAST_OF_FOREGROUND,
+            "of": of,
+            "foreground": max(0, min(room.foreground, room.in_all)) * shops_per_run,
+            "background": max(0, min(room.background, room.in_all)) * shops_per_run,
+        },
+    ).fetchall()
+    runs = room.in_all
+    taken = 0
+    for _, rows in groupby(ready, key=lambda row: bool(row[1])):
+        for part in even_parts([row_id for row_id, _ in rows], shops_per_run):
+            if runs:
+                runs -= 1
+                taken += _take(connection, part)
+    return taken
+
+
+def unseen(connection: psycopg.Connection) -> list[Launch]:
+    """The runs that Dagster was or is to be asked for, and that were not seen yet."""
+    with connection.cursor(row_factory=class_row(TakenShop)) as cursor:
+        rows = cursor.execute(_TAKEN).fetchall()
+    return [
+        Launch(launch_id, list(shops))
+        for launch_id, shops in groupby(rows, key=lambda row: row.launch_id)
+    ]
+
+
+def seen(connection: psycopg.Connection, runs: Mapping[str, str]) -> None:
+    """Record the ids of runs that were seen, by launch_id."""
+    connection.execute(
+        """
+        UPDATE connector.sync_queue AS row SET run_id = seen.run_id
+        FROM unnest(%s::text[], %s::text[]) AS seen (launch_id, run_id)
+        WHERE row.launch_id = seen.launch_id AND row.state = 'taken' AND row.run_id IS NULL
+        """,
+        (list(runs), list(runs.values())),
+    )
+
+
+def end(
+    connection: psycopg.Connection, sync_id: str, outcome: QueueOutcome, error_code: str | None
+) -> None:
+    """Record how the row of a sync ended, if it has one. A success is final."""
+    connection.execute(
+        """
+        UPDATE connector.sync_queue
+        SET state = 'ended', ended_at = clock_timestamp(), outcome = %s, error_code = %s
+        WHERE sync_id = %s AND (state <> 'ended' OR outcome = 'failed')
+        """,
+        (outcome, error_code, sync_id),
+    )
+
+
+def put_again(connection: psycopg.Connection, sync_id: str) -> bool:
+    """Let a taken row wait again whose run ended without a word about it; its sync, too.
+
+    Returns False if that was done MOST_RELAUNCHES times, and for a sync that has no taken row.
+    """
+    again = connection.execute(
+        """
+        UPDATE connector.sync_queue
+        SET state = 'waiting', reason = %s, relaunches = relaunches + 1, taken_at = NULL,
+            launch_id = NULL, place = NULL, run_id = NULL
+        WHERE sync_id = %s AND state = 'taken' AND run_id IS NOT NULL AND relaunches < %s
+        """,
+        (QueueReason.RETRY, sync_id, MOST_RELAUNCHES),
+    )
+    if again.rowcount == 0:
+        return False
+    connection.execute(
+        "UPDATE connector.syncs SET status = 'pending', run_id = NULL WHERE sync_id = %s",
+        (sync_id,),
+    )
+    return True
+
+
+def withdraw_inactive(connection: psycopg.Connection) -> int:
+    """End the waiting rows of shops that are no longer active and that nobody waits for.
+
+    Returns how many.
+    """
+    return connection.execute(
+        """
+        UPDATE connector.sync_queue AS row
+        SET state = 'ended', ended_at = clock_timestamp(), outcome = %s, error_code = 'NotActive'
+        WHERE row.state = 'waiting' AND NOT row.awaited AND NOT EXISTS (
+            SELECT FROM connector.shops AS shop
+            WHERE shop.platform_name = row.platform_name AND shop.domain = row.domain
+                AND shop.state = %s
+        )
+        """,
+        (QueueOutcome.FAILED, ShopState.ACTIVE),
+    ).rowcount
+
+
+def awaited_of_paused(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    """The waiting rows of paused shops whose requesters wait: sync_ids and partition keys."""
+    rows = connection.execute(
+        """
+        SELECT row.sync_id, row.platform_name || '/' || row.domain
+        FROM connector.sync_queue AS row JOIN connector.shops AS shop USING (platform_name, domain)
+        WHERE row.state = 'waiting' AND row.awaited AND shop.state = %s
+        """,
+        (ShopState.PAUSED,),
+    )
+    return [(sync_id, key) for sync_id, key in rows]
+
+
+def newest(connection: psycopg.Connection) -> int:
+    """The id of the row that was put in last, 0 if there is none."""
+    [(number,)] = connection.execute(
+        "SELECT coalesce(max(id), 0) FROM connector.sync_queue"
+    ).fetchall()
+    return int(number)
+
+
+def waiting(connection: psycopg.Connection) -> tuple[int, int]:
+    """How many rows wait in the foreground, and how many in the background."""
+    [(foreground, background)] = connection.execute(
+        """
+        SELECT count(*) FILTER (WHERE priority <= %(last)s),
+            count(*) FILTER (WHERE priority > %(last)s)
+        FROM connector.sync_queue WHERE state = 'waiting'
+        """,
+        {"last": LAST_OF_FOREGROUND},
+    ).fetchall()
+    return int(foreground), int(background)
+
+
+def backfill_statuses(
+    connection: psycopg.Connection, backfill_id: str
+) -> dict[str, tuple[str, str | None]]:
+    """Status and error code of each shop of the backfill, by partition key."""
+    rows = connection.execute(
+        """
+        SELECT platform_name || '/' || domain, coalesce(outcome, state), error_code
+        FROM connector.sync_queue
+        WHERE backfills <> '{}' AND backfills @> ARRAY[%s::text]
+        ORDER BY platform_name, domain
+        """,
+        (backfill_id,),
+    )
+    return {key: (BackfillStatus(status), code) for key, status, code in rows}
+
+
+def withdraw_backfill(connection: psycopg.Connection, backfill_id: str) -> int:
+    """Take the backfill back: no further shop is synced for it. Returns how many were not yet."""
+    mine = "backfills <> '{}' AND backfills @> ARRAY[%(id)s::text] AND state <> 'ended'"
+    alone = "NOT awaited AND cardinality(backfills) = 1 AND sweep_id IS NULL"
+    values = {"id": backfill_id}
+    deleted = connection.execute(
+        f"DELETE FROM connector.sync_queue WHERE {mine} AND {alone}",  # noqa: S608  our own words
+        values,
+    )
+    left = connection.execute(
+        "UPDATE connector.sync_queue SET backfills = array_remove(backfills, %(id)s::text)"  # noqa: S608
+        f" WHERE {mine}",
+        values,
+    )
+    return deleted.rowcount + left.rowcount
+
+
+def even_parts(ids: Sequence[int], largest: int) -> Iterable[Sequence[int]]:
+    """Split a list into as few parts of at most `largest` as possible, of nearly equal size."""
+    parts = -(-len(ids) // largest)
+    for number in range(parts):
+        yield ids[number * len(ids) // parts : (number + 1) * len(ids) // parts]
+
+
+def _alone(connection: psycopg.Connection) -> bool:
+    """Whether no other process takes; true until the end of the transaction."""
+    [(locked,)] = connection.execute(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 2))", (_TAKER,)
+    ).fetchall()
+    return bool(locked)
+
+
+def _take(connection: psycopg.Connection, ids: Sequence[int]) -> int:
+    launch_id = str(uuid4())
+    taken = connection.execute(
+        """
+        UPDATE connector.sync_queue AS row
+        SET state = 'taken', taken_at = clock_timestamp(), launch_id = %s, place = next.place,
+            run_id = NULL
+        FROM unnest(%s::bigint[]) WITH ORDINALITY AS next (id, place)
+        WHERE row.id = next.id AND row.state = 'waiting'
+        """,
+        (launch_id, list(ids)),
+    )
+    connection.execute(
+        """
+        UPDATE connector.shops AS shop SET state = %s, updated_at = now()
+        FROM connector.sync_queue AS row
+        WHERE row.launch_id = %s AND row.awaited AND shop.platform_name = row.platform_name
+            AND shop.domain = row.domain AND shop.state = %s
+        """,
+        (ShopState.ACTIVE, launch_id, ShopState.DISCONNECTED),
+    )
+    return taken.rowcount
