@@ -137,7 +137,7 @@ def sync_outcomes(
         context.log.warning(f"run {run_id} has failed: its worker is dead")
     for sync_id in syncs.relaunched:
         context.log.warning(
-            f"sync {sync_id} is put into the queue again: its run recorded no outcome"
+            f"sync {sync_id} waits in the queue again: its run ended without it"
         )
     for sync_id, why in syncs.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")

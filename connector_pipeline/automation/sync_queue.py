@@ -189,7 +189,7 @@ def tags_of(launch: Launch) -> dict[str, str]:
     """The tags of a run: its launch_id, its lane, why its shops are synced."""
     tags = {
         LAUNCH_TAG: launch.launch_id,
-        LANE_TAG: launch.lane,
+        LANE_TAG: launch.lane.value,
         REASON_TAG: ", ".join(sorted({shop.reason for shop in launch.shops})),
     }
     backfills = {backfill for shop in launch.shops for backfill in shop.backfills}
