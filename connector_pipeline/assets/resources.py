@@ -55,7 +55,10 @@ def adapter_resources(
 
 
 def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
-    """The resource `services`, made of the other resources and of the adapters of these names."""
+    """The resource `services`, made of the other resources and of the adapters of these names.
+
+    Dagster makes it anew for each run, and so each run has adapters of its own.
+    """
     names = tuple(platform_names)
 
     def services(context: InitResourceContext) -> SyncServices:
@@ -65,7 +68,7 @@ def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
             registry=found["registry"],
             token_service=found["token_service"],
             raw_archive=found["raw_archive"],
-            adapters={name: found[name] for name in names},
+            adapters={name: found[name].for_one_run() for name in names},
         )
 
     return ResourceDefinition(

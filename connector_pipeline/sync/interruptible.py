@@ -70,6 +70,8 @@ def _on_interrupt(callback: Callable[[], None]) -> Generator[None]:
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    # The loop takes the wakeup descriptor too, and the process may be somebody else's.
+    wakeup = signal.set_wakeup_fd(-1)
     for number in _INTERRUPTS:
         loop.add_signal_handler(number, callback)
     try:
@@ -78,3 +80,4 @@ def _on_interrupt(callback: Callable[[], None]) -> Generator[None]:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)

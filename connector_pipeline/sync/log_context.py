@@ -42,7 +42,8 @@ class _NamesTheSync:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._factory(*args, **kwargs)
         sync = _current.get()
-        if sync is not None:
+        # A library may have put its own factory around this one, and then this one is there twice.
+        if sync is not None and not hasattr(record, "sync_id"):
             record.sync_id, record.correlation_id = sync
             names = f"sync_id={sync.sync_id}"
             if sync.correlation_id != sync.sync_id:

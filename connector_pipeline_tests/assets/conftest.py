@@ -10,7 +10,13 @@ from uuid import uuid4
 
 import pandas as pd
 import pytest
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, ExecuteInProcessResult
+from dagster import (
+    AssetKey,
+    AssetRecordsFilter,
+    DagsterInstance,
+    Definitions,
+    ExecuteInProcessResult,
+)
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.catalog.read import shop_items
@@ -63,10 +69,14 @@ class Pipeline:
         allow_shrink: bool = False,
         sync_type: str = "auto",
         tags: dict[str, str] | None = None,
+        definitions: Definitions | None = None,
     ) -> ExecuteInProcessResult:
-        """Make one run over one shop, or over the range from the first shop to the last."""
-        settings = load_settings()
-        job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+        """Make one run over one shop, or over the range from the first shop to the last.
+
+        By default the run has definitions of its own, as one in a new process has.
+        """
+        definitions = definitions or build_definitions(load_settings())
+        job = definitions.resolve_implicit_global_asset_job_def()
         selected = list(assets)
         ranged = {RANGE_START: keys[0], RANGE_END: keys[-1]} if len(keys) > 1 else {}
         configs: dict[str, dict[str, Any]] = {

@@ -33,7 +33,7 @@ from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sync_queue
-from connector_pipeline.state.sync_queue import Room
+from connector_pipeline.state.sync_queue import Capacity
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
 from connector_pipeline_tests.state.test_inbox import Inbox
@@ -219,7 +219,7 @@ def test_a_run_records_how_each_shop_ended_in_its_row_of_the_queue(twelve: Pipel
         sync_queue.put_shops(
             connection, listed, reason=QueueReason.BACKFILL, backfill_id="b-1", sweep_id="sweep"
         )
-        sync_queue.take(connection, room=Room(1, 1, 1), shops_per_run=100)
+        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
         [launch] = sync_queue.unseen(connection)
     twelve.registry.remove(key(6))
     assert not sync(twelve, shops_of(launch)).success

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 
 import pytest
 
@@ -52,3 +53,20 @@ def test_without_an_interrupt_nothing_changes() -> None:
         run_interruptible(bad())
     assert done == ["good"]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_process_keeps_its_wakeup_descriptor() -> None:
+    """The process that executes the run may be somebody else's, who has one of their own."""
+    reader, writer = socket.socketpair()
+
+    async def nothing() -> None:
+        pass
+
+    with reader, writer:
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno())
+        try:
+            run_interruptible(nothing())
+        finally:
+            found = signal.set_wakeup_fd(before)
+        assert found == writer.fileno()

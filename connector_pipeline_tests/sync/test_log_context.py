@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -49,3 +50,21 @@ def test_after_a_sync_records_name_none(records: pytest.LogCaptureFixture) -> No
     log_as_none()
     logging.getLogger("connector_pipeline").info("the end")
     assert records.messages == ["the end"]
+
+
+def test_a_record_names_its_sync_once(records: pytest.LogCaptureFixture) -> None:
+    """Also where a library has put a record factory of its own around ours between two runs."""
+    log_as("s-1", "s-1")
+    ours = logging.getLogRecordFactory()
+
+    def theirs(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        return ours(*args, **kwargs)
+
+    logging.setLogRecordFactory(theirs)
+    try:
+        log_as("s-2", "s-2")
+        logging.getLogger("connector_pipeline").info("read")
+    finally:
+        logging.setLogRecordFactory(ours)
+        log_as_none()
+    assert records.messages == ["read [sync_id=s-2]"]

@@ -94,8 +94,9 @@ class Adapter(ABC):
     """Reads a shop's catalog as raw pages, and makes catalog items of raw pages.
 
     The rest of the project asks nothing else of a platform. An adapter is a plain object without
-    secrets. A process makes it once, by `from_settings`. Several event loops and threads use it,
-    though only one at a time reads a shop.
+    secrets. A process makes it once, by `from_settings`, and each run uses the one that
+    `for_one_run` returns: a process may execute many runs, one after another and several at once.
+    Several event loops and threads use an adapter, though only one at a time reads a shop.
     """
 
     platform_name: ClassVar[str]
@@ -126,6 +127,14 @@ class Adapter(ABC):
     @abstractmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The adapter that these settings describe. May raise SettingsError."""
+
+    def for_one_run(self) -> Self:
+        """The adapter for one run, which may remember what it learns of the shops; here itself.
+
+        An adapter that remembers anything returns a new one here: what one run has learned may be
+        wrong by the next.
+        """
+        return self
 
     @staticmethod
     def valid_domain(domain: str) -> str:

@@ -79,7 +79,7 @@ class WooCommerceAdapter(Adapter):
     retry_delay: float = 1.0
     allow_private_hosts: bool = False
     allow_http: bool = False
-    # By partition key, kept for the process: a second reading and the lookups need no new search.
+    # By partition key, kept for one run: a second reading and the lookups need no new search.
     _access: dict[str, Access] = field(
         default_factory=dict[str, Access], init=False, repr=False, compare=False
     )
@@ -97,6 +97,10 @@ class WooCommerceAdapter(Adapter):
             allow_private_hosts=settings.allow_private_hosts,
             allow_http=settings.woocommerce_allow_http,
         )
+
+    def for_one_run(self) -> Self:
+        """An adapter of the same settings that knows no shop yet: a merchant may have moved one."""
+        return replace(self)
 
     @property
     def asked_elsewhere(self) -> str | None:

@@ -151,7 +151,8 @@ async def _break(scope: Scope, receive: Receive, *, reset: bool) -> None:
         return
     if reset:
         connection = transport.get_extra_info("socket")
-        if connection is not None:
+        # The client may have closed it first: it has no descriptor then.
+        if connection is not None and connection.fileno() >= 0:
             # SO_LINGER of zero seconds makes the close a reset.
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
