@@ -1,319 +1,226 @@
-"""Measure a backfill of thousands of shops, against one run per shop on stock storage.
+"""Measure a backfill of 5,000 shops by Dagster's own backfill, as in the UI, and by the queue.
 
-Everything is on this machine: embedded Postgres, the sandbox (50 ms latency, 20 variants a shop),
-code server, daemon and runs. It ends by itself, and prints:
+    python bench/backfill.py --today ../base
+    python bench/backfill.py --today ../base --shops 200 --baseline 10       a trial
+    python bench/backfill.py --shops 500 --baseline 0 --ways new:ui new:queue
 
-- shops a minute of a backfill of both assets as we run it, and of the same with one run per shop
-  and Dagster's stock storage (the baseline, over few shops: it takes seconds per shop);
-- the cost of Dagster itself per shop and asset: a range run of an asset that only reports;
-- the memory of the largest run worker (100 shops in a run);
-- the seconds of the ticks that make partitions of 10,000 new shops, and of a sweep over them.
+Everything is on this machine: `connector-pipeline dev` of each checkout over one Postgres server,
+and a sandbox (50 ms an answer, 20 variants a shop, every second shop a WooCommerce shop). A way is
+a checkout, `today` or `new`, and a road: `ui` launches a backfill of both assets as the UI does,
+`queue` is `connector-pipeline backfill`, executed by the daemon. Each way has shops of its own, so
+that all syncs are full ones. The bench ends by itself, and prints:
 
-Run it as `python bench/backfill.py [--shops 5000] [--baseline 60] [--registry 10000]`.
+- for each way the seconds from the launch to the last published shop, shops a minute, CPU per shop,
+  the memory of the largest run worker (at most 500 MB), and a table of the shops fetched and
+  published in each minute: a shop of the queue is published as soon as its run has read it;
+- the ratio of the last way to the first (goal: at most 0.7);
+- with `--baseline` shops a minute of one run per shop on Dagster's stock storage (over few shops:
+  it takes seconds per shop), and how many times as fast the last way is (at least 12).
+
+Dagster's own cost per shop and asset is printed by bench/dagster_storage.py, the seconds of the
+sensors' ticks over 10,000 shops by bench/sensor_ticks.py.
 """
 
-import argparse
-import json
-import os
-import signal
-import sys
-import tempfile
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import dagster_storage
-import psutil
+import httpx
 import psycopg
-from dagster import AssetKey, DagsterInstance, SensorResult, build_sensor_context
-from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.execution.backfill import (
-    BULK_ACTION_TERMINAL_STATUSES,
-    PartitionBackfill,
-)
-from dagster._grpc.client import DagsterGrpcClient
-from dagster._grpc.types import ListRepositoriesResponse
-from dagster._serdes import deserialize_value
+from checkouts import Dev, Side, parser, sides
+from sandbox_process import shopify_shops
+from syncs import ended, per_minute, wait_for
 
-from connector_pipeline.automation.shop_partitions import shop_partitions
-from connector_pipeline.automation.sweep import sweep
-from connector_pipeline.cli.local_services import instance_config
-from connector_pipeline.cli.supervisor import Supervisor
-from connector_pipeline.engine.daemon import daemon_command
-from connector_pipeline.model.shop import Shop
-from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
-from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.sandbox.controls.faults import FaultRule
-from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
-from connector_pipeline.state.registry import ShopRegistry
 
-LATENCY = 0.05
-PRODUCTS, VARIANTS = 10, (2, 2)
-ASSETS = [AssetKey("raw_products"), AssetKey("catalog_items")]
-NEVER = "0 0 1 1 *"
-PATIENCE = 3_600
+LATENCY: Final = 0.05
+LAUNCH: Final = """
+mutation Backfill($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+OVER: Final = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
 
 
-def spec(number: int) -> ShopSpec:
-    """The specification of a shop. Every second one is a WooCommerce shop."""
-    platform, host = (
-        ("shopify", f"bench-{number}.myshopify.com")
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One way: shops published, seconds to the last one, CPU seconds, the largest worker's MB."""
+
+    published: int
+    seconds: float
+    cpu: float
+    megabytes: float
+    minutes: Sequence[tuple[int, int, int]]
+
+    @property
+    def per_minute(self) -> float:
+        return self.published * 60 / self.seconds
+
+
+def shops(prefix: str, count: int) -> list[ShopSpec]:
+    """Shops of 20 variants; every second one is a WooCommerce shop."""
+    return [
+        spec
         if number % 2
-        else ("woocommerce", f"bench-{number}.example")
-    )
-    return ShopSpec(
-        platform=platform,
-        domain=host,
-        merchant_id=f"merchant-{number % 97}",
-        platform_shop_id=str(number),
-        products=PRODUCTS,
-        variants=VARIANTS,
-        seed=number,
-        awkward=False,
-    )
-
-
-def registered(spec: ShopSpec) -> Shop:
-    return Shop(
-        merchant_id=spec.merchant_id,
-        platform_name=spec.platform,
-        platform_shop_id=spec.platform_shop_id,
-        domain=spec.domain,
-    )
+        else replace(spec, platform="woocommerce", domain=f"{prefix}-{number}.example")
+        for number, spec in enumerate(shopify_shops(prefix, count))
+    ]
 
 
 def key(spec: ShopSpec) -> str:
     return f"{spec.platform}/{spec.domain}"
 
 
-@contextmanager
-def dagster(home: Path, *, stock: str | None) -> Generator[DagsterInstance]:
-    """An instance with its code server and daemon. `stock` is the URL of a stock storage."""
-    home.mkdir()
-    config = instance_config().read_text()
-    if stock is not None:
-        ours = (
-            "  custom:\n    module: connector_pipeline.engine.storage\n"
-            "    class: ConnectorStorage\n    config: {}\n"
-        )
-        if ours not in config:
-            raise RuntimeError("dagster.yaml has another storage than this bench replaces")
-        config = config.replace(ours, f"  postgres:\n    postgres_url: {json.dumps(stock)}\n")
-    (home / "dagster.yaml").write_text(config)
-    os.environ["DAGSTER_HOME"] = str(home)
-    code_socket = Path(tempfile.mkdtemp(prefix="connector-")) / "code-server"
-    definitions = (
-        ("--module-name", "connector_pipeline.definitions")
-        if stock is None
-        else ("--python-file", str(Path(__file__).parent / "one_run_per_shop.py"))
+def measure(side: Side, road: str, prefix: str, specs: list[ShopSpec], patience: float) -> Figures:
+    """Backfill the shops by this road under a `dev` of the side."""
+    side.register(specs)
+    with side.dev() as dev, side.connect() as connection:
+        cpu = dev.cpu()
+        [(began,)] = connection.execute("SELECT clock_timestamp()").fetchall()
+        with _largest_worker(dev) as largest:
+            if road == "ui":
+                _by_ui(side, dev, [key(spec) for spec in specs], patience)
+            else:
+                side.cli("backfill", "--stale", "1000", patience=patience, check=False)
+        return _figures(connection, prefix, began, dev.cpu() - cpu, largest[0])
+
+
+def _figures(
+    connection: psycopg.Connection, prefix: str, began: datetime, cpu: float, megabytes: float
+) -> Figures:
+    done = ended(connection, "domain", f"{prefix}-")
+    if done.last is None:
+        raise RuntimeError("no sync ended")
+    return Figures(
+        published=done.succeeded,
+        seconds=(done.last - began).total_seconds(),
+        cpu=cpu,
+        megabytes=megabytes,
+        minutes=per_minute(connection, f"{prefix}-", began),
     )
-    supervisor = Supervisor(home / "logs")
+
+
+def _by_ui(side: Side, dev: Dev, keys: Sequence[str], patience: float) -> None:
+    """Launch a backfill of both assets as the UI does, and wait until Dagster says it is over."""
+    body = {
+        "query": LAUNCH,
+        "variables": {
+            "params": {
+                "partitionNames": keys,
+                "assetSelection": [{"path": ["raw_products"]}, {"path": ["catalog_items"]}],
+            }
+        },
+    }
+    answer = httpx.post(f"{dev.ui_url}/graphql", json=body, timeout=300, trust_env=False)
+    launched: dict[str, Any] = answer.raise_for_status().json()["data"]["launchPartitionBackfill"]
+    if "backfillId" not in launched:
+        raise RuntimeError(f"{side.name}: {launched}")
+    with side.dagster() as dagster:
+        wait_for(
+            lambda: dagster.execute(
+                "SELECT 1 FROM bulk_actions WHERE key = %s AND status = ANY(%s)",
+                (launched["backfillId"], list(OVER)),
+            ).fetchone(),
+            patience=patience,
+            every=0.5,
+            check=dev.check,
+        )
+
+
+@contextmanager
+def _largest_worker(dev: Dev) -> Generator[list[float]]:
+    """The MB of the largest run worker so far, as the only element of a list."""
+    largest, over = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(1):
+            largest[0] = max(largest[0], dev.largest_worker())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
     try:
-        with DagsterInstance.get() as instance:
-            supervisor.start(
-                "code-server",
-                (
-                    *(sys.executable, "-m", "dagster", "code-server", "start"),
-                    *("--socket", str(code_socket), *definitions),
-                ),
-            )
-            server = {"socket": str(code_socket), "location_name": "connector_pipeline"}
-            workspace = home / "workspace.yaml"
-            workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-            until = time.monotonic() + PATIENCE / 20
-            while not _answers(code_socket):
-                supervisor.check()
-                if time.monotonic() > until:
-                    raise RuntimeError((home / "logs" / "code-server.log").read_text()[-3000:])
-                time.sleep(0.1)
-            supervisor.start(
-                "daemon",
-                daemon_command(workspace),
-            )
-            yield instance
+        yield largest
     finally:
-        supervisor.stop_all(patience=30)
+        over.set()
+        thread.join()
 
 
-def _answers(code_socket: Path) -> bool:
-    """Whether the definitions are loaded. A daemon that finds none fails the backfill."""
-    client = DagsterGrpcClient(socket=str(code_socket))
-    try:
-        found = deserialize_value(client.list_repositories(), ListRepositoriesResponse)
-    except Exception:
-        # The server is not up yet or has not loaded yet; the errors differ.
-        return False
-    return bool(found.repository_symbols)
+def one_run_per_shop(side: Side, specs: list[ShopSpec]) -> float:
+    """The shops a minute of one run per shop on stock storage."""
+    side.register(specs)
+    with psycopg.connect(side.url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE stock")
+    stock_url = side.dagster_url.replace("/dagster_new", "/stock")
+    program = str(Path(__file__).parent / "one_run_per_shop.py")
+    spent = side.run([side.python, program, stock_url, *map(key, specs)])
+    return len(specs) * 60 / float(spent.output.split()[-1])
 
 
-def backfill(instance: DagsterInstance, definitions: Any, keys: list[str]) -> tuple[float, float]:
-    """Backfill both assets as the UI does. Returns seconds and the largest run worker's MB."""
-    with partition_loading_context(dynamic_partitions_store=instance):
-        asked = PartitionBackfill.from_asset_partitions(
-            backfill_id="bench",
-            asset_graph=definitions.resolve_asset_graph(),
-            partition_names=keys,
-            asset_selection=ASSETS,
-            backfill_timestamp=time.time(),
-            tags={},
-            dynamic_partitions_store=instance,
-            all_partitions=False,
-            title=None,
-            description=None,
-            run_config=None,
-        )
-    started, largest = time.monotonic(), 0.0
-    instance.add_backfill(asked)
-    while True:
-        largest = max(largest, _largest_worker())
-        seconds = time.monotonic() - started
-        found = instance.get_backfill("bench")
-        if found is not None and found.status in BULK_ACTION_TERMINAL_STATUSES:
-            break
-        if seconds > PATIENCE:
-            raise RuntimeError(f"the backfill did not end within {PATIENCE} s")
-        time.sleep(0.5)
-    for asset in ASSETS:
-        done = len(instance.get_materialized_partitions(asset))
-        if done != len(keys):
-            raise RuntimeError(
-                f"{done} of {len(keys)} shops of {asset.to_user_string()}: {found.status}, "
-                f"{found.error and found.error.to_string()}, {_why(instance)}"
-            )
-    return seconds, largest
-
-
-def _why(instance: DagsterInstance) -> list[str]:
-    """The messages of the errors in the newest runs."""
-    return [
-        entry.message[-500:]
-        for run in instance.get_runs(limit=3)
-        for entry in instance.all_logs(run.run_id)
-        if entry.level >= 40 or "FAILURE" in str(entry.dagster_event_type)
-    ]
-
-
-def _largest_worker() -> float:
-    """The MB of the largest run worker."""
-    sizes = [0.0]
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if any("spawn_main" in word for word in process.cmdline()):
-                sizes.append(process.memory_info().rss / 1e6)
-        except psutil.Error:
-            continue
-    return max(sizes)
-
-
-def registry_ticks(instance: DagsterInstance, database: Database, shops: int) -> None:
-    """Add shops to the registry, and print the seconds of the sensors' ticks."""
-    with database.connect() as connection:
-        connection.execute(
-            "INSERT INTO connector.shops (platform_name, domain, merchant_id, platform_shop_id) "
-            "SELECT 'shopify', 'new-' || n || '.myshopify.com', 'merchant-new', n "
-            "FROM generate_series(1, %s) AS n",
-            (shops,),
-        )
-    registry = ShopRegistry(database=database)
-    for number in (1, 2):
-        started = time.monotonic()
-        with build_sensor_context(instance=instance, resources={"registry": registry}) as context:
-            result = shop_partitions(context)
-        changed = 0
-        if isinstance(result, SensorResult):
-            for request in result.dynamic_partitions_requests or ():
-                instance.add_dynamic_partitions("shops", list(request.partition_keys))
-                changed += len(request.partition_keys)
-        print(
-            f"tick {number} of shop_partitions: {time.monotonic() - started:.2f} s, "
-            f"{changed} partitions added"
-        )
-    with database.connect() as connection:
-        connection.execute("UPDATE connector.shops SET registered_at = now() - interval '3 years'")
-    for what, cron in (("nothing due", "0 0 1 1 *"), ("all due", "* * * * *")):
-        os.environ["SYNC_CRON"] = cron
-        if what == "nothing due":
-            with database.connect() as connection:
-                connection.execute("UPDATE connector.shops SET last_swept_at = now()")
-        else:
-            with database.connect() as connection:
-                connection.execute("UPDATE connector.shops SET last_swept_at = '2020-01-01'")
-        started = time.monotonic()
-        with build_sensor_context(instance=instance, resources={"database": database}) as context:
-            result = sweep(context)
-        runs = len(result.run_requests or ()) if isinstance(result, SensorResult) else 0
-        print(f"tick of sweep, {what}: {time.monotonic() - started:.2f} s, {runs} runs asked for")
+def table(ways: dict[str, Figures]) -> None:
+    """Print the shops fetched and published in each minute."""
+    print(f"{'minute':>6}", *(f"{way + ' fetched / published':>32}" for way in ways))
+    for minute in range(1, max(len(figures.minutes) for figures in ways.values()) + 1):
+        cells: list[str] = []
+        for figures in ways.values():
+            found = [row for row in figures.minutes if row[0] == minute]
+            cells.append(f"{found[0][1]} / {found[0][2]}" if found else "")
+        print(f"{minute:>6}", *(f"{cell:>32}" for cell in cells))
 
 
 def main() -> None:
-    """Print the figures of the docstring, with the bound of each."""
-    options = argparse.ArgumentParser()
+    """Print the figures of the docstring."""
+    options = parser(__doc__)
     options.add_argument("--shops", type=int, default=5_000)
-    options.add_argument("--baseline", type=int, default=60)
-    options.add_argument("--registry", type=int, default=10_000)
-    given = options.parse_args()
-    # An exception, and not the signal, ends the process, so that no server is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    specs = [spec(number) for number in range(given.shops + given.baseline)]
-    with tempfile.TemporaryDirectory(prefix="connector-bench-") as name:
-        home = Path(name)
-        home.chmod(0o711)
-        with EmbeddedPostgres(home) as server, SandboxServer(specs) as sandbox:
-            sandbox.faults.set([FaultRule("latency", seconds=LATENCY)])
-            os.environ.update(sandbox.environment())
-            os.environ["CONNECTOR_HOME"] = str(home)
-            os.environ["CONNECTOR_DATABASE_URL"] = url = server.url("catalog")
-            os.environ["DAGSTER_POSTGRES_URL"] = server.dagster_url
-            os.environ["SYNC_CRON"] = NEVER
-            migrate(url)
-            database = Database(url=url)
-            registry = ShopRegistry(database=database)
-            for each in specs:
-                registry.add(registered(each))
-            _measure(given, home, server, database, [key(each) for each in specs])
-
-
-def _measure(
-    given: argparse.Namespace,
-    home: Path,
-    server: EmbeddedPostgres,
-    database: Database,
-    keys: list[str],
-) -> None:
-    from connector_pipeline.definitions import build_definitions
-    from connector_pipeline.settings import load_settings
-
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE stock")
-    stock_url = server.url("stock").replace("postgresql://", "postgresql+psycopg2://", 1)
-    with dagster(home / "stock", stock=stock_url) as instance:
-        import one_run_per_shop
-
-        # The baseline has its own shops: the second sync of a shop is incremental.
-        few, keys = keys[: given.baseline], keys[given.baseline :]
-        instance.add_dynamic_partitions("shops", few)
-        seconds, _ = backfill(instance, one_run_per_shop.defs, few)
-    baseline = len(few) * 60 / seconds
-    print(f"one run per shop, stock storage: {len(few)} shops in {seconds:.0f} s", flush=True)
-    with dagster(home / "dagster", stock=None) as instance:
-        instance.add_dynamic_partitions("shops", keys)
-        seconds, megabytes = backfill(instance, build_definitions(load_settings()), keys)
-    ours = len(keys) * 60 / seconds
-    print(f"as we run it: {len(keys)} shops in {seconds:.0f} s (5,000 shops: at most 720 s)")
-    print(
-        f"shops a minute: {ours:.0f} against {baseline:.0f}: x {ours / baseline:.1f} (at least 12)"
+    options.add_argument("--baseline", type=int, default=60, help="shops of one run each; 0: none")
+    options.add_argument(
+        "--ways",
+        nargs="+",
+        choices=[f"{name}:{road}" for name in ("today", "new") for road in ("ui", "queue")],
+        help="default: the first checkout's ui, the last one's queue",
     )
-    print(f"the largest run worker: {megabytes:.0f} MB (at most 500)", flush=True)
-    os.environ["DAGSTER_HOME"] = str(home / "dagster")
-    with DagsterInstance.get() as instance:
-        registry_ticks(instance, database, given.registry)
-    pooled = {"custom": {**dagster_storage.POOLED, "config": {}}}
-    cost = min(dagster_storage.run(pooled, 500) for _ in range(3))
-    print(f"Dagster's own cost a shop and asset: {cost:.1f} ms (at most 15)")
+    options.add_argument("--patience", type=float, default=3_600, help="seconds of each way")
+    given = options.parse_args()
+    ways = given.ways or [f"{'new' if given.today is None else 'today'}:ui", "new:queue"]
+    if given.today is None and any(way.startswith("today:") for way in ways):
+        options.error("a way of today needs --today")
+    prefixes = {way: way.replace(":", "-") for way in ways}
+    specs = {way: shops(prefix, given.shops) for way, prefix in prefixes.items()}
+    few = shops("baseline", given.baseline)
+    served = [*few, *(spec for group in specs.values() for spec in group)]
+    measured: dict[str, Figures] = {}
+    with sides(given.today, served, latency=LATENCY) as both:
+        by_name = {side.name: side for side in both}
+        for way in ways:
+            name, road = way.split(":")
+            started = time.monotonic()
+            measured[way] = found = measure(
+                by_name[name], road, prefixes[way], specs[way], given.patience
+            )
+            print(
+                f"{way:<12}{found.published} of {given.shops} shops in {found.seconds:.0f} s: "
+                f"{found.per_minute:.0f} a minute, {1000 * found.cpu / given.shops:.0f} CPU ms a "
+                f"shop, largest worker {found.megabytes:.0f} MB "
+                f"({time.monotonic() - started:.0f} s with start and stop)",
+                flush=True,
+            )
+        baseline = one_run_per_shop(by_name["new"], few) if few else None
+    table(measured)
+    first, last = measured[ways[0]], measured[ways[-1]]
+    print(f"{ways[-1]} / {ways[0]}: {last.seconds / first.seconds:.2f} (goal at most 0.7)")
+    if baseline is not None:
+        print(
+            f"one run per shop, stock storage: {baseline:.0f} shops a minute; {ways[-1]} is "
+            f"x {last.per_minute / baseline:.1f} (at least 12)"
+        )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,22 @@
-"""Check that sync requests survive kills: one run and one outcome each, in order per shop.
+"""Check that sync requests survive kills: one sync and one outcome each, in order per shop.
 
 The bench publishes every request three times, while it kills the daemon, the code server (with its
 run workers) and nats-server at random by kill -9, and starts them again. Then a consumer that is
-nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a promise was broken.
+nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a promise was broken:
+
+- each sync_id has one row in the queue and one sync, both ended, and one outcome event;
+- the syncs of one shop follow one another, in the order in which their requests arrived, and so do
+  their outcome events;
+- Dagster has one run for each launch, and its retries begin after the run before has ended; a run
+  has only shops that were asked for, and no two runs work on one sync at once.
 
     python bench/events_chaos.py        500 requests for 50 shops: most of an hour on two cores
     python bench/events_chaos.py --requests 6 --shops 2 --kills 3
     python bench/events_chaos.py --requests 6 --shops 2 --kills 0 --nats-down 60
 
 In the last one NATS is away for a minute while syncs run. Without kills the bench prints the
-latency from the publish of a request to the launch of its run.
+latency from the publish of a request to the launch of its run. Without `--kills` it kills up to 60
+times.
 """
 
 import argparse
@@ -26,9 +33,10 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import nats
@@ -39,6 +47,7 @@ sys.path.insert(0, str(ROOT))
 
 from dagster import DagsterInstance, RunRecord  # noqa: E402
 
+from connector_pipeline.assets.run_identity import LAUNCH_TAG  # noqa: E402
 from connector_pipeline.cli.local_services import instance_config  # noqa: E402
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres  # noqa: E402
 from connector_pipeline.postgres.migrate import migrate  # noqa: E402
@@ -292,37 +301,12 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
 
 
 def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
-    problems: Problems = []
     ids = {request["sync_id"] for request in wanted}
-    runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
-    for record in instance.get_run_records(ascending=True):
-        runs[record.dagster_run.tags.get("connector/sync_id", "none")].append(record)
-    problems += [f"{sync_id}: a run nobody asked for" for sync_id in runs.keys() - ids]
-    launched: dict[str, float] = {}
-    again: Counter[str] = Counter()
-    for sync_id in sorted(ids):
-        asked = [
-            record
-            for record in runs[sync_id]
-            if record.dagster_run.tags.get("dagster/run_key") == sync_id
-            and record.dagster_run.parent_run_id is None
-        ]
-        if len(asked) != 1:
-            problems.append(f"{sync_id}: {len(asked)} runs")
-            continue
-        launched[sync_id] = asked[0].create_timestamp.replace(tzinfo=UTC).timestamp()
-        before: RunRecord | None = None
-        for record in runs[sync_id]:
-            # A request that runs again had a run that was killed, and that run is over.
-            if before is not None:
-                retry = record.dagster_run.parent_run_id is not None
-                again["retried by Dagster" if retry else "launched anew"] += 1
-                created = record.create_timestamp.replace(tzinfo=UTC).timestamp()
-                if before.end_time is None or created < before.end_time:
-                    problems.append(f"{sync_id}: a run again while the one before was not over")
-            before = record
+    runs = instance.get_run_records(ascending=True)
+    problems = _judge_syncs(connection, ids) + _judge_runs(runs, ids)
     outcomes: Counter[str] = Counter(event["data"]["sync_id"] for event in received)
     problems += [f"{each}: {outcomes[each]} outcomes" for each in ids if outcomes[each] != 1]
+    problems += [f"{each}: an outcome nobody asked for" for each in outcomes.keys() - ids]
     order: defaultdict[str, list[str]] = defaultdict(list)
     for key, event_id in connection.execute(
         "SELECT partition_key, event_id::text FROM connector.outbox ORDER BY id"
@@ -337,12 +321,21 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
     failures = Counter(
         event["data"]["error"].split(":")[0] for event in received if "error" in event["data"]
     )
+    [(relaunched, launches)] = connection.execute(
+        "SELECT sum(relaunches), count(DISTINCT launch_id) FROM connector.sync_queue"
+    ).fetchall()
+    retries = sum(record.dagster_run.parent_run_id is not None for record in runs)
     print(
-        f"{sum(map(len, runs.values()))} runs: one for each of {len(launched)} sync_ids, and of "
-        f"those that were killed {dict(again)}; received {dict(subjects)}"
+        f"{len(runs)} runs, {retries} of them retries by Dagster; the {len(ids)} shops ended in "
+        f"{launches} launches, {relaunched} were put into the queue again; received "
+        f"{dict(subjects)}"
     )
     if failures:
         print(f"failures: {dict(failures)}")
+    launched: dict[str, float] = {}
+    for record in runs:
+        for sync_id in _sync_ids(record):
+            launched.setdefault(sync_id, _created(record))
     waits = [launched[sync] - acknowledged[sync] for sync in ids if sync in launched]
     if waits:
         print(
@@ -352,8 +345,87 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
     return problems
 
 
+def _judge_syncs(connection, ids: set[str]) -> Problems:
+    """One ended row in the queue and one ended sync for each; of a shop one after the other."""
+    problems: Problems = []
+    queued: dict[str, str] = {}
+    syncs: defaultdict[str, list[tuple[str, datetime | None, datetime | None]]] = defaultdict(list)
+    for sync_id, key, state, status, started_at, finished_at in connection.execute(
+        """
+        SELECT row.sync_id, row.platform_name || '/' || row.domain, row.state, sync.status,
+            sync.started_at, sync.finished_at
+        FROM connector.sync_queue AS row LEFT JOIN connector.syncs AS sync USING (sync_id)
+        ORDER BY row.id
+        """
+    ):
+        if sync_id in queued:
+            problems.append(f"{sync_id}: twice in the queue")
+        queued[sync_id] = key
+        if state != "ended" or status not in ("succeeded", "failed"):
+            problems.append(f"{sync_id}: {state} in the queue, its sync is {status}")
+        syncs[key].append((sync_id, started_at, finished_at))
+    problems += [f"{sync_id}: not in the queue" for sync_id in ids - queued.keys()]
+    problems += [f"{sync_id}: in the queue, nobody asked for it" for sync_id in queued.keys() - ids]
+    others = connection.execute(
+        "SELECT sync_id FROM connector.syncs WHERE NOT sync_id = ANY(%s)", (list(ids),)
+    )
+    problems += [f"{sync_id}: a sync nobody asked for" for (sync_id,) in others]
+    for key, of_shop in syncs.items():
+        # A sync that failed before it began has no start.
+        began = [each for each in of_shop if each[1] is not None and each[2] is not None]
+        for (before, _, ended), (after, started, _) in pairwise(began):
+            if started < ended:
+                problems.append(f"{key}: {after} began before {before} ended, which came first")
+    return problems
+
+
+def _judge_runs(runs: Sequence[RunRecord], ids: set[str]) -> Problems:
+    """One run for each launch, a retry after the run before, and no sync in two runs at once."""
+    problems: Problems = []
+    roots = Counter(
+        record.dagster_run.tags.get(LAUNCH_TAG, "none")
+        for record in runs
+        if record.dagster_run.parent_run_id is None
+    )
+    problems += [
+        f"launch {launch}: {count} runs"
+        for launch, count in roots.items()
+        if count != 1 or launch == "none"
+    ]
+    last: dict[str, RunRecord] = {}
+    for record in runs:
+        unknown = _sync_ids(record) - ids
+        if unknown:
+            problems.append(f"run {record.dagster_run.run_id}: shops nobody asked for: {unknown}")
+        for sync_id in _sync_ids(record):
+            before = last.get(sync_id)
+            if before is not None and (
+                before.end_time is None or _created(record) < before.end_time
+            ):
+                problems.append(f"{sync_id}: a run again while the one before was not over")
+            last[sync_id] = record
+    return problems
+
+
+def _sync_ids(record: RunRecord) -> set[str]:
+    """The sync_ids that the run's config lists."""
+    ops = record.dagster_run.run_config.get("ops", {})
+    return {
+        shop["sync_id"]
+        for op in ops.values()
+        for shop in op.get("config", {}).get("shops", [])
+        if "sync_id" in shop
+    }
+
+
+def _created(record: RunRecord) -> float:
+    return record.create_timestamp.replace(tzinfo=UTC).timestamp()
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--shops", type=int, default=50)
     parser.add_argument("--kills", type=int, default=60, help="at most")

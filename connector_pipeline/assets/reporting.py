@@ -20,7 +20,11 @@ from dagster import (
     OpExecutionContext,
 )
 
-from connector_pipeline.engine.asset_events import add_partition_metadata, log_check_evaluations
+from connector_pipeline.engine.asset_events import (
+    add_partition_metadata,
+    log_check_evaluations,
+    write_materializations,
+)
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.sync.interruptible import Interrupted
 from connector_pipeline.sync.outcomes import as_connector_error, summarize
@@ -44,8 +48,13 @@ def report_partitions(
     if not failed:
         add_partition_metadata(context, context.asset_key, succeeded)
         return
-    for key, metadata in succeeded.items():
-        context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+    write_materializations(
+        context,
+        [
+            AssetMaterialization(context.asset_key, partition=key, metadata=metadata)
+            for key, metadata in succeeded.items()
+        ],
+    )
     if succeeded and evaluate is not None:
         report_checks(context, evaluate, list(succeeded))
     raise failure_of(

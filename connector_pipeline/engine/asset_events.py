@@ -15,7 +15,7 @@ materializations would replace its first two functions.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -23,6 +23,7 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetMaterialization,
+    DagsterEventType,
     OpExecutionContext,
 )
 from dagster._core.events import (
@@ -52,7 +53,8 @@ def plan_materializations(
 
 
 def write_materializations(
-    context: OpExecutionContext, materializations: Sequence[AssetMaterialization]
+    context: OpExecutionContext | AssetExecutionContext,
+    materializations: Sequence[AssetMaterialization],
 ) -> None:
     """Write the materializations as one batch: one by one, each would cost a transaction."""
     step_context = context.get_step_execution_context()
@@ -82,12 +84,22 @@ def add_partition_metadata(
 
 
 def log_check_evaluations(
-    context: OpExecutionContext | AssetExecutionContext, evaluations: Iterable[AssetCheckEvaluation]
+    context: OpExecutionContext | AssetExecutionContext, evaluations: Sequence[AssetCheckEvaluation]
 ) -> None:
-    """Log evaluations of checks from an op other than the checks' own.
+    """Log evaluations of checks from an op other than the checks' own, as one batch.
 
-    `log_event` accepts them, though its annotation does not name them, and Dagster takes them for
-    the planned ones.
+    Dagster takes them for the planned ones. Its own `log_event` writes them one by one.
     """
-    for evaluation in evaluations:
-        context.log_event(evaluation)  # pyright: ignore[reportArgumentType]
+    step_context = context.get_step_execution_context()
+    batch = generate_event_batch_id()
+    for number, evaluation in enumerate(evaluations, start=1):
+        passed = "passed" if evaluation.passed else "did not pass"
+        DagsterEvent.from_step(
+            DagsterEventType.ASSET_CHECK_EVALUATION,
+            step_context,
+            evaluation,
+            f"Asset check '{evaluation.check_name}' on "
+            f"'{evaluation.asset_key.to_user_string()}' {passed}. "
+            f"Description: '{evaluation.description}'",
+            DagsterEventBatchMetadata(batch, number == len(evaluations)),
+        )

@@ -1,7 +1,8 @@
 """Dagster's storage at the URL that the project's settings give; dagster.yaml names this class.
 
-Needs: `DagsterStorage`, `DagsterSqliteStorage`, `ConfigurableClassData`, and the attribute
-`_engine` of the three storages. Tried with Dagster 1.13.27. Options for the pool of a Postgres
+Needs: `DagsterStorage`, `DagsterSqliteStorage`, `ConfigurableClassData`, the attributes
+`_event_log_storage` and, of the three storages, `_engine`; the names of the tables without which
+they make theirs. Tried with Dagster 1.13.27. Options for the pool of a Postgres
 storage (dagster pull request 33936), and a URL that may be missing, would replace this module.
 """
 
@@ -16,7 +17,9 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import retry_pg_connection_fn
 
+from connector_pipeline.engine.event_log import BatchingEventLog
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import SettingsError, load_settings
 
@@ -26,6 +29,9 @@ _MORE_CONNECTIONS: Final = 18
 """Connections that a process may open beyond them for a moment, enough for the daemon's threads."""
 _RECYCLE_SECONDS: Final = 1_800
 """Load balancers and firewalls silently drop connections that are idle for longer."""
+
+_TABLES: Final = frozenset({"runs", "instance_info", "event_logs", "jobs"})
+"""Dagster makes its tables where one of these is missing."""
 
 _EVENTS_AT_ONCE: Final = 500
 """Events of a step that Dagster writes together, if it has them all at once."""
@@ -52,7 +58,6 @@ class ConnectorStorage(DagsterPostgresStorage):
     """
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None):
-        super().__init__(postgres_url, inst_data=inst_data)
         engine = sqlalchemy.create_engine(
             postgres_url,
             isolation_level="AUTOCOMMIT",
@@ -62,6 +67,14 @@ class ConnectorStorage(DagsterPostgresStorage):
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
         )
+        # Each of the three storages would look for its tables, over two connections that it closes.
+        tables = retry_pg_connection_fn(lambda: sqlalchemy.inspect(engine).get_table_names())
+        super().__init__(
+            postgres_url,
+            should_autocreate_tables=not _TABLES.issubset(tables),
+            inst_data=inst_data,
+        )
+        self._event_log_storage = BatchingEventLog(postgres_url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             # Dagster offers no other way to set a storage's engine.
             storage._engine = engine  # pyright: ignore[reportPrivateUsage]

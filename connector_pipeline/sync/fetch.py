@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Final
 
 from pydantic import BaseModel
@@ -37,7 +36,9 @@ from connector_pipeline.platforms.kit.contract import (
     CredentialSource,
     CredentialsT,
     FetchReport,
+    RawPage,
 )
+from connector_pipeline.state import sync_queue
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.absence import Confirmed
 from connector_pipeline.sync.confirmation import confirmed
@@ -66,6 +67,19 @@ class _RememberingSource:
         given = await self.source.credentials(shop, model)
         self.given[shop.partition_key] = given
         return given
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A sync that is recorded as running, with the writer of its pages.
+
+    `resumed`: an interrupted attempt left pages, and the writer goes on after them.
+    """
+
+    shop: RegisteredShop
+    sync: Sync
+    writer: SnapshotWriter
+    resumed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +116,17 @@ class ShopFetcher:
             self._spent[partition_key] = self._spent.get(partition_key, 0.0) + spent
 
     def record_failure(self, partition_key: str, error: ConnectorError) -> None:
-        """Record that the shop's sync failed, and that this run does not try it again."""
+        """Record that the shop's sync failed, and that this run does not try it again.
+
+        A shop of the queue that another run reads just now waits on in the queue instead.
+        """
         sync_id = self._sync_id(partition_key)
         # If the database is down, the failure of the shop's partition still reports the error.
         with suppress(DatabaseUnavailable, UnknownShop):
             if isinstance(error, ShopBusy):
+                with self.services.database.connect() as connection:
+                    if sync_queue.wait_on(connection, sync_id):
+                        return
                 shop = registered_shop(self.services.registry, partition_key)
                 sync = self._new_sync(shop, sync_id, datetime.now(UTC))
                 self.services.registry.refuse_sync(sync, shop, error, self.run.run_id)
@@ -116,15 +136,23 @@ class ShopFetcher:
                 )
 
     async def _attempt(self, partition_key: str) -> SnapshotManifest:
-        shop = await in_thread(registered_shop, self.services.registry, partition_key)
+        begun = await in_thread(self._begin, partition_key)
+        return begun if isinstance(begun, SnapshotManifest) else await self._fetch(begun)
+
+    def _begin(self, partition_key: str) -> "SnapshotManifest | _Begun":
+        """Record that the sync runs; return its snapshot if an earlier attempt finished it."""
+        shop = registered_shop(self.services.registry, partition_key)
         sync_id = self._sync_id(partition_key)
         now = datetime.now(UTC)
-        interrupted = await in_thread(self._interrupted, partition_key, sync_id, now)
+        interrupted = self._interrupted(partition_key, sync_id, now)
         if isinstance(interrupted, SnapshotManifest):
             return interrupted
         sync = interrupted or self._new_sync(shop, sync_id, now)
-        await in_thread(self.services.registry.start_sync, sync, shop, self.run.run_id)
-        return await self._fetch(shop, sync, resumed=interrupted is not None)
+        self.services.registry.start_sync(sync, shop, self.run.run_id)
+        writer = self.services.raw_archive.write(sync)
+        if interrupted is None:
+            writer.begin()
+        return _Begun(shop, sync, writer, resumed=interrupted is not None)
 
     def _refused(self, partition_key: str, error: ConnectorError) -> str | None:
         given = self._given.get(partition_key)
@@ -162,15 +190,15 @@ class ShopFetcher:
         """Find the snapshot or the pages that an earlier attempt at this sync left.
 
         Returns the manifest of a finished snapshot, the sync whose pages can be resumed, or None. A
-        snapshot is used again while its sync is recorded as running, because the run that made it
-        crashed, or if that run published it and this run is its retry. Anybody else who runs a sync
-        again that has ended wants the shop as it is now.
+        snapshot is used again while its sync is recorded as running or pending again, because the
+        run that made it crashed, or if that run published it and this run is its retry. Anybody
+        else who runs a sync again that has ended wants the shop as it is now.
         """
         finished = self.services.raw_archive.finished(partition_key, sync_id)
         if finished is not None:
             progress = self.services.registry.progress(sync_id)
             usable = progress is not None and (
-                progress.status == SyncStatus.RUNNING
+                progress.status in (SyncStatus.RUNNING, SyncStatus.PENDING)
                 or (self.run.is_retry and progress.published_by == self.run.root_run_id)
             )
             fresh = now - finished.sync.started_at < RESUMABLE_FOR
@@ -179,10 +207,10 @@ class ShopFetcher:
         fresh = sync is not None and now - sync.started_at < RESUMABLE_FOR
         return sync if fresh else None
 
-    async def _fetch(self, shop: RegisteredShop, sync: Sync, *, resumed: bool) -> SnapshotManifest:
+    async def _fetch(self, begun: "_Begun") -> SnapshotManifest:
+        shop, sync, writer = begun.shop, begun.sync, begun.writer
         report = FetchReport()
         gone = Confirmed()
-        writer = self.services.raw_archive.write(sync)
         left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
         deadline = asyncio.timeout(left)
         try:
@@ -191,7 +219,8 @@ class ShopFetcher:
                 self.services.token_service.open(sync.correlation_id) as token_service,
             ):
                 credential_source = _RememberingSource(token_service, self._given)
-                await self._read(shop, sync, credential_source, writer, report, resumed=resumed)
+                archived = writer.resume() if begun.resumed else ()
+                await self._read(shop, sync, credential_source, writer, report, archived)
                 if sync.sync_type is SyncType.FULL or report.read_in_full:
                     if report.complete:
                         gone = await self._confirmed(shop, credential_source, writer, report)
@@ -199,6 +228,7 @@ class ShopFetcher:
                         # The merchant may have edited the shop while it was read: a second reading
                         # is usually complete.
                         report = report.for_another_reading()
+                        await in_thread(writer.begin)
                         await self._read(shop, sync, credential_source, writer, report)
                         report.details["readings"] = 2
                         gone = await self._confirmed(shop, credential_source, writer, report)
@@ -210,18 +240,15 @@ class ShopFetcher:
                 f"{writer.pages} pages in {report.requests} requests, "
                 f"{report.waited_seconds:.0f} s of it spent waiting as the platform asked."
             ) from None
-        manifest = await in_thread(
-            partial(
-                writer.finish,
-                report,
-                gone=gone.gone,
-                absences_confirmed=gone.every_absence,
-            )
-        )
-        await in_thread(
-            self._record_progress, sync, writer, report, fetched_at=manifest.finished_at
-        )
-        await in_thread(self.services.raw_archive.retain, shop.partition_key)
+        return await in_thread(self._finish, sync, writer, report, gone)
+
+    def _finish(
+        self, sync: Sync, writer: SnapshotWriter, report: FetchReport, gone: Confirmed
+    ) -> SnapshotManifest:
+        """Make a snapshot of the pages, and delete those that it replaces."""
+        manifest = writer.finish(report, gone=gone.gone, absences_confirmed=gone.every_absence)
+        self._record_progress(sync, writer, report, fetched_at=manifest.finished_at)
+        self.services.raw_archive.retain(sync.partition_key)
         return manifest
 
     async def _read(
@@ -231,23 +258,13 @@ class ShopFetcher:
         credential_source: CredentialSource,
         writer: SnapshotWriter,
         report: FetchReport,
-        *,
-        resumed: bool = False,
+        archived: Iterable[RawPage] = (),
     ) -> None:
-        """Read the shop from its first page to its last, and discard what was read before.
-
-        If `resumed`, keep the pages that an interrupted attempt archived, and go on after them.
-        """
-        if not resumed:
-            await in_thread(writer.begin)
+        """Read the shop from its first page to its last, `archived` pages first."""
         last_recorded = time.monotonic()
         adapter = adapter_of(shop, self.services.adapters)
         pages = adapter.fetch(
-            shop,
-            credential_source,
-            since=sync.since,
-            report=report,
-            archived=writer.resume() if resumed else (),
+            shop, credential_source, since=sync.since, report=report, archived=archived
         )
         # Closed at once if something fails: its connections must not stay open until the garbage
         # collector comes.

@@ -35,7 +35,8 @@ class ArchivedPages:
         self._archived_early = archived_early
         self._kept: list[RawPage] = []
         self._next: RawPage | None = None
-        self.exhausted = False
+        # A sync that resumes nothing has an empty tuple, and needs no thread to find that out.
+        self.exhausted = pages == ()
         """Whether the shop is asked from here on, except for the pages that were kept."""
         self.taken = 0
         """How many pages have answered a question."""
