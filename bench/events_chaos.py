@@ -1,10 +1,17 @@
-"""Check that sync requests survive kills: one run and one outcome each, in order per shop.
+"""Check that sync requests survive kills: one sync and one outcome each, in order per shop.
 
 The bench publishes every request three times, while it kills the daemon, the code server (with its
-run workers) and nats-server at random by kill -9, and starts them again. Then a consumer that is
-nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a promise was broken.
+run workers), a run worker alone, and nats-server at random by kill -9, and starts them again. Runs
+have few shops that answer slowly, so that most kills hit some. Then a consumer that is
+nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a promise was broken:
 
-    python bench/events_chaos.py        500 requests for 50 shops: most of an hour on two cores
+- each sync_id has one row in the queue and one sync, both ended, and one outcome event;
+- the syncs of one shop follow one another, in the order in which their requests arrived, and so do
+  their outcome events;
+- Dagster has one run for each launch, and its retries begin after the run before has ended; a run
+  has only shops that were asked for, and no two runs work on one sync at once.
+
+    python bench/events_chaos.py        500 requests for 50 shops, up to 40 kills
     python bench/events_chaos.py --requests 6 --shops 2 --kills 3
     python bench/events_chaos.py --requests 6 --shops 2 --kills 0 --nats-down 60
 
@@ -26,12 +33,14 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import nats
+import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,9 +48,11 @@ sys.path.insert(0, str(ROOT))
 
 from dagster import DagsterInstance, RunRecord  # noqa: E402
 
+from connector_pipeline.assets.run_identity import LAUNCH_TAG  # noqa: E402
 from connector_pipeline.cli.local_services import instance_config  # noqa: E402
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres  # noqa: E402
 from connector_pipeline.postgres.migrate import migrate  # noqa: E402
+from connector_pipeline.sandbox.controls.faults import FaultRule  # noqa: E402
 from connector_pipeline.sandbox.server import SandboxServer  # noqa: E402
 from connector_pipeline.sandbox.shops.spec import ShopSpec  # noqa: E402
 from connector_pipeline_tests.messaging.nats_server import NatsServer  # noqa: E402
@@ -71,6 +82,22 @@ class Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def kill_worker(self) -> bool:
+        """Kill one of its run workers at random; False if it has none."""
+        workers: list[psutil.Process] = []
+        with suppress(psutil.Error):
+            if self._process is not None:
+                workers = [
+                    child
+                    for child in psutil.Process(self._process.pid).children(recursive=True)
+                    if any("spawn_main" in word for word in child.cmdline())
+                ]
+        if not workers:
+            return False
+        with suppress(psutil.Error):
+            random.choice(workers).kill()
+        return True
 
 
 def specs(count: int) -> list[ShopSpec]:
@@ -163,6 +190,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
         EmbeddedPostgres(folder / "postgres") as postgres,
         NatsServer(folder / "nats") as server,
     ):
+        sandbox.faults.set([FaultRule("latency", seconds=options.latency)])
         home = folder / "dagster"
         home.mkdir()
         # Everything is as shipped, except that a dead worker is noticed sooner.
@@ -178,6 +206,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
             "DAGSTER_HOME": str(home),
             "RAW_ARCHIVE_URL": str(folder / "raw"),
             "NATS_URL": server.url,
+            "SHOPS_PER_RUN": str(options.shops_per_run),
             # A sweep at the full hour would add runs of its own.
             "SYNC_CRON": "0 0 1 1 *",
         }
@@ -256,19 +285,22 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
     kills: Counter[str] = Counter()
     for _ in range(options.kills):
         time.sleep(random.uniform(0.5, 1.5) * options.every)
-        victim = random.choice(["daemon", "code", "nats"])
+        victim = random.choice(["daemon", "code", "worker", "nats"])
+        if victim == "worker" and not code.kill_worker():
+            victim = "code"
         kills[victim] += 1
-        process = {"daemon": daemon, "code": code, "nats": server}[victim]
-        process.kill()
-        time.sleep(random.uniform(0, 3))
-        if victim == "code":
-            (folder / "code").unlink(missing_ok=True)
-        process.start()
+        if victim != "worker":
+            process = {"daemon": daemon, "code": code, "nats": server}[victim]
+            process.kill()
+            time.sleep(random.uniform(0, 3))
+            if victim == "code":
+                (folder / "code").unlink(missing_ok=True)
+            process.start()
         finished = count(
             "SELECT count(*) FROM connector.syncs WHERE status IN ('succeeded','failed')"
         )
         print(f"{time.monotonic() - began:6.0f} s: killed {victim}; {finished} ended", flush=True)
-        if finished >= options.requests and not publisher.is_alive():
+        if finished >= len(wanted) and not publisher.is_alive():
             break
     publisher.join()
     total = len(wanted)
@@ -292,37 +324,12 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
 
 
 def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
-    problems: Problems = []
     ids = {request["sync_id"] for request in wanted}
-    runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
-    for record in instance.get_run_records(ascending=True):
-        runs[record.dagster_run.tags.get("connector/sync_id", "none")].append(record)
-    problems += [f"{sync_id}: a run nobody asked for" for sync_id in runs.keys() - ids]
-    launched: dict[str, float] = {}
-    again: Counter[str] = Counter()
-    for sync_id in sorted(ids):
-        asked = [
-            record
-            for record in runs[sync_id]
-            if record.dagster_run.tags.get("dagster/run_key") == sync_id
-            and record.dagster_run.parent_run_id is None
-        ]
-        if len(asked) != 1:
-            problems.append(f"{sync_id}: {len(asked)} runs")
-            continue
-        launched[sync_id] = asked[0].create_timestamp.replace(tzinfo=UTC).timestamp()
-        before: RunRecord | None = None
-        for record in runs[sync_id]:
-            # A request that runs again had a run that was killed, and that run is over.
-            if before is not None:
-                retry = record.dagster_run.parent_run_id is not None
-                again["retried by Dagster" if retry else "launched anew"] += 1
-                created = record.create_timestamp.replace(tzinfo=UTC).timestamp()
-                if before.end_time is None or created < before.end_time:
-                    problems.append(f"{sync_id}: a run again while the one before was not over")
-            before = record
+    runs = instance.get_run_records(ascending=True)
+    problems = _judge_syncs(connection, ids) + _judge_runs(runs, ids)
     outcomes: Counter[str] = Counter(event["data"]["sync_id"] for event in received)
     problems += [f"{each}: {outcomes[each]} outcomes" for each in ids if outcomes[each] != 1]
+    problems += [f"{each}: an outcome nobody asked for" for each in outcomes.keys() - ids]
     order: defaultdict[str, list[str]] = defaultdict(list)
     for key, event_id in connection.execute(
         "SELECT partition_key, event_id::text FROM connector.outbox ORDER BY id"
@@ -337,12 +344,21 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
     failures = Counter(
         event["data"]["error"].split(":")[0] for event in received if "error" in event["data"]
     )
+    [(relaunched, launches)] = connection.execute(
+        "SELECT sum(relaunches), count(DISTINCT launch_id) FROM connector.sync_queue"
+    ).fetchall()
+    retries = sum(record.dagster_run.parent_run_id is not None for record in runs)
     print(
-        f"{sum(map(len, runs.values()))} runs: one for each of {len(launched)} sync_ids, and of "
-        f"those that were killed {dict(again)}; received {dict(subjects)}"
+        f"{len(runs)} runs, {retries} of them retries by Dagster; the {len(ids)} shops ended in "
+        f"{launches} launches, {relaunched} were put into the queue again; received "
+        f"{dict(subjects)}"
     )
     if failures:
         print(f"failures: {dict(failures)}")
+    launched: dict[str, float] = {}
+    for record in runs:
+        for sync_id in _sync_ids(record):
+            launched.setdefault(sync_id, _created(record))
     waits = [launched[sync] - acknowledged[sync] for sync in ids if sync in launched]
     if waits:
         print(
@@ -352,14 +368,95 @@ def _judge(connection, instance, received, wanted, acknowledged) -> Problems:
     return problems
 
 
+def _judge_syncs(connection, ids: set[str]) -> Problems:
+    """One ended row in the queue and one ended sync for each; of a shop one after the other."""
+    problems: Problems = []
+    queued: dict[str, str] = {}
+    syncs: defaultdict[str, list[tuple[str, datetime | None, datetime | None]]] = defaultdict(list)
+    for sync_id, key, state, status, started_at, finished_at in connection.execute(
+        """
+        SELECT row.sync_id, row.platform_name || '/' || row.domain, row.state, sync.status,
+            sync.started_at, sync.finished_at
+        FROM connector.sync_queue AS row LEFT JOIN connector.syncs AS sync USING (sync_id)
+        ORDER BY row.id
+        """
+    ):
+        if sync_id in queued:
+            problems.append(f"{sync_id}: twice in the queue")
+        queued[sync_id] = key
+        if state != "ended" or status not in ("succeeded", "failed"):
+            problems.append(f"{sync_id}: {state} in the queue, its sync is {status}")
+        syncs[key].append((sync_id, started_at, finished_at))
+    problems += [f"{sync_id}: not in the queue" for sync_id in ids - queued.keys()]
+    problems += [f"{sync_id}: in the queue, nobody asked for it" for sync_id in queued.keys() - ids]
+    others = connection.execute(
+        "SELECT sync_id FROM connector.syncs WHERE NOT sync_id = ANY(%s)", (list(ids),)
+    )
+    problems += [f"{sync_id}: a sync nobody asked for" for (sync_id,) in others]
+    for key, of_shop in syncs.items():
+        # A sync that failed before it began has no start.
+        began = [each for each in of_shop if each[1] is not None and each[2] is not None]
+        for (before, _, ended), (after, started, _) in pairwise(began):
+            if started < ended:
+                problems.append(f"{key}: {after} began before {before} ended, which came first")
+    return problems
+
+
+def _judge_runs(runs: Sequence[RunRecord], ids: set[str]) -> Problems:
+    """One run for each launch, a retry after the run before, and no sync in two runs at once."""
+    problems: Problems = []
+    roots = Counter(
+        record.dagster_run.tags.get(LAUNCH_TAG, "none")
+        for record in runs
+        if record.dagster_run.parent_run_id is None
+    )
+    problems += [
+        f"launch {launch}: {count} runs"
+        for launch, count in roots.items()
+        if count != 1 or launch == "none"
+    ]
+    last: dict[str, RunRecord] = {}
+    for record in runs:
+        unknown = _sync_ids(record) - ids
+        if unknown:
+            problems.append(f"run {record.dagster_run.run_id}: shops nobody asked for: {unknown}")
+        for sync_id in _sync_ids(record):
+            before = last.get(sync_id)
+            if before is not None and (
+                before.end_time is None or _created(record) < before.end_time
+            ):
+                problems.append(f"{sync_id}: a run again while the one before was not over")
+            last[sync_id] = record
+    return problems
+
+
+def _sync_ids(record: RunRecord) -> set[str]:
+    """The sync_ids that the run's config lists."""
+    ops = record.dagster_run.run_config.get("ops", {})
+    return {
+        shop["sync_id"]
+        for op in ops.values()
+        for shop in op.get("config", {}).get("shops", [])
+        if "sync_id" in shop
+    }
+
+
+def _created(record: RunRecord) -> float:
+    return record.create_timestamp.replace(tzinfo=UTC).timestamp()
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--shops", type=int, default=50)
-    parser.add_argument("--kills", type=int, default=60, help="at most")
+    parser.add_argument("--kills", type=int, default=40, help="at most")
     parser.add_argument(
-        "--every", type=float, default=20.0, help="seconds between kills, on average"
+        "--every", type=float, default=10.0, help="seconds between kills, on average"
     )
+    parser.add_argument("--shops-per-run", type=int, default=5)
+    parser.add_argument("--latency", type=float, default=0.5, help="seconds of a shop's answer")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between messages")
     parser.add_argument("--nats-down", type=float, default=0.0, help="seconds without NATS")
     parser.add_argument("--patience", type=float, default=7200.0, help="seconds in all")

@@ -29,6 +29,7 @@ class Intake:
         self._log = context.log
         self._database = database
         self._source = source
+        self._source_works = True
         self._source_asked = time.monotonic()
         self._newest = 0
 
@@ -79,13 +80,15 @@ class Intake:
 
     def _ask_source(self) -> None:
         """Put the requests of the source into the inbox, and move the cursor."""
-        if self._source is None:
+        if self._source is None or not self._source_works:
             return
         self._source_asked = time.monotonic()
         try:
             arrivals = self._source(self.cursor)
         except ConnectorError as error:
-            # Requests that come by SQL must not wait until the source works again.
+            # Requests that come by SQL must not wait until the source works again. The next tick
+            # asks it again.
+            self._source_works = False
             self._log.warning(f"{error.code}: {error}")
             return
         for warning in arrivals.warnings:

@@ -136,7 +136,7 @@ def sync_outcomes(
     for run_id in workers.failed_runs:
         context.log.warning(f"run {run_id} has failed: its worker is dead")
     for sync_id in syncs.relaunched:
-        context.log.warning(f"sync {sync_id} is relaunched: its run recorded no outcome")
+        context.log.warning(f"sync {sync_id} waits in the queue again: its run ended without it")
     for sync_id, why in syncs.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")
     return SensorResult(

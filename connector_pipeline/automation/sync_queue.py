@@ -10,7 +10,7 @@ background (backfills, sweeps) leaves one run free for them, and is left one by 
 
 import time
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import psycopg
 from dagster import (
@@ -43,12 +43,12 @@ from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.queue import LAST_OF_FOREGROUND
+from connector_pipeline.model.queue import Lane
 from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import inbox, sync_queue
-from connector_pipeline.state.sync_queue import Launch, Room
+from connector_pipeline.state.sync_queue import Capacity, Launch
 
 EVERY_SECONDS: Final = 1
 """Less than the 5 seconds in which Dagster's daemon goes round its sensors: at every round."""
@@ -59,25 +59,24 @@ AHEAD: Final = 2
 
 Dagster's queue lets runs of the foreground pass those of the background."""
 
-Lane = Literal["foreground", "background"]
 
-
-def room_for(
-    *, foreground: int, background: int, background_waits: bool, runs_at_once: int
-) -> Room:
+def capacity_for(
+    *, foreground: int, background: int, background_waits: bool, runs_at_once: int, ahead: int
+) -> Capacity:
     """How many runs to launch, where so many of each lane are under way.
 
     Each lane leaves one run to the other, if that has shops. Of one run at a time the queue's order
-    decides, in which a shop of a sweep comes first at last.
+    decides, in which a shop of a sweep comes first at last. `ahead` runs more than `runs_at_once`
+    may wait in Dagster's queue.
     """
     if runs_at_once == 1:
         free = 1 - foreground - background
-        return Room(free, free, free)
+        return Capacity(free, free, free)
     beside = background_waits or background > 0
-    return Room(
-        foreground=runs_at_once - 1 - foreground if beside else runs_at_once + AHEAD - foreground,
-        background=runs_at_once - 1 + AHEAD - background,
-        in_all=runs_at_once + AHEAD - foreground - background,
+    return Capacity(
+        foreground=runs_at_once - 1 - foreground if beside else runs_at_once + ahead - foreground,
+        background=runs_at_once - 1 + ahead - background,
+        in_all=runs_at_once + ahead - foreground - background,
     )
 
 
@@ -138,6 +137,8 @@ def launch_next(
     Returns the runs to ask Dagster for, and how many shops wait. Raises DatabaseUnavailable.
     """
     settings = load_settings()
+    most = most_runs_at_once(instance)
+    runs_at_once = settings.runs_at_once or most
     runs = runs_under_way(instance)
     with database.connect() as connection:
         _see(connection, instance)
@@ -145,15 +146,17 @@ def launch_next(
         inbox.refuse_paused(connection)
         sync_queue.withdraw_inactive(connection)
         _, background_waits = sync_queue.waiting(connection)
-        asked_for = {launch.launch_id: lane(launch) for launch in sync_queue.unseen(connection)}
+        asked_for = {launch.launch_id: launch.lane for launch in sync_queue.unseen(connection)}
         under_way = list((asked_for | _lanes_of(runs)).values())
         sync_queue.take(
             connection,
-            room=room_for(
-                foreground=under_way.count("foreground"),
-                background=under_way.count("background"),
+            capacity=capacity_for(
+                foreground=under_way.count(Lane.FOREGROUND),
+                background=under_way.count(Lane.BACKGROUND),
                 background_waits=background_waits > 0,
-                runs_at_once=settings.runs_at_once or most_runs_at_once(instance),
+                runs_at_once=runs_at_once,
+                # Dagster would start runs that are ahead of a smaller number.
+                ahead=AHEAD if runs_at_once >= most else 0,
             ),
             shops_per_run=settings.shops_per_run,
             # The queue itself knows which shops of its runs have ended: a run may go on for long
@@ -167,12 +170,6 @@ def launch_next(
             if of is None or any(of in shop.backfills for shop in launch.shops)
         ]
         return launches, sum(sync_queue.waiting(connection))
-
-
-def lane(launch: Launch) -> Lane:
-    """The lane of a run: the foreground if somebody waits for one of its shops now."""
-    first = min(shop.priority for shop in launch.shops)
-    return "foreground" if first <= LAST_OF_FOREGROUND else "background"
 
 
 def shops_of(launch: Launch) -> list[ShopToSync]:
@@ -192,13 +189,13 @@ def tags_of(launch: Launch) -> dict[str, str]:
     """The tags of a run: its launch_id, its lane, why its shops are synced."""
     tags = {
         LAUNCH_TAG: launch.launch_id,
-        LANE_TAG: lane(launch),
+        LANE_TAG: launch.lane.value,
         REASON_TAG: ", ".join(sorted({shop.reason for shop in launch.shops})),
     }
     backfills = {backfill for shop in launch.shops for backfill in shop.backfills}
     if len(backfills) == 1:
         tags[BACKFILL_TAG] = backfills.pop()
-    return tags | (BEHIND_OTHERS if lane(launch) == "background" else {})
+    return tags | (BEHIND_OTHERS if launch.lane is Lane.BACKGROUND else {})
 
 
 def run_request(launch: Launch) -> RunRequest:

@@ -11,17 +11,13 @@ from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
-from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry, registered_shop
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
-
-
-class NotActive(ConnectorError):
-    """The shop is registered, but paused or disconnected."""
 
 
 def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_json: bool) -> bool:

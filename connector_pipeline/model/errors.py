@@ -179,6 +179,18 @@ class UnknownShop(ConnectorError):
     default_remedy = "Register it: `connector-pipeline shops add SHOP --merchant-id M`."
 
 
+class NotActive(ConnectorError):
+    """The shop is registered, but paused or disconnected."""
+
+    default_remedy = "`connector-pipeline shops resume SHOP` first."
+
+
+class FailedBefore(ConnectorError):
+    """The shop's sync failed in the run that this run retries, and its requester knows it."""
+
+    default_remedy = "Not tried again by a retry of the run; sync the shop again."
+
+
 class AdapterMissing(ConnectorError):
     """The shop is registered, but its platform has no installed adapter that works."""
 

@@ -32,6 +32,13 @@ class QueueOutcome(StrEnum):
     FAILED = "failed"
 
 
+class Lane(StrEnum):
+    """Somebody waits for the shops of the foreground now, and for those of the background later."""
+
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
 PRIORITIES: Final = {
     QueueReason.REQUEST: 0,
     QueueReason.CHANGE: 1,
@@ -41,4 +48,5 @@ PRIORITIES: Final = {
 """The lowest goes first. A `retry` keeps the priority of the row that it is of."""
 
 LAST_OF_FOREGROUND: Final = PRIORITIES[QueueReason.CHANGE]
-"""Somebody waits for the rows of the foreground, those up to this priority, now."""
+"""Rows up to this priority are of the foreground, and those that waited so long that they count as
+much."""

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from connector_pipeline.model.queue import QueueOutcome, QueueReason, QueueState
+from connector_pipeline.model.queue import Lane, QueueOutcome, QueueReason, QueueState
 from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CONNECTOR
 
@@ -84,7 +84,8 @@ sync_queue: Final = Table(
         Id,
         comment="The run that was asked for: its run key, and a tag of it. Shops share runs.",
     ),
-    Column("place", Integer, comment="Its place among the shops of that run."),
+    Column("position", Integer, comment="Its position among the shops of that run."),
+    Column("lane", Text, comment="The lane of that run."),
     Column("run_id", Id, comment="The Dagster run. Null: it was not seen yet."),
     Column(
         "relaunches",
@@ -98,6 +99,7 @@ sync_queue: Final = Table(
     UniqueConstraint("sync_id"),
     one_of("reason", QueueReason),
     one_of("state", QueueState),
+    one_of("lane", Lane),
     one_of("outcome", QueueOutcome),
     Index(
         "sync_queue_unended_idx",

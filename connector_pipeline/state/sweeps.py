@@ -11,6 +11,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
+from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import ShopState, columns_of
 from connector_pipeline.state import sync_queue
@@ -68,7 +69,8 @@ _RECENT: Final = """
             AS shops,
         count(*)::int AS taken,
         count(*) FILTER (WHERE outcome = 'succeeded')::int AS succeeded,
-        count(*) FILTER (WHERE outcome = 'failed')::int AS failed
+        -- A shop that was paused meanwhile is no sign of trouble.
+        count(*) FILTER (WHERE outcome = 'failed' AND error_code <> %(paused)s)::int AS failed
     FROM connector.sync_queue
     WHERE sweep_id IS NOT NULL AND put_at > now() - %(since)s
     GROUP BY sweep_id ORDER BY min(put_at)
@@ -97,4 +99,6 @@ def put(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str]) -> N
 def recent(connection: psycopg.Connection, *, since: timedelta) -> list[Sweep]:
     """The sweeps whose shops were put into the queue within this time, oldest first."""
     cursor = connection.cursor(row_factory=class_row(Sweep))
-    return cursor.execute(_RECENT, {"active": ShopState.ACTIVE, "since": since}).fetchall()
+    return cursor.execute(
+        _RECENT, {"active": ShopState.ACTIVE, "since": since, "paused": NotActive.__name__}
+    ).fetchall()

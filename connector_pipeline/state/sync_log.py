@@ -4,6 +4,7 @@ Each function is part of the caller's transaction. An outcome is recorded togeth
 and the end of its row in the queue, or not at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -115,6 +116,16 @@ def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | Non
         (sync_id,),
     ).fetchone()
     return None if row is None else SyncProgress(*row)
+
+
+def failures(connection: psycopg.Connection, sync_ids: Sequence[str]) -> dict[str, str]:
+    """The errors of those of these syncs that have failed, in words, by sync_id."""
+    rows = connection.execute(
+        "SELECT sync_id, error_code || ': ' || error_message FROM connector.syncs"
+        " WHERE sync_id = ANY(%s) AND status = 'failed'",
+        (list(sync_ids),),
+    )
+    return dict(rows.fetchall())
 
 
 def published(

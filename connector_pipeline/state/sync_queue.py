@@ -19,9 +19,11 @@ from uuid import uuid4
 import psycopg
 from psycopg.rows import class_row
 
+from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.queue import (
     LAST_OF_FOREGROUND,
     PRIORITIES,
+    Lane,
     QueueOutcome,
     QueueReason,
 )
@@ -148,10 +150,10 @@ _READY: Final = """
 
 _TAKEN: Final = """
     SELECT launch_id, platform_name || '/' || domain AS partition_key, sync_id, correlation_id,
-        sync_type, priority, reason, backfills
+        sync_type, lane, reason, backfills
     FROM connector.sync_queue
     WHERE state = 'taken' AND run_id IS NULL
-    ORDER BY launch_id, place
+    ORDER BY launch_id, position
 """
 
 
@@ -177,7 +179,7 @@ class TakenShop:
     sync_id: str
     correlation_id: str | None
     sync_type: str
-    priority: int
+    lane: str
     reason: str
     backfills: Sequence[str]
 
@@ -187,11 +189,12 @@ class Launch:
     """A run to ask Dagster for, with its shops in the order in which they are to be read."""
 
     launch_id: str
+    lane: Lane
     shops: Sequence[TakenShop]
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """How many more runs may be launched: of the foreground, of the background, and in all."""
 
     foreground: int
@@ -251,7 +254,7 @@ def put_shops(
 def take(
     connection: psycopg.Connection,
     *,
-    room: Room,
+    capacity: Capacity,
     shops_per_run: int,
     busy: Collection[str] = (),
     of: str | None = None,
@@ -262,7 +265,7 @@ def take(
     connected, and the sync finds out. Left out are the `busy` shops, by partition key, and those
     that are taken already. Nothing is taken while another process takes.
     """
-    in_all = room.in_all * shops_per_run
+    in_all = capacity.in_all * shops_per_run
     if in_all <= 0 or not _alone(connection):
         return 0
     platform_names, domains = columns_of(list(busy))
@@ -274,17 +277,18 @@ def take(
             "one_class_up_after": ONE_CLASS_UP_AFTER,
             "last_of_foreground": LAST_OF_FOREGROUND,
             "of": of,
-            "foreground": max(0, min(room.foreground, room.in_all)) * shops_per_run,
-            "background": max(0, min(room.background, room.in_all)) * shops_per_run,
+            "foreground": max(0, min(capacity.foreground, capacity.in_all)) * shops_per_run,
+            "background": max(0, min(capacity.background, capacity.in_all)) * shops_per_run,
         },
     ).fetchall()
-    runs = room.in_all
+    runs = capacity.in_all
     taken = 0
-    for _, rows in groupby(ready, key=lambda row: bool(row[1])):
+    for foreground, rows in groupby(ready, key=lambda row: bool(row[1])):
+        lane = Lane.FOREGROUND if foreground else Lane.BACKGROUND
         for part in even_parts([row_id for row_id, _ in rows], shops_per_run):
             if runs:
                 runs -= 1
-                taken += _take(connection, part)
+                taken += _take(connection, part, lane)
     return taken
 
 
@@ -293,8 +297,8 @@ def unseen(connection: psycopg.Connection) -> list[Launch]:
     with connection.cursor(row_factory=class_row(TakenShop)) as cursor:
         rows = cursor.execute(_TAKEN).fetchall()
     return [
-        Launch(launch_id, list(shops))
-        for launch_id, shops in groupby(rows, key=lambda row: row.launch_id)
+        Launch(launch_id, Lane(lane), list(shops))
+        for (launch_id, lane), shops in groupby(rows, key=lambda row: (row.launch_id, row.lane))
     ]
 
 
@@ -333,17 +337,34 @@ def put_again(connection: psycopg.Connection, sync_id: str) -> bool:
         """
         UPDATE connector.sync_queue
         SET state = 'waiting', reason = %s, relaunches = relaunches + 1, taken_at = NULL,
-            launch_id = NULL, place = NULL, run_id = NULL
+            launch_id = NULL, position = NULL, lane = NULL, run_id = NULL
         WHERE sync_id = %s AND state = 'taken' AND run_id IS NOT NULL AND relaunches < %s
         """,
         (QueueReason.RETRY, sync_id, MOST_RELAUNCHES),
     )
     if again.rowcount == 0:
         return False
-    connection.execute(
-        "UPDATE connector.syncs SET status = 'pending', run_id = NULL WHERE sync_id = %s",
+    _pending_again(connection, sync_id)
+    return True
+
+
+def wait_on(connection: psycopg.Connection, sync_id: str) -> bool:
+    """Let a taken row wait on, because another run reads its shop just now; its sync, too.
+
+    Returns False for a sync that has no taken row.
+    """
+    waits = connection.execute(
+        """
+        UPDATE connector.sync_queue
+        SET state = 'waiting', taken_at = NULL, launch_id = NULL, position = NULL, lane = NULL,
+            run_id = NULL
+        WHERE sync_id = %s AND state = 'taken'
+        """,
         (sync_id,),
     )
+    if waits.rowcount == 0:
+        return False
+    _pending_again(connection, sync_id)
     return True
 
 
@@ -355,14 +376,14 @@ def withdraw_inactive(connection: psycopg.Connection) -> int:
     return connection.execute(
         """
         UPDATE connector.sync_queue AS row
-        SET state = 'ended', ended_at = clock_timestamp(), outcome = %s, error_code = 'NotActive'
+        SET state = 'ended', ended_at = clock_timestamp(), outcome = %s, error_code = %s
         WHERE row.state = 'waiting' AND NOT row.awaited AND NOT EXISTS (
             SELECT FROM connector.shops AS shop
             WHERE shop.platform_name = row.platform_name AND shop.domain = row.domain
                 AND shop.state = %s
         )
         """,
-        (QueueOutcome.FAILED, ShopState.ACTIVE),
+        (QueueOutcome.FAILED, NotActive.__name__, ShopState.ACTIVE),
     ).rowcount
 
 
@@ -440,6 +461,13 @@ def even_parts(ids: Sequence[int], largest: int) -> Iterable[Sequence[int]]:
         yield ids[number * len(ids) // parts : (number + 1) * len(ids) // parts]
 
 
+def _pending_again(connection: psycopg.Connection, sync_id: str) -> None:
+    connection.execute(
+        "UPDATE connector.syncs SET status = 'pending', run_id = NULL WHERE sync_id = %s",
+        (sync_id,),
+    )
+
+
 def _alone(connection: psycopg.Connection) -> bool:
     """Whether no other process takes; true until the end of the transaction."""
     [(locked,)] = connection.execute(
@@ -448,17 +476,17 @@ def _alone(connection: psycopg.Connection) -> bool:
     return bool(locked)
 
 
-def _take(connection: psycopg.Connection, ids: Sequence[int]) -> int:
+def _take(connection: psycopg.Connection, ids: Sequence[int], lane: Lane) -> int:
     launch_id = str(uuid4())
     taken = connection.execute(
         """
         UPDATE connector.sync_queue AS row
-        SET state = 'taken', taken_at = clock_timestamp(), launch_id = %s, place = next.place,
-            run_id = NULL
-        FROM unnest(%s::bigint[]) WITH ORDINALITY AS next (id, place)
+        SET state = 'taken', taken_at = clock_timestamp(), launch_id = %s, lane = %s,
+            position = next.position, run_id = NULL
+        FROM unnest(%s::bigint[]) WITH ORDINALITY AS next (id, position)
         WHERE row.id = next.id AND row.state = 'waiting'
         """,
-        (launch_id, list(ids)),
+        (launch_id, lane, list(ids)),
     )
     connection.execute(
         """

@@ -38,6 +38,7 @@ from connector_pipeline.platforms.kit.contract import (
     FetchReport,
     RawPage,
 )
+from connector_pipeline.state import sync_queue
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.absence import Confirmed
 from connector_pipeline.sync.confirmation import confirmed
@@ -115,11 +116,17 @@ class ShopFetcher:
             self._spent[partition_key] = self._spent.get(partition_key, 0.0) + spent
 
     def record_failure(self, partition_key: str, error: ConnectorError) -> None:
-        """Record that the shop's sync failed, and that this run does not try it again."""
+        """Record that the shop's sync failed, and that this run does not try it again.
+
+        A shop of the queue that another run reads just now waits on in the queue instead.
+        """
         sync_id = self._sync_id(partition_key)
         # If the database is down, the failure of the shop's partition still reports the error.
         with suppress(DatabaseUnavailable, UnknownShop):
             if isinstance(error, ShopBusy):
+                with self.services.database.connect() as connection:
+                    if sync_queue.wait_on(connection, sync_id):
+                        return
                 shop = registered_shop(self.services.registry, partition_key)
                 sync = self._new_sync(shop, sync_id, datetime.now(UTC))
                 self.services.registry.refuse_sync(sync, shop, error, self.run.run_id)
@@ -183,15 +190,15 @@ class ShopFetcher:
         """Find the snapshot or the pages that an earlier attempt at this sync left.
 
         Returns the manifest of a finished snapshot, the sync whose pages can be resumed, or None. A
-        snapshot is used again while its sync is recorded as running, because the run that made it
-        crashed, or if that run published it and this run is its retry. Anybody else who runs a sync
-        again that has ended wants the shop as it is now.
+        snapshot is used again while its sync is recorded as running or pending again, because the
+        run that made it crashed, or if that run published it and this run is its retry. Anybody
+        else who runs a sync again that has ended wants the shop as it is now.
         """
         finished = self.services.raw_archive.finished(partition_key, sync_id)
         if finished is not None:
             progress = self.services.registry.progress(sync_id)
             usable = progress is not None and (
-                progress.status == SyncStatus.RUNNING
+                progress.status in (SyncStatus.RUNNING, SyncStatus.PENDING)
                 or (self.run.is_retry and progress.published_by == self.run.root_run_id)
             )
             fresh = now - finished.sync.started_at < RESUMABLE_FOR

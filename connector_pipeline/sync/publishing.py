@@ -153,14 +153,17 @@ class Publishes:
     def _settle(self, *, wait: bool) -> None:
         """Report the outcomes in the order of submission: those that are known, or all."""
         while self._submitted and (wait or self._submitted[0][1].done()):
-            key, future, last_round = self._submitted.popleft()
-            if future.cancelled():
-                continue
-            outcome = future.result()
-            if isinstance(outcome, Published):
-                self._outcomes.succeed(key, outcome)
-            elif outcome.error.retryable and not last_round:
-                self._outcomes.postpone(key, outcome.error)
-                self._postponed.append(key)
-            else:
-                self._outcomes.fail(key, outcome.error)
+            key, future, last_round = self._submitted[0]
+            if not future.cancelled():
+                self._report(key, future.result(), last_round=last_round)
+            # Only now: an interrupt of the wait must not lose the outcome of a shop that goes on.
+            self._submitted.popleft()
+
+    def _report(self, key: str, outcome: Published | NotPublished, *, last_round: bool) -> None:
+        if isinstance(outcome, Published):
+            self._outcomes.succeed(key, outcome)
+        elif outcome.error.retryable and not last_round:
+            self._outcomes.postpone(key, outcome.error)
+            self._postponed.append(key)
+        else:
+            self._outcomes.fail(key, outcome.error)

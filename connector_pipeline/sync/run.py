@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from connector_pipeline.archive.manifest import SnapshotManifest
-from connector_pipeline.model.errors import SyncInterrupted
+from connector_pipeline.model.errors import FailedBefore, SyncInterrupted
 from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.settings import Settings
+from connector_pipeline.state import sync_log
 from connector_pipeline.state.liveness import alive
 from connector_pipeline.sync.fetch import ShopFetcher
 from connector_pipeline.sync.interruptible import run_interruptible
@@ -73,8 +74,14 @@ def sync_shops(
 ) -> None:
     """Fetch the shops, and publish each as soon as it has been read, while others are read.
 
-    Raises Interrupted as `fetch_shops` does. What is being published by then is completed.
+    A retry leaves out the shops whose sync the crashed run has recorded as failed. Raises
+    Interrupted as `fetch_shops` does. What is being published by then is completed.
     """
+    if run.is_retry:
+        failures = _failed_before(services, shops)
+        for key, error in failures.items():
+            fetched.fail(key, error)
+        shops = [shop for shop in shops if shop.partition_key not in failures]
     fetcher = _fetcher(services, shops, run, settings)
     publisher = ShopPublisher(services=services, run=run, allow_shrink=False)
     with alive(services.database, run.run_id):
@@ -89,6 +96,18 @@ def sync_shops(
                 fetcher.record_failure(
                     key, SyncInterrupted("the run ended before the shop was published.")
                 )
+
+
+def _failed_before(services: SyncServices, shops: Sequence[ShopToSync]) -> dict[str, FailedBefore]:
+    with services.database.connect() as connection:
+        errors = sync_log.failures(
+            connection, [shop.sync_id for shop in shops if shop.sync_id is not None]
+        )
+    return {
+        shop.partition_key: FailedBefore(errors[shop.sync_id], partition_key=shop.partition_key)
+        for shop in shops
+        if shop.sync_id in errors
+    }
 
 
 def _fetcher(

@@ -1,28 +1,43 @@
-"""A run over a list of shops gives exactly these a status, each its own."""
+"""A run over a list of shops gives exactly these a status, each its own, as soon as it can."""
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
-from dagster import AssetCheckKey, AssetKey, DagsterInstance, ExecuteInProcessResult
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    DagsterInstance,
+    DagsterRunStatus,
+    ExecuteInProcessResult,
+    RunsFilter,
+)
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.assets.run_identity import BACKFILL_TAG, SWEEP_TAG
-from connector_pipeline.assets.sync_shops import JOB, run_config
+from connector_pipeline.assets.sync_shops import JOB, listed_shops, run_config
+from connector_pipeline.automation.sync_queue import shops_of
 from connector_pipeline.catalog.expectations import EXPECTATIONS
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.engine.run_tags import RETRY_NUMBER, ROOT_RUN_ID
+from connector_pipeline.model.queue import QueueReason
+from connector_pipeline.model.sync import RequestedSyncType, ShopToSync, own_sync_id
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import backfills, sweeps
+from connector_pipeline.state import sync_queue
+from connector_pipeline.state.sync_queue import Capacity
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
+from connector_pipeline_tests.state.test_inbox import Inbox
+from connector_pipeline_tests.sync.test_rounds import meanwhile
 
 ASSETS = (RAW_PRODUCTS, CATALOG_ITEMS)
 
@@ -55,11 +70,18 @@ def with_twelve_shops(pipeline: Pipeline) -> Pipeline:
     return pipeline
 
 
+def as_listed(keys: Sequence[str]) -> list[ShopToSync]:
+    return [ShopToSync(key) for key in keys]
+
+
 def sync(
-    pipeline: Pipeline, keys: Sequence[str], tags: Mapping[str, str] | None = None
+    pipeline: Pipeline,
+    shops: Sequence[str] | Sequence[ShopToSync],
+    tags: Mapping[str, str] | None = None,
 ) -> ExecuteInProcessResult:
     job = build_definitions(load_settings()).resolve_job_def(JOB)
-    config = run_config(keys) | {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    listed = [shop if isinstance(shop, ShopToSync) else ShopToSync(shop) for shop in shops]
+    config = run_config(listed) | {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     return job.execute_in_process(
         instance=pipeline.instance,
         run_config=config,
@@ -163,7 +185,7 @@ def test_a_retry_makes_up_for_a_run_that_was_killed(stored: Pipeline, tmp_path: 
     hangs = {"domain": key(4).split("/")[1], "platform": "shopify"}
     twelve.sandbox.faults.set([FaultRule("hang", hangs)])
     worker = RunWorker(
-        twelve, tmp_path / "log", tags={}, job=JOB, run_config=dict(run_config(listed))
+        twelve, tmp_path / "log", tags={}, job=JOB, run_config=run_config(as_listed(listed))
     )
     with psycopg.connect(twelve.database.connection_url(), autocommit=True) as watcher:
         read = "SELECT 1 FROM connector.syncs WHERE fetched_at IS NOT NULL"
@@ -189,21 +211,154 @@ def test_a_retry_makes_up_for_a_run_that_was_killed(stored: Pipeline, tmp_path: 
         assert len(twelve.rows(each)) == len(twelve.served(each))
 
 
-def test_a_run_records_how_each_shop_ended_for_its_sweep_or_backfill(twelve: Pipeline) -> None:
-    """The sweep gets its counts, the backfill each shop's error."""
+def test_a_run_records_how_each_shop_ended_in_its_row_of_the_queue(twelve: Pipeline) -> None:
+    """So a sweep gets its counts, and a backfill each shop's error."""
     twelve.sandbox.store.shop("shopify", "listed-7.myshopify.com").credentials.revoked = True
-    listed = [key(5), key(7), "shopify/nobody.myshopify.com"]
+    listed = [key(5), key(6), key(7)]
     with twelve.database.connect() as connection:
-        sweeps.take(connection, "2026-01-01T00:00Z", listed, shops=12)
-        backfills.request(connection, "b-1", listed)
-        backfills.launched(connection, "b-1", listed)
-    sync(twelve, listed, {SWEEP_TAG: "2026-01-01T00:00Z", BACKFILL_TAG: "b-1"})
+        sync_queue.put_shops(
+            connection, listed, reason=QueueReason.BACKFILL, backfill_id="b-1", sweep_id="sweep"
+        )
+        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
+        [launch] = sync_queue.unseen(connection)
+    twelve.registry.remove(key(6))
+    assert not sync(twelve, shops_of(launch)).success
     with twelve.database.connect() as connection:
-        recorded = backfills.statuses(connection, "b-1")
-        counts = connection.execute("SELECT taken, succeeded, failed FROM connector.sweeps")
-        assert counts.fetchall() == [(3, 1, 2)]
-    assert recorded == {
+        statuses = sync_queue.backfill_statuses(connection, "b-1")
+    assert statuses == {
         key(5): ("succeeded", None),
+        key(6): ("failed", "UnknownShop"),
         key(7): ("failed", "ShopDisconnected"),
-        "shopify/nobody.myshopify.com": ("failed", "UnknownShop"),
     }
+    recorded = Inbox(twelve.database).rows(
+        "SELECT sync_id, status, queue.state FROM connector.syncs"
+        " JOIN connector.sync_queue AS queue USING (sync_id) ORDER BY syncs.domain"
+    )
+    assert recorded == [
+        {"sync_id": shop.sync_id, "status": status, "state": "ended"}
+        for shop, status in zip(
+            (launch.shops[0], launch.shops[2]), ("succeeded", "failed"), strict=True
+        )
+    ]
+
+
+def test_each_shop_is_synced_under_its_own_identity_and_type(twelve: Pipeline) -> None:
+    """A shop without a sync_id gets the run's; without a correlation id its sync_id stands in."""
+    keys = [key(0), key(1), key(2)]
+    assert sync(twelve, keys).success
+    listed = [
+        ShopToSync(keys[0], RequestedSyncType.incremental, "requested-1", "correlation-1"),
+        ShopToSync(keys[1], RequestedSyncType.full, "requested-2"),
+        ShopToSync(keys[2], RequestedSyncType.incremental),
+        # Listed twice by mistake: the first counts.
+        ShopToSync(keys[0], RequestedSyncType.full, "requested-3", "correlation-3"),
+    ]
+    result = sync(twelve, listed)
+    assert result.success
+    made = own_sync_id(result.run_id, keys[2])
+    found = Inbox(twelve.database).rows(
+        "SELECT sync_id, sync_type, correlation_id FROM connector.syncs"
+        f" WHERE run_id = '{result.run_id}' ORDER BY domain"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        ("requested-1", "incremental", "correlation-1"),
+        ("requested-2", "full", "requested-2"),
+        (made, "incremental", made),
+    ]
+    events = Inbox(twelve.database).events()[-3:]
+    assert {(event["data"]["sync_id"], event["correlation_id"]) for event in events} == {
+        ("requested-1", "correlation-1"),
+        ("requested-2", "requested-2"),
+        (made, made),
+    }
+
+
+def test_the_run_config_lists_the_shops_in_their_order() -> None:
+    """What launched a run can be read from the run alone."""
+    listed = [ShopToSync(key(3), sync_id="s-3"), ShopToSync(key(1)), ShopToSync(key(2))]
+    assert listed_shops(run_config(listed)) == [key(3), key(1), key(2)]
+    assert listed_shops({}) == []
+
+
+def ended(pipeline: Pipeline) -> dict[str, tuple[str, str | None]]:
+    """Status and error code of each shop's sync, by partition key."""
+    with pipeline.database.connect() as connection:
+        rows = connection.execute(
+            "SELECT platform_name || '/' || domain, status, error_code FROM connector.syncs"
+        ).fetchall()
+    return {key: (status, code) for key, status, code in rows}
+
+
+def test_a_shop_is_published_while_another_one_of_the_run_hangs(twelve: Pipeline) -> None:
+    """Readers do not wait for the slowest shop of a hundred."""
+    hanging, *quick = listed = [key(3), key(4), key(5), key(6)]
+    hangs = {"domain": hanging.split("/")[1], "platform": "shopify"}
+    twelve.sandbox.faults.set([FaultRule("hang", hangs)])
+    seen: list[dict[str, tuple[str, str | None]]] = []
+
+    def all_but_one() -> bool:
+        seen.append(ended(twelve))
+        return [seen[-1].get(each) for each in quick] == [("succeeded", None)] * 3
+
+    with meanwhile(all_but_one, twelve.sandbox.faults.clear):
+        result = sync(twelve, listed)
+    assert seen[-1] == {hanging: ("running", None)} | dict.fromkeys(quick, ("succeeded", None))
+    assert result.success
+    for each in listed:
+        assert len(twelve.rows(each)) == len(twelve.served(each))
+
+
+@pytest.mark.parametrize("fetching", [True, False])
+def test_a_cancelled_run_completes_what_it_publishes_and_fails_the_rest(
+    twelve: Pipeline, fetching: bool
+) -> None:
+    """No shop is left running: one that was read and not published yet has failed.
+
+    The signal comes while a shop is read, or once all are.
+    """
+    hanging, *read = [key(number) for number in range(5)]
+    hangs = {"domain": hanging.split("/")[1], "platform": "shopify"}
+    twelve.sandbox.faults.set([FaultRule("hang", hangs)] if fetching else [])
+    url = twelve.database.connection_url()
+    with (
+        psycopg.connect(url) as holder,
+        psycopg.connect(url, autocommit=True) as watcher,
+    ):
+        for each in read:
+            holder.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (each,))
+
+        def two_publish_and_two_wait() -> bool:
+            at_the_lock = watcher.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND query LIKE '%pg_advisory_xact_lock%'"
+            ).fetchall()
+            fetched = watcher.execute(
+                "SELECT 1 FROM connector.syncs WHERE fetched_at IS NOT NULL"
+            ).fetchall()
+            return (len(at_the_lock), len(fetched)) == (2, 4)
+
+        def cancel() -> None:
+            # As the UI does: it says so first, and then has the worker interrupted.
+            [run] = twelve.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+            twelve.instance.report_run_canceling(run)
+            os.kill(os.getpid(), signal.SIGINT)
+            if fetching:
+                while ended(twelve)[hanging][0] == "running":
+                    time.sleep(0.01)
+            holder.rollback()
+
+        with meanwhile(two_publish_and_two_wait, cancel):
+            result = sync(twelve, [hanging, *read] if fetching else read)
+    run = twelve.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status is DagsterRunStatus.CANCELED
+    found = ended(twelve)
+    published = {each for each in read if found[each] == ("succeeded", None)}
+    # Once all are read, the other two may begin before the signal arrives.
+    assert len(published) == 2 or (not fetching and len(published) > 2)
+    interrupted = set(found.values()) - {("succeeded", None)}
+    assert interrupted <= {("failed", "SyncInterrupted")}
+    for each in read:
+        assert len(twelve.rows(each)) == (len(twelve.served(each)) if each in published else 0)
+    assert statuses(twelve.instance, RAW_PRODUCTS)[0] == set(read)
+    assert statuses(twelve.instance, CATALOG_ITEMS)[0] == published

@@ -18,7 +18,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox, sweeps, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Candidate, Sweep
-from connector_pipeline.state.sync_queue import Room
+from connector_pipeline.state.sync_queue import Capacity
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -269,7 +269,7 @@ def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
     register(registry, database, 3)
     tick(instance, database)
     with database.connect() as connection:
-        sync_queue.take(connection, room=Room(1, 1, 1), shops_per_run=100)
+        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
         [launch] = sync_queue.unseen(connection)
     errors = {
         key(0): PlatformUnavailable("answered 500."),

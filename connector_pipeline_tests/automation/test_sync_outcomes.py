@@ -33,7 +33,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.liveness import Worker, alive, lives, this_host
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Launch, Room
+from connector_pipeline.state.sync_queue import Capacity, Launch
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER
 from connector_pipeline_tests.state.test_inbox import Inbox, request
 from connector_pipeline_tests.state.test_outbox import Syncs
@@ -153,7 +153,7 @@ def look(
 def taken(database: Database) -> Launch:
     """Take the shops that wait, for one run."""
     with database.connect() as connection:
-        sync_queue.take(connection, room=Room(1, 1, 1), shops_per_run=100)
+        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
         [launch] = sync_queue.unseen(connection)
     return launch
 
@@ -303,7 +303,7 @@ def test_a_shop_whose_run_was_cancelled_is_not_put_in_again(
     registry.add(OTHER)
     with database.connect() as connection:
         sync_queue.put_shops(connection, [OTHER.partition_key], reason=QueueReason.SWEEP)
-        sync_queue.take(connection, room=Room(2, 2, 2), shops_per_run=100)
+        sync_queue.take(connection, capacity=Capacity(2, 2, 2), shops_per_run=100)
         runs = {
             launch.launch_id: create_run_for_test(instance, JOB, status=CANCELED).run_id
             for launch in sync_queue.unseen(connection)

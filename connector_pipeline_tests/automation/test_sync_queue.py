@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.assets.sync_shops import JOB, listed_shops
-from connector_pipeline.automation.sync_queue import AHEAD, room_for, sync_queue_sensor
+from connector_pipeline.automation.sync_queue import AHEAD, capacity_for, sync_queue_sensor
 from connector_pipeline.messaging.arrivals import Arrivals, Source
 from connector_pipeline.model.errors import TokenServiceUnavailable
 from connector_pipeline.model.queue import QueueReason
@@ -132,7 +132,7 @@ def test_a_burst_shares_runs(
     taken: list[str] = []
     while asked := runs_of(tick(instance, queue.database)):
         runs = [launch(instance, each, DagsterRunStatus.STARTED) for each in asked]
-        assert len(runs) <= 2 + AHEAD
+        assert len(runs) <= 2
         assert runs_of(tick(instance, queue.database)) == []
         taken += [name for each in asked for name in names(each)]
         queue.end(*taken)
@@ -152,7 +152,7 @@ def test_a_request_passes_a_backfill(
     keys = queue.register(*(f"filled-{number}" for number in range(40)))
     queue.put(keys, QueueReason.BACKFILL, backfill_id="b-1")
     background = runs_of(tick(instance, queue.database))
-    assert len(background) == 2 + AHEAD
+    assert len(background) == 2
     assert {run.tags["connector/backfill"] for run in background} == {"b-1"}
     assert {run.tags["dagster/priority"] for run in background} == {"-1"}
     for run in background:
@@ -192,27 +192,43 @@ def test_a_shop_whose_sync_has_ended_does_not_wait_for_the_rest_of_its_run(
     assert names(run) == {"quick"}
 
 
+def test_a_shop_of_a_sweep_that_waited_long_is_of_the_foreground(
+    instance: DagsterInstance, queue: Queue
+) -> None:
+    """Its run waits behind no others in Dagster's queue, nor for the background's runs."""
+    queue.put(queue.register("swept"), QueueReason.SWEEP)
+    queue.ages(21)
+    [run] = runs_of(tick(instance, queue.database))
+    assert (run.tags["connector/lane"], run.tags["connector/reason"]) == ("foreground", "sweep")
+    assert "dagster/priority" not in run.tags
+
+
 @given(
     foreground=st.integers(0, 12),
     background=st.integers(0, 12),
     waits=st.booleans(),
     most=st.integers(1, 10),
+    ahead=st.sampled_from([0, AHEAD]),
 )
 def test_each_lane_leaves_the_other_a_run(
-    foreground: int, background: int, waits: bool, most: int
+    foreground: int, background: int, waits: bool, most: int, ahead: int
 ) -> None:
     """Dagster lets the foreground pass, so it is bounded; the background may wait in its queue."""
-    room = room_for(
-        foreground=foreground, background=background, background_waits=waits, runs_at_once=most
+    capacity = capacity_for(
+        foreground=foreground,
+        background=background,
+        background_waits=waits,
+        runs_at_once=most,
+        ahead=ahead,
     )
-    assert foreground + background + room.in_all <= max(most + AHEAD, foreground + background)
+    assert foreground + background + capacity.in_all <= max(most + ahead, foreground + background)
     if most == 1:
-        assert room.in_all <= 1 - foreground - background
+        assert capacity.in_all <= 1 - foreground - background
         return
     if waits or background:
-        assert foreground + max(0, room.foreground) <= max(most - 1, foreground)
+        assert foreground + max(0, capacity.foreground) <= max(most - 1, foreground)
     if foreground == background == 0:
-        assert min(room.foreground, room.background, room.in_all) >= 1
+        assert min(capacity.foreground, capacity.background, capacity.in_all) >= 1
 
 
 def test_requests_of_a_source_are_launched_in_the_same_way(

@@ -11,8 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.postmaster import running_server
+from connector_pipeline.sandbox.controls.faults import FaultRule
+from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.cli.conftest import Command
@@ -99,11 +102,62 @@ def backfill(home: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+def test_ctrl_c_without_a_daemon_cancels_the_backfill(
+    environment: None, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that goes on ends, no other begins, and no shop is left to a daemon."""
+    monkeypatch.setenv("SHOPS_PER_RUN", "1")
+    registry = ShopRegistry(database=database)
+    for spec in DEFAULT_SHOPS:
+        registry.add(
+            Shop(
+                merchant_id=spec.merchant_id,
+                platform_name=spec.platform,
+                platform_shop_id=spec.platform_shop_id,
+                domain=spec.domain,
+            )
+        )
+    with SandboxServer() as sandbox:
+        sandbox.faults.set(
+            [FaultRule("hang", {"platform": name}) for name in ("shopify", "woocommerce")]
+        )
+        command = subprocess.Popen(
+            [sys.executable, "-c", LISTENING, "backfill", "--json"],
+            env={**os.environ, **sandbox.environment()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        until = time.monotonic() + LONG
+        with psycopg.connect(database.connection_url(), autocommit=True) as watcher:
+            while not any(rule["applied"] for rule in sandbox.faults.as_json()):
+                assert time.monotonic() < until
+                assert command.poll() is None
+                time.sleep(0.1)
+            [(under_way,)] = watcher.execute(
+                "SELECT count(*) FROM connector.sync_queue WHERE state = 'taken'"
+            ).fetchall()
+            assert under_way == 1
+            command.send_signal(signal.SIGINT)
+            out, err = command.communicate(timeout=LONG)
+            assert command.returncode == 1, out
+            assert "Traceback" not in err
+            assert f"Cancelled: {len(SHOPS) - 1} shops were not synced" in err
+            left = watcher.execute("SELECT state, error_code FROM connector.sync_queue").fetchall()
+            syncs = watcher.execute("SELECT status, error_code FROM connector.syncs").fetchall()
+    assert left == [("ended", "SyncInterrupted")]
+    assert syncs == [("failed", "SyncInterrupted")]
+
+
 def statuses(home: Path) -> list[str]:
     server = running_server(home)
     assert server is not None
     with psycopg.connect(server.url("catalog")) as connection:
-        rows = connection.execute("SELECT DISTINCT status FROM connector.backfill_shops")
+        rows = connection.execute(
+            "SELECT DISTINCT coalesce(outcome, state) FROM connector.sync_queue"
+            " WHERE backfills <> '{}'"
+        )
         return [status for (status,) in rows]
 
 
@@ -138,7 +192,7 @@ def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
 
         running.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 2}])
         command = backfill(own_home, "--platform", "woocommerce")
-        wait_for(own_home, "failed", "succeeded", "launched")
+        wait_for(own_home, "failed", "succeeded", "taken")
         command.send_signal(signal.SIGINT)
         _, err = command.communicate(timeout=LONG)
         assert command.returncode != 0

@@ -15,7 +15,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.grants import REQUESTER_ROLE
 from connector_pipeline.state import inbox, sync_log, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Room
+from connector_pipeline.state.sync_queue import Capacity
 
 
 def request(sync_id: str, shop: str = "acme", **changes: str) -> SyncRequest:
@@ -51,7 +51,9 @@ class Inbox:
     def take(self, *, runs: int = 4, shops_per_run: int = 100) -> list[str]:
         """Take shops for runs that are seen at once. Returns the sync_ids, in their order."""
         with self.database.connect() as connection:
-            sync_queue.take(connection, room=Room(runs, runs, runs), shops_per_run=shops_per_run)
+            sync_queue.take(
+                connection, capacity=Capacity(runs, runs, runs), shops_per_run=shops_per_run
+            )
             launches = sync_queue.unseen(connection)
             sync_queue.seen(
                 connection, {each.launch_id: f"run of {each.launch_id}" for each in launches}

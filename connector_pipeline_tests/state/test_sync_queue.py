@@ -16,10 +16,10 @@ from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox, sync_log, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Launch, Room, even_parts
+from connector_pipeline.state.sync_queue import Capacity, Launch, even_parts
 from connector_pipeline_tests.state.test_inbox import request
 
-MUCH = Room(foreground=100, background=100, in_all=200)
+MUCH = Capacity(foreground=100, background=100, in_all=200)
 
 
 def key(name: str) -> str:
@@ -57,11 +57,13 @@ class Queue:
         with self.database.connect() as connection:
             return sync_queue.put_shops(connection, keys, reason=reason, **more)
 
-    def take(self, room: Room = MUCH, *, shops_per_run: int = 100, **more: Any) -> list[list[str]]:
+    def take(
+        self, capacity: Capacity = MUCH, *, shops_per_run: int = 100, **more: Any
+    ) -> list[list[str]]:
         """Take the next shops. Returns the names of the shops of each new run, in its order."""
         with self.database.connect() as connection:
             before = {launch.launch_id for launch in sync_queue.unseen(connection)}
-            sync_queue.take(connection, room=room, shops_per_run=shops_per_run, **more)
+            sync_queue.take(connection, capacity=capacity, shops_per_run=shops_per_run, **more)
             launches = sync_queue.unseen(connection)
         new = [launch for launch in launches if launch.launch_id not in before]
         taken = [[name(shop.partition_key) for shop in launch.shops] for launch in new]
@@ -121,11 +123,11 @@ def test_a_full_room_takes_nothing_and_a_small_one_the_first(queue: Queue) -> No
     """There are as many runs as there is room for in their lane, and in all."""
     queue.put(queue.register(*(f"b-{number}" for number in range(6))), QueueReason.BACKFILL)
     queue.request(*((f"s-{number}", f"a-{number}") for number in range(6)))
-    assert queue.take(Room(0, 0, 0)) == []
-    assert queue.take(Room(-1, -1, 5)) == []
-    assert queue.take(Room(1, 0, 5), shops_per_run=2) == [["a-0", "a-1"]]
-    assert queue.take(Room(1, 2, 2), shops_per_run=2) == [["a-2", "a-3"], ["b-0", "b-1"]]
-    assert queue.take(Room(5, 5, 3), shops_per_run=2) == [
+    assert queue.take(Capacity(0, 0, 0)) == []
+    assert queue.take(Capacity(-1, -1, 5)) == []
+    assert queue.take(Capacity(1, 0, 5), shops_per_run=2) == [["a-0", "a-1"]]
+    assert queue.take(Capacity(1, 2, 2), shops_per_run=2) == [["a-2", "a-3"], ["b-0", "b-1"]]
+    assert queue.take(Capacity(5, 5, 3), shops_per_run=2) == [
         ["a-4", "a-5"],
         ["b-2", "b-3"],
         ["b-4", "b-5"],
@@ -154,11 +156,11 @@ def test_merchants_take_turns(queue: Queue) -> None:
     """A merchant's single request comes second, whatever another merchant sent before it."""
     queue.request(*((f"s-{number}", f"burst-{number}") for number in range(50)))
     queue.request(("one", "calm"), merchant_id="m-2")
-    [first] = queue.take(Room(1, 1, 1), shops_per_run=10)
+    [first] = queue.take(Capacity(1, 1, 1), shops_per_run=10)
     assert first.index("calm") == 1
     # With shops of the one under way, the other's next requests come first.
     queue.request(("two", "calm-2"), ("three", "calm-3"), merchant_id="m-2")
-    [second] = queue.take(Room(1, 1, 1), shops_per_run=10)
+    [second] = queue.take(Capacity(1, 1, 1), shops_per_run=10)
     assert second[:2] == ["calm-2", "calm-3"]
 
 
@@ -168,7 +170,7 @@ def test_a_sweep_takes_turns_with_requests_at_last(queue: Queue) -> None:
     queue.request(*((f"s-{number}", f"burst-{number}") for number in range(9)))
     queue.ages(31, "reason = 'sweep'")
     queue.request(("one", "calm"), merchant_id="m-2")
-    [first] = queue.take(Room(1, 0, 1), shops_per_run=3)
+    [first] = queue.take(Capacity(1, 0, 1), shops_per_run=3)
     assert sorted(first) == ["burst-0", "calm", "swept"]
 
 
@@ -285,6 +287,25 @@ def test_a_row_waits_again_twice_at_most(queue: Queue) -> None:
     assert (row["reason"], row["priority"], row["relaunches"]) == ("retry", 0, 2)
 
 
+def test_a_shop_that_another_run_reads_waits_on(queue: Queue) -> None:
+    """It is not counted as put again: nothing went wrong."""
+    queue.request(("s-1", "acme"))
+    with queue.database.connect() as connection:
+        assert not sync_queue.wait_on(connection, "s-1")
+    queue.take()
+    queue.see()
+    with queue.database.connect() as connection:
+        assert sync_queue.wait_on(connection, "s-1")
+    [row] = queue.rows()
+    assert (row["state"], row["reason"], row["relaunches"], row["run_id"]) == (
+        "waiting",
+        "request",
+        0,
+        None,
+    )
+    assert queue.take() == [["acme"]]
+
+
 def test_a_sync_that_ends_ends_its_row(queue: Queue) -> None:
     """In the same transaction; also where its sync was never recorded. A success is final."""
     queue.request(("s-1", "acme"))
@@ -373,7 +394,7 @@ def test_whatever_happens_no_request_disappears_and_no_shop_is_taken_twice(
                 asked.append(f"s-{len(asked)}")
                 queue.request((asked[-1], f"shop-{number}"), sync_type=sync_type)
             case ("take", size, runs):
-                queue.take(Room(runs, runs, runs), shops_per_run=size)
+                queue.take(Capacity(runs, runs, runs), shops_per_run=size)
             case ("see",):
                 queue.see()
             case ("end",):

@@ -42,7 +42,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "port": str(_PORT),
-    # For Dagster's daemon, webserver and code server, and a connection for each shop of each run.
+    # For Dagster's daemon, webserver and code server, and for what each run keeps and uses.
     "max_connections": "200",
     "log_line_prefix": "%m [%p] %q%a ",
 }

@@ -53,13 +53,14 @@ def _move_requests() -> None:
         """
         INSERT INTO connector.sync_queue (
             platform_name, domain, merchant_id, reason, priority, sync_type, sync_id, awaited,
-            correlation_id, state, put_at, taken_at, launch_id, run_id, relaunches
+            correlation_id, state, put_at, taken_at, launch_id, lane, run_id, relaunches
         )
         SELECT request.platform_name, request.domain, request.merchant_id, 'request', 0,
             request.sync_type, request.sync_id, true, sync.correlation_id,
             CASE WHEN request.run_id IS NULL THEN 'waiting' ELSE 'taken' END,
             request.requested_at, request.launched_at,
             CASE WHEN request.run_id IS NOT NULL THEN request.sync_id END,
+            CASE WHEN request.run_id IS NOT NULL THEN 'foreground' END,
             request.run_id, request.relaunches
         FROM connector.sync_requests AS request JOIN connector.syncs AS sync USING (sync_id)
         WHERE request.accepted_at IS NOT NULL AND request.refused_at IS NULL
@@ -162,7 +163,8 @@ def _create_queue() -> None:
             _ID,
             comment="The run that was asked for: its run key, and a tag of it. Shops share runs.",
         ),
-        sa.Column("place", sa.Integer, comment="Its place among the shops of that run."),
+        sa.Column("position", sa.Integer, comment="Its position among the shops of that run."),
+        sa.Column("lane", sa.Text, comment="The lane of that run."),
         sa.Column("run_id", _ID, comment="The Dagster run. Null: it was not seen yet."),
         sa.Column(
             "relaunches",
@@ -173,6 +175,9 @@ def _create_queue() -> None:
         ),
         sa.Column("outcome", sa.Text, comment="How it ended."),
         sa.Column("error_code", sa.Text, comment="The name of the error it failed with."),
+        sa.CheckConstraint(
+            "lane IN ('foreground', 'background')", name=op.f("sync_queue_lane_known")
+        ),
         sa.CheckConstraint(
             "outcome IN ('succeeded', 'failed')", name=op.f("sync_queue_outcome_known")
         ),
