@@ -129,10 +129,8 @@ def sync_queue_sensor(
     return evaluate
 
 
-def launch_next(
-    instance: DagsterInstance, database: Database, *, of: str | None = None
-) -> tuple[list[Launch], int]:
-    """Find the runs that were asked for, and take the next shops, all or those `of` one backfill.
+def launch_next(instance: DagsterInstance, database: Database) -> tuple[list[Launch], int]:
+    """Find the runs that were asked for, and take the next shops.
 
     Returns the runs to ask Dagster for, and how many shops wait. Raises DatabaseUnavailable.
     """
@@ -143,8 +141,7 @@ def launch_next(
     with database.connect() as connection:
         _see(connection, instance)
     with database.connect() as connection:
-        inbox.refuse_paused(connection)
-        sync_queue.withdraw_inactive(connection)
+        _leave_out_inactive(connection)
         _, background_waits = sync_queue.waiting(connection)
         asked_for = {launch.launch_id: launch.lane for launch in sync_queue.unseen(connection)}
         under_way = list((asked_for | _lanes_of(runs)).values())
@@ -159,17 +156,38 @@ def launch_next(
                 ahead=AHEAD if runs_at_once >= most else 0,
             ),
             shops_per_run=settings.shops_per_run,
-            # The queue itself knows which shops of its runs have ended: a run may go on for long
-            # because of one slow shop.
-            busy=busy_shops(instance, [run for run in runs if LAUNCH_TAG not in run.tags]),
-            of=of,
+            busy=_busy(instance, runs),
         )
-        launches = [
-            launch
-            for launch in sync_queue.unseen(connection)
-            if of is None or any(of in shop.backfills for shop in launch.shops)
-        ]
-        return launches, sum(sync_queue.waiting(connection))
+        return sync_queue.unseen(connection), sum(sync_queue.waiting(connection))
+
+
+def launch_here(
+    instance: DagsterInstance, database: Database, *, of: str, run_id: str
+) -> Launch | None:
+    """Take the next shops of a backfill for a run `run_id` of this process. None if none waits.
+
+    The run counts as seen at once: no daemon that starts meanwhile asks for it. Other runs that are
+    under way take no capacity from it, because without a daemon they may never go on. Raises
+    DatabaseUnavailable.
+    """
+    runs = runs_under_way(instance)
+    with database.connect() as connection:
+        _see(connection, instance)
+    with database.connect() as connection:
+        _leave_out_inactive(connection)
+        launch = _unseen_of(connection, of)
+        if launch is None:
+            sync_queue.take(
+                connection,
+                capacity=Capacity(1, 1, 1),
+                shops_per_run=load_settings().shops_per_run,
+                busy=_busy(instance, runs),
+                of=of,
+            )
+            launch = _unseen_of(connection, of)
+        if launch is not None:
+            sync_queue.seen(connection, {launch.launch_id: run_id})
+        return launch
 
 
 def shops_of(launch: Launch) -> list[ShopToSync]:
@@ -205,6 +223,29 @@ def run_request(launch: Launch) -> RunRequest:
         job_name=JOB,
         run_config=run_config(shops_of(launch)),
         tags=tags_of(launch),
+    )
+
+
+def _leave_out_inactive(connection: psycopg.Connection) -> None:
+    inbox.refuse_paused(connection)
+    sync_queue.withdraw_inactive(connection)
+
+
+def _busy(instance: DagsterInstance, runs: Sequence[DagsterRun]) -> set[str]:
+    """The shops of the runs that the queue did not launch.
+
+    It knows itself which shops of its own runs have ended: a run may go on for long because of one
+    slow shop.
+    """
+    return busy_shops(instance, [run for run in runs if LAUNCH_TAG not in run.tags])
+
+
+def _unseen_of(connection: psycopg.Connection, backfill_id: str) -> Launch | None:
+    """A run with shops of the backfill that was asked for, for example by a daemon that died."""
+    launches = sync_queue.unseen(connection)
+    return next(
+        (each for each in launches if any(backfill_id in shop.backfills for shop in each.shops)),
+        None,
     )
 
 

@@ -14,13 +14,14 @@ from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.automation.sync_outcomes import end_abandoned_syncs
-from connector_pipeline.automation.sync_queue import launch_next, shops_of, tags_of
+from connector_pipeline.automation.sync_queue import launch_here, shops_of, tags_of
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.engine.daemon import runs_sensors
+from connector_pipeline.engine.run_tags import was_interrupted
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import BackfillStatus
@@ -174,18 +175,17 @@ class _Followed:
 
     def _execute_one(self) -> bool:
         """Execute a run in this process, as `sync` does. Returns False if no shop waits."""
-        launches, _ = launch_next(self._instance, self._database, of=self._backfill_id)
-        for launch in launches:
-            self._execute(launch)
-        return bool(launches)
+        run_id = str(uuid4())
+        launch = launch_here(self._instance, self._database, of=self._backfill_id, run_id=run_id)
+        if launch is None:
+            return False
+        self._execute(launch, run_id)
+        return True
 
-    def _execute(self, launch: Launch) -> None:
+    def _execute(self, launch: Launch, run_id: str) -> None:
         if self._job is None:
             self._job = _sync_shops_job()
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        run_id = str(uuid4())
-        with self._database.connect() as connection:
-            sync_queue.seen(connection, {launch.launch_id: run_id})
         self._job.execute_in_process(
             instance=self._instance,
             run_config=run_config(shops_of(launch)) | quiet,
@@ -194,7 +194,9 @@ class _Followed:
             raise_on_error=False,
         )
         executed = self._instance.get_run_by_id(run_id)
-        if executed is not None and executed.status is DagsterRunStatus.CANCELED:
+        if executed is not None and (
+            was_interrupted(executed) or executed.status is DagsterRunStatus.CANCELED
+        ):
             # Dagster turns Ctrl-C into the end of this run alone.
             raise KeyboardInterrupt
 

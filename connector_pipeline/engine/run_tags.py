@@ -1,13 +1,14 @@
 """The tags by which Dagster marks its runs, under Dagster's own names.
 
-Needs: the constants of `dagster._core.storage.tags`. Tried with Dagster 1.13.27. Dagster's UI and
-documentation (https://docs.dagster.io/guides/build/jobs) show the tags, but no public module
-exports their names. A public module of tag names would replace this one.
+Needs: the constants of `dagster._core.storage.tags`, and `RunFailureReason`. Tried with Dagster
+1.13.27. Dagster's UI and documentation (https://docs.dagster.io/guides/build/jobs) show the tags,
+but no public module exports their names. A public module of tag names would replace this one.
 """
 
 from typing import Final
 
 from dagster import DagsterRun
+from dagster._core.events import RunFailureReason
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -17,6 +18,7 @@ from dagster._core.storage.tags import (
     PRIORITY_TAG,
     RETRY_NUMBER_TAG,
     ROOT_RUN_ID_TAG,
+    RUN_FAILURE_REASON_TAG,
     RUN_KEY_TAG,
     WILL_RETRY_TAG,
 )
@@ -54,3 +56,12 @@ def has_a_launched_worker(run: DagsterRun) -> bool:
     Only the default launcher sets this tag (docs/facts/dagster.md, Beyond one machine).
     """
     return GRPC_INFO_TAG in run.tags
+
+
+def was_interrupted(run: DagsterRun) -> bool:
+    """Whether SIGINT or SIGTERM to its process ended the run, without a request to cancel it.
+
+    Dagster ends such a run as failed.
+    """
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    return reason == RunFailureReason.UNEXPECTED_TERMINATION.value

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -117,6 +117,11 @@ def test_ctrl_c_without_a_daemon_cancels_the_backfill(
                 domain=spec.domain,
             )
         )
+
+    def rows(query: LiteralString) -> list[tuple[Any, ...]]:
+        with database.connect() as connection:
+            return connection.execute(query).fetchall()
+
     with SandboxServer() as sandbox:
         sandbox.faults.set(
             [FaultRule("hang", {"platform": name}) for name in ("shopify", "woocommerce")]
@@ -129,25 +134,23 @@ def test_ctrl_c_without_a_daemon_cancels_the_backfill(
             text=True,
             start_new_session=True,
         )
-        until = time.monotonic() + LONG
-        with psycopg.connect(database.connection_url(), autocommit=True) as watcher:
+        try:
+            until = time.monotonic() + LONG
             while not any(rule["applied"] for rule in sandbox.faults.as_json()):
                 assert time.monotonic() < until
                 assert command.poll() is None
                 time.sleep(0.1)
-            [(under_way,)] = watcher.execute(
-                "SELECT count(*) FROM connector.sync_queue WHERE state = 'taken'"
-            ).fetchall()
-            assert under_way == 1
+            assert rows("SELECT count(*) FROM connector.sync_queue WHERE state = 'taken'") == [(1,)]
             command.send_signal(signal.SIGINT)
             out, err = command.communicate(timeout=LONG)
-            assert command.returncode == 1, out
-            assert "Traceback" not in err
-            assert f"Cancelled: {len(SHOPS) - 1} shops were not synced" in err
-            left = watcher.execute("SELECT state, error_code FROM connector.sync_queue").fetchall()
-            syncs = watcher.execute("SELECT status, error_code FROM connector.syncs").fetchall()
-    assert left == [("ended", "SyncInterrupted")]
-    assert syncs == [("failed", "SyncInterrupted")]
+        finally:
+            command.kill()
+    assert (command.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert f"Cancelled: {len(SHOPS) - 1} shops were not synced" in err
+    interrupted = [("failed", "SyncInterrupted")]
+    assert rows("SELECT outcome, error_code FROM connector.sync_queue") == interrupted
+    assert rows("SELECT status, error_code FROM connector.syncs") == interrupted
 
 
 def statuses(home: Path) -> list[str]:

@@ -1,6 +1,17 @@
 """Dagster's tags mean what the engine takes them to mean, on runs that Dagster makes."""
 
-from dagster import DagsterInstance, DagsterRunStatus, Definitions, job, op
+import os
+import signal
+import time
+
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    Definitions,
+    OpExecutionContext,
+    job,
+    op,
+)
 from dagster._core.test_utils import create_run_for_test
 
 from connector_pipeline.engine import run_tags
@@ -54,3 +65,54 @@ def test_a_run_is_its_own_root_until_it_is_retried() -> None:
     assert [run_tags.root_run_id(run) for run in (first, again, retry)] == [first.run_id] * 3
     taken = [run_tags.is_automatic_retry(run) for run in (first, again, retry)]
     assert taken == [False, False, True]
+
+
+@op
+def interrupted_op(context: OpExecutionContext) -> None:
+    """Get the signal of Ctrl-C, with or without a request to cancel the run before."""
+    if "cancel" in context.run.tags:
+        context.instance.report_run_canceling(context.run)
+    os.kill(os.getpid(), signal.SIGINT)
+    # Dagster raises its own exception here.
+    time.sleep(60)
+
+
+@job
+def interrupted_job() -> None:
+    """The job of a run whose process is interrupted."""
+    interrupted_op()
+
+
+@op
+def failing_op() -> None:
+    """Fail."""
+    raise LookupError
+
+
+@job
+def failing_job() -> None:
+    """The job of a run that fails by itself."""
+    failing_op()
+
+
+def test_a_run_was_interrupted_if_a_signal_ended_it() -> None:
+    """Not if it failed by itself, nor if somebody cancelled it, for which it gets a signal, too."""
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    found: list[tuple[DagsterRunStatus, bool]] = []
+    with DagsterInstance.ephemeral() as instance:
+        for made, tags in (
+            (interrupted_job, {}),
+            (interrupted_job, {"cancel": "yes"}),
+            (failing_job, {}),
+        ):
+            result = made.execute_in_process(
+                instance=instance, tags=tags, run_config=quiet, raise_on_error=False
+            )
+            run = instance.get_run_by_id(result.run_id)
+            assert run is not None
+            found.append((run.status, run_tags.was_interrupted(run)))
+    assert found == [
+        (DagsterRunStatus.FAILURE, True),
+        (DagsterRunStatus.CANCELED, False),
+        (DagsterRunStatus.FAILURE, False),
+    ]
