@@ -1,7 +1,8 @@
 """Check that sync requests survive kills: one sync and one outcome each, in order per shop.
 
 The bench publishes every request three times, while it kills the daemon, the code server (with its
-run workers) and nats-server at random by kill -9, and starts them again. Then a consumer that is
+run workers), a run worker alone, and nats-server at random by kill -9, and starts them again. Runs
+have few shops that answer slowly, so that most kills hit some. Then a consumer that is
 nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a promise was broken:
 
 - each sync_id has one row in the queue and one sync, both ended, and one outcome event;
@@ -10,13 +11,12 @@ nothing but nats-py's `subscribe` reads the events. It ends with status 1 if a p
 - Dagster has one run for each launch, and its retries begin after the run before has ended; a run
   has only shops that were asked for, and no two runs work on one sync at once.
 
-    python bench/events_chaos.py        500 requests for 50 shops: most of an hour on two cores
+    python bench/events_chaos.py        500 requests for 50 shops, up to 40 kills
     python bench/events_chaos.py --requests 6 --shops 2 --kills 3
     python bench/events_chaos.py --requests 6 --shops 2 --kills 0 --nats-down 60
 
 In the last one NATS is away for a minute while syncs run. Without kills the bench prints the
-latency from the publish of a request to the launch of its run. Without `--kills` it kills up to 60
-times.
+latency from the publish of a request to the launch of its run.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import nats
+import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +52,7 @@ from connector_pipeline.assets.run_identity import LAUNCH_TAG  # noqa: E402
 from connector_pipeline.cli.local_services import instance_config  # noqa: E402
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres  # noqa: E402
 from connector_pipeline.postgres.migrate import migrate  # noqa: E402
+from connector_pipeline.sandbox.controls.faults import FaultRule  # noqa: E402
 from connector_pipeline.sandbox.server import SandboxServer  # noqa: E402
 from connector_pipeline.sandbox.shops.spec import ShopSpec  # noqa: E402
 from connector_pipeline_tests.messaging.nats_server import NatsServer  # noqa: E402
@@ -80,6 +82,22 @@ class Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def kill_worker(self) -> bool:
+        """Kill one of its run workers at random; False if it has none."""
+        workers: list[psutil.Process] = []
+        with suppress(psutil.Error):
+            if self._process is not None:
+                workers = [
+                    child
+                    for child in psutil.Process(self._process.pid).children(recursive=True)
+                    if any("spawn_main" in word for word in child.cmdline())
+                ]
+        if not workers:
+            return False
+        with suppress(psutil.Error):
+            random.choice(workers).kill()
+        return True
 
 
 def specs(count: int) -> list[ShopSpec]:
@@ -172,6 +190,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
         EmbeddedPostgres(folder / "postgres") as postgres,
         NatsServer(folder / "nats") as server,
     ):
+        sandbox.faults.set([FaultRule("latency", seconds=options.latency)])
         home = folder / "dagster"
         home.mkdir()
         # Everything is as shipped, except that a dead worker is noticed sooner.
@@ -187,6 +206,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
             "DAGSTER_HOME": str(home),
             "RAW_ARCHIVE_URL": str(folder / "raw"),
             "NATS_URL": server.url,
+            "SHOPS_PER_RUN": str(options.shops_per_run),
             # A sweep at the full hour would add runs of its own.
             "SYNC_CRON": "0 0 1 1 *",
         }
@@ -265,19 +285,22 @@ def _trial(options, folder, postgres, server, code, daemon, instance, wanted) ->
     kills: Counter[str] = Counter()
     for _ in range(options.kills):
         time.sleep(random.uniform(0.5, 1.5) * options.every)
-        victim = random.choice(["daemon", "code", "nats"])
+        victim = random.choice(["daemon", "code", "worker", "nats"])
+        if victim == "worker" and not code.kill_worker():
+            victim = "code"
         kills[victim] += 1
-        process = {"daemon": daemon, "code": code, "nats": server}[victim]
-        process.kill()
-        time.sleep(random.uniform(0, 3))
-        if victim == "code":
-            (folder / "code").unlink(missing_ok=True)
-        process.start()
+        if victim != "worker":
+            process = {"daemon": daemon, "code": code, "nats": server}[victim]
+            process.kill()
+            time.sleep(random.uniform(0, 3))
+            if victim == "code":
+                (folder / "code").unlink(missing_ok=True)
+            process.start()
         finished = count(
             "SELECT count(*) FROM connector.syncs WHERE status IN ('succeeded','failed')"
         )
         print(f"{time.monotonic() - began:6.0f} s: killed {victim}; {finished} ended", flush=True)
-        if finished >= options.requests and not publisher.is_alive():
+        if finished >= len(wanted) and not publisher.is_alive():
             break
     publisher.join()
     total = len(wanted)
@@ -428,10 +451,12 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--shops", type=int, default=50)
-    parser.add_argument("--kills", type=int, default=60, help="at most")
+    parser.add_argument("--kills", type=int, default=40, help="at most")
     parser.add_argument(
-        "--every", type=float, default=20.0, help="seconds between kills, on average"
+        "--every", type=float, default=10.0, help="seconds between kills, on average"
     )
+    parser.add_argument("--shops-per-run", type=int, default=5)
+    parser.add_argument("--latency", type=float, default=0.5, help="seconds of a shop's answer")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between messages")
     parser.add_argument("--nats-down", type=float, default=0.0, help="seconds without NATS")
     parser.add_argument("--patience", type=float, default=7200.0, help="seconds in all")

@@ -43,12 +43,17 @@ from connector_pipeline.assets.sync_shops import run_config
 from connector_pipeline.definitions import defs
 
 keys = sys.argv[1:]
+try:
+    from connector_pipeline.model.sync import ShopToSync
+    shops = [ShopToSync(key) for key in keys]
+except ImportError:
+    shops = keys
 pointer = ModuleCodePointer("connector_pipeline.definitions", "defs", str(Path.cwd()))
 origin = JobPythonOrigin("sync_shops", RepositoryPythonOrigin(sys.executable, pointer))
 with DagsterInstance.get() as instance:
     instance.add_dynamic_partitions("shops", keys)
     made = instance.create_run_for_job(
-        defs.resolve_job_def("sync_shops"), run_config=run_config(keys), job_code_origin=origin
+        defs.resolve_job_def("sync_shops"), run_config=run_config(shops), job_code_origin=origin
     )
     args = ExecuteRunArgs(origin, made.run_id, instance.get_ref())
     Path("{home}/run").write_text(serialize_value(args))

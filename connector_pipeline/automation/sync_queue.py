@@ -38,6 +38,7 @@ from connector_pipeline.assets.run_identity import (
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.busy_shops import busy_shops
 from connector_pipeline.automation.request_intake import Intake
+from connector_pipeline.engine.daemon import gives_each_sensor_a_thread
 from connector_pipeline.engine.run_queue import most_runs_at_once
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.engine.runs_under_way import runs_under_way
@@ -100,7 +101,9 @@ def sync_queue_sensor(
     ) -> SensorResult | SkipReason:
         """Take in the requests that arrived, then launch runs over the next shops."""
         intake = Intake(context, database, source)
-        until = time.monotonic() + looks_for
+        # Without threads the daemon ticks one sensor after the other, and the others would wait.
+        may_look = gives_each_sensor_a_thread(context.instance)
+        until = time.monotonic() + (looks_for if may_look else 0)
         try:
             intake.take_in()
             launches, waiting = launch_next(context.instance, database)

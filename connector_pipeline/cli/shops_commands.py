@@ -50,7 +50,7 @@ def add(
     from connector_pipeline.platforms.adapters import parse_shop_key
 
     platform_name, domain = parse_shop_key(shop)
-    registered = Shop(
+    registered = Shop.of(
         merchant_id=merchant_id,
         platform_name=platform_name,
         platform_shop_id=platform_shop_id or domain,

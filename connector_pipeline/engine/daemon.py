@@ -1,9 +1,9 @@
 """Dagster's daemon: the command that runs it, and whether one is running.
 
-Needs: the module `dagster._daemon`, which `python -m` starts, and the heartbeats that daemons
-store. Tried with Dagster 1.13.27. The public command `dagster-daemon` is a script on PATH. If the
-environment is not activated, that script is missing or another environment's. A public
-`python -m dagster daemon` would replace the first function.
+Needs: the module `dagster._daemon`, which `python -m` starts, the heartbeats that daemons store,
+and `DagsterInstance.get_sensor_settings`. Tried with Dagster 1.13.27. The public command
+`dagster-daemon` is a script on PATH. If the environment is not activated, that script is missing or
+another environment's. A public `python -m dagster daemon` would replace the first function.
 """
 
 import sys
@@ -20,6 +20,11 @@ _ALIVE_SECONDS: Final = 90.0
 def daemon_command(workspace: Path) -> tuple[str, ...]:
     """The command that runs the daemon over this workspace file, with the present Python."""
     return (sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace))
+
+
+def gives_each_sensor_a_thread(instance: DagsterInstance) -> bool:
+    """Whether dagster.yaml has the daemon tick sensors in threads, so that none delays another."""
+    return bool((instance.get_sensor_settings() or {}).get("use_threads"))
 
 
 def runs_sensors(instance: DagsterInstance) -> bool:

@@ -4,9 +4,15 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+)
 
 from connector_pipeline.model.errors import InvalidShop
 
@@ -29,9 +35,22 @@ _SHOWN: Final = 80
 """A message repeats so many characters of a refused text, which may be of any length."""
 
 
+LONGEST_TEXT: Final = 255
+"""Bytes. Indexes hold these texts, and Postgres refuses an index row of more than 2,704 bytes."""
+
+
 def _has_text(value: str) -> str:
-    if not value or value != value.strip() or any(ord(character) < 32 for character in value):
-        raise ValueError("must not be empty, nor have spaces at its ends or control characters")
+    # Nothing unprintable: such a text could not be told from another one, or would move a
+    # terminal's cursor. No half of a surrogate pair is printable.
+    if (
+        not value.isprintable()
+        or value != value.strip()
+        or not 0 < len(value.encode()) <= LONGEST_TEXT
+    ):
+        raise ValueError(
+            f"must not be empty or longer than {LONGEST_TEXT} bytes, nor have spaces at its ends, "
+            "control characters or others that do not show"
+        )
     return value
 
 
@@ -58,7 +77,7 @@ def valid_host_name(domain: str) -> str:
     return domain
 
 
-Text = Annotated[str, AfterValidator(_has_text), StringConstraints(max_length=255)]
+Text = Annotated[str, AfterValidator(_has_text), StringConstraints(max_length=LONGEST_TEXT)]
 
 
 class Shop(BaseModel):
@@ -72,6 +91,32 @@ class Shop(BaseModel):
     domain: str
     currency: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        merchant_id: str,
+        platform_name: str,
+        platform_shop_id: str,
+        domain: str,
+        currency: str | None = None,
+    ) -> Self:
+        """The shop of these texts. Raises InvalidShop, which names each field that is wrong."""
+        try:
+            return cls(
+                merchant_id=merchant_id,
+                platform_name=platform_name,
+                platform_shop_id=platform_shop_id,
+                domain=domain,
+                currency=currency,
+            )
+        except ValidationError as error:
+            problems = [
+                f"{problem['loc'][0]} {problem['msg'].removeprefix('Value error, ')}"
+                for problem in error.errors(include_input=False, include_url=False)
+            ]
+            raise InvalidShop("; ".join(problems)) from None
+
     @property
     def partition_key(self) -> str:
         return partition_key(self.platform_name, self.domain)
@@ -80,6 +125,9 @@ class Shop(BaseModel):
 class RegisteredShop(Shop):
     """A shop with its state and history, as `connector.shops` holds it. Times are UTC."""
 
+    # Judged when the shop was registered. A row from before a rule must not hide all the others.
+    merchant_id: str
+    platform_shop_id: str
     state: ShopState = ShopState.ACTIVE
     consecutive_failures: int = 0
     last_full_sync_at: datetime | None = None
@@ -110,7 +158,9 @@ def parse_partition_key(key: str) -> tuple[str, str]:
 def valid_currency(currency: str) -> str:
     """The currency, if it has the form of an ISO 4217 code. Raises InvalidShop."""
     if not _CURRENCY.fullmatch(currency):
-        raise InvalidShop(f"{currency!r} is not a currency: expected three capitals, e.g. SEK")
+        raise InvalidShop(
+            f"{currency[:_SHOWN]!r} is not a currency: expected three capitals, e.g. SEK"
+        )
     return currency
 
 

@@ -8,10 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState, Text
-from connector_pipeline.model.storable import escaped
+from connector_pipeline.model.storable import clipped, escaped
 from connector_pipeline.model.sync import RequestedSyncType, SyncId
 
 SUBJECT: Final = "evt.catalog.sync.requested"
+
+LONGEST_FIELD: Final = 2_000
+"""Characters of a field that are read. More than any field may have, so that a longer one is
+refused for its length."""
+_LONGEST_REASON: Final = 1_000
+_SHOWN: Final = 80
 
 _sync_id: Final = TypeAdapter[str](SyncId)
 _text: Final = TypeAdapter[str](Text)
@@ -45,20 +51,15 @@ class SyncRequest(BaseModel):
         domain, or raises InvalidShop where no shop of that platform can have it.
         """
         try:
-            domain = valid_domain(self.platform_name, self.domain)
-            return Shop(
+            return Shop.of(
                 merchant_id=self.merchant_id,
                 platform_name=self.platform_name,
                 platform_shop_id=self.platform_shop_id,
-                domain=domain,
+                domain=valid_domain(self.platform_name, self.domain),
             )
         except InvalidShop as error:
-            raise InvalidSyncRequest(f"{error}.") from None
-        except ValidationError:
-            raise InvalidSyncRequest(
-                "merchant_id or platform_shop_id is empty, longer than 255, or has spaces at its "
-                "ends or control characters."
-            ) from None
+            reason = clipped(str(error), most_bytes=_LONGEST_REASON)
+            raise InvalidSyncRequest(f"{reason}.") from None
 
     def requested_type(self) -> RequestedSyncType:
         """The sync type that the request asks for. Raises InvalidSyncRequest."""
@@ -67,7 +68,7 @@ class SyncRequest(BaseModel):
         except ValueError:
             known = ", ".join(requested.value for requested in RequestedSyncType)
             raise InvalidSyncRequest(
-                f"sync_type {self.sync_type!r} is not one of {known}."
+                f"sync_type {self.sync_type[:_SHOWN]!r} is not one of {known}."
             ) from None
 
     @property
@@ -105,7 +106,7 @@ def parse_sync_request(body: bytes) -> SyncRequest:
     return SyncRequest(
         merchant_id=_as_text(fields["merchant_id"]),
         platform_name=_as_text(fields.get("platform_name")),
-        platform_shop_id=_as_text(fields.get("platform_shop_id")),
+        platform_shop_id=_unescaped(fields.get("platform_shop_id")),
         domain=_as_text(fields.get("domain")),
         sync_id=_as_text(fields["sync_id"]),
         sync_type=_as_text(fields.get("sync_type", "full")),
@@ -120,7 +121,13 @@ def _as_text(value: object) -> str:
         return str(value) if abs(value) < 10**30 else ""
     if not isinstance(value, str):
         return ""
-    return escaped(value)[:2_000]
+    return escaped(value[:LONGEST_FIELD])
+
+
+def _unescaped(value: object) -> str:
+    """As `_as_text`, but empty where escapes would make another id of it."""
+    text = _as_text(value)
+    return text if not isinstance(value, str) or value.startswith(text) else ""
 
 
 def registration(shop: Shop, registered: RegisteredShop | None) -> RegisteredShop:

@@ -4,8 +4,8 @@ An accepted request has a pending sync in `connector.syncs` and a row in `connec
 Each function is part of the caller's transaction.
 """
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -13,22 +13,42 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import InvalidSyncRequest
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
-from connector_pipeline.model.sync_request import SyncRequest, paused_shop, registration
-from connector_pipeline.platforms.adapters import valid_domain
+from connector_pipeline.model.sync_request import (
+    LONGEST_FIELD,
+    SyncRequest,
+    paused_shop,
+    registration,
+)
+from connector_pipeline.postgres.savepoint import OF_THE_DATA, savepoint
 from connector_pipeline.state import sync_log, sync_queue
 from connector_pipeline.state.registry import add_shop
+from connector_pipeline.state.request_judging import JudgedRequest, judged
 from connector_pipeline.state.sync_queue import QueuedRequest
 
 KEPT: Final = timedelta(days=30)
 """A request is kept for so long after it arrived. Its sync still shows up a later repeat."""
 
+# A requester may write a megabyte into each column.
 _TAKE: Final = """
-    SELECT id, merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type,
-        correlation_id, requested_at
+    SELECT id, sync_id, requested_at, left(merchant_id, %(longest)s) AS merchant_id,
+        left(platform_name, %(longest)s) AS platform_name,
+        left(platform_shop_id, %(longest)s) AS platform_shop_id,
+        left(domain, %(longest)s) AS domain, left(sync_type, %(longest)s) AS sync_type,
+        left(correlation_id, %(longest)s) AS correlation_id
     FROM connector.sync_requests
     WHERE accepted_at IS NULL AND refused_at IS NULL
-    ORDER BY id LIMIT %s
+    ORDER BY id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
+"""
+
+_PUT: Final = """
+    INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,
+        domain, sync_id, sync_type, correlation_id)
+    SELECT %(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s,
+        %(sync_id)s, %(sync_type)s, %(correlation_id)s
+    -- The sync of a request is kept longer than the request.
+    WHERE NOT EXISTS (SELECT FROM connector.syncs WHERE sync_id = %(sync_id)s)
+    ON CONFLICT DO NOTHING
 """
 
 _EXPECT: Final = """
@@ -55,24 +75,16 @@ _SHOP: Final = """
 """
 
 
-def put(connection: psycopg.Connection, requests: Iterable[SyncRequest]) -> int:
-    """Put requests into the inbox. Returns how many are new; an earlier one stays as it is."""
-    new = 0
-    with connection.cursor() as cursor:
-        for request in requests:
-            new += cursor.execute(
-                """
-                INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,
-                    domain, sync_id, sync_type, correlation_id)
-                SELECT %(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s,
-                    %(sync_id)s, %(sync_type)s, %(correlation_id)s
-                -- The sync of a request is kept longer than the request.
-                WHERE NOT EXISTS (SELECT FROM connector.syncs WHERE sync_id = %(sync_id)s)
-                ON CONFLICT DO NOTHING
-                """,
-                request.model_dump(),
-            ).rowcount
-    return new
+def put(connection: psycopg.Connection, requests: Sequence[SyncRequest]) -> int:
+    """Put requests into the inbox. Returns how many are new; an earlier one stays as it is.
+
+    A request that the inbox cannot hold is refused, and the others are put in all the same.
+    """
+    try:
+        with savepoint(connection):
+            return _put(connection, requests)
+    except OF_THE_DATA:
+        return sum(_put_alone(connection, request) for request in requests)
 
 
 def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
@@ -80,54 +92,26 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
 
     Returns both numbers. The shops of accepted requests are registered. The sync of a refused
     request has failed, with its event. A request with the sync_id of an earlier sync is refused
-    without an event: that sync has an event of its own.
+    without an event: that sync has an event of its own. Each request is judged on its own, and one
+    that the database refuses is refused alone.
     """
     connection.execute(
         "DELETE FROM connector.sync_requests WHERE requested_at < now() - %s"
         " AND (accepted_at IS NOT NULL OR refused_at IS NOT NULL)",
         (KEPT,),
     )
-    taken = connection.cursor(row_factory=dict_row).execute(_TAKE, (limit,)).fetchall()
-    if not taken:
+    taken = connection.cursor(row_factory=dict_row).execute(
+        _TAKE, {"longest": LONGEST_FIELD, "limit": limit}
+    )
+    requests = [judged(_request(row), row["requested_at"]) for row in taken]
+    if not requests:
         return 0, 0
-    requests = {row["sync_id"]: _request(row) for row in taken}
-    requested_at = {row["sync_id"]: row["requested_at"] for row in taken}
-    new = connection.execute(
-        _EXPECT,
-        {
-            "sync_id": list(requests),
-            "platform_name": [request.platform_name for request in requests.values()],
-            "domain": [request.domain for request in requests.values()],
-            "merchant_id": [request.merchant_id for request in requests.values()],
-            "status": ["pending"] * len(requests),
-            "correlation_id": [request.usable_correlation_id for request in requests.values()],
-            "requested_at": list(requested_at.values()),
-        },
-    ).fetchall()
-    known = set(requests) - {sync_id for (sync_id,) in new}
-    if known:
-        connection.execute(
-            _REFUSE, ("there is already a sync of this sync_id; it is not run again.", list(known))
-        )
-    accepted: dict[str, QueuedRequest] = {}
-    # Sorted, so that two transactions that lock several shops cannot deadlock.
-    for sync_id in sorted(
-        (sync_id for (sync_id,) in new),
-        key=lambda sync_id: (requests[sync_id].platform_name, requests[sync_id].domain),
-    ):
-        try:
-            accepted[sync_id] = _queued(connection, requests[sync_id], requested_at[sync_id])
-        except InvalidSyncRequest as error:
-            refuse(connection, sync_id, error)
-    connection.execute(
-        "UPDATE connector.sync_requests SET accepted_at = clock_timestamp()"
-        " WHERE sync_id = ANY(%s)",
-        (list(accepted),),
-    )
-    sync_queue.put_requests(
-        connection, [accepted[sync_id] for sync_id in requests if sync_id in accepted]
-    )
-    return len(accepted), len(requests) - len(accepted)
+    try:
+        with savepoint(connection):
+            accepted = _accept(connection, requests)
+    except OF_THE_DATA:
+        accepted = sum(_accept_alone(connection, request) for request in requests)
+    return accepted, len(requests) - accepted
 
 
 def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncRequest) -> None:
@@ -153,21 +137,86 @@ def arrived(connection: psycopg.Connection) -> int:
     return int(number)
 
 
-def _queued(
-    connection: psycopg.Connection, request: SyncRequest, requested_at: datetime
-) -> QueuedRequest:
+def _put(connection: psycopg.Connection, requests: Iterable[SyncRequest]) -> int:
+    with connection.cursor() as cursor:
+        return sum(cursor.execute(_PUT, request.model_dump()).rowcount for request in requests)
+
+
+def _put_alone(connection: psycopg.Connection, request: SyncRequest) -> int:
+    try:
+        with savepoint(connection):
+            return _put(connection, [request])
+    except OF_THE_DATA as error:
+        _accept(connection, [judged(request, datetime.now(UTC)).unstorable(error)])
+        return 0
+
+
+def _accept_alone(connection: psycopg.Connection, request: JudgedRequest) -> int:
+    try:
+        with savepoint(connection):
+            return _accept(connection, [request])
+    except OF_THE_DATA as error:
+        return _accept(connection, [request.unstorable(error)])
+
+
+def _accept(connection: psycopg.Connection, requests: Sequence[JudgedRequest]) -> int:
+    """Put the sound requests into the queue, and refuse the others. Returns how many are in."""
+    new = {
+        sync_id
+        for (sync_id,) in connection.execute(
+            _EXPECT,
+            {
+                "sync_id": [request.sync_id for request in requests],
+                "platform_name": [request.platform_name for request in requests],
+                "domain": [request.domain for request in requests],
+                "merchant_id": [request.merchant_id for request in requests],
+                "status": ["pending"] * len(requests),
+                "correlation_id": [request.correlation_id for request in requests],
+                "requested_at": [request.requested_at for request in requests],
+            },
+        )
+    }
+    known = [request.sync_id for request in requests if request.sync_id not in new]
+    if known:
+        connection.execute(
+            _REFUSE, ("there is already a sync of this sync_id; it is not run again.", known)
+        )
+    accepted: dict[str, QueuedRequest] = {}
+    # Sorted, so that two transactions that lock several shops cannot deadlock.
+    for request in sorted(
+        (request for request in requests if request.sync_id in new),
+        key=lambda request: (request.platform_name, request.domain),
+    ):
+        try:
+            accepted[request.sync_id] = _queued(connection, request)
+        except InvalidSyncRequest as error:
+            refuse(connection, request.sync_id, error)
+    connection.execute(
+        "UPDATE connector.sync_requests SET accepted_at = clock_timestamp()"
+        " WHERE sync_id = ANY(%s)",
+        (list(accepted),),
+    )
+    sync_queue.put_requests(
+        connection,
+        [accepted[request.sync_id] for request in requests if request.sync_id in accepted],
+    )
+    return len(accepted)
+
+
+def _queued(connection: psycopg.Connection, request: JudgedRequest) -> QueuedRequest:
     """The request as the queue takes it; registers its shop. Raises InvalidSyncRequest."""
-    shop = request.shop(valid_domain)
-    sync_type = request.requested_type()
-    _register(connection, shop)
+    wanted = request.verdict
+    if isinstance(wanted, InvalidSyncRequest):
+        raise wanted
+    _register(connection, wanted.shop)
     return QueuedRequest(
-        platform_name=shop.platform_name,
-        domain=shop.domain,
-        merchant_id=shop.merchant_id,
-        sync_type=sync_type,
+        platform_name=wanted.shop.platform_name,
+        domain=wanted.shop.domain,
+        merchant_id=wanted.shop.merchant_id,
+        sync_type=wanted.sync_type,
         sync_id=request.sync_id,
-        correlation_id=request.usable_correlation_id,
-        requested_at=requested_at,
+        correlation_id=request.correlation_id,
+        requested_at=request.requested_at,
     )
 
 

@@ -4,8 +4,6 @@ import csv
 import io
 from typing import Final
 
-from pydantic import ValidationError
-
 from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.model.shop import Shop, valid_currency
 from connector_pipeline.platforms.adapters import valid_domain
@@ -58,11 +56,6 @@ def registrable(shop: Shop) -> Shop:
     valid_domain(shop.platform_name, shop.domain)
     if shop.currency is not None:
         valid_currency(shop.currency)
-    for name in ("merchant_id", "platform_shop_id"):
-        try:
-            str(getattr(shop, name)).encode()
-        except UnicodeEncodeError:
-            raise InvalidShop(f"{name} is not valid Unicode") from None
     return shop
 
 
@@ -70,18 +63,9 @@ def _shop(row: list[str]) -> Shop:
     if len(row) != len(HEADER):
         raise InvalidShop(f"has {len(row)} fields instead of {len(HEADER)}")
     merchant_id, platform_name, platform_shop_id, domain = row
-    domain = valid_domain(platform_name, domain)
-    try:
-        shop = Shop(
-            merchant_id=merchant_id,
-            platform_name=platform_name,
-            platform_shop_id=platform_shop_id,
-            domain=domain,
-        )
-    except ValidationError as error:
-        problems = [
-            f"{problem['loc'][0]} {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise InvalidShop("; ".join(problems)) from None
-    return registrable(shop)
+    return Shop.of(
+        merchant_id=merchant_id,
+        platform_name=platform_name,
+        platform_shop_id=platform_shop_id,
+        domain=valid_domain(platform_name, domain),
+    )

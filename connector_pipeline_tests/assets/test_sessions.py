@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 
 from connector_pipeline.assets.sync_shops import JOB, run_config
+from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
@@ -37,7 +38,13 @@ def test_a_run_over_many_shops_opens_few_sessions(stored: Pipeline, tmp_path: Pa
     catalog = stored.database.connection_url()
     storage = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
     before = opened(catalog) + opened(storage)
-    worker = RunWorker(stored, tmp_path / "log", tags={}, job=JOB, run_config=run_config(keys))
+    worker = RunWorker(
+        stored,
+        tmp_path / "log",
+        tags={},
+        job=JOB,
+        run_config=run_config([ShopToSync(key) for key in keys]),
+    )
     worker.wait()
     assert opened(catalog) + opened(storage) - before <= MOST_SESSIONS
     assert set(stored.materialized(CATALOG_ITEMS, worker.run_id)) == set(keys)

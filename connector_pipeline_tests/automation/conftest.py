@@ -8,6 +8,6 @@ from dagster import DagsterInstance
 
 @pytest.fixture
 def instance() -> Generator[DagsterInstance]:
-    """A temporary instance without runs or partitions."""
-    with DagsterInstance.ephemeral() as ephemeral:
+    """A temporary instance without runs or partitions, with threads for sensors as dagster.yaml."""
+    with DagsterInstance.ephemeral(settings={"sensors": {"use_threads": True}}) as ephemeral:
         yield ephemeral

@@ -301,6 +301,12 @@ def test_a_tick_looks_on_until_something_arrives(
     assert listed_shops(run.run_config) == [ACME]
 
 
+def test_where_sensors_share_a_thread_a_tick_does_not_look_on(queue: Queue) -> None:
+    """The other sensors would wait for it."""
+    with DagsterInstance.ephemeral() as without_threads:
+        assert runs_of(long_tick(queue, without_threads)) == []
+
+
 def test_a_tick_looks_on_for_messages_too(instance: DagsterInstance, queue: Queue) -> None:
     """The cursor is that of the last time that the source was asked."""
 

@@ -121,3 +121,19 @@ def test_a_text_that_is_no_currency_code_is_refused(currency: str) -> None:
     """Only three capitals can be an ISO 4217 code."""
     with pytest.raises(InvalidShop):
         valid_currency(currency)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " m", "m ", "m\n1", "m\x00", "m\x7f", "m\x9b", "m\u202e1", "m\u2066", "\ud800", "é" * 128],
+)
+def test_an_id_that_does_not_show_or_is_too_long_is_refused(text: str) -> None:
+    """The error names the field. A text of 255 bytes is the longest."""
+    fields = {"platform_name": "shopify", "domain": "acme.myshopify.com"}
+    with pytest.raises(
+        InvalidShop, match=r"^merchant_id must not be empty or longer than 255 bytes"
+    ):
+        Shop.of(merchant_id=text, platform_shop_id="1", **fields)
+    with pytest.raises(InvalidShop, match=r"^platform_shop_id must not"):
+        Shop.of(merchant_id="m", platform_shop_id=text, **fields)
+    assert Shop.of(merchant_id="é" * 127 + "m", platform_shop_id="1", **fields)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable
-from connector_pipeline.postgres import revision
+from connector_pipeline.postgres import at_revision, revision
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
@@ -114,6 +114,19 @@ def test_a_database_migrated_while_a_process_runs_is_refused(
         admin.execute(changed)
         admin.execute("UPDATE connector.alembic_version SET version_num = '9999_newer'")
     assert isinstance(fails(database, statement), SchemaNotOurs)
+
+
+def test_a_database_migrated_without_a_trace_is_refused_in_a_while(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that executes run after run notices it, though no statement misses anything."""
+    database = Database(url=database_url)
+    with database.connect() as connection:
+        connection.execute("SELECT FROM connector.shops")
+    with psycopg.connect(database_url) as admin:
+        admin.execute("UPDATE connector.alembic_version SET version_num = '9999_newer'")
+    monkeypatch.setattr(at_revision, "COMPARED_EVERY_SECONDS", 0.0)
+    assert isinstance(fails(database), SchemaNotOurs)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_another_revision(database_url: str) -> None:

@@ -1,15 +1,15 @@
 """The WooCommerce adapter: the WooCommerce REST API, version 3."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
 
 from pydantic import JsonValue
 
-from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import OriginHttp
@@ -20,11 +20,13 @@ from connector_pipeline.platforms.kit.contract import (
     FetchReport,
     Lookup,
     RawPage,
+    rows_of,
 )
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
+from connector_pipeline.platforms.woocommerce.mapping.normalize import Normalizer
+from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
 from connector_pipeline.platforms.woocommerce.reading import lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
@@ -248,18 +250,36 @@ class WooCommerceAdapter(Adapter):
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
         """Make catalog items of raw pages, and log how many variations are left out by rule."""
-        left_out = LeftOut()
-        try:
-            yield from normalize(shop, currency, pages, left_out=left_out)
-        except ConnectorError as error:
-            error.of(shop.partition_key)
-            raise
-        if left_out.variations:
-            _logger.info(
-                "%s: %d variations left out, whose product was not read or no longer has any",
-                shop.partition_key,
-                left_out.variations,
-            )
+        with _normalizer(shop, currency) as normalizer:
+            for page in pages:
+                yield from normalizer.items(page)
+
+    def rows(
+        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+    ) -> Iterator[CatalogRow | RejectedVariant]:
+        """The same as bare rows. A page without odd values is decoded faster; see `PlainPages`."""
+        with _normalizer(shop, currency) as normalizer:
+            plain_pages = PlainPages(shop, currency, normalizer)
+            for page in pages:
+                rows = plain_pages.rows(page)
+                yield from rows_of(normalizer.items(page)) if rows is None else rows
+
+
+@contextmanager
+def _normalizer(shop: Shop, currency: str) -> Generator[Normalizer]:
+    """A normalizer of a snapshot's pages. An error in the block gets the shop's partition key."""
+    normalizer = Normalizer(shop, currency)
+    try:
+        yield normalizer
+    except ConnectorError as error:
+        error.of(shop.partition_key)
+        raise
+    if normalizer.left_out:
+        _logger.info(
+            "%s: %d variations left out, whose product was not read or no longer has any",
+            shop.partition_key,
+            normalizer.left_out,
+        )
 
 
 async def _with_facts_of_shop(

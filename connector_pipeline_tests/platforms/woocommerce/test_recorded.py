@@ -16,7 +16,7 @@ import pytest
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
-from connector_pipeline.platforms.woocommerce.mapping.normalize import LeftOut, normalize
+from connector_pipeline.platforms.woocommerce.mapping.normalize import Normalizer
 
 SHOP = Shop(
     merchant_id="merchant-1",
@@ -127,11 +127,11 @@ def page(kind: str, rows: list[dict[str, Any]], **facts: Any) -> RawPage:
 
 def read(*pages: RawPage) -> tuple[dict[str, dict[str, Any]], int]:
     """The items of the pages by variant id, none rejected, and how many were left out by rule."""
-    left_out = LeftOut()
-    rows = list(normalize(SHOP, "SEK", pages, left_out=left_out))
+    normalizer = Normalizer(SHOP, "SEK")
+    rows = [row for each in pages for row in normalizer.items(each)]
     assert [row for row in rows if not isinstance(row, CatalogItem)] == []
     found = [row.model_dump(mode="python") for row in rows if isinstance(row, CatalogItem)]
-    return {row["variant_id"]: row for row in found}, left_out.variations
+    return {row["variant_id"]: row for row in found}, normalizer.left_out
 
 
 def test_every_recorded_product_is_the_row_a_person_expects(recorded: Path) -> None:

@@ -5,9 +5,9 @@ variation whose parent is among the snapshot's products and has variations.
 
 A variation is left out if its parent was not read (the parent is a draft and only published
 products are read, or the variation is an orphan) or no longer has variations. Such a variation is
-counted in `LeftOut` and not rejected. The endpoints for all of a shop's variations return those
-too, but no buyer can buy them (docs/facts/woocommerce.md, Variations: orphans and former
-variables).
+counted in `Normalizer.left_out` and not rejected. The endpoints for all of a shop's variations
+return those too, but no buyer can buy them (docs/facts/woocommerce.md, Variations: orphans and
+former variables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -72,18 +72,11 @@ VARIATION_FIELDS: Final = (
 # Absent before WooCommerce 8.3 (docs/facts/woocommerce.md, Variations: endpoints).
 LATER_VARIATION_FIELDS: Final = ("parent_id", "name")
 
-_NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
-
-
-@dataclass(slots=True)
-class LeftOut:
-    """How many variations one call of `normalize` left out by the module's rule."""
-
-    variations: int = 0
+NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
 
 
 @dataclass(frozen=True, slots=True)
-class _Parent:
+class Parent:
     """The values of a product that its variations need."""
 
     title: str
@@ -93,54 +86,67 @@ class _Parent:
     image_url: str | None
 
 
-def normalize(
-    shop: Shop, currency: str, pages: Iterable[RawPage], *, left_out: LeftOut | None = None
-) -> Iterator[CatalogItem | RejectedVariant]:
-    """Make items of a snapshot's pages, products before variations, in the pages' order.
+class Normalizer:
+    """Makes items of one snapshot's pages, products before variations, page by page.
 
     Titles are byte for byte the API's. HTML entities in them are not decoded: they are the
-    merchant's text, and the catalog service decodes it. Raises InvalidResponse for a page that is
-    not a list of objects.
+    merchant's text, and the catalog service decodes it.
     """
-    of_shop = shop_columns(shop, currency)
-    left_out = left_out or LeftOut()
-    # For a parent that cannot be read, its error is kept, and its variations are rejected with
-    # that. If they were left out, they would look deleted.
-    parents: dict[int, _Parent | FieldError] = {}
-    for page in pages:
+
+    def __init__(self, shop: Shop, currency: str):
+        self._of_shop = shop_columns(shop, currency)
+        self.left_out = 0
+        """How many variations were left out by the module's rule."""
+        self.parents: dict[int, Parent | FieldError] = {}
+        """The products with variations on the pages so far, by id.
+
+        For a parent that cannot be read, its error is kept, and its variations are rejected with
+        that. If they were left out, they would look deleted.
+        """
+
+    def items(self, page: RawPage) -> Iterator[CatalogItem | RejectedVariant]:
+        """The items of the next page. Raises InvalidResponse for one that is no list of objects."""
         if page.kind == LOOKUP:
-            continue
+            return
         rows = _rows(page)
         if page.kind == PRODUCTS:
-            for product in rows:
-                if has_variations(product):
-                    unreadable = _keep_parent(parents, product)
-                    if unreadable is not None:
-                        yield unreadable
-                else:
-                    yield _product_item(of_shop, product)
+            yield from self._products(rows)
         elif page.kind == VARIATIONS:
-            page_parent = page.facts.get("parent_id")
-            had: Any = page.facts.get(READ_WITH_PARENTS, [])
-            named_by_options = page.facts.get("endpoint") == ANALYTICS_VARIATIONS
-            for variation in rows:
-                named: Any = variation.get("parent_id")
-                parent_id = named if type(named) is int else page_parent
-                if type(parent_id) is not int:
-                    yield _rejected(None, variation, _no_number("parent_id", named))
-                    continue
-                if parent_id in had:
-                    continue
-                parent = parents.get(parent_id)
-                if parent is None:
-                    left_out.variations += 1
-                elif isinstance(parent, FieldError):
-                    yield _rejected(parent_id, variation, FieldError("its product", str(parent)))
-                else:
-                    title = "" if named_by_options else variation.get("name", "")
-                    yield _variation_item(of_shop, variation, title, parent_id, parent)
+            yield from self._variations(rows, page)
         else:
             raise InvalidResponse(f"A WooCommerce snapshot has no pages of kind {page.kind!r}.")
+
+    def _products(self, rows: Iterable[dict[str, Any]]) -> Iterator[CatalogItem | RejectedVariant]:
+        for product in rows:
+            if has_variations(product):
+                unreadable = _keep_parent(self.parents, product)
+                if unreadable is not None:
+                    yield unreadable
+            else:
+                yield _product_item(self._of_shop, product)
+
+    def _variations(
+        self, rows: Iterable[dict[str, Any]], page: RawPage
+    ) -> Iterator[CatalogItem | RejectedVariant]:
+        page_parent = page.facts.get("parent_id")
+        had: Any = page.facts.get(READ_WITH_PARENTS, [])
+        named_by_options = page.facts.get("endpoint") == ANALYTICS_VARIATIONS
+        for variation in rows:
+            named: Any = variation.get("parent_id")
+            parent_id = named if type(named) is int else page_parent
+            if type(parent_id) is not int:
+                yield _rejected(None, variation, _no_number("parent_id", named))
+                continue
+            if parent_id in had:
+                continue
+            parent = self.parents.get(parent_id)
+            if parent is None:
+                self.left_out += 1
+            elif isinstance(parent, FieldError):
+                yield _rejected(parent_id, variation, FieldError("its product", str(parent)))
+            else:
+                title = "" if named_by_options else variation.get("name", "")
+                yield _variation_item(self._of_shop, variation, title, parent_id, parent)
 
 
 def objects_of(parsed: Any) -> list[dict[str, Any]]:
@@ -159,7 +165,7 @@ def has_variations(product: Mapping[str, Any]) -> bool:
     such as variable-subscription, whose variations are listed as those of variable products are.
     """
     return (
-        product.get("type") not in _NEVER_WITH_VARIATIONS
+        product.get("type") not in NEVER_WITH_VARIATIONS
         and isinstance(product.get("variations"), list)
         and bool(product["variations"])
     )
@@ -176,7 +182,7 @@ def _rows(page: RawPage) -> list[dict[str, Any]]:
 
 
 def _keep_parent(
-    parents: dict[int, _Parent | FieldError], product: Mapping[str, Any]
+    parents: dict[int, Parent | FieldError], product: Mapping[str, Any]
 ) -> RejectedVariant | None:
     product_id = object_id(product)
     if product_id is None:
@@ -184,7 +190,7 @@ def _keep_parent(
         return _rejected(None, product, error, is_product=True)
     try:
         require_fields(product, PRODUCT_FIELDS)
-        parents[product_id] = _Parent(
+        parents[product_id] = Parent(
             title=text("name", product["name"]),
             status=values.status(product["status"]),
             created_at=_gmt(product, "date_created_gmt"),
@@ -206,7 +212,7 @@ def _product_item(
             raise _no_number("id", product.get("id"))
         require_fields(product, PRODUCT_FIELDS)
         product_type = text("type", product["type"])
-        if product_type not in _NEVER_WITH_VARIATIONS and product["variations"] != []:
+        if product_type not in NEVER_WITH_VARIATIONS and product["variations"] != []:
             raise FieldError("variations", "is not a list", product["variations"])
         title = text("name", product["name"])
         return CatalogItem(
@@ -234,7 +240,7 @@ def _variation_item(
     variation: Mapping[str, Any],
     name: Any,
     parent_id: int,
-    parent: _Parent,
+    parent: Parent,
 ) -> CatalogItem | RejectedVariant:
     try:
         variation_id = object_id(variation)

@@ -19,8 +19,7 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     LATER_VARIATION_FIELDS,
     PRODUCT_FIELDS,
     VARIATION_FIELDS,
-    LeftOut,
-    normalize,
+    Normalizer,
 )
 
 SHOP = Shop(
@@ -65,10 +64,11 @@ def page(kind: str, rows: Any, **facts: Any) -> RawPage:
 
 
 def rows_of(
-    *pages: RawPage, left_out: LeftOut | None = None
+    *pages: RawPage, normalizer: Normalizer | None = None
 ) -> list[CatalogItem | RejectedVariant]:
     """All items and rejected variants of the pages."""
-    return list(normalize(SHOP, "SEK", pages, left_out=left_out))
+    normalizer = normalizer or Normalizer(SHOP, "SEK")
+    return [row for each in pages for row in normalizer.items(each)]
 
 
 def of_product(**changed: Any) -> CatalogItem | RejectedVariant:
@@ -275,14 +275,14 @@ def test_types_of_extensions_go_by_their_variations() -> None:
 
 def test_variations_of_no_variable_product_are_left_out_and_counted() -> None:
     """They belong to drafts that are not read, to no product, or to one that is simple now."""
-    left_out = LeftOut()
+    normalizer = Normalizer(SHOP, "SEK")
     rows = rows_of(
         page("products", [PRODUCT, PARENT]),
         page("variations", [VARIATION | {"parent_id": parent} for parent in (0, 10, 999)]),
-        left_out=left_out,
+        normalizer=normalizer,
     )
     assert [item(row).variant_id for row in rows] == ["10_default"]
-    assert left_out.variations == 3
+    assert normalizer.left_out == 3
 
 
 def test_variations_of_a_product_that_cannot_be_read_are_rejected_with_it() -> None:
@@ -339,15 +339,15 @@ def test_a_page_of_another_kind_breaks_the_contract() -> None:
 def test_real_odd_products_are_what_they_look_like(real_answer: Callable[[str], Any]) -> None:
     """In recorded answers, titles are byte for byte, prices exact, and stock as the shop has it."""
     products = real_answer("products")
-    left_out = LeftOut()
+    normalizer = Normalizer(SHOP, "SEK")
     rows = rows_of(
         page("products", products),
         page("variations", real_answer("variations")),
-        left_out=left_out,
+        normalizer=normalizer,
     )
     items = {row.variant_id: row for row in map(item, rows)}
     assert (
-        left_out.variations == 3
+        normalizer.left_out == 3
     )  # The variations of the product that was variable and is simple now.
     assert items["174_default"].product_title == (
         "<b>Fet</b> & <i>kursiv</i> <script>alert(1)</script> produkt"
