@@ -17,6 +17,7 @@ from connector_pipeline.model.errors import (
     InvalidSyncRequest,
     ShopBusy,
     ShopDisconnected,
+    SyncInterrupted,
     UnknownShop,
 )
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
@@ -119,11 +120,15 @@ def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | Non
 
 
 def failures(connection: psycopg.Connection, sync_ids: Sequence[str]) -> dict[str, str]:
-    """The errors of those of these syncs that have failed, in words, by sync_id."""
+    """The errors of those of these syncs that have failed for good, in words, by sync_id.
+
+    An interrupted sync has not: a retry of its run goes on with it, and the relay holds its event
+    back until then.
+    """
     rows = connection.execute(
         "SELECT sync_id, error_code || ': ' || error_message FROM connector.syncs"
-        " WHERE sync_id = ANY(%s) AND status = 'failed'",
-        (list(sync_ids),),
+        " WHERE sync_id = ANY(%s) AND status = 'failed' AND error_code <> %s",
+        (list(sync_ids), SyncInterrupted.__name__),
     )
     return dict(rows.fetchall())
 

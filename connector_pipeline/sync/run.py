@@ -74,7 +74,7 @@ def sync_shops(
 ) -> None:
     """Fetch the shops, and publish each as soon as it has been read, while others are read.
 
-    A retry leaves out the shops whose sync the crashed run has recorded as failed. Raises
+    A retry leaves out the shops whose sync the crashed run has recorded as failed for good. Raises
     Interrupted as `fetch_shops` does. What is being published by then is completed.
     """
     if run.is_retry:

@@ -1,5 +1,6 @@
 """A run over a list of shops gives exactly these a status, each its own, as soon as it can."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -34,6 +35,7 @@ from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.sync_queue import Capacity
+from connector_pipeline.sync.locks import ShopLocks
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
 from connector_pipeline_tests.state.test_inbox import Inbox
@@ -362,3 +364,64 @@ def test_a_cancelled_run_completes_what_it_publishes_and_fails_the_rest(
         assert len(twelve.rows(each)) == (len(twelve.served(each)) if each in published else 0)
     assert statuses(twelve.instance, RAW_PRODUCTS)[0] == set(read)
     assert statuses(twelve.instance, CATALOG_ITEMS)[0] == published
+
+
+def test_a_retry_goes_on_with_interrupted_shops_and_leaves_out_those_that_failed(
+    twelve: Pipeline,
+) -> None:
+    """A requester knows of the failure already. An interrupted shop's event is held back."""
+    refused, hanging, good = listed = [ShopToSync(key(n), sync_id=f"s-{n}") for n in range(3)]
+    revoked = twelve.sandbox.store.shop("shopify", "listed-0.myshopify.com").credentials
+    revoked.revoked = True
+    hangs = {"domain": "listed-1.myshopify.com", "platform": "shopify"}
+    twelve.sandbox.faults.set([FaultRule("hang", hangs)])
+
+    def all_but_one() -> bool:
+        now = ended(twelve)
+        return (now.get(refused.partition_key), now.get(good.partition_key)) == (
+            ("failed", "ShopDisconnected"),
+            ("succeeded", None),
+        )
+
+    # Nobody cancelled the run: its machine is shut down.
+    with meanwhile(all_but_one, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        first = sync(twelve, listed)
+    assert ended(twelve)[hanging.partition_key] == ("failed", "SyncInterrupted")
+    twelve.sandbox.faults.clear()
+    twelve.sandbox.requests.clear()
+    revoked.revoked = False
+    retried = sync(twelve, listed, {ROOT_RUN_ID: first.run_id, RETRY_NUMBER: "1"})
+    text = twelve.failure(retried)
+    assert "FailedBefore (1)." in text
+    assert "ShopDisconnected" in text
+    assert ended(twelve) == {
+        refused.partition_key: ("failed", "ShopDisconnected"),
+        hanging.partition_key: ("succeeded", None),
+        good.partition_key: ("succeeded", None),
+    }
+    asked = twelve.sandbox.requests.requests(service="shopify")
+    assert {f"shopify/{request.domain}" for request in asked} == {hanging.partition_key}
+    for shop in (hanging, good):
+        assert len(twelve.rows(shop.partition_key)) == len(twelve.served(shop.partition_key))
+
+
+async def test_a_shop_of_the_queue_that_another_run_reads_waits_on(
+    twelve: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its requester hears of no failure: the shop has its turn once the other run is done."""
+    monkeypatch.setenv("CONNECTOR_SHOP_WAIT", "0s")
+    with twelve.database.connect() as connection:
+        sync_queue.put_shops(connection, [key(0), key(1)], reason=QueueReason.SWEEP)
+        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
+        [launch] = sync_queue.unseen(connection)
+    async with ShopLocks(twelve.database, run_id="another-run") as locks, locks.hold(key(0)):
+        result = await asyncio.to_thread(sync, twelve, shops_of(launch))
+    assert "ShopBusy (1)." in twelve.failure(result)
+    rows = Inbox(twelve.database).rows(
+        "SELECT domain, state, outcome, relaunches FROM connector.sync_queue ORDER BY domain"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("listed-0.myshopify.com", "waiting", None, 0),
+        ("listed-1.myshopify.com", "ended", "succeeded", 0),
+    ]
+    assert ended(twelve) == {key(1): ("succeeded", None)}
