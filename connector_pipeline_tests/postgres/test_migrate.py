@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -220,6 +221,98 @@ def test_several_places_may_migrate_at_once(
         thread.join()
     assert [result for result in results if not isinstance(result, Migration)] == []
     assert sum(isinstance(each, Migration) and each.before is None for each in results) == 2
+
+
+@pytest.fixture
+def first_release(empty_database_url: str) -> str:
+    """The URL of a database that the first migration alone has made."""
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(empty_database_url),
+        poolclass=NullPool,
+    )
+    config = Config()
+    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
+    with engine.begin() as connection:
+        for schema in (CATALOG, CONNECTOR):
+            connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001_catalog_and_connector")
+    return empty_database_url
+
+
+BEFORE_THE_QUEUE = """
+    INSERT INTO connector.shops (platform_name, domain, merchant_id, platform_shop_id, state)
+    SELECT 'shopify', name || '.myshopify.com', 'm-' || name, name, 'active'
+    FROM unnest(ARRAY['waits', 'runs', 'done', 'asked', 'both', 'once']) AS shop (name);
+
+    INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id, domain,
+        sync_id, sync_type, requested_at, accepted_at, launched_at, run_id, refused_at, relaunches)
+    SELECT 'm-' || name, 'shopify', name, name || '.myshopify.com', 's-' || name, sync_type,
+        '2026-01-01 12:00+00', accepted_at::timestamptz, launched_at::timestamptz, run_id,
+        refused_at::timestamptz, relaunches
+    FROM (VALUES
+        ('runs', 'full', '2026-01-01 12:01+00', '2026-01-01 12:02+00', 'run-1', NULL, 1),
+        ('waits', 'incremental', '2026-01-01 12:01+00', NULL, NULL, NULL, 0),
+        ('done', 'full', '2026-01-01 12:01+00', '2026-01-01 12:02+00', 'run-2', NULL, 0),
+        ('refused', 'full', '2026-01-01 12:01+00', NULL, NULL, '2026-01-01 12:01+00', 0),
+        ('asked', 'auto', NULL, NULL, NULL, NULL, 0)
+    ) AS request (name, sync_type, accepted_at, launched_at, run_id, refused_at, relaunches);
+
+    INSERT INTO connector.syncs (sync_id, platform_name, domain, merchant_id, status,
+        correlation_id)
+    SELECT 's-' || name, 'shopify', name || '.myshopify.com', 'm-' || name, status, 'c-' || name
+    FROM (VALUES ('runs', 'running'), ('waits', 'pending'), ('done', 'succeeded'),
+        ('refused', 'failed')) AS sync (name, status);
+
+    INSERT INTO connector.backfill_shops (backfill_id, platform_name, domain, status)
+    SELECT backfill_id, 'shopify', name || '.myshopify.com', status
+    FROM (VALUES ('b-1', 'both', 'waiting'), ('b-2', 'both', 'launched'),
+        ('b-1', 'once', 'waiting'), ('b-2', 'once', 'failed'), ('b-1', 'done', 'succeeded'),
+        ('b-1', 'gone', 'waiting')) AS backfill (backfill_id, name, status);
+
+    INSERT INTO connector.sweeps (sweep_id, shops, taken) VALUES ('2026-01-01T12:00Z', 6, 6);
+"""
+
+
+@pytest.mark.parametrize("printed", [False, True])
+def test_what_has_not_ended_moves_into_the_queue(first_release: str, printed: bool) -> None:
+    """Requests that wait or run, and the shops of backfills. Those not accepted yet stay."""
+    with psycopg.connect(first_release, autocommit=True) as connection:
+        connection.execute(BEFORE_THE_QUEUE)
+        if printed:
+            connection.execute(migration_sql(first_release).encode())
+    migrate(first_release)
+    with psycopg.connect(first_release) as connection:
+        rows = connection.execute(
+            """
+            SELECT domain, reason, priority, sync_type, awaited, backfills, state, run_id,
+                relaunches
+            FROM connector.sync_queue ORDER BY id
+            """
+        ).fetchall()
+        requests = connection.execute(
+            """
+            SELECT sync_id, merchant_id, correlation_id, lane, launch_id IS NULL,
+                put_at = '2026-01-01 12:00+00', taken_at = '2026-01-01 12:02+00'
+            FROM connector.sync_queue WHERE awaited ORDER BY id
+            """
+        ).fetchall()
+        inbox = connection.execute(
+            "SELECT sync_id FROM connector.sync_requests"
+            " WHERE accepted_at IS NULL AND refused_at IS NULL"
+        ).fetchall()
+    assert rows == [
+        ("runs.myshopify.com", "request", 0, "full", True, [], "taken", "run-1", 1),
+        ("waits.myshopify.com", "request", 0, "incremental", True, [], "waiting", None, 0),
+        ("both.myshopify.com", "backfill", 2, "auto", False, ["b-1", "b-2"], "waiting", None, 0),
+        ("once.myshopify.com", "backfill", 2, "auto", False, ["b-1"], "waiting", None, 0),
+    ]
+    assert requests == [
+        ("s-runs", "m-runs", "c-runs", "foreground", False, True, True),
+        ("s-waits", "m-waits", "c-waits", None, True, True, None),
+    ]
+    assert inbox == [("s-asked",)]
 
 
 def at_revision(url: str, revision: str) -> None:
