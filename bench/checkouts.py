@@ -136,13 +136,16 @@ class Side:
     def dev(self, **settings: str) -> Generator["Dev"]:
         """`connector-pipeline dev` of this side: code server, daemon and UI, until the end."""
         # A file and not a pipe: nobody would read the pipe while the bench waits.
-        with (self.home / "dev.out").open("w+b") as output:
+        with (
+            (self.home / "dev.out").open("wb") as output,
+            (self.home / "dev.err").open("wb") as errors,
+        ):
             process = subprocess.Popen(
                 _with_parent([self.program, "dev", "--json", "--port", "3900"]),
                 cwd=self.checkout,
                 env=self.environment() | settings,
                 stdout=output,
-                stderr=(self.home / "dev.err").open("wb"),
+                stderr=errors,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

@@ -8,7 +8,9 @@ its children (user and system), and wall seconds from start to exit.
 
 - `--help` and `shops list` (20 registered shops);
 - `import connector_pipeline.definitions` beside `import dagster`, and what the first adds;
-- `sync` of one Shopify shop of 10,000 variants, each time a full one (the sandbox answers at once);
+- `sync` of one Shopify shop of 10,000 variants, 5 to a product, each time a full one. The sandbox
+  answers at once, and the shop has the points of a Plus plan, full again before each sync: with
+  those of the lowest plan the shop would dictate the time;
 - `backfill` of 100 shops of 200 variants without a daemon, so that one process executes the run;
   each round has shops of its own. From this come the CPU per shop, with and without what a
   backfill of one shop costs, and the sessions opened on the Postgres server meanwhile.
@@ -24,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import httpx
 import psycopg
 from checkouts import Side, Spent, parser, sides
 from sandbox_process import shopify_shops
@@ -31,6 +34,7 @@ from sandbox_process import shopify_shops
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 
 LISTED: Final = 20
+PLUS: Final = {"maximum": 20_000, "restore_rate": 1_000}
 DEFINITIONS: Final = "import connector_pipeline.definitions"
 DAGSTER: Final = "import dagster"
 
@@ -85,12 +89,21 @@ def backfill(side: Side, specs: Sequence[ShopSpec]) -> tuple[Spent, int]:
     return spent, opened
 
 
-def merchant_shops(merchant: str, count: int, variants: int) -> list[ShopSpec]:
-    """`count` shops of one merchant, of so many variants, two to a product."""
-    return [
-        replace(spec, merchant_id=merchant)
-        for spec in shopify_shops(merchant, count, products=variants // 2)
-    ]
+def merchant_shops(
+    merchant: str, count: int, variants: int, *, of_product: int = 2
+) -> list[ShopSpec]:
+    """`count` shops of one merchant, of so many variants each."""
+    shops = shopify_shops(merchant, count, products=variants // of_product, variants=of_product)
+    return [replace(spec, merchant_id=merchant) for spec in shops]
+
+
+def sync(side: Side, key: str) -> Spent:
+    """Sync the shop, whose bucket is full of points."""
+    control = side.sandbox_environment["TOKEN_SERVICE_URL"].removesuffix("/token-service")
+    httpx.put(
+        f"{control}/sandbox/shops/{key}/throttle", json=PLUS, trust_env=False
+    ).raise_for_status()
+    return side.cli("sync", key, "--type", "full")
 
 
 def table(measured: Measured) -> None:
@@ -120,7 +133,7 @@ def main() -> None:
     given = options.parse_args()
     long_rounds = min(given.rounds, given.long_rounds)
     listed = merchant_shops("listed", LISTED, 2)
-    big = merchant_shops("big", 1, given.variants)
+    big = merchant_shops("big", 1, given.variants, of_product=5)
     many = [merchant_shops(f"many-{turn}", given.shops, 200) for turn in range(long_rounds)]
     single = [merchant_shops(f"single-{turn}", 1, 200) for turn in range(long_rounds)]
     specs = [*listed, *big, *(spec for group in (*many, *single) for spec in group)]
@@ -144,7 +157,7 @@ def main() -> None:
         for side in both:
             side.register([*listed, *big])
             # The first run compiles modules, and makes Dagster's tables and the sandbox's catalog.
-            side.cli("sync", key)
+            sync(side, key)
         alternately("--help", given.rounds, lambda side, _: side.cli("--help"))
         alternately("shops list", given.rounds, lambda side, _: side.cli("shops", "list"))
         for code in (DAGSTER, DEFINITIONS):
@@ -154,7 +167,7 @@ def main() -> None:
         alternately(
             f"sync: {given.variants} variants",
             long_rounds,
-            lambda side, _: side.cli("sync", key, "--type", "full"),
+            lambda side, _: sync(side, key),
         )
         alternately("one shop", long_rounds, lambda side, turn: backfill(side, single[turn])[0])
         alternately(f"backfill: {given.shops} shops", long_rounds, backfilled)
