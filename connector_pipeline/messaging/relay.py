@@ -148,6 +148,8 @@ class _Relay:
                         break
                     after = last
                 self._done.waiting = unsent(connection)
+                # A session that was closed holds its lock until Postgres sees that.
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_RELAY_LOCK,))
         return self._done
 
     @property
