@@ -43,7 +43,7 @@ sweep takes turns with fresh requests after half an hour. So no class can starve
 KEPT: Final = timedelta(days=3)
 """An ended row is kept for so long: `connector.syncs` is the record of what was."""
 
-_TAKER: Final = "connector.sync_queue"
+_LOCK: Final = "connector.sync_queue"
 
 # A full sync does what any other would; one of its own choice does what an increment would.
 _COVERS: Final = """
@@ -202,10 +202,21 @@ class Capacity:
     in_all: int
 
 
+def lock(connection: psycopg.Connection) -> None:
+    """Wait until no other transaction changes many rows, and keep others out until this one ends.
+
+    Each function here that changes many rows does this. A transaction that locks other rows before
+    it calls one, such as rows of `connector.shops`, calls this first: two transactions that lock
+    the same rows in different orders deadlock.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (_LOCK,))
+
+
 def put_requests(connection: psycopg.Connection, requests: Collection[QueuedRequest]) -> None:
     """Put accepted requests in, in their order. A row that nobody waits for joins its request's."""
     if not requests:
         return
+    lock(connection)
     connection.execute(
         _PUT_REQUESTS,
         (
@@ -237,6 +248,7 @@ def put_shops(
     Returns how many rows are new.
     """
     platform_names, domains = columns_of(keys)
+    lock(connection)
     return connection.execute(
         _PUT_SHOPS,
         {
@@ -263,11 +275,11 @@ def take(
 
     A disconnected shop whose requester waits becomes active: its requester expects it to be
     connected, and the sync finds out. Left out are the `busy` shops, by partition key, and those
-    that are taken already. Nothing is taken while another process takes.
+    that are taken already.
     """
-    in_all = capacity.in_all * shops_per_run
-    if in_all <= 0 or not _alone(connection):
+    if capacity.in_all <= 0:
         return 0
+    lock(connection)
     platform_names, domains = columns_of(list(busy))
     ready = connection.execute(
         _READY,
@@ -373,6 +385,7 @@ def withdraw_inactive(connection: psycopg.Connection) -> int:
 
     Returns how many.
     """
+    lock(connection)
     return connection.execute(
         """
         UPDATE connector.sync_queue AS row
@@ -442,6 +455,7 @@ def withdraw_backfill(connection: psycopg.Connection, backfill_id: str) -> int:
     mine = "backfills <> '{}' AND backfills @> ARRAY[%(id)s::text] AND state <> 'ended'"
     alone = "NOT awaited AND cardinality(backfills) = 1 AND sweep_id IS NULL"
     values = {"id": backfill_id}
+    lock(connection)
     deleted = connection.execute(
         f"DELETE FROM connector.sync_queue WHERE {mine} AND {alone}",  # noqa: S608  our own words
         values,
@@ -468,14 +482,6 @@ def _pending_again(connection: psycopg.Connection, sync_id: str) -> None:
     )
 
 
-def _alone(connection: psycopg.Connection) -> bool:
-    """Whether no other process takes; true until the end of the transaction."""
-    [(locked,)] = connection.execute(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 2))", (_TAKER,)
-    ).fetchall()
-    return bool(locked)
-
-
 def _take(connection: psycopg.Connection, ids: Sequence[int], lane: Lane) -> int:
     launch_id = str(uuid4())
     taken = connection.execute(
@@ -490,11 +496,18 @@ def _take(connection: psycopg.Connection, ids: Sequence[int], lane: Lane) -> int
     )
     connection.execute(
         """
+        WITH awaited AS (
+            SELECT platform_name, domain
+            FROM connector.shops AS shop JOIN connector.sync_queue AS row
+                USING (platform_name, domain)
+            WHERE row.launch_id = %s AND row.state = 'taken' AND row.awaited AND shop.state = %s
+            -- In the order in which everybody locks shops.
+            ORDER BY platform_name, domain FOR UPDATE OF shop
+        )
         UPDATE connector.shops AS shop SET state = %s, updated_at = now()
-        FROM connector.sync_queue AS row
-        WHERE row.launch_id = %s AND row.awaited AND shop.platform_name = row.platform_name
-            AND shop.domain = row.domain AND shop.state = %s
+        FROM awaited
+        WHERE shop.platform_name = awaited.platform_name AND shop.domain = awaited.domain
         """,
-        (ShopState.ACTIVE, launch_id, ShopState.DISCONNECTED),
+        (launch_id, ShopState.DISCONNECTED, ShopState.ACTIVE),
     )
     return taken.rowcount
