@@ -115,15 +115,18 @@ _ABSORB: Final = f"""
 
 # Of each shop only the first row is ready: a shop's syncs keep their order. A merchant's turn
 # counts its shops that are under way, so that the merchant of thousands does not always come first.
+# In a class, rows of different priorities alternate: old shops of a sweep and fresh requests.
 _READY: Final = """
     WITH busy AS (
         SELECT platform_name, domain FROM connector.sync_queue WHERE state = 'taken'
         UNION SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
     ), ready AS (
         SELECT DISTINCT ON (platform_name, domain) id, merchant_id,
-            greatest(0, priority - floor(
-                extract(epoch FROM now() - put_at) / extract(epoch FROM %(one_class_up_after)s)
-            ))::int AS class
+            priority,
+            -- Comparisons and no difference: a time of a requester may be an infinite one.
+            greatest(0, priority - (put_at < now() - %(one_class_up_after)s)::int
+                - (put_at < now() - 2 * %(one_class_up_after)s)::int
+                - (put_at < now() - 3 * %(one_class_up_after)s)::int) AS class
         FROM connector.sync_queue AS row
         WHERE state = 'waiting'
             AND (%(of)s::text IS NULL OR backfills @> ARRAY[%(of)s::text])
@@ -134,14 +137,19 @@ _READY: Final = """
         SELECT merchant_id, count(*) AS shops FROM connector.sync_queue
         WHERE state = 'taken' GROUP BY merchant_id
     ), in_turn AS (
-        SELECT id, class, class <= %(last_of_foreground)s AS foreground,
-            row_number() OVER (PARTITION BY class, merchant_id ORDER BY id)
+        SELECT id, class, priority,
+            row_number() OVER (PARTITION BY class, priority, merchant_id ORDER BY id)
                 + coalesce(under_way.shops, 0) AS turn
         FROM ready LEFT JOIN under_way USING (merchant_id)
-    ), placed AS (
-        SELECT id, foreground,
-            row_number() OVER (PARTITION BY foreground ORDER BY class, turn, id) AS place
+    ), ranked AS (
+        SELECT id, class, priority,
+            row_number() OVER (PARTITION BY class, priority ORDER BY turn, id) AS rank
         FROM in_turn
+    ), placed AS (
+        SELECT id, class <= %(last_of_foreground)s AS foreground,
+            row_number() OVER (PARTITION BY class <= %(last_of_foreground)s
+                ORDER BY class, rank, priority, id) AS place
+        FROM ranked
     )
     SELECT id, foreground FROM placed
     WHERE place <= CASE WHEN foreground THEN %(foreground)s ELSE %(background)s END
