@@ -26,6 +26,7 @@ from connector_pipeline.model.queue import (
     Lane,
     QueueOutcome,
     QueueReason,
+    QueueState,
 )
 from connector_pipeline.model.shop import ShopState, columns_of
 from connector_pipeline.model.sync import BackfillStatus, RequestedSyncType
@@ -368,23 +369,35 @@ def put_again(connection: psycopg.Connection, sync_id: str) -> bool:
     return True
 
 
-def wait_on(connection: psycopg.Connection, sync_id: str) -> bool:
-    """Let a taken row wait on, because another run reads its shop just now; its sync, too.
+def wait_on(connection: psycopg.Connection, sync_id: str, *, run_id: str) -> bool:
+    """Let a row wait on that this run has taken, because another run reads its shop just now.
 
-    Returns False for a sync that has no taken row.
+    Its sync waits, too. A row that another run has taken meanwhile stays with that run, which may
+    be the one that reads the shop. `run_id` is the first of a line of retries. Returns False for a
+    sync that has no row, or an ended one.
     """
-    waits = connection.execute(
-        """
-        UPDATE connector.sync_queue
-        SET state = 'waiting', taken_at = NULL, launch_id = NULL, position = NULL, lane = NULL,
-            run_id = NULL
-        WHERE sync_id = %s AND state = 'taken'
-        """,
+    # In the order in which a sync that ends locks the two.
+    connection.execute("SELECT FROM connector.syncs WHERE sync_id = %s FOR UPDATE", (sync_id,))
+    row = connection.execute(
+        "SELECT state, run_id FROM connector.sync_queue"
+        " WHERE sync_id = %s AND state <> 'ended' FOR UPDATE",
         (sync_id,),
-    )
-    if waits.rowcount == 0:
+    ).fetchone()
+    if row is None:
         return False
-    _pending_again(connection, sync_id)
+    state, taken_for = row
+    # The run may be faster than the tick that sees it.
+    if state == QueueState.TAKEN and taken_for in (None, run_id):
+        connection.execute(
+            """
+            UPDATE connector.sync_queue
+            SET state = 'waiting', taken_at = NULL, launch_id = NULL, position = NULL, lane = NULL,
+                run_id = NULL
+            WHERE sync_id = %s
+            """,
+            (sync_id,),
+        )
+        _pending_again(connection, sync_id)
     return True
 
 

@@ -317,11 +317,12 @@ def test_a_shop_that_another_run_reads_waits_on(queue: Queue) -> None:
     """It is not counted as put again: nothing went wrong."""
     queue.request(("s-1", "acme"))
     with queue.database.connect() as connection:
-        assert not sync_queue.wait_on(connection, "s-1")
+        assert not sync_queue.wait_on(connection, "s-9", run_id="run")
     queue.take()
     queue.see()
+    [row] = queue.rows()
     with queue.database.connect() as connection:
-        assert sync_queue.wait_on(connection, "s-1")
+        assert sync_queue.wait_on(connection, "s-1", run_id=row["run_id"])
     [row] = queue.rows()
     assert (row["state"], row["reason"], row["relaunches"], row["run_id"]) == (
         "waiting",
@@ -330,6 +331,17 @@ def test_a_shop_that_another_run_reads_waits_on(queue: Queue) -> None:
         None,
     )
     assert queue.take() == [["acme"]]
+
+
+def test_a_shop_that_another_run_has_taken_stays_with_it(queue: Queue) -> None:
+    """A run that was taken for dead, or its retry, may find the shop busy because of that run."""
+    queue.put(queue.register("acme"), QueueReason.SWEEP)
+    queue.take()
+    queue.see()
+    [before] = queue.rows()
+    with queue.database.connect() as connection:
+        assert sync_queue.wait_on(connection, before["sync_id"], run_id="an older run")
+    assert queue.rows() == [before]
 
 
 def test_a_sync_that_ends_ends_its_row(queue: Queue) -> None:
