@@ -122,6 +122,7 @@ def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncReque
 
 def refuse_paused(connection: psycopg.Connection) -> int:
     """Refuse accepted requests whose shop an operator has paused meanwhile. Returns how many."""
+    sync_queue.lock(connection)
     paused = sync_queue.awaited_of_paused(connection)
     for sync_id, partition_key in paused:
         refuse(connection, sync_id, paused_shop(partition_key))
@@ -161,6 +162,8 @@ def _accept_alone(connection: psycopg.Connection, request: JudgedRequest) -> int
 
 def _accept(connection: psycopg.Connection, requests: Sequence[JudgedRequest]) -> int:
     """Put the sound requests into the queue, and refuse the others. Returns how many are in."""
+    # Before the shops are locked.
+    sync_queue.lock(connection)
     new = {
         sync_id
         for (sync_id,) in connection.execute(

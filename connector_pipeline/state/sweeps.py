@@ -89,8 +89,16 @@ def put(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str]) -> N
     sync_queue.put_shops(connection, keys, reason=QueueReason.SWEEP, sweep_id=sweep_id)
     connection.execute(
         """
-        UPDATE connector.shops SET last_swept_at = now()
-        WHERE (platform_name, domain) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+        WITH swept AS (
+            SELECT platform_name, domain
+            FROM connector.shops JOIN unnest(%s::text[], %s::text[])
+                AS given (platform_name, domain) USING (platform_name, domain)
+            -- In the order in which everybody locks shops.
+            ORDER BY platform_name, domain FOR UPDATE OF shops
+        )
+        UPDATE connector.shops AS shop SET last_swept_at = now()
+        FROM swept
+        WHERE shop.platform_name = swept.platform_name AND shop.domain = swept.domain
         """,
         columns_of(keys),
     )

@@ -26,6 +26,7 @@ from connector_pipeline.model.queue import (
     Lane,
     QueueOutcome,
     QueueReason,
+    QueueState,
 )
 from connector_pipeline.model.shop import ShopState, columns_of
 from connector_pipeline.model.sync import BackfillStatus, RequestedSyncType
@@ -43,7 +44,7 @@ sweep takes turns with fresh requests after half an hour. So no class can starve
 KEPT: Final = timedelta(days=3)
 """An ended row is kept for so long: `connector.syncs` is the record of what was."""
 
-_TAKER: Final = "connector.sync_queue"
+_LOCK: Final = "connector.sync_queue"
 
 # A full sync does what any other would; one of its own choice does what an increment would.
 _COVERS: Final = """
@@ -115,15 +116,18 @@ _ABSORB: Final = f"""
 
 # Of each shop only the first row is ready: a shop's syncs keep their order. A merchant's turn
 # counts its shops that are under way, so that the merchant of thousands does not always come first.
+# In a class, rows of different priorities alternate: old shops of a sweep and fresh requests.
 _READY: Final = """
     WITH busy AS (
         SELECT platform_name, domain FROM connector.sync_queue WHERE state = 'taken'
         UNION SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
     ), ready AS (
         SELECT DISTINCT ON (platform_name, domain) id, merchant_id,
-            greatest(0, priority - floor(
-                extract(epoch FROM now() - put_at) / extract(epoch FROM %(one_class_up_after)s)
-            ))::int AS class
+            priority,
+            -- Comparisons and no difference: a time of a requester may be an infinite one.
+            greatest(0, priority - (put_at < now() - %(one_class_up_after)s)::int
+                - (put_at < now() - 2 * %(one_class_up_after)s)::int
+                - (put_at < now() - 3 * %(one_class_up_after)s)::int) AS class
         FROM connector.sync_queue AS row
         WHERE state = 'waiting'
             AND (%(of)s::text IS NULL OR backfills @> ARRAY[%(of)s::text])
@@ -134,14 +138,19 @@ _READY: Final = """
         SELECT merchant_id, count(*) AS shops FROM connector.sync_queue
         WHERE state = 'taken' GROUP BY merchant_id
     ), in_turn AS (
-        SELECT id, class, class <= %(last_of_foreground)s AS foreground,
-            row_number() OVER (PARTITION BY class, merchant_id ORDER BY id)
+        SELECT id, class, priority,
+            row_number() OVER (PARTITION BY class, priority, merchant_id ORDER BY id)
                 + coalesce(under_way.shops, 0) AS turn
         FROM ready LEFT JOIN under_way USING (merchant_id)
-    ), placed AS (
-        SELECT id, foreground,
-            row_number() OVER (PARTITION BY foreground ORDER BY class, turn, id) AS place
+    ), ranked AS (
+        SELECT id, class, priority,
+            row_number() OVER (PARTITION BY class, priority ORDER BY turn, id) AS rank
         FROM in_turn
+    ), placed AS (
+        SELECT id, class <= %(last_of_foreground)s AS foreground,
+            row_number() OVER (PARTITION BY class <= %(last_of_foreground)s
+                ORDER BY class, rank, priority, id) AS place
+        FROM ranked
     )
     SELECT id, foreground FROM placed
     WHERE place <= CASE WHEN foreground THEN %(foreground)s ELSE %(background)s END
@@ -202,10 +211,21 @@ class Capacity:
     in_all: int
 
 
+def lock(connection: psycopg.Connection) -> None:
+    """Wait until no other transaction changes many rows, and keep others out until this one ends.
+
+    Each function here that changes many rows does this. A transaction that locks other rows before
+    it calls one, such as rows of `connector.shops`, calls this first: two transactions that lock
+    the same rows in different orders deadlock.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (_LOCK,))
+
+
 def put_requests(connection: psycopg.Connection, requests: Collection[QueuedRequest]) -> None:
     """Put accepted requests in, in their order. A row that nobody waits for joins its request's."""
     if not requests:
         return
+    lock(connection)
     connection.execute(
         _PUT_REQUESTS,
         (
@@ -237,6 +257,7 @@ def put_shops(
     Returns how many rows are new.
     """
     platform_names, domains = columns_of(keys)
+    lock(connection)
     return connection.execute(
         _PUT_SHOPS,
         {
@@ -263,11 +284,11 @@ def take(
 
     A disconnected shop whose requester waits becomes active: its requester expects it to be
     connected, and the sync finds out. Left out are the `busy` shops, by partition key, and those
-    that are taken already. Nothing is taken while another process takes.
+    that are taken already.
     """
-    in_all = capacity.in_all * shops_per_run
-    if in_all <= 0 or not _alone(connection):
+    if capacity.in_all <= 0:
         return 0
+    lock(connection)
     platform_names, domains = columns_of(list(busy))
     ready = connection.execute(
         _READY,
@@ -348,23 +369,35 @@ def put_again(connection: psycopg.Connection, sync_id: str) -> bool:
     return True
 
 
-def wait_on(connection: psycopg.Connection, sync_id: str) -> bool:
-    """Let a taken row wait on, because another run reads its shop just now; its sync, too.
+def wait_on(connection: psycopg.Connection, sync_id: str, *, run_id: str) -> bool:
+    """Let a row wait on that this run has taken, because another run reads its shop just now.
 
-    Returns False for a sync that has no taken row.
+    Its sync waits, too. A row that another run has taken meanwhile stays with that run, which may
+    be the one that reads the shop. `run_id` is the first of a line of retries. Returns False for a
+    sync that has no row, or an ended one.
     """
-    waits = connection.execute(
-        """
-        UPDATE connector.sync_queue
-        SET state = 'waiting', taken_at = NULL, launch_id = NULL, position = NULL, lane = NULL,
-            run_id = NULL
-        WHERE sync_id = %s AND state = 'taken'
-        """,
+    # In the order in which a sync that ends locks the two.
+    connection.execute("SELECT FROM connector.syncs WHERE sync_id = %s FOR UPDATE", (sync_id,))
+    row = connection.execute(
+        "SELECT state, run_id FROM connector.sync_queue"
+        " WHERE sync_id = %s AND state <> 'ended' FOR UPDATE",
         (sync_id,),
-    )
-    if waits.rowcount == 0:
+    ).fetchone()
+    if row is None:
         return False
-    _pending_again(connection, sync_id)
+    state, taken_for = row
+    # The run may be faster than the tick that sees it.
+    if state == QueueState.TAKEN and taken_for in (None, run_id):
+        connection.execute(
+            """
+            UPDATE connector.sync_queue
+            SET state = 'waiting', taken_at = NULL, launch_id = NULL, position = NULL, lane = NULL,
+                run_id = NULL
+            WHERE sync_id = %s
+            """,
+            (sync_id,),
+        )
+        _pending_again(connection, sync_id)
     return True
 
 
@@ -373,6 +406,7 @@ def withdraw_inactive(connection: psycopg.Connection) -> int:
 
     Returns how many.
     """
+    lock(connection)
     return connection.execute(
         """
         UPDATE connector.sync_queue AS row
@@ -442,6 +476,7 @@ def withdraw_backfill(connection: psycopg.Connection, backfill_id: str) -> int:
     mine = "backfills <> '{}' AND backfills @> ARRAY[%(id)s::text] AND state <> 'ended'"
     alone = "NOT awaited AND cardinality(backfills) = 1 AND sweep_id IS NULL"
     values = {"id": backfill_id}
+    lock(connection)
     deleted = connection.execute(
         f"DELETE FROM connector.sync_queue WHERE {mine} AND {alone}",  # noqa: S608  our own words
         values,
@@ -468,14 +503,6 @@ def _pending_again(connection: psycopg.Connection, sync_id: str) -> None:
     )
 
 
-def _alone(connection: psycopg.Connection) -> bool:
-    """Whether no other process takes; true until the end of the transaction."""
-    [(locked,)] = connection.execute(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 2))", (_TAKER,)
-    ).fetchall()
-    return bool(locked)
-
-
 def _take(connection: psycopg.Connection, ids: Sequence[int], lane: Lane) -> int:
     launch_id = str(uuid4())
     taken = connection.execute(
@@ -490,11 +517,18 @@ def _take(connection: psycopg.Connection, ids: Sequence[int], lane: Lane) -> int
     )
     connection.execute(
         """
+        WITH awaited AS (
+            SELECT platform_name, domain
+            FROM connector.shops AS shop JOIN connector.sync_queue AS row
+                USING (platform_name, domain)
+            WHERE row.launch_id = %s AND row.state = 'taken' AND row.awaited AND shop.state = %s
+            -- In the order in which everybody locks shops.
+            ORDER BY platform_name, domain FOR UPDATE OF shop
+        )
         UPDATE connector.shops AS shop SET state = %s, updated_at = now()
-        FROM connector.sync_queue AS row
-        WHERE row.launch_id = %s AND row.awaited AND shop.platform_name = row.platform_name
-            AND shop.domain = row.domain AND shop.state = %s
+        FROM awaited
+        WHERE shop.platform_name = awaited.platform_name AND shop.domain = awaited.domain
         """,
-        (ShopState.ACTIVE, launch_id, ShopState.DISCONNECTED),
+        (launch_id, ShopState.DISCONNECTED, ShopState.ACTIVE),
     )
     return taken.rowcount

@@ -125,7 +125,7 @@ class ShopFetcher:
         with suppress(DatabaseUnavailable, UnknownShop):
             if isinstance(error, ShopBusy):
                 with self.services.database.connect() as connection:
-                    if sync_queue.wait_on(connection, sync_id):
+                    if sync_queue.wait_on(connection, sync_id, run_id=self.run.root_run_id):
                         return
                 shop = registered_shop(self.services.registry, partition_key)
                 sync = self._new_sync(shop, sync_id, datetime.now(UTC))

@@ -174,6 +174,32 @@ def test_a_sweep_takes_turns_with_requests_at_last(queue: Queue) -> None:
     assert sorted(first) == ["burst-0", "calm", "swept"]
 
 
+@pytest.mark.parametrize("merchants", [1, 40])
+def test_an_old_sweep_does_not_starve_a_fresh_request(queue: Queue, merchants: int) -> None:
+    """However many shops of it have waited for hours, and whoever has them."""
+    for number in range(40):
+        merchant_id = f"m-{number % merchants}"
+        queue.put(queue.register(f"swept-{number}", merchant_id=merchant_id), QueueReason.SWEEP)
+    queue.ages(300)
+    queue.request(("one", "fresh"), merchant_id="m-0")
+    [first] = queue.take(Capacity(1, 0, 1), shops_per_run=4)
+    assert "fresh" in first
+    assert len(first) == 4
+
+
+def test_a_row_of_the_future_waits_no_longer_than_others(queue: Queue) -> None:
+    """The clock of whoever put it in may be wrong, in either direction."""
+    queue.request(("one", "early"), ("two", "late"))
+    with queue.database.connect() as connection:
+        connection.execute(
+            "UPDATE connector.sync_queue SET put_at = CASE domain"
+            " WHEN 'early.myshopify.com' THEN 'infinity'::timestamptz"
+            " ELSE '-infinity'::timestamptz END"
+        )
+    queue.put(queue.register("swept"), QueueReason.SWEEP)
+    assert queue.take(Capacity(1, 0, 1), shops_per_run=2) == [["early", "late"]]
+
+
 def test_a_shop_is_never_taken_twice_at_once(queue: Queue) -> None:
     """Its next row waits until the first has ended. So does one that another run is busy with."""
     queue.request(("s-1", "acme"), ("s-2", "acme"), ("s-3", "other"))
@@ -291,11 +317,12 @@ def test_a_shop_that_another_run_reads_waits_on(queue: Queue) -> None:
     """It is not counted as put again: nothing went wrong."""
     queue.request(("s-1", "acme"))
     with queue.database.connect() as connection:
-        assert not sync_queue.wait_on(connection, "s-1")
+        assert not sync_queue.wait_on(connection, "s-9", run_id="run")
     queue.take()
     queue.see()
+    [row] = queue.rows()
     with queue.database.connect() as connection:
-        assert sync_queue.wait_on(connection, "s-1")
+        assert sync_queue.wait_on(connection, "s-1", run_id=row["run_id"])
     [row] = queue.rows()
     assert (row["state"], row["reason"], row["relaunches"], row["run_id"]) == (
         "waiting",
@@ -304,6 +331,17 @@ def test_a_shop_that_another_run_reads_waits_on(queue: Queue) -> None:
         None,
     )
     assert queue.take() == [["acme"]]
+
+
+def test_a_shop_that_another_run_has_taken_stays_with_it(queue: Queue) -> None:
+    """A run that was taken for dead, or its retry, may find the shop busy because of that run."""
+    queue.put(queue.register("acme"), QueueReason.SWEEP)
+    queue.take()
+    queue.see()
+    [before] = queue.rows()
+    with queue.database.connect() as connection:
+        assert sync_queue.wait_on(connection, before["sync_id"], run_id="an older run")
+    assert queue.rows() == [before]
 
 
 def test_a_sync_that_ends_ends_its_row(queue: Queue) -> None:
