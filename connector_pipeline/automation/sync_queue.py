@@ -9,7 +9,9 @@ background (backfills, sweeps) leaves one run free for them, and is left one by 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import psycopg
@@ -129,12 +131,38 @@ def sync_queue_sensor(
     return evaluate
 
 
-def launch_next(
-    instance: DagsterInstance, database: Database, *, of: str | None = None
-) -> tuple[list[Launch], int]:
-    """Find the runs that were asked for, and take the next shops, all or those `of` one backfill.
+def launch_next(instance: DagsterInstance, database: Database) -> tuple[list[Launch], int]:
+    """Find the runs that were asked for, and take the next shops.
 
     Returns the runs to ask Dagster for, and how many shops wait. Raises DatabaseUnavailable.
+    """
+    with _next_launches(instance, database) as (connection, launches):
+        return launches, sum(sync_queue.waiting(connection))
+
+
+def claim_next(
+    instance: DagsterInstance, database: Database, *, of: str, run_id: str
+) -> Launch | None:
+    """Take the next shops of a backfill for a run that this process executes under this `run_id`.
+
+    The queue counts the run as seen from the start, so nobody else asks for it, and it has ended
+    if this process is killed before it made the run. None if no shop is ready. Raises
+    DatabaseUnavailable.
+    """
+    with _next_launches(instance, database, of=of) as (connection, launches):
+        if not launches:
+            return None
+        sync_queue.seen(connection, {launches[0].launch_id: run_id})
+        return launches[0]
+
+
+@contextmanager
+def _next_launches(
+    instance: DagsterInstance, database: Database, *, of: str | None = None
+) -> Generator[tuple[psycopg.Connection, list[Launch]]]:
+    """Take the next shops, all or those `of` one backfill, of which one run at most is taken.
+
+    Gives the runs that were not seen yet, in the transaction that takes them.
     """
     settings = load_settings()
     most = most_runs_at_once(instance)
@@ -148,16 +176,17 @@ def launch_next(
         _, background_waits = sync_queue.waiting(connection)
         asked_for = {launch.launch_id: launch.lane for launch in sync_queue.unseen(connection)}
         under_way = list((asked_for | _lanes_of(runs)).values())
+        capacity = capacity_for(
+            foreground=under_way.count(Lane.FOREGROUND),
+            background=under_way.count(Lane.BACKGROUND),
+            background_waits=background_waits > 0,
+            runs_at_once=runs_at_once,
+            # Dagster would start runs that are ahead of a smaller number.
+            ahead=AHEAD if runs_at_once >= most else 0,
+        )
         sync_queue.take(
             connection,
-            capacity=capacity_for(
-                foreground=under_way.count(Lane.FOREGROUND),
-                background=under_way.count(Lane.BACKGROUND),
-                background_waits=background_waits > 0,
-                runs_at_once=runs_at_once,
-                # Dagster would start runs that are ahead of a smaller number.
-                ahead=AHEAD if runs_at_once >= most else 0,
-            ),
+            capacity=capacity if of is None else replace(capacity, in_all=min(1, capacity.in_all)),
             shops_per_run=settings.shops_per_run,
             # The queue itself knows which shops of its runs have ended: a run may go on for long
             # because of one slow shop.
@@ -169,7 +198,7 @@ def launch_next(
             for launch in sync_queue.unseen(connection)
             if of is None or any(of in shop.backfills for shop in launch.shops)
         ]
-        return launches, sum(sync_queue.waiting(connection))
+        yield connection, launches
 
 
 def shops_of(launch: Launch) -> list[ShopToSync]:

@@ -14,7 +14,7 @@ from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.automation.sync_outcomes import end_abandoned_syncs
-from connector_pipeline.automation.sync_queue import launch_next, shops_of, tags_of
+from connector_pipeline.automation.sync_queue import claim_next, shops_of, tags_of
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json
@@ -143,9 +143,9 @@ class _Followed:
     def _settle(self) -> None:
         """Do what a daemon does for runs that died, of this command and of earlier ones."""
         now = datetime.now(UTC)
-        end_abandoned_syncs(self._instance, self._database, now=now)
         workers = fail_runs_of_dead_workers(self._instance, self._database, self._suspects, now=now)
         self._suspects = workers.suspects
+        end_abandoned_syncs(self._instance, self._database, now=now)
 
     def has_daemon(self) -> bool:
         """Whether a daemon launches the runs."""
@@ -174,18 +174,17 @@ class _Followed:
 
     def _execute_one(self) -> bool:
         """Execute a run in this process, as `sync` does. Returns False if no shop waits."""
-        launches, _ = launch_next(self._instance, self._database, of=self._backfill_id)
-        for launch in launches:
-            self._execute(launch)
-        return bool(launches)
+        run_id = str(uuid4())
+        launch = claim_next(self._instance, self._database, of=self._backfill_id, run_id=run_id)
+        if launch is None:
+            return False
+        self._execute(launch, run_id)
+        return True
 
-    def _execute(self, launch: Launch) -> None:
+    def _execute(self, launch: Launch, run_id: str) -> None:
         if self._job is None:
             self._job = _sync_shops_job()
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        run_id = str(uuid4())
-        with self._database.connect() as connection:
-            sync_queue.seen(connection, {launch.launch_id: run_id})
         self._job.execute_in_process(
             instance=self._instance,
             run_config=run_config(shops_of(launch)) | quiet,
