@@ -15,7 +15,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, Run
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.sync_shops import JOB as SYNC_SHOPS
-from connector_pipeline.engine.run_tags import has_a_launched_worker
+from connector_pipeline.engine.run_tags import has_a_launched_worker, is_of_a_command
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.liveness import Worker, lives, silent
 
@@ -41,6 +41,12 @@ class DeadWorkers:
     suspects: dict[str, datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    run: DagsterRun
+    worker: Worker | None
+
+
 def fail_runs_of_dead_workers(
     instance: DagsterInstance,
     database: Database,
@@ -57,7 +63,11 @@ def fail_runs_of_dead_workers(
     dead = [
         run_id
         for run_id, since in still.items()
-        if is_dead(silent_runs[run_id], silent_for=now - since)
+        if is_dead(
+            silent_runs[run_id].worker,
+            silent_for=now - since,
+            has_no_other=is_of_a_command(silent_runs[run_id].run),
+        )
     ]
     for run_id in dead:
         _fail_run(instance, run_id)
@@ -67,21 +77,21 @@ def fail_runs_of_dead_workers(
     )
 
 
-def is_dead(worker: Worker | None, *, silent_for: timedelta) -> bool:
+def is_dead(worker: Worker | None, *, silent_for: timedelta, has_no_other: bool = False) -> bool:
     """Whether a silent worker is dead. Looks for its process if the worker runs on this machine.
 
     A worker whose process exists is never dead: on a busy machine it may just be late with its
-    signs of life.
+    signs of life. `has_no_other`: no other worker can be about to start in its place.
     """
     if worker is None:
         return silent_for >= NEVER_HEARD_FOR
     process_lives = lives(worker)
     if process_lives is None:
         return silent_for >= UNHEARD_FOR
-    return not process_lives and silent_for >= DEAD_FOR
+    return not process_lives and (has_no_other or silent_for >= DEAD_FOR)
 
 
-def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Worker | None]:
+def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, _Silent]:
     """The started runs that should have a worker and show no sign of life of one."""
     records = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
     runs = {record.dagster_run.run_id: record.dagster_run for record in records}
@@ -91,7 +101,7 @@ def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, Wor
     with database.connect() as connection:
         found = silent(connection, started)
     return {
-        run_id: worker
+        run_id: _Silent(runs[run_id], worker)
         for run_id, worker in found.items()
         # A command executes its run in its own process, and may show its first sign late.
         if worker is not None or has_a_launched_worker(runs[run_id])

@@ -144,9 +144,9 @@ class _Followed:
     def _settle(self) -> None:
         """Do what a daemon does for runs that died, of this command and of earlier ones."""
         now = datetime.now(UTC)
-        end_abandoned_syncs(self._instance, self._database, now=now)
         workers = fail_runs_of_dead_workers(self._instance, self._database, self._suspects, now=now)
         self._suspects = workers.suspects
+        end_abandoned_syncs(self._instance, self._database, now=now)
 
     def has_daemon(self) -> bool:
         """Whether a daemon launches the runs."""

@@ -50,6 +50,14 @@ def is_automatic_retry(run: DagsterRun) -> bool:
     return RETRY_NUMBER in run.tags
 
 
+def is_of_a_command(run: DagsterRun) -> bool:
+    """Whether one of the project's commands executes the run in its own process.
+
+    Such a run has no origin: Dagster does not know where its job is, and so cannot retry it.
+    """
+    return run.remote_job_origin is None
+
+
 def has_a_launched_worker(run: DagsterRun) -> bool:
     """Whether a code server launched the run. The project's commands execute their runs themselves.
 

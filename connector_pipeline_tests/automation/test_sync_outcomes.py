@@ -16,6 +16,11 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
 )
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.test_utils import create_run_for_test
 
 from connector_pipeline.assets.run_identity import LAUNCH_TAG
@@ -38,6 +43,13 @@ from connector_pipeline_tests.catalog.snapshots import ACME, OTHER
 from connector_pipeline_tests.state.test_inbox import Inbox, request
 from connector_pipeline_tests.state.test_outbox import Syncs
 
+ORIGIN = RemoteJobOrigin(
+    RemoteRepositoryOrigin(
+        GrpcServerCodeLocationOrigin(host="localhost", port=1, location_name="here"), "repository"
+    ),
+    JOB,
+)
+"""By it Dagster finds the job of a run that it launched, to retry it."""
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAILURE, CANCELED = DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
 SUCCESS, STARTED = DagsterRunStatus.SUCCESS, DagsterRunStatus.STARTED
@@ -165,6 +177,7 @@ def launched(instance: DagsterInstance, database: Database, status: DagsterRunSt
         instance,
         JOB,
         status=status,
+        remote_job_origin=ORIGIN,
         tags={LAUNCH_TAG: launch.launch_id, ".dagster/grpc_info": "{}"},
     )
     with database.connect() as connection:
@@ -374,7 +387,9 @@ def test_the_shops_of_a_run_that_the_queue_did_not_launch_are_left_alone_while_i
     Between a crash and the retry its shops are left alone, too.
     """
     syncs = Syncs(database, registry)
-    first = create_run_for_test(instance, job_name="sync_shops", status=STARTED)
+    first = create_run_for_test(
+        instance, job_name="sync_shops", status=STARTED, remote_job_origin=ORIGIN
+    )
     registry.start_sync(syncs.sync("own"), ACME, first.run_id)
     assert look(instance, database, later=timedelta(hours=3)).ended == {}
     instance.report_run_failed(first)
@@ -516,10 +531,14 @@ def test_a_commands_run_is_failed_once_its_command_is_dead(
     with database.connect() as connection:
         sync_queue.seen(connection, {launch.launch_id: made.run_id})
     last_beat(database, made, GONE)
-    assert look(instance, database, {made.run_id: ago(days=1)}).failed_runs == [made.run_id]
-    # Dagster would decide on a retry just after the failure.
-    looked = look(instance, database, later=timedelta(minutes=2))
-    assert looked.relaunched == ["s-1"]
+    # No other process can be about to start in its place.
+    assert look(instance, database).failed_runs == [made.run_id]
+    # Dagster promises a retry, but does not know where the job of a command is.
+    instance.add_run_tags(made.run_id, {"dagster/will_retry": "true"})
+    assert look(instance, database).relaunched == ["s-1"]
+    failed = instance.get_run_by_id(made.run_id)
+    assert failed is not None
+    assert failed.tags["dagster/will_retry"] == "false"
 
 
 def test_a_commands_run_has_all_the_time_to_show_its_first_sign(

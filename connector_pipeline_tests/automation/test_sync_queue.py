@@ -17,7 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.assets.sync_shops import JOB, listed_shops
-from connector_pipeline.automation.sync_queue import AHEAD, capacity_for, sync_queue_sensor
+from connector_pipeline.automation.sync_queue import (
+    AHEAD,
+    capacity_for,
+    launch_here,
+    sync_queue_sensor,
+)
 from connector_pipeline.messaging.arrivals import Arrivals, Source
 from connector_pipeline.model.errors import TokenServiceUnavailable
 from connector_pipeline.model.queue import QueueReason
@@ -338,3 +343,18 @@ def test_without_a_database_a_tick_changes_nothing(instance: DagsterInstance) ->
         result = sensor(context)
     assert isinstance(result, SkipReason)
     assert "DatabaseUnavailable" in (result.skip_message or "")
+
+
+def test_a_command_claims_one_run_at_a_time(
+    instance: DagsterInstance, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that starts meanwhile asks for no run of it, and a killed command leaves one."""
+    monkeypatch.setenv("SHOPS_PER_RUN", "1")
+    queue.put(queue.register("a", "b", "c"), QueueReason.BACKFILL, backfill_id="mine")
+    queue.put(queue.register("d"), QueueReason.BACKFILL, backfill_id="other")
+    claimed = launch_here(instance, queue.database, of="mine", run_id="run-1")
+    assert claimed is not None
+    assert [shop.partition_key for shop in claimed.shops] == ["shopify/a.myshopify.com"]
+    assert [row["run_id"] for row in queue.rows("state = 'taken'")] == ["run-1"]
+    asked = runs_of(tick(instance, queue.database))
+    assert "a" not in {name for each in asked for name in names(each)}
