@@ -15,11 +15,13 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     Config,
+    Failure,
     OpExecutionContext,
     ResourceParam,
     job,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     op,
 )
+from pydantic import Field
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.assets.catalog_items import catalog_items
@@ -43,6 +45,19 @@ from connector_pipeline.sync.services import SyncServices
 
 JOB: Final = "sync_shops"
 _OP: Final = "fetch_and_publish"
+_EXAMPLE: Final = f"""\
+ops:
+  {_OP}:
+    config:
+      shops:
+        - shop: shopify/acme.myshopify.com
+          sync_type: full
+        - shop: woocommerce/shop.example.com
+"""
+_NO_SHOP: Final = (
+    "The run config lists no shop: `shops` is empty. Launch the job again with at least one, for "
+    f"example:\n\n{_EXAMPLE}"
+)
 
 
 class ShopConfig(Config):
@@ -52,16 +67,20 @@ class ShopConfig(Config):
     run makes one.
     """
 
-    shop: str
-    sync_type: RequestedSyncType = RequestedSyncType.auto
-    sync_id: str | None = None
-    correlation_id: str | None = None
+    shop: str = Field(description="Partition key, e.g. shopify/acme.myshopify.com")
+    sync_type: RequestedSyncType = Field(
+        RequestedSyncType.auto, description="Read everything, or only what changed."
+    )
+    sync_id: str | None = Field(
+        None, description="Of the request that is answered. Leave it out: the run makes one."
+    )
+    correlation_id: str | None = Field(None, description="Of the request that is answered.")
 
 
 class SyncShopsConfig(Config):
     """Run config of `sync_shops`: the shops to sync, in the order in which they are read."""
 
-    shops: list[ShopConfig]
+    shops: list[ShopConfig] = Field(description="For example [{shop: shopify/acme.myshopify.com}]")
 
 
 def run_config(shops: Sequence[ShopToSync]) -> dict[str, Any]:
@@ -89,6 +108,8 @@ def _fetch_and_publish(
 ) -> None:
     """Fetch the listed shops and publish those that were fetched. Raises Failure if any failed."""
     shops = _shops_to_sync(config)
+    if not shops:
+        raise Failure(_NO_SHOP, allow_retries=False)
     keys = [shop.partition_key for shop in shops]
     for asset in (raw_products, catalog_items):
         plan_materializations(context, asset.key, keys)
@@ -154,7 +175,8 @@ def _shops_to_sync(config: SyncShopsConfig) -> list[ShopToSync]:
     name=JOB,
     description=(
         "Fetches and publishes the listed shops; a shop that fails does not affect the others. "
-        "The queue launches it, for requests, backfills and sweeps."
+        "The queue launches it, for requests, backfills and sweeps. To launch it by hand, list "
+        f"registered shops in the Launchpad:\n\n```yaml\n{_EXAMPLE}```\n"
     ),
 )
 def sync_shops() -> None:

@@ -8,7 +8,7 @@ from dagster import SensorEvaluationContext
 from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sync_queue
+from connector_pipeline.state import inbox, looking_on, sync_queue
 from connector_pipeline.state.outbox import put_dead_letter
 
 ACCEPTED_AT_ONCE: Final = 1_000
@@ -43,14 +43,17 @@ class Intake:
     def wait(self, until: float) -> bool:
         """Wait until something arrives, and put it into the queue.
 
-        Returns whether something did before `until`, a time of the monotonic clock. Raises
-        DatabaseUnavailable.
+        Returns whether something did before `until`, a time of the monotonic clock, and before
+        a process forbade ticks to look on. Raises DatabaseUnavailable.
         """
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _LOOKS_EVERY_SECONDS))
             if time.monotonic() - self._source_asked > _ASKS_SOURCE_EVERY_SECONDS:
                 self._ask_source()
-            if self._arrived():
+            arrived, forbidden = self._look()
+            if forbidden:
+                return False
+            if arrived:
                 self._gather()
                 self.take_in()
                 return True
@@ -63,9 +66,11 @@ class Intake:
             time.sleep(_QUIET_SECONDS)
             before, number = number, self._number()
 
-    def _arrived(self) -> bool:
+    def _look(self) -> tuple[bool, bool]:
+        """Whether something arrived, and whether no tick may look on."""
         with self._database.connect() as connection:
-            return inbox.arrived(connection) > 0 or sync_queue.newest(connection) > self._newest
+            arrived = inbox.arrived(connection) > 0 or sync_queue.newest(connection) > self._newest
+            return arrived, looking_on.is_forbidden(connection)
 
     def _number(self) -> int:
         with self._database.connect() as connection:

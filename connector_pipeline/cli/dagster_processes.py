@@ -17,6 +17,8 @@ from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
 from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.engine.runs_under_way import runs_in_workers
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import looking_on
 
 _START_PATIENCE: Final = 120.0
 _STOP_PATIENCE: Final = 20.0
@@ -90,7 +92,9 @@ class DagsterProcesses:
     def stop(self) -> None:
         """Stop the daemon, cancel the runs under way, then stop the other processes."""
         if self._daemon is not None:
-            self._supervisor.stop(self._daemon, patience=_STOP_PATIENCE)
+            # The daemon waits for its ticks, and that of the queue may look on for seconds.
+            with looking_on.forbidden(Database()):
+                self._supervisor.stop(self._daemon, patience=_STOP_PATIENCE)
         try:
             self._cancel_runs()
         finally:

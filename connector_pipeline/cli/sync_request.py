@@ -4,6 +4,8 @@ from uuid import uuid4
 
 from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.model.errors import NotActive
+from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
@@ -14,11 +16,18 @@ from connector_pipeline.state.registry import ShopRegistry, registered_shop
 def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> None:
     """Leave a sync request in the inbox for the daemon, print its sync_id and do not wait.
 
-    Raises UnknownShop, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
+    Raises UnknownShop, NotActive, SettingsError, DatabaseUnavailable, DatabaseNotMigrated.
     """
     with database_services(SchemaUse.ROWS):
         database = Database()
         registered = registered_shop(ShopRegistry(database=database), shop)
+        if registered.state is ShopState.PAUSED:
+            # The daemon would refuse it where nobody looks. A disconnected shop is tried.
+            raise NotActive(
+                f"the shop is {registered.state.value}.",
+                partition_key=shop,
+                remedy=f"`connector-pipeline shops resume {shop}` first.",
+            )
         request = SyncRequest(
             merchant_id=registered.merchant_id,
             platform_name=registered.platform_name,

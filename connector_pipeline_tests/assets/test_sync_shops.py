@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import yaml
 from dagster import (
     AssetCheckKey,
     AssetKey,
@@ -18,6 +20,7 @@ from dagster import (
     DagsterRunStatus,
     ExecuteInProcessResult,
     RunsFilter,
+    validate_run_config,
 )
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
@@ -289,6 +292,24 @@ def ended(pipeline: Pipeline) -> dict[str, tuple[str, str | None]]:
             "SELECT platform_name || '/' || domain, status, error_code FROM connector.syncs"
         ).fetchall()
     return {key: (status, code) for key, status, code in rows}
+
+
+def test_the_launchpad_says_how_the_shops_are_listed() -> None:
+    """Beside each field of the run config, and on the job's page an example that is valid."""
+    job = build_definitions(load_settings()).resolve_job_def(JOB)
+    [op] = job.nodes
+    fields = op.definition.config_schema.config_type.fields  # pyright: ignore
+    of_shop = fields["shops"].config_type.inner_type.fields
+    assert all(field.description for field in (fields["shops"], *of_shop.values()))
+    [example] = re.findall(r"```yaml\n(.*?)```", job.description or "", re.DOTALL)
+    assert validate_run_config(job, yaml.safe_load(example))
+
+
+def test_a_run_over_no_shop_is_refused(pipeline: Pipeline) -> None:
+    """The launchpad's own scaffold is an empty list, and a run of it would succeed with nothing."""
+    result = sync(pipeline, [])
+    assert not result.success
+    assert "shops" in pipeline.failure(result)
 
 
 def test_a_shop_is_published_while_another_one_of_the_run_hangs(twelve: Pipeline) -> None:

@@ -27,7 +27,7 @@ from connector_pipeline.messaging.arrivals import Arrivals, Source
 from connector_pipeline.model.errors import TokenServiceUnavailable
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sync_queue
+from connector_pipeline.state import inbox, looking_on, sync_queue
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.state.test_inbox import request
 from connector_pipeline_tests.state.test_sync_queue import Queue
@@ -323,6 +323,24 @@ def test_a_tick_looks_on_for_messages_too(instance: DagsterInstance, queue: Queu
     [run] = runs_of(result)
     assert listed_shops(run.run_config) == [ACME]
     assert result.cursor == "2" or result.cursor == "3"
+
+
+def test_no_tick_looks_on_while_the_daemon_is_being_stopped(
+    instance: DagsterInstance, queue: Queue
+) -> None:
+    """Dagster's daemon waits for its ticks, and whoever pressed Ctrl-C for the daemon."""
+    looked = threading.Event()
+
+    def source(cursor: str | None) -> Arrivals:
+        if cursor == "looked":
+            looked.set()
+        return Arrivals(cursor="looked")
+
+    with ThreadPoolExecutor(1) as thread:
+        ticking = thread.submit(long_tick, queue, instance, source)
+        assert looked.wait(60)
+        with looking_on.forbidden(queue.database):
+            assert runs_of(ticking.result(60)) == []
 
 
 def test_a_tick_takes_in_a_burst_as_a_whole(instance: DagsterInstance, queue: Queue) -> None:

@@ -87,6 +87,22 @@ def test_a_paused_shop_is_not_synced(command: Command) -> None:
     assert "shops resume" in ended.err
 
 
+def test_no_sync_of_a_paused_shop_is_requested(command: Command, database: Database) -> None:
+    """Nobody would see that the daemon refuses the request; a disconnected shop may be tried."""
+    command("shops", "add", SHOP, "--merchant-id", "m-1")
+    command("shops", "pause", SHOP)
+    ended = command("sync", SHOP, "--request")
+    assert (ended.status, ended.out) == (1, "")
+    assert f"shops resume {SHOP}" in ended.err
+    with database.connect() as connection:
+        [(requests,)] = connection.execute(
+            "SELECT count(*) FROM connector.sync_requests"
+        ).fetchall()
+        assert requests == 0
+        connection.execute("UPDATE connector.shops SET state = 'disconnected'")
+    assert command("sync", SHOP, "--request").status == 0
+
+
 def test_doctor_finds_all_well(command: Command) -> None:
     """It prints one line for each thing."""
     found = command("doctor", "--json")
