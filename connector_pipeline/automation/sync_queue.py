@@ -48,8 +48,8 @@ from connector_pipeline.model.queue import Lane
 from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import inbox, sync_queue
-from connector_pipeline.state.sync_queue import Capacity, Launch
+from connector_pipeline.state import inbox, queued_runs, sync_queue
+from connector_pipeline.state.queued_runs import Capacity, Launch
 
 EVERY_SECONDS: Final = 1
 """Less than the 5 seconds in which Dagster's daemon goes round its sensors: at every round."""
@@ -146,9 +146,9 @@ def launch_next(instance: DagsterInstance, database: Database) -> tuple[list[Lau
     with database.connect() as connection:
         _leave_out_inactive(connection)
         _, background_waits = sync_queue.waiting(connection)
-        asked_for = {launch.launch_id: launch.lane for launch in sync_queue.unseen(connection)}
+        asked_for = {launch.launch_id: launch.lane for launch in queued_runs.unseen(connection)}
         under_way = list((asked_for | _lanes_of(runs)).values())
-        sync_queue.take(
+        queued_runs.take(
             connection,
             capacity=capacity_for(
                 foreground=under_way.count(Lane.FOREGROUND),
@@ -161,7 +161,7 @@ def launch_next(instance: DagsterInstance, database: Database) -> tuple[list[Lau
             shops_per_run=settings.shops_per_run,
             busy=_busy(instance, runs),
         )
-        return sync_queue.unseen(connection), sum(sync_queue.waiting(connection))
+        return queued_runs.unseen(connection), sum(sync_queue.waiting(connection))
 
 
 def launch_here(
@@ -180,7 +180,7 @@ def launch_here(
         _leave_out_inactive(connection)
         launch = _unseen_of(connection, of)
         if launch is None:
-            sync_queue.take(
+            queued_runs.take(
                 connection,
                 capacity=Capacity(1, 1, 1),
                 shops_per_run=load_settings().shops_per_run,
@@ -189,7 +189,7 @@ def launch_here(
             )
             launch = _unseen_of(connection, of)
         if launch is not None:
-            sync_queue.seen(connection, {launch.launch_id: run_id})
+            queued_runs.seen(connection, {launch.launch_id: run_id})
         return launch
 
 
@@ -245,7 +245,7 @@ def _busy(instance: DagsterInstance, runs: Sequence[DagsterRun]) -> set[str]:
 
 def _unseen_of(connection: psycopg.Connection, backfill_id: str) -> Launch | None:
     """A run with shops of the backfill that was asked for, for example by a daemon that died."""
-    launches = sync_queue.unseen(connection)
+    launches = queued_runs.unseen(connection)
     return next(
         (each for each in launches if any(backfill_id in shop.backfills for shop in each.shops)),
         None,
@@ -258,12 +258,12 @@ def _see(connection: psycopg.Connection, instance: DagsterInstance) -> None:
     If the daemon died before it submitted a run, there is none yet: it is asked for again, and
     Dagster submits it under the same run id.
     """
-    asked_for = [launch.launch_id for launch in sync_queue.unseen(connection)]
+    asked_for = [launch.launch_id for launch in queued_runs.unseen(connection)]
     if not asked_for:
         return
     # Oldest last: a retry has the tag, too, and the first run is the root of its line.
     runs = instance.get_runs(RunsFilter(tags={LAUNCH_TAG: asked_for}))
-    sync_queue.seen(
+    queued_runs.seen(
         connection,
         {
             run.tags[LAUNCH_TAG]: run.run_id

@@ -28,8 +28,8 @@ from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sync_queue
+from connector_pipeline.state.queued_runs import Launch
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Launch
 
 _EVERY_SECONDS: Final = 0.5
 _SETTLE_SECONDS: Final = 15.0

@@ -36,8 +36,8 @@ from connector_pipeline.model.sync import RequestedSyncType, ShopToSync, own_syn
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import sync_queue
-from connector_pipeline.state.sync_queue import Capacity
+from connector_pipeline.state import queued_runs, sync_queue
+from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.sync.locks import ShopLocks
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 from connector_pipeline_tests.assets.run_worker import RunWorker
@@ -224,8 +224,8 @@ def test_a_run_records_how_each_shop_ended_in_its_row_of_the_queue(twelve: Pipel
         sync_queue.put_shops(
             connection, listed, reason=QueueReason.BACKFILL, backfill_id="b-1", sweep_id="sweep"
         )
-        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
-        [launch] = sync_queue.unseen(connection)
+        queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
+        [launch] = queued_runs.unseen(connection)
     twelve.registry.remove(key(6))
     assert not sync(twelve, shops_of(launch)).success
     with twelve.database.connect() as connection:
@@ -433,8 +433,8 @@ async def test_a_shop_of_the_queue_that_another_run_reads_waits_on(
     monkeypatch.setenv("CONNECTOR_SHOP_WAIT", "0s")
     with twelve.database.connect() as connection:
         sync_queue.put_shops(connection, [key(0), key(1)], reason=QueueReason.SWEEP)
-        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
-        [launch] = sync_queue.unseen(connection)
+        queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
+        [launch] = queued_runs.unseen(connection)
     async with ShopLocks(twelve.database, run_id="another-run") as locks, locks.hold(key(0)):
         result = await asyncio.to_thread(sync, twelve, shops_of(launch))
     assert "ShopBusy (1)." in twelve.failure(result)

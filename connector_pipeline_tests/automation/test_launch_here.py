@@ -9,9 +9,9 @@ from connector_pipeline.assets.sync_shops import JOB
 from connector_pipeline.automation.sync_queue import AHEAD, launch_here, launch_next
 from connector_pipeline.model.queue import Lane, QueueReason
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import queued_runs
+from connector_pipeline.state.queued_runs import Capacity, Launch
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Capacity, Launch
 from connector_pipeline_tests.state.test_sync_queue import Queue, name
 
 
@@ -75,8 +75,8 @@ def test_a_run_that_an_ended_daemon_did_not_launch_is_taken_over(
 ) -> None:
     """The daemon took the shops and died before Dagster had their run; if it has, it is left."""
     with queue.database.connect() as connection:
-        sync_queue.take(connection, capacity=Capacity(9, 9, 9), shops_per_run=2, of="b-1")
-        [known, lost] = sync_queue.unseen(connection)
+        queued_runs.take(connection, capacity=Capacity(9, 9, 9), shops_per_run=2, of="b-1")
+        [known, lost] = queued_runs.unseen(connection)
     create_run_for_test(
         instance,
         JOB,

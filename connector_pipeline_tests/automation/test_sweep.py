@@ -15,10 +15,10 @@ from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sweeps, sync_queue
+from connector_pipeline.state import inbox, queued_runs, sweeps, sync_queue
+from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Candidate, Sweep
-from connector_pipeline.state.sync_queue import Capacity
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -269,8 +269,8 @@ def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
     register(registry, database, 3)
     tick(instance, database)
     with database.connect() as connection:
-        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
-        [launch] = sync_queue.unseen(connection)
+        queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
+        [launch] = queued_runs.unseen(connection)
     errors = {
         key(0): PlatformUnavailable("answered 500."),
         key(1): ShopDisconnected("refused the token."),

@@ -35,10 +35,10 @@ from connector_pipeline.automation.sync_outcomes import (
 from connector_pipeline.engine.retries import LastRun
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import queued_runs, sync_queue
 from connector_pipeline.state.liveness import Worker, alive, lives, this_host
+from connector_pipeline.state.queued_runs import Capacity, Launch
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Capacity, Launch
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER
 from connector_pipeline_tests.state.test_inbox import Inbox, request
 from connector_pipeline_tests.state.test_outbox import Syncs
@@ -165,8 +165,8 @@ def look(
 def taken(database: Database) -> Launch:
     """Take the shops that wait, for one run."""
     with database.connect() as connection:
-        sync_queue.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
-        [launch] = sync_queue.unseen(connection)
+        queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
+        [launch] = queued_runs.unseen(connection)
     return launch
 
 
@@ -181,7 +181,7 @@ def launched(instance: DagsterInstance, database: Database, status: DagsterRunSt
         tags={LAUNCH_TAG: launch.launch_id, ".dagster/grpc_info": "{}"},
     )
     with database.connect() as connection:
-        sync_queue.seen(connection, {launch.launch_id: made.run_id})
+        queued_runs.seen(connection, {launch.launch_id: made.run_id})
     return made
 
 
@@ -316,13 +316,13 @@ def test_a_shop_whose_run_was_cancelled_is_not_put_in_again(
     registry.add(OTHER)
     with database.connect() as connection:
         sync_queue.put_shops(connection, [OTHER.partition_key], reason=QueueReason.SWEEP)
-        sync_queue.take(connection, capacity=Capacity(2, 2, 2), shops_per_run=100)
+        queued_runs.take(connection, capacity=Capacity(2, 2, 2), shops_per_run=100)
         runs = {
             launch.launch_id: create_run_for_test(instance, JOB, status=CANCELED).run_id
-            for launch in sync_queue.unseen(connection)
+            for launch in queued_runs.unseen(connection)
         }
         assert len(runs) == 2
-        sync_queue.seen(connection, runs)
+        queued_runs.seen(connection, runs)
     looked = look(instance, database)
     assert (looked.relaunched, len(looked.ended)) == ([], 2)
     assert queue(requests) == [("ended", "failed", "SyncAbandoned")] * 2
@@ -529,7 +529,7 @@ def test_a_commands_run_is_failed_once_its_command_is_dead(
     launch = taken(database)
     made = create_run_for_test(instance, JOB, status=STARTED)
     with database.connect() as connection:
-        sync_queue.seen(connection, {launch.launch_id: made.run_id})
+        queued_runs.seen(connection, {launch.launch_id: made.run_id})
     last_beat(database, made, GONE)
     # No other process can be about to start in its place.
     assert look(instance, database).failed_runs == [made.run_id]

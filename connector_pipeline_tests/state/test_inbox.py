@@ -13,9 +13,9 @@ from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.platforms.adapters import BUILT_IN, valid_domain
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.grants import REQUESTER_ROLE
-from connector_pipeline.state import inbox, sync_log, sync_queue
+from connector_pipeline.state import inbox, queued_runs, sync_log
+from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Capacity
 
 
 def request(sync_id: str, shop: str = "acme", **changes: str) -> SyncRequest:
@@ -51,11 +51,11 @@ class Inbox:
     def take(self, *, runs: int = 4, shops_per_run: int = 100) -> list[str]:
         """Take shops for runs that are seen at once. Returns the sync_ids, in their order."""
         with self.database.connect() as connection:
-            sync_queue.take(
+            queued_runs.take(
                 connection, capacity=Capacity(runs, runs, runs), shops_per_run=shops_per_run
             )
-            launches = sync_queue.unseen(connection)
-            sync_queue.seen(
+            launches = queued_runs.unseen(connection)
+            queued_runs.seen(
                 connection, {each.launch_id: f"run of {each.launch_id}" for each in launches}
             )
             taken = connection.execute(

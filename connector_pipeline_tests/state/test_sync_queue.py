@@ -14,9 +14,9 @@ from connector_pipeline.model.queue import QueueOutcome, QueueReason
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sync_log, sync_queue
+from connector_pipeline.state import inbox, queued_runs, sync_log, sync_queue
+from connector_pipeline.state.queued_runs import Capacity, Launch, even_parts
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_queue import Capacity, Launch, even_parts
 from connector_pipeline_tests.state.test_inbox import request
 
 MUCH = Capacity(foreground=100, background=100, in_all=200)
@@ -62,23 +62,23 @@ class Queue:
     ) -> list[list[str]]:
         """Take the next shops. Returns the names of the shops of each new run, in its order."""
         with self.database.connect() as connection:
-            before = {launch.launch_id for launch in sync_queue.unseen(connection)}
-            sync_queue.take(connection, capacity=capacity, shops_per_run=shops_per_run, **more)
-            launches = sync_queue.unseen(connection)
+            before = {launch.launch_id for launch in queued_runs.unseen(connection)}
+            queued_runs.take(connection, capacity=capacity, shops_per_run=shops_per_run, **more)
+            launches = queued_runs.unseen(connection)
         new = [launch for launch in launches if launch.launch_id not in before]
         taken = [[name(shop.partition_key) for shop in launch.shops] for launch in new]
         return sorted(taken)
 
     def launches(self) -> list[Launch]:
         with self.database.connect() as connection:
-            return sync_queue.unseen(connection)
+            return queued_runs.unseen(connection)
 
     def see(self) -> None:
         with self.database.connect() as connection:
             runs = {
-                each.launch_id: f"run-{each.launch_id}" for each in sync_queue.unseen(connection)
+                each.launch_id: f"run-{each.launch_id}" for each in queued_runs.unseen(connection)
             }
-            sync_queue.seen(connection, runs)
+            queued_runs.seen(connection, runs)
 
     def end(self, *names: str, outcome: QueueOutcome = QueueOutcome.SUCCEEDED) -> None:
         with self.database.connect() as connection:

@@ -14,10 +14,10 @@ from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sweeps, sync_log, sync_queue
+from connector_pipeline.state import inbox, queued_runs, sweeps, sync_log, sync_queue
+from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
-from connector_pipeline.state.sync_queue import Capacity
 from connector_pipeline_tests.state.test_inbox import request
 from connector_pipeline_tests.state.test_sync_queue import Queue
 
@@ -70,7 +70,7 @@ def test_all_that_changes_the_queue_may_do_so_at_once(queue: Queue) -> None:
         with queue.database.connect() as connection:
             inbox.refuse_paused(connection)
             sync_queue.withdraw_inactive(connection)
-            sync_queue.take(connection, capacity=Capacity(2, 2, 4), shops_per_run=7)
+            queued_runs.take(connection, capacity=Capacity(2, 2, 4), shops_per_run=7)
         queue.see()
 
     def end(seed: random.Random) -> None:
