@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from connector_pipeline.model.queue import Lane, QueueOutcome, QueueReason, QueueState
+from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CONNECTOR
 
@@ -99,6 +100,7 @@ sync_queue: Final = Table(
     UniqueConstraint("sync_id"),
     one_of("reason", QueueReason),
     one_of("state", QueueState),
+    one_of("sync_type", RequestedSyncType),
     one_of("lane", Lane),
     one_of("outcome", QueueOutcome),
     Index(

@@ -3,7 +3,7 @@
 The metadata is whole once `catalog_tables`, `connector_tables` and `request_tables` are imported.
 """
 
-from enum import StrEnum
+from enum import Enum
 from typing import Final
 
 from sqlalchemy import CheckConstraint, DateTime, MetaData, Text
@@ -22,7 +22,7 @@ Id: Final = Text(collation="C")
 Time: Final = DateTime(timezone=True)
 
 
-def one_of(column: str, vocabulary: type[StrEnum]) -> CheckConstraint:
+def one_of(column: str, vocabulary: type[Enum]) -> CheckConstraint:
     """The constraint that the column holds a word of the vocabulary, or null."""
     words = ", ".join(f"'{word.value}'" for word in vocabulary)
     return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")

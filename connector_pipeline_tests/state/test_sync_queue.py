@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -198,6 +199,17 @@ def test_a_row_of_the_future_waits_no_longer_than_others(queue: Queue) -> None:
         )
     queue.put(queue.register("swept"), QueueReason.SWEEP)
     assert queue.take(Capacity(1, 0, 1), shops_per_run=2) == [["early", "late"]]
+
+
+@pytest.mark.parametrize("column", ["sync_type", "reason", "state", "lane"])
+def test_a_word_that_no_run_could_be_asked_for_is_not_stored(queue: Queue, column: str) -> None:
+    """One such row would stop the sensor for all shops."""
+    queue.request(("s-1", "acme"))
+    with (
+        pytest.raises(psycopg.errors.CheckViolation, match=f"sync_queue_{column}_known"),
+        queue.database.connect() as connection,
+    ):
+        connection.execute(f"UPDATE connector.sync_queue SET {column} = 'odd'")
 
 
 def test_a_shop_is_never_taken_twice_at_once(queue: Queue) -> None:

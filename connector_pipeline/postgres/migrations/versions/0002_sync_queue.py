@@ -188,6 +188,10 @@ def _create_queue() -> None:
         sa.CheckConstraint(
             "state IN ('waiting', 'taken', 'ended')", name=op.f("sync_queue_state_known")
         ),
+        sa.CheckConstraint(
+            "sync_type IN ('auto', 'full', 'incremental')",
+            name=op.f("sync_queue_sync_type_known"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("sync_queue_pkey")),
         sa.UniqueConstraint("sync_id", name=op.f("sync_queue_sync_id_key")),
         schema="connector",
