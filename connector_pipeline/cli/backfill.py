@@ -162,7 +162,8 @@ class _Followed:
         if self.has_daemon():
             err.print(
                 "\nThe backfill goes on without this command: see the runs tagged "
-                f"connector/backfill={self._backfill_id} in the UI, and cancel them there.",
+                f"connector/backfill={self._backfill_id} in the UI. To cancel it, first delete its "
+                "waiting rows of connector.sync_queue, or more runs follow; then cancel the runs.",
                 soft_wrap=True,
             )
         else:

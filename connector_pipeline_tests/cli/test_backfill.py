@@ -201,6 +201,7 @@ def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
         _, err = command.communicate(timeout=LONG)
         assert command.returncode != 0
         assert "goes on without this command" in err
+        assert "connector.sync_queue" in err
         assert "Traceback" not in err
         running.sandbox("PUT", "/sandbox/faults", [])
         wait_for(own_home, "failed", "succeeded")
