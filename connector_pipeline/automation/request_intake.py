@@ -16,6 +16,8 @@ ACCEPTED_A_TICK: Final = 10_000
 """A tick may take 60 s."""
 _LOOKS_EVERY_SECONDS: Final = 0.2
 _ASKS_SOURCE_EVERY_SECONDS: Final = 1.0
+_LOOKS_AGAIN_AFTER_SECONDS: Final = 1.0
+"""A shop's next row, or the next run, waits for the end of one that is under way."""
 _QUIET_SECONDS: Final = 0.05
 _GATHERS_FOR_SECONDS: Final = 1.0
 """A tick waits until no more requests arrive, for at most so long, so that they share runs."""
@@ -40,12 +42,13 @@ class Intake:
         with self._database.connect() as connection:
             self._newest = sync_queue.newest(connection)
 
-    def wait(self, until: float) -> bool:
-        """Wait until something arrives, and put it into the queue.
+    def wait(self, until: float, *, shops_wait: bool) -> bool:
+        """Wait until something arrives, and put it into the queue; where shops wait, for a second.
 
-        Returns whether something did before `until`, a time of the monotonic clock, and before
-        a process forbade ticks to look on. Raises DatabaseUnavailable.
+        Returns whether to look for runs to launch again: not after `until`, a time of the monotonic
+        clock, nor once a process has forbidden ticks to look on. Raises DatabaseUnavailable.
         """
+        again = time.monotonic() + _LOOKS_AGAIN_AFTER_SECONDS
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _LOOKS_EVERY_SECONDS))
             if time.monotonic() - self._source_asked > _ASKS_SOURCE_EVERY_SECONDS:
@@ -56,6 +59,8 @@ class Intake:
             if arrived:
                 self._gather()
                 self.take_in()
+                return True
+            if shops_wait and time.monotonic() >= again:
                 return True
         return False
 

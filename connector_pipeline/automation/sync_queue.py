@@ -107,7 +107,7 @@ def sync_queue_sensor(
         try:
             intake.take_in()
             launches, waiting = launch_next(context.instance, database)
-            while not launches and intake.wait(until):
+            while not launches and intake.wait(until, shops_wait=waiting > 0):
                 launches, waiting = launch_next(context.instance, database)
         except ConnectorError as error:
             # Nothing is lost: the next tick takes again all that was not committed.

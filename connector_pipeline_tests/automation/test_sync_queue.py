@@ -306,6 +306,31 @@ def test_a_tick_looks_on_until_something_arrives(
     assert listed_shops(run.run_config) == [ACME]
 
 
+def test_a_tick_launches_a_shop_whose_sync_ends_while_it_looks(
+    instance: DagsterInstance, queue: Queue
+) -> None:
+    """Several requests of one shop do not each wait for Dagster's next round."""
+    queue.request(("s-1", "acme"), ("s-2", "acme"))
+    [first] = runs_of(tick(instance, queue.database))
+    launch(instance, first)
+    looked = threading.Event()
+
+    def source(cursor: str | None) -> Arrivals:
+        if cursor == "looked":
+            looked.set()
+        return Arrivals(cursor="looked")
+
+    def end() -> None:
+        assert looked.wait(60)
+        queue.end("acme")
+
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(end)
+        [second] = runs_of(long_tick(queue, instance, source))
+        ending.result()
+    assert second.run_config["ops"]["fetch_and_publish"]["config"]["shops"][0]["sync_id"] == "s-2"
+
+
 def test_where_sensors_share_a_thread_a_tick_does_not_look_on(queue: Queue) -> None:
     """The other sensors would wait for it."""
     with DagsterInstance.ephemeral() as without_threads:
