@@ -37,6 +37,7 @@ from connector_pipeline.assets.reporting import (
 from connector_pipeline.assets.run_identity import run_identity
 from connector_pipeline.engine.asset_events import plan_materializations, write_materializations
 from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
+from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.settings import load_settings
 from connector_pipeline.sync.outcomes import Outcomes, summarize
 from connector_pipeline.sync.publishing import Published
@@ -45,14 +46,15 @@ from connector_pipeline.sync.services import SyncServices
 
 JOB: Final = "sync_shops"
 _OP: Final = "fetch_and_publish"
+_KEY: Final = f"{min(BUILT_IN)}/DOMAIN"
 _EXAMPLE: Final = f"""\
 ops:
   {_OP}:
     config:
       shops:
-        - shop: shopify/acme.myshopify.com
+        - shop: {_KEY}
           sync_type: full
-        - shop: woocommerce/shop.example.com
+        - shop: {max(BUILT_IN)}/DOMAIN
 """
 _NO_SHOP: Final = (
     "The run config lists no shop: `shops` is empty. Launch the job again with at least one, for "
@@ -67,7 +69,7 @@ class ShopConfig(Config):
     run makes one.
     """
 
-    shop: str = Field(description="Partition key, e.g. shopify/acme.myshopify.com")
+    shop: str = Field(description=f"The shop's partition key, {_KEY}")
     sync_type: RequestedSyncType = Field(
         RequestedSyncType.auto, description="Read everything, or only what changed."
     )
@@ -80,7 +82,7 @@ class ShopConfig(Config):
 class SyncShopsConfig(Config):
     """Run config of `sync_shops`: the shops to sync, in the order in which they are read."""
 
-    shops: list[ShopConfig] = Field(description="For example [{shop: shopify/acme.myshopify.com}]")
+    shops: list[ShopConfig] = Field(description=f"For example [{{shop: {_KEY}}}]")
 
 
 def run_config(shops: Sequence[ShopToSync]) -> dict[str, Any]:
