@@ -1,12 +1,9 @@
 """A sync whose run is over ends or waits again; a sync that may still go on is left alone."""
 
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psutil
 import pytest
 from dagster import (
     AssetKey,
@@ -25,7 +22,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from connector_pipeline.assets.run_identity import LAUNCH_TAG
 from connector_pipeline.assets.sync_shops import JOB
-from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers, is_dead
+from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
 from connector_pipeline.automation.sync_outcomes import (
     UnfinishedSync,
     end_abandoned_syncs,
@@ -36,7 +33,7 @@ from connector_pipeline.engine.retries import LastRun
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import queued_runs, sync_queue
-from connector_pipeline.state.liveness import Worker, alive, lives, this_host
+from connector_pipeline.state.liveness import Worker
 from connector_pipeline.state.queued_runs import Capacity, Launch
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER
@@ -426,129 +423,3 @@ def test_a_sync_that_nobody_requested_does_not_run_for_ever_either(
     registry.start_sync(started, ACME, made.run_id)
     assert list(look(instance, database).ended) == ["own"]
     assert registry.get(ACME.partition_key).consecutive_failures == 1
-
-
-def ranged(instance: DagsterInstance) -> DagsterRun:
-    """Make a run of a backfill that is at work."""
-    return create_run_for_test(
-        instance,
-        status=STARTED,
-        tags={".dagster/grpc_info": "{}"},
-        asset_selection=frozenset({AssetKey("catalog_items")}),
-    )
-
-
-def test_a_run_whose_worker_is_dead_is_failed(
-    instance: DagsterInstance, database: Database, requests: Inbox
-) -> None:
-    """It is failed after two looks at a missing process. Dagster itself would wait for hours."""
-    made = launched(instance, database, STARTED)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        worker = Worker(this_host(), process.pid, psutil.Process(process.pid).create_time())
-        last_beat(database, made, worker)
-        lives_yet = look(instance, database, {made.run_id: ago(days=1)})
-        assert (lives_yet.failed_runs, list(lives_yet.suspects)) == ([], [made.run_id])
-        process.kill()
-    first = look(instance, database)
-    assert first.failed_runs == []
-    assert list(first.suspects) == [made.run_id]
-    assert look(instance, database, first.suspects).failed_runs == []
-    second = look(instance, database, first.suspects, later=timedelta(minutes=1))
-    assert second.failed_runs == [made.run_id]
-    found = instance.get_run_by_id(made.run_id)
-    assert found is not None
-    assert found.status is FAILURE
-
-
-def test_a_dead_workers_run_is_failed_though_its_syncs_have_ended(
-    instance: DagsterInstance, database: Database
-) -> None:
-    """A run that was killed after its last shop would count as running for hours."""
-    made = ranged(instance)
-    last_beat(database, made, GONE)
-    looked = look(instance, database, {made.run_id: ago(days=1)})
-    assert (looked.unfinished, looked.failed_runs) == (0, [made.run_id])
-
-
-@pytest.mark.parametrize(
-    ("worker", "silent_for", "dead"),
-    [
-        (HERE, timedelta(hours=3), False),
-        (GONE, timedelta(seconds=15), False),
-        (GONE, timedelta(seconds=31), True),
-        (ELSEWHERE, timedelta(minutes=9), False),
-        (ELSEWHERE, timedelta(minutes=11), True),
-        (None, timedelta(minutes=2), False),
-        (None, timedelta(minutes=4), True),
-    ],
-)
-def test_a_silent_worker_is_dead_when_its_process_is_gone(
-    worker: Worker | None, silent_for: timedelta, dead: bool
-) -> None:
-    """A process that exists is busy. One that cannot be seen has more time to show a sign."""
-    assert is_dead(worker, silent_for=silent_for) == dead
-
-
-def test_a_worker_elsewhere_cannot_be_seen_from_here() -> None:
-    """Nor can one that never showed a sign. A pid that was used again is another process."""
-    here = Worker.here()
-    assert lives(here)
-    assert lives(replace(here, host="elsewhere")) is None
-    assert lives(None) is None
-    assert lives(replace(here, process_started=here.process_started - 60)) is False
-
-
-def test_a_run_without_any_sign_has_time(
-    instance: DagsterInstance, database: Database, requests: Inbox
-) -> None:
-    """Its worker may still be importing modules on a busy machine."""
-    made = launched(instance, database, STARTED)
-    suspects = look(instance, database).suspects
-    assert list(suspects) == [made.run_id]
-    assert look(instance, database, suspects, later=timedelta(minutes=2)).failed_runs == []
-    later = look(instance, database, suspects, later=timedelta(minutes=4))
-    assert later.failed_runs == [made.run_id]
-
-
-def test_a_worker_that_lives_is_left_alone(
-    instance: DagsterInstance, database: Database, requests: Inbox
-) -> None:
-    """It shows signs of life while it works."""
-    made = launched(instance, database, STARTED)
-    suspects = look(instance, database).suspects
-    with alive(database, made.run_id):
-        pass
-    later = look(instance, database, suspects, later=timedelta(minutes=1))
-    assert (later.failed_runs, later.suspects) == ([], {})
-
-
-def test_a_commands_run_is_failed_once_its_command_is_dead(
-    instance: DagsterInstance, database: Database, requests: Inbox
-) -> None:
-    """Its shops wait again: a killed `backfill` leaves none behind."""
-    launch = taken(database)
-    made = create_run_for_test(instance, JOB, status=STARTED)
-    with database.connect() as connection:
-        queued_runs.seen(connection, {launch.launch_id: made.run_id})
-    last_beat(database, made, GONE)
-    # No other process can be about to start in its place.
-    assert look(instance, database).failed_runs == [made.run_id]
-    # Dagster promises a retry, but does not know where the job of a command is.
-    instance.add_run_tags(made.run_id, {"dagster/will_retry": "true"})
-    assert look(instance, database).relaunched == ["s-1"]
-    failed = instance.get_run_by_id(made.run_id)
-    assert failed is not None
-    assert failed.tags["dagster/will_retry"] == "false"
-
-
-def test_a_commands_run_has_all_the_time_to_show_its_first_sign(
-    instance: DagsterInstance, database: Database, registry: ShopRegistry
-) -> None:
-    """The command executes it in its own process. A job that syncs nothing never shows a sign."""
-    syncs = Syncs(database, registry)
-    made = create_run_for_test(instance, status=STARTED, asset_selection=ASSETS)
-    registry.start_sync(syncs.sync("own"), ACME, made.run_id)
-    create_run_for_test(
-        instance, job_name="prune_logs", status=STARTED, tags={".dagster/grpc_info": "{}"}
-    )
-    assert look(instance, database).suspects == {}
