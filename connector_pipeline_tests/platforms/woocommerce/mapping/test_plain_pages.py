@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
-from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
@@ -17,13 +16,8 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     Normalizer,
 )
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
+from connector_pipeline_tests.platforms.woocommerce.mapping.test_normalize import SHOP
 
-SHOP = Shop(
-    merchant_id="merchant-1",
-    platform_name="woocommerce",
-    platform_shop_id="wc-1",
-    domain="shop.example",
-)
 PRODUCT: dict[str, Any] = {
     "id": 10,
     "name": "Mugg 😀",
