@@ -37,7 +37,8 @@ class SnapshotManifest(BaseModel):
 
     `complete`: the platform's own counts confirm the snapshot; only then does absence mean
     deletion. Otherwise `gone` are the absent variants that the platform, asked by id, says are
-    gone; `absences_confirmed` if it said so of all absent variants.
+    gone; `absences_confirmed` if it said so of all absent variants. `all_read`: all that the
+    platform counts was read, or its lack is explained. `learned` is the adapter's memory.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,7 @@ class SnapshotManifest(BaseModel):
     sync: Sync
     currency: str
     complete: bool
+    all_read: bool = False
     gone: tuple[str, ...] = ()
     absences_confirmed: bool = False
     pages: tuple[PageEntry, ...]
@@ -55,6 +57,7 @@ class SnapshotManifest(BaseModel):
     waited_seconds: float
     details: dict[str, JsonValue]
     warnings: tuple[str, ...]
+    learned: dict[str, JsonValue] = {}
 
     @property
     def bytes(self) -> int:

@@ -119,6 +119,7 @@ class SnapshotWriter:
             sync=sync,
             currency=report.currency,
             complete=report.complete,
+            all_read=report.complete or report.all_read,
             gone=tuple(gone),
             absences_confirmed=absences_confirmed,
             pages=tuple(self._entries),
@@ -129,6 +130,7 @@ class SnapshotWriter:
             waited_seconds=report.waited_seconds,
             details=report.details,
             warnings=tuple(report.warnings),
+            learned=report.learned,
         )
         folder = manifests_folder(self._sync.partition_key)
         self._storage.make_folder(folder)

@@ -7,14 +7,16 @@ deleted, and only rows that differ are written. A reader sees the whole change o
 changed or not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Final, LiteralString, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
+from pydantic import JsonValue
 
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.catalog.publish_lock import (
@@ -96,8 +98,9 @@ _INSERT: Final = f"""
 """  # noqa: S608
 
 # A row that the snapshot lacks is gone in three cases: the snapshot is complete for the whole shop;
-# the platform said that the variant is gone; or the snapshot is incremental, of whole products, and
-# has at least one readable variant of the row's product. A rejected variant keeps its last good
+# the platform, asked by id, said that the variant is gone; or the snapshot is incremental, of whole
+# products, and has at least one readable variant of the row's product. A rejected variant keeps its
+# last good
 # row. A reject without a variant id may be any variant of its product, and one without a product id
 # any variant of the shop, so all of those keep their rows.
 _GONE: Final = f"""
@@ -189,8 +192,11 @@ def publish(
     sync: Sync,
     complete: bool,
     rows: Iterable[CatalogRow | RejectedVariant],
+    all_read: bool = False,
     gone: Iterable[str] = (),
     absences_confirmed: bool = False,
+    currency: str | None = None,
+    learned: Mapping[str, JsonValue] = MappingProxyType({}),
     whole_products: bool = False,
     allow_shrink: bool = False,
     longest: timedelta = LONGEST_PUBLISH,
@@ -198,11 +204,12 @@ def publish(
 ) -> PublishCounts:
     """Make the catalog's rows of the shop equal to the snapshot, in one transaction.
 
-    Absent items become tombstones as follows. Full and `complete`: all of them. Full and not
-    complete: those in `gone`, the variant ids that the platform said are gone
-    (`absences_confirmed`: these are all that are absent). Incremental with `whole_products`: those
-    of products in the snapshot. Otherwise none. Publishing the same snapshot again writes no
-    catalog row. The records of the sync, the shop and its rejects change in the same transaction.
+    Absent items become tombstones as follows. Full and `complete`: all of them. Otherwise those in
+    `gone`, the variant ids that the platform said are gone (`absences_confirmed`: these are all
+    that are absent), and incremental with `whole_products` those of products in the snapshot. The
+    sync counts as the shop's full one by the rule of `sync_log.succeed`. Publishing the same
+    snapshot again writes no catalog row. The records of the sync, the shop and its rejects change
+    in the same transaction.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop run one after the other. Raises SnapshotShrank
@@ -214,7 +221,7 @@ def publish(
         raise RuntimeError("publish needs a connection without a transaction of its caller's")
     is_full = sync.sync_type is SyncType.FULL
     whole_shop = complete and is_full
-    confirmed = list(gone) if is_full and not whole_shop else []
+    confirmed = [] if whole_shop else list(gone)
     # A full snapshot that is not complete contradicts itself, so its products are not trusted.
     whole_products = whole_products and not is_full
     may_delete = whole_shop or whole_products or bool(confirmed)
@@ -261,7 +268,10 @@ def publish(
             shop=shop,
             counts=counts,
             complete=complete,
+            all_read=all_read,
             absences_confirmed=absences_confirmed,
+            currency=currency,
+            learned=learned,
             published_by=published_by,
         )
         # Nothing but the commit may come after this.

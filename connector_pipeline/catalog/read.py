@@ -1,13 +1,13 @@
 """Read one shop's rows of the catalog: as a DataFrame, row by row, or the first few."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogItem
 from connector_pipeline.model.shop import parse_partition_key
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ _LIVE: Final = """
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
 """
 
+_NEWEST: Final = sql.SQL(
+    """
+    SELECT {columns} FROM catalog.catalog_items
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
+        AND product_id <> ALL(%(but)s)
+    ORDER BY updated_at DESC NULLS LAST LIMIT 1
+    """
+).format(columns=sql.SQL(", ").join(sql.Identifier(name) for name in ITEM_COLUMNS))
+
 _REJECTS: Final = """
     SELECT rejected_at, product_id, variant_id, reason, raw, sync_id
     FROM connector.rejected_variants
@@ -77,10 +86,28 @@ def rows(
         yield from cursor.execute(query, _values(partition_key, include_deleted))
 
 
-def live_variants(connection: psycopg.Connection, partition_key: str) -> dict[str, str]:
-    """The product id of each live item, by its variant id."""
+def live_variants(
+    connection: psycopg.Connection,
+    partition_key: str,
+    *,
+    of_products: Collection[str] | None = None,
+) -> dict[str, str]:
+    """The product id of each live item, by its variant id: of the shop, or of these products."""
     values = _values(partition_key, include_deleted=False)
-    return dict(connection.execute(_LIVE, values).fetchall())
+    if of_products is None:
+        return dict(connection.execute(_LIVE, values).fetchall())
+    query = f"{_LIVE} AND product_id = ANY(%(products)s)"
+    return dict(connection.execute(query, values | {"products": list(of_products)}).fetchall())
+
+
+def newest_item(
+    connection: psycopg.Connection, partition_key: str, *, but: Collection[str]
+) -> CatalogItem | None:
+    """The live item that changed last on the platform and is of none of these products."""
+    values = _values(partition_key, include_deleted=False) | {"but": list(but)}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_NEWEST, values).fetchone()
+    return None if row is None else CatalogItem.model_validate(row)
 
 
 def preview(

@@ -10,6 +10,8 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
 )
@@ -81,7 +83,10 @@ Text = Annotated[str, AfterValidator(_has_text), StringConstraints(max_length=LO
 
 
 class Shop(BaseModel):
-    """A shop. `currency` is an operator's override of the platform's answer, usually None."""
+    """A shop. `currency` is an operator's override of the platform's answer, usually None.
+
+    `path` is the folder of the domain in which the shop lies, e.g. "/shop"; it is usually empty.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,6 +95,7 @@ class Shop(BaseModel):
     platform_shop_id: Text
     domain: str
     currency: str | None = None
+    path: str = ""
 
     @classmethod
     def of(
@@ -133,6 +139,15 @@ class RegisteredShop(Shop):
     last_full_sync_at: datetime | None = None
     last_successful_sync_at: datetime | None = None
     high_water_mark: datetime | None = None
+    published_currency: str | None = Field(default=None, exclude=True)
+    page_sizes: dict[str, int] = Field(default_factory=dict[str, int], exclude=True)
+    learned: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], exclude=True)
+    refused_at: datetime | None = None
+    full_sync_failing_since: datetime | None = None
+    full_sync_failed_at: datetime | None = Field(default=None, exclude=True)
+    full_sync_failures: int = Field(default=0, exclude=True)
+    full_sync_error_code: str | None = None
+    full_sync_error_message: str | None = None
 
 
 def partition_key(platform_name: str, domain: str) -> str:

@@ -8,6 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from connector_pipeline.model.shop import RegisteredShop
+
 
 class SyncType(StrEnum):
     """In a `full` sync an absent variant was deleted; in an `incremental` one it means nothing."""
@@ -84,11 +86,8 @@ def own_sync_id(root_run_id: str, partition_key: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"connector-pipeline:{root_run_id}:{partition_key}"))
 
 
-OVERLAP: Final = timedelta(minutes=10)
-"""How far an increment reaches back behind the high-water mark.
-
-A platform's search index may lag behind its products, and a shop's clock need not be ours.
-"""
+FULL_AGAIN_AFTER: Final = timedelta(minutes=15)
+"""A full sync that failed is due again after this long, and after twice as long each time."""
 
 
 class SyncPlan(NamedTuple):
@@ -99,25 +98,36 @@ class SyncPlan(NamedTuple):
 
 
 _EVERYTHING: Final = SyncPlan(SyncType.FULL, None)
+_MOST_DOUBLED: Final = 20
 
 
 def planned_sync(
     requested: RequestedSyncType,
+    shop: RegisteredShop,
     *,
-    high_water_mark: datetime | None,
-    last_full_sync_at: datetime | None,
+    overlap: timedelta,
     full_sync_every: timedelta,
     now: datetime,
 ) -> SyncPlan:
     """The plan for a requested sync of a shop with this history.
 
     Without a high-water mark every sync is full: an increment has no time to begin at. `auto` is
-    full once the last full sync is `full_sync_every` old: only a full one finds deleted variants.
+    full once the last full sync is `full_sync_every` old: only a full one finds all deleted
+    variants. While full syncs fail, `auto` tries one at growing distances, and between them brings
+    the changes: their prices are wanted all the same.
     """
-    if requested is RequestedSyncType.full or high_water_mark is None:
+    mark = shop.high_water_mark
+    if requested is RequestedSyncType.full or mark is None:
         return _EVERYTHING
-    if requested is RequestedSyncType.auto and (
-        last_full_sync_at is None or now - last_full_sync_at >= full_sync_every
-    ):
+    if requested is RequestedSyncType.auto and _full_is_due(shop, full_sync_every, now):
         return _EVERYTHING
-    return SyncPlan(SyncType.INCREMENTAL, high_water_mark - OVERLAP)
+    return SyncPlan(SyncType.INCREMENTAL, mark - overlap)
+
+
+def _full_is_due(shop: RegisteredShop, full_sync_every: timedelta, now: datetime) -> bool:
+    if shop.full_sync_failed_at is not None:
+        doubled = min(shop.full_sync_failures - 1, _MOST_DOUBLED)
+        distance = min(FULL_AGAIN_AFTER * 2 ** max(doubled, 0), full_sync_every)
+        return now - shop.full_sync_failed_at >= distance
+    last = shop.last_full_sync_at
+    return last is None or now - last >= full_sync_every

@@ -6,7 +6,7 @@ view `catalog.available_items` is in the migrations alone.
 
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, Numeric, Table, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Numeric, Table, Text, text
 
 from connector_pipeline.model.catalog_item import ProductStatus
 from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
@@ -49,7 +49,12 @@ catalog_items: Final = Table(
         Time,
         comment="The later change of product and variant, by the platform's clock.",
     ),
-    Column("product_status", Text, nullable=False, comment="Only active is for sale."),
+    Column(
+        "product_status",
+        Text,
+        nullable=False,
+        comment="The product's state in the shop's administration. Only active may be for sale.",
+    ),
     Column(
         "first_synced_at",
         Time,
@@ -69,6 +74,12 @@ catalog_items: Final = Table(
         comment="When the connector learned that the variant is gone. Null: it is not gone.",
     ),
     Column("sync_id", Id, nullable=False, comment="The sync that last changed the row."),
+    Column(
+        "sellable",
+        Boolean,
+        comment="Whether it may be bought now, by the platform's own word. "
+        "Null: the platform does not tell.",
+    ),
     one_of("product_status", ProductStatus),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
     # numeric can hold NaN, and a missing value that passes through a float becomes one.
@@ -77,7 +88,9 @@ catalog_items: Final = Table(
     Index(
         "catalog_items_available_merchant_id_idx",
         "merchant_id",
-        postgresql_where=text("deleted_at IS NULL AND product_status = 'active'"),
+        postgresql_where=text(
+            "deleted_at IS NULL AND product_status = 'active' AND sellable IS NOT FALSE"
+        ),
     ),
     Index(None, "domain", "product_id"),
     Index(None, "changed_at"),

@@ -2,7 +2,7 @@
 
 import builtins
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Final, Literal, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
@@ -26,9 +27,11 @@ from connector_pipeline.state.sync_log import SyncProgress
 Added = Literal["added", "updated", "unchanged"]
 
 _SELECT: Final = """
-    SELECT merchant_id, platform_name, platform_shop_id, domain, currency, state,
+    SELECT merchant_id, platform_name, platform_shop_id, domain, currency, path, state,
         consecutive_failures, last_full_sync_at, last_successful_sync_at,
-        high_water_mark
+        high_water_mark, published_currency, page_sizes, learned, refused_at,
+        full_sync_failing_since, full_sync_failed_at, full_sync_failures, full_sync_error_code,
+        full_sync_error_message
     FROM connector.shops
 """
 
@@ -248,6 +251,16 @@ class ShopRegistry:
         with self.database.connect() as connection:
             sync_log.record_progress(
                 connection, sync_id, pages=pages, requests=requests, fetched_at=fetched_at
+            )
+
+    def keep_page_sizes(self, key: str, sizes: Mapping[str, int]) -> None:
+        """Remember the sizes of pages that the shop manages. A removed shop is no error."""
+        platform_name, domain = parse_partition_key(key)
+        with self.database.connect() as connection:
+            connection.execute(
+                "UPDATE connector.shops SET page_sizes = %s"
+                " WHERE platform_name = %s AND domain = %s",
+                (Jsonb(dict(sizes)), platform_name, domain),
             )
 
     def progress(self, sync_id: str) -> SyncProgress | None:

@@ -4,13 +4,16 @@ Each function is part of the caller's transaction. An outcome is recorded togeth
 and the end of its row in the queue, or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import psycopg
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
 
 from connector_pipeline.model.errors import (
     ConnectorError,
@@ -183,7 +186,8 @@ def fail(
             finished_at = clock_timestamp(),
             seconds = extract(epoch FROM clock_timestamp() - started_at)
         WHERE sync_id = %s
-        RETURNING platform_name, domain, merchant_id, correlation_id, finished_at
+        RETURNING platform_name, domain, merchant_id, correlation_id, finished_at,
+            sync_type IS NOT DISTINCT FROM 'full'
         """,
         (error.code, message, sync_id),
     ).fetchone()
@@ -191,9 +195,11 @@ def fail(
     sync_queue.end(connection, sync_id, QueueOutcome.FAILED, error.code)
     if failed is None:
         return
-    platform_name, domain, merchant_id, correlation_id, finished_at = failed
+    platform_name, domain, merchant_id, correlation_id, finished_at, full = failed
     if not isinstance(error, InvalidSyncRequest):
         _count_failure(connection, (platform_name, domain), error, message, refused)
+        if full and not isinstance(error, ShopBusy | SyncInterrupted):
+            _count_full_failure(connection, (platform_name, domain), error, message)
     data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
@@ -236,6 +242,22 @@ def _count_failure(
     )
 
 
+def _count_full_failure(
+    connection: psycopg.Connection, shop: tuple[str, str], error: ConnectorError, message: str
+) -> None:
+    """Keep the failure of a full sync until a full one counts: an increment does not heal it."""
+    connection.execute(
+        """
+        UPDATE connector.shops
+        SET full_sync_failing_since = coalesce(full_sync_failing_since, now()),
+            full_sync_failed_at = now(), full_sync_failures = full_sync_failures + 1,
+            full_sync_error_code = %s, full_sync_error_message = %s
+        WHERE platform_name = %s AND domain = %s
+        """,
+        (error.code, message, *shop),
+    )
+
+
 def succeed(
     connection: psycopg.Connection,
     *,
@@ -243,7 +265,10 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    all_read: bool = False,
     absences_confirmed: bool = False,
+    currency: str | None = None,
+    learned: Mapping[str, JsonValue] = MappingProxyType({}),
     published_by: str | None = None,
 ) -> None:
     """Record that a sync was published, and on its shop when it was synced and its high-water mark.
@@ -251,10 +276,11 @@ def succeed(
     All these times are the start of the sync: the snapshot may lack changes that the platform made
     after it. A snapshot that is published again from the archive sets them back to its own start.
 
-    A full sync counts as the shop's last full one if it leaves no deletion open: its snapshot is
-    complete, or the platform confirmed all absences. (Some shops never give a complete snapshot,
-    although they are read in full.) Such a sync moves the high-water mark, and so does a complete
-    increment. Raises UnknownShop if the shop is no longer in the registry.
+    A full sync counts as the shop's last full one if nothing is missing in it and it leaves no
+    deletion open: its snapshot is complete, or everything that the platform counts was read and the
+    platform confirmed all absences. Such a sync moves the high-water mark, and ends the failures of
+    full syncs. A complete increment moves the mark, too. While full syncs fail, their error stays
+    the shop's error. Raises UnknownShop if the shop is no longer in the registry.
     """
     published = connection.execute(
         """
@@ -306,12 +332,25 @@ def succeed(
                 CASE WHEN %(full)s OR %(increment)s AND high_water_mark IS NOT NULL
                 THEN %(started_at)s ELSE high_water_mark END,
             last_full_sync_at = CASE WHEN %(full)s THEN %(started_at)s ELSE last_full_sync_at END,
-            consecutive_failures = 0, last_error_code = NULL, last_error_message = NULL
+            full_sync_failing_since = CASE WHEN NOT %(full)s THEN full_sync_failing_since END,
+            full_sync_failed_at = CASE WHEN NOT %(full)s THEN full_sync_failed_at END,
+            full_sync_failures = CASE WHEN %(full)s THEN 0 ELSE full_sync_failures END,
+            full_sync_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
+            full_sync_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END,
+            published_currency =
+                CASE WHEN %(full)s THEN coalesce(%(currency)s, published_currency)
+                ELSE published_currency END,
+            learned = %(learned)s, refused_at = NULL, refused_about = NULL,
+            consecutive_failures = 0,
+            last_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
+            last_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END
         WHERE platform_name = %(platform_name)s AND domain = %(domain)s
         """,
         _identity(sync, shop)
         | {
-            "full": full and (complete or absences_confirmed),
+            "full": full and (complete or (all_read and absences_confirmed)),
+            "currency": currency,
+            "learned": Jsonb(dict(learned)),
             # A shop without a mark waits for a full sync: its registration has changed.
             "increment": not full and complete,
         },

@@ -3,13 +3,70 @@
 from contextlib import aclosing
 
 from connector_pipeline.archive.writer import SnapshotWriter
-from connector_pipeline.catalog.read import live_variants
+from connector_pipeline.catalog.read import live_variants, newest_item
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource, FetchReport
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sync.absence import Absence, Confirmed, absence
 from connector_pipeline.sync.interruptible import in_thread
+
+
+async def confirmed_in_increment(
+    database: Database,
+    adapter: Adapter,
+    shop: RegisteredShop,
+    credential_source: CredentialSource,
+    writer: SnapshotWriter,
+    report: FetchReport,
+) -> Confirmed:
+    """Ask the platform for the live variants of the products that seem to be gone.
+
+    Returns those that are gone. If asking fails, none counts as gone, the report warns of it, and
+    it is not complete, so the next increment begins where this one did.
+    """
+    if not report.perhaps_gone:
+        return Confirmed()
+    suspects = await in_thread(_suspects, database, shop, frozenset(report.perhaps_gone))
+    report.details |= {"suspected": len(suspects.absent), "gone": 0}
+    if not suspects.absent:
+        return Confirmed()
+    said = f"{len(suspects.absent)} items seem to be gone"
+    if suspects.witness is None:
+        # The catalog would be empty without them: the next full sync and its guard decide.
+        report.warnings.append(f"{said}, all that the catalog has: a full sync decides.")
+        return Confirmed()
+    gone: list[str] = []
+    try:
+        async with aclosing(
+            adapter.look_up(
+                shop,
+                credential_source,
+                absent=suspects.absent,
+                witness=suspects.witness,
+                report=report,
+            )
+        ) as lookups:
+            async for lookup in lookups:
+                await in_thread(writer.write, lookup.page)
+                gone += lookup.gone
+    except ConnectorError as error:
+        report.complete = False
+        report.warnings.append(
+            f"{said}, and asking for them by id failed ({error.code}: {error.message}) This sync "
+            "deletes none of them; the next one asks again."
+        )
+        return Confirmed()
+    report.details["gone"] = len(gone)
+    return Confirmed(tuple(gone))
+
+
+def _suspects(database: Database, shop: RegisteredShop, product_ids: frozenset[str]) -> Absence:
+    """The live variants of these products, and another product's item as the witness."""
+    with database.connect() as connection:
+        live = live_variants(connection, shop.partition_key, of_products=product_ids)
+        witness = newest_item(connection, shop.partition_key, but=product_ids) if live else None
+    return Absence(live, witness)
 
 
 async def confirmed(

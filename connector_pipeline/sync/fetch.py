@@ -41,7 +41,7 @@ from connector_pipeline.platforms.kit.contract import (
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.absence import Confirmed
-from connector_pipeline.sync.confirmation import confirmed
+from connector_pipeline.sync.confirmation import confirmed, confirmed_in_increment
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.log_context import log_as
 from connector_pipeline.sync.outcomes import as_connector_error
@@ -170,8 +170,8 @@ class ShopFetcher:
     def _new_sync(self, shop: RegisteredShop, sync_id: str, now: datetime) -> Sync:
         plan = planned_sync(
             self.shops[shop.partition_key].sync_type,
-            high_water_mark=shop.high_water_mark,
-            last_full_sync_at=shop.last_full_sync_at,
+            shop,
+            overlap=self._overlap(shop),
             full_sync_every=self.full_sync_every,
             now=now,
         )
@@ -183,6 +183,10 @@ class ShopFetcher:
             started_at=now,
             since=plan.since,
         )
+
+    def _overlap(self, shop: RegisteredShop) -> timedelta:
+        adapter = self.services.adapters.get(shop.platform_name)
+        return timedelta(0) if adapter is None else adapter.overlap
 
     def _interrupted(
         self, partition_key: str, sync_id: str, now: datetime
@@ -208,39 +212,73 @@ class ShopFetcher:
         return sync if fresh else None
 
     async def _fetch(self, begun: "_Begun") -> SnapshotManifest:
-        shop, sync, writer = begun.shop, begun.sync, begun.writer
-        report = FetchReport()
-        gone = Confirmed()
+        shop = begun.shop
+        report = FetchReport(page_sizes=dict(shop.page_sizes), learned=dict(shop.learned))
         left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
         deadline = asyncio.timeout(left)
         try:
             async with (
                 deadline,
-                self.services.token_service.open(sync.correlation_id) as token_service,
+                self.services.token_service.open(begun.sync.correlation_id) as token_service,
             ):
                 credential_source = _RememberingSource(token_service, self._given)
-                archived = writer.resume() if begun.resumed else ()
-                await self._read(shop, sync, credential_source, writer, report, archived)
-                if sync.sync_type is SyncType.FULL or report.read_in_full:
-                    if report.complete:
-                        gone = await self._confirmed(shop, credential_source, writer, report)
-                    if not report.complete:
-                        # The merchant may have edited the shop while it was read: a second reading
-                        # is usually complete.
-                        report = report.for_another_reading()
-                        await in_thread(writer.begin)
-                        await self._read(shop, sync, credential_source, writer, report)
-                        report.details["readings"] = 2
-                        gone = await self._confirmed(shop, credential_source, writer, report)
+                try:
+                    report, gone = await self._read_as_planned(begun, credential_source, report)
+                except _AnotherCurrency as changed:
+                    begun, report = await in_thread(self._begin_in_full, begun, report)
+                    report, gone = await self._read_as_planned(begun, credential_source, report)
+                    report.warnings.append(f"{changed} Everything was read, not only the changes.")
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise DeadlineExceeded(
                 f"it was not read within {self.deadline.total_seconds():.0f} s: "
-                f"{writer.pages} pages in {report.requests} requests, "
+                f"{begun.writer.pages} pages in {report.requests} requests, "
                 f"{report.waited_seconds:.0f} s of it spent waiting as the platform asked."
             ) from None
-        return await in_thread(self._finish, sync, writer, report, gone)
+        finally:
+            if report.page_sizes != shop.page_sizes:
+                self.services.registry.keep_page_sizes(shop.partition_key, report.page_sizes)
+        report.warnings += full_sync_warnings(begun.shop, begun.sync, datetime.now(UTC))
+        return await in_thread(self._finish, begun.sync, begun.writer, report, gone)
+
+    async def _read_as_planned(
+        self, begun: "_Begun", credential_source: CredentialSource, report: FetchReport
+    ) -> tuple[FetchReport, Confirmed]:
+        """Read the shop, twice where the first reading misses something, and confirm absences."""
+        shop, sync, writer = begun.shop, begun.sync, begun.writer
+        archived = writer.resume() if begun.resumed else ()
+        await self._read(shop, sync, credential_source, writer, report, archived)
+        if sync.sync_type is not SyncType.FULL and not report.read_in_full:
+            return report, await confirmed_in_increment(
+                self.services.database,
+                adapter_of(shop, self.services.adapters),
+                shop,
+                credential_source,
+                writer,
+                report,
+            )
+        gone = Confirmed()
+        if report.complete or report.all_read:
+            gone = await self._confirmed(shop, credential_source, writer, report)
+        if not (report.complete or report.all_read):
+            # Something is missing. A second reading usually has it.
+            report = report.for_another_reading()
+            await in_thread(writer.begin)
+            await self._read(shop, sync, credential_source, writer, report)
+            report.details["readings"] = 2
+            gone = await self._confirmed(shop, credential_source, writer, report)
+        return report, gone
+
+    def _begin_in_full(self, begun: "_Begun", report: FetchReport) -> "tuple[_Begun, FetchReport]":
+        """Begin the increment anew as a full sync of the same id."""
+        sync = begun.sync.model_copy(update={"sync_type": SyncType.FULL, "since": None})
+        self.services.registry.start_sync(sync, begun.shop, self.run.run_id)
+        writer = self.services.raw_archive.write(sync)
+        writer.begin()
+        again = report.for_another_reading()
+        again.reading = 1
+        return _Begun(begun.shop, sync, writer, resumed=False), again
 
     def _finish(
         self, sync: Sync, writer: SnapshotWriter, report: FetchReport, gone: Confirmed
@@ -270,6 +308,7 @@ class ShopFetcher:
         # collector comes.
         async with aclosing(pages):
             async for page in pages:
+                _refuse_another_currency(shop, sync, report)
                 await in_thread(writer.write, page)
                 if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
                     last_recorded = time.monotonic()
@@ -297,6 +336,34 @@ class ShopFetcher:
         self.services.registry.record_progress(
             sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
         )
+
+
+class _AnotherCurrency(Exception):
+    """The shop charges in another currency than the catalog has, so its changes are not enough."""
+
+
+def _refuse_another_currency(shop: RegisteredShop, sync: Sync, report: FetchReport) -> None:
+    """Raise _AnotherCurrency in an increment of a shop whose currency has changed."""
+    published = shop.published_currency
+    if sync.sync_type is SyncType.FULL or report.read_in_full:
+        return
+    if None not in (published, report.currency) and published != report.currency:
+        raise _AnotherCurrency(
+            f"The shop's currency changed from {published} to {report.currency}."
+        )
+
+
+def full_sync_warnings(shop: RegisteredShop, sync: Sync, now: datetime) -> list[str]:
+    """The warning of an increment while full syncs fail: for how long, and why."""
+    since = shop.full_sync_failing_since
+    if sync.sync_type is SyncType.FULL or since is None:
+        return []
+    hours = (now - since).total_seconds() / 3600
+    return [
+        f"Full syncs have failed for {hours:.1f} h, {shop.full_sync_failures} in all. This sync "
+        "brings changes only, and what is gone may still be in the catalog. The last one failed "
+        f"with {shop.full_sync_error_code}: {shop.full_sync_error_message}"
+    ]
 
 
 def _as_connector_error(error: Exception) -> ConnectorError:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -61,14 +61,29 @@ class FetchReport:
     """The figures of one fetch. The adapter and its HTTP client fill it in while the fetch runs.
 
     When the last page has been yielded, `currency` is set, and `complete` says whether the
-    platform's own counts agree with the snapshot, or in an increment with the list of changes.
-    `read_in_full` says that everything was read although only changes were asked for. The UI shows
-    `details` with the partition.
+    platform's own counts agree with the snapshot, or in an increment with the list of changes: only
+    then is an absence believed without asking. `all_read` says that everything the platform counts
+    was read, or that its lack is explained, although the counts do not agree to the last object,
+    e.g. because the shop was edited while it was read. A full sync that is neither does not count
+    as one. `read_in_full` says that everything was read although only changes were asked for.
+
+    `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
+    `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
+    The UI shows `details` with the partition.
+
+    `page_sizes` and `learned` are the adapter's memory of the shop, by words of the adapter's own:
+    the adapter finds what earlier syncs put in, and changes it. `page_sizes` are kept however the
+    sync ends. `learned` is kept when the sync was published, so it may speak of the catalog.
     """
 
     currency: str | None = None
     complete: bool = False
+    all_read: bool = False
     read_in_full: bool = False
+    reading: int = 1
+    perhaps_gone: set[str] = field(default_factory=set[str])
+    page_sizes: dict[str, int] = field(default_factory=dict[str, int])
+    learned: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
@@ -76,9 +91,14 @@ class FetchReport:
     warnings: list[str] = field(default_factory=list[str])
 
     def for_another_reading(self) -> "FetchReport":
-        """A report for a second reading of the shop. It keeps only requests, retries and waits."""
+        """A report for another reading. It keeps requests, retries, waits and the memory."""
         return FetchReport(
-            requests=self.requests, retries=self.retries, waited_seconds=self.waited_seconds
+            reading=self.reading + 1,
+            requests=self.requests,
+            retries=self.retries,
+            waited_seconds=self.waited_seconds,
+            page_sizes=self.page_sizes,
+            learned=self.learned,
         )
 
 
@@ -121,6 +141,12 @@ class Adapter(ABC):
     """Whether a product in a snapshot of any sync type comes with all its variants.
 
     If so, a variant that its product lacks is gone, even in an incremental sync.
+    """
+
+    overlap: ClassVar[timedelta] = timedelta(minutes=10)
+    """How far an increment reaches back behind the high-water mark.
+
+    A platform's search index may lag behind its products, and a shop's clock need not be ours.
     """
 
     @classmethod
