@@ -33,6 +33,7 @@ from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.reading import lookup
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
+from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.settings import ANY_SHOP, Settings
 
@@ -130,6 +131,8 @@ class ShopifyAdapter(Adapter):
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
                     yield page
+                    if page.kind == "shop":
+                        refuse_another_shop(page, shop, report)
                     if bulk is None or page.kind != "shop" or not bulk.wins(page):
                         continue
                     async with aclosing(bulk.pages(page, recovered)) as bulk_pages:
