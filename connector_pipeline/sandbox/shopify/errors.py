@@ -44,9 +44,10 @@ def failed_field(error: GraphQLError) -> dict[str, Any]:
     found: dict[str, Any] = {"message": error.message}
     if error.locations:
         found["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
-    own = error.extensions
-    if own is None or own.get("code") is not None:
-        found["extensions"] = own or {"code": "BAD_REQUEST"}
+    # An error that was raised with the code None has none.
+    code = (error.extensions or {}).get("code", "BAD_REQUEST")
+    if code is not None:
+        found["extensions"] = {"code": code}
     if error.path:
         found["path"] = list(error.path)
     return found

@@ -77,8 +77,7 @@ class _FailingExecution(ExecutionContext):
         name = field_nodes[0].name.value
         failing = cast("QueryContext", self.context_value).shop.trouble.partial
         if failing and failing.hits(parent_type.name, _record_id(source), name):
-            extensions = {} if failing.code is None else {"code": failing.code}
-            error = GraphQLError(failing.message, extensions=extensions)
+            error = GraphQLError(failing.message, extensions={"code": failing.code})
             located = located_error(error, field_nodes, path.as_list())
             return cast("Any", self).handle_field_error(
                 located, parent_type.fields[name].type, path
