@@ -147,7 +147,7 @@ def test_a_variants_own_field_rejects_the_variant_alone(shop: Shop) -> None:
 def test_a_product_without_its_variants_is_one_reject_of_the_product(shop: Shop) -> None:
     """So all rows of the product stay as they are."""
     body = products_body(
-        [product(1, [], variants=None), product(2, [variant(21)])],
+        [{**product(1, []), "variants": None}, product(2, [variant(21)])],
         errors=[error(*PRODUCTS, 0, "variants")],
     )
     items, (reject,) = normalized(shop, page("products", body, after=None))

@@ -13,7 +13,7 @@ USUAL = {"shop": {}, "products": {"first": 250, "variants": 250}, "variants": {"
 
 
 def read(sizes: PageSizes, pages: int, *, most: int = 250) -> int:
-    """Read so many full pages of products, of which none of more than `most` comes; the failures."""
+    """Read so many full pages, none of more than `most` products; return how many failed."""
     failures = 0
     while pages:
         asked = sizes.of("products")
