@@ -3,14 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from connector_pipeline.model.errors import (
-    ConnectorError,
-    InvalidResponse,
     PlatformUnavailable,
     RateLimited,
-    ShopDisconnected,
 )
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer, OriginHttp, SlowAnswer
@@ -32,6 +29,14 @@ from connector_pipeline.platforms.shopify.asking import (
 )
 from connector_pipeline.platforms.shopify.cost import requested_cost
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
+from connector_pipeline.platforms.shopify.failures import (
+    disconnected,
+    failure,
+    reason,
+    same_token,
+    token,
+    usable_in_part,
+)
 from connector_pipeline.platforms.shopify.throttle import (
     MAX_THROTTLED_SECONDS,
     THROTTLED_WITHOUT_BACKOFF,
@@ -39,15 +44,6 @@ from connector_pipeline.platforms.shopify.throttle import (
     ThrottledStreak,
     actual_points,
     requested_points,
-)
-
-_SOMEBODY_BETWEEN: Final = (
-    "It will be retried with the next sync. A firewall or a proxy between the connector and "
-    "Shopify answers in Shopify's place: let requests to *.myshopify.com through there."
-)
-_ASKED_AGAIN: Final = (
-    "The shop is asked again later, and read as soon as Shopify has opened it; another token does "
-    "not help. Only the merchant can settle it with Shopify."
 )
 
 
@@ -135,21 +131,20 @@ class ShopifyClient:
                         await self._wait_out(streak, cost, learned_at)
                 case Meaning.REFUSED:
                     if refused is not None:
-                        raise _disconnected(judged, _say(judged, credentials), refused, credentials)
+                        raise disconnected(judged, refused, credentials)
                     refused = credentials
                     self._report.retries += 1
                     await self._before_confirming(judged, credentials)
                 case Meaning.UNAVAILABLE | Meaning.INVALID:
-                    usable = is_page and _usable_in_part(judged, answer, credentials)
+                    usable = is_page and usable_in_part(judged, answer, credentials)
                     again = failed < min(1, self._policy.max_retries)
                     if is_page and judged.heavy and not (again and judged.retry):
-                        reason = _say(judged, credentials)
-                        raise TooHeavyError(reason, answer if usable else None)
+                        raise TooHeavyError(reason(judged, credentials), answer if usable else None)
                     # A field that failed once may be read the next time.
                     if usable and not again:
                         return answer
                     if failed >= self._policy.max_retries or not (judged.retry or usable):
-                        raise _failure(judged, _say(judged, credentials))
+                        raise failure(judged, credentials)
                     await self._sleep(self._backoff(failed))
                     failed += 1
                     self._report.retries += 1
@@ -163,7 +158,7 @@ class ShopifyClient:
         """
         if judged.about_credentials:
             self._credentials.refused(credentials)
-            if not _same_token(await self._credentials.current(), credentials):
+            if not same_token(await self._credentials.current(), credentials):
                 return
         await self._sleep(self._backoff(0))
 
@@ -186,7 +181,7 @@ class ShopifyClient:
             answer = await self._http.request(
                 "POST",
                 f"/admin/api/{self._api_version}/graphql.json",
-                headers={"X-Shopify-Access-Token": _token(credentials)},
+                headers={"X-Shopify-Access-Token": token(credentials)},
                 content={"query": document, "variables": dict(variables)},
                 accept_in_the_end=HEAVY_STATUSES if is_page else frozenset(),
                 retry_slow=not is_page,
@@ -281,54 +276,6 @@ def _sizes(variables: Variables) -> tuple[int, ...]:
         for value in variables.values()
         if isinstance(value, int | list)
     )
-
-
-def _disconnected(
-    judged: JudgedAnswer,
-    said: str,
-    refused: ShopifyCredentials,
-    credentials: ShopifyCredentials,
-) -> ShopDisconnected:
-    if not judged.about_credentials:
-        return ShopDisconnected(said, remedy=_ASKED_AGAIN, about_credentials=False)
-    remedy = None
-    if judged.scopes:
-        scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
-        remedy = (
-            f"Not retried. Give the app the {scopes} and have the merchant approve it, then "
-            "`connector-pipeline shops resume`."
-        )
-    confirmed = (
-        "The Token Service gave the same token again."
-        if _same_token(refused, credentials)
-        else "A fresh token changed nothing."
-    )
-    return ShopDisconnected(f"{said} {confirmed}", remedy=remedy)
-
-
-def _failure(judged: JudgedAnswer, said: str) -> ConnectorError:
-    if judged.meaning is Meaning.INVALID:
-        return InvalidResponse(said)
-    remedy = _SOMEBODY_BETWEEN if judged.foreign else LOOK_AT_ITS_STATUS
-    return PlatformUnavailable(said, remedy=remedy)
-
-
-def _same_token(one: ShopifyCredentials, other: ShopifyCredentials) -> bool:
-    return _token(one) == _token(other)
-
-
-def _usable_in_part(judged: JudgedAnswer, answer: Answer, credentials: ShopifyCredentials) -> bool:
-    """Whether the answer may be kept although fields failed: a message may quote the token."""
-    return judged.partial and _token(credentials).encode() not in answer.body
-
-
-def _token(credentials: ShopifyCredentials) -> str:
-    return credentials.access_token.get_secret_value()
-
-
-def _say(judged: JudgedAnswer, credentials: ShopifyCredentials) -> str:
-    # Shopify's message may quote the token that was sent.
-    return f"Shopify {judged.reason.replace(_token(credentials), '***')}."
 
 
 def _stated_cost(body: object) -> dict[str, Any]:

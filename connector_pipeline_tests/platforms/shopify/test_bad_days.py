@@ -238,6 +238,7 @@ async def test_pages_that_never_come_in_time_are_asked_for_smaller(
     assert await reading.read() == reading.expected()
     assert reading.report.complete
     assert 31 <= reading.report.page_sizes["products.first"] <= 100
+    assert reading.report.details["smaller_pages"]
     first = reading.asked()
     assert await reading.read() == reading.expected()
     # The second sync begins with pages that can be borne.

@@ -197,6 +197,7 @@ class Questions:
             report.page_sizes,
         )
         self._products = 0
+        self._smaller = 0
         self._unread: set[str | None] = set()
         self._under_way: dict[Question, asyncio.Task[Reply]] = {}
 
@@ -265,6 +266,8 @@ class Questions:
                 continue
             except TooHeavyError as error:
                 if self._sizes.too_heavy(kind, sizes):
+                    self._smaller += 1
+                    self._report.details["smaller_pages"] = self._smaller
                     continue
                 self._sizes.restore(kind, remembered)
                 if error.partial is None:
