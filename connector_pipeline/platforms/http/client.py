@@ -272,7 +272,8 @@ class OriginHttp:
             except httpx.TimeoutException as error:
                 raise _Passing(
                     PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__})."),
-                    slow=True,
+                    # A smaller answer does not help a host that cannot be connected to.
+                    slow=not isinstance(error, httpx.ConnectTimeout),
                 ) from error
             except httpx.InvalidURL as error:
                 # httpx reads a Location even where it is not asked to follow it.

@@ -10,7 +10,7 @@ from typing import Final, Self
 from pydantic import JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
-from connector_pipeline.model.errors import ConnectorError, InvalidResponse
+from connector_pipeline.model.errors import ConnectorError, InvalidResponse, PlatformUnavailable
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
@@ -228,6 +228,11 @@ class WooCommerceAdapter(Adapter):
         except ConnectorError as error:
             # After any error, the next session searches again for the way to ask the shop.
             self._access.pop(shop.partition_key, None)
+            if error.remedy == PlatformUnavailable.default_remedy:
+                error.remedy = (
+                    "It will be retried with the next sync; if it goes on, the merchant's host can "
+                    "say why the shop does not answer."
+                )
             error.of(shop.partition_key)
             raise
 

@@ -13,6 +13,7 @@ from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.controls.faults import Faults, InvalidFault
 from connector_pipeline.sandbox.controls.request_log import RequestLog
 from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
+from connector_pipeline.sandbox.shopify.trouble import trouble_from_json
 from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment, now
 from connector_pipeline.sandbox.shops.expected import expected_items_json
 from connector_pipeline.sandbox.shops.records import Product, Variant
@@ -52,6 +53,7 @@ class Control:
             ("PUT", _SHOP + "/throttle", self._throttle),
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
+            ("PUT", _SHOP + "/trouble", self._put_trouble),
             ("GET", "/sandbox/faults", self._get_faults),
             ("PUT", "/sandbox/faults", self._put_faults),
             ("DELETE", "/sandbox/faults", self._delete_faults),
@@ -149,6 +151,11 @@ class Control:
         bulk = self._shop(request).bulk
         bulk.plan = plan_from_json(await _json(request, {}))
         return json_answer(bulk.as_json())
+
+    async def _put_trouble(self, request: Request) -> Response:
+        shop = self._shop(request)
+        shop.trouble = trouble_from_json(await _json(request, {}))
+        return json_answer(asdict(shop.trouble))
 
     async def _get_faults(self, _: Request) -> Response:
         return json_answer(self._faults.as_json())

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
 from connector_pipeline.sandbox.shopify.catalog import ShopifyCatalog
 from connector_pipeline.sandbox.shopify.throttle import LeakyBucket
+from connector_pipeline.sandbox.shopify.trouble import Trouble
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline.sandbox.shops.edits import edited
 from connector_pipeline.sandbox.shops.records import (
@@ -46,6 +47,7 @@ class SandboxShop:
         self.credentials = ShopCredentials(spec.domain)
         self.bucket = LeakyBucket()
         self.bulk = BulkOperations(spec.domain)
+        self.trouble = Trouble()
         self.lock = RLock()
         self.broken: dict[int, str | None] = {}
         """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
