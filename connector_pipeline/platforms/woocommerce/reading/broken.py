@@ -98,6 +98,11 @@ class AroundBroken:
     sizes: PageSizes = field(default_factory=_page_sizes)
     found: list[BrokenObject] = field(default_factory=list[BrokenObject])
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # After one page failed, others that were asked for with it must not go on failing. By whether
+    # the page is of a list of all variations, in whose place other lists are read.
+    _given_up: dict[bool, PlatformUnavailable] = field(
+        default_factory=dict[bool, PlatformUnavailable]
+    )
 
     async def ask(self, question: Question) -> Answer:
         """Ask as the session does.
@@ -121,14 +126,19 @@ class AroundBroken:
                 before = (number - 1) * size
                 self.sizes.passed(reading.kind, size, min(size, (_total(answer) or 0) - before))
                 return answer
+        shop_wide = question.path in SHOP_WIDE
         async with self._one_at_a_time:
             try:
+                if (given_up := self._given_up.get(shop_wide)) is not None:
+                    raise given_up
                 return await reading.page(number)
             except PlatformUnavailable as error:
-                if reading.gave_up and question.path in SHOP_WIDE:
-                    self.found[:] = [each for each in self.found if each.path != question.path]
-                    raise ListFails(error) from error
-                raise
+                if reading.gave_up:
+                    self._given_up[shop_wide] = error
+                if not shop_wide or shop_wide not in self._given_up:
+                    raise
+                self.found[:] = [each for each in self.found if each.path != question.path]
+                raise ListFails(error) from error
 
 
 class _Reading:

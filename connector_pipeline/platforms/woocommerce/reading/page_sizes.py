@@ -25,6 +25,8 @@ def smaller(size: int) -> int:
 
 def parts(size: int, at_most: int) -> int:
     """The size of the parts of a page of `size` that failed: smaller, and not over `at_most`."""
+    if at_most < size and size % at_most == 0:
+        return at_most
     less = smaller(size)
     while less > at_most:
         less = smaller(less)
