@@ -95,11 +95,26 @@ class ShopBusy(ConnectorError):
 
 
 class ShopDisconnected(ConnectorError):
-    """Token unknown or revoked, shop closed or frozen, or a key of too low a role."""
+    """Token unknown or revoked, shop closed or frozen, or a key of too low a role.
+
+    `about_credentials` is whether other credentials may help. They do not help a shop that is
+    closed, frozen or locked: such a shop has to be asked again with the same ones.
+    """
 
     default_remedy = (
         "Not retried. Ask the merchant to reconnect, then `connector-pipeline shops resume SHOP`."
     )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        partition_key: str | None = None,
+        remedy: str | None = None,
+        about_credentials: bool = True,
+    ):
+        super().__init__(message, partition_key=partition_key, remedy=remedy)
+        self.about_credentials = about_credentials
 
 
 class InvalidResponse(ConnectorError):
