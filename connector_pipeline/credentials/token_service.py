@@ -119,6 +119,7 @@ class TokenService:
             read_timeout=self.timeout,
             # The Token Service may be in our own network. The operator names it, not a merchant.
             allow_private_hosts=True,
+            through_proxy=False,
         )
         async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:
             yield TokenServiceClient(

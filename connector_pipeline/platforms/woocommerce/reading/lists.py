@@ -24,7 +24,7 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_o
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage, list_page
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import smaller
 from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
-from connector_pipeline.platforms.woocommerce.talking.session import (
+from connector_pipeline.platforms.woocommerce.talking.refusals import (
     error_code,
     error_of,
 )
