@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -154,13 +155,17 @@ class Shop(BaseModel):
         return partition_key(self.platform_name, self.domain)
 
 
+def _no_path(path: object) -> object:
+    return "" if path is None else path
+
+
 class RegisteredShop(Shop):
     """A shop with its state and history, as `connector.shops` holds it. Times are UTC."""
 
     # Judged when the shop was registered. A row from before a rule must not hide all the others.
     merchant_id: str
     platform_shop_id: str
-    path: str | None = ""
+    path: Annotated[str | None, BeforeValidator(_no_path)] = ""
     state: ShopState = ShopState.ACTIVE
     consecutive_failures: int = 0
     last_full_sync_at: datetime | None = None

@@ -30,7 +30,7 @@ _FOLDER: Final = re.compile(
     rb"[/\\](mu-plugins|plugins|themes)[/\\]([A-Za-z0-9][A-Za-z0-9._-]{0,79})"
 )
 # JSON begins a line, or follows the tag that ends a message.
-_BEGINNING: Final = re.compile(rb"(?:\A|\n|>)[ \t\r]*([\[{])")
+_BEGINNING: Final = re.compile(rb"(?:\A|\n|>)[ \t\r\xef\xbb\xbf]*([\[{])")
 _MOST_BEGINNINGS: Final = 20
 _SEARCHED: Final = 1024 * 1024
 

@@ -80,7 +80,8 @@ def no_api_here(base_url: str, roots: tuple[str, ...], found: FoundApi | None) -
 
     `found` is where the shop's pages say that the API is.
     """
-    message = f"There is no WooCommerce REST API at {base_url}: {' and '.join(roots)} answer 404."
+    asked = " and ".join(f"{base_url}{root}" for root in roots)
+    message = f"There is no WooCommerce REST API here: {asked} answer 404."
     if found is None:
         return InvalidResponse(
             message,
