@@ -116,17 +116,17 @@ class Proxy:
                 break
         status = _STATUS_LINE.match(answer)
         if status is None:
-            self._refused(target, "answers with no HTTP")
+            self._refused(f"answers CONNECT {target} with no HTTP")
         if not status[1].startswith(b"2"):
-            self._refused(target, f"answered {status[1].decode()} to CONNECT")
+            self._refused(f"answered {status[1].decode()} to CONNECT {target}")
         if not answer.endswith(b"\r\n\r\n"):
             # The host at the tunnel's end does not speak first.
-            self._refused(target, "answers CONNECT with more than a head")
+            self._refused(f"answers CONNECT {target} with more than a head")
 
-    def _refused(self, target: str, seen: str) -> NoReturn:
+    def _refused(self, seen: str) -> NoReturn:
         import httpcore
 
-        raise httpcore.ProxyError(f"the proxy {self} {seen} {target}")
+        raise httpcore.ProxyError(f"the proxy {self} {seen}")
 
 
 def _bracketed(host: str) -> str:
