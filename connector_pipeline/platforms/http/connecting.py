@@ -5,11 +5,11 @@ import ipaddress
 import socket
 import ssl
 from functools import cache
-from typing import Final
+from typing import Final, cast
 
 import httpx
 
-from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.settings import load_settings
@@ -73,6 +73,21 @@ def http_client(
 def proxy_of(policy: HttpPolicy) -> Proxy | None:
     """The proxy through which a client of this policy asks. Raises SettingsError."""
     return Proxy.of(load_settings()) if policy.through_proxy else None
+
+
+async def reach_proxy(proxy: Proxy, seconds: float) -> None:
+    """Connect to the proxy, and do not use it. Raises PlatformUnavailable."""
+    import httpcore
+
+    # pyright sees httpcore's stand-in for installations without anyio, which httpx requires.
+    backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+    try:
+        stream = await proxy.connected(backend, tls(), seconds)
+    except httpcore.ProxyError as error:
+        raise PlatformUnavailable(
+            f"{error}.", remedy="Check CONNECTOR_PROXY_URL and the proxy: no shop can be asked."
+        ) from error
+    await stream.aclose()
 
 
 async def refuse_private_host(url: httpx.URL, *, where: str, policy: HttpPolicy) -> None:

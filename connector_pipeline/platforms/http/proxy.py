@@ -80,15 +80,8 @@ class Proxy:
         """
         import httpcore
 
+        stream = await self.connected(backend, tls, seconds)
         try:
-            stream = await backend.connect_tcp(self.host, self.port, seconds)
-        except (httpcore.ConnectError, httpcore.TimeoutException) as error:
-            raise httpcore.ProxyError(
-                f"the proxy {self} cannot be reached ({type(error).__name__})"
-            ) from error
-        try:
-            if self.tls:
-                stream = await stream.start_tls(tls, self.host, seconds)
             async with asyncio.timeout(seconds):
                 await self._ask(stream, host, port)
         except (httpcore.NetworkError, httpcore.TimeoutException, TimeoutError) as error:
@@ -101,6 +94,27 @@ class Proxy:
             await stream.aclose()
             raise
         return stream
+
+    async def connected(
+        self, backend: "httpcore.AsyncNetworkBackend", tls: "ssl.SSLContext", seconds: float | None
+    ) -> "httpcore.AsyncNetworkStream":
+        """A connection to the proxy itself. Raises httpcore.ProxyError, which names it."""
+        import httpcore
+
+        stream = None
+        try:
+            stream = await backend.connect_tcp(self.host, self.port, seconds)
+            return await stream.start_tls(tls, self.host, seconds) if self.tls else stream
+        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+            if stream is not None:
+                await stream.aclose()
+            raise httpcore.ProxyError(
+                f"the proxy {self} cannot be reached ({type(error).__name__})"
+            ) from error
+        except BaseException:
+            if stream is not None:
+                await stream.aclose()
+            raise
 
     async def _ask(self, stream: "httpcore.AsyncNetworkStream", host: str, port: int) -> None:
         target = f"{_bracketed(host)}:{port}"
