@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
@@ -115,6 +116,41 @@ def _secret_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _proxy_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        usable = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and parts.path in ("", "/")
+            and not parts.query
+            and not parts.fragment
+        )
+    except ValueError:
+        usable = False
+    if not usable or not url.get_secret_value().isprintable():
+        raise ValueError(
+            "must be http:// or https://, perhaps user:password@ (percent-encoded), and the "
+            "proxy's host:port"
+        )
+    return url
+
+
+# `.name` is for all hosts below the name.
+_NOT_PROXIED: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]*:[0-9a-f:.]+")
+
+
+def _hosts_without_proxy(written: str) -> str:
+    names = [name.strip().strip("[]") for name in written.split(",")]
+    if not all(_NOT_PROXIED.fullmatch(name) for name in names):
+        raise ValueError(
+            "must be host names in lower case or addresses, separated by commas; a dot before a "
+            "name is for all hosts below it"
+        )
+    return ",".join(names)
+
+
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
@@ -136,6 +172,8 @@ def _file(path: Path) -> Path:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_some_time)]
 LongDuration = Annotated[Duration, AfterValidator(_at_least_a_day)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+HostsWithoutProxy = Annotated[str, AfterValidator(_hosts_without_proxy)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
@@ -169,6 +207,8 @@ _EXAMPLES: Final = {
     "allow_private_hosts": "ALLOW_PRIVATE_HOSTS=false",
     "connector_max_retries": "CONNECTOR_MAX_RETRIES=3",
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
+    "connector_proxy_url": "CONNECTOR_PROXY_URL=http://user:password@proxy.internal:3128",
+    "connector_no_proxy": "CONNECTOR_NO_PROXY=127.0.0.1,.internal",
     "connector_shop_deadline": "CONNECTOR_SHOP_DEADLINE=30m",
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
     "shops_per_run": "SHOPS_PER_RUN=100",
@@ -225,6 +265,8 @@ class Settings(BaseModel):
     allow_private_hosts: bool = False
     connector_max_retries: Annotated[int, Field(ge=0, le=20)] = 3
     connector_retry_delay: PositiveFloat = 1.0
+    connector_proxy_url: ProxyUrl | None = None
+    connector_no_proxy: HostsWithoutProxy = ""
 
     connector_shop_deadline: SomeTime = timedelta(minutes=30)
     connector_shop_wait: Duration = timedelta(seconds=60)

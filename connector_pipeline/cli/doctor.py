@@ -31,6 +31,8 @@ from connector_pipeline.platforms.adapters import (
     build_adapters,
     found_adapters,
 )
+from connector_pipeline.platforms.http.connecting import reach_proxy
+from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
@@ -39,6 +41,7 @@ from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
 from connector_pipeline.state.registry import ShopRegistry
 
+_PROXY_TIMEOUT: Final = 10.0
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
 
@@ -92,6 +95,8 @@ def _findings() -> list[Finding]:
             _looked_at("raw archive", lambda: _raw_archive(services.settings)),
             _looked_at("token service", lambda: _token_service(services)),
         ]
+        if (proxy := Proxy.of(services.settings)) is not None:
+            found.append(_looked_at("proxy", lambda: _proxy(proxy)))
         if not migrations.ok:
             # The findings below read tables, which this database has not, or has otherwise.
             return found
@@ -176,6 +181,12 @@ def _token_service(services: LocalServices) -> str:
         asyncio.run(ask())
     sandbox = " (the sandbox)" if services.sandbox_url else ""
     return f"{services.settings.token_service_url} answers{sandbox}"
+
+
+def _proxy(proxy: Proxy) -> str:
+    asyncio.run(reach_proxy(proxy, _PROXY_TIMEOUT))
+    but = f", except {', '.join(sorted(proxy.without))}" if proxy.without else ""
+    return f"{proxy} takes connections; shops are asked through it{but}"
 
 
 def _token_service_of(settings: Settings) -> TokenService:

@@ -18,6 +18,7 @@ def register_sandbox_shops(registry: ShopRegistry, specs: "Iterable[ShopSpec]") 
             platform_name=spec.platform,
             platform_shop_id=spec.platform_shop_id,
             domain=spec.domain,
+            path=spec.path,
         )
         for spec in specs
     ]

@@ -44,6 +44,13 @@ def add(
         str | None,
         typer.Option(help="ISO 4217 code, for a shop whose credentials may not read it."),
     ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="/FOLDER",
+            help="The folder of the domain in which the shop lies, / for none; kept if left out.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Register a shop, or change its registration."""
@@ -56,6 +63,7 @@ def add(
         platform_shop_id=platform_shop_id or domain,
         domain=domain,
         currency=None if currency is None else valid_currency(currency),
+        path=path,
     )
     with _registry() as registry:
         outcome = registry.add(registered)
@@ -69,7 +77,7 @@ def import_csv(
 ) -> None:
     """Register the shops of a CSV file, all or none.
 
-    Its header is merchant_id,platform_name,platform_shop_id,domain.
+    Its header is merchant_id,platform_name,platform_shop_id,domain, perhaps with path.
     """
     from connector_pipeline.cli.output import out, print_json
 

@@ -17,7 +17,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
-from connector_pipeline.platforms.http.retrying import HttpPolicy, wait_before_retry
+from connector_pipeline.platforms.http.retrying import HttpPolicy, backoff
 from connector_pipeline.platforms.kit.contract import CredentialsT, FetchReport
 from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.settings import load_settings
@@ -111,8 +111,7 @@ class TokenServiceClient:
             foreign = answer.status in _JUDGED and not _is_the_services_own(answer.json)
             if not foreign or attempt >= self._policy.max_retries:
                 return answer
-            wait = wait_before_retry(self._policy, attempt, None, where="the Token Service")
-            await asyncio.sleep(wait)
+            await asyncio.sleep(backoff(self._policy, attempt))
             attempt += 1
 
     def _headers(self) -> dict[str, str]:
@@ -159,6 +158,7 @@ class TokenService:
             read_timeout=self.timeout,
             # The Token Service may be in our own network. The operator names it, not a merchant.
             allow_private_hosts=True,
+            through_proxy=False,
         )
         async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:
             yield TokenServiceClient(

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Self
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -32,6 +34,7 @@ _PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 # ASCII alone, so that 253 characters are 253 bytes. The last label begins with a letter, as no IP
 # address does. A label may end with a hyphen: there are such shops.
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9][a-z0-9-]{0,62}\.)+[a-z][a-z0-9-]{0,62}")
+_PATH: Final = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _SHOWN: Final = 80
 """A message repeats so many characters of a refused text, which may be of any length."""
@@ -79,13 +82,35 @@ def valid_host_name(domain: str) -> str:
     return domain
 
 
+def valid_path(path: str) -> str:
+    """The path without a slash at its end, if a shop may lie below it; empty for `/`.
+
+    At most LONGEST_TEXT bytes of ASCII, other letters percent-encoded. Raises InvalidShop.
+    """
+    written = path.rstrip("/")
+    segments = [unquote(segment) for segment in written.split("/")[1:]]
+    if (
+        len(path) > LONGEST_TEXT
+        or not _PATH.fullmatch(written)
+        # Also where they are percent-encoded: they would lead out of the shop.
+        or any(segment in (".", "..") or set(segment) & set("/\\") for segment in segments)
+    ):
+        raise InvalidShop(
+            f"{path[:_SHOWN]!r} is not the path of a shop: expected a slash and the folder, e.g. "
+            f"/shop, at most {LONGEST_TEXT} characters of ASCII (others percent-encoded), without "
+            "a query, a fragment or dots alone"
+        )
+    return written
+
+
 Text = Annotated[str, AfterValidator(_has_text), StringConstraints(max_length=LONGEST_TEXT)]
 
 
 class Shop(BaseModel):
     """A shop. `currency` is an operator's override of the platform's answer, usually None.
 
-    `path` is the folder of the domain in which the shop lies, e.g. "/shop"; it is usually empty.
+    `path` is the folder of the domain in which the shop lies, e.g. "/shop", and usually empty. It
+    is None where it is not stated, and then the registry keeps what it has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,7 +120,7 @@ class Shop(BaseModel):
     platform_shop_id: Text
     domain: str
     currency: str | None = None
-    path: str = ""
+    path: Annotated[str, AfterValidator(valid_path)] | None = None
 
     @classmethod
     def of(
@@ -106,6 +131,7 @@ class Shop(BaseModel):
         platform_shop_id: str,
         domain: str,
         currency: str | None = None,
+        path: str | None = None,
     ) -> Self:
         """The shop of these texts. Raises InvalidShop, which names each field that is wrong."""
         try:
@@ -115,6 +141,7 @@ class Shop(BaseModel):
                 platform_shop_id=platform_shop_id,
                 domain=domain,
                 currency=currency,
+                path=path,
             )
         except ValidationError as error:
             problems = [
@@ -128,12 +155,17 @@ class Shop(BaseModel):
         return partition_key(self.platform_name, self.domain)
 
 
+def _no_path(path: object) -> object:
+    return "" if path is None else path
+
+
 class RegisteredShop(Shop):
     """A shop with its state and history, as `connector.shops` holds it. Times are UTC."""
 
     # Judged when the shop was registered. A row from before a rule must not hide all the others.
     merchant_id: str
     platform_shop_id: str
+    path: Annotated[str | None, BeforeValidator(_no_path)] = ""
     state: ShopState = ShopState.ACTIVE
     consecutive_failures: int = 0
     last_full_sync_at: datetime | None = None

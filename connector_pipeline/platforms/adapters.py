@@ -21,6 +21,7 @@ from connector_pipeline.model.shop import (
     Shop,
     parse_partition_key,
     valid_host_name,
+    valid_path,
     valid_platform_name,
 )
 from connector_pipeline.platforms.kit.contract import Adapter, Credentials
@@ -165,6 +166,14 @@ def parse_shop_key(key: str) -> tuple[str, str]:
         raise InvalidShop(
             f"{key[:_SHOWN]!r} is not a partition key: expected platform/domain, "
             f"e.g. {name}/{example.example_domain}"
+        )
+    bare_domain, below, path = domain.partition("/")
+    if below and adapter_class(platform_name).has_paths:
+        valid_domain(platform_name, bare_domain)
+        raise InvalidShop(
+            f"{key[:_SHOWN]!r} names a path: the key of the shop is {platform_name}/{bare_domain}, "
+            "and `connector-pipeline shops add` takes the path by itself: --path "
+            f"{valid_path(below + path) or '/'}"
         )
     valid_domain(platform_name, domain)
     return parse_partition_key(key)

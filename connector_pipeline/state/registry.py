@@ -37,18 +37,23 @@ _SELECT: Final = """
 
 _ADD: Final = """
     INSERT INTO connector.shops AS shop
-        (merchant_id, platform_name, platform_shop_id, domain, currency)
-    VALUES (%(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s, %(currency)s)
+        (merchant_id, platform_name, platform_shop_id, domain, currency, path)
+    VALUES (%(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s, %(currency)s,
+        coalesce(%(path)s, ''))
     ON CONFLICT (platform_name, domain) DO UPDATE SET
         merchant_id = excluded.merchant_id,
         platform_shop_id = excluded.platform_shop_id,
         currency = coalesce(excluded.currency, shop.currency),
+        path = coalesce(%(path)s, shop.path),
+        -- What was learned of the shop at another path is not of this one.
+        learned = CASE WHEN coalesce(%(path)s, shop.path) = shop.path
+            THEN shop.learned ELSE '{}' END,
         -- Catalog rows hold these values: only a full sync rewrites rows that did not change.
         high_water_mark = NULL,
         updated_at = now()
-    WHERE (shop.merchant_id, shop.platform_shop_id, shop.currency) IS DISTINCT FROM
+    WHERE (shop.merchant_id, shop.platform_shop_id, shop.currency, shop.path) IS DISTINCT FROM
         (excluded.merchant_id, excluded.platform_shop_id,
-         coalesce(excluded.currency, shop.currency))
+         coalesce(excluded.currency, shop.currency), coalesce(%(path)s, shop.path))
     -- xmax is 0 on a row that was inserted and not on one that was updated.
     RETURNING shop.xmax = 0
 """
@@ -139,7 +144,7 @@ class ShopRegistry:
     def add(self, shop: Shop) -> Added:
         """Register a shop, or update its registration. Its state stays.
 
-        A currency of None leaves an operator's override as it is. Raises InvalidShop.
+        A currency or a path of None leaves the registered one as it is. Raises InvalidShop.
         """
         # Imported here and below: it brings the adapters, and who reads the registry needs none.
         from connector_pipeline.state.shop_csv import registrable
@@ -151,7 +156,7 @@ class ShopRegistry:
     def import_csv(self, path: Path) -> dict[Added, int]:
         """Add the shops of a CSV file, all or none. Returns how many were added and so on.
 
-        The header is exactly merchant_id,platform_name,platform_shop_id,domain. Raises
+        The header is merchant_id,platform_name,platform_shop_id,domain, perhaps with path. Raises
         InvalidShop, which names every bad line, and OSError for a file that cannot be read.
         """
         from connector_pipeline.state.shop_csv import parse_shops
@@ -193,7 +198,7 @@ class ShopRegistry:
         with self.database.connect() as connection:
             rows = connection.cursor(row_factory=dict_row).execute(
                 """
-                SELECT merchant_id, platform_name, platform_shop_id, domain, currency,
+                SELECT merchant_id, platform_name, platform_shop_id, domain, currency, path,
                     refused_credential
                 FROM connector.shops
                 WHERE state = %s AND platform_name || '/' || domain > %s

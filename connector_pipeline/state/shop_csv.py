@@ -6,16 +6,19 @@ from typing import Final
 
 from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.model.shop import Shop, valid_currency
-from connector_pipeline.platforms.adapters import valid_domain
+from connector_pipeline.platforms.adapters import adapter_class, valid_domain
 
 HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
+WITH_PATH: Final = (*HEADER, "path")
 
 
 def parse_shops(content: bytes) -> list[Shop]:
     """The shops of a CSV file in UTF-8 (with or without BOM; LF or CRLF; fields may be quoted).
 
-    Empty lines are skipped. Raises InvalidShop, which names every bad line with the reason: fields
-    out of place, unknown platforms, bad domains and repeated shops among others.
+    Empty lines are skipped. With the column `path`, an empty path is a shop in no folder; without
+    it, the registry keeps the paths that it has. Raises InvalidShop, which names every bad line
+    with the reason: fields out of place, unknown platforms, bad domains and repeated shops among
+    others.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -30,13 +33,15 @@ def parse_shops(content: bytes) -> list[Shop]:
     line = 1
     try:
         header = next(rows, None)
-        if header is None or tuple(header) != HEADER:
-            raise InvalidShop(f"line 1: the header must be exactly {','.join(HEADER)}")
+        if header is None or tuple(header) not in (HEADER, WITH_PATH):
+            raise InvalidShop(
+                f"line 1: the header must be exactly {','.join(HEADER)}, perhaps with ,path"
+            )
         line = rows.line_num + 1
         for row in rows:
             try:
                 if row:
-                    shop = _shop(row)
+                    shop = registrable(_shop(row, columns=len(header)))
                     earlier = first_line_of.setdefault(shop.partition_key, line)
                     if earlier != line:
                         raise InvalidShop(f"{shop.partition_key} is on line {earlier} already")
@@ -56,16 +61,19 @@ def registrable(shop: Shop) -> Shop:
     valid_domain(shop.platform_name, shop.domain)
     if shop.currency is not None:
         valid_currency(shop.currency)
+    if shop.path and not adapter_class(shop.platform_name).has_paths:
+        raise InvalidShop(f"a shop of {shop.platform_name} has no path, but a domain of its own")
     return shop
 
 
-def _shop(row: list[str]) -> Shop:
-    if len(row) != len(HEADER):
-        raise InvalidShop(f"has {len(row)} fields instead of {len(HEADER)}")
-    merchant_id, platform_name, platform_shop_id, domain = row
+def _shop(row: list[str], *, columns: int) -> Shop:
+    if len(row) != columns:
+        raise InvalidShop(f"has {len(row)} fields instead of {columns}")
+    merchant_id, platform_name, platform_shop_id, domain, *path = row
     return Shop.of(
         merchant_id=merchant_id,
         platform_name=platform_name,
         platform_shop_id=platform_shop_id,
         domain=valid_domain(platform_name, domain),
+        path=path[0] if path else None,
     )

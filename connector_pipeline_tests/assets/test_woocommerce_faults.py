@@ -62,6 +62,11 @@ def status(number: int, **more: Any) -> dict[str, Any]:
 
 AT_ONCE = {"Retry-After": "0"}
 TOO_LONG = {"Retry-After": "3600"}
+MAINTENANCE = {
+    "status": 503,
+    "headers": {"Retry-After": "600"},
+    "body": "<h1>Briefly unavailable for scheduled maintenance. Check back in a minute.</h1>",
+}
 CASES = [
     Case("nothing"),
     Case("429, come back at once", status(429, times=3, skip=1, headers=AT_ONCE)),
@@ -83,6 +88,29 @@ CASES = [
         words="a challenge page of Cloudflare",
     ),
     Case("BOM", {"kind": "bom"}),
+    Case("PHP's messages before the JSON", {"kind": "printed"}),
+    Case("gzip without its header", {"kind": "gzip"}),
+    Case("508 once", {"kind": "html", "status": 508, "skip": 2, "times": 1}),
+    Case("508", {"kind": "html", "status": 508}, error="PlatformUnavailable"),
+    Case("maintenance for a moment", {"kind": "html", "skip": 2, "times": 4, **MAINTENANCE}),
+    Case(
+        "maintenance",
+        {"kind": "html", "skip": 2, **MAINTENANCE},
+        error="PlatformUnavailable",
+        words="WordPress's maintenance page",
+    ),
+    Case(
+        "a security plugin",
+        status(401, body={"code": "rest_not_logged_in", "message": "You are not logged in."}),
+        error="ShopDisconnected",
+        words="401 rest_not_logged_in: that is no code of WooCommerce's. A plugin of the shop",
+    ),
+    Case(
+        "the web server's password",
+        {"kind": "html", "status": 401, "headers": {"WWW-Authenticate": "Basic"}},
+        error="PlatformUnavailable",
+        words="the web server asks for a password of its own",
+    ),
     Case(
         "stripped header",
         spec={"strips_authorization": True},

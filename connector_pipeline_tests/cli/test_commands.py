@@ -1,6 +1,7 @@
 """sync, catalog and doctor do their work, and name the error where they cannot."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,6 +168,36 @@ def test_doctor_names_the_failure_and_the_remedy(
     [bad] = [row for row in found.rows() if not row["ok"]]
     assert bad["subject"] == "token service"
     assert "TOKEN_SERVICE_URL" in bad["remedy"]
+
+
+def test_doctor_looks_at_the_proxy_where_it_is_set(
+    command: Command, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It connects to the proxy, and never shows its password."""
+
+    def seen() -> list[tuple[bool, str]]:
+        found = command("doctor", "--json")
+        assert "hunter2" not in found.out + found.err
+        return [
+            (row["ok"], row["seen"] + row["remedy"])
+            for row in found.rows()
+            if row["subject"] == "proxy"
+        ]
+
+    assert seen() == []
+    monkeypatch.setenv("CONNECTOR_NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        port = proxy.getsockname()[1]
+        monkeypatch.setenv("CONNECTOR_PROXY_URL", f"http://me:hunter2@127.0.0.1:{port}")
+        [(ok, text)] = seen()
+        assert ok
+        assert text.startswith(f"127.0.0.1:{port} takes connections")
+        assert "except 127.0.0.1" in text
+    monkeypatch.setenv("CONNECTOR_PROXY_URL", f"http://me:hunter2@127.0.0.1:{unused_tcp_port}")
+    [(ok, text)] = seen()
+    assert not ok
+    assert f"the proxy 127.0.0.1:{unused_tcp_port} cannot be reached" in text
+    assert "CONNECTOR_PROXY_URL" in text
 
 
 def test_doctor_looks_at_nats_where_it_is_set(

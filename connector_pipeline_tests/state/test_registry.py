@@ -84,9 +84,32 @@ def test_an_override_of_the_currency_outlives_a_registration_without_one(
     assert registry.get(KEY).currency == "EUR"
 
 
+def test_another_path_is_another_shop_to_read(registry: ShopRegistry) -> None:
+    """Only a full sync knows what lies there, and what was learned of the old one is forgotten."""
+    shop = changed(ACME, platform_name="woocommerce", domain="example.com")
+    marked = (
+        "UPDATE connector.shops SET high_water_mark = now(), learned = '{\"a\": 1}' RETURNING 1"
+    )
+
+    def after(path: str | None) -> tuple[bool, dict[str, object]]:
+        with registry.database.connect() as connection:
+            connection.execute(marked)
+        registry.add(changed(shop, path=path))
+        found = registry.get(shop.partition_key)
+        return found.high_water_mark is not None, dict(found.learned)
+
+    registry.add(shop)
+    assert after(None) == (True, {"a": 1})
+    assert after("") == (True, {"a": 1})
+    assert after("/shop") == (False, {})
+    assert after(None) == (True, {"a": 1})
+    assert registry.get(shop.partition_key).path == "/shop"
+    assert after("") == (False, {})
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"domain": "shop.example.com"}, {"currency": "kr"}],
+    [{"domain": "shop.example.com"}, {"currency": "kr"}, {"path": "/shop"}],
 )
 def test_a_shop_that_could_not_be_synced_is_not_added(
     registry: ShopRegistry, changes: dict[str, str]

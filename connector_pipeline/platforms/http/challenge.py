@@ -13,19 +13,28 @@ _SEARCHED: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """The name of a page, in words that fit into an error's message, and a remedy."""
+    """The name of a page, in words that fit into an error's message, and a remedy.
+
+    `soon_over`: its trouble lasts seconds, whatever the answer's `Retry-After` says.
+    """
 
     looks_like: str
     remedy: str
+    soon_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PageMark:
-    """Bytes in lower case by which a page is recognized, with its name and a remedy."""
+    """Bytes in lower case by which a page is recognized, with its name and a remedy.
+
+    With a `header`, the answer must have that too: `name: value` in lower case.
+    """
 
     mark: bytes
     looks_like: str
     remedy: str
+    header: str | None = None
+    soon_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,11 @@ _BODY_MARKS: Final = (
 
 def challenge(headers: Mapping[str, str], body: bytes, known: TroublePages) -> Challenge | None:
     """The page of trouble that answered in the shop's place; None where no mark is found."""
+    found = own_trouble(headers, body, known)
+    if found is not None:
+        return found
     page = body[:_SEARCHED].lower()
-    for own in known.own:
-        if own.mark in page:
-            return Challenge(own.looks_like, own.remedy)
-    lines = [f"{name}: {value}".lower() for name, value in headers.items()]
+    lines = _lines(headers)
     for mark, looks_like in _HEADER_MARKS:
         if any(line.startswith(mark) for line in lines):
             return Challenge(looks_like, _let_us_through(known))
@@ -76,6 +85,19 @@ def challenge(headers: Mapping[str, str], body: bytes, known: TroublePages) -> C
         if mark in page:
             return Challenge(looks_like, _let_us_through(known))
     return None
+
+
+def own_trouble(headers: Mapping[str, str], body: bytes, known: TroublePages) -> Challenge | None:
+    """The platform's own page of trouble, as HTML or as JSON; None where no mark is found."""
+    page = body[:_SEARCHED].lower()
+    for own in known.own:
+        if own.mark in page and (own.header is None or own.header in _lines(headers)):
+            return Challenge(own.looks_like, own.remedy, own.soon_over)
+    return None
+
+
+def _lines(headers: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {value}".lower() for name, value in headers.items()]
 
 
 def _let_us_through(known: TroublePages) -> str:

@@ -15,25 +15,21 @@ from typing import Any, Final, Protocol, Self
 
 import httpx
 
-from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.challenge import Challenge, TroublePages, challenge
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.connecting import http_client, origin_of, refuse_private_host
-from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.http.judging import Judge, Trouble
 from connector_pipeline.platforms.http.retrying import (
-    RETRIED_STATUSES,
     HttpPolicy,
     RetryAfter,
     StatedLimit,
     wait_before_retry,
+    wait_for_the_end,
 )
 from connector_pipeline.platforms.http.signing import SIGNER, Signer, SigningTransport
+from connector_pipeline.platforms.http.unreadable import unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
-_OVERLOADED: Final = frozenset({429, 503})
-# The shop, or a proxy before it, gave up waiting.
-_SLOW: Final = frozenset({408, 504, 524})
-# With these, a host may report that it broke over an answer: PHP ran out of memory or was killed.
-_BROKE: Final = frozenset({500, 502, 503, 508, 520, 521, 522, 523, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 _NO_PAGES: Final = TroublePages()
@@ -108,32 +104,16 @@ class HeavyAnswer(Exception):
 
 
 class _Passing(Exception):
-    """Trouble that may pass. The try is repeated, and after the last retry `error` is raised.
+    """Trouble that may pass, and the answer that showed it, if there was one.
 
-    `answer` is the answer with a status that is retried. It is returned instead of the error where
-    the adapter asked for such an answer in the end (`accept_in_the_end`).
-
-    `heavy`: a smaller answer may not meet this trouble. A host that cannot be connected to, a
-    captcha in the shop's place and a limit with a stated wait are never `heavy`.
+    The answer is returned instead of the error where the adapter asked for such an answer in the
+    end (`accept_in_the_end`).
     """
 
-    def __init__(
-        self,
-        error: PlatformUnavailable,
-        retry_after: float | None = None,
-        answer: Answer | None = None,
-        *,
-        overloaded: bool = False,
-        slow: bool = False,
-        heavy: bool = False,
-    ):
-        super().__init__(str(error))
-        self.error = error
-        self.retry_after = retry_after
+    def __init__(self, trouble: Trouble, answer: Answer | None = None):
+        super().__init__(str(trouble.error))
+        self.trouble = trouble
         self.answer = answer
-        self.overloaded = overloaded
-        self.slow = slow
-        self.heavy = heavy
 
 
 class OriginHttp:
@@ -159,9 +139,9 @@ class OriginHttp:
     ):
         self._pacer = pacer
         self._stated_limit = stated_limit
-        self._trouble_pages = trouble_pages
         self._base_url = base_url.rstrip("/")
         self._origin = origin_of(httpx.URL(base_url))
+        self._judge = Judge(self._where(), policy.max_body_bytes, stated_limit, trouble_pages)
         self._policy = policy
         self._report = report
         self._host_checked = False
@@ -194,6 +174,7 @@ class OriginHttp:
         follow_redirects: bool = True,
         retry_slow: bool = True,
         retries_if_heavy: int | None = None,
+        any_body: bool = False,
     ) -> Answer:
         """Send a request for `path` below the shop's base URL and return the answer.
 
@@ -202,7 +183,8 @@ class OriginHttp:
         `accept_in_the_end` are statuses that are returned when no retry helped. Where `retry_slow`
         is false, an answer that takes too long raises SlowAnswer at once. Where `retries_if_heavy`
         is given, trouble that a smaller answer may not meet raises HeavyAnswer after so many
-        retries, and after no more than the policy has.
+        retries, and after no more than the policy has. With `any_body`, the body of an answer need
+        not be JSON.
         """
         asked = partial(
             self._once,
@@ -214,27 +196,36 @@ class OriginHttp:
             {} if signer is None else {SIGNER: signer},
             accept_retried,
             follow_redirects,
+            any_body,
         )
-        attempt = 0
+        attempt = soon = 0
         while True:
             try:
                 return await self._in_turn(path, asked)
             except _Passing as passing:
-                if passing.slow and not retry_slow:
+                trouble = passing.trouble
+                if trouble.slow and not retry_slow:
                     raise SlowAnswer(str(passing)) from passing
-                most = None if not passing.heavy else retries_if_heavy
+                most = retries_if_heavy if trouble.heavy else None
                 if most is not None and attempt >= min(most, self._policy.max_retries):
-                    raise HeavyAnswer(passing.error, passing.answer) from passing
-                if attempt >= self._policy.max_retries:
-                    if passing.answer is not None and passing.answer.status in accept_in_the_end:
-                        return passing.answer
-                    raise passing.error from passing
-                wait = wait_before_retry(
-                    self._policy, attempt, passing.retry_after, where=self._where()
-                )
-                attempt += 1
+                    raise HeavyAnswer(trouble.error, passing.answer) from passing
+                if trouble.soon_over:
+                    wait = wait_for_the_end(self._policy, soon)
+                    soon += 1
+                elif attempt < self._policy.max_retries:
+                    wait = wait_before_retry(
+                        self._policy, attempt, trouble.retry_after, trouble.error
+                    )
+                    attempt += 1
+                else:
+                    wait = None
+                if wait is None:
+                    answer = None if trouble.soon_over else passing.answer
+                    if answer is not None and answer.status in accept_in_the_end:
+                        return answer
+                    raise trouble.error from passing
                 self._report.retries += 1
-                if self._pacer is not None and passing.overloaded:
+                if self._pacer is not None and (trouble.overloaded or trouble.soon_over):
                     # The wait that one answer asks for holds for all requests to the shop.
                     self._pacer.pause(wait)
                 else:
@@ -252,7 +243,8 @@ class OriginHttp:
             self._pause_where_the_limit_is_reached(self._pacer, answer)
             return answer
         except _Passing as passing:
-            if passing.overloaded or passing.slow:
+            trouble = passing.trouble
+            if (trouble.overloaded or trouble.slow) and not trouble.soon_over:
                 signal = PaceSignal.OVERLOADED
             raise
         finally:
@@ -275,6 +267,7 @@ class OriginHttp:
         extensions: dict[str, Any],
         accept_retried: frozenset[int],
         follow_redirects: bool,
+        any_body: bool,
     ) -> Answer:
         url = httpx.URL(self._base_url + path)
         await self._check_host(url)
@@ -296,11 +289,12 @@ class OriginHttp:
                 finally:
                     await response.aclose()
             except httpx.TimeoutException as error:
-                raise _Passing(
-                    PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__})."),
-                    # A smaller answer does not help a host that cannot be connected to.
-                    slow=not isinstance(error, httpx.ConnectTimeout),
-                ) from error
+                timed_out = PlatformUnavailable(
+                    f"{self._where()} timed out ({type(error).__name__})."
+                )
+                # A smaller answer does not help a host that cannot be connected to.
+                slow = not isinstance(error, httpx.ConnectTimeout)
+                raise _Passing(Trouble(timed_out, slow=slow)) from error
             except httpx.InvalidURL as error:
                 # httpx reads a Location even where it is not asked to follow it.
                 raise InvalidResponse(
@@ -308,81 +302,53 @@ class OriginHttp:
                 ) from error
             # RequestError, not only TransportError: a compressed body cut off is a DecodingError.
             except httpx.RequestError as error:
-                broke = not isinstance(error, httpx.ConnectError)
-                raise _Passing(self._unreadable(error), heavy=broke) from error
+                found = unreadable(error, self._where(), "could not be read")
+                self.reached = self.reached or found.reached
+                if not found.may_pass:
+                    raise found.error from error
+                broke = not isinstance(error, httpx.ConnectError | httpx.ProxyError)
+                raise _Passing(Trouble(found.error, heavy=broke)) from error
             if response.status_code not in _REDIRECTS:
-                return self._judge(response, body, accept_retried)
+                return self._judged(response, body, accept_retried, any_body=any_body)
             if not follow_redirects:
                 return Answer(response.status_code, response.headers, body, None)
             url = self._redirect_target(response)
             params = None
         raise PlatformUnavailable(f"{self._where()} redirects in a circle.")
 
-    def _unreadable(self, error: httpx.RequestError) -> PlatformUnavailable:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            self.reached = True
-            return PlatformUnavailable(
-                f"{self._where()} has a certificate that is not valid for it.",
-                remedy="It will be retried with the next sync. Ask the merchant to renew the "
-                "certificate. Credentials are sent only to a host with a valid one.",
-            )
-        return PlatformUnavailable(f"{self._where()} could not be read ({type(error).__name__}).")
-
     async def _read(self, response: httpx.Response) -> bytes:
         parts = bytearray()
         async for part in response.aiter_bytes():
             parts += part
-            if len(parts) > self._policy.max_body_bytes:
-                raise InvalidResponse(
-                    f"{self._where()} sent more than {self._policy.max_body_bytes} bytes at once."
-                )
+            self._judge.bounded(len(parts))
         return bytes(parts)
 
-    def _judge(
-        self, response: httpx.Response, body: bytes, accept_retried: frozenset[int]
+    def _judged(
+        self,
+        response: httpx.Response,
+        body: bytes,
+        accept_retried: frozenset[int],
+        *,
+        any_body: bool,
     ) -> Answer:
-        status = response.status_code
-        try:
-            answer = Answer(status, response.headers, body, parse_json(body))
-        except ValueError as error:
-            if status < 400:
-                # A captcha, a maintenance page or a body cut off. Its status does not show
-                # that, but it does not parse (docs/facts/woocommerce.md, Answers by others).
-                known = self._challenge(response, body) is not None
-                raise _Passing(self._not_json(response, body), heavy=not known) from error
-            answer = Answer(status, response.headers, body, None)
-        if status in RETRIED_STATUSES and status not in accept_retried:
-            kind = RateLimited if status == 429 else PlatformUnavailable
-            found = None if answer.json is not None else self._challenge(response, body)
-            error = kind(
-                f"{self._where()} answered {status}{f' with {found.looks_like}' if found else ''}.",
-                remedy=found.remedy if found else None,
-            )
-            seconds = self._stated_limit.after_refusal(response.headers, datetime.now(UTC))
-            raise _Passing(
-                error,
-                seconds,
-                answer,
-                overloaded=status in _OVERLOADED,
-                slow=status in _SLOW,
-                heavy=status in _BROKE and seconds is None,
-            )
+        judged = self._judge.judged(response.status_code, response.headers, body)
+        answer = Answer(response.status_code, response.headers, judged.body, judged.json)
+        if judged.printed is not None:
+            self._warn_of(judged.printed)
+        trouble = judged.trouble
+        if trouble is None or (any_body and answer.status < 400):
+            return answer
+        if trouble.soon_over or answer.status not in accept_retried:
+            raise _Passing(trouble, answer)
         return answer
 
-    def _challenge(self, response: httpx.Response, body: bytes) -> Challenge | None:
-        return challenge(response.headers, body, self._trouble_pages)
-
-    def _not_json(self, response: httpx.Response, body: bytes) -> PlatformUnavailable:
-        found = self._challenge(response, body)
-        looks_like = (
-            found.looks_like if found else "a captcha, a maintenance page or a body cut off"
+    def _warn_of(self, printed: str) -> None:
+        warning = (
+            f"{self._where()} prints {printed} into its answers: its PHP has display_errors on. "
+            "The JSON beside them was read."
         )
-        media_type = response.headers.get("Content-Type", "no content type").split(";")[0][:40]
-        return PlatformUnavailable(
-            f"{self._where()} answered {response.status_code} with {len(body)} bytes of "
-            f"{media_type} that are not JSON: {looks_like}.",
-            remedy=found.remedy if found else None,
-        )
+        if warning not in self._report.warnings:
+            self._report.warnings.append(warning)
 
     def _redirect_target(self, response: httpx.Response) -> httpx.URL:
         try:
@@ -406,11 +372,10 @@ class OriginHttp:
                 remedy="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
             )
         try:
-            await refuse_private_host(url, where=self._where())
+            await refuse_private_host(url, where=self._where(), policy=self._policy)
         except OSError as error:
-            raise _Passing(
-                PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
-            ) from error
+            unknown = PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
+            raise _Passing(Trouble(unknown)) from error
         self._host_checked = True
 
     def _where(self) -> str:

@@ -16,11 +16,18 @@ from typing import Any, cast
 
 import httpcore
 
+from connector_pipeline.platforms.http.proxy import Proxy
+
 
 class Connections(httpcore.AsyncNetworkBackend):
-    """Opens a client's connections, and closes those that are left when the client is closed."""
+    """Opens a client's connections, and closes those that are left when the client is closed.
 
-    def __init__(self) -> None:
+    Hosts that the `proxy` serves are connected to through it. `tls` is for the proxy itself.
+    """
+
+    def __init__(self, proxy: Proxy | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._proxy = proxy
+        self._tls = tls
         # pyright sees httpcore's stand-in for installations without anyio, which httpx requires.
         self._backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
         self._open: set[httpcore.AsyncNetworkStream] = set()
@@ -34,8 +41,17 @@ class Connections(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection. Raises httpcore.ConnectError also where the client was closed meanwhile."""
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        """A connection, through the proxy if it serves the host.
+
+        Raises httpcore.ConnectError also where the client was closed meanwhile, and
+        httpcore.ProxyError.
+        """
+        if self._proxy is not None and self._tls is not None and self._proxy.serves(host):
+            stream = await self._proxy.tunnel(self._backend, self._tls, host, port, timeout)
+        else:
+            stream = await self._backend.connect_tcp(
+                host, port, timeout, local_address, socket_options
+            )
         if self._closed:
             await stream.aclose()
             raise httpcore.ConnectError("The client was closed while it connected.")

@@ -27,6 +27,7 @@ from connector_pipeline.platforms.http.retrying import (
     retry_after_seconds,
     wait_before_retry,
 )
+from connector_pipeline.platforms.http.unreadable import unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REFUSED: Final = frozenset({400, 401, 403, 404, 410})
@@ -154,7 +155,7 @@ class FileDownload:
     async def _wait(self, failed: int, broken: _BrokenOff) -> int:
         if failed >= self._policy.max_retries:
             raise broken.error from broken
-        wait = wait_before_retry(self._policy, failed, broken.retry_after, where=self._where())
+        wait = wait_before_retry(self._policy, failed, broken.retry_after, broken.error)
         self._report.retries += 1
         self._report.waited_seconds += wait
         await asyncio.sleep(wait)
@@ -215,9 +216,10 @@ class FileDownload:
             # httpx reads a Location even where it is not asked to follow it.
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from None
         except httpx.RequestError as error:
-            raise _BrokenOff(
-                PlatformUnavailable(f"{self._where()} broke off ({type(error).__name__}).")
-            ) from error
+            found = unreadable(error, self._where(), "broke off")
+            if not found.may_pass:
+                raise found.error from error
+            raise _BrokenOff(found.error) from error
 
     def _judge(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -266,7 +268,7 @@ class FileDownload:
         if self._host_checked:
             return
         try:
-            await refuse_private_host(self._url, where=self._where())
+            await refuse_private_host(self._url, where=self._where(), policy=self._policy)
         except OSError as error:
             raise _BrokenOff(
                 PlatformUnavailable(f"{self._where()}: the host name does not resolve.")

@@ -7,18 +7,27 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
-from connector_pipeline.model.errors import RateLimited
+from connector_pipeline.model.errors import PlatformUnavailable
 
-RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+# Every 5xx may pass, except what the host can never do: not implemented, and not this HTTP.
+# 501 and 505 are about the request, and 540 is a platform's word for a shop that is off for now.
+RETRIED_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505, 540}
+
+OVERLOADED: Final = frozenset({429, 503, 508, 529})
+"""The statuses by which a host says that it is asked too much: 508 and 529 are hosting companies'
+own words for a limit of the shop's resources (docs/facts/woocommerce.md, Answers by others)."""
+
+SOON_OVER: Final = (2.0, 4.0, 8.0, 12.0, 16.0)
+"""The waits, in units of the policy's `retry_delay`, before trouble of seconds is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpPolicy:
     """How patient one shop's client is, in seconds, and how much it reads, in bytes.
 
-    `retry_after_limit` is the longest wait that one Retry-After may ask for; RateLimited is raised
-    for a longer one. `plain_http` allows HTTP, for requests that carry no secret or only a
-    signature.
+    `retry_after_limit` is the longest wait that one Retry-After may ask for. `plain_http` allows
+    HTTP, for requests that carry no secret or only a signature. `through_proxy` is whether requests
+    go through the proxy of the settings, if they name one.
     """
 
     max_retries: int = 3
@@ -30,6 +39,7 @@ class HttpPolicy:
     max_body_bytes: int = 64 * 1024 * 1024
     allow_private_hosts: bool = False
     plain_http: bool = False
+    through_proxy: bool = True
 
 
 class StatedLimit(Protocol):
@@ -57,18 +67,38 @@ class RetryAfter:
 
 
 def wait_before_retry(
-    policy: HttpPolicy, attempt: int, retry_after: float | None, *, where: str
+    policy: HttpPolicy, attempt: int, retry_after: float | None, error: PlatformUnavailable
 ) -> float:
-    """Seconds to wait before retry number `attempt`, from 0. Raises RateLimited past the limit."""
+    """Seconds to wait before retry number `attempt`, from 0, after a try that ended in `error`.
+
+    Raises an error of the same class where the host asks for a longer wait than the policy's limit.
+    """
     if retry_after is not None:
         if retry_after > policy.retry_after_limit:
-            raise RateLimited(
-                f"{where} asks to wait {retry_after:.0f} s, "
-                f"more than the {policy.retry_after_limit:.0f} s one sync waits."
-            )
+            raise type(error)(
+                f"{error.message.removesuffix('.')} and asks to wait {retry_after:.0f} s, "
+                f"more than the {policy.retry_after_limit:.0f} s one sync waits.",
+                remedy=error.remedy,
+            ) from error
         return retry_after
+    return backoff(policy, attempt)
+
+
+def backoff(policy: HttpPolicy, attempt: int) -> float:
+    """Seconds to wait before retry number `attempt`, from 0, where nobody states how long."""
     ceiling = min(policy.retry_delay_limit, policy.retry_delay * 2**attempt)
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+
+
+def wait_for_the_end(policy: HttpPolicy, attempt: int) -> float | None:
+    """Seconds to wait before retry number `attempt`, from 0, of trouble that lasts seconds.
+
+    None where it is given up: after some forty seconds at the usual delay, or at once by a policy
+    without retries.
+    """
+    if not policy.max_retries or attempt >= len(SOON_OVER):
+        return None
+    return SOON_OVER[attempt] * policy.retry_delay
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:

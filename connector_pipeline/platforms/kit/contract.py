@@ -143,6 +143,9 @@ class Adapter(ABC):
     If so, a variant that its product lacks is gone, even in an incremental sync.
     """
 
+    has_paths: ClassVar[bool] = False
+    """Whether a shop may lie in a folder of its domain, which `Shop.path` then names."""
+
     overlap: ClassVar[timedelta] = timedelta(minutes=10)
     """How far an increment reaches back behind the high-water mark.
 

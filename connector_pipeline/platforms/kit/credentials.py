@@ -27,6 +27,11 @@ def renewal_time(credentials: Credentials, given_at: datetime) -> datetime | Non
     return end - MARGIN if end > given_at else None
 
 
+def same_secrets(one: Credentials, other: Credentials) -> bool:
+    """Whether two credentials differ in nothing but when they expire."""
+    return one.model_copy(update={"expires_at": other.expires_at}) == other
+
+
 HeldT = TypeVar("HeldT", bound=Credentials)
 
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse, PlatformUnavailable
-from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop import Shop, valid_path
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import (
@@ -68,6 +68,7 @@ class WooCommerceAdapter(Adapter):
     credentials_model = WooCommerceCredentials
     example_domain = "shop.example.com"
     trouble_pages = TROUBLE_PAGES
+    has_paths = True
     # Pages go by offset. When a product on a page already read is deleted, a live one moves to that
     # page and is skipped. If another product is added meanwhile, totals and ids still agree.
     lists_may_skip = True
@@ -198,7 +199,9 @@ class WooCommerceAdapter(Adapter):
             read_timeout=_READ_TIMEOUT,
             allow_private_hosts=self.allow_private_hosts,
         )
-        base_url = self.base_url.replace("{domain}", self.valid_domain(shop.domain))
+        # Both were valid when they were registered. They decide to whom the key goes.
+        path = valid_path(shop.path or "")
+        base_url = self.base_url.replace("{domain}", self.valid_domain(shop.domain)) + path
         known = self._access.get(shop.partition_key)
         try:
             self._may_be_read(base_url)
@@ -222,6 +225,7 @@ class WooCommerceAdapter(Adapter):
                     credentials,
                     base_url=final,
                     ways=ways(final, allow_private_hosts=self.allow_private_hosts),
+                    path=path,
                     known=known,
                 )
                 yield session

@@ -1,7 +1,6 @@
 """Applies the faults to the platforms' answers: delays, breaks or replaces them."""
 
 import asyncio
-import codecs
 import socket
 import struct
 import time
@@ -70,14 +69,14 @@ class FaultMiddleware:
     async def _spoil(
         self, scope: Scope, replay: Receive, receive: Receive, send: Send, rule: FaultRule
     ) -> None:
-        """Send the platform's own headers and half of its body; for `bom`, all behind a BOM."""
+        """Send the platform's own headers, and its body as the rule has it, or half of it."""
         start, content = await _answer_of(self._app, scope, replay)
-        if rule.kind == "bom":
-            content = codecs.BOM_UTF8 + content
+        whole = rule.spoiled(content)
+        content = content if whole is None else whole
         headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
         start["headers"] = [*headers, (b"content-length", str(len(content)).encode())]
         await send(start)
-        if rule.kind == "bom":
+        if whole is not None:
             await send({"type": "http.response.body", "body": content})
             return
         half = content[: len(content) // 2]

@@ -1,5 +1,7 @@
 """Faults and latency, set by rules: a rule names its requests, its number and its fault."""
 
+import codecs
+import gzip
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from connector_pipeline.sandbox.answers import json_bytes
 
 KINDS: Final = (
     "status", "html", "truncate", "reset", "hang", "latency", "empty_json", "garbage", "captcha",
-    "redirect", "throttled", "body", "workers", "bom",
+    "redirect", "throttled", "body", "workers", "bom", "printed", "gzip",
 )  # fmt: skip
 
 _MATCHES: Final = ("platform", "domain", "path_contains", "body_contains", "per_page_over")
@@ -21,6 +23,12 @@ _PARAMETERS: Final = (
 
 _PAGE: Final = (
     "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+)
+
+
+_PRINTED: Final = (
+    "<br />\n<b>Deprecated</b>:  Creation of dynamic property Some_Plugin::$opt is deprecated in "
+    "<b>/var/www/html/wp-content/plugins/some-plugin/some-plugin.php</b> on line <b>31</b><br />\n"
 )
 
 
@@ -45,6 +53,8 @@ class FaultRule:
 
     `at` is for reset and hang: "start" is before anything is sent, "middle" after half the body.
     `lasting`: the rule ends so many seconds after its first hit.
+    `printed`: PHP prints `body`, a message, before the platform's own answer. `gzip` is that answer
+    compressed, without the header that says so.
     `workers` is the latency of a host with so many PHP processes: a request waits until one of them
     is free, and then takes `seconds`.
     """
@@ -116,6 +126,18 @@ class FaultRule:
         worker = min(range(len(self.free_at)), key=self.free_at.__getitem__)
         self.free_at[worker] = max(now, self.free_at[worker]) + (self.seconds or 0.0)
         return self.free_at[worker] - now
+
+    def spoiled(self, content: bytes) -> bytes | None:
+        """The platform's own body as this rule has it sent; None where it is sent in part."""
+        match self.kind:
+            case "bom":
+                return codecs.BOM_UTF8 + content
+            case "printed":
+                return (_PRINTED if self.body is None else str(self.body)).encode() + content
+            case "gzip":
+                return gzip.compress(content)
+            case _:
+                return None
 
     def as_json(self) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in _PARAMETERS}

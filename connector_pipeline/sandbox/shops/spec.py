@@ -46,6 +46,7 @@ class ShopSpec:
     - `signed_over_http`: over http the shop accepts an OAuth 1.0a signature only, as real ones do
       (Authentication)
     - `home_host`: the host name that requests under another name are redirected to (Redirects)
+    - `path`: the folder of the domain in which the shop lies, e.g. /shop (Below a path)
     """
 
     platform: Platform
@@ -72,6 +73,7 @@ class ShopSpec:
     strips_authorization: bool = False
     signed_over_http: bool = False
     home_host: str = ""
+    path: str = ""
 
     def __post_init__(self) -> None:
         least, most = self.variants
@@ -80,6 +82,8 @@ class ShopSpec:
             raise InvalidSpec(f"platform {self.platform!r}: expected shopify or woocommerce")
         if not self.domain or "/" in self.domain:
             raise InvalidSpec(f"domain {self.domain!r}: expected a host name")
+        if self.path and (not self.path.startswith("/") or self.path.endswith("/")):
+            raise InvalidSpec(f"path {self.path!r}: expected e.g. /shop")
         if not lowest <= least <= most <= LARGEST_PRODUCT:
             raise InvalidSpec(
                 f"variants {self.variants}: expected {lowest} <= least <= most <= {LARGEST_PRODUCT}"

@@ -1,4 +1,6 @@
-"""WooCommerce's REST API over HTTP: the routes of pretty and of plain permalinks."""
+"""WooCommerce's REST API over HTTP: pretty and plain permalinks, at a domain or below a path."""
+
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,7 +10,15 @@ from connector_pipeline.sandbox.answers import json_bytes
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline.sandbox.woocommerce.call import Call, WooRefusal
 from connector_pipeline.sandbox.woocommerce.query import InvalidParameters
-from connector_pipeline.sandbox.woocommerce.web_server import error_page, moved
+from connector_pipeline.sandbox.woocommerce.web_server import (
+    error_page,
+    home_page,
+    moved,
+    redirect_to,
+)
+
+_PRETTY: Final = "/wp-json/"
+_PLAIN: Final = "/index.php/wp-json/"
 
 
 class WooCommerceServer:
@@ -18,28 +28,29 @@ class WooCommerceServer:
         self._store = store
 
     def routes(self) -> list[Route]:
-        base, methods = "/woocommerce/{domain}", ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        return [
-            Route(base + "/wp-json/{path:path}", self._pretty, methods=methods),
-            Route(base + "/index.php/wp-json/{path:path}", self._plain, methods=methods),
-        ]
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        return [Route("/woocommerce/{domain}/{below:path}", self._answer, methods=methods)]
 
-    async def _pretty(self, request: Request) -> Response:
-        return self._answer(request, pretty=True)
-
-    async def _plain(self, request: Request) -> Response:
-        return self._answer(request, pretty=False)
-
-    def _answer(self, request: Request, *, pretty: bool) -> Response:
+    async def _answer(self, request: Request) -> Response:
         shop = self._store.get("woocommerce", request.path_params["domain"])
         if shop is None:
             return error_page("404 Not Found", 404)
         if (redirect := moved(shop, request)) is not None:
             return redirect
-        if pretty and shop.spec.plain_permalinks:
+        below = "/" + request.path_params["below"]
+        domain = f"{str(request.base_url).rstrip('/')}/woocommerce/{shop.spec.domain}"
+        home = domain + shop.spec.path
+        if shop.spec.path and below == "/":
+            return redirect_to(f"{home}/")
+        if not below.startswith(f"{shop.spec.path}/"):
             return error_page("404 Not Found", 404)
-        path = request.path_params["path"].rstrip("/")
-        home = f"{str(request.base_url).rstrip('/')}/woocommerce/{shop.spec.domain}"
+        below = below.removeprefix(shop.spec.path)
+        if below == "/":
+            return home_page(home, plain_permalinks=shop.spec.plain_permalinks)
+        root = _PLAIN if below.startswith(_PLAIN) else _PRETTY
+        if not below.startswith(root) or (root == _PRETTY and shop.spec.plain_permalinks):
+            return error_page("404 Not Found", 404)
+        path = below.removeprefix(root).rstrip("/")
         call = Call(shop, path, dict(request.query_params), home)
         try:
             call.authenticate(request)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from connector_pipeline.sandbox.answers import json_bytes
 from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.shop import SandboxShop
+from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.woocommerce.bodies import Body, WooBodies
 from connector_pipeline.sandbox.woocommerce.lists import (
     find_variation,
@@ -91,7 +92,7 @@ class Call:
         if (not key or not secret) and not spec.strips_authorization:
             key, secret = _basic(request.headers.get("authorization", ""))
         if request.url.scheme == "http" and "oauth_consumer_key" in self._given:
-            url = f"{self._home}/{_below_home(request)}"
+            url = f"{self._home}/{_below_home(request, spec)}"
             if (reason := refused(request.method, url, self._given, issued)) is None:
                 return
             raise WooRefusal(401, "woocommerce_rest_authentication_error", reason)
@@ -295,6 +296,6 @@ def _basic(authorization: str) -> tuple[str, str]:
     return key, secret
 
 
-def _below_home(request: Request) -> str:
+def _below_home(request: Request, spec: ShopSpec) -> str:
     """The path of a request below the shop's home."""
-    return request.url.path.split("/", 3)[3]
+    return request.url.path.removeprefix(f"/woocommerce/{spec.domain}{spec.path}/")

@@ -338,12 +338,12 @@ async def test_a_firewalls_page_does_not_disconnect_a_shop(sandbox: SandboxServe
 
 
 async def test_a_site_without_woocommerce_is_named(sandbox: SandboxServer) -> None:
-    """Both REST roots are tried with the key, once each."""
+    """Both REST roots are tried with the key, once each, and the home page without it."""
     body = {"code": "rest_no_route", "message": "x", "data": {"status": 404}}
     fault(sandbox, "status", status=404, body=body)
     reading = Reading(sandbox, SMALL)
     assert "no WooCommerce REST API here" in await reading.fails(InvalidResponse)
-    assert reading.report.requests == 3
+    assert reading.report.requests == 4
 
 
 async def test_a_shop_with_plain_permalinks_is_found(sandbox: SandboxServer) -> None:

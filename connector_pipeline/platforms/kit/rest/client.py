@@ -15,7 +15,7 @@ from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy, StatedLimit
 from connector_pipeline.platforms.kit.contract import Credentials, CredentialSource, FetchReport
-from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.credentials import ShopCredentials, same_secrets
 from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
 from connector_pipeline.platforms.kit.rest.paging import Params
@@ -23,7 +23,8 @@ from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
 
 HeldT = TypeVar("HeldT", bound=Credentials)
 
-_REFUSED: Final = frozenset({401, 402, 403})
+_PAYMENT_REQUIRED: Final = 402
+_REFUSED: Final = frozenset({401, _PAYMENT_REQUIRED, 403})
 _NO_PARAMS: Final[Params] = {}
 _NO_PAGES: Final = TroublePages()
 _USUAL_HEADERS: Final = RateHeaders()
@@ -57,7 +58,10 @@ class RestClient(Generic[HeldT]):
         if answer.status in _REFUSED:
             # A merchant may replace a key during a long walk. The walk goes on with the fresh one.
             self._credentials.refused(credentials)
-            answer = await self._send(path, params, await self._credentials.current())
+            fresh = await self._credentials.current()
+            answer = await self._send(path, params, fresh)
+            if answer.status != 200:
+                raise error_of(answer, path, same=same_secrets(credentials, fresh))
         if answer.status != 200:
             raise error_of(answer, path)
         return answer
@@ -67,8 +71,12 @@ class RestClient(Generic[HeldT]):
         return await self._http.request("GET", path, params=params, headers=headers)
 
 
-def error_of(answer: Answer, path: str) -> ConnectorError:
-    """The error for an answer with another status than 200."""
+def error_of(answer: Answer, path: str, *, same: bool = False) -> ConnectorError:
+    """The error for an answer with another status than 200.
+
+    A refusal counts as the platform's own if it is a JSON object. `same`: the Token Service, asked
+    again, gave the credentials that were refused before.
+    """
     if answer.status not in _REFUSED:
         return InvalidResponse(f"{path} answered {answer.status}.")
     if not is_object(answer.json):
@@ -78,8 +86,15 @@ def error_of(answer: Answer, path: str) -> ConnectorError:
             remedy="It will be retried with the next sync. If it persists, ask the merchant "
             "whether a firewall stands before the shop.",
         )
+    asked_again = (
+        "and the Token Service gave the same credentials again"
+        if same
+        else "with freshly fetched credentials too"
+    )
     return ShopDisconnected(
-        f"{path} answered {answer.status}, with freshly fetched credentials too."
+        f"{path} answered {answer.status}, {asked_again}.",
+        # Payment is the merchant's affair: other credentials change nothing.
+        about_credentials=answer.status != _PAYMENT_REQUIRED,
     )
 
 

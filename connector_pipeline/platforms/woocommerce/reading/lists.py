@@ -29,7 +29,7 @@ from connector_pipeline.platforms.woocommerce.reading.page_sizes import (
     smaller,
 )
 from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
-from connector_pipeline.platforms.woocommerce.talking.session import (
+from connector_pipeline.platforms.woocommerce.talking.refusals import (
     error_code,
     error_of,
 )

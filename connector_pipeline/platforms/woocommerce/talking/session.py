@@ -1,40 +1,30 @@
-"""Asks one WooCommerce shop: its key, its REST root, and the meaning of its statuses."""
+"""Asks one WooCommerce shop: its key, and its REST root."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from connector_pipeline.model.errors import (
-    ConnectorError,
-    InvalidResponse,
-    PlatformUnavailable,
-    ShopDisconnected,
-)
-from connector_pipeline.platforms.http.challenge import challenge
+from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
-from connector_pipeline.platforms.kit.credentials import ShopCredentials
-from connector_pipeline.platforms.kit.json_values import text_at
+from connector_pipeline.platforms.kit.credentials import ShopCredentials, same_secrets
 from connector_pipeline.platforms.woocommerce.talking.asking import Question
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
     presented,
 )
-from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
+from connector_pipeline.platforms.woocommerce.talking.discovery import api_elsewhere
+from connector_pipeline.platforms.woocommerce.talking.refusals import (
+    SECRET_IS_WRONG,
+    error_code,
+    error_of,
+    no_api_here,
+    trouble_page,
+)
 
 REST_ROOT: Final = "/wp-json"
 # For shops that have no /wp-json: docs/facts/woocommerce.md, Plain permalinks.
 PLAIN_PERMALINKS_ROOT: Final = "/index.php/wp-json"
-
-_ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_SECRET_IS_WRONG: Final = "woocommerce_rest_authentication_error"  # noqa: S105  a code, no password
-_AUTHENTICATION_HINTS: Final = {
-    "woocommerce_rest_cannot_view": (
-        "the shop does not know this consumer key, in whichever way it is presented"
-    ),
-    _SECRET_IS_WRONG: "the consumer secret is wrong, or the key may not read",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +52,10 @@ class Access:
 class WooCommerceSession:
     """Sends GET requests with one shop's `credentials`, which it renews after a 401.
 
-    `http` sends to `base_url`. The session tries the `ways` to present the key until the shop takes
-    one. `known` is what an earlier session found. Tasks of one event loop may share a session; it
-    is not thread-safe. Raises the errors of model/errors.py.
+    `http` sends to `base_url`, which ends with the shop's `path`, if it has one. The session tries
+    the `ways` to present the key until the shop takes one. `known` is what an earlier session
+    found. Tasks of one event loop may share a session; it is not thread-safe. Raises the errors of
+    model/errors.py.
     """
 
     def __init__(
@@ -74,16 +65,19 @@ class WooCommerceSession:
         *,
         base_url: str,
         ways: Sequence[Authentication],
+        path: str = "",
         known: Access | None = None,
     ):
         self._http = http
         self._credentials = credentials
         self._base_url = base_url
+        self._path = path
         self._ways = tuple(ways)
         self._way = self._ways[0] if known is None else known.authentication
         self._way_taken = known is not None
         self._root = REST_ROOT if known is None else known.root
         self._root_answered = known is not None
+        self._same_key = False
 
     @property
     def root(self) -> str:
@@ -112,16 +106,15 @@ class WooCommerceSession:
             self._root = PLAIN_PERMALINKS_ROOT
             answer = await self._authenticated(question)
             if answer.status == 404:
-                raise InvalidResponse(
-                    f"There is no WooCommerce REST API here: {REST_ROOT} and "
-                    f"{PLAIN_PERMALINKS_ROOT} answer 404.",
-                    remedy="Not retried. Ask the merchant whether WooCommerce is installed, and "
-                    "whether a plugin turns its REST API off.",
-                )
+                raise trouble_page(answer, question.path) or await self._no_api_here()
         self._root_answered = True
         if answer.status not in {200} | question.accept | question.accept_retried:
-            raise error_of(answer, question.path)
+            raise error_of(answer, question.path, same_key=self._same_key)
         return answer
+
+    async def _no_api_here(self) -> InvalidResponse:
+        found = await api_elsewhere(self._http, self._base_url, self._path)
+        return no_api_here(self._base_url, (REST_ROOT, PLAIN_PERMALINKS_ROOT), found)
 
     async def _authenticated(self, question: Question) -> Answer:
         credentials = await self._credentials.current()
@@ -129,7 +122,9 @@ class WooCommerceSession:
         if answer.status == 401:
             # A merchant may replace a key during a long walk. The walk goes on with the fresh one.
             self._credentials.refused(credentials)
-            answer = await self._presented(question, await self._credentials.current())
+            fresh = await self._credentials.current()
+            self._same_key = same_secrets(credentials, fresh)
+            answer = await self._presented(question, fresh)
         return answer
 
     async def _presented(self, question: Question, credentials: WooCommerceCredentials) -> Answer:
@@ -169,41 +164,4 @@ def _looks_unpresented(answer: Answer) -> bool:
     error code. A web server that asks for a password of its own sends no error code
     (docs/facts/woocommerce.md, Refusals and Stripped headers).
     """
-    return answer.status == 401 and error_code(answer) not in (None, _SECRET_IS_WRONG)
-
-
-def error_of(answer: Answer, path: str) -> ConnectorError:
-    """The error for an answer other than 200, by its status and WooCommerce's error code."""
-    code = error_code(answer)
-    named = code or "without a WooCommerce error code"
-    if answer.status == 401:
-        hint = _AUTHENTICATION_HINTS.get(
-            code or "", "the refusal is not WooCommerce's own: the web server asks for a password"
-        )
-        return ShopDisconnected(
-            f"{path} answered 401 {named} with freshly fetched credentials too: {hint}."
-        )
-    if answer.status == 403 and code is not None:
-        return ShopDisconnected(
-            f"{path} answered 403 {code}: the role of the key's user is too low.",
-            remedy="Not retried. Ask the merchant for a key of a shop manager or administrator, "
-            "then `connector-pipeline shops resume`.",
-        )
-    if answer.status == 403:
-        # This is a page of e.g. Cloudflare and not of WooCommerce, so it does not show that the key
-        # is bad (docs/facts/woocommerce.md, Answers by others).
-        found = challenge(answer.headers, answer.body, TROUBLE_PAGES)
-        looks_like = "a page that is not WooCommerce's" if found is None else found.looks_like
-        return PlatformUnavailable(
-            f"{path} answered 403 with {looks_like}.",
-            remedy="It will be retried with the next sync. A firewall before the shop blocks us: "
-            "ask the merchant to let the connector through (its user agent is "
-            "connector-pipeline).",
-        )
-    return InvalidResponse(f"{path} answered {answer.status} {named}.")
-
-
-def error_code(answer: Answer) -> str | None:
-    """WooCommerce's error code, e.g. rest_no_route; None where the body has none."""
-    code = text_at(answer.json, "code")
-    return code if code is not None and _ERROR_CODE.fullmatch(code) else None
+    return answer.status == 401 and error_code(answer) not in (None, SECRET_IS_WRONG)

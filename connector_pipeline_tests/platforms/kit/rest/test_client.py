@@ -35,3 +35,16 @@ def test_only_the_platforms_own_refusal_disconnects_a_shop(
     found = error_of(Answer(status, {}, b"", body), "/mugs")
     assert type(found) is error
     assert f"/mugs answered {status}" in str(found)
+
+
+@pytest.mark.parametrize(("status", "about"), [(401, True), (403, True), (402, False)])
+@pytest.mark.parametrize("same", [False, True])
+def test_a_refusal_says_whether_other_credentials_may_help(
+    status: int, about: bool, same: bool
+) -> None:
+    """An unpaid account refuses any. Only fresh credentials are called fresh."""
+    found = error_of(Answer(status, {}, b"", {"error": "no"}), "/mugs", same=same)
+    assert isinstance(found, ShopDisconnected)
+    assert found.about_credentials is about
+    assert ("gave the same credentials again" in str(found)) == same
+    assert ("freshly fetched" in str(found)) != same
