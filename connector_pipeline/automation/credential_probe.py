@@ -95,7 +95,8 @@ def credential_probe(
         f"{probe.begun} disconnected shops probed, {probe.asked} of them asked; "
         f"{len(probe.reconnected)} answered and are active again."
     )
-    return SkipReason(f"{counts} The last error: {probe.error}" if probe.error else counts)
+    error = probe.error
+    return SkipReason(f"{counts} The last error: {error.code}: {error}" if error else counts)
 
 
 @dataclass(slots=True)
