@@ -37,7 +37,8 @@ _LAUNCHES: Final = """
     ), ended AS (
         SELECT row.launch_id, row.platform_name, row.sweep_id, row.error_code, row.ended_at,
             row.outcome = 'failed' AND row.error_code <> ALL(%(left_out)s) AS failed,
-            shop.state = %(active)s AND shop.last_error_code IS NOT NULL AS fails_still
+            shop.state = %(active)s
+                AND coalesce(shop.last_successful_sync_at < row.ended_at, true) AS fails_still
         FROM connector.sync_queue AS row JOIN candidate USING (launch_id)
             LEFT JOIN connector.shops AS shop USING (platform_name, domain)
     )
