@@ -3,7 +3,6 @@
 A command imports what it works with when it is called: its help needs no database.
 """
 
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,12 +33,11 @@ ShopsArgument = Annotated[
 StateOption = Annotated[ShopState | None, typer.Option(help="Only shops of this state.")]
 PlatformOption = Annotated[str | None, typer.Option(help="Only shops of this platform.")]
 FileOption = Annotated[
-    Path | None,
+    typer.FileText | None,
     typer.Option(
-        help="A file with one partition key a line; - reads standard input.",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
+        help="A file with one partition key a line; - is standard input.",
+        encoding="utf-8",
+        errors="replace",
     ),
 ]
 
@@ -155,7 +153,7 @@ def _set_states(
     shops: list[str] | None,
     now_in: ShopState | None,
     platform: str | None,
-    file: Path | None,
+    file: typer.FileText | None,
     *,
     as_json: bool,
 ) -> None:
@@ -182,18 +180,11 @@ def _set_states(
         raise typer.Exit(1)
 
 
-def _named(shops: list[str] | None, file: Path | None) -> list[str] | None:
+def _named(shops: list[str] | None, file: typer.FileText | None) -> list[str] | None:
     """The partition keys of the command and of the file, one a line; None if there is neither."""
     if not shops and file is None:
         return None
-    text = (
-        ""
-        if file is None
-        else sys.stdin.read()
-        if str(file) == "-"
-        else file.read_text(errors="replace")
-    )
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in file or ())
     return list(dict.fromkeys([*(shops or ()), *(line for line in lines if line)]))
 
 
