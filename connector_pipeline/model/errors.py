@@ -67,7 +67,7 @@ class PlatformUnavailable(ConnectorError):
     """Timeouts, 5xx, resets, captcha pages: retried with backoff before it is raised."""
 
     retryable = True
-    default_remedy = "It will be retried with the next sync; look at the shop's own status page."
+    default_remedy = "It will be retried with the next sync."
 
 
 class RateLimited(PlatformUnavailable):

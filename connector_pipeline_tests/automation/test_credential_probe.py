@@ -251,8 +251,7 @@ def test_a_frozen_shop_is_not_asked_for_each_token_that_rotates(probed: Probed) 
     match = {"domain": shop.spec.domain, "platform": "shopify"}
     probed.pipeline.sandbox.faults.set([{"match": match, **FROZEN}])
     probed.disconnect(shop)
-    if probed.remembered(shop)["refused_about"] != "shop":
-        pytest.skip("the adapter does not tell a refusal of the shop from one of its credentials")
+    assert probed.remembered(shop)["refused_about"] == "shop"
     for _ in range(3):
         shop.credentials.rotate()
         assert "No disconnected shop is to be asked again" in probed.tick()
