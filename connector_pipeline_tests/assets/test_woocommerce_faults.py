@@ -139,7 +139,7 @@ CASES = [
     Case("half an answer", {"kind": "truncate", "skip": 2}, error="PlatformUnavailable"),
     Case("500 once", status(500, skip=1, times=1)),
     Case("500", status(500), error="PlatformUnavailable"),
-    Case("another's key", spec={"key": "revoked"}, error="ShopDisconnected"),
+    Case("another's key", spec={"key": "revoked"}, error="AccessRefused"),
     Case(
         "a key that may not read the currency",
         spec={"settings_readable": False},

@@ -16,8 +16,10 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state import sync_log
+from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts, SyncProgress
+from connector_pipeline_tests.passing_time import minutes_pass
 
 ACME = Shop(
     merchant_id="m1",
@@ -227,19 +229,27 @@ def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None
     assert shop.state is ShopState.ACTIVE
 
 
+def disconnect(registry: ShopRegistry) -> None:
+    """Two syncs are refused, minutes apart."""
+    alone = Refusal(credential=None, in_run=Share(refused=1, of=1))
+    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
+    minutes_pass(registry.database)
+    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
+
+
 def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
     registry: ShopRegistry,
 ) -> None:
     """A resumed shop starts without failures; a paused shop stays paused."""
     registry.add(ACME)
     registry.start_sync(sync_of(ACME), ACME)
-    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
+    disconnect(registry)
     assert registry.get(KEY).state is ShopState.DISCONNECTED
     assert registry.active_partition_keys() == []
     registry.set_state(KEY, ShopState.ACTIVE)
     assert registry.get(KEY).consecutive_failures == 0
     registry.set_state(KEY, ShopState.PAUSED)
-    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
+    disconnect(registry)
     assert registry.get(KEY).state is ShopState.PAUSED
 
 
