@@ -155,7 +155,7 @@ class WooCommerceAdapter(Adapter):
             report_left_out(around.found, report)
             report.details |= {
                 "requests_at_once": pace.highest,
-                "smaller_pages": reader.smaller_pages,
+                "smaller_pages": reader.smaller_pages + around.in_parts,
             }
 
     def limit(self) -> Limit:
