@@ -90,8 +90,8 @@ class AroundBroken:
     """Asks the session for lists, and reads a page that the shop breaks over in parts.
 
     The answer for such a page is joined from its parts, each object byte for byte as received,
-    without the broken ones. `found` has the broken objects, `in_parts` counts the pages. One page at a time is read in parts, so
-    that a host in trouble is not asked more for it.
+    without the broken ones. `found` has the broken objects, and `in_parts` counts the pages. One
+    page at a time is read in parts, so that a host in trouble is not asked more for it.
     """
 
     session: Asks
