@@ -9,8 +9,11 @@ from typing import Final, Protocol
 
 from connector_pipeline.model.errors import PlatformUnavailable
 
-# Every 5xx may pass, except what the host can never do: not implemented, and not this HTTP.
-RETRIED_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
+# The 5xx of the standard that may pass (not: 501, not implemented; 505, not this HTTP; 511, a login
+# of the network's own), and those of content networks and hosting companies.
+RETRIED_STATUSES: Final = frozenset(
+    {408, 425, 429, 500, 502, 503, 504, 506, 507, 508, 509, 510, *range(520, 531), 598, 599}
+)
 
 OVERLOADED: Final = frozenset({429, 503, 508, 529})
 """The statuses by which a host says that it is asked too much: 508 and 529 are hosting companies'
