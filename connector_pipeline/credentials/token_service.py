@@ -1,9 +1,11 @@
 """The Token Service: it gives a shop's credentials when they are needed."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from pydantic import SecretStr, ValidationError
 
@@ -14,13 +16,18 @@ from connector_pipeline.model.errors import (
     TokenServiceUnavailable,
 )
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.client import OriginHttp
-from connector_pipeline.platforms.http.retrying import HttpPolicy
+from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.http.retrying import HttpPolicy, own_delay
 from connector_pipeline.platforms.kit.contract import CredentialsT, FetchReport
+from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.settings import load_settings
 
 JWT_SUBJECT = "platform-connector"
 JWT_LIFETIME = timedelta(seconds=60)
+
+_JUDGED: Final = frozenset({401, 403, 404})
+# A gateway in front has 404s of its own: pages in HTML, or JSON with a `message`.
+_REASONS: Final = frozenset({"error", "errors", "detail"})
 
 
 def bearer_token(secret: SecretStr, now: datetime) -> str:
@@ -35,28 +42,34 @@ def bearer_token(secret: SecretStr, now: datetime) -> str:
 class TokenServiceClient:
     """Credentials from the Token Service, under one correlation id."""
 
-    def __init__(self, http: OriginHttp, *, correlation_id: str, jwt_secret: SecretStr | None):
+    def __init__(
+        self,
+        http: OriginHttp,
+        *,
+        policy: HttpPolicy,
+        correlation_id: str,
+        jwt_secret: SecretStr | None,
+    ):
         self._http = http
+        self._policy = policy
         self._correlation_id = correlation_id
         self._jwt_secret = jwt_secret
 
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
         """The shop's credentials parsed as `model`, which names the fields that it needs.
 
-        Raises ShopDisconnected if the service has none for the shop, and TokenServiceUnavailable
-        for any other answer that breaks the contract (docs/contracts.md, Token Service).
+        Raises ShopDisconnected if the service itself says that it has none for the shop, and
+        TokenServiceUnavailable for any other answer that breaks the contract (docs/contracts.md,
+        Token Service).
         """
         key = shop.partition_key
-        try:
-            answer = await self._http.request(
-                "GET",
-                f"/api/v1/tokens/{shop.platform_name}/{shop.domain}",
-                headers=self._headers(),
-            )
-        except (PlatformUnavailable, InvalidResponse) as error:
+        answer = await self._answer(shop)
+        if answer.status in _JUDGED and not _is_the_services_own(answer.json):
             raise TokenServiceUnavailable(
-                f"the Token Service does not answer properly: {error.message}", partition_key=key
-            ) from error
+                f"the Token Service's {answer.status} is a page that is not the service's own, "
+                "e.g. one of a gateway before it.",
+                partition_key=key,
+            )
         if answer.status == 404:
             raise ShopDisconnected(
                 "the Token Service has no credentials for this shop.", partition_key=key
@@ -80,12 +93,38 @@ class TokenServiceClient:
                 partition_key=key,
             ) from None
 
+    async def _answer(self, shop: Shop) -> Answer:
+        """The service's answer; that of a gateway before it only if it comes after each retry."""
+        attempt = 0
+        while True:
+            try:
+                answer = await self._http.request(
+                    "GET",
+                    f"/api/v1/tokens/{shop.platform_name}/{shop.domain}",
+                    headers=self._headers(),
+                )
+            except (PlatformUnavailable, InvalidResponse) as error:
+                raise TokenServiceUnavailable(
+                    f"the Token Service does not answer properly: {error.message}",
+                    partition_key=shop.partition_key,
+                ) from error
+            foreign = answer.status in _JUDGED and not _is_the_services_own(answer.json)
+            if not foreign or attempt >= self._policy.max_retries:
+                return answer
+            await asyncio.sleep(own_delay(self._policy, attempt))
+            attempt += 1
+
     def _headers(self) -> dict[str, str]:
         headers = {"X-Correlation-ID": self._correlation_id}
         if self._jwt_secret is not None:
             token = bearer_token(self._jwt_secret, datetime.now(UTC))
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+
+def _is_the_services_own(body: object) -> bool:
+    """Whether the Token Service itself wrote the body of a refusal."""
+    return is_object(body) and not _REASONS.isdisjoint(body)
 
 
 def _required(model: type[CredentialsT]) -> list[str]:
@@ -124,6 +163,7 @@ class TokenService:
         async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:
             yield TokenServiceClient(
                 http,
+                policy=policy,
                 correlation_id=correlation_id,
                 jwt_secret=load_settings().internal_jwt_secret,
             )

@@ -26,7 +26,7 @@ def tick(pipeline: Pipeline) -> set[str]:
     return set(instance.get_dynamic_partitions("shops"))
 
 
-def test_a_shop_that_refuses_a_fresh_token_too_is_left_out_until_it_is_resumed(
+def test_a_shop_that_refuses_its_token_twice_is_left_out_until_it_is_resumed(
     pipeline: Pipeline,
 ) -> None:
     """Its catalog stays, the next tick removes its partition, and `shops resume` brings it back."""
@@ -42,7 +42,7 @@ def test_a_shop_that_refuses_a_fresh_token_too_is_left_out_until_it_is_resumed(
     result = pipeline.materialize(KEY)
     said = pipeline.failure(result)
     assert "ShopDisconnected" in said
-    assert "A fresh token changed nothing" in said
+    assert "The Token Service gave the same token again" in said
     # Refused with the first token and with the newer one, and then not asked again.
     assert pipeline.sandbox.requests.shop("shopify", domain).statuses == {401: 2}
     assert pipeline.sandbox.requests.shop("token-service", domain).count == 2

@@ -97,6 +97,53 @@ async def test_trouble_that_passes_is_waited_out(sandbox: SandboxServer, kind: s
         assert await client.credentials(shop("shopify"), ShopifyCredentials)
 
 
+# Answers of a gateway before the service, not of the service.
+GATEWAYS = [
+    (404, "text/html", "<html><h1>404 Not Found</h1>nginx</html>"),
+    (404, "text/html", ""),
+    (404, "application/json", '{"message": "no Route matched with those values"}'),
+    (404, "application/json", '"not found"'),
+    (401, "text/html", "<html><title>Sign in</title></html>"),
+    (403, "text/html", "<html><h1>403 Forbidden</h1></html>"),
+]
+
+
+@pytest.mark.parametrize(("status", "media_type", "body"), GATEWAYS)
+async def test_a_gateways_page_is_no_word_about_credentials(
+    sandbox: SandboxServer, status: int, media_type: str, body: str
+) -> None:
+    """One that passes is waited out. One that stays makes the service unavailable."""
+    fault = {
+        "kind": "body",
+        "match": {"platform": "token-service"},
+        "status": status,
+        "headers": {"Content-Type": media_type},
+        "body": body,
+    }
+    sandbox.faults.set([{**fault, "times": 1}])
+    async with service(sandbox).open("c-1") as client:
+        assert await client.credentials(shop("shopify"), ShopifyCredentials)
+    sandbox.faults.set([fault])
+    sandbox.requests.clear()
+    async with service(sandbox, retry_count=2).open("c-1") as client:
+        with pytest.raises(TokenServiceUnavailable, match="not the service's own") as raised:
+            await client.credentials(shop("shopify"), ShopifyCredentials)
+    assert "JWT" not in raised.value.remedy
+    assert len(sandbox.requests.requests()) == 3
+
+
+@pytest.mark.parametrize("body", ['{"detail": "unknown shop"}', '{"errors": ["unknown shop"]}'])
+async def test_the_services_own_404_is_believed_in_each_of_its_forms(
+    sandbox: SandboxServer, body: str
+) -> None:
+    """The service is not asked again."""
+    sandbox.faults.set([{"kind": "body", "match": {}, "status": 404, "body": body}])
+    async with service(sandbox).open("c-1") as client:
+        with pytest.raises(ShopDisconnected):
+            await client.credentials(shop("shopify"), ShopifyCredentials)
+    assert len(sandbox.requests.requests()) == 1
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -90,6 +90,19 @@ class SlowAnswer(Exception):
     """The answer took too long, and the caller wants to ask for less instead of retrying."""
 
 
+class HeavyAnswer(Exception):
+    """The host broke over the answer repeatedly, and the caller wants to ask for less.
+
+    `error` is the error to raise where less cannot be asked for. `answer` is the last answer, if it
+    had a status that is retried.
+    """
+
+    def __init__(self, error: PlatformUnavailable, answer: Answer | None = None):
+        super().__init__(str(error))
+        self.error = error
+        self.answer = answer
+
+
 class _Passing(Exception):
     """Trouble that may pass, and the answer that showed it, if there was one.
 
@@ -161,6 +174,7 @@ class OriginHttp:
         follow_redirects: bool = True,
         retry_slow: bool = True,
         any_body: bool = False,
+        retries_if_heavy: int | None = None,
     ) -> Answer:
         """Send a request for `path` below the shop's base URL and return the answer.
 
@@ -168,7 +182,9 @@ class OriginHttp:
         `accept_retried` are statuses that are returned although they are usually retried.
         `accept_in_the_end` are statuses that are returned when no retry helped. Where `retry_slow`
         is false, an answer that takes too long raises SlowAnswer at once. With `any_body`, the body
-        of an answer need not be JSON.
+        of an answer need not be JSON. Where `retries_if_heavy` is given, trouble that a smaller
+        answer may not meet raises HeavyAnswer after so many retries, and after no more than the
+        policy has.
         """
         asked = partial(
             self._once,
@@ -190,6 +206,9 @@ class OriginHttp:
                 trouble = passing.trouble
                 if trouble.slow and not retry_slow:
                     raise SlowAnswer(str(passing)) from passing
+                most = retries_if_heavy if trouble.heavy else None
+                if most is not None and attempt >= min(most, self._policy.max_retries):
+                    raise HeavyAnswer(trouble.error, passing.answer) from passing
                 if trouble.soon_over:
                     wait = wait_for_the_end(self._policy, soon)
                     soon += 1
@@ -273,7 +292,9 @@ class OriginHttp:
                 timed_out = PlatformUnavailable(
                     f"{self._where()} timed out ({type(error).__name__})."
                 )
-                raise _Passing(Trouble(timed_out, slow=True)) from error
+                # A smaller answer does not help a host that cannot be connected to.
+                slow = not isinstance(error, httpx.ConnectTimeout)
+                raise _Passing(Trouble(timed_out, slow=slow)) from error
             except httpx.InvalidURL as error:
                 # httpx reads a Location even where it is not asked to follow it.
                 raise InvalidResponse(
@@ -285,7 +306,7 @@ class OriginHttp:
                 self.reached = self.reached or found.reached
                 if not found.may_pass:
                     raise found.error from error
-                raise _Passing(Trouble(found.error)) from error
+                raise _Passing(Trouble(found.error, heavy=found.heavy)) from error
             if response.status_code not in _REDIRECTS:
                 return self._judged(response, body, accept_retried, any_body=any_body)
             if not follow_redirects:
@@ -317,7 +338,7 @@ class OriginHttp:
         if trouble is None or (any_body and answer.status < 400):
             return answer
         if trouble.soon_over or answer.status not in accept_retried:
-            raise _Passing(trouble, answer)
+            raise _Passing(trouble, answer if answer.status >= 400 else None)
         return answer
 
     def _warn_of(self, printed: str) -> None:

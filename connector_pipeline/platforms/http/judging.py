@@ -17,6 +17,8 @@ from connector_pipeline.platforms.http.spoiled_body import (
 
 # The shop, or a proxy before it, gave up waiting.
 _SLOW: Final = frozenset({408, 504, 524})
+# With these, a host may report that it broke over an answer: PHP ran out of memory or was killed.
+_BROKE: Final = frozenset({500, 502, 503, 508, 520, 521, 522, 523, 524})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,16 @@ class Trouble:
     """Trouble that may pass: the try is repeated, and after the last retry `error` is raised.
 
     `retry_after` is the seconds that the answer asks to wait. `overloaded` and `slow` say that the
-    shop was asked too much, or for too much. `soon_over`: the trouble lasts seconds, whatever
-    `retry_after` says, and no adapter wants its answer.
+    shop was asked too much, or for too much. `heavy`: a smaller answer may not meet this trouble; a
+    captcha in the shop's place and a limit with a stated wait never are. `soon_over`: the trouble
+    lasts seconds, whatever `retry_after` says, and no adapter wants its answer.
     """
 
     error: PlatformUnavailable
     retry_after: float | None = None
     overloaded: bool = False
     slow: bool = False
+    heavy: bool = False
     soon_over: bool = False
 
 
@@ -91,15 +95,18 @@ class Judge:
         kind = RateLimited if status == 429 else PlatformUnavailable
         look = own_trouble if read.is_json else challenge
         found = look(headers, read.body, self.trouble_pages)
+        seconds = self.stated_limit.after_refusal(headers, datetime.now(UTC))
+        soon_over = found is not None and found.soon_over
         return Trouble(
             kind(
                 f"{self.where} answered {status}{f' with {found.looks_like}' if found else ''}.",
                 remedy=found.remedy if found else None,
             ),
-            self.stated_limit.after_refusal(headers, datetime.now(UTC)),
+            seconds,
             overloaded=status in OVERLOADED,
             slow=status in _SLOW,
-            soon_over=found is not None and found.soon_over,
+            heavy=status in _BROKE and seconds is None and not soon_over,
+            soon_over=soon_over,
         )
 
     def _not_json(self, status: int, headers: Mapping[str, str], body: bytes) -> Trouble:
@@ -122,5 +129,6 @@ class Judge:
                 f"{media_type} that are not JSON: {looks_like}.",
                 remedy=remedy,
             ),
+            heavy=found is None,
             soon_over=found is not None and found.soon_over,
         )

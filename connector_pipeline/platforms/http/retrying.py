@@ -83,6 +83,11 @@ def wait_before_retry(
                 remedy=error.remedy,
             ) from error
         return retry_after
+    return own_delay(policy, attempt)
+
+
+def own_delay(policy: HttpPolicy, attempt: int) -> float:
+    """Seconds to wait before retry number `attempt`, from 0, where no answer asks for any."""
     ceiling = min(policy.retry_delay_limit, policy.retry_delay * 2**attempt)
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
 

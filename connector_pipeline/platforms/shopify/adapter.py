@@ -33,6 +33,7 @@ from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.reading import lookup
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
+from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.settings import ANY_SHOP, Settings
 
@@ -45,11 +46,12 @@ class ShopifyAdapter(Adapter):
     """Reads shops over Shopify's Admin GraphQL API. It holds no secret.
 
     `batch_size` is the number of products a page. `retry_delay` is the seconds before the first
-    retry, doubled with each. `base_url` is a template of `{domain}`; a value other than Shopify's
-    own, and `allow_private_hosts`, are for sandboxes. A full sync of more than `bulk_threshold`
-    products is read by a bulk operation, whose result is downloaded from one of `bulk_hosts`
-    (separated by commas). The other `bulk_` fields are the seconds of `BulkPatience` and the size
-    of a page.
+    retry, doubled with each. An answer may pause for `read_timeout` seconds; a page that pauses
+    longer is asked for in smaller pieces. `base_url` is a template of `{domain}`; a value other
+    than Shopify's own, and `allow_private_hosts`, are for sandboxes. A full sync of more than
+    `bulk_threshold` products is read by a bulk operation, whose result is downloaded from one of
+    `bulk_hosts` (separated by commas). The other `bulk_` fields are the seconds of `BulkPatience`
+    and the size of a page.
     """
 
     platform_name = "shopify"
@@ -64,6 +66,7 @@ class ShopifyAdapter(Adapter):
     batch_size: int = 250
     max_retries: int = 3
     retry_delay: float = 1.0
+    read_timeout: float = 60.0
     base_url: str = ANY_SHOP
     allow_private_hosts: bool = False
     bulk_threshold: int = BULK_THRESHOLD
@@ -130,6 +133,8 @@ class ShopifyAdapter(Adapter):
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
                     yield page
+                    if page.kind == "shop":
+                        refuse_another_shop(page, shop, report)
                     if bulk is None or page.kind != "shop" or not bulk.wins(page):
                         continue
                     async with aclosing(bulk.pages(page, recovered)) as bulk_pages:
@@ -202,6 +207,7 @@ class ShopifyAdapter(Adapter):
         return HttpPolicy(
             max_retries=self.max_retries,
             retry_delay=self.retry_delay,
+            read_timeout=self.read_timeout,
             allow_private_hosts=self.allow_private_hosts,
         )
 

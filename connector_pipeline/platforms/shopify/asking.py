@@ -1,15 +1,32 @@
 """The protocol by which the modules of the adapter ask a shop: a document and its variables."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from connector_pipeline.platforms.http.client import Answer
 
 Variables = Mapping[str, str | int | list[str] | None]
 
 
+LOOK_AT_ITS_STATUS: Final = (
+    "It will be retried with the next sync; if it goes on, look at www.shopifystatus.com."
+)
+"""The remedy where Shopify itself fails: a shop has no host of its own to look at."""
+
+
 class TooExpensiveError(Exception):
     """The query requests more points than Shopify allows: ask for a smaller page."""
+
+
+class TooHeavyError(Exception):
+    """Shopify failed at the page or took too long over it: ask for a smaller page.
+
+    `partial` is the answer in which only fields of single products failed, if there was one.
+    """
+
+    def __init__(self, reason: str, partial: Answer | None = None):
+        super().__init__(reason)
+        self.partial = partial
 
 
 class Asks(Protocol):

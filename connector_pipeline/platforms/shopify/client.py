@@ -6,21 +6,37 @@ from collections.abc import Callable
 from typing import Any
 
 from connector_pipeline.model.errors import (
-    InvalidResponse,
     PlatformUnavailable,
     RateLimited,
-    ShopDisconnected,
 )
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.client import Answer, OriginHttp
+from connector_pipeline.platforms.http.client import Answer, OriginHttp, SlowAnswer
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.json_values import is_object, value_at
-from connector_pipeline.platforms.shopify.answers import JudgedAnswer, Meaning, judge
-from connector_pipeline.platforms.shopify.asking import TooExpensiveError, Variables
+from connector_pipeline.platforms.shopify.answers import (
+    HEAVY_STATUSES,
+    JudgedAnswer,
+    Meaning,
+    judge,
+)
+from connector_pipeline.platforms.shopify.asking import (
+    LOOK_AT_ITS_STATUS,
+    TooExpensiveError,
+    TooHeavyError,
+    Variables,
+)
 from connector_pipeline.platforms.shopify.cost import requested_cost
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
+from connector_pipeline.platforms.shopify.failures import (
+    disconnected,
+    failure,
+    reason,
+    same_token,
+    token,
+    usable_in_part,
+)
 from connector_pipeline.platforms.shopify.throttle import (
     MAX_THROTTLED_SECONDS,
     THROTTLED_WITHOUT_BACKOFF,
@@ -74,22 +90,37 @@ class ShopifyClient:
         Raises TooExpensiveError, ShopDisconnected, RateLimited, PlatformUnavailable,
         InvalidResponse, TokenServiceUnavailable.
         """
+        return await self._ask(document, variables, is_page=False)
+
+    async def ask_page(self, document: str, variables: Variables) -> Answer:
+        """Ask for a page that could be asked for in smaller pieces.
+
+        The answer may have data beside errors, if those are about fields of single products and
+        came twice. Raises TooHeavyError where a smaller page may help, and what `ask`
+        raises.
+        """
+        return await self._ask(document, variables, is_page=True)
+
+    async def _ask(self, document: str, variables: Variables, *, is_page: bool) -> Answer:
         cost = self._cost(document, variables)
         streak = ThrottledStreak()
         failed = 0
-        confirming = False
+        refused: ShopifyCredentials | None = None
         while True:
             if not self._budget.can_ever_hold(cost):
                 raise TooExpensiveError(f"requests {cost:.0f} points, more than the bucket holds")
             credentials = await self._credentials.current()
-            answer, learned_at = await self._paid(cost, document, variables, credentials)
+            answer, learned_at = await self._paid(
+                cost, document, variables, credentials, is_page=is_page
+            )
             stated = self._stated(answer)
             if stated is not None:
                 # Shopify adjusts the cost of some fields, so its stated cost is the true one.
                 self._stated_costs[document, _sizes(variables)] = cost = stated
             judged = judge(answer)
             # Tokens live 60 minutes, so a later refusal of an accepted token is a new one.
-            confirming = confirming and judged.meaning is Meaning.REFUSED
+            if judged.meaning is not Meaning.REFUSED:
+                refused = None
             match judged.meaning:
                 case Meaning.DATA:
                     return answer
@@ -99,40 +130,69 @@ class ShopifyClient:
                     if self._budget.can_ever_hold(cost):
                         await self._wait_out(streak, cost, learned_at)
                 case Meaning.REFUSED:
-                    if confirming:
-                        raise _disconnected(judged, _say(judged, credentials))
-                    # A 401 or 403 may pass, and tokens expire and are replaced. Only a refusal of
-                    # a fresh token counts.
-                    confirming = True
-                    self._credentials.refused(credentials)
+                    if refused is not None:
+                        raise disconnected(judged, refused, credentials)
+                    refused = credentials
                     self._report.retries += 1
-                case Meaning.UNAVAILABLE:
-                    if not judged.retry or failed >= self._policy.max_retries:
-                        raise PlatformUnavailable(_say(judged, credentials))
+                    await self._before_confirming(judged, credentials)
+                case Meaning.UNAVAILABLE | Meaning.INVALID:
+                    usable = is_page and usable_in_part(judged, answer, credentials)
+                    again = failed < min(1, self._policy.max_retries)
+                    if is_page and judged.heavy and not (again and judged.retry):
+                        raise TooHeavyError(reason(judged, credentials), answer if usable else None)
+                    # A field that failed once may be read the next time.
+                    if usable and not again:
+                        return answer
+                    if failed >= self._policy.max_retries or not (judged.retry or usable):
+                        raise failure(judged, credentials)
                     await self._sleep(self._backoff(failed))
                     failed += 1
                     self._report.retries += 1
-                case Meaning.INVALID:
-                    raise InvalidResponse(_say(judged, credentials))
+
+    async def _before_confirming(
+        self, judged: JudgedAnswer, credentials: ShopifyCredentials
+    ) -> None:
+        """Get a fresh token after a refusal, or let time pass where there is none.
+
+        A refusal may pass, and tokens expire and are replaced. So only a second one counts.
+        """
+        if judged.about_credentials:
+            self._credentials.refused(credentials)
+            if not same_token(await self._credentials.current(), credentials):
+                return
+        await self._sleep(self._backoff(0))
 
     async def _paid(
-        self, cost: float, document: str, variables: Variables, credentials: ShopifyCredentials
+        self,
+        cost: float,
+        document: str,
+        variables: Variables,
+        credentials: ShopifyCredentials,
+        *,
+        is_page: bool,
     ) -> tuple[Answer, float]:
         """Send a query when its points are there; return the answer and the time of it."""
         async with self._next_for_points:
             while (seconds := self._budget.seconds_until(cost, self._clock())) > 0:
                 await self._wait_for_points(seconds)
             reservation = self._budget.reserve(cost)
-        token = credentials.access_token.get_secret_value()
         stated: dict[str, Any] = {}
         try:
             answer = await self._http.request(
                 "POST",
                 f"/admin/api/{self._api_version}/graphql.json",
-                headers={"X-Shopify-Access-Token": token},
+                headers={"X-Shopify-Access-Token": token(credentials)},
                 content={"query": document, "variables": dict(variables)},
+                accept_in_the_end=HEAVY_STATUSES if is_page else frozenset(),
+                retry_slow=not is_page,
             )
             stated = _stated_cost(answer.json)
+        except SlowAnswer as slow:
+            raise TooHeavyError(str(slow)) from slow
+        except PlatformUnavailable as error:
+            if error.remedy == PlatformUnavailable.default_remedy:
+                error.remedy = LOOK_AT_ITS_STATUS
+            raise
         finally:
             learned_at = self._clock()
             self._budget.settle(
@@ -216,23 +276,6 @@ def _sizes(variables: Variables) -> tuple[int, ...]:
         for value in variables.values()
         if isinstance(value, int | list)
     )
-
-
-def _disconnected(judged: JudgedAnswer, said: str) -> ShopDisconnected:
-    remedy = None
-    if judged.scopes:
-        scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
-        remedy = (
-            f"Not retried. Give the app the {scopes} and have the merchant approve it, then "
-            "`connector-pipeline shops resume`."
-        )
-    return ShopDisconnected(f"{said} A fresh token changed nothing.", remedy=remedy)
-
-
-def _say(judged: JudgedAnswer, credentials: ShopifyCredentials) -> str:
-    # Shopify's message may quote the token that was sent.
-    token = credentials.access_token.get_secret_value()
-    return f"Shopify {judged.reason.replace(token, '***')}."
 
 
 def _stated_cost(body: object) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from connector_pipeline.platforms.shopify.queries import (
     NODES,
     PRODUCTS,
     SHOP,
+    UNREAD_CHANGED_PRODUCT,
+    UNREAD_PRODUCT,
+    UNREAD_VARIANT,
     VARIANTS,
 )
 
@@ -73,6 +76,9 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     PRODUCTS: _products,
     CHANGED_PRODUCTS: _products,
     VARIANTS: _product,
+    UNREAD_PRODUCT: _always(2 + 1),
+    UNREAD_CHANGED_PRODUCT: _always(2 + 1),
+    UNREAD_VARIANT: _always(1 + 2 + 1),
     NODES: _nodes,
     API_VERSIONS: _always(1),
     RUN_BULK: _always(10),

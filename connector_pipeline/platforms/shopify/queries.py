@@ -8,6 +8,8 @@ not use come back:
     PRODUCTS, 250 products a page, variants nested by 250 310
     CHANGED_PRODUCTS, the same                            310
     VARIANTS, 2,048 a page                                 36
+    UNREAD_PRODUCT, UNREAD_CHANGED_PRODUCT                  3
+    UNREAD_VARIANT                                          4
     NODES, 100 ids                                        100
     API_VERSIONS                                            1
 
@@ -106,6 +108,34 @@ query Variants($id: ID!, $variants: Int!, $after: String) {{
 }}
 {_PRODUCT}{_VARIANT}"""
 
+_NEXT_PRODUCT: Final = """{
+    pageInfo { hasNextPage endCursor }
+    nodes { id }
+  }
+}
+"""
+
+# Of an object of which Shopify cannot read a field: its id, and the cursor that leads past it.
+UNREAD_PRODUCT: Final = f"""
+query UnreadProduct($after: String) {{
+  products(first: 1, after: $after, sortKey: ID) {_NEXT_PRODUCT}"""
+
+UNREAD_CHANGED_PRODUCT: Final = f"""
+query UnreadChangedProduct($changed: String!, $after: String) {{
+  products(first: 1, after: $after, sortKey: UPDATED_AT, query: $changed) {_NEXT_PRODUCT}"""
+
+UNREAD_VARIANT: Final = """
+query UnreadVariant($id: ID!, $after: String) {
+  product(id: $id) {
+    id
+    variants(first: 1, after: $after, sortKey: ID) {
+      pageInfo { hasNextPage endCursor }
+      nodes { id }
+    }
+  }
+}
+"""
+
 NODES: Final = """
 query Nodes($ids: [ID!]!) {
   nodes(ids: $ids) { id }
@@ -123,6 +153,9 @@ DOCUMENTS: Final = {
     "PRODUCTS": PRODUCTS,
     "CHANGED_PRODUCTS": CHANGED_PRODUCTS,
     "VARIANTS": VARIANTS,
+    "UNREAD_PRODUCT": UNREAD_PRODUCT,
+    "UNREAD_CHANGED_PRODUCT": UNREAD_CHANGED_PRODUCT,
+    "UNREAD_VARIANT": UNREAD_VARIANT,
     "NODES": NODES,
     "API_VERSIONS": API_VERSIONS,
     **BULK_DOCUMENTS,

@@ -10,7 +10,7 @@ from typing import Final, Self
 from pydantic import JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
-from connector_pipeline.model.errors import ConnectorError, InvalidResponse
+from connector_pipeline.model.errors import ConnectorError, InvalidResponse, PlatformUnavailable
 from connector_pipeline.model.shop import Shop, valid_path
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
@@ -33,6 +33,7 @@ from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.reading.endpoints import Endpoints
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
@@ -127,16 +128,17 @@ class WooCommerceAdapter(Adapter):
         """
         pace = Pace(self.limit(), report)
         async with self._session(shop, credential_source, report, pace) as session:
-            around = AroundBroken(session)
+            sizes = PageSizes(report.page_sizes, self.batch_size)
+            around = AroundBroken(session, sizes)
             reader = ListReader(
                 around,
-                batch_size=self.batch_size,
+                sizes=sizes,
                 # So many that one slow page does not stop the others.
                 ahead=2 * self.max_concurrency,
                 archived=ArchivedPages(archived, archived_early=archived_early),
             )
             statuses = self.statuses.split(",")
-            endpoints = Endpoints()
+            endpoints = Endpoints(learned=report.learned)
             walk = (
                 CatalogWalk(reader, statuses=statuses, endpoints=endpoints, report=report)
                 if since is None
@@ -150,6 +152,7 @@ class WooCommerceAdapter(Adapter):
                         yield await _with_facts_of_shop(page, session, shop, report)
                     else:
                         yield page
+            sizes.end_of_sync()
             report_left_out(around.found, report)
             report.details |= {
                 "requests_at_once": pace.highest,
@@ -232,6 +235,11 @@ class WooCommerceAdapter(Adapter):
         except ConnectorError as error:
             # After any error, the next session searches again for the way to ask the shop.
             self._access.pop(shop.partition_key, None)
+            if error.remedy == PlatformUnavailable.default_remedy:
+                error.remedy = (
+                    "It will be retried with the next sync; if it goes on, the merchant's host can "
+                    "say why the shop does not answer."
+                )
             error.of(shop.partition_key)
             raise
 

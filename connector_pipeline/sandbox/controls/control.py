@@ -13,12 +13,14 @@ from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.controls.faults import Faults, InvalidFault
 from connector_pipeline.sandbox.controls.request_log import RequestLog
 from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
+from connector_pipeline.sandbox.shopify.trouble import trouble_from_json
 from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment, now
 from connector_pipeline.sandbox.shops.expected import expected_items_json
 from connector_pipeline.sandbox.shops.records import Product, Variant
 from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
 from connector_pipeline.sandbox.shops.store import Store
+from connector_pipeline.sandbox.woocommerce.odd_forms import forms_from_json
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,9 +51,12 @@ class Control:
             ("DELETE", variant, self._delete_variant),
             ("POST", variant + "/restore", self._restore_variant),
             ("PUT", _SHOP + "/credentials", self._credentials),
+            ("PUT", _SHOP + "/forms", self._put_forms),
+            ("POST", product + "/orphan", self._orphan),
             ("PUT", _SHOP + "/throttle", self._throttle),
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
+            ("PUT", _SHOP + "/trouble", self._put_trouble),
             ("GET", "/sandbox/faults", self._get_faults),
             ("PUT", "/sandbox/faults", self._put_faults),
             ("DELETE", "/sandbox/faults", self._delete_faults),
@@ -135,6 +140,15 @@ class Control:
             issued.removed = bool(body["remove"])
         return json_answer({"revoked": issued.revoked, "removed": issued.removed})
 
+    async def _put_forms(self, request: Request) -> Response:
+        shop = self._shop(request)
+        shop.forms = forms_from_json(await _json(request, {}))
+        return json_answer(shop.forms)
+
+    async def _orphan(self, request: Request) -> Response:
+        ids = self._shop(request).orphan_variations_of(request.path_params["id"])
+        return json_answer({"ids": ids})
+
     async def _throttle(self, request: Request) -> Response:
         bucket = self._shop(request).bucket
         body = await _json(request, {})
@@ -149,6 +163,11 @@ class Control:
         bulk = self._shop(request).bulk
         bulk.plan = plan_from_json(await _json(request, {}))
         return json_answer(bulk.as_json())
+
+    async def _put_trouble(self, request: Request) -> Response:
+        shop = self._shop(request)
+        shop.trouble = trouble_from_json(await _json(request, {}))
+        return json_answer(asdict(shop.trouble))
 
     async def _get_faults(self, _: Request) -> Response:
         return json_answer(self._faults.as_json())

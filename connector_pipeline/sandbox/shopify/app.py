@@ -1,6 +1,8 @@
 """Shopify's Admin API over HTTP: versions, tokens, and the GraphQL endpoint."""
 
+import asyncio
 import json
+import time
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -8,7 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector_pipeline.sandbox.answers import json_answer
+from connector_pipeline.sandbox.shopify.errors import internal_error
 from connector_pipeline.sandbox.shopify.execution import answer
+from connector_pipeline.sandbox.shopify.trouble import HeavyPages
 from connector_pipeline.sandbox.shopify.versions import served_version
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.store import Store
@@ -33,8 +37,35 @@ class ShopifyServer:
             refusal = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return json_answer({"errors": refusal}, 401)
         body = await request.body()
+        heavy = shop.trouble.heavy
+        if heavy is not None and heavy.too_much(_variables(body)):
+            return await _too_heavy(heavy, request, headers)
         status, found = _answered(shop, request, body)
         return json_answer(found, status, headers)
+
+
+async def _too_heavy(heavy: HeavyPages, request: Request, headers: dict[str, str]) -> Response:
+    """Fail at a page as Shopify does, after a while."""
+    until = time.monotonic() + heavy.seconds
+    while heavy.how == "hang" or time.monotonic() < until:
+        if await request.is_disconnected():
+            break
+        await asyncio.sleep(0.05)
+    if heavy.how in ("504", "500"):
+        page = "<!DOCTYPE html><title>Something went wrong</title>"
+        return Response(page, int(heavy.how), headers, media_type="text/html")
+    if heavy.how == "Timeout":
+        return json_answer({"errors": [{"message": "Timeout"}]}, 200, headers)
+    return json_answer({"errors": [internal_error()]}, 200, headers)
+
+
+def _variables(body: bytes) -> dict[str, Any]:
+    try:
+        given: Any = json.loads(body)
+    except ValueError:
+        return {}
+    variables = cast("dict[str, Any]", given).get("variables") if isinstance(given, dict) else None
+    return cast("dict[str, Any]", variables) if isinstance(variables, dict) else {}
 
 
 def _answered(shop: SandboxShop, request: Request, body: bytes) -> tuple[int, dict[str, Any]]:

@@ -44,7 +44,10 @@ def failed_field(error: GraphQLError) -> dict[str, Any]:
     found: dict[str, Any] = {"message": error.message}
     if error.locations:
         found["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
-    found["extensions"] = {"code": "BAD_REQUEST"}
+    # An error that was raised with the code None has none.
+    code = (error.extensions or {}).get("code", "BAD_REQUEST")
+    if code is not None:
+        found["extensions"] = {"code": code}
     if error.path:
         found["path"] = list(error.path)
     return found
@@ -79,6 +82,14 @@ def throttled() -> dict[str, Any]:
     return {
         "message": "Throttled",
         "extensions": {"code": "THROTTLED", "documentation": _RATE_LIMITS},
+    }
+
+
+def internal_error() -> dict[str, Any]:
+    """For a query at which Shopify failed (docs/facts/shopify.md, Errors in a 200)."""
+    return {
+        "message": "Internal error. Looks like something went wrong on our end.",
+        "extensions": {"code": "INTERNAL_SERVER_ERROR"},
     }
 
 

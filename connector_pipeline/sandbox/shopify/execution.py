@@ -16,6 +16,7 @@ from graphql import (
     Undefined,
     build_schema,
     execute_sync,  # pyright: ignore[reportUnknownVariableType] - its middleware is untyped
+    located_error,
     parse,
     validate,
 )
@@ -26,7 +27,7 @@ from connector_pipeline.sandbox.shopify import errors as shopify_errors
 from connector_pipeline.sandbox.shopify.bulk import BULK_LEAVES, BULK_RESOLVERS
 from connector_pipeline.sandbox.shopify.cost import CostAnalysis, InvalidPage, QueryCost
 from connector_pipeline.sandbox.shopify.fields import RELATIONS, RESOLVERS, QueryContext, type_of
-from connector_pipeline.sandbox.shopify.leaves import LEAVES
+from connector_pipeline.sandbox.shopify.leaves import LEAVES, VariantNode
 from connector_pipeline.sandbox.shopify.schema import SDL
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 
@@ -65,6 +66,30 @@ class _LeafExecution(ExecutionContext):
         if leaf is Undefined:
             return super().execute_field(parent_type, source, field_nodes, path)
         return cast("Any", leaf)(source)
+
+
+class _FailingExecution(ExecutionContext):
+    """graphql-core for a shop of which one field fails. It makes null what GraphQL makes null."""
+
+    def execute_field(
+        self, parent_type: GraphQLObjectType, source: Any, field_nodes: Any, path: Any
+    ) -> Any:
+        name = field_nodes[0].name.value
+        failing = cast("QueryContext", self.context_value).shop.trouble.partial
+        if failing and failing.hits(parent_type.name, _record_id(source), name):
+            error = GraphQLError(failing.message, extensions={"code": failing.code})
+            located = located_error(error, field_nodes, path.as_list())
+            return cast("Any", self).handle_field_error(
+                located, parent_type.fields[name].type, path
+            )
+        leaf = _LEAVES.get(parent_type.name, {}).get(name, Undefined)
+        if leaf is Undefined:
+            return super().execute_field(parent_type, source, field_nodes, path)
+        return cast("Any", leaf)(source)
+
+
+def _record_id(source: Any) -> Any:
+    return source.variant.id if isinstance(source, VariantNode) else getattr(source, "id", None)
 
 
 def answer(
@@ -125,7 +150,7 @@ def _paid(
         context_value=context,
         variable_values=variables,
         operation_name=operation.name.value if operation.name else None,
-        execution_context_class=_LeafExecution,
+        execution_context_class=_FailingExecution if shop.trouble.partial else _LeafExecution,
     )
     actual = cost.actual(result.data)
     shop.bucket.refund(requested - actual)

@@ -70,7 +70,7 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
     "Shop": {
         "id": lambda shop: _gid("Shop", sum(shop.spec.domain.encode())),
         "name": lambda shop: shop.spec.domain.split(".")[0],
-        "myshopifyDomain": lambda shop: shop.spec.domain,
+        "myshopifyDomain": lambda shop: shop.trouble.answers_as or shop.spec.domain,
         "currencyCode": lambda shop: shop.spec.currency,
     },
     "Product": {

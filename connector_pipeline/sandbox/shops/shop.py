@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
 from connector_pipeline.sandbox.shopify.catalog import ShopifyCatalog
 from connector_pipeline.sandbox.shopify.throttle import LeakyBucket
+from connector_pipeline.sandbox.shopify.trouble import Trouble
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline.sandbox.shops.edits import edited
 from connector_pipeline.sandbox.shops.records import (
@@ -46,10 +47,14 @@ class SandboxShop:
         self.credentials = ShopCredentials(spec.domain)
         self.bucket = LeakyBucket()
         self.bulk = BulkOperations(spec.domain)
+        self.trouble = Trouble()
         self.lock = RLock()
         self.broken: dict[int, str | None] = {}
         """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
         object's fields can (docs/facts/woocommerce.md, Pages that fail)."""
+        self.forms: dict[str, str] = {}
+        """Fields that come in another JSON type than documented: by field, the form's name."""
+        self._orphans: dict[int, Variant] = {}
         self._size = spec.products
         self._edited: dict[int, Product] = {}
         self._removed: dict[int, Product] = {}
@@ -186,6 +191,21 @@ class SandboxShop:
         with self.lock:
             self._removed[self._index(product_id)] = self._existing(product_id)
             self._changed()
+
+    def orphan_variations_of(self, product_id: int) -> list[int]:
+        """Delete a product's row alone, as importers do: its variations become orphans.
+
+        Returns their ids. Raises NoSuchRecord.
+        """
+        with self.lock:
+            orphans = variants_of(self._existing(product_id))
+            self._orphans |= {each.id: each for each in orphans}
+            self.remove_product(product_id)
+            return [each.id for each in orphans]
+
+    def orphans(self) -> Sequence[Variant]:
+        """The variations whose product's row was deleted."""
+        return list(self._orphans.values())
 
     def trash_product(self, product_id: int, *, at: datetime | None = None) -> None:
         """Move to WooCommerce's trash: lists lack it, and its id still answers."""

@@ -81,6 +81,16 @@ def test_access_denied_names_the_missing_scope(stated: Any, scopes: tuple[str, .
     assert judge(answer({"errors": "no"}, 401)).scopes == ()
 
 
+@pytest.mark.parametrize(
+    ("status", "ours"), [(401, True), (402, False), (403, True), (404, False), (423, False)]
+)
+def test_a_refusal_says_whether_another_token_may_help(status: int, ours: bool) -> None:
+    """A shop that is frozen, locked or gone refuses whichever token it gets."""
+    assert judge(answer({"errors": "no"}, status)).about_credentials is ours
+    assert judge(answer(error_body("ACCESS_DENIED"))).about_credentials
+    assert not judge(answer(error_body("SHOP_INACTIVE"))).about_credentials
+
+
 def test_only_an_internal_error_of_a_200_is_worth_asking_again() -> None:
     """The HTTP client has retried passing statuses already."""
     assert judge(answer(error_body("INTERNAL_SERVER_ERROR"))).retry
@@ -147,6 +157,7 @@ _WITH_DATA = st.fixed_dictionaries(
 
 @given(body=_JSON | _WITH_DATA, status=st.sampled_from([200, 200, 200, 400, 401, 500]))
 @example(body={"data": {"shop": {}}}, status=200)
+@example(body={"data": None, "errors": [{"path": ["products", "nodes", 0]}]}, status=200)
 def test_no_body_breaks_the_judgement(body: Any, status: int) -> None:
     """Any JSON has a meaning, and means data only where it has data and no error."""
     judged = judge(answer(body, status))

@@ -208,13 +208,9 @@ async def test_a_token_within_its_time_is_kept(
     ("said", "words"),
     [
         (Said({"errors": "[API] Invalid API key or access token"}, status=401), "access token"),
-        (Said({"errors": "Unavailable Shop"}, status=402), "frozen"),
         (Said({"errors": "Forbidden"}, status=403), "read_products"),
-        (Said({"errors": "Not Found"}, status=404), "no such shop"),
-        (Said({"errors": "Locked"}, status=423), "locked"),
-        (Said(b"<html>not json</html>", status=404), "no such shop"),
+        (Said({"errors": [{"message": "Forbidden"}]}, status=403), "read_products"),
         (Said(error_body("ACCESS_DENIED", data={"products": None})), "read_products"),
-        (Said(error_body("SHOP_INACTIVE")), "closed"),
     ],
 )
 async def test_a_refusal_is_confirmed_with_a_fresh_token_before_the_shop_is_disconnected(
@@ -223,9 +219,49 @@ async def test_a_refusal_is_confirmed_with_a_fresh_token_before_the_shop_is_disc
     """The shop is asked exactly twice, with two tokens, before the error."""
     shopify.script = [said]
     error = await failure_of(read(), ShopDisconnected)
+    assert isinstance(error, ShopDisconnected)
     assert words in str(error)
+    assert "A fresh token changed nothing." in error.message
+    assert error.about_credentials
     assert [received.token for received in shopify.received] == ["shpat_first", "shpat_second"]
     assert tokens.asked == 2
+
+
+async def test_the_same_token_again_is_not_called_a_fresh_one(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, report: FetchReport
+) -> None:
+    """Shopify is asked a second time with it, but only after a pause."""
+    tokens.answers = [{"access_token": "shpat_only"}]
+    shopify.script = [Said({"errors": "[API] Invalid API key or access token"}, status=401)]
+    error = await failure_of(read(), ShopDisconnected)
+    assert "The Token Service gave the same token again." in error.message
+    assert "fresh" not in error.message
+    assert tokens.asked == 2
+    assert report.waited_seconds == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Said({"errors": "Unavailable Shop"}, status=402), "bill is unpaid"),
+        (Said({"errors": "Not Found"}, status=404), "no such shop"),
+        (Said({"errors": {"base": ["Locked"]}}, status=423), "locked"),
+        (Said(error_body("SHOP_INACTIVE")), "closed"),
+    ],
+)
+async def test_a_shop_that_is_closed_to_every_token_is_not_a_matter_of_credentials(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, said: Said, words: str
+) -> None:
+    """Shopify is asked again after a pause, and the Token Service is not."""
+    shopify.script = [said]
+    error = await failure_of(read(), ShopDisconnected)
+    assert isinstance(error, ShopDisconnected)
+    assert not error.about_credentials
+    assert words in error.message
+    assert "asked again" in error.remedy
+    assert "reconnect" not in str(error)
+    assert len(shopify.received) == 2
+    assert tokens.asked == 1
 
 
 async def test_a_passing_refusal_is_no_disconnection(
@@ -308,12 +344,63 @@ STATUSES: list[tuple[int, type[ConnectorError], int]] = [
 async def test_every_status_has_its_error_and_its_patience(
     shopify: ScriptedShopify, read: Read, status: int, error: type[ConnectorError], asked: int
 ) -> None:
-    """There are two retries. `errors` is a string, or the body is no JSON at all."""
-    for body in ({"errors": "[API] No"}, b"<html>no</html>"):
-        shopify.received.clear()
-        shopify.script = [Said(body, status=status)]
-        await failure_of(read(max_retries=2), error)
-        assert len(shopify.received) == asked
+    """There are two retries. `errors` is a string."""
+    shopify.script = [Said({"errors": "[API] No"}, status=status)]
+    await failure_of(read(max_retries=2), error)
+    assert len(shopify.received) == asked
+
+
+FOREIGN = {
+    "a firewall's page": b"<!DOCTYPE html><h1>Sorry, you have been blocked</h1>",
+    "nothing": b"",
+    "a gateway's JSON": {"message": "Forbidden"},
+    "JSON without a reason": {"errors": ""},
+    "a list": ["errors"],
+}
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 407, 423])
+@pytest.mark.parametrize("body", FOREIGN.values(), ids=FOREIGN)
+async def test_a_page_that_shopify_did_not_write_is_no_refusal(
+    shopify: ScriptedShopify, read: Read, tokens: Tokens, status: int, body: Any
+) -> None:
+    """It is retried as other trouble, and the error blames neither the token nor the shop."""
+    shopify.script = [Said(body, status=status)]
+    error = await failure_of(read(max_retries=2), PlatformUnavailable)
+    assert f"{status} came with a page that is not Shopify's" in error.message
+    assert "firewall or a proxy" in error.remedy
+    assert "scope" not in str(error)
+    assert len(shopify.received) == 3
+    assert tokens.asked == 1
+
+
+async def test_a_foreign_page_that_passes_leaves_no_trace(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """It may come before the first page, and before a later one."""
+    blocked = Said(b"<h1>Blocked</h1>", status=403, headers={"Content-Type": "text/html"})
+    shopify.script = [blocked, blocked, SHOP, blocked, PRODUCTS]
+    pages = await read(max_retries=2)
+    assert [page.kind for page in pages] == ["shop", "products"]
+    assert report.complete
+
+
+async def test_a_page_of_a_known_firewall_is_named(shopify: ScriptedShopify, read: Read) -> None:
+    """It is recognized by a mark that its maker leaves in it."""
+    shopify.script = [Said(b"<html>Cloudflare Ray ID: 1</html>", status=403)]
+    error = await failure_of(read(), PlatformUnavailable)
+    assert "a block page of Cloudflare" in error.message
+
+
+@pytest.mark.parametrize("status", [500, 504, 540])
+async def test_trouble_of_shopifys_own_leads_to_shopifys_status_page(
+    shopify: ScriptedShopify, read: Read, status: int
+) -> None:
+    """A shop has no host of its own to look at."""
+    shopify.script = [Said({"errors": "no"}, status=status)]
+    error = await failure_of(read(), PlatformUnavailable)
+    assert "www.shopifystatus.com" in error.remedy
+    assert "the shop's own" not in str(error)
 
 
 CODES: list[tuple[str, type[ConnectorError], int]] = [
@@ -324,6 +411,36 @@ CODES: list[tuple[str, type[ConnectorError], int]] = [
     ("INTERNAL_SERVER_ERROR", PlatformUnavailable, 3),
     ("undefinedField", InvalidResponse, 1),
 ]
+
+
+WITHOUT_CODE: list[tuple[str, type[ConnectorError], int]] = [
+    ("Throttled", RateLimited, 11),
+    ("throttled, slow down", RateLimited, 11),
+    ("Timeout", PlatformUnavailable, 3),
+    ("TIMEOUT: the query took too long", PlatformUnavailable, 3),
+    ("Internal error. Looks like something went wrong on our end.", PlatformUnavailable, 3),
+    ("Internal Server Error", PlatformUnavailable, 3),
+    ("Something went wrong", PlatformUnavailable, 3),
+    ("Field 'timeout' doesn't exist on type 'Shop'", InvalidResponse, 1),
+    ("No", InvalidResponse, 1),
+]
+
+
+@pytest.mark.parametrize(("message", "error", "asked"), WITHOUT_CODE)
+async def test_an_error_without_a_code_is_the_one_that_its_message_begins_with(
+    shopify: ScriptedShopify, read: Read, message: str, error: type[ConnectorError], asked: int
+) -> None:
+    """Shopify leaves the code out at times, or sends an empty one, or the message alone."""
+    bodies: list[Any] = [
+        {"errors": [{"message": message}]},
+        {"errors": [{"message": message, "extensions": {"code": None}}]},
+        {"errors": message},
+    ]
+    for body in bodies:
+        shopify.received.clear()
+        shopify.script = [Said(body)]
+        await failure_of(read(max_retries=2), error)
+        assert len(shopify.received) == asked
 
 
 @pytest.mark.parametrize(("code", "error", "asked"), CODES)

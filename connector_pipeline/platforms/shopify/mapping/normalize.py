@@ -32,6 +32,7 @@ from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.mapping.unread import UnreadFields
 
 # Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
 # bounded, because Decimal's context rounds past 28 digits.
@@ -57,8 +58,9 @@ def normalize(
     creation, `updated_at` the later of the product's and the variant's last change.
 
     A variant that cannot be an item becomes a RejectedVariant (`raw`: the `variant`, and its
-    `product` without variants). A variant that comes twice is yielded twice. Raises InvalidResponse
-    for a page of another structure.
+    `product` without variants), and so does one of which Shopify could not read a field. A variant
+    that comes twice is yielded twice. Raises InvalidResponse for a page of another
+    structure.
     """
     of_shop = shop_columns(shop, currency)
     with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
@@ -67,27 +69,40 @@ def normalize(
                 for product, variant in join.feed(page.body):
                     yield product.item(variant)
             else:
-                for product in _products(page):
+                body = _body(page)
+                unread = UnreadFields.of(page, body)
+                for place, product in enumerate(_products(page, body)):
+                    if (hidden := unread.instead_of_variants(place, product)) is not None:
+                        yield _rejected(product, None, hidden)
+                        continue
                     variants = list_at(product, "variants", "nodes", of=_PAGE)
-                    columns = _ProductColumns(of_shop, product)
-                    for variant in variants:
-                        yield columns.item(variant)
+                    columns = _ProductColumns(of_shop, product, unread.of_product(place))
+                    for at, variant in enumerate(variants):
+                        yield columns.item(variant, unread.of_variant(place, at))
         for product_gid, variant in join.orphans():
             never_came = FieldError("product", "never came, although the variant names it")
             yield _rejected({"id": product_gid}, variant, never_came)
 
 
-def _products(page: RawPage) -> list[Any]:
+def _body(page: RawPage) -> Any:
     if page.kind in ("shop", BULK_OPERATION, LOOKUP):
-        return []
+        return None
     if page.kind not in ("products", "variants"):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")
-    data = object_at(json_of(page, of="Shopify's"), "data", of=_PAGE)
+    return json_of(page, of="Shopify's")
+
+
+def _products(page: RawPage, body: Any) -> list[Any]:
+    if body is None:
+        return []
+    data = object_at(body, "data", of=_PAGE)
     if page.kind == "products":
         return list_at(data, "products", "nodes", of=_PAGE)
-    # It is null when the product was deleted after its products page was read.
-    deleted = "product" in data and data["product"] is None
-    return [] if deleted else [object_at(data, "product", of=_PAGE)]
+    if "product" in data and data["product"] is None:
+        # The product was deleted after its products page was read, or could not be read.
+        number = page.facts.get("product_id")
+        return [{"id": f"gid://shopify/Product/{number}"}] if body.get("errors") else []
+    return [object_at(data, "product", of=_PAGE)]
 
 
 class _ProductColumns:
@@ -95,9 +110,16 @@ class _ProductColumns:
 
     __slots__ = ("_columns", "_image", "_problem", "_product", "_updated_at")
 
-    def __init__(self, of_shop: dict[str, Any], product: dict[str, Any]):
+    def __init__(
+        self,
+        of_shop: dict[str, Any],
+        product: dict[str, Any],
+        unread: FieldError | None = None,
+    ):
         self._product = product
-        self._problem: FieldError | None = None
+        self._problem = unread
+        if unread is not None:
+            return
         try:
             self._image = _featured_image(product.get("featuredMedia"))
             self._updated_at = time("updated_at", product.get("updatedAt"))
@@ -111,10 +133,11 @@ class _ProductColumns:
         except FieldError as error:
             self._problem = error
 
-    def item(self, variant: Any) -> CatalogItem | RejectedVariant:
+    def item(self, variant: Any, unread: FieldError | None = None) -> CatalogItem | RejectedVariant:
         """The item of one of the product's variants, or the rejected variant."""
-        if self._problem is not None:
-            return _rejected(self._product, variant, self._problem)
+        problem = self._problem or unread
+        if problem is not None:
+            return _rejected(self._product, variant, problem)
         try:
             if not is_object(variant):
                 raise FieldError("variant", "is not an object", variant)

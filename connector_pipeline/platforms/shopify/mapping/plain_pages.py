@@ -16,6 +16,7 @@ import msgspec
 from connector_pipeline.model.catalog_item import CatalogRow
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.shopify.failed_fields import UNREAD
 
 # No more decimals than the catalog holds, no more digits than Decimal's context keeps.
 _MONEY: Final = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,6})?")
@@ -79,6 +80,7 @@ class _ProductsData(msgspec.Struct):
 
 class _ProductsBody(msgspec.Struct):
     data: _ProductsData
+    errors: Any = None
 
 
 class _VariantsData(msgspec.Struct):
@@ -87,6 +89,7 @@ class _VariantsData(msgspec.Struct):
 
 class _VariantsBody(msgspec.Struct):
     data: _VariantsData
+    errors: Any = None
 
 
 _products_body: Final = msgspec.json.Decoder(_ProductsBody)
@@ -100,15 +103,18 @@ class _OddError(Exception):
 def plain_rows(shop: Shop, currency: str, page: RawPage) -> list[CatalogRow] | None:
     """The rows of a page of products or variants; None where `normalize` must read it."""
     # NUL is the one character that JSON can escape and Postgres cannot hold.
-    if b"\\u0000" in page.body:
+    if b"\\u0000" in page.body or UNREAD in page.facts:
         return None
     try:
         if page.kind == "products":
-            products = _products_body.decode(page.body).data.products.nodes
+            body = _products_body.decode(page.body)
+            products = body.data.products.nodes
         elif page.kind == "variants":
-            product = _variants_body.decode(page.body).data.product
-            products = [] if product is None else [product]
+            body = _variants_body.decode(page.body)
+            products = [] if body.data.product is None else [body.data.product]
         else:
+            return None
+        if body.errors:
             return None
         rows: list[CatalogRow] = []
         for product in products:

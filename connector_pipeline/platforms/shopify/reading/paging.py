@@ -70,7 +70,7 @@ class CatalogWalk:
         archived: ArchivedPages,
     ):
         self._archived = archived
-        self._questions = Questions(client, batch_size=batch_size, archived=archived)
+        self._questions = Questions(client, batch_size=batch_size, report=report, archived=archived)
         self._report = report
         self._changed = None if since is None else changed_since(since)
         self._pages = 0

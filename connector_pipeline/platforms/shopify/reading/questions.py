@@ -5,25 +5,54 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.http.json_body import parse_json
-from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.json_values import is_list, value_at
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.shopify.asking import Asks, TooExpensiveError, Variables
+from connector_pipeline.platforms.shopify.asking import (
+    LOOK_AT_ITS_STATUS,
+    Asks,
+    TooExpensiveError,
+    TooHeavyError,
+    Variables,
+)
+from connector_pipeline.platforms.shopify.failed_fields import UNREAD, FailedField, failed_fields
 from connector_pipeline.platforms.shopify.queries import (
     CHANGED_PRODUCTS,
     PRODUCTS,
     SHOP,
+    UNREAD_CHANGED_PRODUCT,
+    UNREAD_PRODUCT,
+    UNREAD_VARIANT,
     VARIANTS,
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
 )
+from connector_pipeline.platforms.shopify.reading.page_sizes import PageSizes
+from connector_pipeline.platforms.shopify.reading.partial import (
+    failures,
+    gap_in,
+    with_ends,
+)
+
+_WARNED_OF: Final = 20
+"""A warning names the product; of more products the report has their number only."""
 
 
 class Client(Asks, Protocol):
     """Asks the shop, and knows whether a question would have to wait."""
+
+    async def ask_page(self, document: str, variables: Variables) -> Answer:
+        """The answer to a question that could be asked in smaller pieces.
+
+        It may have data beside errors about fields of single products. Raises TooHeavyError, and
+        what `ask` raises.
+        """
+        ...
 
     def points_are_there(self, document: str, variables: Variables) -> bool:
         """Whether the query could be sent now without waiting for points."""
@@ -55,6 +84,13 @@ class Question:
         return {"shop": SHOP, "variants": VARIANTS}[self.kind]
 
     @property
+    def document_of_ids(self) -> str:
+        """The GraphQL document that asks for the next object alone, by its id."""
+        if self.kind == "variants":
+            return UNREAD_VARIANT
+        return UNREAD_PRODUCT if self.changed is None else UNREAD_CHANGED_PRODUCT
+
+    @property
     def variables(self) -> dict[str, str | None]:
         """The document's variables except for its page sizes."""
         if self.kind == "shop":
@@ -78,39 +114,91 @@ class Thrift:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A page and its `data`."""
+    """A page and its `data`.
+
+    `unread` has the id of each product of which Shopify could not read a field, and the reason.
+    """
 
     page: RawPage
     data: dict[str, Any]
+    unread: tuple[tuple[str | None, str], ...] = ()
+
+
+class _TheWholeAnswerFailed(Exception):
+    """An archived page with errors that are about more than fields of single products."""
 
 
 def _archived_reply(
     question: Question, readable: Callable[[dict[str, Any]], Any], page: RawPage
 ) -> Reply | None:
     """An archived page as the reply to a question, if it is one."""
-    if page.kind != question.kind or page.facts != question.facts:
+    facts = {name: fact for name, fact in page.facts.items() if name != UNREAD}
+    if page.kind != question.kind or facts != question.facts:
         return None
     try:
-        data = parse_json(page.body)["data"]
-        readable(data)
-    except (InvalidResponse, KeyError, TypeError, ValueError):
+        body = parse_json(page.body)
+        reply = _reply(question, page, body)
+        readable(reply.data)
+    except (InvalidResponse, KeyError, TypeError, ValueError, _TheWholeAnswerFailed):
         # The interrupted attempt failed because of this page.
         return None
-    return Reply(page, data)
+    return reply
+
+
+def _reply(question: Question, page: RawPage, body: Any) -> Reply:
+    """The page with the data that the walk needs, and with the products that could not be read."""
+    kind, data = question.kind, body["data"]
+    unread = page.facts.get(UNREAD)
+    if isinstance(unread, str):
+        return _reply_of_ids(question, page, data, unread)
+    if not body.get("errors"):
+        return Reply(page, data)
+    failed = failed_fields(body)
+    if not failed or gap_in(kind, data, failed) is not None:
+        raise _TheWholeAnswerFailed
+    return Reply(
+        page,
+        with_ends(kind, data, failed, question.product_id),
+        tuple(failures(kind, data, failed, question.product_id)),
+    )
+
+
+def _reply_of_ids(question: Question, page: RawPage, data: Any, reason: str) -> Reply:
+    """The page of the object in a gap, of which only the id was asked for."""
+    first = (FailedField(0, None, reason),)
+    if question.kind == "variants":
+        return Reply(page, data, ((question.product_id, reason),))
+    return Reply(
+        page,
+        with_ends("products", data, first, None),
+        tuple(failures("products", data, first, None)),
+    )
 
 
 class Questions:
-    """Answers the questions of one walk. Leaving the block cancels the questions under way."""
+    """Answers the questions of one walk. Leaving the block cancels the questions under way.
 
-    def __init__(self, client: Client, *, batch_size: int, archived: ArchivedPages):
+    `report` gets the warnings about products that could not be read, and has the memory of the
+    shop's page sizes.
+    """
+
+    def __init__(
+        self, client: Client, *, batch_size: int, report: FetchReport, archived: ArchivedPages
+    ):
         self._client = client
         self._archived = archived
-        # Sizes that turned out too expensive stay smaller for the rest of the walk.
-        self._sizes: dict[str, dict[str, int]] = {
-            "shop": {},
-            "products": {"first": batch_size, "variants": VARIANTS_PER_PRODUCT},
-            "variants": {"variants": VARIANTS_PER_PAGE},
-        }
+        self._report = report
+        self._sizes = PageSizes(
+            {
+                "shop": {},
+                "products": {"first": batch_size, "variants": VARIANTS_PER_PRODUCT},
+                "variants": {"variants": VARIANTS_PER_PAGE},
+            },
+            report.page_sizes,
+        )
+        self._products = 0
+        self._smaller = 0
+        self._unread: set[str | None] = set()
         self._under_way: dict[Question, asyncio.Task[Reply]] = {}
 
     async def __aenter__(self) -> Self:
@@ -136,35 +224,105 @@ class Questions:
 
         Raises InvalidResponse, and what the client raises.
         """
-        archived = await self._archived.answer(partial(_archived_reply, question, readable))
-        if archived is not None:
-            return archived
-        task = self._under_way.pop(question, None)
-        return await (self._ask(question) if task is None else task)
+        reply = await self._archived.answer(partial(_archived_reply, question, readable))
+        if reply is None:
+            task = self._under_way.pop(question, None)
+            reply = await (self._ask(question) if task is None else task)
+        if question.kind == "products":
+            self._products += len(_objects("products", reply.data))
+        self._warn_of(reply)
+        return reply
+
+    def _warn_of(self, reply: Reply) -> None:
+        for product_id, reason in reply.unread:
+            if product_id in self._unread:
+                continue
+            self._unread.add(product_id)
+            self._report.details["products_unread"] = len(self._unread)
+            if len(self._unread) <= _WARNED_OF:
+                self._report.warnings.append(
+                    f"Product {product_id} could not be read whole: {reason}. What could not be "
+                    "read is rejected, and its rows stay as they are."
+                )
 
     async def _ask(self, question: Question, thrift: Thrift | None = None) -> Reply:
+        kind = question.kind
+        remembered = self._sizes.remembered(kind)
+        before_gap: int | None = None
         while True:
-            usual = self._sizes[question.kind]
+            usual = self._sizes.of(kind)
             sizes, thrifty = dict(usual), False
-            if thrift is not None and not self._points_are_there(question, usual):
+            if before_gap is not None:
+                sizes = _up_to(before_gap, sizes)
+            elif thrift is not None and not self._points_are_there(question, usual):
                 sizes = {name: min(size, thrift.sizes[name]) for name, size in usual.items()}
                 thrifty = True
             try:
-                answer = await self._client.ask(question.document, {**sizes, **question.variables})
+                answer = await self._sent(question, sizes)
             except TooExpensiveError as error:
-                self._halve(question.kind, sizes, error)
+                if not self._sizes.too_expensive(kind, sizes):
+                    message = "Shopify finds even the smallest page too expensive."
+                    raise InvalidResponse(message) from error
                 continue
-            data: dict[str, Any] = answer.json["data"]
-            if thrift is None or not thrifty or thrift.enough(data):
-                return Reply(RawPage(question.kind, answer.body, question.facts), data)
+            except TooHeavyError as error:
+                if self._sizes.too_heavy(kind, sizes):
+                    self._smaller += 1
+                    self._report.details["smaller_pages"] = self._smaller
+                    continue
+                self._sizes.restore(kind, remembered)
+                if error.partial is None:
+                    raise self._given_up(question, error) from error
+                answer = error.partial
+            else:
+                self._sizes.read_well(kind, sizes, len(_objects(kind, answer.json["data"])))
+            failed = failed_fields(answer.json)
+            gap = gap_in(kind, answer.json["data"], failed)
+            if gap == 0:
+                return await self._ids_only(question, failed)
+            if gap is not None:
+                before_gap = gap
+                continue
+            page = RawPage(kind, answer.body, question.facts)
+            reply = _reply(question, page, answer.json)
+            if thrift is None or not thrifty or thrift.enough(reply.data):
+                return reply
             thrift = None
+
+    async def _sent(self, question: Question, sizes: Mapping[str, int]) -> Answer:
+        variables = {**sizes, **question.variables}
+        if question.kind == "shop":
+            return await self._client.ask(question.document, variables)
+        return await self._client.ask_page(question.document, variables)
+
+    async def _ids_only(self, question: Question, failed: tuple[FailedField, ...]) -> Reply:
+        """Ask for the next object alone, by its id and the cursor behind it."""
+        reason = next(each.reason for each in failed if 0 in (each.product, each.variant))
+        answer = await self._client.ask(question.document_of_ids, question.variables)
+        page = RawPage(question.kind, answer.body, {**question.facts, UNREAD: reason})
+        return _reply(question, page, answer.json)
+
+    def _given_up(self, question: Question, error: TooHeavyError) -> PlatformUnavailable:
+        where = (
+            f"product {question.product_id}"
+            if question.kind == "variants"
+            else f"the product after the first {self._products}"
+        )
+        return PlatformUnavailable(
+            f"{error} Even the smallest page fails, at {where}.", remedy=LOOK_AT_ITS_STATUS
+        )
 
     def _points_are_there(self, question: Question, sizes: Mapping[str, int]) -> bool:
         return self._client.points_are_there(question.document, {**sizes, **question.variables})
 
-    def _halve(self, kind: str, asked: dict[str, int], error: TooExpensiveError) -> None:
-        name = next((name for name, size in asked.items() if size > 1), None)
-        if name is None:
-            raise InvalidResponse("Shopify finds even the smallest page too expensive.") from error
-        # Of several questions too expensive at once, only the first makes the page smaller.
-        self._sizes[kind][name] = min(self._sizes[kind][name], asked[name] // 2)
+
+def _up_to(gap: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes of a page that ends before the gap: the first size is that of the page."""
+    name = next(iter(sizes))
+    return {**sizes, name: min(gap, sizes[name])}
+
+
+def _objects(kind: str, data: object) -> list[Any]:
+    """The products of a page, or the variants of a page of one product's; none elsewhere."""
+    path = ("products", "nodes") if kind == "products" else ("product", "variants", "nodes")
+    found = value_at(data, *path)
+    return found if is_list(found) else []

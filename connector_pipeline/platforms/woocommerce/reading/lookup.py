@@ -14,8 +14,9 @@ from pydantic import JsonValue
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit import lookup
 from connector_pipeline.platforms.kit.contract import LOOKUP, Lookup, RawPage
-from connector_pipeline.platforms.kit.json_values import is_list
 from connector_pipeline.platforms.kit.lookup import AnswerForIds
+from connector_pipeline.platforms.kit.rejects import FieldError
+from connector_pipeline.platforms.woocommerce.mapping import forms
 from connector_pipeline.platforms.woocommerce.mapping.normalize import has_variations, object_id
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     IDS_AT_ONCE,
@@ -81,12 +82,12 @@ def _is_gone(variant_id: str, product: Product | None, *, statuses: Collection[s
     """Whether a complete snapshot would lack the variant. `product` is None if it is gone."""
     if product is None:
         return True
-    listed, status = product.get("variations"), product.get("status")
-    if (
-        not isinstance(status, str)
-        or not is_list(listed)
-        or any(type(each) is not int for each in listed)
-    ):
+    status = product.get("status")
+    try:
+        listed = forms.variation_ids(product.get("variations"))
+    except FieldError:
+        listed = None
+    if not isinstance(status, str) or listed is None:
         raise InvalidResponse(f"{PRODUCTS_ENDPOINT} gave a product without status or variations.")
     if status not in statuses:
         return True

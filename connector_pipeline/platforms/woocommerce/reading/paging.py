@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from pydantic import JsonValue
@@ -11,14 +12,17 @@ from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.rest.tally import Tally
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
+    GIVEN_BEFORE,
     LATER_VARIATION_FIELDS,
     PRODUCT_FIELDS,
     PRODUCTS,
     VARIATION_FIELDS,
     VARIATIONS,
     has_variations,
+    id_of_parent,
     object_id,
 )
+from connector_pipeline.platforms.woocommerce.reading.broken import ListFails
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     PRODUCTS_ENDPOINT,
     VARIATIONS_OF_PRODUCT,
@@ -90,14 +94,21 @@ class CatalogWalk:
         self._compare(f"Products of status {status}", tally)
 
     async def _variations(self) -> AsyncGenerator[RawPage]:
-        endpoint, first = await self._shop_wide()
-        self._report.details["variations_endpoint"] = endpoint or VARIATIONS_OF_PRODUCT
-        pages = (
-            self._variations_by_parent()
-            if endpoint is None
-            else self._variations_of_shop(endpoint, first)
-        )
-        async with aclosing(pages):
+        given: set[int] = set()
+        try:
+            endpoint, first = await self._shop_wide()
+            self._report.details["variations_endpoint"] = endpoint or VARIATIONS_OF_PRODUCT
+            if endpoint is not None:
+                async with aclosing(self._variations_of_shop(endpoint, first, given)) as pages:
+                    async for page in pages:
+                        yield page
+                self._endpoints.whole_list_was_read()
+                return
+        except ListFails as fails:
+            self._endpoints.whole_list_failed()
+            self._report.details["variations_endpoint"] = VARIATIONS_OF_PRODUCT
+            self._report.details["variations_read_by_product"] = fails.error.message
+        async with aclosing(self._variations_by_parent(given)) as pages:
             async for page in pages:
                 yield page
 
@@ -108,30 +119,39 @@ class CatalogWalk:
             # An interrupted attempt found the endpoint.
             endpoint = str(archived.facts.get("endpoint"))
             return None if endpoint == VARIATIONS_OF_PRODUCT else endpoint, []
+        if self._endpoints.whole_list_fails:
+            return None, []
         return await shop_wide_variations(self._reader, self._endpoints)
 
     async def _variations_of_shop(
-        self, endpoint: str, first: list[ListPage]
+        self, endpoint: str, first: list[ListPage], given: set[int]
     ) -> AsyncGenerator[RawPage]:
+        """Yield the pages of the list. `given` gets the ids of the variations that were on them."""
         tally = Tally()
+        left_out = 0
         async with aclosing(self._reader.pages(variations(endpoint), first)) as pages:
             async for page in pages:
                 tally.add(page)
-                for variation in page.objects:
-                    parent_id = variation.get("parent_id")
-                    if isinstance(parent_id, int) and parent_id not in self._parents:
-                        self._variations_left_out += 1
+                given.update(each for each in page.ids if each is not None)
+                left_out += sum(
+                    parent_id is not None and parent_id not in self._parents
+                    for parent_id in map(id_of_parent, page.objects)
+                )
                 yield RawPage(VARIATIONS, page.body, page.facts)
+        self._variations_left_out += left_out
         self._variations_read += tally.distinct
         self._compare("Variations", tally)
 
-    async def _variations_by_parent(self) -> AsyncGenerator[RawPage]:
+    async def _variations_by_parent(self, given: set[int]) -> AsyncGenerator[RawPage]:
+        """Yield the pages of the products' lists. The variations of `given` came before."""
         async with aclosing(by_parent(self._reader, sorted(self._parents))) as parents:
             async for parent_id, pages in parents:
                 tally = Tally()
                 for page in pages:
                     tally.add(page)
-                    yield RawPage(VARIATIONS, page.body, page.facts)
+                    before: list[JsonValue] = [each for each in page.ids if each in given]
+                    facts: dict[str, JsonValue] = {GIVEN_BEFORE: before} if before else {}
+                    yield RawPage(VARIATIONS, page.body, page.facts | facts)
                 self._variations_read += tally.distinct
                 self._compare(f"Variations of product {parent_id}", tally)
 
@@ -189,7 +209,8 @@ async def shop_wide_variations(
 ) -> tuple[str | None, list[ListPage]]:
     """The best shop-wide endpoint of the shop, with its first page; None if there is none.
 
-    The endpoint that was found is kept in `endpoints`.
+    The endpoint that was found is kept in `endpoints`. Raises ListFails where the shop has one and
+    cannot answer it.
     """
     for endpoint in endpoints.to_ask():
         first = await reader.first(variations(endpoint, params, question))
@@ -215,6 +236,9 @@ async def by_parent(
         parent_id = next(remaining, None)
         if parent_id is None:
             return
+        yield await all_of(parent_id)
+    # One product alone shows whether the shop answers at all: it may just have failed with a list.
+    for parent_id in islice(remaining, 1):
         yield await all_of(parent_id)
     readings = (partial(all_of, parent_id) for parent_id in remaining)
     async with aclosing(in_order(readings, reader.ahead)) as results:

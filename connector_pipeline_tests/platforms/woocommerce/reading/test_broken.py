@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.http.client import Answer, HeavyAnswer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.woocommerce.reading.broken import (
     MOST_BROKEN,
@@ -110,7 +110,8 @@ class List:
         size, number = int(question.params["per_page"]), int(question.params["page"])
         positions = range((number - 1) * size, min(number * size, len(self.bodies)))
         if self.broken & set(positions):
-            return Answer(500, {}, b"", None)
+            failure = Answer(500, {}, b"{}", {})
+            raise HeavyAnswer(PlatformUnavailable("The shop answered 500."), failure)
         body = (
             b"\xef\xbb\xbf[ "
             + b" , ".join(self.bodies[position] for position in positions)

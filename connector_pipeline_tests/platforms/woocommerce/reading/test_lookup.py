@@ -104,6 +104,11 @@ class Products:
         (variable(1, 12), "11", True),
         (variable(1, 11, status="draft"), "11", True),
         (product(1, variations=[11]), "11", True),
+        (variable(1, "11"), "11", False),
+        (variable(1, {"id": 11}, {"id": "12"}), "12", False),
+        (variable(1, variations={"0": 12, "2": 11.0}), "11", False),
+        (variable(1, variations={"11": {"id": 11}}), "12", True),
+        (variable(1, variations={}), "11", True),
     ],
 )
 async def test_a_variant_that_a_complete_snapshot_would_lack_is_gone(
@@ -145,8 +150,10 @@ async def test_the_witness_has_absent_variants_of_its_own() -> None:
     ("products", "words"),
     [
         ([{"id": WITNESS, "type": "simple"}, {"id": 1}], "status or variations"),
-        ([variable(1, "11")], "status or variations"),
-        ([variable(1, {"id": 11})], "status or variations"),
+        ([variable(1, "11a")], "status or variations"),
+        ([variable(1, {"name": "11"})], "status or variations"),
+        ([variable(1, variations={"11": {}})], "status or variations"),
+        ([variable(1, variations=False)], "status or variations"),
         ([variable(1, None, variations=None)], "status or variations"),
     ],
 )

@@ -1,0 +1,74 @@
+"""The errors for answers of Shopify's: what failed, and what an operator can do about it."""
+
+from typing import Final
+
+from connector_pipeline.model.errors import (
+    ConnectorError,
+    InvalidResponse,
+    PlatformUnavailable,
+    ShopDisconnected,
+)
+from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.shopify.answers import JudgedAnswer, Meaning
+from connector_pipeline.platforms.shopify.asking import LOOK_AT_ITS_STATUS
+from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
+
+_SOMEBODY_BETWEEN: Final = (
+    "It will be retried with the next sync. A firewall or a proxy between the connector and "
+    "Shopify answers in Shopify's place: let requests to *.myshopify.com through there."
+)
+_ASKED_AGAIN: Final = (
+    "The shop is asked again later, and read as soon as Shopify has opened it; another token does "
+    "not help. Only the merchant can settle it with Shopify."
+)
+
+
+def disconnected(
+    judged: JudgedAnswer, refused: ShopifyCredentials, credentials: ShopifyCredentials
+) -> ShopDisconnected:
+    """The error for a second refusal, of `credentials`, after one of the credentials `refused`."""
+    said = reason(judged, credentials)
+    if not judged.about_credentials:
+        return ShopDisconnected(said, remedy=_ASKED_AGAIN, about_credentials=False)
+    remedy = None
+    if judged.scopes:
+        scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
+        remedy = (
+            f"Not retried. Give the app the {scopes} and have the merchant approve it, then "
+            "`connector-pipeline shops resume`."
+        )
+    confirmed = (
+        "The Token Service gave the same token again."
+        if same_token(refused, credentials)
+        else "A fresh token changed nothing."
+    )
+    return ShopDisconnected(f"{said} {confirmed}", remedy=remedy)
+
+
+def failure(judged: JudgedAnswer, credentials: ShopifyCredentials) -> ConnectorError:
+    """The error for an answer that is invalid, or of a Shopify that is unavailable."""
+    said = reason(judged, credentials)
+    if judged.meaning is Meaning.INVALID:
+        return InvalidResponse(said)
+    remedy = _SOMEBODY_BETWEEN if judged.foreign else LOOK_AT_ITS_STATUS
+    return PlatformUnavailable(said, remedy=remedy)
+
+
+def same_token(one: ShopifyCredentials, other: ShopifyCredentials) -> bool:
+    """Whether the Token Service gave the same token twice."""
+    return token(one) == token(other)
+
+
+def usable_in_part(judged: JudgedAnswer, answer: Answer, credentials: ShopifyCredentials) -> bool:
+    """Whether the answer may be kept although fields failed: a message may quote the token."""
+    return judged.partial and token(credentials).encode() not in answer.body
+
+
+def token(credentials: ShopifyCredentials) -> str:
+    """The token itself, to be sent and to be looked for."""
+    return credentials.access_token.get_secret_value()
+
+
+def reason(judged: JudgedAnswer, credentials: ShopifyCredentials) -> str:
+    """The reason as a sentence, without the token: Shopify's message may quote it."""
+    return f"Shopify {judged.reason.replace(token(credentials), '***')}."
