@@ -17,7 +17,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
-from connector_pipeline.platforms.http.retrying import HttpPolicy, backoff
+from connector_pipeline.platforms.http.retrying import HttpPolicy, own_delay
 from connector_pipeline.platforms.kit.contract import CredentialsT, FetchReport
 from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.settings import load_settings
@@ -111,7 +111,7 @@ class TokenServiceClient:
             foreign = answer.status in _JUDGED and not _is_the_services_own(answer.json)
             if not foreign or attempt >= self._policy.max_retries:
                 return answer
-            await asyncio.sleep(backoff(self._policy, attempt))
+            await asyncio.sleep(own_delay(self._policy, attempt))
             attempt += 1
 
     def _headers(self) -> dict[str, str]:

@@ -173,18 +173,18 @@ class OriginHttp:
         accept_in_the_end: frozenset[int] = frozenset(),
         follow_redirects: bool = True,
         retry_slow: bool = True,
-        retries_if_heavy: int | None = None,
         any_body: bool = False,
+        retries_if_heavy: int | None = None,
     ) -> Answer:
         """Send a request for `path` below the shop's base URL and return the answer.
 
         `content` is sent as JSON. `signer` gives the query parameters that authenticate a try.
         `accept_retried` are statuses that are returned although they are usually retried.
         `accept_in_the_end` are statuses that are returned when no retry helped. Where `retry_slow`
-        is false, an answer that takes too long raises SlowAnswer at once. Where `retries_if_heavy`
-        is given, trouble that a smaller answer may not meet raises HeavyAnswer after so many
-        retries, and after no more than the policy has. With `any_body`, the body of an answer need
-        not be JSON.
+        is false, an answer that takes too long raises SlowAnswer at once. With `any_body`, the body
+        of an answer need not be JSON. Where `retries_if_heavy` is given, trouble that a smaller
+        answer may not meet raises HeavyAnswer after so many retries, and after no more than the
+        policy has.
         """
         asked = partial(
             self._once,
@@ -306,8 +306,7 @@ class OriginHttp:
                 self.reached = self.reached or found.reached
                 if not found.may_pass:
                     raise found.error from error
-                broke = not isinstance(error, httpx.ConnectError | httpx.ProxyError)
-                raise _Passing(Trouble(found.error, heavy=broke)) from error
+                raise _Passing(Trouble(found.error, heavy=found.heavy)) from error
             if response.status_code not in _REDIRECTS:
                 return self._judged(response, body, accept_retried, any_body=any_body)
             if not follow_redirects:
@@ -339,7 +338,7 @@ class OriginHttp:
         if trouble is None or (any_body and answer.status < 400):
             return answer
         if trouble.soon_over or answer.status not in accept_retried:
-            raise _Passing(trouble, answer)
+            raise _Passing(trouble, answer if answer.status >= 400 else None)
         return answer
 
     def _warn_of(self, printed: str) -> None:

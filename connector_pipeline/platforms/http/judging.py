@@ -26,10 +26,9 @@ class Trouble:
     """Trouble that may pass: the try is repeated, and after the last retry `error` is raised.
 
     `retry_after` is the seconds that the answer asks to wait. `overloaded` and `slow` say that the
-    shop was asked too much, or for too much. `heavy`: a smaller answer may not meet this trouble. A
-    host that cannot be connected to, a captcha in the shop's place and a limit with a stated wait
-    are never `heavy`. `soon_over`: the trouble lasts seconds, whatever `retry_after` says, and no
-    adapter wants its answer.
+    shop was asked too much, or for too much. `heavy`: a smaller answer may not meet this trouble; a
+    captcha in the shop's place and a limit with a stated wait never are. `soon_over`: the trouble
+    lasts seconds, whatever `retry_after` says, and no adapter wants its answer.
     """
 
     error: PlatformUnavailable
@@ -96,17 +95,17 @@ class Judge:
         kind = RateLimited if status == 429 else PlatformUnavailable
         look = own_trouble if read.is_json else challenge
         found = look(headers, read.body, self.trouble_pages)
-        wait = self.stated_limit.after_refusal(headers, datetime.now(UTC))
+        seconds = self.stated_limit.after_refusal(headers, datetime.now(UTC))
         soon_over = found is not None and found.soon_over
         return Trouble(
             kind(
                 f"{self.where} answered {status}{f' with {found.looks_like}' if found else ''}.",
                 remedy=found.remedy if found else None,
             ),
-            wait,
+            seconds,
             overloaded=status in OVERLOADED,
             slow=status in _SLOW,
-            heavy=status in _BROKE and wait is None and not soon_over,
+            heavy=status in _BROKE and seconds is None and not soon_over,
             soon_over=soon_over,
         )
 

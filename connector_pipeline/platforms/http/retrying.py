@@ -9,9 +9,11 @@ from typing import Final, Protocol
 
 from connector_pipeline.model.errors import PlatformUnavailable
 
-# Every 5xx may pass, except what the host can never do: not implemented, and not this HTTP.
-# 501 and 505 are about the request, and 540 is a platform's word for a shop that is off for now.
-RETRIED_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505, 540}
+# The 5xx of the standard that may pass (not: 501, not implemented; 505, not this HTTP; 511, a login
+# of the network's own), and those of content networks and hosting companies.
+RETRIED_STATUSES: Final = frozenset(
+    {408, 425, 429, 500, 502, 503, 504, 506, 507, 508, 509, 510, *range(520, 531), 598, 599}
+)
 
 OVERLOADED: Final = frozenset({429, 503, 508, 529})
 """The statuses by which a host says that it is asked too much: 508 and 529 are hosting companies'
@@ -81,11 +83,11 @@ def wait_before_retry(
                 remedy=error.remedy,
             ) from error
         return retry_after
-    return backoff(policy, attempt)
+    return own_delay(policy, attempt)
 
 
-def backoff(policy: HttpPolicy, attempt: int) -> float:
-    """Seconds to wait before retry number `attempt`, from 0, where nobody states how long."""
+def own_delay(policy: HttpPolicy, attempt: int) -> float:
+    """Seconds to wait before retry number `attempt`, from 0, where no answer asks for any."""
     ceiling = min(policy.retry_delay_limit, policy.retry_delay * 2**attempt)
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
 

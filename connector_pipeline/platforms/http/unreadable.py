@@ -15,11 +15,15 @@ _AUTHENTICATION: Final = 407
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The error to raise, whether the host was reached, and whether another try may help."""
+    """The error to raise, whether the host was reached, and what may help.
+
+    Another try may, where it `may_pass`, and a smaller answer, where it is `heavy`.
+    """
 
     error: PlatformUnavailable
     reached: bool = False
     may_pass: bool = True
+    heavy: bool = False
 
 
 def unreadable(error: httpx.RequestError, where: str, verb: str) -> Unreadable:
@@ -36,7 +40,10 @@ def unreadable(error: httpx.RequestError, where: str, verb: str) -> Unreadable:
             ),
             reached=True,
         )
-    return Unreadable(PlatformUnavailable(f"{where} {verb} ({type(error).__name__})."))
+    return Unreadable(
+        PlatformUnavailable(f"{where} {verb} ({type(error).__name__})."),
+        heavy=not isinstance(error, httpx.ConnectError),
+    )
 
 
 def _by_proxy(error: httpx.ProxyError, where: str) -> Unreadable:
