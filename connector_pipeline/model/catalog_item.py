@@ -21,6 +21,8 @@ class ProductStatus(StrEnum):
     PENDING = "pending"
     PRIVATE = "private"
     SCHEDULED = "scheduled"
+    UNKNOWN = "unknown"
+    """A status that the platform has and we do not know. Such an item is not offered for sale."""
 
 
 def _never_float(value: object) -> object:
@@ -65,7 +67,8 @@ class CatalogItem(BaseModel):
     """One variant, normalized, with the columns that `catalog.catalog_items` has of a shop.
 
     `price` is in units of `currency` (never cents); None means no price, 0 means free.
-    `inventory` None means not tracked, and it may be negative. Text is kept byte for byte.
+    `inventory` None means not tracked, and it may be negative. `sellable` is the platform's word on
+    whether the variant may be bought now, None where it does not tell. Text is kept byte for byte.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,10 +89,11 @@ class CatalogItem(BaseModel):
     created_at: Time | None
     updated_at: Time | None
     product_status: ProductStatus
+    sellable: Annotated[bool, Field(strict=True)] | None = None
 
 
 ITEM_COLUMNS: Final = tuple(CatalogItem.model_fields)
-"""The columns of a catalog item in their order; the table has them first, in the same order."""
+"""The columns of a catalog item in their order; the table has them in the same order."""
 
 
 class CatalogRow(NamedTuple):
@@ -111,6 +115,7 @@ class CatalogRow(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
     product_status: str
+    sellable: bool | None
 
 
 _values: Final = attrgetter(*ITEM_COLUMNS)

@@ -47,6 +47,8 @@ fragment VariantFields on ProductVariant {
   sku
   price
   inventoryQuantity
+  inventoryItem { tracked }
+  availableForSale
   updatedAt
   image { url }
 }
@@ -57,6 +59,7 @@ fragment ProductFields on Product {
   id
   title
   status
+  publishedAt
   createdAt
   updatedAt
   featuredMedia { preview { image { url } } }

@@ -22,16 +22,18 @@ from connector_pipeline.platforms.kit.json_values import (
 from connector_pipeline.platforms.kit.rejects import (
     FieldError,
     later,
-    one_of,
     price,
     rejected,
     time,
 )
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
+from connector_pipeline.platforms.kit.statuses import product_status
 from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.mapping.selling import product_sells, quantity, sellable
 
 # Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
 # bounded, because Decimal's context rounds past 28 digits.
@@ -48,7 +50,7 @@ _STATUSES: Final = {
 
 
 def normalize(
-    shop: Shop, currency: str, pages: Iterable[RawPage]
+    shop: Shop, currency: str, pages: Iterable[RawPage], remarks: Remarks | None = None
 ) -> Iterator[CatalogItem | RejectedVariant]:
     """Make catalog items of the pages of a walk or a bulk result, in the order of the variants.
 
@@ -56,12 +58,15 @@ def normalize(
     is byte for byte Shopify's, prices are exact, and times are UTC. `created_at` is the product's
     creation, `updated_at` the later of the product's and the variant's last change.
 
+    A product's status that is none of those we know becomes `unknown`, with a remark.
+
     A variant that cannot be an item becomes a RejectedVariant (`raw`: the `variant`, and its
     `product` without variants). A variant that comes twice is yielded twice. Raises InvalidResponse
     for a page of another structure.
     """
     of_shop = shop_columns(shop, currency)
-    with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
+    remarks = remarks or Remarks()
+    with closing(BulkJoin(partial(_ProductColumns, of_shop, remarks))) as join:
         for page in pages:
             if page.kind == BULK:
                 for product, variant in join.feed(page.body):
@@ -69,7 +74,7 @@ def normalize(
             else:
                 for product in _products(page):
                     variants = list_at(product, "variants", "nodes", of=_PAGE)
-                    columns = _ProductColumns(of_shop, product)
+                    columns = _ProductColumns(of_shop, remarks, product)
                     for variant in variants:
                         yield columns.item(variant)
         for product_gid, variant in join.orphans():
@@ -93,19 +98,22 @@ def _products(page: RawPage) -> list[Any]:
 class _ProductColumns:
     """The columns that all variants of a product have from it, read once."""
 
-    __slots__ = ("_columns", "_image", "_problem", "_product", "_updated_at")
+    __slots__ = ("_columns", "_image", "_problem", "_product", "_sells", "_updated_at")
 
-    def __init__(self, of_shop: dict[str, Any], product: dict[str, Any]):
+    def __init__(self, of_shop: dict[str, Any], remarks: Remarks, product: dict[str, Any]):
         self._product = product
         self._problem: FieldError | None = None
         try:
             self._image = _featured_image(product.get("featuredMedia"))
             self._updated_at = time("updated_at", product.get("updatedAt"))
+            number = _id("product_id", product.get("id"), "Product")
+            status = product_status(product.get("status"), _STATUSES, remarks, f"product {number}")
+            self._sells = product_sells(status, product)
             self._columns: dict[str, Any] = {
                 **of_shop,
-                "product_id": _id("product_id", product.get("id"), "Product"),
+                "product_id": number,
                 "product_title": product.get("title"),
-                "product_status": one_of("product_status", product.get("status"), _STATUSES),
+                "product_status": status,
                 "created_at": time("created_at", product.get("createdAt")),
             }
         except FieldError as error:
@@ -131,9 +139,10 @@ class _ProductColumns:
                     ),
                     "sku": get("sku"),
                     "price": price("price", get("price"), as_text=_MONEY),
-                    "inventory": get("inventoryQuantity"),
+                    "inventory": quantity(variant),
                     "image_url": self._image if image is None else image,
                     "updated_at": later(self._updated_at, time("updated_at", get("updatedAt"))),
+                    "sellable": sellable(self._sells, get("availableForSale")),
                 }
             )
         except (ValidationError, FieldError) as error:

@@ -30,7 +30,9 @@ from connector_pipeline.platforms.kit.rejects import (
     text,
     time,
 )
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
+from connector_pipeline.platforms.kit.statuses import product_status
 from connector_pipeline.platforms.woocommerce.mapping import values
 
 PRODUCTS: Final = "products"
@@ -69,8 +71,14 @@ VARIATION_FIELDS: Final = (
     "attributes",
     "date_modified_gmt",
 )
+# Asked for and not required: where they are absent, the shop does not tell.
+SELLING_FIELDS: Final = ("purchasable", "stock_status")
 # Absent before WooCommerce 8.3 (docs/facts/woocommerce.md, Variations: endpoints).
 LATER_VARIATION_FIELDS: Final = ("parent_id", "name")
+
+# A product without its status is not rejected: see `kit.statuses`.
+_REQUIRED_OF_PRODUCTS: Final = tuple(each for each in PRODUCT_FIELDS if each != "status")
+_REQUIRED_OF_VARIATIONS: Final = tuple(each for each in VARIATION_FIELDS if each != "status")
 
 NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
 
@@ -93,8 +101,9 @@ class Normalizer:
     merchant's text, and the catalog service decodes it.
     """
 
-    def __init__(self, shop: Shop, currency: str):
+    def __init__(self, shop: Shop, currency: str, remarks: Remarks | None = None):
         self._of_shop = shop_columns(shop, currency)
+        self._remarks = remarks or Remarks()
         self.left_out = 0
         """How many variations were left out by the module's rule."""
         self.parents: dict[int, Parent | FieldError] = {}
@@ -119,11 +128,11 @@ class Normalizer:
     def _products(self, rows: Iterable[dict[str, Any]]) -> Iterator[CatalogItem | RejectedVariant]:
         for product in rows:
             if has_variations(product):
-                unreadable = _keep_parent(self.parents, product)
+                unreadable = _keep_parent(self.parents, product, self._remarks)
                 if unreadable is not None:
                     yield unreadable
             else:
-                yield _product_item(self._of_shop, product)
+                yield _product_item(self._of_shop, product, self._remarks)
 
     def _variations(
         self, rows: Iterable[dict[str, Any]], page: RawPage
@@ -146,7 +155,9 @@ class Normalizer:
                 yield _rejected(parent_id, variation, FieldError("its product", str(parent)))
             else:
                 title = "" if named_by_options else variation.get("name", "")
-                yield _variation_item(self._of_shop, variation, title, parent_id, parent)
+                yield _variation_item(
+                    self._of_shop, variation, title, parent_id, parent, self._remarks
+                )
 
 
 def objects_of(parsed: Any) -> list[dict[str, Any]]:
@@ -182,17 +193,17 @@ def _rows(page: RawPage) -> list[dict[str, Any]]:
 
 
 def _keep_parent(
-    parents: dict[int, Parent | FieldError], product: Mapping[str, Any]
+    parents: dict[int, Parent | FieldError], product: Mapping[str, Any], remarks: Remarks
 ) -> RejectedVariant | None:
     product_id = object_id(product)
     if product_id is None:
         error = _no_number("id", product.get("id"))
         return _rejected(None, product, error, is_product=True)
     try:
-        require_fields(product, PRODUCT_FIELDS)
+        require_fields(product, _REQUIRED_OF_PRODUCTS)
         parents[product_id] = Parent(
             title=text("name", product["name"]),
-            status=values.status(product["status"]),
+            status=_status(product, remarks),
             created_at=_gmt(product, "date_created_gmt"),
             updated_at=_gmt(product, "date_modified_gmt"),
             image_url=values.first_image_url(product["images"]),
@@ -204,17 +215,18 @@ def _keep_parent(
 
 
 def _product_item(
-    of_shop: Mapping[str, Any], product: Mapping[str, Any]
+    of_shop: Mapping[str, Any], product: Mapping[str, Any], remarks: Remarks
 ) -> CatalogItem | RejectedVariant:
     product_id = object_id(product)
     try:
         if product_id is None:
             raise _no_number("id", product.get("id"))
-        require_fields(product, PRODUCT_FIELDS)
+        require_fields(product, _REQUIRED_OF_PRODUCTS)
         product_type = text("type", product["type"])
         if product_type not in NEVER_WITH_VARIATIONS and product["variations"] != []:
             raise FieldError("variations", "is not a list", product["variations"])
         title = text("name", product["name"])
+        status = _status(product, remarks)
         return CatalogItem(
             **of_shop,
             product_id=str(product_id),
@@ -225,11 +237,17 @@ def _product_item(
             # The price that the API gives for a grouped product is that of its cheapest member
             # (docs/facts/woocommerce.md, Prices).
             price=None if product_type == "grouped" else values.price(product["price"]),
-            inventory=values.inventory(product["manage_stock"], product["stock_quantity"]),
+            inventory=values.inventory(
+                product["manage_stock"],
+                product["stock_quantity"],
+                remarks,
+                f"product {product_id}",
+            ),
             image_url=values.first_image_url(product["images"]),
             created_at=_gmt(product, "date_created_gmt"),
             updated_at=_gmt(product, "date_modified_gmt"),
-            product_status=values.status(product["status"]),
+            product_status=status,
+            sellable=values.sellable(status, product),
         )
     except (ValidationError, FieldError) as error:
         return _rejected(product_id, product, error, is_product=True)
@@ -241,13 +259,17 @@ def _variation_item(
     name: Any,
     parent_id: int,
     parent: Parent,
+    remarks: Remarks,
 ) -> CatalogItem | RejectedVariant:
     try:
         variation_id = object_id(variation)
         if variation_id is None:
             raise _no_number("id", variation.get("id"))
-        require_fields(variation, VARIATION_FIELDS)
-        private = text("status", variation["status"]) == "private"
+        require_fields(variation, _REQUIRED_OF_VARIATIONS)
+        own = _status(variation, remarks)
+        # The variations of a draft have the status publish (docs/facts/woocommerce.md, Attributes
+        # and disabled variations), so that word tells nothing of its own.
+        status = parent.status if own is ProductStatus.ACTIVE else own
         modified = _gmt(variation, "date_modified_gmt")
         return CatalogItem(
             **of_shop,
@@ -257,13 +279,17 @@ def _variation_item(
             variant_title=_variant_title(name, variation["attributes"]) or parent.title,
             sku=variation["sku"],
             price=values.price(variation["price"]),
-            inventory=values.inventory(variation["manage_stock"], variation["stock_quantity"]),
+            inventory=values.inventory(
+                variation["manage_stock"],
+                variation["stock_quantity"],
+                remarks,
+                f"variation {variation_id}",
+            ),
             image_url=values.image_url(variation["image"]) or parent.image_url,
             created_at=parent.created_at,
             updated_at=later(parent.updated_at, modified),
-            # The variations of a draft have the status publish (docs/facts/woocommerce.md,
-            # Attributes and disabled variations), so only private is the variation's own.
-            product_status=ProductStatus.PRIVATE if private else parent.status,
+            product_status=status,
+            sellable=values.sellable(status, variation),
         )
     except (ValidationError, FieldError) as error:
         return _rejected(parent_id, variation, error)
@@ -277,6 +303,10 @@ def _variant_title(name: Any, attributes: Any) -> str:
     does not change when a shop's WooCommerce is updated.
     """
     return text("name", name) or values.options(attributes)
+
+
+def _status(row: Mapping[str, Any], remarks: Remarks) -> ProductStatus:
+    return product_status(row.get("status"), values.STATUSES, remarks, f"object {row['id']}")
 
 
 def _gmt(row: Mapping[str, Any], field: str) -> datetime | None:

@@ -17,12 +17,25 @@ _AVAILABLE = (
 
 
 def upgrade() -> None:
+    _know_unknown_statuses()
     _add_sellable()
     _extend_shops()
 
 
 def downgrade() -> None:
     raise NotImplementedError("readers of the catalog may use the column sellable")
+
+
+def _know_unknown_statuses() -> None:
+    name = "catalog_items_product_status_known"
+    op.drop_constraint(name, "catalog_items", schema="catalog", type_="check")
+    op.create_check_constraint(
+        name,
+        "catalog_items",
+        "product_status IN ('active', 'draft', 'archived', 'unlisted', 'pending', 'private', "
+        "'scheduled', 'unknown')",
+        schema="catalog",
+    )
 
 
 def _add_sellable() -> None:
