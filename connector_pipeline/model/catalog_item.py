@@ -22,7 +22,7 @@ class ProductStatus(StrEnum):
     PRIVATE = "private"
     SCHEDULED = "scheduled"
     UNKNOWN = "unknown"
-    """A status that the platform has and we do not know. Such an item is not offered for sale."""
+    """Of a rejected variant's last good row: its product's status now is none that we know."""
 
 
 def _never_float(value: object) -> object:
@@ -131,6 +131,8 @@ class RejectedVariant(BaseModel):
 
     `variant_id` and `product_id` are None where even those could not be read. `raw` is the
     platform's JSON of the variant, parsed, with the parts of its product that were needed.
+    `product_status` is the status that the platform states now, UNKNOWN for one that we do not
+    know, None where it states none: the last good row must not stay active against it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -139,3 +141,4 @@ class RejectedVariant(BaseModel):
     variant_id: str | None
     reason: str
     raw: Any
+    product_status: ProductStatus | None = None

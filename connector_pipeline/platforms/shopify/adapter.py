@@ -265,8 +265,7 @@ class ShopifyAdapter(Adapter):
         read = ((page, plain_rows(shop, currency, page)) for page in pages)
         for odd, group in groupby(read, key=lambda each: each[1] is None):
             if odd:
-                made = normalize.normalize(shop, currency, (page for page, _ in group), remarks)
-                yield from rows_of(made)
+                yield from rows_of(self.normalize(shop, currency, (page for page, _ in group)))
             else:
                 for _, rows in group:
                     yield from rows or ()

@@ -22,13 +22,13 @@ from connector_pipeline.platforms.kit.json_values import (
 from connector_pipeline.platforms.kit.rejects import (
     FieldError,
     later,
+    one_of,
     price,
     rejected,
+    stated_status,
     time,
 )
-from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
-from connector_pipeline.platforms.kit.statuses import product_status
 from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
@@ -50,7 +50,7 @@ _STATUSES: Final = {
 
 
 def normalize(
-    shop: Shop, currency: str, pages: Iterable[RawPage], remarks: Remarks | None = None
+    shop: Shop, currency: str, pages: Iterable[RawPage]
 ) -> Iterator[CatalogItem | RejectedVariant]:
     """Make catalog items of the pages of a walk or a bulk result, in the order of the variants.
 
@@ -58,15 +58,12 @@ def normalize(
     is byte for byte Shopify's, prices are exact, and times are UTC. `created_at` is the product's
     creation, `updated_at` the later of the product's and the variant's last change.
 
-    A product's status that is none of those we know becomes `unknown`, with a remark.
-
     A variant that cannot be an item becomes a RejectedVariant (`raw`: the `variant`, and its
     `product` without variants). A variant that comes twice is yielded twice. Raises InvalidResponse
     for a page of another structure.
     """
     of_shop = shop_columns(shop, currency)
-    remarks = remarks or Remarks()
-    with closing(BulkJoin(partial(_ProductColumns, of_shop, remarks))) as join:
+    with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
         for page in pages:
             if page.kind == BULK:
                 for product, variant in join.feed(page.body):
@@ -74,7 +71,7 @@ def normalize(
             else:
                 for product in _products(page):
                     variants = list_at(product, "variants", "nodes", of=_PAGE)
-                    columns = _ProductColumns(of_shop, remarks, product)
+                    columns = _ProductColumns(of_shop, product)
                     for variant in variants:
                         yield columns.item(variant)
         for product_gid, variant in join.orphans():
@@ -100,15 +97,14 @@ class _ProductColumns:
 
     __slots__ = ("_columns", "_image", "_problem", "_product", "_sells", "_updated_at")
 
-    def __init__(self, of_shop: dict[str, Any], remarks: Remarks, product: dict[str, Any]):
+    def __init__(self, of_shop: dict[str, Any], product: dict[str, Any]):
         self._product = product
         self._problem: FieldError | None = None
         try:
             self._image = _featured_image(product.get("featuredMedia"))
             self._updated_at = time("updated_at", product.get("updatedAt"))
             number = _id("product_id", product.get("id"), "Product")
-            status = product_status(product.get("status"), _STATUSES, remarks, f"product {number}")
-            self._sells = product_sells(status, product)
+            status = one_of("product_status", product.get("status"), _STATUSES)
             self._columns: dict[str, Any] = {
                 **of_shop,
                 "product_id": number,
@@ -116,6 +112,7 @@ class _ProductColumns:
                 "product_status": status,
                 "created_at": time("created_at", product.get("createdAt")),
             }
+            self._sells = product_sells(status, product)
         except FieldError as error:
             self._problem = error
 
@@ -156,6 +153,7 @@ def _rejected(
         error,
         product_id=numeric_id(product.get("id"), "Product"),
         variant_id=numeric_id(value_at(variant, "id"), "ProductVariant"),
+        product_status=stated_status(product["status"], _STATUSES) if "status" in product else None,
         raw={
             "variant": variant,
             "product": {name: value for name, value in product.items() if name != "variants"},

@@ -16,13 +16,11 @@ def product_sells(status: ProductStatus, product: Mapping[str, Any]) -> bool | N
 
     A page from before `publishedAt` was asked for lacks it. Raises FieldError.
     """
-    if status not in (*SOLD, ProductStatus.UNKNOWN):
+    if status not in SOLD:
         return False
     if "publishedAt" not in product:
         return None
-    if time("publishedAt", product["publishedAt"]) is None:
-        return False
-    return None if status is ProductStatus.UNKNOWN else True
+    return time("publishedAt", product["publishedAt"]) is not None
 
 
 def sellable(of_product: bool | None, available: object) -> bool | None:

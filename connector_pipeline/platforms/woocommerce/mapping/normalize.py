@@ -27,12 +27,12 @@ from connector_pipeline.platforms.kit.rejects import (
     later,
     rejected,
     require_fields,
+    stated_status,
     text,
     time,
 )
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
-from connector_pipeline.platforms.kit.statuses import product_status
 from connector_pipeline.platforms.woocommerce.mapping import values
 
 PRODUCTS: Final = "products"
@@ -75,10 +75,6 @@ VARIATION_FIELDS: Final = (
 SELLING_FIELDS: Final = ("purchasable", "stock_status")
 # Absent before WooCommerce 8.3 (docs/facts/woocommerce.md, Variations: endpoints).
 LATER_VARIATION_FIELDS: Final = ("parent_id", "name")
-
-# A product without its status is not rejected: see `kit.statuses`.
-_REQUIRED_OF_PRODUCTS: Final = tuple(each for each in PRODUCT_FIELDS if each != "status")
-_REQUIRED_OF_VARIATIONS: Final = tuple(each for each in VARIATION_FIELDS if each != "status")
 
 NEVER_WITH_VARIATIONS: Final = ("simple", "grouped", "external")
 
@@ -128,7 +124,7 @@ class Normalizer:
     def _products(self, rows: Iterable[dict[str, Any]]) -> Iterator[CatalogItem | RejectedVariant]:
         for product in rows:
             if has_variations(product):
-                unreadable = _keep_parent(self.parents, product, self._remarks)
+                unreadable = _keep_parent(self.parents, product)
                 if unreadable is not None:
                     yield unreadable
             else:
@@ -152,7 +148,8 @@ class Normalizer:
             if parent is None:
                 self.left_out += 1
             elif isinstance(parent, FieldError):
-                yield _rejected(parent_id, variation, FieldError("its product", str(parent)))
+                error = FieldError("its product", str(parent))
+                yield _rejected(parent_id, variation, error)
             else:
                 title = "" if named_by_options else variation.get("name", "")
                 yield _variation_item(
@@ -193,17 +190,17 @@ def _rows(page: RawPage) -> list[dict[str, Any]]:
 
 
 def _keep_parent(
-    parents: dict[int, Parent | FieldError], product: Mapping[str, Any], remarks: Remarks
+    parents: dict[int, Parent | FieldError], product: Mapping[str, Any]
 ) -> RejectedVariant | None:
     product_id = object_id(product)
     if product_id is None:
         error = _no_number("id", product.get("id"))
         return _rejected(None, product, error, is_product=True)
     try:
-        require_fields(product, _REQUIRED_OF_PRODUCTS)
+        require_fields(product, PRODUCT_FIELDS)
         parents[product_id] = Parent(
             title=text("name", product["name"]),
-            status=_status(product, remarks),
+            status=values.status(product["status"]),
             created_at=_gmt(product, "date_created_gmt"),
             updated_at=_gmt(product, "date_modified_gmt"),
             image_url=values.first_image_url(product["images"]),
@@ -221,12 +218,12 @@ def _product_item(
     try:
         if product_id is None:
             raise _no_number("id", product.get("id"))
-        require_fields(product, _REQUIRED_OF_PRODUCTS)
+        require_fields(product, PRODUCT_FIELDS)
         product_type = text("type", product["type"])
         if product_type not in NEVER_WITH_VARIATIONS and product["variations"] != []:
             raise FieldError("variations", "is not a list", product["variations"])
         title = text("name", product["name"])
-        status = _status(product, remarks)
+        status = values.status(product["status"])
         return CatalogItem(
             **of_shop,
             product_id=str(product_id),
@@ -265,8 +262,8 @@ def _variation_item(
         variation_id = object_id(variation)
         if variation_id is None:
             raise _no_number("id", variation.get("id"))
-        require_fields(variation, _REQUIRED_OF_VARIATIONS)
-        own = _status(variation, remarks)
+        require_fields(variation, VARIATION_FIELDS)
+        own = values.status(variation["status"])
         # The variations of a draft have the status publish (docs/facts/woocommerce.md, Attributes
         # and disabled variations), so that word tells nothing of its own.
         status = parent.status if own is ProductStatus.ACTIVE else own
@@ -292,7 +289,7 @@ def _variation_item(
             sellable=values.sellable(status, variation),
         )
     except (ValidationError, FieldError) as error:
-        return _rejected(parent_id, variation, error)
+        return _rejected(parent_id, variation, error, of_parent=parent.status)
 
 
 def _variant_title(name: Any, attributes: Any) -> str:
@@ -303,10 +300,6 @@ def _variant_title(name: Any, attributes: Any) -> str:
     does not change when a shop's WooCommerce is updated.
     """
     return text("name", name) or values.options(attributes)
-
-
-def _status(row: Mapping[str, Any], remarks: Remarks) -> ProductStatus:
-    return product_status(row.get("status"), values.STATUSES, remarks, f"object {row['id']}")
 
 
 def _gmt(row: Mapping[str, Any], field: str) -> datetime | None:
@@ -324,7 +317,12 @@ def _rejected(
     error: FieldError | ValidationError,
     *,
     is_product: bool = False,
+    of_parent: ProductStatus | None = None,
 ) -> RejectedVariant:
+    # The reject of a parent that cannot be read counts for its variations, too.
+    stated = stated_status(row.get("status"), values.STATUSES)
+    if not is_product and stated is ProductStatus.ACTIVE:
+        stated = of_parent
     own_id = object_id(row)
     variant_id = None if own_id is None else str(own_id)
     if is_product and variant_id is not None:
@@ -334,4 +332,5 @@ def _rejected(
         product_id=None if product_id is None else str(product_id),
         variant_id=variant_id,
         raw=row,
+        product_status=stated,
     )

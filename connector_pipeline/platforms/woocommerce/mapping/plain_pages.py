@@ -244,11 +244,11 @@ def _inventory(manage_stock: bool | str, quantity: float | None) -> int | None:
 
 
 def _sellable(priced: _Priced, status: ProductStatus) -> bool | None:
-    if priced.purchasable is False or priced.stock_status == "outofstock":
+    if status is not ProductStatus.ACTIVE or priced.purchasable is False:
         return False
-    if status is ProductStatus.ACTIVE:
-        return True if priced.purchasable and priced.stock_status else None
-    return None if status is ProductStatus.UNKNOWN else False
+    if priced.stock_status == "outofstock":
+        return False
+    return True if priced.purchasable and priced.stock_status else None
 
 
 def _gmt(written: str | None) -> datetime | None:

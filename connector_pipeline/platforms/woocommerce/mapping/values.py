@@ -62,20 +62,25 @@ def inventory(
     return whole
 
 
-def sellable(status: ProductStatus, row: Mapping[str, Any]) -> bool | None:
+def status(value: object) -> ProductStatus:
+    """A product's or variation's status in the catalog's words."""
+    return rejects.one_of("status", value, STATUSES)
+
+
+def sellable(product_status: ProductStatus, row: Mapping[str, Any]) -> bool | None:
     """Whether a product or variation may be bought now; None where the shop does not tell.
 
-    `purchasable` is true for drafts too, because the key's owner may buy those, so `status` counts
-    first (docs/facts/woocommerce.md, Selling).
+    `purchasable` is true for drafts too, because the key's owner may buy those, so the
+    status counts first (docs/facts/woocommerce.md, Selling).
     """
-    if status not in (ProductStatus.ACTIVE, ProductStatus.UNKNOWN):
+    if product_status is not ProductStatus.ACTIVE:
         return False
     purchasable: Any = row.get("purchasable")
     stock_status: Any = row.get("stock_status")
     if purchasable is False or stock_status == "outofstock":
         return False
     told = purchasable is True and isinstance(stock_status, str) and stock_status != ""
-    return True if told and status is ProductStatus.ACTIVE else None
+    return True if told else None
 
 
 def image_url(image: Any) -> str | None:

@@ -27,7 +27,7 @@ def downgrade() -> None:
 
 
 def _know_unknown_statuses() -> None:
-    name = "catalog_items_product_status_known"
+    name = op.f("catalog_items_product_status_known")
     op.drop_constraint(name, "catalog_items", schema="catalog", type_="check")
     op.create_check_constraint(
         name,
