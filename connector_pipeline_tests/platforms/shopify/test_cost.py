@@ -23,6 +23,7 @@ from connector_pipeline.platforms.shopify.queries import (
     PRODUCTS,
     SHOP,
     VARIANTS,
+    VARIANTS_IN_A_SMALL_BUCKET,
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
 )
@@ -54,6 +55,7 @@ def test_every_document_is_priced_as_its_text_is(
         (SHOP, {}, 11),
         (PRODUCTS, {"first": 250, "variants": VARIANTS_PER_PRODUCT}, 431),
         (CHANGED_PRODUCTS, {"first": 250, "variants": VARIANTS_PER_PRODUCT}, 431),
+        (PRODUCTS, {"first": 250, "variants": VARIANTS_IN_A_SMALL_BUCKET}, 365),
         (VARIANTS, {"variants": VARIANTS_PER_PAGE}, 51),
         (VARIANTS, {"variants": VARIANTS_PER_PRODUCT}, 39),
         (NODES, {"ids": [GID] * 100}, 100),
@@ -138,4 +140,4 @@ def test_the_successor_of_a_deprecated_field_is_priced() -> None:
         "image { url }\n}", "media(first: 1) { nodes { preview { image { url } } } }\n}"
     )
     assert with_media != PRODUCTS
-    assert parsed_cost(with_media, {"first": 250, "variants": VARIANTS_PER_PRODUCT}) == 794
+    assert parsed_cost(with_media, {"first": 250, "variants": VARIANTS_PER_PRODUCT}) == 915

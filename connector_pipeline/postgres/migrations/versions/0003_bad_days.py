@@ -67,7 +67,8 @@ def _add_sellable() -> None:
     )
     op.execute(
         "COMMENT ON COLUMN catalog.available_items.sellable IS "
-        "'True: the platform says that it may be bought now. Null: the platform does not tell.'"
+        "'Whether it may be bought now, by the platform''s own word. "
+        "Null: the platform does not tell.'"
     )
     op.drop_index(
         "catalog_items_available_merchant_id_idx", table_name="catalog_items", schema="catalog"
