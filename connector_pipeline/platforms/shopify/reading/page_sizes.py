@@ -11,6 +11,8 @@ and a bad moment of Shopify's slows no shop down for long.
 from collections.abc import Mapping
 from typing import Final
 
+from connector_pipeline.platforms.shopify.queries import VARIANTS_IN_A_SMALL_BUCKET
+
 FIRST_PATIENCE: Final = 4
 """After so many full pages without trouble, pages grow for the first time."""
 LONGEST_PATIENCE: Final = 256
@@ -37,8 +39,14 @@ class PageSizes:
             for name, size in self._affordable[kind].items()
         }
 
-    def too_expensive(self, kind: str, asked: Mapping[str, int]) -> bool:
-        """Make pages smaller than the one that was asked for. False if that was the smallest."""
+    def too_expensive(self, kind: str, asked: Mapping[str, int], *, bucket: bool) -> bool:
+        """Make pages smaller than the one that was asked for. False if that was the smallest.
+
+        `bucket`: the shop's bucket does not hold its points, even when it is full.
+        """
+        if bucket and kind == "products" and asked["variants"] > VARIANTS_IN_A_SMALL_BUCKET:
+            self._affordable[kind]["variants"] = VARIANTS_IN_A_SMALL_BUCKET
+            return True
         name = next((name for name, size in asked.items() if size > 1), None)
         if name is None:
             return False

@@ -260,7 +260,7 @@ class Questions:
             try:
                 answer = await self._sent(question, sizes)
             except TooExpensiveError as error:
-                if not self._sizes.too_expensive(kind, sizes):
+                if not self._sizes.too_expensive(kind, sizes, bucket=error.for_the_bucket):
                     message = "Shopify finds even the smallest page too expensive."
                     raise InvalidResponse(message) from error
                 continue

@@ -80,7 +80,7 @@ def test_a_page_too_expensive_is_not_remembered() -> None:
     """Its cost follows from its size and the shop's plan, and no failure is needed to know it."""
     memory: dict[str, int] = {}
     sizes = PageSizes(USUAL, memory)
-    assert sizes.too_expensive("products", sizes.of("products"))
+    assert sizes.too_expensive("products", sizes.of("products"), bucket=False)
     assert sizes.of("products")["first"] == 125
     assert memory == {}
 
