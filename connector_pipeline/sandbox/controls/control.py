@@ -13,6 +13,7 @@ from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.controls.faults import Faults, InvalidFault
 from connector_pipeline.sandbox.controls.request_log import RequestLog
 from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
+from connector_pipeline.sandbox.shopify.short_lists import short_lists_from_json
 from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment, now
 from connector_pipeline.sandbox.shops.expected import expected_items_json
 from connector_pipeline.sandbox.shops.records import Product, Variant
@@ -50,6 +51,7 @@ class Control:
             ("POST", variant + "/restore", self._restore_variant),
             ("PUT", _SHOP + "/credentials", self._credentials),
             ("PUT", _SHOP + "/throttle", self._throttle),
+            ("PUT", _SHOP + "/short-lists", self._put_short_lists),
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
             ("GET", "/sandbox/faults", self._get_faults),
@@ -98,7 +100,7 @@ class Control:
         if request.query_params.get("trash") == "true":
             shop.trash_product(product_id, at=now())
         else:
-            shop.remove_product(product_id)
+            shop.remove_product(product_id, at=now())
         return Response(status_code=204)
 
     async def _restore_product(self, request: Request) -> Response:
@@ -141,6 +143,11 @@ class Control:
         maximum = float(body.get("maximum", bucket.maximum))
         bucket.resize(maximum, float(body.get("restore_rate", bucket.restore_rate)))
         return json_answer(bucket.status())
+
+    async def _put_short_lists(self, request: Request) -> Response:
+        shop = self._shop(request)
+        shop.short = short_lists_from_json(await _json(request, {}))
+        return json_answer(asdict(shop.short))
 
     async def _get_bulk(self, request: Request) -> Response:
         return json_answer(self._shop(request).bulk.as_json())
