@@ -9,7 +9,7 @@ changed or not.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, LiteralString, cast
 
@@ -199,6 +199,7 @@ def publish(
     learned: Mapping[str, JsonValue] = MappingProxyType({}),
     whole_products: bool = False,
     allow_shrink: bool = False,
+    as_of: datetime | None = None,
     longest: timedelta = LONGEST_PUBLISH,
     published_by: str | None = None,
 ) -> PublishCounts:
@@ -272,6 +273,7 @@ def publish(
             absences_confirmed=absences_confirmed,
             currency=currency,
             learned=learned,
+            as_of=as_of,
             published_by=published_by,
         )
         # Nothing but the commit may come after this.

@@ -269,12 +269,14 @@ def succeed(
     absences_confirmed: bool = False,
     currency: str | None = None,
     learned: Mapping[str, JsonValue] = MappingProxyType({}),
+    as_of: datetime | None = None,
     published_by: str | None = None,
 ) -> None:
     """Record that a sync was published, and on its shop when it was synced and its high-water mark.
 
-    All these times are the start of the sync: the snapshot may lack changes that the platform made
-    after it. A snapshot that is published again from the archive sets them back to its own start.
+    All these times are the start of the sync, or `as_of` where its data are older: the snapshot may
+    lack changes that the platform made after it. A snapshot that is published again from the
+    archive sets them back to its own start.
 
     A full sync counts as the shop's last full one if nothing is missing in it and it leaves no
     deletion open: its snapshot is complete, or everything that the platform counts was read and the
@@ -327,11 +329,11 @@ def succeed(
     known = connection.execute(
         """
         UPDATE connector.shops
-        SET last_successful_sync_at = %(started_at)s,
+        SET last_successful_sync_at = %(as_of)s,
             high_water_mark =
                 CASE WHEN %(full)s OR %(increment)s AND high_water_mark IS NOT NULL
-                THEN %(started_at)s ELSE high_water_mark END,
-            last_full_sync_at = CASE WHEN %(full)s THEN %(started_at)s ELSE last_full_sync_at END,
+                THEN %(as_of)s ELSE high_water_mark END,
+            last_full_sync_at = CASE WHEN %(full)s THEN %(as_of)s ELSE last_full_sync_at END,
             full_sync_failing_since = CASE WHEN NOT %(full)s THEN full_sync_failing_since END,
             full_sync_failed_at = CASE WHEN NOT %(full)s THEN full_sync_failed_at END,
             full_sync_failures = CASE WHEN %(full)s THEN 0 ELSE full_sync_failures END,
@@ -350,6 +352,7 @@ def succeed(
         | {
             "full": full and (complete or (all_read and absences_confirmed)),
             "currency": currency,
+            "as_of": sync.started_at if as_of is None else min(as_of, sync.started_at),
             "learned": Jsonb(dict(learned)),
             # A shop without a mark waits for a full sync: its registration has changed.
             "increment": not full and complete,

@@ -39,8 +39,8 @@ class BulkPlan:
     the five other operations of the app take. It completes `seconds` after its start at the
     earliest. `short_by` objects are missing in the result: those at its `missing` place (start,
     middle, end), or only products or only variants from its start. They are counted all the same
-    unless `counted` is false. For downloads: `ranges` false ignores Range, `refused` is a status that
-    is answered in place of any file.
+    unless `counted` is false. For downloads: `ranges` false ignores Range, `refused` is a status
+    that is answered in place of any file.
     """
 
     polls: int = 2

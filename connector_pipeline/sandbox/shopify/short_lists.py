@@ -74,4 +74,6 @@ def short_lists_from_json(body: Mapping[str, Any]) -> ShortLists:
     unknown = sorted(body.keys() - {each.name for each in fields(ShortLists)})
     if unknown:
         raise InvalidShortLists(f"unknown: {', '.join(unknown)}")
-    return ShortLists(**{**body, "hidden": tuple(body.get("hidden", ()))})
+    given: dict[str, Any] = dict(body)
+    given["hidden"] = tuple(given.get("hidden", ()))
+    return ShortLists(**given)

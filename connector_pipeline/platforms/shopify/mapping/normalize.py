@@ -32,6 +32,7 @@ from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.reading.deletions import DELETED
 
 # Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
 # bounded, because Decimal's context rounds past 28 digits.
@@ -78,7 +79,7 @@ def normalize(
 
 
 def _products(page: RawPage) -> list[Any]:
-    if page.kind in ("shop", BULK_OPERATION, LOOKUP):
+    if page.kind in ("shop", BULK_OPERATION, LOOKUP, DELETED):
         return []
     if page.kind not in ("products", "variants"):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")
