@@ -65,6 +65,13 @@ def by_question(bodies: dict[tuple[str | None, str | None], Any]) -> Callable[[R
     return said
 
 
+NOTHING_TO_CHECK = {
+    "data": {
+        "productVariantsCount": None,
+        "products": {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": []},
+        "events": {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": []},
+    }
+}
 CHECKS = ("CountVariants", "ProductCounts", "Deletions")
 
 
@@ -105,7 +112,7 @@ class ScriptedShopify:
                 said = self.script.pop(0) if len(self.script) > 1 else self.script[0]
             else:
                 self.checked.append(received)
-                answers = self.checks.get(check, [Said({"data": {}})])
+                answers = self.checks.get(check, [Said(NOTHING_TO_CHECK)])
                 said = answers.pop(0) if len(answers) > 1 else answers[0]
             writer.write((said(received) if callable(said) else said).wire())
             await writer.drain()

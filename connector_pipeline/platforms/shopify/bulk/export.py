@@ -237,7 +237,7 @@ class BulkExport:
         there = read.root_objects + created.products - deleted
         self._report.all_read = not problems and not shop.missing(there)
         if disagreement is not None:
-            problems.insert(0, disagreement)
+            problems.append(disagreement)
         self._report.warnings += problems
 
     async def _deleted(self, operation: BulkOperation, read: ReadSoFar) -> int:
