@@ -155,7 +155,9 @@ class BulkExport:
             self._fall_back(f"the host of the result of the bulk operation {refused}")
             return
         self._report.currency = shop.currency
-        counted_again = not shop.counts(read.root_objects)
+        counted_again = not shop.counts(read.root_objects) or bool(
+            await self._variants_count.missing(read.variants)
+        )
         if counted_again:
             # The merchant may have added or deleted products meanwhile: ask once more.
             answer = await self._client.ask(SHOP, {})

@@ -137,7 +137,8 @@ class CatalogWalk:
         async with aclosing(self._listed(self._chain(), shop)) as pages:
             async for page in pages:
                 yield page
-        if not shop.counts(self._products):
+        missing = await self._variants_count.missing(self._variants)
+        if missing or not shop.counts(self._products):
             # The merchant may have added or deleted products meanwhile: ask once more.
             self._counted_again = True
             reply = await self._questions.answer(Question("shop"), ShopPage.of)
