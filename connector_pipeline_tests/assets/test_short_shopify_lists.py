@@ -1,4 +1,6 @@
-"""Shopify's lists that lack what it counts, from the shop to the mark: `pytest -rP` shows the table.
+"""Shopify's lists that lack what it counts, from the shop to the mark.
+
+`pytest -rP` shows the table.
 
 Each row is one way in which a list can be short. It says what is published, whether the snapshot
 is complete, whether the sync counts as the full one, and what is said.

@@ -65,7 +65,7 @@ def test_reading_has_its_deadline_after_the_waiting(
 def test_a_later_sync_adopts_the_operation_and_its_time(
     pipeline: Pipeline, shop: SandboxShop
 ) -> None:
-    """The mark is the time of the data, so what changed since then comes with the next increment."""
+    """The mark is the time of the data, so the next increment brings what changed since then."""
     down = {"match": {"platform": "storage"}, "kind": "status", "status": 503, "times": None}
     pipeline.sandbox.faults.set([down])
     failed = pipeline.materialize(KEY)

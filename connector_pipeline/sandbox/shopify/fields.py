@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from graphql import GraphQLResolveInfo
 
+from connector_pipeline.sandbox.shopify.event_list import EVENT_FILTERS, event_page
 from connector_pipeline.sandbox.shopify.leaves import (
     Counted,
     MediaNode,
@@ -76,19 +77,6 @@ _VARIANT_FILTERS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "sku": ("text", lambda node: node.variant.sku or ""),
     "title": ("text", lambda node: node.variant.title),
     "updated_at": ("time", lambda node: node.variant.updated_at),
-}
-
-
-_EVENT_FILTERS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    "id": ("number", lambda event: event.id),
-    "action": ("text", lambda event: event.action),
-    "subject_type": ("text", lambda event: event.subject_type),
-    "created_at": ("time", lambda event: event.created_at),
-}
-
-_EVENT_SORTS: Final[Mapping[str, Callable[[ShopEvent], Any]]] = {
-    "ID": lambda event: event.id,
-    "CREATED_AT": lambda event: event.created_at,
 }
 
 
@@ -203,12 +191,8 @@ def _products(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Connection:
 
 def _events(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Connection:
     shop = cast("QueryContext", info.context).shop
-    query, sort = arguments.pop("query", None), arguments.pop("sortKey")
-    search = _searched(info, query, _EVENT_FILTERS)
-    value = _EVENT_SORTS[sort]
-    by_id = {event.id: event for event in shop.events}
-    keys = sorted((value(event), event.id) for event in by_id.values() if search.matches(event))
-    return page_of(keys, by_id.__getitem__, **arguments)
+    search = _searched(info, arguments.pop("query", None), EVENT_FILTERS)
+    return event_page(shop, search, arguments.pop("sortKey"), **arguments)
 
 
 def _product_variants(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Connection:

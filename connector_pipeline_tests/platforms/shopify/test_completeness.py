@@ -199,7 +199,7 @@ async def test_a_short_bulk_result_is_read_again_by_pages(
     """What is doubtful is read another way before it is believed."""
     held.bulk.set_plan(**plan)
     _, first = await read(sandbox, BULK)
-    assert not (first.complete or first.all_read)
+    assert (first.complete, first.all_read) == (False, False)
     pages, second = await read(sandbox, BULK, report=first.for_another_reading())
     assert_whole(sandbox, pages, second)
     assert second.complete
@@ -261,7 +261,7 @@ async def test_variants_that_stay_missing_are_named(
         [{"match": {"body_contains": "ProductCounts"}, "kind": "status", "status": 502}]
     )
     _, report = await read(sandbox, PAGES, max_retries=0)
-    assert not (report.complete or report.all_read)
+    assert (report.complete, report.all_read) == (False, False)
     total = len(expected(sandbox, SPEC.domain))
     counted = report.details["variants"]
     assert isinstance(counted, int)

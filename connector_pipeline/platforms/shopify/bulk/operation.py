@@ -8,8 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from connector_pipeline.model.errors import InvalidResponse, ShopDisconnected
@@ -18,17 +17,17 @@ from connector_pipeline.platforms.kit.json_values import (
     is_list,
     is_object,
     object_at,
-    objects_in,
     value_at,
 )
 from connector_pipeline.platforms.shopify.asking import Asks
+from connector_pipeline.platforms.shopify.bulk.left import ListedOperations, list_operations
 from connector_pipeline.platforms.shopify.bulk.queries import (
     CANCEL_BULK,
-    LIST_BULK,
     POLL_BULK,
     RUN_BULK,
     query_digest,
 )
+from connector_pipeline.platforms.shopify.bulk.status import BulkStatus, time_of
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 BULK_OPERATION: Final = "bulk_operation"
@@ -41,41 +40,8 @@ LAST_OPERATION: Final = "bulk_operation"
 """The word in the report's memory for the operation whose result was published last."""
 
 _ANSWER: Final = "Shopify's answer"
-_LISTED: Final = 50
 _BUSY: Final = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
 _INTERVAL_GROWTH: Final = 1.5
-
-
-class BulkStatus(StrEnum):
-    """The status of an operation (Shopify's BulkOperationStatus)."""
-
-    CREATED = "CREATED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    CANCELING = "CANCELING"
-    CANCELED = "CANCELED"
-    FAILED = "FAILED"
-    EXPIRED = "EXPIRED"
-    UNKNOWN = "unknown"
-
-    @classmethod
-    def of(cls, node: object) -> "BulkStatus":
-        """The status that Shopify states; UNKNOWN for a word that Shopify did not have before."""
-        status = value_at(node, "status")
-        return cls(status) if isinstance(status, str) and status in _STATUSES else cls.UNKNOWN
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the operation may still have a result."""
-        return self in (BulkStatus.CREATED, BulkStatus.RUNNING, BulkStatus.UNKNOWN)
-
-    @property
-    def counts_as_running(self) -> bool:
-        """Whether Shopify counts it among the five operations that a shop runs at once."""
-        return self.under_way or self is BulkStatus.CANCELING
-
-
-_STATUSES: Final = frozenset(BulkStatus) - {BulkStatus.UNKNOWN}
 
 
 class NoBulkResult(Exception):
@@ -115,24 +81,6 @@ class BulkOperation:
     created_at: datetime | None = None
     url: str | None = field(default=None, repr=False)
     has_partial_data: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _LeftOperation:
-    """An operation of the query in the list of the app's operations."""
-
-    gid: str
-    status: BulkStatus
-    created_at: datetime | None
-    completed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """The operations of the query, newest first, and the answer that lists them."""
-
-    body: bytes
-    ours: tuple[_LeftOperation, ...]
 
 
 class BulkOperations:
@@ -181,7 +129,9 @@ class BulkOperations:
                 gid = _gid(object_at(payload, "bulkOperation", of=_ANSWER))
                 if self._report.retries > retries:
                     # An answer was lost on the way, and its request may have started an operation.
-                    await self._cancel_others(await self._listed(), but=gid)
+                    await self._cancel_others(
+                        await list_operations(self._client, self._digest), but=gid
+                    )
                 facts: dict[str, Any] = {"operation": gid, "query": self._digest}
                 return RawPage(BULK_OPERATION, answer.body, facts)
             code, message = refusal
@@ -261,8 +211,13 @@ class BulkOperations:
 
     async def _left(self, newer_than: datetime | None) -> RawPage | None:
         """The page of the newest operation of an earlier sync that can be adopted, if any."""
-        listed = await self._listed()
-        adopted = next((each for each in listed.ours if self._is_of_use(each, newer_than)), None)
+        listed = await list_operations(self._client, self._digest)
+        adopted = listed.adoptable(
+            newer_than=newer_than,
+            published=self._report.learned.get(LAST_OPERATION),
+            longest=timedelta(seconds=self._patience.given_up_after),
+            within=timedelta(seconds=self._patience.adopted_within),
+        )
         await self._cancel_others(listed, but=None if adopted is None else adopted.gid)
         if adopted is None or adopted.created_at is None:
             return None
@@ -273,43 +228,7 @@ class BulkOperations:
         }
         return RawPage(BULK_OPERATION, listed.body, facts)
 
-    def _is_of_use(self, left: "_LeftOperation", newer_than: datetime | None) -> bool:
-        if left.created_at is None or left.gid == self._report.learned.get(LAST_OPERATION):
-            return False
-        if newer_than is not None and left.created_at <= newer_than:
-            return False
-        now, longest = datetime.now(UTC), timedelta(seconds=self._patience.given_up_after)
-        if left.status.under_way:
-            return now - left.created_at < longest
-        within = timedelta(seconds=self._patience.adopted_within)
-        return (
-            left.status is BulkStatus.COMPLETED
-            and left.completed_at is not None
-            and now - left.completed_at < within
-            and now - left.created_at < longest + within
-        )
-
-    async def _listed(self) -> "_Listed":
-        """This app's operations of the query, newest first. Others are not looked at."""
-        answer = await self._client.ask(LIST_BULK, {"first": _LISTED})
-        ours: list[_LeftOperation] = []
-        for node in objects_in(value_at(answer.json, "data", "bulkOperations", "nodes")):
-            query, gid = node.get("query"), node.get("id")
-            if not isinstance(query, str) or query_digest(query) != self._digest:
-                continue
-            if numeric_id(gid, "BulkOperation") is None:
-                continue
-            ours.append(
-                _LeftOperation(
-                    cast("str", gid),
-                    BulkStatus.of(node),
-                    _time(node.get("createdAt")),
-                    _time(node.get("completedAt")),
-                )
-            )
-        return _Listed(answer.body, tuple(ours))
-
-    async def _cancel_others(self, listed: "_Listed", *, but: str | None) -> None:
+    async def _cancel_others(self, listed: ListedOperations, *, but: str | None) -> None:
         for each in listed.ours:
             if each.status.under_way and each.gid != but:
                 left = self._report.details.get("bulk_cancelled", 0)
@@ -324,7 +243,7 @@ class BulkOperations:
 
 def created_at(page: RawPage) -> datetime | None:
     """When the operation of a page was created, if an earlier sync started it."""
-    return _time(page.facts.get("created_at"))
+    return time_of(page.facts.get("created_at"))
 
 
 def operation_of(page: RawPage) -> str:
@@ -357,7 +276,7 @@ def _operation(node: object, gid: str) -> BulkOperation:
         error_code=None if error_code is None else f"{error_code!s:.50}",
         objects=_count(node, "objectCount"),
         root_objects=_count(node, "rootObjectCount"),
-        created_at=_time(node.get("createdAt")),
+        created_at=time_of(node.get("createdAt")),
         url=url if isinstance(url, str) and url else None,
         has_partial_data=bool(node.get("partialDataUrl")),
     )
@@ -368,14 +287,6 @@ def _gid(node: object) -> str:
     if numeric_id(gid, "BulkOperation") is None:
         raise InvalidResponse("A bulk operation of Shopify's has no id of the form it promises.")
     return gid
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return None if time.tzinfo is None else time
 
 
 def _count(node: Mapping[str, Any], name: str) -> int:

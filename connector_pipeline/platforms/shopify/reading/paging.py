@@ -28,7 +28,6 @@ from connector_pipeline.platforms.shopify.reading.chains import (
     variants_page,
 )
 from connector_pipeline.platforms.shopify.reading.counts import (
-    ReadProducts,
     VariantsCount,
     counted_products,
 )
@@ -41,6 +40,7 @@ from connector_pipeline.platforms.shopify.reading.questions import (
     Thrift,
 )
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
+from connector_pipeline.platforms.shopify.reading.tally import Tally
 
 PRODUCTS_AT_ONCE: Final = 4
 """How many large products' variants are asked for at once.
@@ -88,17 +88,10 @@ class CatalogWalk:
         self._changed = None if since is None else changed_since(since)
         self._variants_count = variants_count
         self._pages = 0
-        self._read = ReadProducts()
-        self._products = 0
-        self._variants = 0
+        self._tally = Tally(everything=since is None)
         self._read_again = 0
-        self._most_variants = 1
         self._batch_size = batch_size
-        self._last_id = 0
-        self._end: str | None = None
         self._counted_again = False
-        self._ids_ascend = True
-        self._empty_page_of: str | None = None
 
     async def pages(self) -> AsyncGenerator[RawPage, None]:
         """Yield every page. Raises InvalidResponse, and what the client raises."""
@@ -113,7 +106,7 @@ class CatalogWalk:
             async with aclosing(steps) as pages:
                 async for page in pages:
                     yield page
-        self._report.details.update(products=self._products, variants=self._variants)
+        self._report.details.update(products=self._tally.products, variants=self._tally.variants)
 
     async def _changes(self, since: datetime) -> AsyncGenerator[RawPage]:
         async with Deletions(self._client, since, self._archived) as deletions:
@@ -123,7 +116,9 @@ class CatalogWalk:
                     yield page
             # Shopify does not count changes, and their ids do not ascend. Every chain was followed
             # to its end, and a search with a warning from Shopify raised an error.
-            self._report.complete = self._no_page_was_empty()
+            problems = self._tally.problems()
+            self._report.complete = not problems
+            self._report.warnings += problems
             async with aclosing(deletions.pages(self._report)) as pages:
                 async for page in pages:
                     self._pages += 1
@@ -137,15 +132,15 @@ class CatalogWalk:
         async with aclosing(self._listed(self._chain(), shop)) as pages:
             async for page in pages:
                 yield page
-        missing = await self._variants_count.missing(self._variants)
-        if missing or not shop.counts(self._products):
+        missing = await self._variants_count.missing(self._tally.variants)
+        if missing or not shop.counts(self._tally.products):
             # The merchant may have added or deleted products meanwhile: ask once more.
             self._counted_again = True
             reply = await self._questions.answer(Question("shop"), ShopPage.of)
             yield self._page(reply)
             shop = ShopPage.of(reply.data)
-            if not shop.counts(self._products) and self._end is not None:
-                async with aclosing(self._listed(self._chain(self._end))) as pages:
+            if not shop.counts(self._tally.products) and self._tally.end is not None:
+                async with aclosing(self._listed(self._chain(self._tally.end))) as pages:
                     async for page in pages:
                         yield page
         async with aclosing(self._missing_variants()) as pages:
@@ -177,7 +172,7 @@ class CatalogWalk:
                 yield self._page(reply)
                 raise
             chain.follow(products)
-            self._count(products)
+            self._tally.add(products)
             if chain.more:
                 following = self._products_after(chain.cursor)
                 self._questions.ahead(following, None if shop is None else self._thrift(shop))
@@ -196,10 +191,10 @@ class CatalogWalk:
         not use come back, but only later pages profit from them, and there are few or none left. A
         shop of 900 products is read from a bucket of 400 points in less than half the time.
         """
-        left = shop.products - self._products if isinstance(shop.products, int) else 0
+        left = shop.products - self._tally.products if isinstance(shop.products, int) else 0
         if not shop.exact or not 0 < left <= 2 * self._batch_size:
             return None
-        sizes = {"first": left, "variants": largest_of_equal_cost(self._most_variants)}
+        sizes = {"first": left, "variants": largest_of_equal_cost(self._tally.most_variants)}
         return Thrift(sizes, _cheaper_than_a_page)
 
     async def _rest_of(self, products: ProductsPage) -> AsyncGenerator[RawPage, None]:
@@ -231,23 +226,21 @@ class CatalogWalk:
                     f"Product {number} was deleted while it was being read."
                 )
                 break
-            self._count_variants(number, variants.variants)
-            if not variants.variants and variants.following is not None:
-                self._empty_page_of = f"variants of product {number}"
+            self._tally.more_variants(number, variants)
             chain.follow(variants)
 
     async def _missing_variants(self) -> AsyncGenerator[RawPage]:
         """Yield the variants of the products that have more than were read, if Shopify says so."""
-        if not await self._variants_count.missing(self._variants):
+        if not await self._variants_count.missing(self._tally.variants):
             return
         async with aclosing(counted_products(self._client, newest_first=False)) as counted:
             async for product in counted:
-                read = self._read.variants_of(product.number)
+                read = self._tally.read.variants_of(product.number)
                 if read is None or product.variants is None or product.variants <= read:
                     continue
                 number = str(product.number)
                 self._read_again += 1
-                self._count_variants(number, -read)
+                self._tally.forget_variants(product.number, read)
                 chain = _variants_chain(number)
                 async with aclosing(self._variants_of(number, chain)) as pages:
                     async for page in pages:
@@ -256,66 +249,33 @@ class CatalogWalk:
     def _page(self, reply: Reply) -> RawPage:
         self._pages += 1
         self._report.details.update(
-            pages=self._pages, products=self._products, variants=self._variants
+            pages=self._pages, products=self._tally.products, variants=self._tally.variants
         )
         if self._archived.taken:
             self._report.details["pages_from_archive"] = self._archived.taken
         return reply.page
 
-    def _count(self, page: ProductsPage) -> None:
-        self._end = page.end or self._end
-        if not page.products and page.following is not None:
-            self._empty_page_of = "products"
-        for product in page.products:
-            # Ids that ascend are distinct, without a set of them all.
-            self._ids_ascend = self._ids_ascend and int(product.number) > self._last_id
-            self._last_id = int(product.number)
-            self._products += 1
-            self._most_variants = max(self._most_variants, product.variants)
-            if self._since is None:
-                self._read.add(int(product.number))
-            self._count_variants(product.number, product.variants)
-            if not product.variants and product.following is not None:
-                self._empty_page_of = f"variants of product {product.number}"
-
-    def _count_variants(self, number: str, variants: int) -> None:
-        self._variants += variants
-        if self._since is None:
-            self._read.more_variants(int(number), variants)
-
-    def _no_page_was_empty(self) -> bool:
-        if self._empty_page_of is not None:
-            # This holds even if the count agrees: a broken page with status 200 looks the same.
-            self._report.warnings.append(
-                f"Shopify sent an empty page of {self._empty_page_of} that was not the last."
-            )
-        return self._empty_page_of is None
-
     async def _judge(self, shop: ShopPage, began: datetime) -> None:
         """Set `complete` and `all_read` by what Shopify counts, and warn of what is missing."""
-        sound = self._no_page_was_empty()
-        if not self._ids_ascend:
-            self._report.warnings.append(
-                "Shopify sent products out of the order of their ids: some may be missing."
-            )
-            sound = False
-        missing = await self._variants_count.missing(self._variants)
+        tally = self._tally
+        problems = tally.problems()
+        missing = await self._variants_count.missing(tally.variants)
         if missing:
-            self._report.warnings.append(
-                f"Shopify counts {self._variants + missing} variants, but {self._variants} were "
+            problems.append(
+                f"Shopify counts {tally.variants + missing} variants, but {tally.variants} were "
                 f"read: {missing} are missing."
             )
-            sound = False
         deleted = 0
         if self._counted_again:
             # Products that were read and then deleted must not stand for others that are missing.
             deletions = Deletions(self._client, began - _CLOCKS_DIFFER, ArchivedPages())
-            deleted = await deletions.among(self._read)
-        warning = shop.disagreement(self._products, deleted)
-        if warning is not None:
-            self._report.warnings.append(warning)
-        self._report.complete = sound and warning is None
-        self._report.all_read = sound and not shop.missing(self._products - deleted)
+            deleted = await deletions.among(tally.read)
+        disagreement = shop.disagreement(tally.products, deleted)
+        self._report.complete = not problems and disagreement is None
+        self._report.all_read = not problems and not shop.missing(tally.products - deleted)
+        if disagreement is not None:
+            problems.append(disagreement)
+        self._report.warnings += problems
 
 
 def _variants_chain(number: str, page: VariantsPage | None = None) -> "Chain[VariantsPage | None]":

@@ -19,7 +19,6 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
-from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.shop import SandboxShop

@@ -316,7 +316,7 @@ async def test_the_pages_of_a_full_sync_are_no_increments(
     shopify.script = [by_question(dict(PAGES))]
     whole, _ = await replayed(shopify, shop, [])
     since = datetime(2026, 11, 25, 1, 2, 3, tzinfo=UTC)
-    increment, report = await replayed(shopify, shop, whole, since=since)
+    increment, _ = await replayed(shopify, shop, whole, since=since)
     assert len(shopify.received) == len(whole) - 1
     products = [received for received in shopify.received if "changed" in received.variables]
     assert len(products) == 2
