@@ -285,7 +285,7 @@ def publish(
             published_by=published_by,
         )
         if shrank is not None and not allow_shrink:
-            sync_log.keep_full_failure(connection, shop, shrank)
+            sync_log.keep_full_failure(connection, shop, shrank, by_full=False)
         # Nothing but the commit may come after this.
         refuse_late_commit(connection, shop, locked_at, longest)
     return counts

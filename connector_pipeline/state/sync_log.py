@@ -243,14 +243,26 @@ def _count_failure(
     )
 
 
-def keep_full_failure(connection: psycopg.Connection, shop: Shop, error: ConnectorError) -> None:
-    """Keep why full syncs of the shop fail until one counts: no increment heals that."""
+def keep_full_failure(
+    connection: psycopg.Connection, shop: Shop, error: ConnectorError, *, by_full: bool = True
+) -> None:
+    """Keep why full syncs of the shop fail until one counts: no increment heals that.
+
+    An increment that finds the same trouble (`by_full` is false) is counted only where no full
+    sync has failed yet: the next full one must not wait longer because of many increments.
+    """
     message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
-    _keep_full_failure(connection, (shop.platform_name, shop.domain), error.code, message)
+    key = (shop.platform_name, shop.domain)
+    _keep_full_failure(connection, key, error.code, message, by_full=by_full)
 
 
 def _keep_full_failure(
-    connection: psycopg.Connection, shop: tuple[str, str], code: str, message: str
+    connection: psycopg.Connection,
+    shop: tuple[str, str],
+    code: str,
+    message: str,
+    *,
+    by_full: bool = True,
 ) -> None:
     connection.execute(
         """
@@ -259,8 +271,9 @@ def _keep_full_failure(
             full_sync_failed_at = now(), full_sync_failures = full_sync_failures + 1,
             full_sync_error_code = %s, full_sync_error_message = %s
         WHERE platform_name = %s AND domain = %s
+            AND (%s OR full_sync_failing_since IS NULL)
         """,
-        (code, message, *shop),
+        (code, message, *shop, by_full),
     )
 
 
