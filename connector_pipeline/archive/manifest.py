@@ -38,7 +38,8 @@ class SnapshotManifest(BaseModel):
     `complete`: the platform's own counts confirm the snapshot; only then does absence mean
     deletion. Otherwise `gone` are the absent variants that the platform, asked by id, says are
     gone; `absences_confirmed` if it said so of all absent variants. `all_read`: all that the
-    platform counts was read, or its lack is explained. `learned` is the adapter's memory.
+    platform counts was read, or its lack is explained. `as_of` is the time of the data where that
+    is earlier than the start of the sync. `learned` is the adapter's memory.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +50,7 @@ class SnapshotManifest(BaseModel):
     all_read: bool = False
     gone: tuple[str, ...] = ()
     absences_confirmed: bool = False
+    as_of: datetime | None = None
     pages: tuple[PageEntry, ...]
     finished_at: datetime
     seconds: float

@@ -122,6 +122,7 @@ class SnapshotWriter:
             all_read=report.complete or report.all_read,
             gone=tuple(gone),
             absences_confirmed=absences_confirmed,
+            as_of=report.as_of,
             pages=tuple(self._entries),
             finished_at=finished_at,
             seconds=(finished_at - self._sync.started_at).total_seconds(),

@@ -9,7 +9,7 @@ changed or not.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, LiteralString, cast
 
@@ -220,6 +220,7 @@ def publish(
     learned: Mapping[str, JsonValue] = MappingProxyType({}),
     whole_products: bool = False,
     allow_shrink: bool = False,
+    as_of: datetime | None = None,
     longest: timedelta = LONGEST_PUBLISH,
     published_by: str | None = None,
 ) -> PublishCounts:
@@ -302,10 +303,11 @@ def publish(
             absences_confirmed=absences_confirmed,
             currency=currency,
             learned=learned,
+            as_of=as_of,
             published_by=published_by,
         )
         if shrank is not None and not allow_shrink:
-            sync_log.keep_full_failure(connection, shop, shrank)
+            sync_log.keep_full_failure(connection, shop, shrank, by_full=False)
         # Nothing but the commit may come after this.
         refuse_late_commit(connection, shop, locked_at, longest)
     return counts

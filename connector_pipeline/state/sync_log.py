@@ -251,14 +251,26 @@ def _count_failure(
     )
 
 
-def keep_full_failure(connection: psycopg.Connection, shop: Shop, error: ConnectorError) -> None:
-    """Keep why full syncs of the shop fail until one counts: no increment heals that."""
+def keep_full_failure(
+    connection: psycopg.Connection, shop: Shop, error: ConnectorError, *, by_full: bool = True
+) -> None:
+    """Keep why full syncs of the shop fail until one counts: no increment heals that.
+
+    An increment that finds the same trouble (`by_full` is false) is counted only where no full
+    sync has failed yet: the next full one must not wait longer because of many increments.
+    """
     message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
-    _keep_full_failure(connection, (shop.platform_name, shop.domain), error.code, message)
+    key = (shop.platform_name, shop.domain)
+    _keep_full_failure(connection, key, error.code, message, by_full=by_full)
 
 
 def _keep_full_failure(
-    connection: psycopg.Connection, shop: tuple[str, str], code: str, message: str
+    connection: psycopg.Connection,
+    shop: tuple[str, str],
+    code: str,
+    message: str,
+    *,
+    by_full: bool = True,
 ) -> None:
     connection.execute(
         """
@@ -267,8 +279,9 @@ def _keep_full_failure(
             full_sync_failed_at = now(), full_sync_failures = full_sync_failures + 1,
             full_sync_error_code = %s, full_sync_error_message = %s
         WHERE platform_name = %s AND domain = %s
+            AND (%s OR full_sync_failing_since IS NULL)
         """,
-        (code, message, *shop),
+        (code, message, *shop, by_full),
     )
 
 
@@ -283,12 +296,14 @@ def succeed(
     absences_confirmed: bool = False,
     currency: str | None = None,
     learned: Mapping[str, JsonValue] = MappingProxyType({}),
+    as_of: datetime | None = None,
     published_by: str | None = None,
 ) -> None:
     """Record that a sync was published, and on its shop when it was synced and its high-water mark.
 
-    All these times are the start of the sync: the snapshot may lack changes that the platform made
-    after it. A snapshot that is published again from the archive sets them back to its own start.
+    All these times are the start of the sync, or `as_of` where its data are older: the snapshot may
+    lack changes that the platform made after it. A snapshot that is published again from the
+    archive sets them back to its own start.
 
     A full sync counts as the shop's last full one if nothing is missing in it and it leaves no
     deletion open: its snapshot is complete, or everything that the platform counts was read and the
@@ -348,11 +363,11 @@ def succeed(
     known = connection.execute(
         """
         UPDATE connector.shops
-        SET last_successful_sync_at = %(started_at)s,
+        SET last_successful_sync_at = %(as_of)s,
             high_water_mark =
                 CASE WHEN %(full)s OR %(increment)s AND high_water_mark IS NOT NULL
-                THEN %(started_at)s ELSE high_water_mark END,
-            last_full_sync_at = CASE WHEN %(full)s THEN %(started_at)s ELSE last_full_sync_at END,
+                THEN %(as_of)s ELSE high_water_mark END,
+            last_full_sync_at = CASE WHEN %(full)s THEN %(as_of)s ELSE last_full_sync_at END,
             full_sync_failing_since = CASE WHEN NOT %(full)s THEN full_sync_failing_since END,
             full_sync_failed_at = CASE WHEN NOT %(full)s THEN full_sync_failed_at END,
             full_sync_failures = CASE WHEN NOT %(full)s THEN full_sync_failures ELSE 0 END,
@@ -370,6 +385,7 @@ def succeed(
         | {
             "full": counts_as_full,
             "currency": currency,
+            "as_of": sync.started_at if as_of is None else min(as_of, sync.started_at),
             "learned": Jsonb(dict(learned)),
             # A shop without a mark waits for a full sync: its registration has changed.
             "increment": not full and complete,

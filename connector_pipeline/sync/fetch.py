@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.writer import SnapshotWriter
@@ -78,6 +79,7 @@ class ShopFetcher:
     full_sync_every: timedelta
     deadline: timedelta
     _spent: dict[str, float] = field(default_factory=dict[str, float])
+    _awaited: dict[str, float] = field(default_factory=dict[str, float])
     _given: dict[str, BaseModel | None] = field(
         default_factory=dict[str, "BaseModel | None"], repr=False
     )
@@ -85,7 +87,8 @@ class ShopFetcher:
     async def fetch(self, partition_key: str) -> SnapshotManifest:
         """Fetch the shop's snapshot and keep it. A second call goes on after the archived pages.
 
-        The `deadline` is for all attempts at the shop together. Raises nothing but ConnectorError;
+        The `deadline` is for all attempts at the shop together, without the time that the platform
+        worked for the adapter (`FetchReport.awaiting`). Raises nothing but ConnectorError;
         the caller then either calls `record_failure` or makes another attempt.
         """
         began = time.monotonic()
@@ -98,7 +101,7 @@ class ShopFetcher:
                 raise
             raise failure from error
         finally:
-            spent = time.monotonic() - began
+            spent = time.monotonic() - began - self._awaited.pop(partition_key, 0.0)
             self._spent[partition_key] = self._spent.get(partition_key, 0.0) + spent
 
     def record_failure(
@@ -204,9 +207,14 @@ class ShopFetcher:
 
     async def _fetch(self, begun: "_Begun") -> SnapshotManifest:
         shop = begun.shop
-        report = FetchReport(page_sizes=dict(shop.page_sizes), learned=dict(shop.learned))
         left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
         deadline = asyncio.timeout(left)
+        report = FetchReport(
+            page_sizes=dict(shop.page_sizes),
+            learned=dict(shop.learned),
+            published_at=shop.last_successful_sync_at,
+            awaiting=partial(self._without_deadline, shop.partition_key, deadline),
+        )
         try:
             async with (
                 deadline,
@@ -233,6 +241,23 @@ class ShopFetcher:
         report.warnings += full_sync_warnings(begun.shop, begun.sync, datetime.now(UTC))
         return await in_thread(self._finish, begun.sync, begun.writer, report, gone)
 
+    @contextmanager
+    def _without_deadline(self, partition_key: str, deadline: asyncio.Timeout) -> Generator[None]:
+        """Stop the shop's clock while the block runs."""
+        clock = asyncio.get_running_loop().time
+        began, until = clock(), deadline.when()
+        if until is None or deadline.expired():
+            # The block is inside of another one, or the deadline has come.
+            yield
+            return
+        deadline.reschedule(None)
+        try:
+            yield
+        finally:
+            awaited = clock() - began
+            deadline.reschedule(until + awaited)
+            self._awaited[partition_key] = self._awaited.get(partition_key, 0.0) + awaited
+
     async def _read_as_planned(
         self, begun: "_Begun", credential_source: CredentialSource, report: FetchReport
     ) -> tuple[FetchReport, Confirmed]:
@@ -254,10 +279,11 @@ class ShopFetcher:
             gone = await self._confirmed(shop, credential_source, writer, report)
         if not (report.complete or report.all_read):
             # Something is missing. A second reading usually has it.
+            first_said: list[JsonValue] = [*report.warnings]
             report = report.for_another_reading()
             await in_thread(writer.begin)
             await self._read(shop, sync, credential_source, writer, report)
-            report.details["readings"] = 2
+            report.details |= {"readings": 2, "first_reading": first_said}
             gone = await self._confirmed(shop, credential_source, writer, report)
         return report, gone
 

@@ -88,6 +88,7 @@ class ShopPublisher:
                         all_read=manifest.all_read,
                         currency=manifest.currency,
                         learned=manifest.learned,
+                        as_of=manifest.as_of,
                         gone=manifest.gone,
                         absences_confirmed=manifest.absences_confirmed,
                         rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),

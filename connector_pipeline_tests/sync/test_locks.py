@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 
 import psycopg
@@ -121,10 +120,22 @@ def specs(number: int, products: int) -> Iterator[ShopSpec]:
         )
 
 
-def readers(sandbox: SandboxServer, domain: str) -> list[int]:
-    """The connections over which a shop was read, in order; one that came back counts again."""
+def readings(sandbox: SandboxServer, domain: str) -> int:
+    """How many times the shop was read from its beginning to its end, without another between.
+
+    A reading has a connection from its beginning to its end, and may have others beside it. So
+    connections whose times overlap are of one reading, or of readings that overlap.
+    """
     requests = sandbox.requests.requests(service="shopify", domain=domain)
-    return [connection for connection, _ in groupby(request.connection for request in requests)]
+    spans: dict[int, tuple[int, int]] = {}
+    for place, request in enumerate(requests):
+        first, _ = spans.get(request.connection, (place, place))
+        spans[request.connection] = first, place
+    found, end = 0, -1
+    for first, last in sorted(spans.values()):
+        found += first > end
+        end = max(end, last)
+    return found
 
 
 def test_two_runs_read_the_same_shops_one_after_the_other(
@@ -149,9 +160,9 @@ def test_two_runs_read_the_same_shops_one_after_the_other(
         worker.wait()
         assert stored.materialized(RAW_PRODUCTS, worker.run_id).keys() == set(keys)
     for shop in shops:
-        order = readers(stored.sandbox, shop.spec.domain)
-        assert len(order) == len(set(order)) == 2, f"{shop.key} was read in pieces: {order}"
-        assert stored.sandbox.requests.shop("shopify", shop.spec.domain).peak_in_flight == 1
+        assert readings(stored.sandbox, shop.spec.domain) == 2, f"{shop.key} was read in pieces"
+        # One beside another: a reading asks for its count beside its first page.
+        assert stored.sandbox.requests.shop("shopify", shop.spec.domain).peak_in_flight <= 2
 
 
 async def test_a_shop_that_stays_busy_fails_alone_and_counts_as_healthy(

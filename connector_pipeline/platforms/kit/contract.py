@@ -1,8 +1,8 @@
 """The contract that every platform's adapter fulfils."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol, Self, TypeVar
@@ -69,6 +69,12 @@ class FetchReport:
     e.g. because the shop was edited while it was read. A full sync that is neither does not count
     as one. `read_in_full` says that everything was read although only changes were asked for.
 
+    `published_at` is when the shop's last published sync began; an adapter that finds data of an
+    earlier sync takes none that is older. `as_of` is the time of such data, if it is earlier than
+    the start of this sync: the next increment begins there. `awaiting()` is entered while the
+    platform works for the adapter without being read, e.g. while it prepares an export: that time
+    does not count towards the shop's deadline, and the adapter bounds it.
+
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
     The UI shows `details` with the partition.
@@ -83,6 +89,9 @@ class FetchReport:
     all_read: bool = False
     read_in_full: bool = False
     reading: int = 1
+    published_at: datetime | None = None
+    as_of: datetime | None = None
+    awaiting: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
     perhaps_gone: set[str] = field(default_factory=set[str])
     page_sizes: dict[str, int] = field(default_factory=dict[str, int])
     learned: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
@@ -96,6 +105,8 @@ class FetchReport:
         """A report for another reading. It keeps requests, retries, waits and the memory."""
         return FetchReport(
             reading=self.reading + 1,
+            published_at=self.published_at,
+            awaiting=self.awaiting,
             requests=self.requests,
             retries=self.retries,
             waited_seconds=self.waited_seconds,

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final, Self
 
@@ -34,6 +34,7 @@ from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.queries import SHOP
 from connector_pipeline.platforms.shopify.reading import lookup
+from connector_pipeline.platforms.shopify.reading.counts import VariantsCount
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
 from connector_pipeline.platforms.shopify.versions import ApiVersions
@@ -63,6 +64,8 @@ class ShopifyAdapter(Adapter):
     lists_may_skip = False
     # A product's variants are read to the end of their pages, or the fetch fails.
     whole_products = True
+    # Shopify's search was seen to lag by 30 minutes (docs/facts/shopify.md, Increments).
+    overlap = timedelta(hours=2)
 
     api_version: str = "2026-07"
     batch_size: int = 250
@@ -122,16 +125,22 @@ class ShopifyAdapter(Adapter):
         RateLimited, PlatformUnavailable, InvalidResponse and TokenServiceUnavailable.
         """
         report.details["api_version"] = self.api_version
-        async with self._client(shop, credential_source, report) as client:
+        async with (
+            self._client(shop, credential_source, report) as client,
+            VariantsCount(client) as variants_count,
+        ):
             recovered = ArchivedPages(archived)
             walk = CatalogWalk(
                 client,
                 batch_size=self.batch_size,
                 report=report,
+                variants_count=variants_count,
                 since=since,
                 archived=recovered,
             )
-            bulk = self._bulk_export(client, shop, report) if since is None else None
+            # What a bulk operation left out is read by pages: in doubt, another way is asked.
+            by_bulk = since is None and report.reading == 1
+            bulk = self._bulk_export(client, shop, report, variants_count) if by_bulk else None
             async with aclosing(walk.pages()) as pages:
                 async for page in pages:
                     yield page
@@ -218,10 +227,17 @@ class ShopifyAdapter(Adapter):
             allow_private_hosts=self.allow_private_hosts,
         )
 
-    def _bulk_export(self, client: ShopifyClient, shop: Shop, report: FetchReport) -> BulkExport:
+    def _bulk_export(
+        self,
+        client: ShopifyClient,
+        shop: Shop,
+        report: FetchReport,
+        variants_count: VariantsCount,
+    ) -> BulkExport:
         return BulkExport(
             client,
             shop.partition_key,
+            variants_count=variants_count,
             threshold=self.bulk_threshold,
             hosts=tuple(self.bulk_hosts.split(",")),
             policy=self._policy(),

@@ -27,6 +27,11 @@ from connector_pipeline.platforms.shopify.queries import (
     UNREAD_VARIANT,
     VARIANTS,
 )
+from connector_pipeline.platforms.shopify.reading.check_queries import (
+    COUNT_VARIANTS,
+    DELETIONS,
+    PRODUCT_COUNTS,
+)
 
 MAX_QUERY_COST: Final = 1_000
 
@@ -70,6 +75,11 @@ def _bulk_operations(variables: Variables) -> int:
     return 2 + _factor(_size(variables, "first"))
 
 
+def _product_counts(variables: Variables) -> int:
+    product_and_count = 1 + 1
+    return 2 + product_and_count * _factor(_size(variables, "first"))
+
+
 _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     # The shop, and the root's count of products.
     SHOP: _always(1 + 10),
@@ -85,6 +95,10 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     CANCEL_BULK: _always(10),
     POLL_BULK: _always(1),
     LIST_BULK: _bulk_operations,
+    COUNT_VARIANTS: _always(10),
+    PRODUCT_COUNTS: _product_counts,
+    # Events and bulk operations are both objects without objects in them.
+    DELETIONS: _bulk_operations,
 }
 
 

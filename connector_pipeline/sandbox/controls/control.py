@@ -13,6 +13,7 @@ from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.controls.faults import Faults, InvalidFault
 from connector_pipeline.sandbox.controls.request_log import RequestLog
 from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
+from connector_pipeline.sandbox.shopify.short_lists import short_lists_from_json
 from connector_pipeline.sandbox.shopify.trouble import trouble_from_json
 from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment, now
 from connector_pipeline.sandbox.shops.expected import expected_items_json
@@ -54,6 +55,7 @@ class Control:
             ("PUT", _SHOP + "/forms", self._put_forms),
             ("POST", product + "/orphan", self._orphan),
             ("PUT", _SHOP + "/throttle", self._throttle),
+            ("PUT", _SHOP + "/short-lists", self._put_short_lists),
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
             ("PUT", _SHOP + "/trouble", self._put_trouble),
@@ -103,7 +105,7 @@ class Control:
         if request.query_params.get("trash") == "true":
             shop.trash_product(product_id, at=now())
         else:
-            shop.remove_product(product_id)
+            shop.remove_product(product_id, at=now())
         return Response(status_code=204)
 
     async def _restore_product(self, request: Request) -> Response:
@@ -155,6 +157,11 @@ class Control:
         maximum = float(body.get("maximum", bucket.maximum))
         bucket.resize(maximum, float(body.get("restore_rate", bucket.restore_rate)))
         return json_answer(bucket.status())
+
+    async def _put_short_lists(self, request: Request) -> Response:
+        shop = self._shop(request)
+        shop.short = short_lists_from_json(await _json(request, {}))
+        return json_answer(asdict(shop.short))
 
     async def _get_bulk(self, request: Request) -> Response:
         return json_answer(self._shop(request).bulk.as_json())

@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, Final
 
 from connector_pipeline.sandbox.shopify.bulk_result import BulkResult
 
 AT_ONCE: Final = 5
 OUTCOMES: Final = ("COMPLETED", "FAILED", "CANCELED", "EXPIRED", "STALLED")
+MISSING: Final = ("start", "middle", "end", "products", "variants")
 _FIRST_ID: Final = 7_000_000_000_001
 _UNDER_WAY: Final = frozenset({"CREATED", "RUNNING"})
 
@@ -34,9 +36,11 @@ class BulkPlan:
     `polls` is how many polls one takes. `outcome` is COMPLETED, FAILED (with `error_code`, and a
     link to a part of the data if `partial`), CANCELED, EXPIRED, or STALLED, which runs for ever.
     `no_url`: it completes without a result, as if there were no rows. `places_taken` is how many of
-    the five other operations of the app take. `short_by` objects are missing in the result, and
-    counted all the same. For downloads: `ranges` false ignores Range, `refused` is a status that
-    is answered in place of any file.
+    the five other operations of the app take. It completes `seconds` after its start at the
+    earliest. `short_by` objects are missing in the result: those at its `missing` place (start,
+    middle, end), or only products or only variants from its start. They are counted all the same
+    unless `counted` is false. For downloads: `ranges` false ignores Range, `refused` is a status
+    that is answered in place of any file.
     """
 
     polls: int = 2
@@ -45,11 +49,16 @@ class BulkPlan:
     partial: bool = False
     no_url: bool = False
     places_taken: int = 0
+    seconds: float = 0.0
     short_by: int = 0
+    missing: str = "start"
+    counted: bool = True
     ranges: bool = True
     refused: int | None = None
 
     def __post_init__(self) -> None:
+        if self.missing not in MISSING:
+            raise InvalidBulkPlan(f"missing {self.missing!r}: expected one of {', '.join(MISSING)}")
         if self.outcome not in OUTCOMES:
             raise InvalidBulkPlan(
                 f"outcome {self.outcome!r}: expected one of {', '.join(OUTCOMES)}"
@@ -75,6 +84,7 @@ class BulkOperation:
     created_at: datetime
     status: str = "CREATED"
     polls: int = 0
+    started: float = field(default_factory=monotonic)
     completed_at: datetime | None = None
     error_code: str | None = None
     origin: str = ""
@@ -119,6 +129,7 @@ class BulkOperation:
             self.status == "RUNNING"
             and self.plan.outcome != "STALLED"
             and self.polls >= self.plan.polls
+            and monotonic() - self.started >= self.plan.seconds
             and self.result.written
         ):
             self._end(self.plan.outcome)

@@ -65,11 +65,40 @@ def write_result(
     result: BulkResult,
 ) -> None:
     """Write every line of the shop's result. The seed of the shop decides their order."""
-    for number, (root, record) in enumerate(_records(schema, shop, document)):
+    records = _records(schema, shop, document)
+    if plan.short_by:
+        # Only short results are held in memory, to know where their end and their middle are.
+        listed = list(records)
+        left_out = _left_out([root for root, _ in listed], plan)
+        records = iter(listed)
+    else:
+        left_out = frozenset[int]()
+    for number, (root, record) in enumerate(records):
         # Shopify's own writer escapes slashes.
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/")
-        result.add(line.encode(errors="replace"), root=root, kept=number >= plan.short_by)
+        kept = number not in left_out
+        result.add(
+            line.encode(errors="replace"), root=root, kept=kept, counted=kept or plan.counted
+        )
     result.finish()
+
+
+def _left_out(roots: list[bool], plan: BulkPlan) -> frozenset[int]:
+    """The places of the objects that the plan leaves out."""
+    places = list(range(len(roots)))
+    match plan.missing:
+        case "end":
+            chosen = places[-plan.short_by :]
+        case "middle":
+            begin = max(0, (len(places) - plan.short_by) // 2)
+            chosen = places[begin : begin + plan.short_by]
+        case "products":
+            chosen = [place for place in places if roots[place]][: plan.short_by]
+        case "variants":
+            chosen = [place for place in places if not roots[place]][: plan.short_by]
+        case _:
+            chosen = places[: plan.short_by]
+    return frozenset(chosen)
 
 
 def _records(

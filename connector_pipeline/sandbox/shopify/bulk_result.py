@@ -27,10 +27,11 @@ class BulkResult:
         """The ETag of the whole content, quoted as storage.googleapis.com does."""
         return f'"{self._hash.hexdigest()}"'
 
-    def add(self, line: bytes, *, root: bool, kept: bool = True) -> None:
-        """Add an object. One that is not `kept` is only counted."""
-        self.objects += 1
-        self.root_objects += root
+    def add(self, line: bytes, *, root: bool, kept: bool = True, counted: bool = True) -> None:
+        """Add an object. One that is not `kept` is only counted, if it is `counted`."""
+        if counted:
+            self.objects += 1
+            self.root_objects += root
         if kept:
             self._file.write(line + b"\n")
             self._hash.update(line + b"\n")

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from graphql import GraphQLResolveInfo
 
+from connector_pipeline.sandbox.shopify.event_list import EVENT_FILTERS, event_page
 from connector_pipeline.sandbox.shopify.leaves import (
     Counted,
     MediaNode,
@@ -17,7 +18,7 @@ from connector_pipeline.sandbox.shopify.leaves import (
 from connector_pipeline.sandbox.shopify.paging import Connection, Key, page_of
 from connector_pipeline.sandbox.shopify.search import Search, parse_search
 from connector_pipeline.sandbox.shopify.versions import API_VERSIONS
-from connector_pipeline.sandbox.shops.records import ShopifyProduct, ShopifyVariant
+from connector_pipeline.sandbox.shops.records import ShopEvent, ShopifyProduct, ShopifyVariant
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 
 Resolver = Callable[..., Any]
@@ -42,10 +43,15 @@ def _media_page(media: list[MediaNode], arguments: Mapping[str, Any]) -> Connect
     return page_of(keys, lambda place: media[place], **arguments)
 
 
-def _nested_variants(product: ShopifyProduct, arguments: dict[str, Any]) -> Connection:
+def _nested_variants(
+    product: ShopifyProduct, info: GraphQLResolveInfo, arguments: dict[str, Any]
+) -> Connection:
     value = _VARIANT_SORTS[arguments.pop("sortKey")]
     by_id = {variant.id: variant for variant in product.variants}
-    keys = sorted((value(variant), variant.id) for variant in product.variants)
+    keys: Sequence[Key] = sorted((value(variant), variant.id) for variant in product.variants)
+    above = info.path.prev
+    alone = above is not None and above.key == "product"
+    keys = cast("QueryContext", info.context).shop.short.variants(keys, alone=alone)
     return page_of(keys, lambda each: VariantNode(product, by_id[each]), **arguments)
 
 
@@ -177,7 +183,16 @@ def _products(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Connection:
     shop = cast("QueryContext", info.context).shop
     query, sort = arguments.pop("query", None), arguments.pop("sortKey")
     search = _searched(info, query, _PRODUCT_FILTERS)
-    return page_of(_product_keys(shop, sort, query, search), shop.product, **arguments)
+    keys = _product_keys(shop, sort, query, search)
+    if shop.short.any:
+        return shop.short.products(keys, shop.product, arguments)
+    return page_of(keys, shop.product, **arguments)
+
+
+def _events(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Connection:
+    shop = cast("QueryContext", info.context).shop
+    search = _searched(info, arguments.pop("query", None), EVENT_FILTERS)
+    return event_page(shop, search, arguments.pop("sortKey"), **arguments)
 
 
 def _product_variants(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Connection:
@@ -228,8 +243,10 @@ def _nodes(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> list[Any]:
     return [_by_gid(info.context.shop, each) for each in arguments["ids"]]
 
 
-def _variants_of_product(product: ShopifyProduct, _: Any, **arguments: Any) -> Connection:
-    return _nested_variants(product, arguments)
+def _variants_of_product(
+    product: ShopifyProduct, info: GraphQLResolveInfo, **arguments: Any
+) -> Connection:
+    return _nested_variants(product, info, arguments)
 
 
 def _media_of_product(product: ShopifyProduct, _: Any, **arguments: Any) -> Connection:
@@ -250,6 +267,7 @@ RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
         "productVariants": _product_variants,
         "productsCount": _products_count,
         "productVariantsCount": _variants_count,
+        "events": _events,
     },
     "Product": {"media": _media_of_product, "variants": _variants_of_product},
     "ProductVariant": {"media": _media_of_variant},
@@ -282,16 +300,23 @@ RELATIONS: Final[dict[str, dict[str, Plain]]] = {
     "ProductConnection": _CONNECTION,
     "ProductVariantConnection": _CONNECTION,
     "MediaConnection": _CONNECTION,
+    "EventConnection": _CONNECTION,
     "BulkOperationConnection": _CONNECTION,
     "ProductEdge": {"node": lambda edge, _: edge.node},
     "ProductVariantEdge": {"node": lambda edge, _: edge.node},
     "MediaEdge": {"node": lambda edge, _: edge.node},
+    "EventEdge": {"node": lambda edge, _: edge.node},
     "BulkOperationEdge": {"node": lambda edge, _: edge.node},
 }
 """Fields with selections and no arguments, by type."""
 
 
 def type_of(value: Any, *_: Any) -> str:
-    """The object type of a record behind the interfaces Node and Media."""
-    kinds = {ShopifyProduct: "Product", VariantNode: "ProductVariant", MediaNode: "MediaImage"}
+    """The object type of a record behind the interfaces Node, Media and Event."""
+    kinds = {
+        ShopifyProduct: "Product",
+        VariantNode: "ProductVariant",
+        MediaNode: "MediaImage",
+        ShopEvent: "BasicEvent",
+    }
     return kinds[type(value)]

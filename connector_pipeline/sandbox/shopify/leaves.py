@@ -135,6 +135,14 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
         "altText": lambda media: media.alt,
         "url": lambda media: media.url,
     },
+    "BasicEvent": {
+        "id": lambda event: _gid("BasicEvent", event.id),
+        "action": lambda event: event.action,
+        "createdAt": lambda event: time_text(event.created_at),
+        "message": lambda event: f"{event.action} {event.subject_type} {event.subject_id}",
+        "subjectId": lambda event: _gid("Product", event.subject_id),
+        "subjectType": lambda event: event.subject_type,
+    },
     "Count": {
         "count": lambda counted: counted.count,
         "precision": lambda counted: counted.precision,
@@ -148,5 +156,6 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
     "ProductEdge": {"cursor": lambda edge: edge.cursor},
     "ProductVariantEdge": {"cursor": lambda edge: edge.cursor},
     "MediaEdge": {"cursor": lambda edge: edge.cursor},
+    "EventEdge": {"cursor": lambda edge: edge.cursor},
 }
 """Fields without arguments or selections, by type: a plain function of the source."""

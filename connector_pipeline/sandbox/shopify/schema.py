@@ -10,6 +10,7 @@ SDL: Final = """
 schema { query: QueryRoot mutation: Mutation }
 
 scalar DateTime
+scalar FormattedString
 scalar Money
 scalar UnsignedInt64
 scalar URL
@@ -33,6 +34,10 @@ type QueryRoot {
   productsCount(limit: Int = 10000, query: String): Count
   productVariantsCount(limit: Int = 10000, query: String): Count
   publicApiVersions: [ApiVersion!]!
+  events(
+    after: String, before: String, first: Int, last: Int, query: String,
+    reverse: Boolean = false, sortKey: EventSortKeys = ID
+  ): EventConnection
   bulkOperation(id: ID!): BulkOperation
   bulkOperations(
     after: String, before: String, first: Int, last: Int, reverse: Boolean = false,
@@ -88,6 +93,8 @@ type BulkOperationUserError implements DisplayableError {
 }
 type UserError implements DisplayableError { field: [String!] message: String! }
 
+enum EventSortKeys { CREATED_AT ID }
+enum EventSubjectType { COLLECTION ORDER PRODUCT PRODUCT_VARIANT UNKNOWN }
 enum ProductSortKeys { CREATED_AT ID TITLE UPDATED_AT }
 enum ProductVariantSortKeys { ID POSITION SKU TITLE }
 enum ProductVariantInventoryPolicy { CONTINUE DENY }
@@ -160,6 +167,22 @@ type ProductVariant implements Node {
 
 type InventoryItem implements Node { id: ID! sku: String tracked: Boolean! }
 
+interface Event {
+  id: ID!
+  action: String!
+  createdAt: DateTime!
+  message: FormattedString!
+}
+
+type BasicEvent implements Event & Node {
+  id: ID!
+  action: String!
+  createdAt: DateTime!
+  message: FormattedString!
+  subjectId: ID!
+  subjectType: EventSubjectType!
+}
+
 interface Media {
   id: ID!
   alt: String
@@ -196,6 +219,8 @@ type ProductVariantConnection {
   pageInfo: PageInfo!
 }
 type ProductVariantEdge { cursor: String! node: ProductVariant! }
+type EventConnection { edges: [EventEdge!]! nodes: [Event!]! pageInfo: PageInfo! }
+type EventEdge { cursor: String! node: Event! }
 type MediaConnection { edges: [MediaEdge!]! nodes: [Media!]! pageInfo: PageInfo! }
 type MediaEdge { cursor: String! node: Media! }
 """

@@ -97,6 +97,17 @@ class WooProduct:
     variations: tuple[WooVariation, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ShopEvent:
+    """One of Shopify's events: `action` (create, destroy) was done to the subject."""
+
+    id: int
+    action: str
+    subject_type: str
+    subject_id: int
+    created_at: datetime
+
+
 Product = ShopifyProduct | WooProduct
 Variant = ShopifyVariant | WooVariation
 

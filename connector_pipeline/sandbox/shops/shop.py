@@ -8,12 +8,14 @@ from typing import Any, TypeVar, cast
 
 from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
 from connector_pipeline.sandbox.shopify.catalog import ShopifyCatalog
+from connector_pipeline.sandbox.shopify.short_lists import ShortLists
 from connector_pipeline.sandbox.shopify.throttle import LeakyBucket
 from connector_pipeline.sandbox.shopify.trouble import Trouble
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
-from connector_pipeline.sandbox.shops.edits import edited
+from connector_pipeline.sandbox.shops.edits import edited, now
 from connector_pipeline.sandbox.shops.records import (
     Product,
+    ShopEvent,
     ShopifyProduct,
     ShopifyVariant,
     Variant,
@@ -27,6 +29,7 @@ from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
 T = TypeVar("T")
 
 _KEPT_VARIANTS = 50_000
+_FIRST_EVENT = 91_000_000_001
 
 
 class NoSuchRecord(LookupError):
@@ -55,6 +58,10 @@ class SandboxShop:
         self.forms: dict[str, str] = {}
         """Fields that come in another JSON type than documented: by field, the form's name."""
         self._orphans: dict[int, Variant] = {}
+        self.events: list[ShopEvent] = []
+        """What was created and deleted, oldest first (docs/facts/shopify.md, Deletions)."""
+        self.short = ShortLists()
+        """How Shopify's lists leave objects out."""
         self._size = spec.products
         self._edited: dict[int, Product] = {}
         self._removed: dict[int, Product] = {}
@@ -186,10 +193,14 @@ class SandboxShop:
             self._keep(product)
             return changed
 
-    def remove_product(self, product_id: int) -> None:
-        """Delete for good: lists lack it, and its id is a 404. Raises NoSuchRecord."""
+    def remove_product(self, product_id: int, *, at: datetime | None = None) -> None:
+        """Delete for good: lists lack it, and its id is a 404. Raises NoSuchRecord.
+
+        Of the deletion an event tells, at the time `at`, else now.
+        """
         with self.lock:
             self._removed[self._index(product_id)] = self._existing(product_id)
+            self._tell("destroy", product_id, at or now())
             self._changed()
 
     def orphan_variations_of(self, product_id: int) -> list[int]:
@@ -273,6 +284,7 @@ class SandboxShop:
                     product = _with_variants(product, born)
                     product = replace(product, created_at=at, updated_at=at)
                 self._edited[index] = product
+                self._tell("create", product.id, product.created_at)
             self._changed()
             return [self.catalog.product_id(index) for index in added]
 
@@ -308,6 +320,10 @@ class SandboxShop:
         self._edited[self._index(product.id)] = product
         self._changed()
         return product
+
+    def _tell(self, action: str, product_id: int, at: datetime) -> None:
+        number = _FIRST_EVENT + len(self.events)
+        self.events.append(ShopEvent(number, action, "PRODUCT", product_id, at))
 
     def _changed(self) -> None:
         self._answers.clear()

@@ -65,12 +65,29 @@ def by_question(bodies: dict[tuple[str | None, str | None], Any]) -> Callable[[R
     return said
 
 
+NOTHING_TO_CHECK = {
+    "data": {
+        "productVariantsCount": None,
+        "products": {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": []},
+        "events": {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": []},
+    }
+}
+CHECKS = ("CountVariants", "ProductCounts", "Deletions")
+
+
 class ScriptedShopify:
-    """Answers each request with the next of `script`, and then the last one again and again."""
+    """Answers each request with the next of `script`, and then the last one again and again.
+
+    The questions that check a reading are answered from `checks`, by the name of their document;
+    without answers there the shop says nothing to them.
+    """
 
     def __init__(self) -> None:
         self.script: list[Said | Callable[[Received], Said]] = []
         self.received: list[Received] = []
+        # The questions that check a reading come beside the others, so no script has their place.
+        self.checks: dict[str, list[Said]] = {}
+        self.checked: list[Received] = []
         self.port = 0
 
     @property
@@ -89,8 +106,14 @@ class ScriptedShopify:
             received = Received(
                 request_line.split(" ")[1], headers, json.loads(body) if body else None
             )
-            self.received.append(received)
-            said = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            check = next((name for name in CHECKS if name in received.body["query"]), None)
+            if check is None:
+                self.received.append(received)
+                said = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            else:
+                self.checked.append(received)
+                answers = self.checks.get(check, [Said(NOTHING_TO_CHECK)])
+                said = answers.pop(0) if len(answers) > 1 else answers[0]
             writer.write((said(received) if callable(said) else said).wire())
             await writer.drain()
         finally:

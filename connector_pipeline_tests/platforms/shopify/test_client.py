@@ -68,9 +68,11 @@ async def test_a_throttled_query_waits_exactly_as_long_as_its_points_take(
     ]
     pages = await read()
     assert [page.kind for page in pages] == ["shop", "products"]
-    assert report.waited_seconds == pytest.approx(0.011 + 0.004)
+    # The question for the variants' count may wait for its 10 points beside the page.
+    waited = report.waited_seconds - (0.011 + 0.004)
+    assert -1e-6 <= waited <= 0.010 + 1e-6
     assert report.retries == 2
-    assert report.requests == 4
+    assert len(shopify.received) == 4
     assert report.complete
 
 
@@ -83,7 +85,7 @@ async def test_a_query_without_points_waits_before_it_is_sent(
         PRODUCTS,
     ]
     await read()
-    assert report.requests == 2
+    assert len(shopify.received) == 2
     assert report.waited_seconds > 0
 
 

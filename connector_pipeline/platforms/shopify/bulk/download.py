@@ -1,15 +1,17 @@
 """Reads the result of a bulk operation as raw pages of whole JSONL lines while it downloads."""
 
 import hashlib
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.download import FileDownload
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.shopify.reading.counts import ReadProducts
 
 BULK: Final = "bulk"
 """The kind of the pages that hold lines of a result.
@@ -26,16 +28,26 @@ LONGEST_LINE: Final = 8 * 1024 * 1024
 
 # No text can contain this, because a quote inside a JSON string is escaped.
 _CHILD: Final = b'"__parentId":'
+_PRODUCT: Final = re.compile(rb'"id":"gid:\\?/\\?/shopify\\?/Product\\?/([0-9]{1,19})"')
 
 
 @dataclass(slots=True)
 class ReadSoFar:
-    """How much of a result has been yielded: pages, bytes, objects, and objects at the root."""
+    """How much of a result has been yielded: pages, bytes, objects, and objects at the root.
+
+    `products` are the ids of the objects at the root.
+    """
 
     pages: int = 0
     bytes: int = 0
     objects: int = 0
     root_objects: int = 0
+    products: ReadProducts = field(default_factory=ReadProducts)
+
+    @property
+    def variants(self) -> int:
+        """The objects that are not at the root."""
+        return self.objects - self.root_objects
 
 
 class BulkDownload:
@@ -121,4 +133,8 @@ class BulkDownload:
         self._read.bytes += len(body)
         self._read.objects += objects
         self._read.root_objects += objects - body.count(_CHILD)
+        for line in body.split(b"\n"):
+            found = None if _CHILD in line else _PRODUCT.search(line)
+            if found is not None:
+                self._read.products.add(int(found[1]))
         return objects

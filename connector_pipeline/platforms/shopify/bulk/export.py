@@ -7,6 +7,7 @@ small shop is read by pages before it would begin.
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Final
 
 from connector_pipeline.model.errors import PlatformUnavailable
@@ -22,14 +23,22 @@ from connector_pipeline.platforms.shopify.bulk.download import (
 )
 from connector_pipeline.platforms.shopify.bulk.operation import (
     BULK_OPERATION,
+    LAST_OPERATION,
     BulkOperation,
     BulkOperations,
     BulkPatience,
     NoBulkResult,
+    created_at,
     operation_of,
 )
 from connector_pipeline.platforms.shopify.bulk.queries import CATALOG
 from connector_pipeline.platforms.shopify.queries import SHOP
+from connector_pipeline.platforms.shopify.reading.counts import (
+    Created,
+    VariantsCount,
+    created_since,
+)
+from connector_pipeline.platforms.shopify.reading.deletions import Deletions
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
 
 BULK_THRESHOLD: Final = 20_000
@@ -46,6 +55,9 @@ other apps. The details of a shop's syncs show its true speed.
 
 _ANOTHER_HOST: Final = "If Shopify keeps its files there now, add the host to SHOPIFY_BULK_HOSTS."
 
+_CLOCK_MARGIN: Final = timedelta(minutes=1)
+"""How much earlier than its creation an operation is taken to have looked at the shop."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -53,8 +65,12 @@ class BulkExport:
     """One reading of one shop by a bulk operation, after its `shop` page.
 
     It fills in the report's currency, completeness, warnings and details. It yields a page
-    `bulk_operation` (the operation that was started), pages `bulk` (lines of its result), and
-    `shop` once more at the end if the count of products disagrees.
+    `bulk_operation` (the operation that was started or adopted), pages `bulk` (lines of its
+    result), and `shop` once more at the end if the count of products disagrees.
+
+    A result that lacks what Shopify counts is not complete, and the next reading is by pages. What
+    was created while the operation ran is no gap: Shopify is asked for the newest products, and
+    the next increment brings them.
     """
 
     def __init__(
@@ -62,6 +78,7 @@ class BulkExport:
         client: Asks,
         partition_key: str,
         *,
+        variants_count: VariantsCount,
         threshold: int,
         hosts: tuple[str, ...],
         policy: HttpPolicy,
@@ -72,6 +89,7 @@ class BulkExport:
         self._client = client
         self._partition_key = partition_key
         self._operations = BulkOperations(client, CATALOG, patience=patience, report=report)
+        self._variants_count = variants_count
         self._threshold = threshold
         self._hosts = hosts
         self._policy = policy
@@ -111,11 +129,15 @@ class BulkExport:
         try:
             if started is None:
                 archived.stop()
-                started = await self._operations.start()
+                with self._report.awaiting():
+                    started = await self._operations.adopt_or_start(self._report.published_at)
             yield self._counted(started)
             gid = operation_of(started)
             self._report.details["bulk_operation"] = gid
-            operation = await self._operations.result(gid)
+            # Shopify's queue and its work take time without anything being read.
+            with self._report.awaiting():
+                operation = await self._operations.result(gid)
+            self._note(started)
         except NoBulkResult as failed:
             self._fall_back(f"{failed}")
             return
@@ -133,14 +155,17 @@ class BulkExport:
             self._fall_back(f"the host of the result of the bulk operation {refused}")
             return
         self._report.currency = shop.currency
-        if not shop.counts(read.root_objects):
+        counted_again = not shop.counts(read.root_objects) or bool(
+            await self._variants_count.missing(read.variants)
+        )
+        if counted_again:
             # The merchant may have added or deleted products meanwhile: ask once more.
             answer = await self._client.ask(SHOP, {})
             again = RawPage("shop", answer.body)
             yield self._counted(again, read)
             shop = ShopPage.in_page(again)
         self._report_details(read)
-        self._report.complete = self._is_complete(operation, shop, read)
+        await self._judge(operation, shop, read, edited=counted_again)
         self.finished = True
 
     async def _result(
@@ -171,7 +196,7 @@ class BulkExport:
     def _report_details(self, read: ReadSoFar) -> None:
         self._report.details.update(
             products=read.root_objects,
-            variants=read.objects - read.root_objects,
+            variants=read.variants,
             bulk_bytes=read.bytes,
         )
 
@@ -180,15 +205,46 @@ class BulkExport:
         self._report.warnings.append(f"Read page by page instead of in bulk: {reason}.")
         _log.warning("%s: read page by page instead of in bulk: %s.", self._partition_key, reason)
 
-    def _is_complete(self, operation: BulkOperation, shop: ShopPage, read: ReadSoFar) -> bool:
+    def _note(self, started: RawPage) -> None:
+        """Remember the operation, and of which time its result is if an earlier sync started it."""
+        self._report.learned[LAST_OPERATION] = operation_of(started)
+        created = created_at(started)
+        if created is not None:
+            self._report.details["bulk_adopted"] = True
+            self._report.as_of = created - _CLOCK_MARGIN
+
+    async def _judge(
+        self, operation: BulkOperation, shop: ShopPage, read: ReadSoFar, *, edited: bool
+    ) -> None:
+        """Set `complete` and `all_read` by what Shopify counts, and warn of what is missing."""
+        problems: list[str] = []
         if (read.objects, read.root_objects) != (operation.objects, operation.root_objects):
-            self._report.warnings.append(
+            problems.append(
                 f"Shopify's bulk operation counts {operation.objects} objects "
                 f"({operation.root_objects} products), but {read.objects} ({read.root_objects}) "
                 "were read."
             )
-            return False
-        disagreement = shop.disagreement(read.root_objects)
+        created, deleted = Created(), 0
+        if edited:
+            created = await created_since(self._client, operation.created_at, read.products)
+            deleted = await self._deleted(operation, read)
+        missing = await self._variants_count.missing(read.variants + created.variants)
+        if missing:
+            problems.append(
+                f"Shopify counts {read.variants + created.variants + missing} variants, but "
+                f"{read.variants} were read: {missing} are missing."
+            )
+        disagreement = shop.disagreement(read.root_objects, deleted, created.products)
+        self._report.complete = not problems and disagreement is None
+        there = read.root_objects + created.products - deleted
+        self._report.all_read = not problems and not shop.missing(there)
         if disagreement is not None:
-            self._report.warnings.append(disagreement)
-        return disagreement is None
+            problems.append(disagreement)
+        self._report.warnings += problems
+
+    async def _deleted(self, operation: BulkOperation, read: ReadSoFar) -> int:
+        """How many of the products that were read were deleted since the operation began."""
+        if operation.created_at is None:
+            return 0
+        since = operation.created_at - _CLOCK_MARGIN
+        return await Deletions(self._client, since, ArchivedPages()).among(read.products)

@@ -1,64 +1,47 @@
 """Bulk operations of one shop: start, poll, adopt, cancel.
 
-An operation runs at Shopify, and goes on after the run that started it was killed. So the next run
-adopts or cancels an operation that was left, and starts no second one beside it.
+An operation runs at Shopify, and goes on after the run that started it was killed or gave it up. So
+the next run adopts or cancels an operation that was left, and starts no second one beside it.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.errors import InvalidResponse, ShopDisconnected
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.json_values import (
     is_list,
     is_object,
-    list_at,
     object_at,
     value_at,
 )
 from connector_pipeline.platforms.shopify.asking import Asks
+from connector_pipeline.platforms.shopify.bulk.left import ListedOperations, list_operations
 from connector_pipeline.platforms.shopify.bulk.queries import (
     CANCEL_BULK,
-    LIST_BULK,
     POLL_BULK,
     RUN_BULK,
     query_digest,
 )
+from connector_pipeline.platforms.shopify.bulk.status import BulkStatus, time_of
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 BULK_OPERATION: Final = "bulk_operation"
-"""The kind of the page of the answer that started an operation. Facts: `operation`, `query`."""
+"""The kind of the page of the answer that started or listed an operation.
+
+Facts: `operation`, `query`, and `created_at` of one that an earlier sync started.
+"""
+
+LAST_OPERATION: Final = "bulk_operation"
+"""The word in the report's memory for the operation whose result was published last."""
 
 _ANSWER: Final = "Shopify's answer"
-_LISTED: Final = 50
 _BUSY: Final = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
 _INTERVAL_GROWTH: Final = 1.5
-
-
-class BulkStatus(StrEnum):
-    """The status of an operation (Shopify's BulkOperationStatus)."""
-
-    CREATED = "CREATED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    CANCELING = "CANCELING"
-    CANCELED = "CANCELED"
-    FAILED = "FAILED"
-    EXPIRED = "EXPIRED"
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the operation may still have a result."""
-        return self in (BulkStatus.CREATED, BulkStatus.RUNNING)
-
-    @property
-    def counts_as_running(self) -> bool:
-        """Whether Shopify counts it among the five operations that a shop runs at once."""
-        return self.under_way or self is BulkStatus.CANCELING
 
 
 class NoBulkResult(Exception):
@@ -73,6 +56,9 @@ class BulkPatience:
     to `longest_interval`. An operation whose count of objects stands still for `stalled_after`, or
     that is not done after `given_up_after`, is cancelled. Where five operations are under way, the
     end of one is awaited for `end_awaited`, and so is the end of a cancelled operation.
+
+    An operation that an earlier sync left is adopted if it was completed no longer ago than
+    `adopted_within`, or is under way for no longer than `given_up_after`.
     """
 
     poll_interval: float = 1.0
@@ -80,6 +66,7 @@ class BulkPatience:
     stalled_after: float = 900.0
     given_up_after: float = 7200.0
     end_awaited: float = 120.0
+    adopted_within: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +78,7 @@ class BulkOperation:
     error_code: str | None = None
     objects: int = 0
     root_objects: int = 0
+    created_at: datetime | None = None
     url: str | None = field(default=None, repr=False)
     has_partial_data: bool = False
 
@@ -114,12 +102,22 @@ class BulkOperations:
         self._report = report
         self._clock = clock
 
-    async def start(self) -> RawPage:
-        """Cancel the operations left running, start one, and return the page of its answer.
+    async def adopt_or_start(self, newer_than: datetime | None) -> RawPage:
+        """Adopt an operation of an earlier sync, or start one; return the page of the answer.
 
-        Raises NoBulkResult if Shopify does not start one, and what the client raises.
+        An adopted operation was created after `newer_than`, when the shop's last published sync
+        began: older data must not be published over newer. The page of one has the fact
+        `created_at`. Others that were left running are cancelled. Raises NoBulkResult if Shopify
+        does not start one, and what the client raises.
         """
-        await self._cancel_left_running()
+        try:
+            return await self._left(newer_than) or await self._start()
+        except (ShopDisconnected, InvalidResponse) as refused:
+            # The app may lack the permission for bulk operations alone. A token that is refused
+            # for everything is refused for the pages, too.
+            raise NoBulkResult(f"Shopify refuses bulk operations ({refused.message})") from refused
+
+    async def _start(self) -> RawPage:
         until = self._clock() + self._patience.end_awaited
         interval = self._patience.poll_interval
         while True:
@@ -131,7 +129,9 @@ class BulkOperations:
                 gid = _gid(object_at(payload, "bulkOperation", of=_ANSWER))
                 if self._report.retries > retries:
                     # An answer was lost on the way, and its request may have started an operation.
-                    await self._cancel_left_running(but=gid)
+                    await self._cancel_others(
+                        await list_operations(self._client, self._digest), but=gid
+                    )
                 facts: dict[str, Any] = {"operation": gid, "query": self._digest}
                 return RawPage(BULK_OPERATION, answer.body, facts)
             code, message = refusal
@@ -209,20 +209,41 @@ class BulkOperations:
                 return
             interval = await self._pause(interval)
 
-    async def _cancel_left_running(self, but: str | None = None) -> None:
-        answer = await self._client.ask(LIST_BULK, {"first": _LISTED})
-        for node in list_at(answer.json, "data", "bulkOperations", "nodes", of=_ANSWER):
-            gid, status, query = _gid(node), _status(node), value_at(node, "query")
-            ours = isinstance(query, str) and query_digest(query) == self._digest
-            if ours and status.under_way and gid != but:
+    async def _left(self, newer_than: datetime | None) -> RawPage | None:
+        """The page of the newest operation of an earlier sync that can be adopted, if any."""
+        listed = await list_operations(self._client, self._digest)
+        adopted = listed.adoptable(
+            newer_than=newer_than,
+            published=self._report.learned.get(LAST_OPERATION),
+            longest=timedelta(seconds=self._patience.given_up_after),
+            within=timedelta(seconds=self._patience.adopted_within),
+        )
+        await self._cancel_others(listed, but=None if adopted is None else adopted.gid)
+        if adopted is None or adopted.created_at is None:
+            return None
+        facts: dict[str, Any] = {
+            "operation": adopted.gid,
+            "query": self._digest,
+            "created_at": adopted.created_at.isoformat(),
+        }
+        return RawPage(BULK_OPERATION, listed.body, facts)
+
+    async def _cancel_others(self, listed: ListedOperations, *, but: str | None) -> None:
+        for each in listed.ours:
+            if each.status.under_way and each.gid != but:
                 left = self._report.details.get("bulk_cancelled", 0)
                 self._report.details["bulk_cancelled"] = cast("int", left) + 1
-                await self.cancel(gid)
+                await self.cancel(each.gid)
 
     async def _pause(self, interval: float) -> float:
         self._report.waited_seconds += interval
         await asyncio.sleep(interval)
         return min(self._patience.longest_interval, interval * _INTERVAL_GROWTH)
+
+
+def created_at(page: RawPage) -> datetime | None:
+    """When the operation of a page was created, if an earlier sync started it."""
+    return time_of(page.facts.get("created_at"))
 
 
 def operation_of(page: RawPage) -> str:
@@ -251,10 +272,11 @@ def _operation(node: object, gid: str) -> BulkOperation:
     url, error_code = node.get("url"), node.get("errorCode")
     return BulkOperation(
         gid=gid,
-        status=_status(node),
+        status=BulkStatus.of(node),
         error_code=None if error_code is None else f"{error_code!s:.50}",
         objects=_count(node, "objectCount"),
         root_objects=_count(node, "rootObjectCount"),
+        created_at=time_of(node.get("createdAt")),
         url=url if isinstance(url, str) and url else None,
         has_partial_data=bool(node.get("partialDataUrl")),
     )
@@ -265,14 +287,6 @@ def _gid(node: object) -> str:
     if numeric_id(gid, "BulkOperation") is None:
         raise InvalidResponse("A bulk operation of Shopify's has no id of the form it promises.")
     return gid
-
-
-def _status(node: Mapping[str, Any]) -> BulkStatus:
-    try:
-        return BulkStatus(node.get("status", ""))
-    except ValueError:
-        status = node.get("status")
-        raise InvalidResponse(f"Shopify's bulk operation has status {status!r:.40}.") from None
 
 
 def _count(node: Mapping[str, Any], name: str) -> int:

@@ -60,17 +60,19 @@ query PollBulk($id: ID!) {
     errorCode
     objectCount
     rootObjectCount
+    createdAt
     url
     partialDataUrl
   }
 }
 """
 
-# Newest first. At most five run at once, so the running ones are among the newest.
+# Newest first. At most five run at once, so the running ones are among the newest, and so are those
+# that an earlier sync left behind.
 LIST_BULK: Final = """
 query ListBulk($first: Int!) {
   bulkOperations(first: $first, sortKey: CREATED_AT) {
-    nodes { id status query }
+    nodes { id status query createdAt completedAt }
   }
 }
 """

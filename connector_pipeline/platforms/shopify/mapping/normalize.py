@@ -35,6 +35,7 @@ from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.mapping.selling import product_sells, quantity, sellable
 from connector_pipeline.platforms.shopify.mapping.unread import UnreadFields
+from connector_pipeline.platforms.shopify.reading.deletions import DELETED
 
 # Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
 # bounded, because Decimal's context rounds past 28 digits.
@@ -87,7 +88,7 @@ def normalize(
 
 
 def _body(page: RawPage) -> Any:
-    if page.kind in ("shop", BULK_OPERATION, LOOKUP):
+    if page.kind in ("shop", BULK_OPERATION, LOOKUP, DELETED):
         return None
     if page.kind not in ("products", "variants"):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")

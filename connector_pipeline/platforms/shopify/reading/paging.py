@@ -4,24 +4,16 @@ A page of a wrong form is yielded before the walk raises its error. So it is in 
 where somebody can inspect it.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
-from connector_pipeline.platforms.kit.json_values import (
-    is_object,
-    list_at,
-    object_at,
-    value_at,
-)
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify.cost import largest_of_equal_cost, requested_cost
-from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.queries import (
     PRODUCTS,
     VARIANTS,
@@ -29,6 +21,17 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS_PER_PRODUCT,
     changed_since,
 )
+from connector_pipeline.platforms.shopify.reading.chains import (
+    Chain,
+    ProductsPage,
+    VariantsPage,
+    variants_page,
+)
+from connector_pipeline.platforms.shopify.reading.counts import (
+    VariantsCount,
+    counted_products,
+)
+from connector_pipeline.platforms.shopify.reading.deletions import Deletions
 from connector_pipeline.platforms.shopify.reading.questions import (
     Client,
     Question,
@@ -37,8 +40,7 @@ from connector_pipeline.platforms.shopify.reading.questions import (
     Thrift,
 )
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
-
-_ANSWER: Final = "Shopify's answer"
+from connector_pipeline.platforms.shopify.reading.tally import Tally
 
 PRODUCTS_AT_ONCE: Final = 4
 """How many large products' variants are asked for at once.
@@ -46,6 +48,9 @@ PRODUCTS_AT_ONCE: Final = 4
 Their pages cost few points. One at a time, the shop's answers would limit a shop of many large
 products, and not its points. A handful at once avoids that, and leaves points to other apps.
 """
+
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
+"""How far back deletions are asked for whose time is by Shopify's clock and the begin by ours."""
 
 
 class CatalogWalk:
@@ -56,8 +61,13 @@ class CatalogWalk:
     the pages `variants` (facts: `product_id`, `after`) of its products with more variants than fit
     on it. It asks for the next products page while the one before is being archived.
 
+    Where Shopify counts other products than were read, the walk reads on behind the last one:
+    cursors are keysets on ids, so products that were created meanwhile come last. Where it counts
+    more variants, the walk asks which products have more, and reads those products' variants again.
+
     With `since`, it reads only the products that changed since then (facts: `changed`, the search),
-    each with all its variants. A product that changes during the reading comes again.
+    each with all its variants. A product that changes during the reading comes again. Then it
+    yields the pages `deletions`, and the report gets the products that they name.
     """
 
     def __init__(
@@ -66,55 +76,112 @@ class CatalogWalk:
         *,
         batch_size: int,
         report: FetchReport,
+        variants_count: VariantsCount,
         since: datetime | None = None,
         archived: ArchivedPages,
     ):
+        self._client = client
         self._archived = archived
         self._questions = Questions(client, batch_size=batch_size, report=report, archived=archived)
         self._report = report
+        self._since = since
         self._changed = None if since is None else changed_since(since)
+        self._variants_count = variants_count
         self._pages = 0
-        self._products = 0
-        self._variants = 0
-        self._most_variants = 1
+        self._tally = Tally(everything=since is None)
+        self._read_again = 0
+        # Variants of products that Shopify could not read, which are rejected.
+        self._explained = 0
         self._batch_size = batch_size
-        self._last_id = 0
-        self._ids_ascend = True
-        self._empty_page_of: str | None = None
+        self._counted_again = False
 
     async def pages(self) -> AsyncGenerator[RawPage, None]:
         """Yield every page. Raises InvalidResponse, and what the client raises."""
         async with self._questions:
             reply = await self._questions.answer(Question("shop"), ShopPage.of)
+            shop = ShopPage.of(reply.data)
+            if self._since is None:
+                self._variants_count.ahead()
+            yield self._page(reply)
+            self._report.currency = shop.currency
+            steps = self._everything(shop) if self._since is None else self._changes(self._since)
+            async with aclosing(steps) as pages:
+                async for page in pages:
+                    yield page
+        self._report.details.update(products=self._tally.products, variants=self._tally.variants)
+
+    async def _changes(self, since: datetime) -> AsyncGenerator[RawPage]:
+        async with Deletions(self._client, since, self._archived) as deletions:
+            deletions.ahead()
+            async with aclosing(self._listed(self._chain())) as pages:
+                async for page in pages:
+                    yield page
+            # Shopify does not count changes, and their ids do not ascend. Every chain was followed
+            # to its end, and a search with a warning from Shopify raised an error.
+            problems = self._tally.problems()
+            self._report.complete = not problems
+            self._report.warnings += problems
+            async with aclosing(deletions.pages(self._report)) as pages:
+                async for page in pages:
+                    self._pages += 1
+                    self._report.details["pages"] = self._pages
+                    yield page
+            self._report.perhaps_gone |= deletions.products
+            self._report.details["deletions"] = len(deletions.products)
+
+    async def _everything(self, shop: ShopPage) -> AsyncGenerator[RawPage]:
+        began = datetime.now(UTC)
+        async with aclosing(self._listed(self._chain(), shop)) as pages:
+            async for page in pages:
+                yield page
+        missing = await self._variants_count.missing(self._tally.variants)
+        if missing or not shop.counts(self._tally.products):
+            # The merchant may have added or deleted products meanwhile: ask once more.
+            self._counted_again = True
+            reply = await self._questions.answer(Question("shop"), ShopPage.of)
             yield self._page(reply)
             shop = ShopPage.of(reply.data)
-            self._report.currency = shop.currency
-
-            chain = _Chain("products", _ProductsPage.of)
-            while chain.more:
-                question = self._products_after(chain.cursor)
-                reply = await self._questions.answer(question, chain.read)
-                try:
-                    products = chain.read(reply.data)
-                except InvalidResponse:
-                    yield self._page(reply)
-                    raise
-                chain.follow(products)
-                self._count(products)
-                if chain.more:
-                    following = self._products_after(chain.cursor)
-                    self._questions.ahead(following, self._thrift(shop))
-                yield self._page(reply)
-                async with aclosing(self._rest_of(products)) as rest:
-                    async for page in rest:
+            if not shop.counts(self._tally.products) and self._tally.end is not None:
+                async with aclosing(self._listed(self._chain(self._tally.end))) as pages:
+                    async for page in pages:
                         yield page
+        async with aclosing(self._missing_variants()) as pages:
+            async for page in pages:
+                yield page
+        if self._read_again:
+            self._report.details["products_read_again"] = self._read_again
+        await self._judge(shop, began)
 
-            if self._changed is None and not shop.counts(self._products):
-                # The merchant may have added or deleted products meanwhile: ask once more.
-                reply = await self._questions.answer(Question("shop"), ShopPage.of)
+    def _chain(self, cursor: str | None = None) -> "Chain[ProductsPage]":
+        return Chain(
+            "products",
+            ProductsPage.of,
+            cursor,
+            at_most=self._batch_size,
+            may_come_again=self._since is not None,
+        )
+
+    async def _listed(
+        self, chain: "Chain[ProductsPage]", shop: ShopPage | None = None
+    ) -> AsyncGenerator[RawPage]:
+        """Yield the pages of products from the chain's cursor to its end, with all variants."""
+        while chain.more:
+            question = self._products_after(chain.cursor)
+            reply = await self._questions.answer(question, chain.read)
+            try:
+                products = chain.read(reply.data)
+            except InvalidResponse:
                 yield self._page(reply)
-                shop = ShopPage.of(reply.data)
-        self._report.complete = self._is_complete(shop)
+                raise
+            chain.follow(products)
+            self._tally.add(products)
+            if chain.more:
+                following = self._products_after(chain.cursor)
+                self._questions.ahead(following, None if shop is None else self._thrift(shop))
+            yield self._page(reply)
+            async with aclosing(self._rest_of(products)) as rest:
+                async for page in rest:
+                    yield page
 
     def _products_after(self, cursor: str | None) -> Question:
         return Question("products", after=cursor, changed=self._changed)
@@ -126,197 +193,115 @@ class CatalogWalk:
         not use come back, but only later pages profit from them, and there are few or none left. A
         shop of 900 products is read from a bucket of 400 points in less than half the time.
         """
-        left = shop.products - self._products if isinstance(shop.products, int) else 0
-        if self._changed is not None or not shop.exact or not 0 < left <= 2 * self._batch_size:
+        left = shop.products - self._tally.products if isinstance(shop.products, int) else 0
+        if not shop.exact or not 0 < left <= 2 * self._batch_size:
             return None
-        sizes = {"first": left, "variants": largest_of_equal_cost(self._most_variants)}
+        sizes = {"first": left, "variants": largest_of_equal_cost(self._tally.most_variants)}
         return Thrift(sizes, _cheaper_than_a_page)
 
-    async def _rest_of(self, products: "_ProductsPage") -> AsyncGenerator[RawPage, None]:
+    async def _rest_of(self, products: ProductsPage) -> AsyncGenerator[RawPage, None]:
         """Yield the variants pages of products that have more variants than fit on the page."""
         chains = [
-            (
-                product.number,
-                _Chain(
-                    f"variants of product {product.number}",
-                    partial(_variants_page, number=product.number),
-                    product.following,
-                ),
-            )
+            (product.number, _variants_chain(product.number, product))
             for product in products.products
             if product.following is not None
         ]
         for position, (number, chain) in enumerate(chains):
             for other_number, other in chains[position : position + PRODUCTS_AT_ONCE]:
                 self._questions.ahead(Question("variants", other.cursor, other_number))
-            while chain.more:
-                question = Question("variants", chain.cursor, number)
-                reply = await self._questions.answer(question, chain.read)
-                yield self._page(reply)
-                variants = chain.read(reply.data)
-                if variants is None:
-                    # The product was deleted after its products page was read. No rest can be read.
-                    self._report.warnings.append(
-                        f"Product {number} was deleted while it was being read."
-                    )
-                    break
-                self._count_variants(number, variants)
-                chain.follow(variants)
+            async with aclosing(self._variants_of(number, chain)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _variants_of(
+        self, number: str, chain: "Chain[VariantsPage | None]"
+    ) -> AsyncGenerator[RawPage]:
+        """Yield the pages of one product's variants from the chain's cursor to its end."""
+        while chain.more:
+            question = Question("variants", chain.cursor, number)
+            reply = await self._questions.answer(question, chain.read)
+            yield self._page(reply)
+            variants = chain.read(reply.data)
+            if variants is None:
+                # The product was deleted after its products page was read. No rest can be read.
+                self._report.warnings.append(
+                    f"Product {number} was deleted while it was being read."
+                )
+                break
+            self._tally.more_variants(number, variants)
+            chain.follow(variants)
+
+    async def _missing_variants(self) -> AsyncGenerator[RawPage]:
+        """Yield the variants of the products that have more than were read, if Shopify says so."""
+        if not await self._variants_count.missing(self._tally.variants):
+            return
+        async with aclosing(counted_products(self._client, newest_first=False)) as counted:
+            async for product in counted:
+                read = self._tally.read.variants_of(product.number)
+                if read is None or product.variants is None or product.variants <= read:
+                    continue
+                number = str(product.number)
+                if self._questions.is_unread(number):
+                    self._explained += product.variants - read
+                    continue
+                self._read_again += 1
+                self._tally.forget_variants(product.number, read)
+                chain = _variants_chain(number)
+                async with aclosing(self._variants_of(number, chain)) as pages:
+                    async for page in pages:
+                        yield page
 
     def _page(self, reply: Reply) -> RawPage:
         self._pages += 1
         self._report.details.update(
-            pages=self._pages, products=self._products, variants=self._variants
+            pages=self._pages, products=self._tally.products, variants=self._tally.variants
         )
         if self._archived.taken:
             self._report.details["pages_from_archive"] = self._archived.taken
         return reply.page
 
-    def _count(self, page: "_ProductsPage") -> None:
-        if not page.products and page.following is not None:
-            self._empty_page_of = "products"
-        for product in page.products:
-            # Ids that ascend are distinct, without a set of them all.
-            self._ids_ascend = self._ids_ascend and int(product.number) > self._last_id
-            self._last_id = int(product.number)
-            self._products += 1
-            self._most_variants = max(self._most_variants, product.variants)
-            self._count_variants(product.number, product)
-
-    def _count_variants(self, number: str, page: "_VariantsPage") -> None:
-        self._variants += page.variants
-        if not page.variants and page.following is not None:
-            self._empty_page_of = f"variants of product {number}"
-
-    def _is_complete(self, shop: ShopPage) -> bool:
-        self._report.details.update(products=self._products, variants=self._variants)
-        if self._empty_page_of is not None:
-            # This holds even if the count agrees: a broken page with status 200 looks the same.
-            self._report.warnings.append(
-                f"Shopify sent an empty page of {self._empty_page_of} that was not the last."
+    async def _judge(self, shop: ShopPage, began: datetime) -> None:
+        """Set `complete` and `all_read` by what Shopify counts, and warn of what is missing."""
+        tally = self._tally
+        problems = tally.problems()
+        missing = await self._variants_count.missing(tally.variants + self._explained)
+        if missing:
+            counted = tally.variants + self._explained + missing
+            problems.append(
+                f"Shopify counts {counted} variants, but {tally.variants} were read: "
+                f"{missing} are missing."
             )
-            return False
-        if self._changed is not None:
-            # Shopify does not count changes, and their ids do not ascend. Every chain was followed
-            # to its end, and a search with a warning from Shopify raised an error.
-            return True
-        if not self._ids_ascend:
-            self._report.warnings.append(
-                "Shopify sent products out of the order of their ids: some may be missing."
-            )
-            return False
-        disagreement = shop.disagreement(self._products)
+        deleted = 0
+        if self._counted_again:
+            # Products that were read and then deleted must not stand for others that are missing.
+            deletions = Deletions(self._client, began - _CLOCKS_DIFFER, ArchivedPages())
+            deleted = await deletions.among(tally.read)
+        disagreement = shop.disagreement(tally.products, deleted)
+        self._report.complete = not problems and disagreement is None
+        self._report.all_read = not problems and not shop.missing(tally.products - deleted)
         if disagreement is not None:
-            self._report.warnings.append(disagreement)
-        return disagreement is None
+            problems.append(disagreement)
+        self._report.warnings += problems
 
 
-@dataclass(frozen=True, slots=True)
-class _VariantsPage:
-    """The number of a product's variants on a page, and the cursor to more of them."""
-
-    variants: int
-    following: str | None
-
-    @classmethod
-    def of(cls, product: object, number: str) -> "_VariantsPage":
-        connection = object_at(product, "variants", of=_ANSWER)
-        what = f"variants of product {number}"
-        return cls(len(_nodes(connection, what)), _following(connection, what))
-
-
-@dataclass(frozen=True, slots=True)
-class _ProductOnPage(_VariantsPage):
-    """A product with the variants that came with it."""
-
-    number: str
-
-
-@dataclass(frozen=True, slots=True)
-class _ProductsPage:
-    products: tuple[_ProductOnPage, ...]
-    following: str | None
-
-    @classmethod
-    def of(cls, data: object) -> "_ProductsPage":
-        connection = object_at(data, "products", of=_ANSWER)
-        products = tuple(_product(node) for node in _nodes(connection, "products"))
-        return cls(products, _following(connection, "products"))
+def _variants_chain(number: str, page: VariantsPage | None = None) -> "Chain[VariantsPage | None]":
+    """The chain of a product's variants: from its beginning, or behind the page it came with."""
+    return Chain(
+        f"variants of product {number}",
+        partial(variants_page, number=number),
+        None if page is None else page.following,
+        at_most=VARIANTS_PER_PAGE,
+        before=page,
+    )
 
 
 def _cheaper_than_a_page(data: object) -> bool:
     """Whether the missing variants of a small page cost no more than the page at its usual size."""
     try:
-        page = _ProductsPage.of(data)
+        page = ProductsPage.of(data)
     except InvalidResponse:
         return True
     cut = sum(product.following is not None for product in page.products)
     rest = cut * requested_cost(VARIANTS, {"variants": VARIANTS_PER_PAGE})
     usual = {"first": len(page.products), "variants": VARIANTS_PER_PRODUCT}
     return rest <= requested_cost(PRODUCTS, usual)
-
-
-def _product(node: object) -> _ProductOnPage:
-    number = numeric_id(value_at(node, "id"), "Product")
-    if number is None:
-        raise InvalidResponse("A product of Shopify's has no id of the form it promises.")
-    variants = _VariantsPage.of(node, number)
-    return _ProductOnPage(variants.variants, variants.following, number)
-
-
-def _variants_page(data: object, number: str) -> _VariantsPage | None:
-    """The variants on a page; None if the product is gone."""
-    if is_object(data) and data.get("product", False) is None:
-        return None
-    return _VariantsPage.of(object_at(data, "product", of=_ANSWER), number)
-
-
-class _Leading(Protocol):
-    """A page with the cursor to the next page of its chain; None on the last page."""
-
-    @property
-    def following(self) -> str | None: ...
-
-
-PageT = TypeVar("PageT", bound=_Leading | None)
-
-
-class _Chain(Generic[PageT]):
-    """Follows the cursors of one connection. It must end, so no cursor may come twice."""
-
-    def __init__(self, what: str, page_of: Callable[[object], PageT], cursor: str | None = None):
-        self._what = what
-        self._page_of = page_of
-        self._seen: set[str] = set() if cursor is None else {cursor}
-        self.cursor = cursor
-        self.more = True
-
-    def read(self, data: object) -> PageT:
-        """The page in `data`. Raises InvalidResponse if it leads nowhere, or back."""
-        page = self._page_of(data)
-        if page is not None and page.following in self._seen:
-            raise InvalidResponse(f"Shopify's cursor through the {self._what} does not move on.")
-        return page
-
-    def follow(self, page: _Leading) -> None:
-        """Go on with the page that follows this one."""
-        self.cursor = page.following
-        self.more = page.following is not None
-        if page.following is not None:
-            self._seen.add(page.following)
-
-
-def _following(connection: dict[str, Any], what: str) -> str | None:
-    page_info = object_at(connection, "pageInfo", of=_ANSWER)
-    more, cursor = page_info.get("hasNextPage"), page_info.get("endCursor")
-    if not isinstance(more, bool):
-        raise InvalidResponse(f"Shopify does not say whether there are more {what}.")
-    if not more:
-        return None
-    if not isinstance(cursor, str) or not cursor:
-        raise InvalidResponse(f"Shopify says there are more {what}, but gives no cursor to them.")
-    return cursor
-
-
-def _nodes(connection: dict[str, Any], what: str) -> list[Any]:
-    return list_at(connection, "nodes", of=f"Shopify's page of {what}")

@@ -219,6 +219,10 @@ class Questions:
         if self._archived.exhausted and question not in self._under_way:
             self._under_way[question] = asyncio.create_task(self._ask(question, thrift))
 
+    def is_unread(self, product_id: str) -> bool:
+        """Whether Shopify could not read a field of the product, so that it is rejected."""
+        return product_id in self._unread
+
     async def answer(self, question: Question, readable: Callable[[dict[str, Any]], Any]) -> Reply:
         """The reply to a question, from an archived page if `readable` raises no error for it.
 
