@@ -240,9 +240,12 @@ def test_a_shopify_count_that_is_always_wrong_hides_no_deletion(pipeline: Pipeli
 
 
 @pytest.mark.usefixtures("small_pages")
-@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-def test_an_empty_page_of_shopify_deletes_nothing(pipeline: Pipeline, times: int) -> None:
-    """No live variant is lost, whether the page comes in mid-listing or looks like the end."""
+@pytest.mark.parametrize("times", [1, None], ids=["once", "from then on"])
+def test_an_empty_page_of_shopify_deletes_nothing(pipeline: Pipeline, times: int | None) -> None:
+    """No live variant is lost. The page looks like the end, and the count says that it is not.
+
+    So the walk reads on behind its last cursor, which is enough where the page passes.
+    """
     key, _ = put(pipeline, SHOPIFY)
     before = live(pipeline, key)
     info = {"hasNextPage": False, "endCursor": None}
@@ -250,13 +253,13 @@ def test_an_empty_page_of_shopify_deletes_nothing(pipeline: Pipeline, times: int
         "match": {"platform": "shopify", "body_contains": "query Products"},
         "kind": "body",
         "body": {"data": {"products": {"pageInfo": info, "nodes": []}}},
-        "times": 1,
+        "times": times,
+        "skip": 2,
     }
-    # The empty page ends a reading, so the second reading's third page comes two requests later.
-    pipeline.sandbox.faults.set([{**page, "skip": 2}, {**page, "skip": 4}][:times])
+    pipeline.sandbox.faults.set([page])
     raw, items = sync(pipeline, key)
     assert raw["complete"] is (times == 1)
-    assert raw["details"]["readings"] == 2
+    assert raw["details"].get("readings", 1) == (1 if times == 1 else 2)
     assert items["deleted"] == 0
     assert live(pipeline, key) == before
 
