@@ -25,13 +25,13 @@ from connector_pipeline.platforms.kit.contract import (
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.woocommerce.mapping.normalize import Normalizer
+from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, Normalizer
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
 from connector_pipeline.platforms.woocommerce.reading import lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
-from connector_pipeline.platforms.woocommerce.reading.endpoints import Endpoints
+from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ONCE, Endpoints
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
@@ -156,7 +156,7 @@ class WooCommerceAdapter(Adapter):
             report_left_out(around.found, report)
             report.details |= {
                 "requests_at_once": pace.highest,
-                "smaller_pages": reader.smaller_pages,
+                "smaller_pages": reader.smaller_pages + around.in_parts,
             }
 
     def limit(self) -> Limit:
@@ -183,6 +183,7 @@ class WooCommerceAdapter(Adapter):
                 absent=absent,
                 witness_id=witness.product_id,
                 statuses=self.statuses.split(","),
+                at_once=PageSizes(report.page_sizes, IDS_AT_ONCE).size(PRODUCTS),
             )
             async with aclosing(lookups) as answers:
                 async for answer in answers:

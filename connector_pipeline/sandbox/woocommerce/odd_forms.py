@@ -19,7 +19,7 @@ _VARIATIONS: Final[Mapping[str, Form]] = {
     "gaps": lambda ids: {str(2 * place): each for place, each in enumerate(ids)},
     "keyed": lambda ids: {str(each): {"id": each} for each in ids},
     "null": lambda ids: None if ids else [],
-    "bare": lambda ids: {str(each): {} for each in ids},
+    "bare": lambda ids: dict.fromkeys(map(str, ids), ""),
     "unreadable": lambda ids: [f"{each}a" for each in ids],
 }
 _SCALARS: Final[Mapping[str, Form]] = {

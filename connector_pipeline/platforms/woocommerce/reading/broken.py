@@ -90,13 +90,14 @@ class AroundBroken:
     """Asks the session for lists, and reads a page that the shop breaks over in parts.
 
     The answer for such a page is joined from its parts, each object byte for byte as received,
-    without the broken ones. `found` has the broken objects. One page at a time is read in parts, so
-    that a host in trouble is not asked more for it.
+    without the broken ones. `found` has the broken objects, and `in_parts` counts the pages. One
+    page at a time is read in parts, so that a host in trouble is not asked more for it.
     """
 
     session: Asks
     sizes: PageSizes = field(default_factory=_page_sizes)
     found: list[BrokenObject] = field(default_factory=list[BrokenObject])
+    in_parts: int = 0
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     # After one page failed, others that were asked for with it must not go on failing. By whether
     # the page is of a list of all variations, in whose place other lists are read.
@@ -131,6 +132,7 @@ class AroundBroken:
             try:
                 if (given_up := self._given_up.get(shop_wide)) is not None:
                     raise given_up
+                self.in_parts += 1
                 return await reading.page(number)
             except PlatformUnavailable as error:
                 if reading.gave_up:

@@ -27,6 +27,9 @@ from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Questi
 
 _FIELDS: Final = ("id", "type", "status", "variations")
 
+# One product and the witness.
+_FEWEST: Final = 2
+
 Product = dict[str, Any]
 
 
@@ -36,30 +39,32 @@ def look_up(
     absent: Mapping[str, str],
     witness_id: str,
     statuses: Collection[str],
+    at_once: int = IDS_AT_ONCE,
 ) -> AsyncGenerator[Lookup]:
     """Ask for the products of the absent variants, and in each question for `witness_id` too.
 
+    `at_once` is the size of a page of products that the shop can answer.
     A product of another status than `statuses` counts as gone: the lists do not have it, so a
     complete snapshot would not have its variants. Raises InvalidResponse for an answer that does
     not fit the question, and what the session raises.
     """
     variants = lookup.by_product(absent)
     return lookup.look_up(
-        partial(_ask, session),
+        partial(_ask, session, max(_FEWEST, at_once)),
         absent={product_id: variants[product_id] for product_id in sorted(variants, key=int)},
         witness=witness_id,
-        at_once=IDS_AT_ONCE,
+        at_once=max(_FEWEST, at_once),
         asked_of=PRODUCTS_ENDPOINT,
         is_gone=partial(_is_gone, statuses=statuses),
     )
 
 
-async def _ask(session: Asks, ids: list[str]) -> AnswerForIds[Product]:
+async def _ask(session: Asks, at_once: int, ids: list[str]) -> AnswerForIds[Product]:
     params: dict[str, str | int] = {
         "include": ",".join(ids),
         # `any` is every status but the trash: it finds a draft, and no product in the trash.
         "status": "any",
-        "per_page": IDS_AT_ONCE,
+        "per_page": at_once,
         "orderby": "id",
         "order": "asc",
         "_fields": ",".join(_FIELDS),
