@@ -1,4 +1,7 @@
-"""The sensor that raises alerts: a shop became disconnected, or too many shops of a sweep failed.
+"""The sensor that raises alerts: shops disconnected, or too many shops of a run or a sweep failed.
+
+One trouble is one alert. While most shops of a platform fail or are refused, a sweep that fails for
+no other reason raises none, and it is the other way round where the sweep's alert came first.
 
 It reads the project's own tables, because a run status sensor of Dagster handles five runs a tick
 and never comes back to a run that it missed. Each alert is logged, and posted if ALERT_WEBHOOK_URL
@@ -8,9 +11,9 @@ again under the same `alert_id`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
-from uuid import NAMESPACE_URL, uuid5
+from typing import Final
 
 import psycopg
 from dagster import (
@@ -24,16 +27,25 @@ from dagster import (
 from psycopg.rows import class_row
 from pydantic import BaseModel, ValidationError
 
+from connector_pipeline.automation.alert import (
+    Alert,
+    DisconnectedShop,
+    disconnected_alert,
+    sweep_alert,
+    trouble_alert,
+)
 from connector_pipeline.automation.alert_webhook import NotDelivered, post
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import sweeps
+from connector_pipeline.state import sweeps, troubles
 from connector_pipeline.state.sweeps import Sweep
+from connector_pipeline.state.troubles import Trouble
 
 EVERY_SECONDS: Final = 30
-MOST_SHOPS_NAMED: Final = 100
+TROUBLE_WATCHED: Final = timedelta(days=1)
+"""A trouble of many shops is forgotten if none of them was synced for so long."""
 
 FAILED_SHARE: Final = 0.05
 FEWEST_SHOPS: Final = 20
@@ -41,32 +53,22 @@ FEWEST_SHOPS: Final = 20
 _SWEEPS_WATCHED: Final = timedelta(days=2)
 
 
-class DisconnectedShop(BaseModel):
-    """A disconnected shop, as an alert names it."""
-
-    shop: str
-    merchant_id: str
-    error: str | None
-    since: datetime
-
-
-class Alert(BaseModel):
-    """One alert, in the form of docs/contracts.md. Its kind decides on `shops` or `sweep`."""
-
-    alert_id: str
-    kind: str
-    message: str
-    raised_at: datetime
-    shops: list[DisconnectedShop] | None = None
-    shops_not_named: int | None = None
-    sweep: dict[str, Any] | None = None
-
-
 class Reported(BaseModel):
-    """The cursor: the shops and sweeps that alerts have reported and that still need one."""
+    """The cursor: the shops, sweeps and platforms that alerts have reported and are still so."""
 
     disconnected: dict[str, datetime] = {}
     sweeps: list[str] = []
+    platforms: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a tick found: `sweeps` that fail, and those of them that fail by `troubles` alone."""
+
+    disconnected: Sequence[DisconnectedShop]
+    troubles: Sequence[Trouble]
+    sweeps: Sequence[Sweep]
+    explained: Collection[str]
 
 
 def newly_disconnected(
@@ -85,99 +87,108 @@ def failing(sweep: Sweep) -> bool:
     return sweep.shops >= FEWEST_SHOPS and sweep.failed > FAILED_SHARE * sweep.shops
 
 
-def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
-    """Make one alert for all shops of a tick: a sweep may find many at once."""
-    named = list(shops[:MOST_SHOPS_NAMED])
-    count = "A shop" if len(shops) == 1 else f"{len(shops)} shops"
-    return Alert(
-        alert_id=_alert_id(*(f"{shop.shop} {shop.since.isoformat()}" for shop in shops)),
-        kind="shops_disconnected",
-        message=(
-            f"{count} became disconnected: {', '.join(shop.shop for shop in named[:5])}"
-            f"{' …' if len(shops) > 5 else ''}. Ask the merchant to reconnect, then "
-            "`connector-pipeline shops resume SHOP`."
-        ),
-        raised_at=now,
-        shops=named,
-        shops_not_named=len(shops) - len(named),
-    )
-
-
-def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
-    """Make the alert that a sweep is failing."""
-    return Alert(
-        alert_id=_alert_id(sweep.sweep_id),
-        kind="sweep_failing",
-        message=(
-            f"{sweep.failed} of {sweep.shops} shops failed in the sweep of {sweep.sweep_id}. "
-            "See the failed runs in Dagster's UI; `connector-pipeline doctor` looks at what all "
-            "shops share."
-        ),
-        raised_at=now,
-        sweep={
-            "sweep_id": sweep.sweep_id,
-            "shops": sweep.shops,
-            "taken": sweep.taken,
-            "succeeded": sweep.succeeded,
-            "failed": sweep.failed,
-        },
-    )
-
-
 @sensor(
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Logs and posts to ALERT_WEBHOOK_URL: shops disconnected, sweeps that fail.",
+    description=(
+        "Logs and posts to ALERT_WEBHOOK_URL: shops disconnected, sweeps that fail, platforms most "
+        "of whose shops fail or refuse us at once."
+    ),
 )
 def alerts(
     context: SensorEvaluationContext, database: ResourceParam[Database]
 ) -> SensorResult | SkipReason:
-    """Raise an alert for each newly disconnected shop and failing sweep, once each."""
+    """Raise an alert for each new disconnected shop, trouble of many shops and failing sweep."""
     reported = _reported(context.cursor)
     try:
         with database.connect() as connection:
-            disconnected = _disconnected(connection)
-            recent = [
-                sweep
-                for sweep in sweeps.recent(connection, since=_SWEEPS_WATCHED)
-                if failing(sweep)
-            ]
+            found = _found(connection)
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error}")
-    still = Reported(
-        disconnected={
-            shop.shop: shop.since
-            for shop in disconnected
-            if reported.disconnected.get(shop.shop) == shop.since
-        },
-        sweeps=[sweep.sweep_id for sweep in recent if sweep.sweep_id in reported.sweeps],
-    )
+    still = _still(reported, found)
     count = 0
-    for alert, afterwards in _new_alerts(still, disconnected, recent, datetime.now(UTC)):
-        if (trouble := _deliver(context, alert)) is not None:
-            return SensorResult(skip_reason=trouble, cursor=still.model_dump_json())
+    for alert, afterwards in new_alerts(still, found, datetime.now(UTC)):
+        if alert is not None:
+            if (undelivered := _deliver(context, alert)) is not None:
+                return SensorResult(skip_reason=undelivered, cursor=still.model_dump_json())
+            count += 1
         still = afterwards
-        count += 1
     reason = f"Alerts raised: {count}." if count else "There is no new alert."
     return SensorResult(skip_reason=reason, cursor=still.model_dump_json())
 
 
-def _new_alerts(
-    reported: Reported,
-    disconnected: Sequence[DisconnectedShop],
-    failing: Sequence[Sweep],
-    now: datetime,
-) -> Iterator[tuple[Alert, Reported]]:
-    """Yield each new alert, and the cursor for when it has been delivered."""
-    shops = newly_disconnected(disconnected, reported.disconnected.items())
+def _found(connection: psycopg.Connection) -> Found:
+    troubled = troubles.current(connection, since=TROUBLE_WATCHED)
+    platforms = [trouble.platform_name for trouble in troubled]
+    recent = sweeps.recent(connection, since=_SWEEPS_WATCHED)
+    elsewhere = (
+        sweeps.recent(connection, since=_SWEEPS_WATCHED, platforms_left_out=platforms)
+        if platforms
+        else recent
+    )
+    unexplained = {sweep.sweep_id for sweep in elsewhere if failing(sweep)}
+    fail = [sweep for sweep in recent if failing(sweep)]
+    return Found(
+        disconnected=_disconnected(connection),
+        troubles=troubled,
+        sweeps=fail,
+        explained={sweep.sweep_id for sweep in fail} - unexplained,
+    )
+
+
+def _still(reported: Reported, found: Found) -> Reported:
+    """Those that were reported and are still so."""
+    return Reported(
+        disconnected={
+            shop.shop: shop.since
+            for shop in found.disconnected
+            if reported.disconnected.get(shop.shop) == shop.since
+        },
+        sweeps=[each.sweep_id for each in found.sweeps if each.sweep_id in reported.sweeps],
+        platforms=[
+            each.platform_name
+            for each in found.troubles
+            if each.platform_name in reported.platforms
+        ],
+    )
+
+
+def new_alerts(
+    reported: Reported, found: Found, now: datetime
+) -> Iterator[tuple[Alert | None, Reported]]:
+    """Yield each new alert, and the cursor for when it has been delivered.
+
+    None in place of an alert: another alert has reported the same trouble.
+    """
+    shops = newly_disconnected(found.disconnected, reported.disconnected.items())
     if shops:
-        since = {shop.shop: shop.since for shop in disconnected}
+        since = {shop.shop: shop.since for shop in found.disconnected}
         reported = reported.model_copy(update={"disconnected": since})
         yield disconnected_alert(shops, now), reported
-    for sweep in failing:
+    new = [each for each in found.troubles if each.platform_name not in reported.platforms]
+    for of_refusals in (True, False):
+        alike = [each for each in new if each.of_refusals is of_refusals]
+        if not alike:
+            continue
+        loud = [each for each in alike if not _is_of_sweeps(each, reported.sweeps)]
+        names = [*reported.platforms, *(each.platform_name for each in alike)]
+        reported = reported.model_copy(update={"platforms": names})
+        yield trouble_alert(loud, now) if loud else None, reported
+    for sweep in found.sweeps:
         if sweep.sweep_id not in reported.sweeps:
             reported = reported.model_copy(update={"sweeps": [*reported.sweeps, sweep.sweep_id]})
-            yield sweep_alert(sweep, now), reported
+            explained = sweep.sweep_id in found.explained
+            yield None if explained else sweep_alert(sweep, now), reported
+
+
+def _is_of_sweeps(trouble: Trouble, sweep_ids: Collection[str]) -> bool:
+    """Whether sweeps were reported as failing by this trouble before it was seen.
+
+    A refused shop does not count as failed in a sweep.
+    """
+    if trouble.of_refusals or not trouble.sweep_ids:
+        return False
+    return set(trouble.sweep_ids) <= set(sweep_ids)
 
 
 def _deliver(context: SensorEvaluationContext, alert: Alert) -> str | None:
@@ -215,7 +226,3 @@ def _reported(cursor: str | None) -> Reported:
     except ValidationError:
         # Somebody edited the cursor in the UI: an alert twice is better than none.
         return Reported()
-
-
-def _alert_id(*of: str) -> str:
-    return str(uuid5(NAMESPACE_URL, "connector-pipeline:alert:" + "\n".join(of)))

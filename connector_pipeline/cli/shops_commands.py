@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
+from connector_pipeline.model.errors import UnknownShop
 from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The registry of shops: each active one is a partition.", no_args_is_help=True
 )
+
+ShopsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[SHOP]...", help="Partition keys: PLATFORM/DOMAIN")
+]
+StateOption = Annotated[ShopState | None, typer.Option(help="Only shops of this state.")]
+PlatformOption = Annotated[str | None, typer.Option(help="Only shops of this platform.")]
+FileOption = Annotated[
+    typer.FileText | None,
+    typer.Option(
+        help="A file with one partition key a line; - is standard input.",
+        encoding="utf-8",
+        errors="replace",
+    ),
+]
 
 _COLUMNS = (
     "shop",
@@ -109,15 +124,27 @@ def list_shops(
 
 
 @app.command()
-def pause(shop: ShopArgument, as_json: JsonFlag = False) -> None:
-    """Stop syncing a shop; its catalog stays."""
-    _set_state(shop, ShopState.PAUSED, as_json=as_json)
+def pause(
+    shops: ShopsArgument = None,
+    state: StateOption = None,
+    platform: PlatformOption = None,
+    file: FileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Stop syncing shops; their catalog stays."""
+    _set_states(ShopState.PAUSED, shops, state, platform, file, as_json=as_json)
 
 
 @app.command()
-def resume(shop: ShopArgument, as_json: JsonFlag = False) -> None:
-    """Sync a paused or disconnected shop again."""
-    _set_state(shop, ShopState.ACTIVE, as_json=as_json)
+def resume(
+    shops: ShopsArgument = None,
+    state: StateOption = None,
+    platform: PlatformOption = None,
+    file: FileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sync paused or disconnected shops again, e.g. all of `--state disconnected`."""
+    _set_states(ShopState.ACTIVE, shops, state, platform, file, as_json=as_json)
 
 
 @app.command()
@@ -129,11 +156,44 @@ def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     _say(shop, "removed", as_json=as_json)
 
 
-def _set_state(shop: str, state: ShopState, *, as_json: bool) -> None:
-    parse_partition_key(shop)
+def _set_states(
+    state: ShopState,
+    shops: list[str] | None,
+    now_in: ShopState | None,
+    platform: str | None,
+    file: typer.FileText | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Set the state of the shops that meet all conditions. Unknown shops end it with status 1."""
+    from connector_pipeline.cli.output import err, out
+
+    keys = _named(shops, file)
+    if keys is None and now_in is None:
+        raise typer.BadParameter("name shops, or a --file of them, or their --state.")
+    if keys is not None:
+        for key in keys:
+            parse_partition_key(key)
     with _registry() as registry:
-        registry.set_state(shop, state)
-    _say(shop, state.value, as_json=as_json)
+        known = None if keys is None else registry.registered(keys)
+        changed = registry.set_states(state, keys=known, now_in=now_in, platform_name=platform)
+    for key in changed:
+        _say(key, state.value, as_json=as_json)
+    unknown = sorted(set(keys or ()) - set(known or ()))
+    if not as_json and len(changed) != 1:
+        out.print(f"{len(changed)} shops: {state.value}.")
+    for key in unknown:
+        err.print(f"{UnknownShop.__name__}: {UnknownShop('is not in the registry.').of(key)}")
+    if unknown:
+        raise typer.Exit(1)
+
+
+def _named(shops: list[str] | None, file: typer.FileText | None) -> list[str] | None:
+    """The partition keys of the command and of the file, one a line; None if there is neither."""
+    if not shops and file is None:
+        return None
+    lines = (line.strip() for line in file or ())
+    return list(dict.fromkeys([*(shops or ()), *(line for line in lines if line)]))
 
 
 def _say(shop: str, outcome: str, *, as_json: bool) -> None:

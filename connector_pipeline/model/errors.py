@@ -5,6 +5,7 @@
     │   └── RateLimited            the platform limits us longer than a sync may wait; retryable
     ├── DeadlineExceeded           reading the shop took longer than its deadline; retryable
     ├── ShopBusy                   another run fetches the shop; retryable
+    ├── AccessRefused              the shop refuses us, and that is not believed yet
     ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
     ├── InvalidResponse            an answer that breaks the platform's contract
     ├── SnapshotShrank             most of a shop is missing in a snapshot, and nobody allowed that
@@ -95,6 +96,15 @@ class ShopBusy(ConnectorError):
     )
 
 
+class AccessRefused(ConnectorError):
+    """The platform refuses us, and that is not believed yet: the shop stays active.
+
+    A sync takes the place of a ShopDisconnected by this error until the refusal is confirmed.
+    """
+
+    default_remedy = "The next sync asks again."
+
+
 class ShopDisconnected(ConnectorError):
     """Token unknown or revoked, shop closed or frozen, or a key of too low a role.
 
@@ -103,7 +113,8 @@ class ShopDisconnected(ConnectorError):
     """
 
     default_remedy = (
-        "Not retried. Ask the merchant to reconnect, then `connector-pipeline shops resume SHOP`."
+        "Ask the merchant to reconnect. The connector asks a disconnected shop again at growing "
+        "distance; `connector-pipeline shops resume SHOP` has it synced at once."
     )
 
     def __init__(

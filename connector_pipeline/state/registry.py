@@ -1,6 +1,5 @@
 """The registry, `connector.shops`, and the syncs of its shops."""
 
-import builtins
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,13 @@ from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
     ShopState,
+    columns_of,
     parse_partition_key,
 )
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_log
+from connector_pipeline.state import refusals, sync_log
+from connector_pipeline.state.refusals import NOT_REFUSED, Refusal
 from connector_pipeline.state.sync_log import SyncProgress
 
 Added = Literal["added", "updated", "unchanged"]
@@ -57,14 +58,6 @@ _ADD: Final = """
     -- xmax is 0 on a row that was inserted and not on one that was updated.
     RETURNING shop.xmax = 0
 """
-
-
-@dataclass(frozen=True, slots=True)
-class DisconnectedShop:
-    """A disconnected shop, and the digest of the credential it refused, None if there was none."""
-
-    shop: Shop
-    refused: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +109,8 @@ class ShopRegistry:
     ) -> Sequence[str]:
         """The partition keys of the active shops that meet all conditions, sorted.
 
-        `failed`: the last sync failed. `stale`: the last successful sync began longer ago than
-        this, or there was none.
+        `failed`: the last sync failed, or the last full one did. `stale`: the last successful sync
+        began longer ago than this, or there was none.
         """
         with self.database.connect() as connection:
             rows = connection.execute(
@@ -126,7 +119,8 @@ class ShopRegistry:
                 WHERE state = %(active)s
                     AND (%(platform_name)s::text IS NULL OR platform_name = %(platform_name)s)
                     AND (%(merchant_id)s::text IS NULL OR merchant_id = %(merchant_id)s)
-                    AND (NOT %(failed)s OR last_error_code IS NOT NULL)
+                    AND (NOT %(failed)s OR last_error_code IS NOT NULL
+                         OR full_sync_error_code IS NOT NULL)
                     AND (%(stale)s::interval IS NULL OR last_successful_sync_at IS NULL
                          OR last_successful_sync_at < now() - %(stale)s::interval)
                 ORDER BY platform_name, domain
@@ -176,62 +170,71 @@ class ShopRegistry:
         }
 
     def set_state(self, key: str, state: ShopState) -> None:
-        """Pause, resume or disconnect a shop. A resumed shop starts without failures.
+        """Pause, resume or disconnect a shop; see `set_states`. Raises UnknownShop."""
+        parse_partition_key(key)
+        if not self.set_states(state, keys=[key]):
+            raise _unknown(key)
 
-        Raises UnknownShop.
+    def set_states(
+        self,
+        state: ShopState,
+        *,
+        keys: Sequence[str] | None = None,
+        now_in: ShopState | None = None,
+        platform_name: str | None = None,
+    ) -> Sequence[str]:
+        """Pause, resume or disconnect the shops that meet all conditions, in one statement.
+
+        `keys`: their partition keys. `now_in`: the state that they are in. A shop starts in its new
+        state without refusals, and a resumed one without failures. Returns the partition keys of
+        the shops that meet the conditions, sorted.
         """
-        self._change(
-            key,
-            """
-            UPDATE connector.shops
-            SET state = %(state)s, updated_at = now(),
-                refused_credential = NULL,
-                consecutive_failures =
-                    CASE WHEN %(resumed)s THEN 0 ELSE consecutive_failures END
-            WHERE platform_name = %(platform_name)s AND domain = %(domain)s
-            """,
-            {"state": state, "resumed": state is ShopState.ACTIVE},
-        )
-
-    def disconnected_after(self, key: str, *, limit: int) -> builtins.list[DisconnectedShop]:
-        """At most `limit` disconnected shops after this partition key, sorted by theirs."""
+        platform_names, domains = columns_of(keys or ())
         with self.database.connect() as connection:
-            rows = connection.cursor(row_factory=dict_row).execute(
-                """
-                SELECT merchant_id, platform_name, platform_shop_id, domain, currency, path,
-                    refused_credential
-                FROM connector.shops
-                WHERE state = %s AND platform_name || '/' || domain > %s
-                ORDER BY platform_name || '/' || domain
-                LIMIT %s
-                """,
-                (ShopState.DISCONNECTED, key, limit),
-            )
-            return [
-                DisconnectedShop(refused=row.pop("refused_credential"), shop=Shop(**row))
-                for row in rows
-            ]
+            rows = connection.execute(
+                f"""
+                WITH chosen AS (
+                    SELECT platform_name, domain FROM connector.shops
+                    WHERE (%(all)s OR (platform_name, domain) IN (
+                            SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])))
+                        AND (%(now_in)s::text IS NULL OR state = %(now_in)s)
+                        AND (%(platform_name)s::text IS NULL OR platform_name = %(platform_name)s)
+                    -- In the order in which everybody locks shops.
+                    ORDER BY platform_name, domain FOR UPDATE
+                )
+                UPDATE connector.shops AS shop
+                SET state = %(state)s, updated_at = now(), {NOT_REFUSED},
+                    consecutive_failures =
+                        CASE WHEN %(resumed)s THEN 0 ELSE consecutive_failures END
+                FROM chosen
+                WHERE shop.platform_name = chosen.platform_name AND shop.domain = chosen.domain
+                RETURNING shop.platform_name || '/' || shop.domain
+                """,  # noqa: S608  our own words
+                {
+                    "all": keys is None,
+                    "platform_names": platform_names,
+                    "domains": domains,
+                    "now_in": now_in,
+                    "platform_name": platform_name,
+                    "state": state,
+                    "resumed": state is ShopState.ACTIVE,
+                },
+            ).fetchall()
+        return sorted(key for (key,) in rows)
 
-    def reconnect(self, found: DisconnectedShop) -> bool:
-        """Make the shop active. Returns False if it has changed since it was found."""
+    def registered(self, keys: Sequence[str]) -> Sequence[str]:
+        """Those of these partition keys that are in the registry, sorted."""
         with self.database.connect() as connection:
-            changed = connection.execute(
+            rows = connection.execute(
                 """
-                UPDATE connector.shops
-                SET state = %s, updated_at = now(), consecutive_failures = 0,
-                    refused_credential = NULL
-                WHERE platform_name = %s AND domain = %s AND state = %s
-                    AND refused_credential IS NOT DISTINCT FROM %s
+                SELECT platform_name || '/' || domain
+                FROM connector.shops JOIN unnest(%s::text[], %s::text[])
+                    AS given (platform_name, domain) USING (platform_name, domain)
+                ORDER BY platform_name, domain
                 """,
-                (
-                    ShopState.ACTIVE,
-                    found.shop.platform_name,
-                    found.shop.domain,
-                    ShopState.DISCONNECTED,
-                    found.refused,
-                ),
+                columns_of(set(keys)),
             )
-            return changed.rowcount == 1
+            return [key for (key,) in rows]
 
     def remove(self, key: str) -> None:
         """Delete a shop. Its catalog rows and its syncs stay. Raises UnknownShop."""
@@ -285,13 +288,15 @@ class ShopRegistry:
         with self.database.connect() as connection:
             sync_log.refuse(connection, sync, shop, error, run_id)
 
-    def fail_sync(self, sync_id: str, error: ConnectorError, *, refused: str | None = None) -> None:
-        """Record that a sync failed, on its shop too. See sync_log.fail.
+    def fail_sync(
+        self, sync_id: str, error: ConnectorError, *, refusal: Refusal = refusals.UNKNOWN
+    ) -> ConnectorError:
+        """Record that a sync failed, on its shop too; return the error as recorded.
 
-        A publish records a success itself, in its own transaction.
+        See sync_log.fail. A publish records a success itself, in its own transaction.
         """
         with self.database.connect() as connection:
-            sync_log.fail(connection, sync_id, error, refused=refused)
+            return sync_log.fail(connection, sync_id, error, refusal=refusal)
 
     def _change(self, key: str, statement: LiteralString, values: dict[str, object]) -> None:
         platform_name, domain = parse_partition_key(key)

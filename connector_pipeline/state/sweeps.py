@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
-from connector_pipeline.model.errors import NotActive
+from connector_pipeline.model.errors import AccessRefused, NotActive, ShopDisconnected
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import ShopState, columns_of
 from connector_pipeline.state import sync_queue
@@ -34,13 +34,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep: how many shops there are, were put into the queue so far, and ended how."""
+    """A sweep: how many shops there are, were put into the queue so far, and ended how.
+
+    `failed` is without the shops that refuse us, which have alerts of their own.
+    """
 
     sweep_id: str
     shops: int
     taken: int
     succeeded: int
     failed: int
+
+
+_NO_SIGN_OF_TROUBLE: Final = [
+    error.__name__ for error in (NotActive, AccessRefused, ShopDisconnected)
+]
+"""Of a shop that was paused meanwhile, or that refuses us: alerts of their own report these."""
 
 
 # One index lookup per shop: 10,000 of them take a tenth of a second, a sort of all syncs seconds.
@@ -69,8 +78,8 @@ _RECENT: Final = """
             AS shops,
         count(*)::int AS taken,
         count(*) FILTER (WHERE outcome = 'succeeded')::int AS succeeded,
-        -- A shop that was paused meanwhile is no sign of trouble.
-        count(*) FILTER (WHERE outcome = 'failed' AND error_code <> %(paused)s)::int AS failed
+        count(*) FILTER (WHERE outcome = 'failed' AND error_code <> ALL(%(left_out)s)
+            AND platform_name <> ALL(%(platforms_left_out)s))::int AS failed
     FROM connector.sync_queue
     WHERE sweep_id IS NOT NULL AND put_at > now() - %(since)s
     GROUP BY sweep_id ORDER BY min(put_at)
@@ -104,9 +113,23 @@ def put(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str]) -> N
     )
 
 
-def recent(connection: psycopg.Connection, *, since: timedelta) -> list[Sweep]:
-    """The sweeps whose shops were put into the queue within this time, oldest first."""
+def recent(
+    connection: psycopg.Connection,
+    *,
+    since: timedelta,
+    platforms_left_out: Sequence[str] = (),
+) -> list[Sweep]:
+    """The sweeps whose shops were put into the queue within this time, oldest first.
+
+    Shops of `platforms_left_out` do not count as failed.
+    """
     cursor = connection.cursor(row_factory=class_row(Sweep))
     return cursor.execute(
-        _RECENT, {"active": ShopState.ACTIVE, "since": since, "paused": NotActive.__name__}
+        _RECENT,
+        {
+            "active": ShopState.ACTIVE,
+            "since": since,
+            "left_out": _NO_SIGN_OF_TROUBLE,
+            "platforms_left_out": list(platforms_left_out),
+        },
     ).fetchall()

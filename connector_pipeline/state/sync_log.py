@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from connector_pipeline.model.errors import (
+    AccessRefused,
     ConnectorError,
     InvalidSyncRequest,
     ShopBusy,
@@ -26,13 +27,17 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
 from connector_pipeline.model.queue import QueueOutcome
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.storable import escaped
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import refusals, sync_queue
 from connector_pipeline.state.outbox import put_outcome
+from connector_pipeline.state.refusals import Refusal
 
 _LONGEST_MESSAGE: Final = 4_000
+
+_NOT_OF_FULL_SYNCS: Final = (ShopBusy, SyncInterrupted, AccessRefused, ShopDisconnected)
+"""Errors that say nothing of full syncs in particular: an increment ends them just as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ def record_progress(
         """,
         (pages, requests, fetched_at, sync_id),
     )
+    if fetched_at is not None:
+        refusals.shop_answers(connection, sync_id)
 
 
 def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | None:
@@ -170,14 +177,16 @@ def fail(
     sync_id: str,
     error: ConnectorError,
     *,
-    refused: str | None = None,
-) -> None:
+    refusal: Refusal = refusals.UNKNOWN,
+) -> ConnectorError:
     """Record that a sync failed, in the queue too, and count the failure on its shop.
 
-    An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted.
-    ShopDisconnected marks an active shop disconnected: the platform's adapter has confirmed it.
-    `refused` is the digest of the credential that the shop refused, None if there was none.
+    Returns the error as recorded: an AccessRefused takes the place of a ShopDisconnected that is
+    not believed yet, by what the run knows of the `refusal`. A believed one marks an active shop
+    disconnected. An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted.
     """
+    if isinstance(error, ShopDisconnected):
+        error = _judged(connection, sync_id, error, refusal)
     # A message may quote a platform.
     message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
     failed = connection.execute(
@@ -195,48 +204,47 @@ def fail(
     # A shop's row may wait for a sync that was not recorded yet.
     sync_queue.end(connection, sync_id, QueueOutcome.FAILED, error.code)
     if failed is None:
-        return
+        return error
     platform_name, domain, merchant_id, correlation_id, finished_at, full = failed
     if not isinstance(error, InvalidSyncRequest):
-        _count_failure(connection, (platform_name, domain), error, message, refused)
-        if full and not isinstance(error, ShopBusy | SyncInterrupted):
+        _count_failure(connection, (platform_name, domain), error, message)
+        if full and not isinstance(error, _NOT_OF_FULL_SYNCS):
             _keep_full_failure(connection, (platform_name, domain), error.code, message)
     data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
+    return error
+
+
+def _judged(
+    connection: psycopg.Connection, sync_id: str, error: ShopDisconnected, refusal: Refusal
+) -> ConnectorError:
+    """The error as the registry believes it. The rows are locked in everybody's order."""
+    shop = connection.execute(
+        "SELECT platform_name, domain FROM connector.syncs WHERE sync_id = %s FOR UPDATE",
+        (sync_id,),
+    ).fetchone()
+    if shop is None:
+        return error
+    connection.execute("SELECT FROM connector.sync_queue WHERE sync_id = %s FOR UPDATE", (sync_id,))
+    return refusals.judged(connection, shop, error, refusal)
 
 
 def _count_failure(
-    connection: psycopg.Connection,
-    shop: tuple[str, str],
-    error: ConnectorError,
-    message: str,
-    refused: str | None,
+    connection: psycopg.Connection, shop: tuple[str, str], error: ConnectorError, message: str
 ) -> None:
     platform_name, domain = shop
-    disconnected = isinstance(error, ShopDisconnected)
     connection.execute(
         """
         UPDATE connector.shops
         SET consecutive_failures = consecutive_failures + %(counted)s,
-            refused_credential = CASE WHEN %(disconnected)s AND state <> %(paused)s
-                                 THEN %(refused)s ELSE refused_credential END,
-            last_error_code = %(code)s, last_error_message = %(message)s,
-            state = CASE WHEN %(disconnected)s AND state = %(active)s
-                    THEN %(disconnected_state)s ELSE state END,
-            updated_at = CASE WHEN %(disconnected)s AND state = %(active)s
-                         THEN now() ELSE updated_at END
+            last_error_code = %(code)s, last_error_message = %(message)s
         WHERE platform_name = %(platform_name)s AND domain = %(domain)s
         """,
         {
             "code": error.code,
             "message": message,
-            "disconnected": disconnected,
-            "refused": refused,
             "counted": 0 if isinstance(error, ShopBusy) else 1,
-            "paused": ShopState.PAUSED,
-            "active": ShopState.ACTIVE,
-            "disconnected_state": ShopState.DISCONNECTED,
             "platform_name": platform_name,
             "domain": domain,
         },
@@ -353,8 +361,7 @@ def succeed(
             published_currency =
                 CASE WHEN %(full)s THEN coalesce(%(currency)s, published_currency)
                 ELSE published_currency END,
-            learned = %(learned)s, refused_at = NULL, refused_about = NULL,
-            consecutive_failures = 0,
+            learned = %(learned)s, consecutive_failures = 0,
             last_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
             last_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END
         WHERE platform_name = %(platform_name)s AND domain = %(domain)s

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.credentials.refused import credential_digest
+from connector_pipeline.credentials.remembering import RememberingSource
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
@@ -22,7 +23,7 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import RegisteredShop, Shop
+from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.model.sync import (
     ShopToSync,
     Sync,
@@ -34,11 +35,11 @@ from connector_pipeline.model.sync import (
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.contract import (
     CredentialSource,
-    CredentialsT,
     FetchReport,
     RawPage,
 )
 from connector_pipeline.state import sync_queue
+from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.absence import Confirmed
 from connector_pipeline.sync.confirmation import confirmed, confirmed_in_increment
@@ -52,21 +53,6 @@ _PROGRESS_EVERY: Final = 0.5
 
 RESUMABLE_FOR: Final = timedelta(hours=6)
 """An interrupted sync that is older than this is not resumed: its first pages are as old."""
-
-
-@dataclass(frozen=True, slots=True)
-class _RememberingSource:
-    """A credential source that remembers each shop's last credentials, in case they are refused."""
-
-    source: CredentialSource
-    given: dict[str, BaseModel | None]
-
-    async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
-        """Ask the source; remember None if the Token Service has no credentials for the shop."""
-        self.given[shop.partition_key] = None
-        given = await self.source.credentials(shop, model)
-        self.given[shop.partition_key] = given
-        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +101,14 @@ class ShopFetcher:
             spent = time.monotonic() - began
             self._spent[partition_key] = self._spent.get(partition_key, 0.0) + spent
 
-    def record_failure(self, partition_key: str, error: ConnectorError) -> None:
+    def record_failure(
+        self, partition_key: str, error: ConnectorError, *, refused_in_run: Share | None = None
+    ) -> ConnectorError:
         """Record that the shop's sync failed, and that this run does not try it again.
 
-        A shop of the queue that another run reads just now waits on in the queue instead.
+        A shop of the queue that another run reads just now waits on in the queue instead. Returns
+        the error as recorded: a ShopDisconnected may not be believed yet. `refused_in_run` is the
+        share of the platform's shops that this run found refused, None if it was cut off before.
         """
         sync_id = self._sync_id(partition_key)
         # If the database is down, the failure of the shop's partition still reports the error.
@@ -126,14 +116,15 @@ class ShopFetcher:
             if isinstance(error, ShopBusy):
                 with self.services.database.connect() as connection:
                     if sync_queue.wait_on(connection, sync_id, run_id=self.run.root_run_id):
-                        return
+                        return error
                 shop = registered_shop(self.services.registry, partition_key)
                 sync = self._new_sync(shop, sync_id, datetime.now(UTC))
                 self.services.registry.refuse_sync(sync, shop, error, self.run.run_id)
             else:
-                self.services.registry.fail_sync(
-                    sync_id, error, refused=self._refused(partition_key, error)
-                )
+                refusal = Refusal(self._refused(partition_key, error), refused_in_run)
+                recorded = self.services.registry.fail_sync(sync_id, error, refusal=refusal)
+                return recorded.of(partition_key)
+        return error
 
     async def _attempt(self, partition_key: str) -> SnapshotManifest:
         begun = await in_thread(self._begin, partition_key)
@@ -221,7 +212,7 @@ class ShopFetcher:
                 deadline,
                 self.services.token_service.open(begun.sync.correlation_id) as token_service,
             ):
-                credential_source = _RememberingSource(token_service, self._given)
+                credential_source = RememberingSource(token_service, self._given)
                 try:
                     report, gone = await self._read_as_planned(begun, credential_source, report)
                 except _AnotherCurrency as changed:

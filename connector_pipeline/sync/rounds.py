@@ -1,8 +1,10 @@
 """Fetch a run's shops in two rounds, several at once, each under its lock."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from connector_pipeline.archive.manifest import SnapshotManifest
@@ -10,8 +12,10 @@ from connector_pipeline.model.errors import (
     ConnectorError,
     DeadlineExceeded,
     ShopBusy,
+    ShopDisconnected,
     SyncInterrupted,
 )
+from connector_pipeline.state.refusals import Share
 from connector_pipeline.sync.fetch import ShopFetcher
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.locks import ShopLocks
@@ -25,9 +29,12 @@ _LOCK_TRIED_EVERY: Final = 1.0
 def worth_another_round(error: ConnectorError) -> bool:
     """Whether the run tries the shop again, because its trouble may be over by then.
 
-    A shop whose time is up, or that another run fetches, has waited already and is not tried again.
+    A refusal may pass within seconds, as an overload does. A shop whose time is up, or that another
+    run fetches, has waited already and is not tried again.
     """
-    return error.retryable and not isinstance(error, DeadlineExceeded | ShopBusy)
+    if isinstance(error, DeadlineExceeded | ShopBusy):
+        return False
+    return error.retryable or isinstance(error, ShopDisconnected)
 
 
 class FetchRounds:
@@ -36,8 +43,9 @@ class FetchRounds:
     A shop that another run fetches is waited for, without a place, for `wait` seconds. A shop
     whose trouble may pass is tried once more when all others are done, and at least `again_after`
     seconds after it failed. Until then its sync stays recorded as running; the second attempt goes
-    on after the pages that the first one archived. `fetched` is called with the partition key of
-    each shop that was fetched, once its lock is free; it must not block.
+    on after the pages that the first one archived. A refusal that stays is judged at the very end,
+    when the run knows how many shops of the platform were refused. `fetched` is called with the
+    partition key of each shop that was fetched, once its lock is free; it must not block.
     """
 
     def __init__(
@@ -59,6 +67,8 @@ class FetchRounds:
         self._again_after = again_after
         self._fetched = fetched
         self._postponed: dict[str, ConnectorError] = {}
+        self._refused: dict[str, ShopDisconnected] = {}
+        self._tried: set[str] = set()
 
     async def fetch(self, partition_keys: Iterable[str]) -> None:
         """Fetch every shop, and report its outcome."""
@@ -70,9 +80,10 @@ class FetchRounds:
                 async with asyncio.TaskGroup() as second:
                     for key in list(self._postponed):
                         second.create_task(self._second(key))
+            await self._judge_refusals()
         finally:
-            # A run that was cancelled between the rounds makes no second one.
-            for key, error in self._postponed.items():
+            # A run that was cancelled between the rounds makes no second one, and judges nothing.
+            for key, error in (self._postponed | self._refused).items():
                 self._fetcher.record_failure(key, error)
 
     async def _first(self, partition_key: str) -> None:
@@ -92,7 +103,19 @@ class FetchRounds:
             await self._attempt(partition_key)
         except ConnectorError as error:
             self._postponed.pop(partition_key, None)
-            await self._failed(partition_key, error)
+            if isinstance(error, ShopDisconnected):
+                self._refused[partition_key] = error
+            else:
+                await self._failed(partition_key, error)
+
+    async def _judge_refusals(self) -> None:
+        """Record the refusals that stayed, each beside the others of its platform in this run."""
+        refused = Counter(_platform_of(key) for key in self._refused)
+        tried = Counter(_platform_of(key) for key in self._tried)
+        for key in list(self._refused):
+            platform_name = _platform_of(key)
+            share = Share(refused[platform_name], tried[platform_name])
+            await self._failed(key, self._refused.pop(key), refused_in_run=share)
 
     async def _attempt(self, partition_key: str) -> None:
         begun = False
@@ -100,6 +123,7 @@ class FetchRounds:
             async with self._place_and_lock(partition_key):
                 self._postponed.pop(partition_key, None)
                 begun = True
+                self._tried.add(partition_key)
                 manifest = await self._fetcher.fetch(partition_key)
         except asyncio.CancelledError:
             if begun:
@@ -137,6 +161,14 @@ class FetchRounds:
                 raise busy
             await asyncio.sleep(min(_LOCK_TRIED_EVERY, until - now))
 
-    async def _failed(self, partition_key: str, error: ConnectorError) -> None:
-        await in_thread(self._fetcher.record_failure, partition_key, error)
-        self._outcomes.fail(partition_key, error)
+    async def _failed(
+        self, partition_key: str, error: ConnectorError, *, refused_in_run: Share | None = None
+    ) -> None:
+        record = partial(
+            self._fetcher.record_failure, partition_key, error, refused_in_run=refused_in_run
+        )
+        self._outcomes.fail(partition_key, await in_thread(record))
+
+
+def _platform_of(partition_key: str) -> str:
+    return partition_key.partition("/")[0]

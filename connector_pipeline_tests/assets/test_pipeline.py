@@ -15,6 +15,7 @@ from connector_pipeline_tests.assets.conftest import (
     Pipeline,
     sync_id_tag,
 )
+from connector_pipeline_tests.passing_time import minutes_pass
 
 OURS = {"first_synced_at", "changed_at", "deleted_at", "sync_id"}
 
@@ -105,8 +106,8 @@ def test_a_run_over_many_shops_materializes_each(pipeline: Pipeline) -> None:
 
 
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": "status", "status": 401}, "ShopDisconnected"),
-    ({"kind": "status", "status": 404}, "ShopDisconnected|InvalidResponse"),
+    ({"kind": "status", "status": 401}, "AccessRefused"),
+    ({"kind": "status", "status": 404}, "AccessRefused|InvalidResponse"),
     ({"kind": "status", "status": 500}, "PlatformUnavailable"),
     ({"kind": "html"}, "PlatformUnavailable"),
     ({"kind": "truncate"}, "PlatformUnavailable"),
@@ -165,9 +166,11 @@ def test_a_failure_of_the_token_service_is_reported_as_such(
 
 
 def test_a_shop_the_token_service_does_not_know_is_disconnected(pipeline: Pipeline) -> None:
-    """The registry marks it so, and the error says how to resume it."""
+    """The registry marks it so minutes later, and the error says how to resume it."""
     unknown = "shopify/nobody.myshopify.com"
     pipeline.register(unknown)
+    assert "AccessRefused" in pipeline.failure(pipeline.materialize(unknown))
+    minutes_pass(pipeline.database)
     result = pipeline.materialize(unknown)
     assert "ShopDisconnected" in pipeline.failure(result)
     assert "shops resume" in pipeline.failure(result)

@@ -52,13 +52,13 @@ def test_an_unknown_shop_without_credentials_fails_with_one_event(pipeline: Pipe
     [event] = requests.events()
     assert (event["event_type"], event["correlation_id"]) == ("evt.platform.fetch.failed", "c-1")
     assert (event["data"]["merchant_id"], event["data"]["sync_id"]) == ("m-1", "s-1")
-    assert event["data"]["error"].startswith("ShopDisconnected: ")
+    assert event["data"]["error"].startswith("AccessRefused: ")
     [row] = requests.rows(
         "SELECT status, error_code, requested_at, started_at FROM connector.syncs"
     )
-    assert (row["status"], row["error_code"]) == ("failed", "ShopDisconnected")
+    assert (row["status"], row["error_code"]) == ("failed", "AccessRefused")
     assert row["requested_at"] <= row["started_at"]
-    assert ended(requests) == [("ended", "failed", "ShopDisconnected")]
+    assert ended(requests) == [("ended", "failed", "AccessRefused")]
     assert pipeline.registry.get(NOBODY).consecutive_failures == 1
 
 

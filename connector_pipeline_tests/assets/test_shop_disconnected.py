@@ -6,6 +6,7 @@ from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import Pipeline
+from connector_pipeline_tests.passing_time import minutes_pass
 
 KEY = next(f"shopify/{spec.domain}" for spec in DEFAULT_SHOPS if spec.platform == "shopify")
 
@@ -29,7 +30,10 @@ def tick(pipeline: Pipeline) -> set[str]:
 def test_a_shop_that_refuses_its_token_twice_is_left_out_until_it_is_resumed(
     pipeline: Pipeline,
 ) -> None:
-    """Its catalog stays, the next tick removes its partition, and `shops resume` brings it back."""
+    """It is believed when a sync minutes later is refused, too. Until then it stays a partition.
+
+    Its catalog stays, the next tick removes its partition, and `shops resume` brings it back.
+    """
     platform, domain = KEY.split("/")
     held = pipeline.sandbox.store.shop(platform, domain)
     pipeline.register(KEY)
@@ -39,13 +43,18 @@ def test_a_shop_that_refuses_its_token_twice_is_left_out_until_it_is_resumed(
 
     held.credentials.revoked = True
     pipeline.sandbox.requests.clear()
-    result = pipeline.materialize(KEY)
-    said = pipeline.failure(result)
-    assert "ShopDisconnected" in said
+    said = pipeline.failure(pipeline.materialize(KEY))
+    assert "AccessRefused" in said
     assert "The Token Service gave the same token again" in said
-    # Refused with the first token and with the newer one, and then not asked again.
-    assert pipeline.sandbox.requests.shop("shopify", domain).statuses == {401: 2}
-    assert pipeline.sandbox.requests.shop("token-service", domain).count == 2
+    # Each round asks again with the token that the Token Service has by then.
+    assert pipeline.sandbox.requests.shop("shopify", domain).statuses == {401: 4}
+    assert pipeline.sandbox.requests.shop("token-service", domain).count == 4
+    assert tick(pipeline) == {KEY}
+
+    assert "AccessRefused" in pipeline.failure(pipeline.materialize(KEY))
+    assert pipeline.registry.get(KEY).state is ShopState.ACTIVE
+    minutes_pass(pipeline.database)
+    assert "ShopDisconnected" in pipeline.failure(pipeline.materialize(KEY))
     assert pipeline.registry.get(KEY).state is ShopState.DISCONNECTED
     assert pipeline.rows(KEY).to_dict("records") == before
     assert tick(pipeline) == set()

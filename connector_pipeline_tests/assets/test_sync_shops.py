@@ -125,7 +125,7 @@ def test_exactly_the_listed_shops_get_a_status(twelve: Pipeline) -> None:
         assert set(twelve.materialized(asset, result.run_id)) == good
     for each in good:
         assert len(twelve.rows(each)) == len(twelve.served(each))
-    assert "ShopDisconnected" in twelve.failure(result)
+    assert "AccessRefused" in twelve.failure(result)
     assert key(4) in twelve.failure(result)
     # Once the shop has credentials, the next run over it succeeds.
     twelve.sandbox.store.shop("shopify", "listed-4.myshopify.com").credentials.revoked = False
@@ -233,7 +233,7 @@ def test_a_run_records_how_each_shop_ended_in_its_row_of_the_queue(twelve: Pipel
     assert statuses == {
         key(5): ("succeeded", None),
         key(6): ("failed", "UnknownShop"),
-        key(7): ("failed", "ShopDisconnected"),
+        key(7): ("failed", "AccessRefused"),
     }
     recorded = Inbox(twelve.database).rows(
         "SELECT sync_id, status, queue.state FROM connector.syncs"
@@ -391,16 +391,15 @@ def test_a_retry_goes_on_with_interrupted_shops_and_leaves_out_those_that_failed
     twelve: Pipeline,
 ) -> None:
     """A requester knows of the failure already. An interrupted shop's event is held back."""
-    refused, hanging, good = listed = [ShopToSync(key(n), sync_id=f"s-{n}") for n in range(3)]
-    revoked = twelve.sandbox.store.shop("shopify", "listed-0.myshopify.com").credentials
-    revoked.revoked = True
+    broken, hanging, good = listed = [ShopToSync(key(n), sync_id=f"s-{n}") for n in range(3)]
+    breaks = {"domain": "listed-0.myshopify.com", "platform": "shopify"}
     hangs = {"domain": "listed-1.myshopify.com", "platform": "shopify"}
-    twelve.sandbox.faults.set([FaultRule("hang", hangs)])
+    twelve.sandbox.faults.set([FaultRule("empty_json", breaks), FaultRule("hang", hangs)])
 
     def all_but_one() -> bool:
         now = ended(twelve)
-        return (now.get(refused.partition_key), now.get(good.partition_key)) == (
-            ("failed", "ShopDisconnected"),
+        return (now.get(broken.partition_key), now.get(good.partition_key)) == (
+            ("failed", "InvalidResponse"),
             ("succeeded", None),
         )
 
@@ -410,13 +409,12 @@ def test_a_retry_goes_on_with_interrupted_shops_and_leaves_out_those_that_failed
     assert ended(twelve)[hanging.partition_key] == ("failed", "SyncInterrupted")
     twelve.sandbox.faults.clear()
     twelve.sandbox.requests.clear()
-    revoked.revoked = False
     retried = sync(twelve, listed, {ROOT_RUN_ID: first.run_id, RETRY_NUMBER: "1"})
     text = twelve.failure(retried)
     assert "FailedBefore (1)." in text
-    assert "ShopDisconnected" in text
+    assert "InvalidResponse" in text
     assert ended(twelve) == {
-        refused.partition_key: ("failed", "ShopDisconnected"),
+        broken.partition_key: ("failed", "InvalidResponse"),
         hanging.partition_key: ("succeeded", None),
         good.partition_key: ("succeeded", None),
     }

@@ -102,7 +102,7 @@ CASES = [
     Case(
         "a security plugin",
         status(401, body={"code": "rest_not_logged_in", "message": "You are not logged in."}),
-        error="ShopDisconnected",
+        error="AccessRefused",
         words="401 rest_not_logged_in: that is no code of WooCommerce's. A plugin of the shop",
     ),
     Case(
@@ -139,7 +139,7 @@ CASES = [
     Case("half an answer", {"kind": "truncate", "skip": 2}, error="PlatformUnavailable"),
     Case("500 once", status(500, skip=1, times=1)),
     Case("500", status(500), error="PlatformUnavailable"),
-    Case("another's key", spec={"key": "revoked"}, error="ShopDisconnected"),
+    Case("another's key", spec={"key": "revoked"}, error="AccessRefused"),
     Case(
         "a key that may not read the currency",
         spec={"settings_readable": False},

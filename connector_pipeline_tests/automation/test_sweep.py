@@ -17,8 +17,10 @@ from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox, queued_runs, sweeps, sync_queue
 from connector_pipeline.state.queued_runs import Capacity
+from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Candidate, Sweep
+from connector_pipeline_tests.passing_time import minutes_pass
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -280,6 +282,10 @@ def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
             begun = sync_of(shop.partition_key, shop.sync_id, datetime.now(UTC))
             registry.start_sync(begun, registry.get(shop.partition_key))
             registry.fail_sync(shop.sync_id, error)
+    assert tick(instance, database) == "0 of 3 active shops are due."
+    minutes_pass(database)
+    registry.start_sync(sync_of(key(1), "later", datetime.now(UTC)), registry.get(key(1)))
+    registry.fail_sync("later", errors[key(1)], refusal=Refusal(None, Share(refused=1, of=1)))
     assert tick(instance, database) == "0 of 2 active shops are due."
     an_hour_passes(database)
     assert tick(instance, database) == "2 of 2 active shops are due."

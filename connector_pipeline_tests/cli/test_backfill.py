@@ -182,14 +182,13 @@ def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
         assert command.returncode == 1, err
         found = table(out)
         assert found["succeeded"][0] == str(len(SHOPS) - 1)
-        assert found["ShopDisconnected"] == ["1", revoked]
+        assert found["AccessRefused"] == ["1", revoked]
         [run] = running.graphql(RUNS)["runsOrError"]["results"]
         assert "connector/backfill" in {tag["key"] for tag in run["tags"]}
         # The command ends with its last shop, and the run reports its partitions after that.
         assert running.wait_for(run["runId"], "SUCCESS", "FAILURE") == "FAILURE"
         for asset in ("raw_products", "catalog_items"):
             stats = running.graphql(STATS, asset=[asset])["assetNodeOrError"]["partitionStats"]
-            # The partition of the disconnected shop disappears later.
             assert stats["numMaterialized"] == len(SHOPS) - 1
             assert stats["numFailed"] == stats["numPartitions"] - (len(SHOPS) - 1)
             assert stats["numMaterializing"] == 0

@@ -1,5 +1,6 @@
 """`connector-pipeline shops …` changes and shows the registry."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,72 @@ def test_a_shop_is_paused_resumed_and_removed(command: Command) -> None:
         assert row["state"] == state
     assert command("shops", "remove", ACME).status == 0
     assert command("shops", "list", "--json").rows() == []
+
+
+def states(command: Command) -> dict[str, str]:
+    return {row["shop"]: row["state"] for row in command("shops", "list", "--json").rows()}
+
+
+MANY = [f"shopify/shop-{number}.myshopify.com" for number in range(3)]
+ELSEWHERE = "woocommerce/shop.example.com"
+
+
+def register_many(command: Command) -> None:
+    for shop in (*MANY, ELSEWHERE):
+        command("shops", "add", shop, "--merchant-id", "m-1")
+
+
+def test_many_shops_are_paused_and_resumed_by_one_command(command: Command) -> None:
+    """They are named, or selected by their state and platform. JSON has a line for each."""
+    register_many(command)
+    assert "2 shops: paused." in command("shops", "pause", *MANY[:2]).out
+    assert command("shops", "pause", ELSEWHERE).status == 0
+    resumed = command("shops", "resume", "--state", "paused", "--platform", "shopify", "--json")
+    assert resumed.rows() == [{"shop": shop, "outcome": "active"} for shop in MANY[:2]]
+    assert states(command) == dict.fromkeys(MANY, "active") | {ELSEWHERE: "paused"}
+    assert command("shops", "resume", "--state", "paused").status == 0
+    assert set(states(command).values()) == {"active"}
+    assert "0 shops: active." in command("shops", "resume", "--state", "disconnected").out
+
+
+@pytest.mark.parametrize("through", ["file", "standard input"])
+def test_the_shops_of_a_file_are_resumed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through: str
+) -> None:
+    """It has one partition key a line. Empty lines are none."""
+    register_many(command)
+    command("shops", "pause", *MANY)
+    text = f"{MANY[0]}\n\n  {MANY[2]}  \n"
+    file = tmp_path / "shops.txt"
+    file.write_text(text)
+    monkeypatch.setattr("sys.stdin", StringIO(text))
+    assert command("shops", "resume", "--file", str(file) if through == "file" else "-").status == 0
+    assert states(command) == {
+        MANY[0]: "active",
+        MANY[1]: "paused",
+        MANY[2]: "active",
+        ELSEWHERE: "active",
+    }
+
+
+def test_unknown_shops_among_many_are_named_and_the_others_changed(command: Command) -> None:
+    """The command fails, because it did not do all that it was asked to."""
+    register_many(command)
+    ended = command("shops", "pause", MANY[0], ACME, MANY[1])
+    assert ended.status == 1
+    assert ended.err.count("UnknownShop: ") == 1
+    assert ACME in ended.err
+    assert [states(command)[shop] for shop in MANY] == ["paused", "paused", "active"]
+
+
+def test_shops_to_change_must_be_named_or_selected_by_state(command: Command) -> None:
+    """`shops resume --platform shopify` would resume what somebody paused on purpose."""
+    register_many(command)
+    command("shops", "pause", MANY[0])
+    for words in ((), ("--platform", "shopify")):
+        assert command("shops", "resume", *words).status == 2
+    assert command("shops", "resume", MANY[0], "nonsense").status == 2
+    assert states(command)[MANY[0]] == "paused"
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "remove"])

@@ -1,6 +1,7 @@
 """The registry of shops and the record of their syncs."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state import sync_log
+from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts, SyncProgress
+from connector_pipeline_tests.passing_time import minutes_pass
 
 ACME = Shop(
     merchant_id="m1",
@@ -227,19 +230,27 @@ def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None
     assert shop.state is ShopState.ACTIVE
 
 
+def disconnect(registry: ShopRegistry) -> None:
+    """Two syncs are refused, minutes apart."""
+    alone = Refusal(credential=None, in_run=Share(refused=1, of=1))
+    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
+    minutes_pass(registry.database)
+    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
+
+
 def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
     registry: ShopRegistry,
 ) -> None:
     """A resumed shop starts without failures; a paused shop stays paused."""
     registry.add(ACME)
     registry.start_sync(sync_of(ACME), ACME)
-    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
+    disconnect(registry)
     assert registry.get(KEY).state is ShopState.DISCONNECTED
     assert registry.active_partition_keys() == []
     registry.set_state(KEY, ShopState.ACTIVE)
     assert registry.get(KEY).consecutive_failures == 0
     registry.set_state(KEY, ShopState.PAUSED)
-    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."))
+    disconnect(registry)
     assert registry.get(KEY).state is ShopState.PAUSED
 
 
@@ -310,3 +321,35 @@ def test_a_selection_is_of_active_shops_that_meet_all_conditions(registry: ShopR
     assert select(stale=timedelta(hours=1)) == [failed.partition_key, never.partition_key]
     assert select(stale=timedelta(hours=1), merchant_id="m1") == [never.partition_key]
     assert select(failed=True, platform_name="woocommerce") == []
+
+
+def test_a_shop_whose_full_syncs_fail_is_selected_as_failed(registry: ShopRegistry) -> None:
+    """An increment that succeeds meanwhile does not hide it."""
+    registry.add(ACME)
+    succeeded(registry, sync_of(ACME, "sync-1"), ACME)
+    with registry.database.connect() as connection:
+        sync_log.keep_full_failure(connection, ACME, ConnectorError("most of it is gone."))
+    assert registry.active_partition_keys_where(failed=True) == [KEY]
+
+
+def test_states_are_set_while_refusals_are_recorded(registry: ShopRegistry) -> None:
+    """Everybody locks shops in one order, so nobody deadlocks."""
+    shops = [changed(ACME, domain=f"shop-{number}.myshopify.com") for number in range(8)]
+    for shop in shops:
+        registry.add(shop)
+        registry.start_sync(sync_of(shop, shop.domain), shop)
+
+    def refuse() -> None:
+        for _ in range(10):
+            for shop in reversed(shops):
+                registry.fail_sync(shop.domain, ShopDisconnected("the token was revoked."))
+
+    def set_states() -> None:
+        for _ in range(20):
+            registry.set_states(ShopState.PAUSED)
+            registry.set_states(ShopState.ACTIVE, now_in=ShopState.PAUSED)
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(work) for work in (refuse, set_states, refuse, set_states)]:
+            done.result()
+    assert len(registry.list(ShopState.ACTIVE)) == 8

@@ -97,7 +97,7 @@ def meanwhile(until: Callable[[], bool], then: Callable[[], Any]) -> Generator[N
         (ArchiveUnavailable, True),
         (ShopBusy, False),
         (DeadlineExceeded, False),
-        (ShopDisconnected, False),
+        (ShopDisconnected, True),
         (UnknownShop, False),
         (InvalidResponse, False),
         (Defect, False),
@@ -210,18 +210,19 @@ def test_one_setting_says_how_often_a_request_is_tried_again(
 def test_a_trouble_that_stays_is_one_failure(pipeline: Pipeline) -> None:
     """The shop is tried in two rounds, and its failure is counted and reported once.
 
-    A refused shop is not tried again.
+    That of a refused shop, too, which stays active.
     """
     down, refused = put(pipeline, "down", "refused")
     refused.credentials.revoked = True
     pipeline.sandbox.faults.set([{"match": of(down), "kind": "status", "status": 500}])
     result = pipeline.materialize(down.key, refused.key, assets=[RAW_PRODUCTS])
     text = pipeline.failure(result)
-    assert text.count("PlatformUnavailable (1).") == text.count("ShopDisconnected (1).") == 1
+    assert text.count("PlatformUnavailable (1).") == text.count("AccessRefused (1).") == 1
     assert requests(pipeline, down) == 8
-    assert requests(pipeline, refused) == 2
-    assert pipeline.registry.get(down.key).consecutive_failures == 1
-    assert pipeline.registry.get(refused.key).state is ShopState.DISCONNECTED
+    assert requests(pipeline, refused) == 4
+    for shop in (down, refused):
+        assert pipeline.registry.get(shop.key).consecutive_failures == 1
+        assert pipeline.registry.get(shop.key).state is ShopState.ACTIVE
     with pipeline.database.connect() as connection:
         rows = connection.execute(
             "SELECT domain, status, error_code FROM connector.syncs ORDER BY domain"
@@ -229,7 +230,7 @@ def test_a_trouble_that_stays_is_one_failure(pipeline: Pipeline) -> None:
         assert connection.execute("SELECT count(*) FROM connector.outbox").fetchall() == [(2,)]
     assert rows == [
         (down.spec.domain, "failed", "PlatformUnavailable"),
-        (refused.spec.domain, "failed", "ShopDisconnected"),
+        (refused.spec.domain, "failed", "AccessRefused"),
     ]
 
 

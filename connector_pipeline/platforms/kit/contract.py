@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol, Self, TypeVar
@@ -203,6 +204,16 @@ class Adapter(ABC):
         As long as the next of them answers the next question, the adapter yields it again and asks
         the shop nothing. Raises the errors of model/errors.py.
         """
+
+    async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
+        """Ask a shop that refused us one small question for its products.
+
+        Returns if the shop answers it, and raises what `fetch` raises if not. By default this
+        reads the first page of a fetch; an adapter that knows a smaller question asks that.
+        """
+        pages = self.fetch(shop, credential_source, since=None, report=FetchReport())
+        async with aclosing(pages):
+            await anext(pages, None)
 
     @abstractmethod
     def look_up(

@@ -31,6 +31,7 @@ from connector_pipeline.platforms.shopify.client import ShopifyClient
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
+from connector_pipeline.platforms.shopify.queries import SHOP
 from connector_pipeline.platforms.shopify.reading import lookup
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
@@ -143,6 +144,11 @@ class ShopifyAdapter(Adapter):
                     if bulk.finished:
                         return
                     bulk = None
+
+    async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
+        """Ask the shop to count its products, which takes the scope that a fetch needs."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            await client.ask(SHOP, {})
 
     async def look_up(
         self,

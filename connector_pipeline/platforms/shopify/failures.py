@@ -34,8 +34,8 @@ def disconnected(
     if judged.scopes:
         scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
         remedy = (
-            f"Not retried. Give the app the {scopes} and have the merchant approve it, then "
-            "`connector-pipeline shops resume`."
+            f"Give the app the {scopes} and have the merchant approve it. The connector asks the "
+            "shop again; `connector-pipeline shops resume SHOP` has it synced at once."
         )
     confirmed = (
         "The Token Service gave the same token again."

@@ -35,6 +35,7 @@ from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ON
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
+from connector_pipeline.platforms.woocommerce.talking.asking import Question
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
     WooCommerceCredentials,
@@ -162,6 +163,13 @@ class WooCommerceAdapter(Adapter):
     def limit(self) -> Limit:
         """The limit of the pace for one shop: how many requests may be under way at once."""
         return AdaptiveLimit(self.max_concurrency)
+
+    async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
+        """Ask the shop for one of its products."""
+        report = FetchReport()
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            await session.ask(Question("/wc/v3/products", {"per_page": 1}))
 
     async def look_up(
         self,

@@ -190,6 +190,15 @@ async def test_a_revoked_key_disconnects_the_shop(acme: AcmeShop) -> None:
     assert "first-key" not in str(caught.value)
 
 
+async def test_a_shop_that_refused_us_is_asked_for_its_first_page(acme: AcmeShop) -> None:
+    """That is what the contract asks of an adapter that knows no smaller question."""
+    reading = Reading(acme)
+    await reading.adapter.answers(SHOP, reading.keys)
+    acme.key = "another-key"
+    with pytest.raises(ShopDisconnected):
+        await reading.adapter.answers(SHOP, reading.keys)
+
+
 async def test_a_rate_limit_is_waited_out(acme: AcmeShop) -> None:
     """The wait is the one in the platform's own header."""
     acme.refusals = 2

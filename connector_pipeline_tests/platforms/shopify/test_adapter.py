@@ -250,6 +250,29 @@ async def test_a_token_revoked_on_the_way_disconnects_the_shop(sandbox: SandboxS
     assert not report.complete
 
 
+async def test_a_shop_that_refused_us_answers_when_its_products_may_be_counted(
+    sandbox: SandboxServer,
+) -> None:
+    """A token without the scope read_products is accepted, and is no answer."""
+    _, shop = shop_of(sandbox, TEA)
+    await api(sandbox).answers(shop, SandboxTokens(sandbox))
+    denied = {
+        "data": {"shop": {"id": "gid://shopify/Shop/1"}, "productsCount": None},
+        "errors": [
+            {
+                "message": "Access denied for productsCount field. Required access: "
+                "`read_products` access scope.",
+                "path": ["productsCount"],
+                "extensions": {"code": "ACCESS_DENIED", "requiredAccess": "`read_products`"},
+            }
+        ],
+    }
+    fault = {"match": {"platform": "shopify", "domain": TEA}, "kind": "body", "body": denied}
+    sandbox.faults.set([fault])
+    with pytest.raises(ShopDisconnected, match="read_products"):
+        await api(sandbox).answers(shop, SandboxTokens(sandbox))
+
+
 @pytest.mark.parametrize("kind", ["html", "truncate", "reset", "garbage"])
 async def test_a_trouble_on_the_way_is_overcome(sandbox: SandboxServer, kind: str) -> None:
     """The request is retried, and the snapshot is whole."""

@@ -1,0 +1,125 @@
+"""The alerts that the sensor raises, in the form of docs/contracts.md."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+from pydantic import BaseModel
+
+from connector_pipeline.state.sweeps import Sweep
+from connector_pipeline.state.troubles import Trouble
+
+MOST_SHOPS_NAMED: Final = 100
+
+
+class DisconnectedShop(BaseModel):
+    """A disconnected shop, as an alert names it."""
+
+    shop: str
+    merchant_id: str
+    error: str | None
+    since: datetime
+
+
+class PlatformTrouble(BaseModel):
+    """A platform most of whose shops failed at once, as an alert names it."""
+
+    platform_name: str
+    shops: int
+    failed: int
+    refused: int
+    most_frequent_error: str
+
+
+class Alert(BaseModel):
+    """One alert, in the form of docs/contracts.md.
+
+    Its kind decides on `shops`, `sweep` or `platforms`.
+    """
+
+    alert_id: str
+    kind: str
+    message: str
+    raised_at: datetime
+    shops: list[DisconnectedShop] | None = None
+    shops_not_named: int | None = None
+    sweep: dict[str, Any] | None = None
+    platforms: list[PlatformTrouble] | None = None
+
+
+def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
+    """Make one alert for all shops of a tick: a sweep may find many at once."""
+    named = list(shops[:MOST_SHOPS_NAMED])
+    count = "A shop" if len(shops) == 1 else f"{len(shops)} shops"
+    return Alert(
+        alert_id=_alert_id(*(f"{shop.shop} {shop.since.isoformat()}" for shop in shops)),
+        kind="shops_disconnected",
+        message=(
+            f"{count} became disconnected: {', '.join(shop.shop for shop in named[:5])}"
+            f"{' …' if len(shops) > 5 else ''}. Ask the merchant to reconnect. The connector asks "
+            "the shop again; `connector-pipeline shops resume SHOP` has it synced at once."
+        ),
+        raised_at=now,
+        shops=named,
+        shops_not_named=len(shops) - len(named),
+    )
+
+
+def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
+    """Make the alert that a sweep is failing."""
+    return Alert(
+        alert_id=_alert_id(sweep.sweep_id),
+        kind="sweep_failing",
+        message=(
+            f"{sweep.failed} of {sweep.shops} shops failed in the sweep of {sweep.sweep_id}. "
+            "See the failed runs in Dagster's UI; `connector-pipeline doctor` looks at what all "
+            "shops share."
+        ),
+        raised_at=now,
+        sweep={
+            "sweep_id": sweep.sweep_id,
+            "shops": sweep.shops,
+            "taken": sweep.taken,
+            "succeeded": sweep.succeeded,
+            "failed": sweep.failed,
+        },
+    )
+
+
+def trouble_alert(troubles: Sequence[Trouble], now: datetime) -> Alert:
+    """Make the alert that most shops of these platforms fail, or that most of them are refused."""
+    refused = troubles[0].of_refusals
+    counts = " and ".join(
+        f"{trouble.refused if refused else trouble.failed} of {trouble.shops} "
+        f"{trouble.platform_name} shops"
+        for trouble in troubles
+    )
+    errors = ", ".join(sorted({trouble.most_frequent for trouble in troubles}))
+    return Alert(
+        alert_id=_alert_id(*(f"{each.platform_name} {each.began_with}" for each in troubles)),
+        kind="many_shops_refused" if refused else "many_shops_failing",
+        message=(
+            f"{counts} refuse us at once. Look on our side first: the address that we ask from, "
+            "the app, the Token Service (`connector-pipeline doctor`). No shop is marked "
+            "disconnected for it, and every sync asks again."
+            if refused
+            else f"{counts} failed at once, most with {errors}. See the failed runs in Dagster's "
+            "UI; `connector-pipeline doctor` looks at what all shops share."
+        ),
+        raised_at=now,
+        platforms=[
+            PlatformTrouble(
+                platform_name=each.platform_name,
+                shops=each.shops,
+                failed=each.failed,
+                refused=each.refused,
+                most_frequent_error=each.most_frequent,
+            )
+            for each in troubles
+        ],
+    )
+
+
+def _alert_id(*of: str) -> str:
+    return str(uuid5(NAMESPACE_URL, "connector-pipeline:alert:" + "\n".join(of)))
