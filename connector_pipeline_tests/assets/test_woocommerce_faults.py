@@ -102,7 +102,7 @@ CASES = [
     Case(
         "a security plugin",
         status(401, body={"code": "rest_not_logged_in", "message": "You are not logged in."}),
-        error="ShopDisconnected",
+        error="AccessRefused",
         words="401 rest_not_logged_in: that is no code of WooCommerce's. A plugin of the shop",
     ),
     Case(

@@ -1,5 +1,7 @@
 """Shops, their domains and partition keys."""
 
+from urllib.parse import urljoin, urlsplit
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from connector_pipeline.model.shop import (
     parse_partition_key,
     valid_currency,
     valid_host_name,
+    valid_path,
 )
 
 
@@ -137,3 +140,23 @@ def test_an_id_that_does_not_show_or_is_too_long_is_refused(text: str) -> None:
     with pytest.raises(InvalidShop, match=r"^platform_shop_id must not"):
         Shop.of(merchant_id="m", platform_shop_id=text, **fields)
     assert Shop.of(merchant_id="é" * 127 + "m", platform_shop_id="1", **fields)
+
+
+PATHS = st.from_regex(r"(/[a-z%2ef@.?#:\\ é-]{0,6}){0,4}/?", fullmatch=True)
+
+
+@given(st.text() | PATHS)
+@example("/shop")
+@example("/%2e%2e/admin")
+@example("@evil.example")
+def test_a_path_leads_to_no_other_place(path: str) -> None:
+    """The key goes to the shop's host, and below the path that is registered."""
+    try:
+        valid = valid_path(path)
+    except InvalidShop:
+        return
+    url = urlsplit(f"https://shop.example{valid}/wp-json")
+    assert (url.netloc, url.path) == ("shop.example", f"{valid}/wp-json")
+    assert not url.query + url.fragment
+    assert valid_path(valid) == valid
+    assert urljoin(url.geturl(), url.path) == url.geturl()
