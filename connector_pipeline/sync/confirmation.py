@@ -99,6 +99,12 @@ async def confirmed(
         )
         return Confirmed()
     gone: list[str] = []
+    # What the platform has and cannot give is absent for good, and neither gone nor unread.
+    kept = {
+        variant_id
+        for variant_id, product_id in missing.absent.items()
+        if not report.unreadable.isdisjoint((variant_id, product_id))
+    }
     lookups = adapter.look_up(
         shop, credential_source, absent=missing.absent, witness=missing.witness, report=report
     )
@@ -107,6 +113,7 @@ async def confirmed(
             async for lookup in lookups:
                 await in_thread(writer.write, lookup.page)
                 gone += lookup.gone
+                kept.update(lookup.left_open)
     except ConnectorError as error:
         report.complete = False
         report.warnings.append(
@@ -114,14 +121,19 @@ async def confirmed(
             f"{error.message}) This sync adds and updates items, and deletes none."
         )
         return Confirmed()
-    report.details["gone"] = len(gone)
-    if report.complete and len(gone) < len(missing.absent):
-        report.complete = False
+    kept.difference_update(gone)
+    report.details |= {"gone": len(gone), "kept_unread": len(kept)}
+    still_there = len(missing.absent) - len(gone) - len(kept)
+    if report.complete and still_there:
         report.warnings.append(
-            f"{_absent(missing)}, of which the shop still has {len(missing.absent) - len(gone)}"
+            f"{_absent(missing)}, of which the shop still has {still_there}"
             ": the shop was edited while it was read."
         )
-    return Confirmed(tuple(gone), every_absence=len(gone) == len(missing.absent))
+    if kept or still_there:
+        # Not every absent item is gone, so a publish must not delete them all.
+        report.all_read |= report.complete and not still_there
+        report.complete = False
+    return Confirmed(tuple(gone), every_absence=not still_there)
 
 
 def _missing(

@@ -67,6 +67,9 @@ class FetchReport:
     e.g. because the shop was edited while it was read. A full sync that is neither does not count
     as one. `read_in_full` says that everything was read although only changes were asked for.
 
+    `unreadable` are the products and variants that the platform has and cannot give, by their ids.
+    Their items stay as they were, and their absence leaves nothing open.
+
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
     The UI shows `details` with the partition.
@@ -81,6 +84,7 @@ class FetchReport:
     all_read: bool = False
     read_in_full: bool = False
     reading: int = 1
+    unreadable: set[str] = field(default_factory=set[str])
     perhaps_gone: set[str] = field(default_factory=set[str])
     page_sizes: dict[str, int] = field(default_factory=dict[str, int])
     learned: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
@@ -104,10 +108,14 @@ class FetchReport:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One answer to a lookup, and the ids of the variants that are gone by it."""
+    """One answer to a lookup, and the ids of the variants that are gone by it.
+
+    `left_open` are those that the platform counts and does not give, asked for one by one.
+    """
 
     page: RawPage
     gone: tuple[str, ...]
+    left_open: tuple[str, ...] = ()
 
 
 class Adapter(ABC):

@@ -9,7 +9,7 @@ These lists do not show that a product changed its type, left the statuses that 
 gone. The next full sync finds that.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     has_variations,
     object_id,
 )
+from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     ALL_VARIATIONS,
     IDS_AT_ONCE,
@@ -37,10 +38,9 @@ from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.paging import (
     CatalogWalk,
     by_parent,
-    products,
     shop_wide_variations,
-    variations,
 )
+from connector_pipeline.platforms.woocommerce.reading.shop_lists import products, variations
 
 MODIFIED_AFTER: Final = "modified_after"
 ASKED_BY_IDS: Final = "include"
@@ -84,8 +84,10 @@ class ChangesWalk:
         statuses: Iterable[str],
         endpoints: Endpoints,
         report: FetchReport,
+        broken: Sequence[BrokenObject] = (),
     ):
         self._reader = reader
+        self._broken = broken
         self._after = modified_after(since)
         self._statuses = tuple(statuses)
         self._endpoints = endpoints
@@ -146,6 +148,7 @@ class ChangesWalk:
             statuses=self._statuses,
             endpoints=self._endpoints,
             report=self._report,
+            broken=self._broken,
         )
         reasons: dict[str, JsonValue] = {READ_IN_FULL: reason}
         async with aclosing(walk.pages()) as pages:

@@ -1,37 +1,42 @@
 """The walk over a shop's whole catalog: all pages of products, then all pages of variations."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from pydantic import JsonValue
 
+from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
-from connector_pipeline.platforms.kit.rest.tally import Tally
-from connector_pipeline.platforms.woocommerce.mapping.normalize import (
-    LATER_VARIATION_FIELDS,
-    PRODUCT_FIELDS,
-    PRODUCTS,
-    VARIATION_FIELDS,
-    VARIATIONS,
-    has_variations,
-    object_id,
-)
+from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, VARIATIONS
+from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
+from connector_pipeline.platforms.woocommerce.reading.completeness import Completion, Verdict
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
-    PRODUCTS_ENDPOINT,
     VARIATIONS_OF_PRODUCT,
     Endpoints,
 )
+from connector_pipeline.platforms.woocommerce.reading.families import Families
+from connector_pipeline.platforms.woocommerce.reading.list_count import ListCount
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
-from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader
+from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.shop_lists import (
+    products,
+    variations,
+    variations_of,
+)
 
-_VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS))
+BEGAN: Final = "began"
+"""The fact of the first page that says when the reading began; of an attempt that resumes, too."""
 
 
 class CatalogWalk:
-    """One reading of a shop's whole catalog."""
+    """One reading of a shop's whole catalog. `broken` has the objects whose pages fail, as found.
+
+    Where the lists do not add up, the walk reads by other ways what they lack; see `Completion`.
+    """
 
     def __init__(
         self,
@@ -40,22 +45,26 @@ class CatalogWalk:
         statuses: Iterable[str],
         endpoints: Endpoints,
         report: FetchReport,
+        broken: Sequence[BrokenObject] = (),
     ):
         self._reader = reader
         self._statuses = tuple(statuses)
         self._endpoints = endpoints
         self._report = report
-        self._parents: set[int] = set()
-        self._disagreements: list[str] = []
+        self._families = Families()
+        self._verdict = Verdict()
+        self._completion = Completion(reader, report=report, verdict=self._verdict, broken=broken)
+        self._began = datetime.now(UTC)
+        self._is_begun = False
         self._products_read = 0
-        self._variations_read = 0
+        self._read = CompactIds()
         self._variations_left_out = 0
 
     async def pages(self) -> AsyncGenerator[RawPage]:
         """Yield every page of products, then of variations if any product has them.
 
-        At the end `report.complete` says whether the totals and ids of every list agree. Each list
-        whose totals and ids disagree has a line in `report.warnings`.
+        At the end `report.complete` says whether everything that the shop counts was read or its
+        lack is explained, and `report.all_read` the same of a shop that was edited meanwhile.
         """
         # One list a status: only WooCommerce 9.6 and later know several statuses in one request
         # (docs/facts/woocommerce.md, Lists: statuses).
@@ -63,31 +72,40 @@ class CatalogWalk:
             async with aclosing(self._products(status)) as pages:
                 async for page in pages:
                     yield page
-        if self._parents:
+        if self._families:
             async with aclosing(self._variations()) as pages:
                 async for page in pages:
                     yield page
-        self._report.warnings += self._disagreements
-        self._report.complete = not self._disagreements
+        self._verdict.put_into(self._report)
         self._report.details |= {
             "products": self._products_read,
-            "variations": self._variations_read,
+            "variations": len(self._read),
             "variations_left_out": self._variations_left_out,
         }
 
     async def _products(self, status: str) -> AsyncGenerator[RawPage]:
-        tally = Tally()
+        count = ListCount()
         async with aclosing(self._reader.pages(products(status))) as pages:
             async for page in pages:
-                tally.add(page)
-                self._parents |= {
-                    product_id
-                    for product in page.objects
-                    if (product_id := object_id(product)) is not None and has_variations(product)
-                }
-                yield RawPage(PRODUCTS, page.body, page.facts)
-        self._products_read += tally.distinct
-        self._compare(f"Products of status {status}", tally)
+                began = self._facts_of_beginning(page)
+                count.add(page, began=self._began)
+                for product in page.objects:
+                    self._families.add(product)
+                yield RawPage(PRODUCTS, page.body, page.facts | began)
+        lacking = self._completion.products(status, count, self._families)
+        async with aclosing(lacking) as raw_pages:
+            async for raw in raw_pages:
+                yield raw
+        self._products_read += len(count.ids)
+
+    def _facts_of_beginning(self, page: ListPage) -> dict[str, JsonValue]:
+        """The fact of the first page that says when the reading began, for one that resumes."""
+        if self._is_begun:
+            return {}
+        self._is_begun = True
+        if isinstance(stated := page.facts.get(BEGAN), str):
+            self._began = datetime.fromisoformat(stated)
+        return {BEGAN: self._began.isoformat()}
 
     async def _variations(self) -> AsyncGenerator[RawPage]:
         endpoint, first = await self._shop_wide()
@@ -113,72 +131,35 @@ class CatalogWalk:
     async def _variations_of_shop(
         self, endpoint: str, first: list[ListPage]
     ) -> AsyncGenerator[RawPage]:
-        tally = Tally()
+        total = 0
         async with aclosing(self._reader.pages(variations(endpoint), first)) as pages:
             async for page in pages:
-                tally.add(page)
-                for variation in page.objects:
-                    parent_id = variation.get("parent_id")
-                    if isinstance(parent_id, int) and parent_id not in self._parents:
-                        self._variations_left_out += 1
+                total = page.total
+                self._count_variations(page)
                 yield RawPage(VARIATIONS, page.body, page.facts)
-        self._variations_read += tally.distinct
-        self._compare("Variations", tally)
+        lacking = self._completion.variations(endpoint, self._families, self._read, total)
+        async with aclosing(lacking) as raw_pages:
+            async for raw in raw_pages:
+                yield raw
 
     async def _variations_by_parent(self) -> AsyncGenerator[RawPage]:
-        async with aclosing(by_parent(self._reader, sorted(self._parents))) as parents:
-            async for parent_id, pages in parents:
-                tally = Tally()
+        async with aclosing(by_parent(self._reader, self._families.parents)) as parents:
+            async for _, pages in parents:
                 for page in pages:
-                    tally.add(page)
+                    self._count_variations(page)
                     yield RawPage(VARIATIONS, page.body, page.facts)
-                self._variations_read += tally.distinct
-                self._compare(f"Variations of product {parent_id}", tally)
+        lacking = self._completion.variations(None, self._families, self._read, None)
+        async with aclosing(lacking) as raw_pages:
+            async for raw in raw_pages:
+                yield raw
 
-    def _compare(self, what: str, tally: Tally) -> None:
-        disagreement = tally.disagreement()
-        if disagreement is not None:
-            self._disagreements.append(f"{what}: {disagreement}.")
-
-
-def products(
-    status: str, params: dict[str, str] | None = None, question: dict[str, JsonValue] | None = None
-) -> ListOf:
-    """The list of a shop's products of one status. `params` narrow it; `question` states them."""
-    return ListOf(
-        PRODUCTS,
-        PRODUCTS_ENDPOINT,
-        PRODUCTS_ENDPOINT,
-        {"status": status, "_fields": ",".join(PRODUCT_FIELDS), **(params or {})},
-        {"status": status, **(question or {})},
-    )
-
-
-def variations(
-    endpoint: str,
-    params: dict[str, str] | None = None,
-    question: dict[str, JsonValue] | None = None,
-) -> ListOf:
-    """The list of variations at a shop-wide endpoint."""
-    return ListOf(
-        VARIATIONS,
-        endpoint,
-        endpoint,
-        {"_fields": _VARIATION_FIELDS, **(params or {})},
-        question or {},
-    )
-
-
-def variations_of(parent_id: int) -> ListOf:
-    """The list of one product's variations."""
-    return ListOf(
-        VARIATIONS,
-        VARIATIONS_OF_PRODUCT,
-        VARIATIONS_OF_PRODUCT.format(id=parent_id),
-        {"_fields": _VARIATION_FIELDS},
-        # Before WooCommerce 8.3, a variation does not name its parent.
-        {"parent_id": parent_id},
-    )
+    def _count_variations(self, page: ListPage) -> None:
+        for variation, own_id in zip(page.objects, page.ids, strict=True):
+            if own_id is not None:
+                self._read.add(own_id)
+            parent_id = variation.get("parent_id")
+            if isinstance(parent_id, int) and parent_id not in self._families:
+                self._variations_left_out += 1
 
 
 async def shop_wide_variations(
