@@ -76,7 +76,8 @@ class Call:
         self._shop = shop
         self._path = path
         self._parts = path.split("/")
-        self._given = given
+        self._mishaps = shop.mishaps.at(path)
+        self._given = self._mishaps.reaching(given)
         self._home = home
         self._bodies = WooBodies(shop.spec, home, self._product)
 
@@ -218,7 +219,7 @@ class Call:
         if len(kept) > _MOST_KEPT_BODIES:
             kept.clear()
         shown: list[bytes] = []
-        for number in page_ids(ids, query):
+        for number in self._mishaps.given(page_ids(ids, query), query):
             self._fail_if_broken(number, fields)
             text = kept.get(number)
             if text is None:
@@ -229,8 +230,9 @@ class Call:
                     continue
                 text = kept[number] = json_bytes(picked(body, fields, alone=False))
             shown.append(text)
-        pages = ceil(len(ids) / query.per_page)
-        headers = {"X-WP-Total": str(len(ids)), "X-WP-TotalPages": str(pages)}
+        total = self._mishaps.stated(len(ids))
+        pages = ceil(total / query.per_page)
+        headers = {"X-WP-Total": str(total), "X-WP-TotalPages": str(pages)}
         links = self._links(kind, query.page, pages)
         return self.response(b"[" + b",".join(shown) + b"]", 200, headers, links)
 

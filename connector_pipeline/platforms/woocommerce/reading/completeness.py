@@ -5,17 +5,17 @@ that the shop counts and cannot load come in no way, and belong to nobody. Varia
 product lists are orphans, or of products that are not read. Only what is none of these is missing.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
-
-from pydantic import JsonValue
 
 from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.json_values import is_object, value_at
 from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, VARIATIONS
+from connector_pipeline.platforms.woocommerce.reading.asked_by_ids import AskedByIds, MakeList
 from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     IDS_AT_ONCE,
@@ -24,15 +24,12 @@ from connector_pipeline.platforms.woocommerce.reading.endpoints import (
 from connector_pipeline.platforms.woocommerce.reading.families import Families
 from connector_pipeline.platforms.woocommerce.reading.id_pass import IdPass, IdsOf
 from connector_pipeline.platforms.woocommerce.reading.list_count import ListCount
-from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader
+from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.shop_lists import (
     products,
     variations,
     variations_of,
 )
-
-READ_BY_ID: Final = "read_by_id"
-"""The fact of a page of objects that a list lacked; its value is the ids that were asked for."""
 
 _UNLOADABLE: Final = "unloadable"
 _FEW: Final = 3
@@ -45,17 +42,17 @@ class Verdict:
     """What is known about the reading so far.
 
     `missing`: what is doubtful, in words. `explained`: what the shop counts and nobody lacks.
-    `edited`: the shop was edited meanwhile, and everything in it was read all the same.
+    `inexact`: the shop was edited meanwhile or counts wrongly, and all of it was read nevertheless.
     """
 
     missing: list[str] = field(default_factory=list[str])
     explained: list[str] = field(default_factory=list[str])
-    edited: bool = False
+    inexact: bool = False
 
     def put_into(self, report: FetchReport) -> None:
         """Say in the report whether the reading is complete, or that everything was read."""
         report.all_read = not self.missing
-        report.complete = report.all_read and not self.edited
+        report.complete = report.all_read and not self.inexact
         report.warnings += self.missing
         if self.explained:
             told = report.learned.get("explained")
@@ -102,49 +99,62 @@ class Completion:
                 yield page
         unread = [own_id for own_id in ids.listed if own_id not in count.ids]
         left = [own_id for own_id in unread if own_id not in self._broken_ids()]
-        while left:
-            asked, left = left[:IDS_AT_ONCE], left[IDS_AT_ONCE:]
-            wanted_ids: list[JsonValue] = [*asked]
-            by_id = products(status, {"include": joined(asked)}, {READ_BY_ID: wanted_ids})
-            async with aclosing(self._reader.pages(by_id)) as found:
-                async for page in found:
+        not_given = 0
+        for batch in _batches(left):
+            asked = AskedByIds(batch)
+            by_ids = asked.pages(self._reader, partial(products, status))
+            async with aclosing(by_ids) as pages:
+                async for page in pages:
                     for product in page.objects:
                         families.add(product)
                     for own_id in page.ids:
                         if own_id is not None:
                             count.ids.add(own_id)
                     yield RawPage(PRODUCTS, page.body, page.facts)
+            if asked.counted or not asked.obeyed:
+                not_given += len(asked.left)
+                self._report.unreadable |= {str(own_id) for own_id in asked.left}
         if not only_its_end or unread:
-            self._judge(what, count, ids, unread, whole_list=not only_its_end)
+            if not only_its_end and ids.whole:
+                not_given += ids.lacking
+            self._judge(what, count, ids, unread, not_given)
 
     def _judge(
-        self, what: str, count: ListCount, ids: IdPass, unread: list[int], *, whole_list: bool
+        self, what: str, count: ListCount, ids: IdPass, unread: list[int], not_given: int
     ) -> None:
-        if not ids.whole:
+        if not ids.whole and (count.edited or count.lacking > 0):
             self._verdict.missing.append(
                 f"{what}: the shop counts {count.total} and gave {len(count.ids)}, and it does not "
                 "list its ids either."
             )
             return
-        self._verdict.edited |= count.edited
+        self._verdict.inexact |= count.edited
         if unread:
             self._report.details["read_by_id"] = len(unread)
-            if not count.edited:
-                self._report.warnings.append(
-                    f"{what}: {len(unread)} were missing on the pages of the list and were read by "
-                    "their ids. Ask the merchant whether a cache or a plugin cuts the answers of "
-                    "/wp-json."
-                )
-        lacking = ids.lacking if whole_list else 0
-        if lacking > _most_unloadable(ids.total):
-            self._verdict.missing.append(
-                f"{what}: the shop counts {ids.total} and gives {len(ids.listed)}, however it is "
-                "asked."
+        if count.edited:
+            pass
+        elif count.lacking < 0:
+            self._verdict.inexact = True
+            self._report.warnings.append(
+                f"{what}: the shop counts fewer than it gives, {count.total} and "
+                f"{len(count.ids)}; all were read. A cache may give old headers: ask the merchant "
+                "to exclude /wp-json from it."
             )
-        elif lacking:
-            self._verdict.explained.append(_cannot_load(what, lacking))
+        elif unread:
+            self._report.warnings.append(
+                f"{what}: {len(unread)} were missing on the pages of the list and were read by "
+                "their ids. Ask the merchant whether a cache or a plugin cuts the answers of "
+                "/wp-json."
+            )
+        if not_given > _most_unloadable(ids.total):
+            self._verdict.missing.append(
+                f"{what}: the shop counts {ids.total} and gives {ids.total - not_given}, however "
+                "it is asked."
+            )
+        elif not_given:
+            self._verdict.explained.append(_cannot_load(what, not_given))
             if not count.edited:
-                self._remember(what, count.total, lacking)
+                self._remember(what, count.total, not_given)
 
     async def variations(
         self, endpoint: str | None, families: Families, read: CompactIds, total: int | None
@@ -161,26 +171,23 @@ class Completion:
             if (left := [child for child in children if child not in broken])
         }
         came, counted = 0, 0
-        for wanted, asked in _questions(endpoint, unread):
-            given: set[int] = set()
-            length = 0
-            async with aclosing(self._reader.pages(wanted)) as pages:
+        for make, batch in _questions(endpoint, unread):
+            asked = AskedByIds(batch)
+            async with aclosing(asked.pages(self._reader, make)) as pages:
                 async for page in pages:
-                    length = page.total
-                    given.update(own_id for own_id in page.ids if own_id is not None)
                     yield RawPage(VARIATIONS, page.body, page.facts)
-            if not given <= asked:
+            if not asked.obeyed:
                 self._verdict.missing.append(
-                    f"Variations: {len(asked)} that products list were not given, and the shop "
+                    f"Variations: {len(batch)} that products list were not given, and the shop "
                     "does not give variations by their ids."
                 )
                 return
-            for own_id in given:
+            for own_id in asked.given:
                 read.add(own_id)
-            came += len(given)
-            if length > len(given):
-                counted += length - len(given)
-                self._report.unreadable |= {str(own_id) for own_id in asked - given}
+            came += len(asked.given)
+            counted += asked.counted
+            if asked.counted:
+                self._report.unreadable |= {str(own_id) for own_id in asked.left}
         self._judge_variations(families, read, came, counted, total)
 
     def _judge_variations(
@@ -198,8 +205,9 @@ class Completion:
         surplus = 0 if total is None else total - len(read) - counted
         if surplus > 0:
             self._verdict.explained.append(
-                f"Variations: the shop counts {surplus} that it does not give and that no product "
-                "lists: their products are gone, and nobody can buy them. Nothing is missing."
+                f"Variations: the shop counts {surplus} that it does not give. No product that was "
+                "read lists them: their products are gone (orphans), or are not of a status that "
+                "is read. Nothing is missing."
             )
 
     def _broken_ids(self) -> set[int]:
@@ -233,27 +241,17 @@ class Completion:
             }
 
 
-def joined(ids: Iterable[int]) -> str:
-    """Ids as the value of a parameter."""
-    return ",".join(map(str, ids))
-
-
 def _questions(
     endpoint: str | None, unread: Mapping[int, Sequence[int]]
-) -> Iterator[tuple[ListOf, set[int]]]:
-    """The lists that give these variations by their ids, each with the ids."""
+) -> Iterator[tuple[MakeList, Sequence[int]]]:
+    """The lists that give these variations by their ids, each with ids to ask for."""
     if endpoint is None:
         for parent_id, children in unread.items():
-            for asked in _batches(children):
-                yield variations_of(parent_id, *_by_id(asked)), set(asked)
+            for batch in _batches(children):
+                yield partial(variations_of, parent_id), batch
         return
-    for asked in _batches([child for children in unread.values() for child in children]):
-        yield variations(endpoint, *_by_id(asked)), set(asked)
-
-
-def _by_id(asked: Sequence[int]) -> tuple[dict[str, str], dict[str, JsonValue]]:
-    ids: list[JsonValue] = [*asked]
-    return {"include": joined(asked)}, {READ_BY_ID: ids}
+    for batch in _batches([child for children in unread.values() for child in children]):
+        yield partial(variations, endpoint), batch
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
