@@ -8,7 +8,7 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource, FetchReport
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.sync.absence import Absence, Confirmed, absence
+from connector_pipeline.sync.absence import Absence, Confirmed, absence, unlisted
 from connector_pipeline.sync.interruptible import in_thread
 
 
@@ -20,14 +20,16 @@ async def confirmed_in_increment(
     writer: SnapshotWriter,
     report: FetchReport,
 ) -> Confirmed:
-    """Ask the platform for the live variants of the products that seem to be gone.
+    """Ask the platform for the live variants that seem to be gone.
 
-    Returns those that are gone. If asking fails, none counts as gone, the report warns of it, and
-    it is not complete, so the next increment begins where this one did.
+    Those are the variants of the products in `report.perhaps_gone`, and the ones that
+    `report.listed` lacks. Returns those that are gone. If asking fails, none counts as gone, the
+    report warns of it, the adapter's memory stays as it was, and the report is not complete, so the
+    next increment begins where this one did.
     """
-    if not report.perhaps_gone:
+    if not report.perhaps_gone and report.listed is None:
         return Confirmed()
-    suspects = await in_thread(_suspects, database, shop, frozenset(report.perhaps_gone))
+    suspects = await in_thread(_suspects, database, shop, report)
     report.details |= {"suspected": len(suspects.absent), "gone": 0}
     if not suspects.absent:
         return Confirmed()
@@ -52,6 +54,7 @@ async def confirmed_in_increment(
                 gone += lookup.gone
     except ConnectorError as error:
         report.complete = False
+        report.learned = dict(shop.learned)
         report.warnings.append(
             f"{said}, and asking for them by id failed ({error.code}: {error.message}) This sync "
             "deletes none of them; the next one asks again."
@@ -61,12 +64,17 @@ async def confirmed_in_increment(
     return Confirmed(tuple(gone))
 
 
-def _suspects(database: Database, shop: RegisteredShop, product_ids: frozenset[str]) -> Absence:
-    """The live variants of these products, and another product's item as the witness."""
+def _suspects(database: Database, shop: RegisteredShop, report: FetchReport) -> Absence:
+    """The live variants that seem to be gone, and the item of a product that does not."""
+    key, listed, products = shop.partition_key, report.listed, report.perhaps_gone
     with database.connect() as connection:
-        live = live_variants(connection, shop.partition_key, of_products=product_ids)
-        witness = newest_item(connection, shop.partition_key, but=product_ids) if live else None
-    return Absence(live, witness)
+        if listed is None:
+            suspected = live_variants(connection, key, of_products=products)
+        else:
+            suspected = unlisted(live_variants(connection, key), listed, products)
+            products = products | {each for each in suspected.values() if listed.lack_product(each)}
+        witness = newest_item(connection, key, but=products) if suspected else None
+    return Absence(suspected, witness)
 
 
 async def confirmed(

@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from pydantic import BaseModel
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.writer import SnapshotWriter
+from connector_pipeline.catalog.read import live_products
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
@@ -213,7 +215,11 @@ class ShopFetcher:
 
     async def _fetch(self, begun: "_Begun") -> SnapshotManifest:
         shop = begun.shop
-        report = FetchReport(page_sizes=dict(shop.page_sizes), learned=dict(shop.learned))
+        report = FetchReport(
+            page_sizes=dict(shop.page_sizes),
+            learned=dict(shop.learned),
+            in_catalog=partial(self._in_catalog, shop.partition_key),
+        )
         left = self.deadline.total_seconds() - self._spent.get(shop.partition_key, 0.0)
         deadline = asyncio.timeout(left)
         try:
@@ -269,6 +275,15 @@ class ShopFetcher:
             report.details["readings"] = 2
             gone = await self._confirmed(shop, credential_source, writer, report)
         return report, gone
+
+    async def _in_catalog(
+        self, partition_key: str, product_ids: Collection[str]
+    ) -> Collection[str]:
+        def ask() -> Collection[str]:
+            with self.services.database.connect() as connection:
+                return live_products(connection, partition_key, product_ids)
+
+        return await in_thread(ask)
 
     def _begin_in_full(self, begun: "_Begun", report: FetchReport) -> "tuple[_Begun, FetchReport]":
         """Begin the increment anew as a full sync of the same id."""

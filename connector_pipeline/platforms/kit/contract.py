@@ -1,7 +1,16 @@
 """The contract that every platform's adapter fulfils."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol, Self, TypeVar
@@ -12,6 +21,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, Rejec
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop, valid_host_name
 from connector_pipeline.platforms.http.challenge import TroublePages
+from connector_pipeline.platforms.kit.listed_ids import ListedIds
 from connector_pipeline.settings import Settings
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
@@ -56,6 +66,10 @@ class RawPage:
     facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
+InCatalog = Callable[[Collection[str]], Awaitable[Collection[str]]]
+"""Of these products, those that have live items in the catalog."""
+
+
 @dataclass(slots=True)
 class FetchReport:
     """The figures of one fetch. The adapter and its HTTP client fill it in while the fetch runs.
@@ -72,6 +86,9 @@ class FetchReport:
 
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
+    `listed` are the ids of everything that the shop lists, if the increment asked for them: live
+    items of the catalog that it lacks are asked for by id, too. `in_catalog` tells which of some
+    products have live items in the catalog; it is None where there is no catalog to ask.
     The UI shows `details` with the partition.
 
     `page_sizes` and `learned` are the adapter's memory of the shop, by words of the adapter's own:
@@ -86,6 +103,8 @@ class FetchReport:
     reading: int = 1
     unreadable: set[str] = field(default_factory=set[str])
     perhaps_gone: set[str] = field(default_factory=set[str])
+    listed: ListedIds | None = None
+    in_catalog: InCatalog | None = None
     page_sizes: dict[str, int] = field(default_factory=dict[str, int])
     learned: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     requests: int = 0
@@ -103,6 +122,7 @@ class FetchReport:
             waited_seconds=self.waited_seconds,
             page_sizes=self.page_sizes,
             learned=self.learned,
+            in_catalog=self.in_catalog,
         )
 
 

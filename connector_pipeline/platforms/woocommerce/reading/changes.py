@@ -5,8 +5,9 @@ Products and variations have dates of their own: an order moves only the variati
 for all variations of the changed products, because their titles, images and states may come from
 the product, and for the products of the changed variations.
 
-These lists do not show that a product changed its type, left the statuses that are read, or is
-gone. The next full sync finds that.
+These lists do not show that a product left the statuses that are read, or is gone: the module
+`deletions` looks for that. They do not show either that a product changed its type, and so lost its
+variations. The next full sync finds that.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -27,6 +28,11 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     object_id,
 )
 from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
+from connector_pipeline.platforms.woocommerce.reading.deletions import (
+    Additions,
+    DeletionWatch,
+    LastLook,
+)
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     ALL_VARIATIONS,
     IDS_AT_ONCE,
@@ -97,6 +103,7 @@ class ChangesWalk:
         # The products that were read or asked for, and need not be asked for again.
         self._known: set[int] = set()
         self._parents: set[int] = set()
+        self._additions = Additions(LastLook.of(report))
         self._disagreements: list[str] = []
         self._products_read = 0
         self._variations_read = 0
@@ -172,6 +179,15 @@ class ChangesWalk:
         async with aclosing(changed) as pages:
             async for page in pages:
                 yield page
+        watch = DeletionWatch(
+            self._reader,
+            statuses=self._statuses,
+            endpoint=opening.endpoint,
+            report=self._report,
+        )
+        async with aclosing(watch.pages(self._additions)) as pages:
+            async for page in pages:
+                yield page
         self._report.warnings += self._disagreements
         self._report.complete = not self._disagreements
         self._report.details |= {
@@ -190,6 +206,7 @@ class ChangesWalk:
         async with aclosing(self._reader.pages(wanted, first)) as pages:
             async for page in pages:
                 tally.add(page)
+                self._additions.add_products(status, page.ids)
                 for product in page.objects:
                     if (product_id := object_id(product)) is not None:
                         self._known.add(product_id)
@@ -215,6 +232,7 @@ class ChangesWalk:
                         left, endpoint = asked + left, VARIATIONS_OF_PRODUCT
                         break
                     tally.add(page)
+                    self._additions.add_variations(page.ids)
                     yield RawPage(VARIATIONS, page.body, page.facts)
                 else:
                     self._variations_read += tally.distinct
@@ -224,6 +242,7 @@ class ChangesWalk:
                 tally = Tally()
                 for page in pages:
                     tally.add(page)
+                    self._additions.add_variations(page.ids)
                     yield RawPage(VARIATIONS, page.body, page.facts)
                 self._variations_read += tally.distinct
                 self._compare(f"Variations of product {parent_id}", tally)
@@ -242,6 +261,7 @@ class ChangesWalk:
         async with aclosing(self._reader.pages(wanted, first)) as pages:
             async for page in pages:
                 tally.add(page)
+                self._additions.add_variations(page.ids)
                 held.append(page)
                 unknown |= parents_of(page) - self._known
                 if len(unknown) >= IDS_AT_ONCE or len(held) == _HELD_PAGES:

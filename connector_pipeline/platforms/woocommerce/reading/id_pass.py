@@ -104,12 +104,18 @@ async def ask_ids(
 
 
 class IdPass:
-    """One pass over the ids of a list. `whole` says afterwards whether it reached the end."""
+    """One pass over the ids of a list. `whole` says afterwards whether it reached the end.
 
-    def __init__(self, session: Asks, archived: ArchivedPages, wanted: IdsOf):
+    With `explain`, a page that lacks objects is asked for in other ways.
+    """
+
+    def __init__(
+        self, session: Asks, archived: ArchivedPages, wanted: IdsOf, *, explain: bool = True
+    ):
         self._session = session
         self._archived = archived
         self._wanted = wanted
+        self._explain = explain
         self._asked: list[RawPage] = []
         self._requests = 0
         self._singles = 0
@@ -133,7 +139,7 @@ class IdPass:
             while True:
                 page = await self._ask(offset, IDS_AT_ONCE)
                 ids = set(page.ids)
-                if page.lacks:
+                if page.lacks and self._explain:
                     await self._ask_otherwise(offset, page, ids)
                 for raw in self._archivable():
                     yield raw

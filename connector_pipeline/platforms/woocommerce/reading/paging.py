@@ -14,6 +14,7 @@ from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, VARIATIONS
 from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
 from connector_pipeline.platforms.woocommerce.reading.completeness import Completion, Verdict
+from connector_pipeline.platforms.woocommerce.reading.deletions import first_look
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     VARIATIONS_OF_PRODUCT,
     Endpoints,
@@ -57,6 +58,8 @@ class CatalogWalk:
         self._began = datetime.now(UTC)
         self._is_begun = False
         self._products_read = 0
+        self._totals: dict[str, int] = {}
+        self._all_variations = 0
         self._read = CompactIds()
         self._variations_left_out = 0
 
@@ -77,6 +80,13 @@ class CatalogWalk:
                 async for page in pages:
                     yield page
         self._verdict.put_into(self._report)
+        first_look(
+            self._report,
+            products=self._totals,
+            endpoint=self._endpoints.variations,
+            variations=self._all_variations,
+            highest=self._read.highest,
+        )
         self._report.details |= {
             "products": self._products_read,
             "variations": len(self._read),
@@ -97,6 +107,7 @@ class CatalogWalk:
             async for raw in raw_pages:
                 yield raw
         self._products_read += len(count.ids)
+        self._totals[status] = count.total
 
     def _facts_of_beginning(self, page: ListPage) -> dict[str, JsonValue]:
         """The fact of the first page that says when the reading began, for one that resumes."""
@@ -137,6 +148,7 @@ class CatalogWalk:
                 total = page.total
                 self._count_variations(page)
                 yield RawPage(VARIATIONS, page.body, page.facts)
+        self._all_variations = total
         lacking = self._completion.variations(endpoint, self._families, self._read, total)
         async with aclosing(lacking) as raw_pages:
             async for raw in raw_pages:
