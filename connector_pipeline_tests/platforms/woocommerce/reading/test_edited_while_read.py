@@ -104,7 +104,7 @@ def test_a_merchant_who_edits_before_each_answer_does_not_keep_a_shop_from_being
     spec = replace(SHOP, products=300, **ENDPOINTS[endpoint])
     all_read = 0
     for seed in range(20):
-        chance = random.Random(seed)  # noqa: S311 - no secret, and the same edits each time
+        chance = random.Random(seed)
         script = Witnessed(
             [
                 ScriptedEdit(before, chance.choice(ACTIONS), chance.randrange(300))
