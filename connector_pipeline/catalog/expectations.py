@@ -125,6 +125,16 @@ def _old_full_sync(shop: ShopFacts, now: datetime) -> Shortfall | None:
     return Shortfall(f"last read in full {hours:.0f} h ago", hours)
 
 
+def _failing_full_syncs(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    since = shop.full_sync_failing_since
+    if since is None:
+        return None
+    hours = (now - since) / timedelta(hours=1)
+    return Shortfall(
+        f"full syncs have failed for {hours:.1f} h ({shop.full_sync_error_code})", hours
+    )
+
+
 def _items(shop: ShopFacts, number: int, what: str) -> Shortfall | None:
     if number == 0:
         return None
@@ -194,5 +204,17 @@ EXPECTATIONS: Final = (
         remedy="Sync it: `connector-pipeline sync SHOP --type full`.",
         misleads_readers=False,
         shortfall=_old_full_sync,
+    ),
+    Expectation(
+        name="full_syncs_succeed",
+        description=(
+            "The last full sync counted: it was not refused, did not fail, and missed nothing. "
+            "Until one does, syncs bring changes only, and what is gone may still be in the "
+            "catalog."
+        ),
+        remedy="`connector-pipeline sync SHOP --type full` tries again and shows why; if most of "
+        "the shop is really gone, `--allow-shrink` confirms it.",
+        misleads_readers=True,
+        shortfall=_failing_full_syncs,
     ),
 )

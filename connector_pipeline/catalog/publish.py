@@ -213,7 +213,8 @@ def publish(
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop run one after the other. Raises SnapshotShrank
-    (`allow_shrink` confirms it), PublishTooSlow if the publish took longer than `longest`,
+    for a full sync (`allow_shrink` confirms it; an increment is published without its deletions,
+    and the shop keeps the error), PublishTooSlow if the publish took longer than `longest`,
     UnknownShop if the shop left the registry, ValueError for another shop's row, and whatever
     `rows` raises.
     """
@@ -240,7 +241,14 @@ def publish(
         }
         compared = _compare(connection, values)
         deleted = _count_gone(connection, values) if may_delete and compared.missing else 0
-        _guard(shop, compared, deleted, allow_shrink=allow_shrink)
+        shrank = _shrank(shop, compared, deleted, full=is_full)
+        if shrank is not None and not allow_shrink:
+            if is_full:
+                raise shrank
+            # The changes are wanted all the same. The deletions wait for a full sync, which an
+            # operator confirms.
+            values |= {"gone": [], "whole_products": False}
+            deleted = 0
 
         different = compared.different + compared.returned
         few = compared.few_to_update
@@ -274,6 +282,8 @@ def publish(
             learned=learned,
             published_by=published_by,
         )
+        if shrank is not None and not allow_shrink:
+            sync_log.keep_full_failure(connection, shop, shrank)
         # Nothing but the commit may come after this.
         refuse_late_commit(connection, shop, locked_at, longest)
     return counts
@@ -293,10 +303,9 @@ def _count_gone(connection: psycopg.Connection, values: dict[str, object]) -> in
     return int(row[0]) if row else 0
 
 
-def _guard(shop: Shop, compared: _Comparison, gone: int, *, allow_shrink: bool) -> None:
-    reason = refusal(live=compared.live, gone=gone, items=compared.items)
-    if reason is not None and not allow_shrink:
-        raise SnapshotShrank(reason, partition_key=shop.partition_key)
+def _shrank(shop: Shop, compared: _Comparison, gone: int, *, full: bool) -> SnapshotShrank | None:
+    reason = refusal(live=compared.live, gone=gone, items=compared.items, full=full)
+    return None if reason is None else SnapshotShrank(reason, partition_key=shop.partition_key)
 
 
 def _write(

@@ -30,6 +30,8 @@ class ShopFacts:
     rejected: int = 0
     duplicates: int = 0
     incomplete: bool = False
+    full_sync_failing_since: datetime | None = None
+    full_sync_error_code: str | None = None
 
 
 # The items are grouped by currency so that a check can name an unknown one. LATERAL, because a join
@@ -40,7 +42,8 @@ _QUERY: Final = r"""
             AS judged (platform_name, domain)
     )
     SELECT shop.platform_name || '/' || shop.domain AS partition_key, shop.registered_at,
-        shop.last_full_sync_at, coalesce(items.items, 0) AS items,
+        shop.last_full_sync_at, shop.full_sync_failing_since, shop.full_sync_error_code,
+        coalesce(items.items, 0) AS items,
         coalesce(items.negative_prices, 0) AS negative_prices,
         coalesce(items.empty_titles, 0) AS empty_titles, items.currencies,
         rejects.rejected, coalesce(sync.duplicates, 0) AS duplicates,

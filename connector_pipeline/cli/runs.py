@@ -10,17 +10,22 @@ from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.settings import load_settings
 
+_RAW_PRODUCTS: Final = AssetKey("raw_products")
 _CATALOG_ITEMS: Final = AssetKey("catalog_items")
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOutcome:
-    """How a shop's run ended: with the metadata of its `catalog_items`, or the failure's text."""
+    """How a shop's run ended: with the metadata of its `catalog_items`, or the failure's text.
+
+    `warnings` are those of the snapshot, which a publish that failed leaves as they are.
+    """
 
     partition_key: str
     run_id: str
     metadata: Mapping[str, Any]
     failure: str | None
+    warnings: Sequence[str] = ()
 
     def count(self, name: str) -> int | float:
         """A number of the metadata, 0 if the run failed before it had one."""
@@ -65,14 +70,15 @@ def sync_shop(
     return SyncOutcome(
         partition_key=partition_key,
         run_id=run_id,
-        metadata=_metadata(result.all_events),
+        metadata=_metadata(result.all_events, _CATALOG_ITEMS),
         failure=None if result.success else _failure(result.all_events),
+        warnings=_metadata(result.all_events, _RAW_PRODUCTS).get("warnings", ()),
     )
 
 
-def _metadata(events: Sequence[DagsterEvent]) -> dict[str, Any]:
+def _metadata(events: Sequence[DagsterEvent], asset: AssetKey) -> dict[str, Any]:
     for event in events:
-        if event.is_step_materialization and event.asset_key == _CATALOG_ITEMS:
+        if event.is_step_materialization and event.asset_key == asset:
             found = event.step_materialization_data.materialization.metadata
             return {name: value.value for name, value in found.items()}
     return {}

@@ -46,7 +46,8 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
                     shop,
                     run_id=str(uuid4()),
                     sync_id=sync_id,
-                    sync_type=sync_type,
+                    # Only a full sync can show that most of the shop is gone.
+                    sync_type=RequestedSyncType.full if allow_shrink else sync_type,
                     allow_shrink=allow_shrink,
                 )
             progress.update(task, total=1, completed=1)
@@ -65,6 +66,7 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
                 "succeeded": outcome.failure is None,
                 "error": outcome.failure,
                 "items": items,
+                "warnings": list(outcome.warnings),
                 **{
                     name: outcome.count(name) for name in (*_COUNTS, "pages", "requests", "seconds")
                 },
@@ -77,3 +79,6 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
         )
     else:
         err.print(outcome.failure, markup=False, soft_wrap=True)
+    if not as_json:
+        for warning in outcome.warnings:
+            err.print(f"Warning: {warning}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@
     ├── ShopDisconnected           the shop refuses us: credentials, closed, frozen, role too low
     ├── InvalidResponse            an answer that breaks the platform's contract
     ├── SnapshotShrank             most of a shop is missing in a snapshot, and nobody allowed that
+    ├── SnapshotIncomplete         a full sync misses something that the platform counts
     ├── SnapshotMissing            there is no raw snapshot to normalize
     ├── PublishTooSlow             followers of the catalog would miss the rows; retryable
     ├── CurrencyUnknown            the shop's currency could not be read, and is never guessed
@@ -114,6 +115,18 @@ class SnapshotShrank(ConnectorError):
     """A full snapshot lost more than half of a shop's items."""
 
     default_remedy = "If the merchant really removed them, sync again with `--allow-shrink`."
+
+
+class SnapshotIncomplete(ConnectorError):
+    """A full sync was published, but misses something that the platform counts.
+
+    No sync fails with it: the shop keeps it until a full sync counts.
+    """
+
+    default_remedy = (
+        "The next syncs bring changes, and a full one is tried again at growing distances; the "
+        "warnings of `raw_products` say what is missing."
+    )
 
 
 class SnapshotMissing(ConnectorError):

@@ -20,6 +20,7 @@ from connector_pipeline.model.errors import (
     InvalidSyncRequest,
     ShopBusy,
     ShopDisconnected,
+    SnapshotIncomplete,
     SyncInterrupted,
     UnknownShop,
 )
@@ -199,7 +200,7 @@ def fail(
     if not isinstance(error, InvalidSyncRequest):
         _count_failure(connection, (platform_name, domain), error, message, refused)
         if full and not isinstance(error, ShopBusy | SyncInterrupted):
-            _count_full_failure(connection, (platform_name, domain), error, message)
+            _keep_full_failure(connection, (platform_name, domain), error.code, message)
     data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
@@ -242,10 +243,15 @@ def _count_failure(
     )
 
 
-def _count_full_failure(
-    connection: psycopg.Connection, shop: tuple[str, str], error: ConnectorError, message: str
+def keep_full_failure(connection: psycopg.Connection, shop: Shop, error: ConnectorError) -> None:
+    """Keep why full syncs of the shop fail until one counts: no increment heals that."""
+    message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
+    _keep_full_failure(connection, (shop.platform_name, shop.domain), error.code, message)
+
+
+def _keep_full_failure(
+    connection: psycopg.Connection, shop: tuple[str, str], code: str, message: str
 ) -> None:
-    """Keep the failure of a full sync until a full one counts: an increment does not heal it."""
     connection.execute(
         """
         UPDATE connector.shops
@@ -254,7 +260,7 @@ def _count_full_failure(
             full_sync_error_code = %s, full_sync_error_message = %s
         WHERE platform_name = %s AND domain = %s
         """,
-        (error.code, message, *shop),
+        (code, message, *shop),
     )
 
 
@@ -324,6 +330,13 @@ def succeed(
     _refuse_foreign(published, sync, shop)
     sync_queue.end(connection, sync.sync_id, QueueOutcome.SUCCEEDED, None)
     full = sync.sync_type is SyncType.FULL
+    counts_as_full = full and (complete or (all_read and absences_confirmed))
+    if full and not counts_as_full:
+        keep_full_failure(
+            connection,
+            shop,
+            SnapshotIncomplete("the last full sync misses something that the platform counts."),
+        )
     known = connection.execute(
         """
         UPDATE connector.shops
@@ -334,7 +347,7 @@ def succeed(
             last_full_sync_at = CASE WHEN %(full)s THEN %(started_at)s ELSE last_full_sync_at END,
             full_sync_failing_since = CASE WHEN NOT %(full)s THEN full_sync_failing_since END,
             full_sync_failed_at = CASE WHEN NOT %(full)s THEN full_sync_failed_at END,
-            full_sync_failures = CASE WHEN %(full)s THEN 0 ELSE full_sync_failures END,
+            full_sync_failures = CASE WHEN NOT %(full)s THEN full_sync_failures ELSE 0 END,
             full_sync_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
             full_sync_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END,
             published_currency =
@@ -348,7 +361,7 @@ def succeed(
         """,
         _identity(sync, shop)
         | {
-            "full": full and (complete or (all_read and absences_confirmed)),
+            "full": counts_as_full,
             "currency": currency,
             "learned": Jsonb(dict(learned)),
             # A shop without a mark waits for a full sync: its registration has changed.

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.model.sync import OVERLAP
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -152,12 +152,12 @@ def test_an_increment_that_was_not_published_is_read_again(
         result = pipeline.materialize(KEY)
         assert not result.success
     lost = RawArchive(url=load_settings().archive_url).latest(KEY).manifest
-    assert lost.sync.since == full.sync.started_at - OVERLAP
+    assert lost.sync.since == full.sync.started_at - ShopifyAdapter.overlap
     assert mark(pipeline) == full.sync.started_at
 
     shop.edit_product(other, {"title": "Changed after it"}, at=now())
     done, increment = synced(pipeline)
     assert done["sync_type"] == "incremental"
-    assert increment.sync.since == full.sync.started_at - OVERLAP
+    assert increment.sync.since == full.sync.started_at - ShopifyAdapter.overlap
     assert live(all_rows(pipeline)) == pipeline.served(KEY)
     assert mark(pipeline) == increment.sync.started_at > lost.sync.started_at

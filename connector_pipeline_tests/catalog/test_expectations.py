@@ -73,6 +73,11 @@ CASES: list[tuple[str, dict[str, Any], str | None]] = [
         {"last_full_sync_at": None, "registered_at": hours(50)},
         "registered 50 h ago and never read in full",
     ),
+    (
+        "full_syncs_succeed",
+        {"full_sync_failing_since": hours(3), "full_sync_error_code": "SnapshotShrank"},
+        "full syncs have failed for 3.0 h (SnapshotShrank)",
+    ),
 ]
 
 

@@ -299,9 +299,12 @@ def test_only_a_full_sync_that_leaves_no_deletion_open_counts_as_one(
     assert shop.last_full_sync_at is None
     assert shop.last_successful_sync_at == LONG_AGO + timedelta(minutes=3)
     publisher([item("1")], complete=False, absences_confirmed=True)
-    assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=4)
+    publisher([item("1")], complete=False, all_read=True)
+    assert registry.get(ACME.partition_key).last_full_sync_at is None
+    publisher([item("1")], complete=False, all_read=True, absences_confirmed=True)
+    assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=6)
     publisher([item("1")], complete=True)
-    assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=5)
+    assert registry.get(ACME.partition_key).last_full_sync_at == LONG_AGO + timedelta(minutes=7)
 
 
 def test_the_high_water_mark_moves_only_with_what_left_nothing_unread(
@@ -329,7 +332,9 @@ def test_the_high_water_mark_moves_only_with_what_left_nothing_unread(
     publisher([item("1")], sync_type=SyncType.INCREMENTAL)
     assert mark() == minute(6)
     publisher([item("1")], complete=False, absences_confirmed=True)
-    assert mark() == minute(7)
+    assert mark() == minute(6)
+    publisher([item("1")], complete=False, all_read=True, absences_confirmed=True)
+    assert mark() == minute(8)
     registry.add(ACME.model_copy(update={"merchant_id": "another"}))
     assert mark() is None
 

@@ -5,6 +5,7 @@ import pytest
 from connector_pipeline.catalog.read import rejects
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.sync import SyncType
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline_tests.catalog.snapshots import (
     ACME,
@@ -67,13 +68,39 @@ def test_an_incomplete_snapshot_deletes_the_variants_that_the_platform_says_are_
     assert publisher.live() == {f"{index}-0" for index in range(60)} - {"1-0"}
 
 
-def test_only_a_full_sync_deletes_variants_that_the_platform_says_are_gone(
+def test_an_increment_deletes_the_variants_that_the_platform_says_are_gone(
     publisher: Publisher,
 ) -> None:
-    """An incremental sync does not ask the platform by id."""
+    """Also if nothing else changed. An absence alone says nothing in an increment."""
+    publisher(many(3))
+    publisher(many(1), sync_type=SyncType.INCREMENTAL, gone=["1-0", "0-0", "elsewhere"])
+    assert publisher.live() == {"0-0", "2-0"}
+    assert publisher([], sync_type=SyncType.INCREMENTAL, gone=["2-0"]).deleted == 1
+    assert publisher.live() == {"0-0"}
+
+
+def test_an_increment_never_deletes_most_of_a_shop(
+    publisher: Publisher, registry: ShopRegistry
+) -> None:
+    """Its changes are published, and the shop keeps the refusal until a full sync counts."""
+    publisher(many(60))
+    gone = [f"{index}-0" for index in range(20, 60)]
+    changed = publisher(many(1, sku="new"), sync_type=SyncType.INCREMENTAL, gone=gone)
+    assert changed == PublishCounts(items=1, updated=1)
+    assert len(publisher.live()) == 60
+    kept = registry.get(ACME.partition_key)
+    assert kept.full_sync_error_code == "SnapshotShrank"
+    publisher([], sync_type=SyncType.INCREMENTAL)
+    assert registry.get(ACME.partition_key).full_sync_error_code == "SnapshotShrank"
+    publisher(many(20), gone=gone, allow_shrink=True)
+    assert registry.get(ACME.partition_key).full_sync_error_code is None
+    assert len(publisher.live()) == 20
+
+
+def test_an_increment_never_empties_a_shop(publisher: Publisher) -> None:
     publisher(many(2))
-    publisher(many(1), sync_type=SyncType.INCREMENTAL, gone=["1-0"])
-    assert publisher.live() == {"0-0", "1-0"}
+    publisher([], sync_type=SyncType.INCREMENTAL, gone=["0-0", "1-0"])
+    assert len(publisher.live()) == 2
 
 
 def test_the_guard_also_counts_variants_that_the_platform_says_are_gone(

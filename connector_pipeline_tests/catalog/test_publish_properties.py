@@ -62,8 +62,11 @@ class Model:
             for key in live - snapshot.keys()
             if covers(key) and not any(may_be(key, reject) for reject in rejects)
         }
-        if refusal(live=len(live), gone=len(gone), items=len(snapshot)):
-            return None
+        full = sync_type is SyncType.FULL
+        if refusal(live=len(live), gone=len(gone), items=len(snapshot), full=full):
+            if full:
+                return None
+            gone = set()
         inserted = updated = revived = 0
         for key, content in snapshot.items():
             row = self.rows.get(key)

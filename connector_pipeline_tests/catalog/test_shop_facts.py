@@ -81,7 +81,7 @@ def test_a_full_snapshot_that_the_counts_do_not_confirm_is_incomplete(publisher:
     assert not of_acme(publisher).incomplete
     publisher([item("1")])
     assert not of_acme(publisher).incomplete
-    publisher([item("1")], complete=False, absences_confirmed=True)
+    publisher([item("1")], complete=False, all_read=True, absences_confirmed=True)
     confirmed = of_acme(publisher)
     # The shop was read in full, and still an operator should see why its counts are wrong.
     assert confirmed.incomplete
