@@ -129,7 +129,7 @@ def test_an_item_that_the_shop_can_no_longer_load_stays_and_keeps_no_sync_from_c
     result = pipeline.materialize(KEY)
     assert result.success, pipeline.failure(result)
     raw = pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY]
-    assert "readings" not in raw
+    assert "readings" not in raw["details"]
     assert before is not None
     after = registered(pipeline).last_full_sync_at
     assert after is not None
@@ -149,7 +149,7 @@ def test_a_shop_with_orphans_is_read_once_in_as_many_requests_as_it_has_pages(
         result = pipeline.materialize(KEY, sync_type="full")
         assert result.success, pipeline.failure(result)
         raw = pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY]
-        assert "readings" not in raw
+        assert "readings" not in raw["details"]
         assert raw["complete"]
         # The pages, the currency, and where the shop answers.
         assert raw["requests"] == raw["pages"] + 2
