@@ -126,8 +126,8 @@ def test_a_sync_that_failed_goes_on_after_its_last_page(
     pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
     tags = sync_id_tag("asked-twice")
-    # Everything after the second page of variations.
-    match = {"domain": SPEC.domain, "path_contains": "/v3/variations"}
+    # Everything after the second page of variations, and the lists by product, too.
+    match = {"domain": SPEC.domain, "path_contains": "/variations"}
     pipeline.sandbox.faults.set([{"match": match, "kind": "status", "status": 500, "skip": 2}])
     assert "PlatformUnavailable" in pipeline.failure(pipeline.materialize(KEY, tags=tags))
     pipeline.sandbox.faults.clear()

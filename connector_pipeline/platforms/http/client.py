@@ -32,6 +32,8 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 _OVERLOADED: Final = frozenset({429, 503})
 # The shop, or a proxy before it, gave up waiting.
 _SLOW: Final = frozenset({408, 504, 524})
+# With these, a host may report that it broke over an answer: PHP ran out of memory or was killed.
+_BROKE: Final = frozenset({500, 502, 503, 508, 520, 521, 522, 523, 524})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 _NO_PAGES: Final = TroublePages()
@@ -92,11 +94,27 @@ class SlowAnswer(Exception):
     """The answer took too long, and the caller wants to ask for less instead of retrying."""
 
 
+class HeavyAnswer(Exception):
+    """The host broke over the answer repeatedly, and the caller wants to ask for less.
+
+    `error` is the error to raise where less cannot be asked for. `answer` is the last answer, if it
+    had a status that is retried.
+    """
+
+    def __init__(self, error: PlatformUnavailable, answer: Answer | None = None):
+        super().__init__(str(error))
+        self.error = error
+        self.answer = answer
+
+
 class _Passing(Exception):
     """Trouble that may pass. The try is repeated, and after the last retry `error` is raised.
 
     `answer` is the answer with a status that is retried. It is returned instead of the error where
     the adapter asked for such an answer in the end (`accept_in_the_end`).
+
+    `heavy`: a smaller answer may not meet this trouble. A host that cannot be connected to, a
+    captcha in the shop's place and a limit with a stated wait are never `heavy`.
     """
 
     def __init__(
@@ -107,6 +125,7 @@ class _Passing(Exception):
         *,
         overloaded: bool = False,
         slow: bool = False,
+        heavy: bool = False,
     ):
         super().__init__(str(error))
         self.error = error
@@ -114,6 +133,7 @@ class _Passing(Exception):
         self.answer = answer
         self.overloaded = overloaded
         self.slow = slow
+        self.heavy = heavy
 
 
 class OriginHttp:
@@ -173,13 +193,16 @@ class OriginHttp:
         accept_in_the_end: frozenset[int] = frozenset(),
         follow_redirects: bool = True,
         retry_slow: bool = True,
+        retries_if_heavy: int | None = None,
     ) -> Answer:
         """Send a request for `path` below the shop's base URL and return the answer.
 
         `content` is sent as JSON. `signer` gives the query parameters that authenticate a try.
         `accept_retried` are statuses that are returned although they are usually retried.
         `accept_in_the_end` are statuses that are returned when no retry helped. Where `retry_slow`
-        is false, an answer that takes too long raises SlowAnswer at once.
+        is false, an answer that takes too long raises SlowAnswer at once. Where `retries_if_heavy`
+        is given, trouble that a smaller answer may not meet raises HeavyAnswer after so many
+        retries, and after no more than the policy has.
         """
         asked = partial(
             self._once,
@@ -199,6 +222,9 @@ class OriginHttp:
             except _Passing as passing:
                 if passing.slow and not retry_slow:
                     raise SlowAnswer(str(passing)) from passing
+                most = None if not passing.heavy else retries_if_heavy
+                if most is not None and attempt >= min(most, self._policy.max_retries):
+                    raise HeavyAnswer(passing.error, passing.answer) from passing
                 if attempt >= self._policy.max_retries:
                     if passing.answer is not None and passing.answer.status in accept_in_the_end:
                         return passing.answer
@@ -272,7 +298,8 @@ class OriginHttp:
             except httpx.TimeoutException as error:
                 raise _Passing(
                     PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__})."),
-                    slow=True,
+                    # A smaller answer does not help a host that cannot be connected to.
+                    slow=not isinstance(error, httpx.ConnectTimeout),
                 ) from error
             except httpx.InvalidURL as error:
                 # httpx reads a Location even where it is not asked to follow it.
@@ -281,7 +308,8 @@ class OriginHttp:
                 ) from error
             # RequestError, not only TransportError: a compressed body cut off is a DecodingError.
             except httpx.RequestError as error:
-                raise _Passing(self._unreadable(error)) from error
+                broke = not isinstance(error, httpx.ConnectError)
+                raise _Passing(self._unreadable(error), heavy=broke) from error
             if response.status_code not in _REDIRECTS:
                 return self._judge(response, body, accept_retried)
             if not follow_redirects:
@@ -320,7 +348,8 @@ class OriginHttp:
             if status < 400:
                 # A captcha, a maintenance page or a body cut off. Its status does not show
                 # that, but it does not parse (docs/facts/woocommerce.md, Answers by others).
-                raise _Passing(self._not_json(response, body)) from error
+                known = self._challenge(response, body) is not None
+                raise _Passing(self._not_json(response, body), heavy=not known) from error
             answer = Answer(status, response.headers, body, None)
         if status in RETRIED_STATUSES and status not in accept_retried:
             kind = RateLimited if status == 429 else PlatformUnavailable
@@ -331,7 +360,12 @@ class OriginHttp:
             )
             seconds = self._stated_limit.after_refusal(response.headers, datetime.now(UTC))
             raise _Passing(
-                error, seconds, answer, overloaded=status in _OVERLOADED, slow=status in _SLOW
+                error,
+                seconds,
+                answer,
+                overloaded=status in _OVERLOADED,
+                slow=status in _SLOW,
+                heavy=status in _BROKE and seconds is None,
             )
         return answer
 

@@ -25,14 +25,15 @@ from connector_pipeline.platforms.kit.contract import (
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.woocommerce.mapping.normalize import Normalizer
+from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, Normalizer
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
 from connector_pipeline.platforms.woocommerce.reading import lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
-from connector_pipeline.platforms.woocommerce.reading.endpoints import Endpoints
+from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ONCE, Endpoints
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
@@ -126,16 +127,17 @@ class WooCommerceAdapter(Adapter):
         """
         pace = Pace(self.limit(), report)
         async with self._session(shop, credential_source, report, pace) as session:
-            around = AroundBroken(session)
+            sizes = PageSizes(report.page_sizes, self.batch_size)
+            around = AroundBroken(session, sizes)
             reader = ListReader(
                 around,
-                batch_size=self.batch_size,
+                sizes=sizes,
                 # So many that one slow page does not stop the others.
                 ahead=2 * self.max_concurrency,
                 archived=ArchivedPages(archived, archived_early=archived_early),
             )
             statuses = self.statuses.split(",")
-            endpoints = Endpoints()
+            endpoints = Endpoints(learned=report.learned)
             walk = (
                 CatalogWalk(
                     reader,
@@ -160,10 +162,11 @@ class WooCommerceAdapter(Adapter):
                         yield await _with_facts_of_shop(page, session, shop, report)
                     else:
                         yield page
+            sizes.end_of_sync()
             report_left_out(around.found, report)
             report.details |= {
                 "requests_at_once": pace.highest,
-                "smaller_pages": reader.smaller_pages,
+                "smaller_pages": reader.smaller_pages + around.in_parts,
             }
 
     def limit(self) -> Limit:
@@ -190,6 +193,7 @@ class WooCommerceAdapter(Adapter):
                 absent=absent,
                 witness_id=witness.product_id,
                 statuses=self.statuses.split(","),
+                at_once=PageSizes(report.page_sizes, IDS_AT_ONCE).size(PRODUCTS),
             )
             async with aclosing(lookups) as answers:
                 async for answer in answers:

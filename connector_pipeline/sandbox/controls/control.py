@@ -20,6 +20,7 @@ from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline.sandbox.woocommerce.mishaps import mishaps_from_json
+from connector_pipeline.sandbox.woocommerce.odd_forms import forms_from_json
 from connector_pipeline.sandbox.woocommerce.scripted_edits import script_from_json
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -51,6 +52,8 @@ class Control:
             ("DELETE", variant, self._delete_variant),
             ("POST", variant + "/restore", self._restore_variant),
             ("PUT", _SHOP + "/credentials", self._credentials),
+            ("PUT", _SHOP + "/forms", self._put_forms),
+            ("POST", product + "/orphan", self._orphan),
             ("PUT", _SHOP + "/throttle", self._throttle),
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
@@ -138,6 +141,15 @@ class Control:
         if "remove" in body:
             issued.removed = bool(body["remove"])
         return json_answer({"revoked": issued.revoked, "removed": issued.removed})
+
+    async def _put_forms(self, request: Request) -> Response:
+        shop = self._shop(request)
+        shop.forms = forms_from_json(await _json(request, {}))
+        return json_answer(shop.forms)
+
+    async def _orphan(self, request: Request) -> Response:
+        ids = self._shop(request).orphan_variations_of(request.path_params["id"])
+        return json_answer({"ids": ids})
 
     async def _throttle(self, request: Request) -> Response:
         bucket = self._shop(request).bucket

@@ -29,7 +29,9 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
             return
         body = await _whole_body(receive)
-        seconds, rule = self._faults.chosen(found.service, found.domain, scope["path"], body)
+        seconds, rule = self._faults.chosen(
+            found.service, found.domain, scope["path"], body, scope["query_string"]
+        )
         if seconds:
             await self._delay(seconds)
         replay = _replay(body, receive)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, cast
+from urllib.parse import parse_qs
 
 from connector_pipeline.sandbox.answers import json_bytes
 
@@ -13,7 +14,7 @@ KINDS: Final = (
     "redirect", "throttled", "body", "workers", "bom",
 )  # fmt: skip
 
-_MATCHES: Final = ("platform", "domain", "path_contains", "body_contains")
+_MATCHES: Final = ("platform", "domain", "path_contains", "body_contains", "per_page_over")
 _PARAMETERS: Final = (
     "status", "headers", "body", "seconds", "location", "at", "lasting", "workers"
 )  # fmt: skip
@@ -38,7 +39,9 @@ class FaultAnswer:
 
 @dataclass(slots=True)
 class FaultRule:
-    """One rule. The first `skip` requests that match pass, then it hits `times` (None: all).
+    """One rule. In its match, `per_page_over` is for lists of pages with more objects than that.
+
+    The first `skip` requests that match pass, then it hits `times` (None: all).
 
     `at` is for reset and hang: "start" is before anything is sent, "middle" after half the body.
     `lasting`: the rule ends so many seconds after its first hit.
@@ -47,7 +50,7 @@ class FaultRule:
     """
 
     kind: str
-    match: Mapping[str, str] = field(default_factory=dict[str, str])
+    match: Mapping[str, Any] = field(default_factory=dict[str, Any])
     skip: int = 0
     times: int | None = None
     status: int | None = None
@@ -80,8 +83,12 @@ class FaultRule:
         if self.at not in (None, "start", "middle"):
             raise InvalidFault("at: expected start or middle")
 
-    def matches(self, service: str, domain: str, path: str, body: bytes) -> bool:
+    def matches(
+        self, service: str, domain: str, path: str, body: bytes, query: bytes = b""
+    ) -> bool:
         match = self.match
+        if "per_page_over" in match and _per_page(query) <= int(match["per_page_over"]):
+            return False
         return (
             match.get("platform", service) == service
             and match.get("domain", domain) == domain
@@ -201,18 +208,24 @@ class Faults:
         return bool(self._rules)
 
     def chosen(
-        self, service: str, domain: str, path: str, body: bytes
+        self, service: str, domain: str, path: str, body: bytes, query: bytes = b""
     ) -> tuple[float, FaultRule | None]:
         """The seconds of all latency and workers rules, and the first other rule that hits."""
         seconds = 0.0
         with self._lock:
             for rule in self._rules:
-                if not rule.matches(service, domain, path, body) or not rule.hits():
+                if not rule.matches(service, domain, path, body, query) or not rule.hits():
                     continue
                 if rule.kind not in ("latency", "workers"):
                     return seconds, rule
                 seconds += rule.latency(time.monotonic())
         return seconds, None
+
+
+def _per_page(query: bytes) -> int:
+    """The number of objects that a page of WooCommerce is asked for; 0 for no list."""
+    written = parse_qs(query.decode("latin-1")).get("per_page", ["0"])[0]
+    return int(written) if written.isascii() and written.isdigit() else 0
 
 
 def rule_from_json(body: object) -> FaultRule:

@@ -58,6 +58,9 @@ class SandboxShop:
         """What goes wrong with the lists of a WooCommerce shop."""
         self.script: Script | None = None
         """The edits that a WooCommerce merchant makes while the shop is read."""
+        self.forms: dict[str, str] = {}
+        """Fields that come in another JSON type than documented: by field, the form's name."""
+        self._orphans: dict[int, Variant] = {}
         self._size = spec.products
         self._edited: dict[int, Product] = {}
         self._removed: dict[int, Product] = {}
@@ -194,6 +197,21 @@ class SandboxShop:
         with self.lock:
             self._removed[self._index(product_id)] = self._existing(product_id)
             self._changed()
+
+    def orphan_variations_of(self, product_id: int) -> list[int]:
+        """Delete a product's row alone, as importers do: its variations become orphans.
+
+        Returns their ids. Raises NoSuchRecord.
+        """
+        with self.lock:
+            orphans = variants_of(self._existing(product_id))
+            self._orphans |= {each.id: each for each in orphans}
+            self.remove_product(product_id)
+            return [each.id for each in orphans]
+
+    def orphans(self) -> Sequence[Variant]:
+        """The variations whose product's row was deleted."""
+        return list(self._orphans.values())
 
     def trash_product(self, product_id: int, *, at: datetime | None = None) -> None:
         """Move to WooCommerce's trash: lists lack it, and its id still answers."""

@@ -36,6 +36,8 @@ class ShopSpec:
     - `orphan_variations`: how many are counted in totals and never returned; `former_variables`:
       how many products became simple, so that their variations are still listed (Variations:
       orphans and former variables)
+    - `orphans_break_analytics`: the shop answers 500 for every page of wc-analytics/variations with
+      an orphan, as a WooCommerce below 10.3 does for some (the same section)
     - `variation_names` is false for shops before 8.3
     - `modified_after` is false for shops before 5.8, which ignore the parameter
     - `settings_readable` is false for a key of too low a role
@@ -62,6 +64,7 @@ class ShopSpec:
     parent_variations: bool = True
     orphan_variations: int = 0
     former_variables: int = 0
+    orphans_break_analytics: bool = False
     variation_names: bool = True
     modified_after: bool = True
     settings_readable: bool = True

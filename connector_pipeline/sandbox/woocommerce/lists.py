@@ -81,6 +81,9 @@ def _variations(shop: SandboxShop, query: ListQuery) -> Iterator[Entry]:
     for orphan_id in catalog.orphan_ids if query.status in ("any", "publish") else ():
         if not query.parent:
             yield orphan_id, EPOCH, EPOCH
+    for orphan in shop.orphans() if not query.parent else ():
+        if isinstance(orphan, WooVariation) and query.status in ("any", orphan.status):
+            yield orphan.id, orphan.created_at, orphan.updated_at
     for product_id in shop.product_ids():
         if query.parent and product_id not in query.parent:
             continue

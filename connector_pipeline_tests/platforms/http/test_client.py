@@ -18,7 +18,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.client import Answer, OriginHttp, PaceSignal, Turn
+from connector_pipeline.platforms.http.client import (
+    Answer,
+    HeavyAnswer,
+    OriginHttp,
+    PaceSignal,
+    Turn,
+)
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
@@ -192,6 +198,52 @@ async def test_a_request_searches_for_no_module(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(sys, "meta_path", [Recorder, *sys.meta_path])
         await ask(server.url)
     assert searched == []
+
+
+@pytest.mark.parametrize("retries", [0, 1, 9])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        answer(HTML, "502 Bad Gateway"), answer(b"{}", "500 Internal Server Error"),
+        answer(HTML, "503 Service Unavailable"), answer(HTML, "520 ?"), answer(b""),
+        answer(b'[{"id": 1'), answer(b"[]", length=90), RESET,
+    ],
+)  # fmt: skip
+async def test_a_host_that_breaks_over_an_answer_is_asked_for_less(
+    trouble: bytes | str, retries: int
+) -> None:
+    """The caller says after how many retries, of those that there are."""
+    report = FetchReport()
+    async with (
+        loopback(trouble) as server,
+        OriginHttp(server.url, policy=PATIENT, report=report) as http,
+    ):
+        with pytest.raises(HeavyAnswer) as caught:
+            await http.request("GET", "/page", retries_if_heavy=retries)
+    assert report.retries == min(retries, PATIENT.max_retries)
+    assert type(caught.value.error) is PlatformUnavailable
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        answer(HTML, "429 Too Many Requests"),
+        answer(HTML, "503 Service Unavailable", "Retry-After: 0"),
+        answer(b"<html>captcha</html>"),
+    ],
+)
+async def test_trouble_that_says_nothing_of_the_size_is_no_reason_to_ask_for_less(
+    trouble: bytes,
+) -> None:
+    """The host is busy, or somebody else answers in its place."""
+    report = FetchReport()
+    async with (
+        loopback(trouble) as server,
+        OriginHttp(server.url, policy=PATIENT, report=report) as http,
+    ):
+        with pytest.raises(PlatformUnavailable):
+            await http.request("GET", "/page", retries_if_heavy=0)
+    assert report.retries == PATIENT.max_retries
 
 
 async def test_a_shop_that_is_not_there_is_unavailable() -> None:

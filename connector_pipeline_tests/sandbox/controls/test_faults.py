@@ -40,6 +40,18 @@ def test_an_answer_is_replaced(
             json.loads(answer.content)
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"), [({}, 200), ({"per_page": 50}, 200), ({"per_page": 51}, 502)]
+)
+def test_a_rule_may_be_for_large_pages_alone(
+    client: SandboxClient, asked: dict[str, Any], status: int
+) -> None:
+    """A host may break over these, whatever is on them."""
+    match = {"platform": "woocommerce", "per_page_over": 50}
+    client.control("PUT", "faults", [{"kind": "html", "status": 502, "match": match}])
+    assert client.woo(LIST, **asked).status_code == status
+
+
 def test_a_redirect_leads_where_the_rule_says(client: SandboxClient) -> None:
     """A reader must not follow it with credentials."""
     client.control("PUT", "faults", [{"kind": "redirect", "location": "https://evil.example/"}])

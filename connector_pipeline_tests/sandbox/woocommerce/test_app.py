@@ -330,3 +330,38 @@ def test_any_parameters_are_read_or_refused(parameters: dict[str, str]) -> None:
         refused = error.body["data"]["params"]
         assert refused
     assert set(refused) <= set(parameters)
+
+
+def test_a_product_whose_row_is_deleted_leaves_orphans(
+    client: SandboxClient, shop: SandboxShop
+) -> None:
+    """They are counted and left out, as recorded; a shop may be so old that they break the page."""
+    parent = next(each for each in shop.product_ids() if len(shop.variant_ids(each)) == 3)
+    before = int(client.woo("wc/v3/variations").headers["X-WP-Total"])
+    orphans = client.control("POST", f"shops/woocommerce/{WOO}/products/{parent}/orphan").json()
+    assert len(orphans["ids"]) == 3
+    answer = client.woo("wc/v3/variations", include=",".join(map(str, orphans["ids"])))
+    assert (answer.headers["X-WP-Total"], answer.json()) == ("3", [])
+    assert int(client.woo("wc/v3/variations").headers["X-WP-Total"]) == before
+    assert client.woo(f"wc/v3/products/{parent}").status_code == 404
+    included = {"include": str(orphans["ids"][0])}
+    assert client.woo("wc-analytics/variations", **included).status_code == 200
+    spec = shop.spec.as_json() | {"orphans_break_analytics": True}
+    client.control("PUT", f"shops/woocommerce/{WOO}", spec)
+    client.control("POST", f"shops/woocommerce/{WOO}/products/{parent}/orphan")
+    assert client.woo("wc-analytics/variations", **included).status_code == 500
+    assert client.woo("wc/v3/variations", **included).status_code == 200
+
+
+def test_fields_come_in_other_types_where_the_shop_is_told_so(client: SandboxClient) -> None:
+    """Only the named fields, and only in a form that there is."""
+    path = f"shops/woocommerce/{WOO}/forms"
+    documented = client.woo("wc/v3/products", per_page=100).json()
+    client.control("PUT", path, {"id": "text", "variations": "keyed"})
+    odd = client.woo("wc/v3/products", per_page=100).json()
+    assert [each["id"] for each in odd] == [str(each["id"]) for each in documented]
+    assert any(each["variations"] for each in odd)
+    for changed, plain in zip(odd, documented, strict=True):
+        assert changed["variations"] == {str(each): {"id": each} for each in plain["variations"]}
+        assert changed | {"id": 0, "variations": 0} == plain | {"id": 0, "variations": 0}
+    assert client.control("PUT", path, {"id": "keyed"}).status_code == 400

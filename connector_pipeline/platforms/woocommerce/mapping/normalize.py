@@ -31,7 +31,7 @@ from connector_pipeline.platforms.kit.rejects import (
     time,
 )
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
-from connector_pipeline.platforms.woocommerce.mapping import values
+from connector_pipeline.platforms.woocommerce.mapping import forms, values
 
 PRODUCTS: Final = "products"
 VARIATIONS: Final = "variations"
@@ -43,6 +43,12 @@ READ_WITH_PARENTS: Final = "read_with_parents"
 """The fact of a page of changed variations that names products.
 
 All variations of these products are on earlier pages, because the products changed too.
+"""
+
+GIVEN_BEFORE: Final = "given_before"
+"""The fact of a page of variations that has ids of variations which earlier pages had.
+
+The shop failed with the list of all variations after some of its pages.
 """
 
 # Every supported version answers with these fields, so an object that lacks one is rejected.
@@ -132,14 +138,16 @@ class Normalizer:
     ) -> Iterator[CatalogItem | RejectedVariant]:
         page_parent = page.facts.get("parent_id")
         had: Any = page.facts.get(READ_WITH_PARENTS, [])
+        before: Any = page.facts.get(GIVEN_BEFORE, [])
         named_by_options = page.facts.get("endpoint") == ANALYTICS_VARIATIONS
         for variation in rows:
-            named: Any = variation.get("parent_id")
-            parent_id = named if type(named) is int else page_parent
+            named = id_of_parent(variation)
+            parent_id = page_parent if named is None else named
             if type(parent_id) is not int:
-                yield _rejected(None, variation, _no_number("parent_id", named))
+                error = _no_number("parent_id", variation.get("parent_id"))
+                yield _rejected(None, variation, error)
                 continue
-            if parent_id in had:
+            if parent_id in had or (before and object_id(variation) in before):
                 continue
             parent = self.parents.get(parent_id)
             if parent is None:
@@ -164,19 +172,20 @@ def has_variations(product: Mapping[str, Any]) -> bool:
     """Whether a product is sold as its variations.
 
     The product's list of variations decides, unless its type never has any. Extensions bring types
-    such as variable-subscription, whose variations are listed as those of variable products are.
+    such as variable-subscription, whose variations are listed as those of variable products are. A
+    product whose list cannot be understood counts as one with variations, too.
     """
-    return (
-        product.get("type") not in NEVER_WITH_VARIATIONS
-        and isinstance(product.get("variations"), list)
-        and bool(product["variations"])
-    )
+    return forms.has_variations(product, NEVER_WITH_VARIATIONS)
 
 
 def object_id(row: Mapping[str, Any]) -> int | None:
     """The id of a product or variation; None for another value (in Python, true is an int)."""
-    found: Any = row.get("id")
-    return found if type(found) is int and found > 0 else None
+    return forms.own_id(row.get("id"))
+
+
+def id_of_parent(variation: Mapping[str, Any]) -> int | None:
+    """The id of a variation's product, 0 for an orphan; None for another value, or without one."""
+    return forms.parent_id(variation.get("parent_id"))
 
 
 def _rows(page: RawPage) -> list[dict[str, Any]]:
@@ -192,8 +201,9 @@ def _keep_parent(
         return _rejected(None, product, error, is_product=True)
     try:
         require_fields(product, PRODUCT_FIELDS)
+        forms.variation_ids(product["variations"])
         parents[product_id] = Parent(
-            title=text("name", product["name"]),
+            title=text("name", forms.title_of(product["name"])),
             status=values.status(product["status"]),
             created_at=_gmt(product, "date_created_gmt"),
             updated_at=_gmt(product, "date_modified_gmt"),
@@ -214,16 +224,14 @@ def _product_item(
             raise _no_number("id", product.get("id"))
         require_fields(product, PRODUCT_FIELDS)
         product_type = text("type", product["type"])
-        if product_type not in NEVER_WITH_VARIATIONS and product["variations"] != []:
-            raise FieldError("variations", "is not a list", product["variations"])
-        title = text("name", product["name"])
+        title = text("name", forms.title_of(product["name"]))
         return CatalogItem(
             **of_shop,
             product_id=str(product_id),
             variant_id=f"{product_id}_default",
             product_title=title,
             variant_title=title,
-            sku=product["sku"],
+            sku=forms.sku(product["sku"]),
             # The price that the API gives for a grouped product is that of its cheapest member
             # (docs/facts/woocommerce.md, Prices).
             price=None if product_type == "grouped" else values.price(product["price"]),
@@ -257,7 +265,7 @@ def _variation_item(
             variant_id=str(variation_id),
             product_title=parent.title,
             variant_title=_variant_title(name, variation["attributes"]) or parent.title,
-            sku=variation["sku"],
+            sku=forms.sku(variation["sku"]),
             price=values.price(variation["price"]),
             inventory=values.inventory(variation["manage_stock"], variation["stock_quantity"]),
             image_url=values.image_url(variation["image"]) or parent.image_url,
@@ -278,7 +286,7 @@ def _variant_title(name: Any, attributes: Any) -> str:
     the product's name alone. Its names are not used, so a title is the same from every endpoint and
     does not change when a shop's WooCommerce is updated.
     """
-    return text("name", name) or values.options(attributes)
+    return text("name", forms.title_of(name)) or values.options(attributes)
 
 
 def _gmt(row: Mapping[str, Any], field: str) -> datetime | None:

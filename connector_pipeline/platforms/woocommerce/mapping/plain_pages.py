@@ -20,6 +20,7 @@ from connector_pipeline.platforms.kit.rejects import FieldError, later
 from connector_pipeline.platforms.woocommerce.mapping import values
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     ANALYTICS_VARIATIONS,
+    GIVEN_BEFORE,
     NEVER_WITH_VARIATIONS,
     PRODUCTS,
     READ_WITH_PARENTS,
@@ -95,7 +96,7 @@ class PlainPages:
     def rows(self, page: RawPage) -> list[CatalogRow] | None:
         """The rows of a page; None, and nothing changed, where the Normalizer must read it."""
         # NUL is the one character that JSON can escape and Postgres cannot hold.
-        if not self._any_is_plain or b"\\u0000" in page.body:
+        if not self._any_is_plain or b"\\u0000" in page.body or GIVEN_BEFORE in page.facts:
             return None
         try:
             if page.kind == PRODUCTS:
@@ -118,6 +119,8 @@ class PlainPages:
             if product.id <= 0:
                 raise _OddError
             if product.variations and product.type not in NEVER_WITH_VARIATIONS:
+                if min(product.variations) <= 0:
+                    raise _OddError
                 parents[product.id] = Parent(
                     product.name, status, created_at, updated_at, image_url
                 )
@@ -153,6 +156,8 @@ class PlainPages:
                 if type(page_parent) is not int:
                     raise _OddError
                 parent_id = page_parent
+            if parent_id < 0:
+                raise _OddError
             if parent_id in had:
                 continue
             parent = parents.get(parent_id)

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from connector_pipeline.model.catalog_item import ProductStatus
 from connector_pipeline.platforms.kit import rejects
-from connector_pipeline.platforms.kit.json_values import is_list, is_object, text_at
+from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.platforms.kit.rejects import FieldError
+from connector_pipeline.platforms.woocommerce.mapping import forms
 
 _STATUSES: Final = {
     "publish": ProductStatus.ACTIVE,
@@ -32,6 +33,8 @@ def inventory(manage_stock: object, stock_quantity: object) -> int | None:
     `manage_stock` is "parent" for a variation that shares its parent's stock and repeats the
     quantity. Plugins for goods by weight send fractions, which the catalog cannot hold.
     """
+    manage_stock = forms.flag_of(manage_stock)
+    stock_quantity = forms.number_of(stock_quantity)
     if manage_stock is False:
         return None
     if manage_stock is not True and manage_stock != "parent":
@@ -45,30 +48,30 @@ def status(value: object) -> ProductStatus:
 
 
 def image_url(image: Any) -> str | None:
-    """The URL in an image object. PHP writes an absent image as null, false, [] or ""."""
-    if not image:
-        return None
-    if not is_object(image):
-        raise FieldError("image", "is not an object", image)
-    src = image.get("src")
-    return rejects.text("image.src", src) if src else None
+    """The URL in an image object, or in the first of a list of them.
+
+    PHP writes an absent image as null, false, [], {} or "".
+    """
+    return first_image_url(image, field="image")
 
 
-def first_image_url(images: object) -> str | None:
+def first_image_url(images: object, *, field: str = "images") -> str | None:
     """The URL of a product's first image."""
-    if not is_list(images):
-        raise FieldError("images", "is not a list", images)
-    return image_url(images[0]) if images else None
+    found = forms.objects(field, images)
+    if not found or not found[0]:
+        return None
+    if not is_object(found[0]):
+        raise FieldError(field, "has an entry that is not an object", found[0])
+    src = found[0].get("src")
+    return rejects.text("image.src", src) if src else None
 
 
 def options(attributes: object) -> str:
     """A variation's options as one text, e.g. "Röd, Large"; "" if all attributes are "any"."""
-    if not is_list(attributes):
-        raise FieldError("attributes", "is not a list", attributes)
     chosen: list[str] = []
-    for attribute in attributes:
-        option = text_at(attribute, "option")
-        if option is None:
+    for attribute in forms.objects("attributes", attributes):
+        option = forms.title_of(attribute.get("option")) if is_object(attribute) else None
+        if not isinstance(option, str):
             raise FieldError("attributes", "has an entry without an option of text", attributes)
         chosen.append(option)
     return ", ".join(chosen)

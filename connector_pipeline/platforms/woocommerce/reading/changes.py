@@ -25,9 +25,10 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     READ_WITH_PARENTS,
     VARIATIONS,
     has_variations,
+    id_of_parent,
     object_id,
 )
-from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
+from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject, ListFails
 from connector_pipeline.platforms.woocommerce.reading.deletions import (
     Additions,
     DeletionWatch,
@@ -66,6 +67,10 @@ _IGNORED: Final = (
 _PER_PRODUCT_ONLY: Final = (
     "the shop has no list of all its variations, and their changes do not show in their products, "
     "so all was read"
+)
+_LIST_FAILS: Final = (
+    "the shop fails with the list of its changed variations, so all was read, the variations "
+    "product by product"
 )
 
 
@@ -115,9 +120,20 @@ class ChangesWalk:
         At the end `report.complete` says whether the totals and ids of every list agree. Where the
         shop cannot list its changes, the catalog is read in full and the report has the reason.
         """
-        opening = await self._opening()
-        walk = self._all(opening.in_full) if opening.in_full is not None else self._changes(opening)
-        async with aclosing(walk) as pages:
+        in_full = None
+        try:
+            opening = await self._opening()
+            in_full = opening.in_full
+            if in_full is None:
+                async with aclosing(self._changes(opening)) as pages:
+                    async for page in pages:
+                        yield page
+                return
+        except ListFails:
+            # The whole list has the objects that the list of changes has.
+            self._endpoints.whole_list_failed()
+            in_full = _LIST_FAILS
+        async with aclosing(self._all(in_full)) as pages:
             async for page in pages:
                 yield page
 
@@ -126,7 +142,7 @@ class ChangesWalk:
         if archived is not None:
             # An interrupted attempt asked these questions.
             if isinstance(reason := archived.facts.get(READ_IN_FULL), str):
-                if reason == _PER_PRODUCT_ONLY:
+                if reason in (_PER_PRODUCT_ONLY, _LIST_FAILS):
                     self._endpoints.variations = VARIATIONS_OF_PRODUCT
                 return _Opening(in_full=reason)
             if isinstance(endpoint := archived.facts.get(_ENDPOINT), str):
@@ -330,4 +346,4 @@ def is_older(row: Mapping[str, Any], after: str) -> bool:
 
 def parents_of(page: ListPage) -> set[int]:
     """The ids of the products that the page's variations name."""
-    return {parent_id for row in page.objects if type(parent_id := row.get("parent_id")) is int}
+    return {each for each in map(id_of_parent, page.objects) if each is not None}

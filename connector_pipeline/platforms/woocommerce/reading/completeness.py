@@ -92,7 +92,12 @@ class Completion:
         if not only_its_end and (self._is_broken(count) or self._is_known(what, count)):
             return
         wanted = IdsOf(PRODUCTS_ENDPOINT, {"status": status}, {"status": status})
-        ids = IdPass(self._reader.session, self._reader.archived, wanted)
+        ids = IdPass(
+            self._reader.session,
+            self._reader.archived,
+            wanted,
+            size=self._reader.page_size(PRODUCTS),
+        )
         start, after = (count.stop - 1, count.ids.highest) if only_its_end else (0, 0)
         async with aclosing(ids.pages(start=start, after=after)) as pages:
             async for page in pages:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
+from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, VARIATIONS
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     IDS_AT_ONCE,
     PRODUCTS_ENDPOINT,
@@ -128,16 +129,14 @@ class DeletionWatch:
         if last is None or old or await self._products_differ(last, look, additions):
             products = CompactIds()
             for status, wanted in self._products.items():
-                ids = IdPass(self._reader.session, self._reader.archived, wanted, explain=False)
+                ids = self._pass(wanted, PRODUCTS)
                 async with aclosing(ids.pages()) as pages:
                     async for page in pages:
                         yield page
                 look.products[status] = ids.total
                 products = _joined(products, ids)
-        if last is None or old or look.variations != last.variations + len(additions.variations):
-            ids = IdPass(
-                self._reader.session, self._reader.archived, self._variations, explain=False
-            )
+        if last is None or old or self._variations_differ(last, look, additions):
+            ids = self._pass(self._variations, VARIATIONS)
             async with aclosing(ids.pages()) as pages:
                 async for page in pages:
                     yield page
@@ -149,6 +148,20 @@ class DeletionWatch:
         look.keep(self._report)
         if products is not None or variants is not None:
             self._report.listed = ListedIds(products, variants)
+
+    def _pass(self, wanted: IdsOf, kind: str) -> IdPass:
+        return IdPass(
+            self._reader.session,
+            self._reader.archived,
+            wanted,
+            size=self._reader.page_size(kind),
+            explain=False,
+        )
+
+    def _variations_differ(self, last: LastLook, look: LastLook, additions: Additions) -> bool:
+        # Without an earlier length there is nothing to compare: no list of all was read before.
+        known = last.endpoint is not None
+        return known and look.variations != last.variations + len(additions.variations)
 
     async def _products_differ(self, last: LastLook, look: LastLook, additions: Additions) -> bool:
         added = await additions.new_products(self._report)
@@ -167,6 +180,7 @@ class DeletionWatch:
                 offset=0,
                 size=1,
                 order="desc",
+                patient=False,
             )
         except PassFailed:
             return None

@@ -1,15 +1,18 @@
 """Keeps which variations the products of a reading list, to compare them with those that came."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from connector_pipeline.platforms.kit.compact_ids import CompactIds
-from connector_pipeline.platforms.kit.json_values import is_list, is_object
+from connector_pipeline.platforms.kit.rejects import FieldError
+from connector_pipeline.platforms.woocommerce.mapping.forms import variation_ids
 from connector_pipeline.platforms.woocommerce.mapping.normalize import has_variations, object_id
 
 _MOST_CHILDREN: Final = 4_000_000
 """Thirty-two megabytes. The variations of further products are not compared."""
+
+_TOO_LARGE: Final = 2**64
 
 
 class Families:
@@ -44,7 +47,7 @@ class Families:
         if product_id is None or not has_variations(product):
             return
         self._known.add(product_id)
-        listed = list(children_of(product))
+        listed = [each for each in children_of(product) if each < _TOO_LARGE]
         if len(self._children) + len(listed) > _MOST_CHILDREN:
             return
         self._parents.append(product_id)
@@ -63,16 +66,10 @@ class Families:
         return found
 
 
-def children_of(product: Mapping[str, Any]) -> Iterator[int]:
-    """The ids in a product's `variations`.
-
-    Snippets in a shop make objects or a dictionary of the list of ids (docs/facts/woocommerce.md,
-    Product types and statuses).
-    """
-    listed: Any = product.get("variations")
-    for each in listed.values() if is_object(listed) else listed if is_list(listed) else ():
-        own_id: Any = each.get("id") if is_object(each) else each
-        if isinstance(own_id, str) and own_id.isascii() and own_id.isdigit():
-            own_id = int(own_id)
-        if type(own_id) is int and 0 < own_id < 2**63:
-            yield own_id
+def children_of(product: Mapping[str, Any]) -> tuple[int, ...]:
+    """The ids in a product's `variations`; none where the list cannot be understood."""
+    try:
+        return variation_ids(product.get("variations"))
+    except FieldError:
+        # The mapping rejects the product.
+        return ()

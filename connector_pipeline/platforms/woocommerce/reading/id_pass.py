@@ -32,8 +32,8 @@ _MOST_SINGLES: Final = 10
 """So many objects that cannot be loaded are looked for one by one; of the rest a sample is enough:
 each page of a hundred is still asked for backwards, and in halves."""
 
-# The steps back add up to less than a page, so that a page always reaches what is new.
-_FARTHEST_BACK: Final = 32
+_SMALLEST_PAGE: Final = 10
+_FARTHEST_BACK: Final = 64
 _SPARE_REQUESTS: Final = 200
 
 
@@ -73,8 +73,12 @@ async def ask_ids(
     offset: int,
     size: int,
     order: str = "asc",
+    patient: bool = True,
 ) -> IdsPage:
-    """Ask for the ids at these positions, or find them in an archived page. Raises PassFailed."""
+    """Ask for the ids at these positions, or find them in an archived page. Raises PassFailed.
+
+    Where the shop fails, a `patient` reader asks again, as for every page.
+    """
     facts: dict[str, JsonValue] = {
         "endpoint": wanted.path,
         **wanted.facts,
@@ -94,7 +98,12 @@ async def ask_ids(
         "offset": offset,
     }
     # A page that fails is asked for around its broken objects by number, not by offset.
-    question = Question(wanted.path, params, accept=frozenset({400, 404, 500}))
+    question = Question(
+        wanted.path,
+        params,
+        accept=frozenset({400, 404, 500}),
+        accept_retried=frozenset() if patient else frozenset({500, 502, 504}),
+    )
     answer = await session.ask(question)
     if answer.status != 200:
         raise PassFailed(f"{wanted.path} answered {answer.status} when asked for ids alone")
@@ -106,15 +115,23 @@ async def ask_ids(
 class IdPass:
     """One pass over the ids of a list. `whole` says afterwards whether it reached the end.
 
-    With `explain`, a page that lacks objects is asked for in other ways.
+    `size` is the number of ids a page. With `explain`, a page that lacks objects is asked for in
+    other ways, and a page that fails is asked for again.
     """
 
     def __init__(
-        self, session: Asks, archived: ArchivedPages, wanted: IdsOf, *, explain: bool = True
+        self,
+        session: Asks,
+        archived: ArchivedPages,
+        wanted: IdsOf,
+        *,
+        size: int = IDS_AT_ONCE,
+        explain: bool = True,
     ):
         self._session = session
         self._archived = archived
         self._wanted = wanted
+        self._size = max(_SMALLEST_PAGE, min(size, IDS_AT_ONCE))
         self._explain = explain
         self._asked: list[RawPage] = []
         self._requests = 0
@@ -137,33 +154,45 @@ class IdPass:
         offset, last, back = start, after, 1
         try:
             while True:
-                page = await self._ask(offset, IDS_AT_ONCE)
+                page = await self._ask(offset, self._size)
                 ids = set(page.ids)
                 if page.lacks and self._explain:
                     await self._ask_otherwise(offset, page, ids)
                 for raw in self._archivable():
                     yield raw
-                self.total = page.total
+                unchanged = page.total == self.total
+                self.total = page.total or self.total
                 joins = offset == 0 or (bool(ids) and min(ids) <= last)
+                # Pages around objects that cannot be loaded have none in common. There only the
+                # list's length shows that nothing has moved.
+                if not joins and unchanged and back == 1:
+                    joins = page.lacks and (not ids or await self._is_gap(offset))
                 if not joins:
                     if back > _FARTHEST_BACK:
                         return
-                    offset, back = max(0, min(offset, page.total) - back), 2 * back
+                    # Beyond the end, the shop states a length of 0 for pages by offset.
+                    end = min(offset, page.total) if page.total else offset
+                    offset, back = max(0, end - back), 2 * back
                     continue
                 risen = [own_id for own_id in ids if own_id > last]
                 for own_id in sorted(risen):
                     self.listed.add(own_id)
                 last = max(risen, default=last)
-                if len(page.ids) < IDS_AT_ONCE and offset + IDS_AT_ONCE >= page.total:
+                if len(page.ids) < self._size and offset + self._size >= page.total:
                     self.whole = True
                     return
-                if not risen and offset:
+                if ids and not risen and offset and back == 1:
                     # The shop gives what it gave before, so it ignores the offset.
                     return
-                offset, back = offset + IDS_AT_ONCE - 1, 1
+                offset, back = offset + self._size - 1, 1
         except PassFailed:
             for raw in self._archivable():
                 yield raw
+
+    async def _is_gap(self, offset: int) -> bool:
+        """Whether the object at this position cannot be loaded: no page can be joined there."""
+        single = await self._ask(offset, 1)
+        return single.lacks and single.total == self.total
 
     def _archivable(self) -> Iterator[RawPage]:
         asked, self._asked = self._asked, []
@@ -171,10 +200,16 @@ class IdPass:
 
     async def _ask(self, offset: int, size: int, order: str = "asc") -> IdsPage:
         self._requests += 1
-        if self._requests > 4 * (self.total // IDS_AT_ONCE) + _SPARE_REQUESTS:
+        if self._requests > 4 * (self.total // self._size) + _SPARE_REQUESTS:
             raise PassFailed("the list changes faster than it can be followed")
         page = await ask_ids(
-            self._session, self._archived, self._wanted, offset=offset, size=size, order=order
+            self._session,
+            self._archived,
+            self._wanted,
+            offset=offset,
+            size=size,
+            order=order,
+            patient=self._explain,
         )
         self._asked.append(page.raw)
         return page
@@ -186,7 +221,7 @@ class IdPass:
         if mirrored.total == page.total:
             ids.update(mirrored.ids)
         if len(ids) < page.expected:
-            await self._in_parts(offset, page.expected, IDS_AT_ONCE, ids)
+            await self._in_parts(offset, page.expected, self._size, ids)
 
     async def _in_parts(self, offset: int, count: int, size: int, ids: set[int]) -> None:
         less = smaller(size)

@@ -44,11 +44,13 @@ class ListPage:
 
     @property
     def end(self) -> int:
-        """The position at which the last page stops. A short page may not be the last one.
+        """The position at which the list ends. A short page may not be the last one.
 
-        See docs/facts/woocommerce.md, Lists: order and totals.
+        See docs/facts/woocommerce.md, Lists: order and totals. The last page may have room for
+        more than the list has: the next pages may be smaller, and must not be read behind the end.
         """
-        return self.total_pages * self.per_page
+        stop = self.total_pages * self.per_page
+        return self.total if 0 <= stop - self.total < self.per_page else stop
 
 
 def list_page(answer: Answer, number: int, endpoint: str, *, per_page: int = 100) -> ListPage:

@@ -3,7 +3,7 @@
 Pages are ordered by id, ascending, because the default order (date, newest first) repeats and skips
 objects while products are added. A short page is not the last one: a list ends with the page that
 `X-WP-TotalPages` names (docs/facts/woocommerce.md, Lists: order and totals). A page that takes the
-shop too long is read in smaller pages.
+shop too long is read in smaller pages, and after two of them so are the others.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
@@ -22,7 +22,12 @@ from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage, list_page
-from connector_pipeline.platforms.woocommerce.reading.page_sizes import smaller
+from connector_pipeline.platforms.woocommerce.reading.page_sizes import (
+    SMALLEST,
+    PageSizes,
+    parts,
+    smaller,
+)
 from connector_pipeline.platforms.woocommerce.reading.paging_works import PagingWorks
 from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 from connector_pipeline.platforms.woocommerce.talking.session import (
@@ -31,10 +36,6 @@ from connector_pipeline.platforms.woocommerce.talking.session import (
 )
 
 _NOT_HERE: Final = frozenset({400, 403, 404})
-
-_SMALLEST_PAGE: Final = 5
-# One slow page may have one heavy product. After two, the rest of the list is read in smaller ones.
-_SLOW_PAGES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +58,26 @@ class ListOf:
 
 
 class ListReader:
-    """Reads lists of one shop in pages of `batch_size` objects, and asks for `ahead` at a time.
+    """Reads lists of one shop in pages of the known `sizes`, and asks for `ahead` at a time.
 
     The session's pace decides how many of these requests are under way.
     """
 
-    def __init__(self, session: Asks, *, batch_size: int, ahead: int, archived: ArchivedPages):
+    def __init__(self, session: Asks, *, sizes: PageSizes, ahead: int, archived: ArchivedPages):
         self._session = session
-        self._batch_size = batch_size
+        self._sizes = sizes
         self.ahead = ahead
         self.archived = archived
         self.smaller_pages = 0
-        self._slow: dict[str, int] = {}
 
     @property
     def session(self) -> Asks:
         """Asks the shop."""
         return self._session
+
+    def page_size(self, kind: str) -> int:
+        """How many objects of a kind the shop can give on a page, as far as is known."""
+        return self._sizes.size(kind)
 
     async def pages(
         self, wanted: ListOf, first: Iterable[ListPage] = ()
@@ -110,28 +114,16 @@ class ListReader:
 
         A slow page comes in parts. The result is empty where the shop has no such list.
         """
-        return await self._step(wanted, 1, self._size(wanted), may_lack=True)
+        return await self._step(wanted, 1, self._sizes.first(wanted.kind), may_lack=True)
 
     async def _archived(self, wanted: ListOf, start: int) -> ListPage | None:
         """The list's archived page that starts at object `start`, if it is the next one."""
         return await self.archived.answer(partial(_archived_page, wanted, start))
 
-    @staticmethod
-    def _smaller(size: int) -> int | None:
-        """The size of the parts of a slow page; None where smaller pages would not help."""
-        less = smaller(size)
-        return less if less >= _SMALLEST_PAGE else None
-
-    def _size(self, wanted: ListOf) -> int:
-        size = self._batch_size
-        for _ in range(self._slow.get(wanted.endpoint, 0) // _SLOW_PAGES):
-            size = self._smaller(size) or size
-        return size
-
     def _steps(self, wanted: ListOf, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The numbers and sizes of the pages that cover the objects from `start` to `end`."""
         while start < end:
-            size = self._size(wanted)
+            size = self._sizes.size(wanted.kind) if start else self._sizes.first(wanted.kind)
             while start % size:
                 size = smaller(size)
             yield start // size + 1, size
@@ -141,16 +133,21 @@ class ListReader:
         self, wanted: ListOf, number: int, size: int, *, may_lack: bool = False
     ) -> list[ListPage]:
         """One page, or its parts; none where the shop lacks the list."""
-        less = self._smaller(size)
+        works = self._sizes.size(wanted.kind)
+        less = parts(size, works)
+        last = less < SMALLEST
         try:
-            page = await self._ask(wanted, number, size, may_lack=may_lack, retry_slow=less is None)
+            page = await self._ask(wanted, number, size, may_lack=may_lack, retry_slow=last)
         except SlowAnswer:
-            if less is None:
+            if last:
                 raise
         else:
             return [] if page is None else [page]
-        self._slow[wanted.endpoint] = self._slow.get(wanted.endpoint, 0) + 1
         self.smaller_pages += 1
+        if size > works:
+            self._sizes.failed(wanted.kind, less)
+        else:
+            self._sizes.slow(wanted.kind)
         pages: list[ListPage] = []
         for start in range((number - 1) * size, number * size, less):
             if pages and pages[-1].end <= start:

@@ -14,8 +14,9 @@ from pydantic import JsonValue
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit import lookup
 from connector_pipeline.platforms.kit.contract import LOOKUP, Lookup, RawPage
-from connector_pipeline.platforms.kit.json_values import is_list
 from connector_pipeline.platforms.kit.lookup import AnswerForIds
+from connector_pipeline.platforms.kit.rejects import FieldError
+from connector_pipeline.platforms.woocommerce.mapping import forms
 from connector_pipeline.platforms.woocommerce.mapping.normalize import has_variations, object_id
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     IDS_AT_ONCE,
@@ -26,6 +27,9 @@ from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Questi
 
 _FIELDS: Final = ("id", "type", "status", "variations")
 
+# One product and the witness.
+_FEWEST: Final = 2
+
 Product = dict[str, Any]
 
 
@@ -35,30 +39,32 @@ def look_up(
     absent: Mapping[str, str],
     witness_id: str,
     statuses: Collection[str],
+    at_once: int = IDS_AT_ONCE,
 ) -> AsyncGenerator[Lookup]:
     """Ask for the products of the absent variants, and in each question for `witness_id` too.
 
+    `at_once` is the size of a page of products that the shop can answer.
     A product of another status than `statuses` counts as gone: the lists do not have it, so a
     complete snapshot would not have its variants. Raises InvalidResponse for an answer that does
     not fit the question, and what the session raises.
     """
     variants = lookup.by_product(absent)
     return lookup.look_up(
-        partial(_ask, session),
+        partial(_ask, session, max(_FEWEST, at_once)),
         absent={product_id: variants[product_id] for product_id in sorted(variants, key=int)},
         witness=witness_id,
-        at_once=IDS_AT_ONCE,
+        at_once=max(_FEWEST, at_once),
         asked_of=PRODUCTS_ENDPOINT,
         is_gone=partial(_is_gone, statuses=statuses),
     )
 
 
-async def _ask(session: Asks, ids: list[str]) -> AnswerForIds[Product]:
+async def _ask(session: Asks, at_once: int, ids: list[str]) -> AnswerForIds[Product]:
     params: dict[str, str | int] = {
         "include": ",".join(ids),
         # `any` is every status but the trash: it finds a draft, and no product in the trash.
         "status": "any",
-        "per_page": IDS_AT_ONCE,
+        "per_page": at_once,
         "orderby": "id",
         "order": "asc",
         "_fields": ",".join(_FIELDS),
@@ -81,12 +87,12 @@ def _is_gone(variant_id: str, product: Product | None, *, statuses: Collection[s
     """Whether a complete snapshot would lack the variant. `product` is None if it is gone."""
     if product is None:
         return True
-    listed, status = product.get("variations"), product.get("status")
-    if (
-        not isinstance(status, str)
-        or not is_list(listed)
-        or any(type(each) is not int for each in listed)
-    ):
+    status = product.get("status")
+    try:
+        listed = forms.variation_ids(product.get("variations"))
+    except FieldError:
+        listed = None
+    if not isinstance(status, str) or listed is None:
         raise InvalidResponse(f"{PRODUCTS_ENDPOINT} gave a product without status or variations.")
     if status not in statuses:
         return True

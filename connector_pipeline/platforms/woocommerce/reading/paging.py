@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from pydantic import JsonValue
@@ -11,8 +12,13 @@ from pydantic import JsonValue
 from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
-from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, VARIATIONS
-from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject
+from connector_pipeline.platforms.woocommerce.mapping.normalize import (
+    GIVEN_BEFORE,
+    PRODUCTS,
+    VARIATIONS,
+    id_of_parent,
+)
+from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject, ListFails
 from connector_pipeline.platforms.woocommerce.reading.completeness import Completion, Verdict
 from connector_pipeline.platforms.woocommerce.reading.deletions import first_look
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
@@ -60,6 +66,7 @@ class CatalogWalk:
         self._products_read = 0
         self._totals: dict[str, int] = {}
         self._all_variations = 0
+        self._listed_at: str | None = None
         self._read = CompactIds()
         self._variations_left_out = 0
 
@@ -83,7 +90,7 @@ class CatalogWalk:
         first_look(
             self._report,
             products=self._totals,
-            endpoint=self._endpoints.variations,
+            endpoint=self._listed_at,
             variations=self._all_variations,
             highest=self._read.highest,
         )
@@ -119,14 +126,20 @@ class CatalogWalk:
         return {BEGAN: self._began.isoformat()}
 
     async def _variations(self) -> AsyncGenerator[RawPage]:
-        endpoint, first = await self._shop_wide()
-        self._report.details["variations_endpoint"] = endpoint or VARIATIONS_OF_PRODUCT
-        pages = (
-            self._variations_by_parent()
-            if endpoint is None
-            else self._variations_of_shop(endpoint, first)
-        )
-        async with aclosing(pages):
+        try:
+            endpoint, first = await self._shop_wide()
+            self._report.details["variations_endpoint"] = endpoint or VARIATIONS_OF_PRODUCT
+            if endpoint is not None:
+                async with aclosing(self._variations_of_shop(endpoint, first)) as pages:
+                    async for page in pages:
+                        yield page
+                self._endpoints.whole_list_was_read()
+                return
+        except ListFails as fails:
+            self._endpoints.whole_list_failed()
+            self._report.details["variations_endpoint"] = VARIATIONS_OF_PRODUCT
+            self._report.details["variations_read_by_product"] = fails.error.message
+        async with aclosing(self._variations_by_parent()) as pages:
             async for page in pages:
                 yield page
 
@@ -137,6 +150,8 @@ class CatalogWalk:
             # An interrupted attempt found the endpoint.
             endpoint = str(archived.facts.get("endpoint"))
             return None if endpoint == VARIATIONS_OF_PRODUCT else endpoint, []
+        if self._endpoints.whole_list_fails:
+            return None, []
         return await shop_wide_variations(self._reader, self._endpoints)
 
     async def _variations_of_shop(
@@ -148,18 +163,22 @@ class CatalogWalk:
                 total = page.total
                 self._count_variations(page)
                 yield RawPage(VARIATIONS, page.body, page.facts)
-        self._all_variations = total
+        self._all_variations, self._listed_at = total, endpoint
         lacking = self._completion.variations(endpoint, self._families, self._read, total)
         async with aclosing(lacking) as raw_pages:
             async for raw in raw_pages:
                 yield raw
 
     async def _variations_by_parent(self) -> AsyncGenerator[RawPage]:
+        """Yield the pages of the products' lists, of which a list of all may have given some."""
+        given = CompactIds(self._read)
         async with aclosing(by_parent(self._reader, self._families.parents)) as parents:
             async for _, pages in parents:
                 for page in pages:
+                    before: list[JsonValue] = [each for each in page.ids if each in given]
+                    facts: dict[str, JsonValue] = {GIVEN_BEFORE: before} if before else {}
                     self._count_variations(page)
-                    yield RawPage(VARIATIONS, page.body, page.facts)
+                    yield RawPage(VARIATIONS, page.body, page.facts | facts)
         lacking = self._completion.variations(None, self._families, self._read, None)
         async with aclosing(lacking) as raw_pages:
             async for raw in raw_pages:
@@ -169,8 +188,8 @@ class CatalogWalk:
         for variation, own_id in zip(page.objects, page.ids, strict=True):
             if own_id is not None:
                 self._read.add(own_id)
-            parent_id = variation.get("parent_id")
-            if isinstance(parent_id, int) and parent_id not in self._families:
+            parent_id = id_of_parent(variation)
+            if parent_id is not None and parent_id not in self._families:
                 self._variations_left_out += 1
 
 
@@ -182,7 +201,8 @@ async def shop_wide_variations(
 ) -> tuple[str | None, list[ListPage]]:
     """The best shop-wide endpoint of the shop, with its first page; None if there is none.
 
-    The endpoint that was found is kept in `endpoints`.
+    The endpoint that was found is kept in `endpoints`. Raises ListFails where the shop has one and
+    cannot answer it.
     """
     for endpoint in endpoints.to_ask():
         first = await reader.first(variations(endpoint, params, question))
@@ -208,6 +228,9 @@ async def by_parent(
         parent_id = next(remaining, None)
         if parent_id is None:
             return
+        yield await all_of(parent_id)
+    # One product alone shows whether the shop answers at all: it may just have failed with a list.
+    for parent_id in islice(remaining, 1):
         yield await all_of(parent_id)
     readings = (partial(all_of, parent_id) for parent_id in remaining)
     async with aclosing(in_order(readings, reader.ahead)) as results:

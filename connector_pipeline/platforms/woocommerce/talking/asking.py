@@ -14,7 +14,8 @@ class Question:
     The status of its answer is 200 or one of `accept` and `accept_retried`. An answer with a status
     that is usually retried is returned at once if the status is in `accept_retried`, and after the
     last retry if it is in `accept`. Where `retry_slow` is false, an answer that takes too long
-    raises SlowAnswer.
+    raises SlowAnswer. Where `retries_if_heavy` is given, an answer that the shop breaks over raises
+    HeavyAnswer after so many retries.
     """
 
     path: str
@@ -22,11 +23,12 @@ class Question:
     accept: frozenset[int] = frozenset()
     accept_retried: frozenset[int] = frozenset()
     retry_slow: bool = True
+    retries_if_heavy: int | None = None
 
 
 class Asks(Protocol):
     """Asks one shop."""
 
     async def ask(self, question: Question) -> Answer:
-        """The answer. Raises SlowAnswer, and the errors of model/errors.py."""
+        """The answer. Raises SlowAnswer, HeavyAnswer, and the errors of model/errors.py."""
         ...

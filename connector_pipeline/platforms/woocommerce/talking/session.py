@@ -158,6 +158,7 @@ class WooCommerceSession:
             accept_retried=question.accept_retried,
             accept_in_the_end=question.accept,
             retry_slow=question.retry_slow,
+            retries_if_heavy=question.retries_if_heavy,
         )
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.http.client import Answer, HeavyAnswer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.woocommerce.reading.broken import (
     MOST_BROKEN,
@@ -100,8 +100,9 @@ async def test_a_shop_that_fails_for_everything_is_unavailable(server: SandboxSe
 class List:
     """A list of objects. Some of them break their page."""
 
-    def __init__(self, bodies: list[bytes], broken: set[int]):
+    def __init__(self, bodies: list[bytes], broken: set[int], *, of_wordpress: bool = True):
         self.bodies = bodies
+        self.of_wordpress = of_wordpress
         self.broken = broken
         self.requests = 0
 
@@ -110,7 +111,8 @@ class List:
         size, number = int(question.params["per_page"]), int(question.params["page"])
         positions = range((number - 1) * size, min(number * size, len(self.bodies)))
         if self.broken & set(positions):
-            return Answer(500, {}, b"", None)
+            failure = Answer(500, {}, b"{}", {}) if self.of_wordpress else None
+            raise HeavyAnswer(PlatformUnavailable("The shop failed."), failure)
         body = (
             b"\xef\xbb\xbf[ "
             + b" , ".join(self.bodies[position] for position in positions)
@@ -164,6 +166,25 @@ async def test_one_broken_object_of_a_hundred_costs_few_requests(broken: int) ->
     answer = await around.ask(Question("/wc/v3/products", {"per_page": 100, "page": 1}))
     assert (len(answer.json), [each.position for each in around.found]) == (99, [broken + 1])
     assert shop.requests <= 16
+
+
+@pytest.mark.parametrize("broken", [{0}, {37}, {99}, {0, 37}, {98, 99}], ids=repr)
+async def test_an_object_that_kills_the_host_is_left_out_as_well(broken: set[int]) -> None:
+    """PHP may die over an object, and then the web server answers in its place, or nobody."""
+    shop = List([b'{"id": 1}'] * 100, broken, of_wordpress=False)
+    around = AroundBroken(shop)
+    answer = await around.ask(Question("/wc/v3/products", {"per_page": 100, "page": 1}))
+    assert len(answer.json) == 100 - len(broken)
+    assert [each.position - 1 for each in around.found] == sorted(broken)
+    assert around.sizes.size("products") == 100
+
+
+async def test_a_host_that_fails_for_two_single_objects_is_not_asked_for_more() -> None:
+    """It is down, or it seems to be."""
+    shop = List([b'{"id": 1}'] * 100, set(range(100)), of_wordpress=False)
+    with pytest.raises(PlatformUnavailable, match="in pages of any size"):
+        await AroundBroken(shop).ask(Question("/wc/v3/products", {"per_page": 100, "page": 1}))
+    assert shop.requests == 3
 
 
 @given(st.integers(2, 100))

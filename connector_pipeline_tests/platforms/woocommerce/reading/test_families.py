@@ -28,22 +28,14 @@ def test_the_variations_that_did_not_come_are_known_by_their_products() -> None:
 
 
 @pytest.mark.parametrize(
-    "listed",
-    [
-        [11, 12],
-        ["11", "12"],
-        [{"id": 11, "sku": "a"}, {"id": "12"}],
-        {"0": 11, "1": 12},
-        {"0": {"id": 11}, "7": {"id": 12}},
-        [11, None, 12, True, "x", {}, 0, -4, 10**30, [12]],
-    ],
+    "listed", [[11, 12], ["11", "12"], [{"id": 11}, {"id": "12"}], {"0": 11, "1": 12}]
 )
 def test_any_form_of_the_list_gives_the_ids(listed: Any) -> None:
-    """Snippets make objects or a dictionary of it (docs/facts/woocommerce.md, Product types)."""
+    """Snippets make objects or a dictionary of it (docs/facts/woocommerce.md, Other JSON types)."""
     assert list(children_of({"variations": listed})) == [11, 12]
 
 
-@pytest.mark.parametrize("listed", [None, "11", 11, True])
-def test_what_is_no_list_gives_none(listed: Any) -> None:
+@pytest.mark.parametrize("listed", [None, "11", 11, [11, None]])
+def test_a_list_that_cannot_be_understood_has_none(listed: Any) -> None:
     """It is the mapping's to judge."""
     assert list(children_of({"variations": listed})) == []

@@ -79,14 +79,15 @@ class Products:
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
-    async def gone(self, absent: dict[str, str], *, statuses: str = "publish") -> set[str]:
+    async def gone(
+        self, absent: dict[str, str], *, statuses: str = "publish", size: int | None = None
+    ) -> set[str]:
         """The absent variants that are gone by the answers."""
         witness: CatalogItem = item("7_default", shop=OTHER, product_id=str(WITNESS))
         async with self.serve() as url:
             api = WooCommerceAdapter(base_url=url, allow_private_hosts=True, statuses=statuses)
-            lookups = api.look_up(
-                OTHER, Keys(), absent=absent, witness=witness, report=FetchReport()
-            )
+            report = FetchReport(page_sizes={} if size is None else {"products": size})
+            lookups = api.look_up(OTHER, Keys(), absent=absent, witness=witness, report=report)
             return {variant_id async for each in lookups for variant_id in each.gone}
 
 
@@ -104,6 +105,11 @@ class Products:
         (variable(1, 12), "11", True),
         (variable(1, 11, status="draft"), "11", True),
         (product(1, variations=[11]), "11", True),
+        (variable(1, "11"), "11", False),
+        (variable(1, {"id": 11}, {"id": "12"}), "12", False),
+        (variable(1, variations={"0": 12, "2": 11.0}), "11", False),
+        (variable(1, variations={"11": {"id": 11}}), "12", True),
+        (variable(1, variations={}), "11", True),
     ],
 )
 async def test_a_variant_that_a_complete_snapshot_would_lack_is_gone(
@@ -134,6 +140,16 @@ async def test_products_that_cannot_be_loaded_are_not_gone() -> None:
     assert max(len(ids) for ids in shop.asked) == 100
 
 
+@pytest.mark.parametrize("size", [50, 5, 1])
+async def test_no_more_is_asked_at_once_than_the_shop_can_answer(size: int) -> None:
+    """The lists found out the size, and one question has the witness and one more at least."""
+    shop = Products(product(1))
+    absent = {f"{number}_default": str(number) for number in range(100, 219)}
+    absent["1_default"] = "1"
+    assert await shop.gone(absent, size=size) == absent.keys() - {"1_default"}
+    assert max(len(ids) for ids in shop.asked) == max(2, size)
+
+
 async def test_the_witness_has_absent_variants_of_its_own() -> None:
     """The same question answers for them."""
     shop = Products(variable(WITNESS, 71))
@@ -145,8 +161,10 @@ async def test_the_witness_has_absent_variants_of_its_own() -> None:
     ("products", "words"),
     [
         ([{"id": WITNESS, "type": "simple"}, {"id": 1}], "status or variations"),
-        ([variable(1, "11")], "status or variations"),
-        ([variable(1, {"id": 11})], "status or variations"),
+        ([variable(1, "11a")], "status or variations"),
+        ([variable(1, {"name": "11"})], "status or variations"),
+        ([variable(1, variations={"11": {}})], "status or variations"),
+        ([variable(1, variations=False)], "status or variations"),
         ([variable(1, None, variations=None)], "status or variations"),
     ],
 )

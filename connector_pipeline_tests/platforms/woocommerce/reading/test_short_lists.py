@@ -117,7 +117,7 @@ WAYS: Final = (
         "a page in the middle is empty",
         lambda _: Mishaps(lists="/products", empty_pages=(2,)),
         warned=("50 were missing on the pages",),
-        extra=3,
+        extra=5,
     ),
     Way(
         "an empty page of variations",
@@ -140,13 +140,13 @@ WAYS: Final = (
         "the last pages are missing",
         lambda _: Mishaps(lists="/products", empty_pages=(3, 4)),
         warned=("were missing on the pages",),
-        extra=5,
+        extra=10,
     ),
     Way(
         "no list gives more than 120 products",
         lambda _: Mishaps(lists="/products", cut_after=120),
         warned=("were missing on the pages",),
-        extra=5,
+        extra=10,
     ),
     Way(
         "the last pages of variations are missing",
@@ -159,14 +159,14 @@ WAYS: Final = (
         lambda _: Mishaps(lists="/products", total_short=60),
         complete=False,
         warned=("counts fewer than it gives",),
-        extra=4,
+        extra=6,
     ),
     Way(
         "the headers count one too few",
         lambda _: Mishaps(lists="/products", total_short=1),
         complete=False,
         warned=("counts fewer than it gives",),
-        extra=3,
+        extra=5,
     ),
     Way(
         "the headers of the variations are old",
