@@ -133,14 +133,21 @@ class DeletionWatch:
                 async with aclosing(ids.pages()) as pages:
                     async for page in pages:
                         yield page
-                look.products[status] = ids.total
+                if not ids.whole and last is not None:
+                    # The next increment tries again.
+                    look.products[status] = last.products.get(status, 0)
+                else:
+                    look.products[status] = ids.total
                 products = _joined(products, ids)
         if last is None or old or self._variations_differ(last, look, additions):
             ids = self._pass(self._variations, VARIATIONS)
             async with aclosing(ids.pages()) as pages:
                 async for page in pages:
                     yield page
-            look.variations = ids.total
+            if not ids.whole and last is not None and last.endpoint is not None:
+                look.variations = last.variations
+            else:
+                look.variations = ids.total or look.variations
             look.highest = max(look.highest, ids.listed.highest)
             variants = _joined(CompactIds(), ids)
         if not old and last is not None:

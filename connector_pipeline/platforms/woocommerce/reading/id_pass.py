@@ -17,7 +17,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import RawPage
@@ -77,7 +77,8 @@ async def ask_ids(
 ) -> IdsPage:
     """Ask for the ids at these positions, or find them in an archived page. Raises PassFailed.
 
-    Where the shop fails, a `patient` reader asks again, as for every page.
+    Where the shop fails, a `patient` reader asks again, as for every page, and raises
+    PlatformUnavailable in the end. For any other the pass has failed.
     """
     facts: dict[str, JsonValue] = {
         "endpoint": wanted.path,
@@ -104,7 +105,12 @@ async def ask_ids(
         accept=frozenset({400, 404, 500}),
         accept_retried=frozenset() if patient else frozenset({500, 502, 504}),
     )
-    answer = await session.ask(question)
+    try:
+        answer = await session.ask(question)
+    except PlatformUnavailable as error:
+        if patient:
+            raise
+        raise PassFailed(error.message) from error
     if answer.status != 200:
         raise PassFailed(f"{wanted.path} answered {answer.status} when asked for ids alone")
     page = list_page(answer, 1, wanted.path, per_page=size)
