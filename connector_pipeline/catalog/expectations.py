@@ -188,7 +188,8 @@ EXPECTATIONS: Final = (
     ),
     Expectation(
         name="snapshot_complete",
-        description="The platform's own counts confirm the last full snapshot.",
+        description="The last full snapshot has everything that the platform counts, but for what "
+        "is explained.",
         remedy="No item was deleted for being absent from it; if it persists, see the warnings of "
         "`raw_products`.",
         misleads_readers=False,

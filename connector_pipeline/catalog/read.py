@@ -51,6 +51,12 @@ _LIVE: Final = """
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
 """
 
+_LIVE_PRODUCTS: Final = """
+    SELECT DISTINCT product_id FROM catalog.catalog_items
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
+        AND product_id = ANY(%(products)s)
+"""
+
 _NEWEST: Final = sql.SQL(
     """
     SELECT {columns} FROM catalog.catalog_items
@@ -106,6 +112,15 @@ def live_variants(
         return dict(connection.execute(_LIVE, values).fetchall())
     query = f"{_LIVE} AND product_id = ANY(%(products)s)"
     return dict(connection.execute(query, values | {"products": list(of_products)}).fetchall())
+
+
+def live_products(
+    connection: psycopg.Connection, partition_key: str, product_ids: Collection[str]
+) -> frozenset[str]:
+    """Of these products of the shop, those that have live items."""
+    values = _values(partition_key, include_deleted=False) | {"products": list(product_ids)}
+    found = connection.execute(_LIVE_PRODUCTS, values).fetchall()
+    return frozenset(product_id for (product_id,) in found)
 
 
 def newest_item(

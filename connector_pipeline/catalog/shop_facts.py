@@ -16,8 +16,8 @@ class ShopFacts:
     """One registered shop as the catalog and the registry have it. Times are UTC.
 
     Counts are of live items; `currencies` counts them by code. `duplicates` and `incomplete` are
-    about the last published snapshot: `incomplete` if it was full, and the platform's counts did
-    not confirm it.
+    about the last published snapshot: `incomplete` if it was full, and something was missing in it
+    without a reason, so that it did not count as the last full one.
     """
 
     partition_key: str
@@ -47,7 +47,8 @@ _QUERY: Final = r"""
         coalesce(items.negative_prices, 0) AS negative_prices,
         coalesce(items.empty_titles, 0) AS empty_titles, items.currencies,
         rejects.rejected, coalesce(sync.duplicates, 0) AS duplicates,
-        coalesce(sync.sync_type = 'full' AND NOT sync.complete, false) AS incomplete
+        coalesce(sync.sync_type = 'full' AND NOT sync.complete, false)
+            AND shop.last_full_sync_at IS DISTINCT FROM shop.last_successful_sync_at AS incomplete
     FROM judged JOIN connector.shops AS shop USING (platform_name, domain)
     CROSS JOIN LATERAL (
         SELECT sum(items)::bigint AS items, sum(negative_prices)::bigint AS negative_prices,

@@ -1,9 +1,10 @@
 """Find the live variants of the catalog that a snapshot lacks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.platforms.kit.listed_ids import ListedIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,17 @@ def absence(
         return Absence({}, witness)
     kept = {variant: product for variant, product in absent.items() if product not in products}
     return Absence(kept, witness)
+
+
+def unlisted(
+    live: Mapping[str, str], listed: ListedIds, perhaps_gone: Collection[str]
+) -> dict[str, str]:
+    """The live variants (variant id to product id) that the shop does not list.
+
+    Those of the products in `perhaps_gone` are among them in any case.
+    """
+    return {
+        variant_id: product_id
+        for variant_id, product_id in live.items()
+        if product_id in perhaps_gone or listed.lack(variant_id, product_id)
+    }

@@ -8,7 +8,7 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource, FetchReport
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.sync.absence import Absence, Confirmed, absence
+from connector_pipeline.sync.absence import Absence, Confirmed, absence, unlisted
 from connector_pipeline.sync.interruptible import in_thread
 
 
@@ -20,14 +20,16 @@ async def confirmed_in_increment(
     writer: SnapshotWriter,
     report: FetchReport,
 ) -> Confirmed:
-    """Ask the platform for the live variants of the products that seem to be gone.
+    """Ask the platform for the live variants that seem to be gone.
 
-    Returns those that are gone. If asking fails, none counts as gone, the report warns of it, and
-    it is not complete, so the next increment begins where this one did.
+    Those are the variants of the products in `report.perhaps_gone`, and the ones that
+    `report.listed` lacks. Returns those that are gone. If asking fails, none counts as gone, the
+    report warns of it, the adapter's memory stays as it was, and the report is not complete, so the
+    next increment begins where this one did.
     """
-    if not report.perhaps_gone:
+    if not report.perhaps_gone and report.listed is None:
         return Confirmed()
-    suspects = await in_thread(_suspects, database, shop, frozenset(report.perhaps_gone))
+    suspects = await in_thread(_suspects, database, shop, report)
     report.details |= {"suspected": len(suspects.absent), "gone": 0}
     if not suspects.absent:
         return Confirmed()
@@ -52,6 +54,7 @@ async def confirmed_in_increment(
                 gone += lookup.gone
     except ConnectorError as error:
         report.complete = False
+        report.learned = dict(shop.learned)
         report.warnings.append(
             f"{said}, and asking for them by id failed ({error.code}: {error.message}) This sync "
             "deletes none of them; the next one asks again."
@@ -61,12 +64,17 @@ async def confirmed_in_increment(
     return Confirmed(tuple(gone))
 
 
-def _suspects(database: Database, shop: RegisteredShop, product_ids: frozenset[str]) -> Absence:
-    """The live variants of these products, and another product's item as the witness."""
+def _suspects(database: Database, shop: RegisteredShop, report: FetchReport) -> Absence:
+    """The live variants that seem to be gone, and the item of a product that does not."""
+    key, listed, products = shop.partition_key, report.listed, report.perhaps_gone
     with database.connect() as connection:
-        live = live_variants(connection, shop.partition_key, of_products=product_ids)
-        witness = newest_item(connection, shop.partition_key, but=product_ids) if live else None
-    return Absence(live, witness)
+        if listed is None:
+            suspected = live_variants(connection, key, of_products=products)
+        else:
+            suspected = unlisted(live_variants(connection, key), listed, products)
+            products = products | {each for each in suspected.values() if listed.lack_product(each)}
+        witness = newest_item(connection, key, but=products) if suspected else None
+    return Absence(suspected, witness)
 
 
 async def confirmed(
@@ -99,6 +107,12 @@ async def confirmed(
         )
         return Confirmed()
     gone: list[str] = []
+    # What the platform has and cannot give is absent for good, and neither gone nor unread.
+    kept = {
+        variant_id
+        for variant_id, product_id in missing.absent.items()
+        if not report.unreadable.isdisjoint((variant_id, product_id))
+    }
     lookups = adapter.look_up(
         shop, credential_source, absent=missing.absent, witness=missing.witness, report=report
     )
@@ -107,6 +121,7 @@ async def confirmed(
             async for lookup in lookups:
                 await in_thread(writer.write, lookup.page)
                 gone += lookup.gone
+                kept.update(lookup.left_open)
     except ConnectorError as error:
         report.complete = False
         report.warnings.append(
@@ -114,14 +129,19 @@ async def confirmed(
             f"{error.message}) This sync adds and updates items, and deletes none."
         )
         return Confirmed()
-    report.details["gone"] = len(gone)
-    if report.complete and len(gone) < len(missing.absent):
-        report.complete = False
+    kept.difference_update(gone)
+    report.details |= {"gone": len(gone), "kept_unread": len(kept)}
+    still_there = len(missing.absent) - len(gone) - len(kept)
+    if report.complete and still_there:
         report.warnings.append(
-            f"{_absent(missing)}, of which the shop still has {len(missing.absent) - len(gone)}"
+            f"{_absent(missing)}, of which the shop still has {still_there}"
             ": the shop was edited while it was read."
         )
-    return Confirmed(tuple(gone), every_absence=len(gone) == len(missing.absent))
+    if kept or still_there:
+        # Not every absent item is gone, so a publish must not delete them all.
+        report.all_read |= report.complete and not still_there
+        report.complete = False
+    return Confirmed(tuple(gone), every_absence=not still_there)
 
 
 def _missing(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from pydantic import BaseModel, JsonValue
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.writer import SnapshotWriter
+from connector_pipeline.catalog.read import live_products
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.remembering import RememberingSource
 from connector_pipeline.model.errors import (
@@ -212,6 +213,7 @@ class ShopFetcher:
         report = FetchReport(
             page_sizes=dict(shop.page_sizes),
             learned=dict(shop.learned),
+            in_catalog=partial(self._in_catalog, shop.partition_key),
             published_at=shop.last_successful_sync_at,
             awaiting=partial(self._without_deadline, shop.partition_key, deadline),
         )
@@ -286,6 +288,15 @@ class ShopFetcher:
             report.details |= {"readings": 2, "first_reading": first_said}
             gone = await self._confirmed(shop, credential_source, writer, report)
         return report, gone
+
+    async def _in_catalog(
+        self, partition_key: str, product_ids: Collection[str]
+    ) -> Collection[str]:
+        def ask() -> Collection[str]:
+            with self.services.database.connect() as connection:
+                return live_products(connection, partition_key, product_ids)
+
+        return await in_thread(ask)
 
     def _begin_in_full(self, begun: "_Begun", report: FetchReport) -> "tuple[_Begun, FetchReport]":
         """Begin the increment anew as a full sync of the same id."""

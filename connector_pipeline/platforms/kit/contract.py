@@ -1,7 +1,16 @@
 """The contract that every platform's adapter fulfils."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +22,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, Rejec
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop, valid_host_name
 from connector_pipeline.platforms.http.challenge import TroublePages
+from connector_pipeline.platforms.kit.listed_ids import ListedIds
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.settings import Settings
 
@@ -58,6 +68,10 @@ class RawPage:
     facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
+InCatalog = Callable[[Collection[str]], Awaitable[Collection[str]]]
+"""Of these products, those that have live items in the catalog."""
+
+
 @dataclass(slots=True)
 class FetchReport:
     """The figures of one fetch. The adapter and its HTTP client fill it in while the fetch runs.
@@ -69,6 +83,9 @@ class FetchReport:
     e.g. because the shop was edited while it was read. A full sync that is neither does not count
     as one. `read_in_full` says that everything was read although only changes were asked for.
 
+    `unreadable` are the products and variants that the platform has and cannot give, by their ids.
+    Their items stay as they were, and their absence leaves nothing open.
+
     `published_at` is when the shop's last published sync began; an adapter that finds data of an
     earlier sync takes none that is older. `as_of` is the time of such data, if it is earlier than
     the start of this sync: the next increment begins there. `awaiting()` is entered while the
@@ -77,6 +94,9 @@ class FetchReport:
 
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
+    `listed` are the ids of everything that the shop lists, if the increment asked for them: live
+    items of the catalog that it lacks are asked for by id, too. `in_catalog` tells which of some
+    products have live items in the catalog; it is None where there is no catalog to ask.
     The UI shows `details` with the partition.
 
     `page_sizes` and `learned` are the adapter's memory of the shop, by words of the adapter's own:
@@ -89,10 +109,13 @@ class FetchReport:
     all_read: bool = False
     read_in_full: bool = False
     reading: int = 1
+    unreadable: set[str] = field(default_factory=set[str])
     published_at: datetime | None = None
     as_of: datetime | None = None
     awaiting: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
     perhaps_gone: set[str] = field(default_factory=set[str])
+    listed: ListedIds | None = None
+    in_catalog: InCatalog | None = None
     page_sizes: dict[str, int] = field(default_factory=dict[str, int])
     learned: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     requests: int = 0
@@ -112,15 +135,20 @@ class FetchReport:
             waited_seconds=self.waited_seconds,
             page_sizes=self.page_sizes,
             learned=self.learned,
+            in_catalog=self.in_catalog,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One answer to a lookup, and the ids of the variants that are gone by it."""
+    """One answer to a lookup, and the ids of the variants that are gone by it.
+
+    `left_open` are those that the platform counts and does not give, asked for one by one.
+    """
 
     page: RawPage
     gone: tuple[str, ...]
+    left_open: tuple[str, ...] = ()
 
 
 class Adapter(ABC):

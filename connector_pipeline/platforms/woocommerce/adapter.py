@@ -142,10 +142,21 @@ class WooCommerceAdapter(Adapter):
             statuses = self.statuses.split(",")
             endpoints = Endpoints(learned=report.learned)
             walk = (
-                CatalogWalk(reader, statuses=statuses, endpoints=endpoints, report=report)
+                CatalogWalk(
+                    reader,
+                    statuses=statuses,
+                    endpoints=endpoints,
+                    report=report,
+                    broken=around.found,
+                )
                 if since is None
                 else ChangesWalk(
-                    reader, since=since, statuses=statuses, endpoints=endpoints, report=report
+                    reader,
+                    since=since,
+                    statuses=statuses,
+                    endpoints=endpoints,
+                    report=report,
+                    broken=around.found,
                 )
             )
             async with aclosing(walk.pages()) as pages:

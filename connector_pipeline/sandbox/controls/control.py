@@ -21,7 +21,9 @@ from connector_pipeline.sandbox.shops.records import Product, Variant
 from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
 from connector_pipeline.sandbox.shops.store import Store
+from connector_pipeline.sandbox.woocommerce.mishaps import mishaps_from_json
 from connector_pipeline.sandbox.woocommerce.odd_forms import forms_from_json
+from connector_pipeline.sandbox.woocommerce.scripted_edits import script_from_json
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -59,6 +61,8 @@ class Control:
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
             ("PUT", _SHOP + "/trouble", self._put_trouble),
+            ("PUT", _SHOP + "/mishaps", self._put_mishaps),
+            ("PUT", _SHOP + "/script", self._put_script),
             ("GET", "/sandbox/faults", self._get_faults),
             ("PUT", "/sandbox/faults", self._put_faults),
             ("DELETE", "/sandbox/faults", self._delete_faults),
@@ -175,6 +179,25 @@ class Control:
         shop = self._shop(request)
         shop.trouble = trouble_from_json(await _json(request, {}))
         return json_answer(asdict(shop.trouble))
+
+    async def _put_mishaps(self, request: Request) -> Response:
+        shop = self._woocommerce(request)
+        shop.mishaps = mishaps_from_json(await _json(request, {}))
+        return json_answer(asdict(shop.mishaps))
+
+    async def _put_script(self, request: Request) -> Response:
+        shop = self._woocommerce(request)
+        edits: Any = await request.json()
+        if not isinstance(edits, list):
+            raise InvalidEdit("expected a list of edits")
+        shop.script = script_from_json(cast("list[Mapping[str, Any]]", edits))
+        return json_answer([asdict(each) for each in shop.script.edits])
+
+    def _woocommerce(self, request: Request) -> SandboxShop:
+        shop = self._shop(request)
+        if shop.spec.platform != "woocommerce":
+            raise InvalidEdit(f"{shop.key} is no WooCommerce shop")
+        return shop
 
     async def _get_faults(self, _: Request) -> Response:
         return json_answer(self._faults.as_json())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from threading import RLock
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
 from connector_pipeline.sandbox.shopify.catalog import ShopifyCatalog
@@ -25,6 +25,10 @@ from connector_pipeline.sandbox.shops.records import (
 )
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
+from connector_pipeline.sandbox.woocommerce.mishaps import NONE
+
+if TYPE_CHECKING:
+    from connector_pipeline.sandbox.woocommerce.scripted_edits import Script
 
 T = TypeVar("T")
 
@@ -55,6 +59,10 @@ class SandboxShop:
         self.broken: dict[int, str | None] = {}
         """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
         object's fields can (docs/facts/woocommerce.md, Pages that fail)."""
+        self.mishaps = NONE
+        """What goes wrong with the lists of a WooCommerce shop."""
+        self.script: Script | None = None
+        """The edits that a WooCommerce merchant makes while the shop is read."""
         self.forms: dict[str, str] = {}
         """Fields that come in another JSON type than documented: by field, the form's name."""
         self._orphans: dict[int, Variant] = {}

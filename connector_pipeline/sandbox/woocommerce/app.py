@@ -54,6 +54,8 @@ class WooCommerceServer:
         call = Call(shop, path, dict(request.query_params), home)
         try:
             call.authenticate(request)
+            if shop.script is not None:
+                shop.script.before_answer(shop)
             return call.answer()
         except WooRefusal as refusal:
             return call.response(json_bytes(refusal.body), refusal.status)

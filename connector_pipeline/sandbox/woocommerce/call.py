@@ -78,7 +78,8 @@ class Call:
         self._shop = shop
         self._path = path
         self._parts = path.split("/")
-        self._given = given
+        self._mishaps = shop.mishaps.at(path)
+        self._given = self._mishaps.reaching(given)
         self._home = home
         self._bodies = WooBodies(shop.spec, home, self._product)
 
@@ -223,7 +224,7 @@ class Call:
         if len(kept) > _MOST_KEPT_BODIES:
             kept.clear()
         shown: list[bytes] = []
-        for number in page_ids(ids, query):
+        for number in self._mishaps.given(page_ids(ids, query), query):
             self._fail_if_broken(kind, number, fields)
             text = kept.get(number)
             if text is None:
@@ -235,8 +236,12 @@ class Call:
                 shaped = in_odd_form(picked(body, fields, alone=False), forms)
                 text = kept[number] = json_bytes(shaped)
             shown.append(text)
-        pages = ceil(len(ids) / query.per_page)
-        headers = {"X-WP-Total": str(len(ids)), "X-WP-TotalPages": str(pages)}
+        # WP_Query counts nothing for a page beyond the end. WooCommerce asks again without `page`,
+        # and never without `offset` (docs/facts/woocommerce.md, Lists: order and totals).
+        beyond = query.offset is not None and query.offset >= len(ids)
+        total = 0 if beyond else self._mishaps.stated(len(ids))
+        pages = ceil(total / query.per_page)
+        headers = {"X-WP-Total": str(total), "X-WP-TotalPages": str(pages)}
         links = self._links(kind, query.page, pages)
         return self.response(b"[" + b",".join(shown) + b"]", 200, headers, links)
 

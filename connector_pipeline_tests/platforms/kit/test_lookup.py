@@ -64,6 +64,15 @@ async def test_one_id_in_doubt_is_found_by_halving() -> None:
     assert len(shop.asked) < 20
 
 
+async def test_variants_that_stay_in_doubt_are_named() -> None:
+    """The platform has them and gives them in no way: nobody waits for another answer."""
+    shop = ShopOfIds({"1"}, {"37", "64"})
+    absent = {str(number): [f"{number}-a", f"{number}-b"] for number in range(99)}
+    lookups = look_up(shop.ask, absent=absent, witness=WITNESS, at_once=100, asked_of="Acme")
+    left_open = [variant async for each in lookups for variant in each.left_open]
+    assert sorted(left_open) == ["37-a", "37-b", "64-a", "64-b"]
+
+
 async def test_the_witness_may_have_absent_variants_of_its_own() -> None:
     """They need no question beside the one for the witness."""
     shop = ShopOfIds(set())

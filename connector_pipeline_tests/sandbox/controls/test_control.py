@@ -168,3 +168,62 @@ def test_requests_are_logged_without_secrets(client: SandboxClient) -> None:
     assert (first["method"], first["path"], first["query"]) == ("GET", path, "page=1")
     client.control("DELETE", "requests")
     assert client.control("GET", "requests").json() == {"requests": [], "shops": {}}
+
+
+def test_a_woocommerce_shop_has_mishaps_until_they_are_set_anew(client: SandboxClient) -> None:
+    """Parameters, pages and objects get lost, and the counts stay."""
+    path = f"shops/woocommerce/{WOO}"
+
+    def page(**parameters: Any) -> tuple[list[int], str]:
+        answer = client.woo("wc/v3/products", orderby="id", order="asc", **parameters)
+        return [row["id"] for row in answer.json()], answer.headers["X-WP-Total"]
+
+    sound, total = page(per_page=30, page=2)
+    first, _ = page(per_page=30, page=1)
+    client.control("PUT", f"{path}/mishaps", {"ignored": ["page"]})
+    assert page(per_page=30, page=2) == (first, total)
+    client.control("PUT", f"{path}/mishaps", {"ignored": ["*"]})
+    assert len(page(per_page=30, page=2)[0]) == 10
+    client.control("PUT", f"{path}/mishaps", {"unloadable": [sound[0]], "largest_page": 20})
+    assert sound[0] not in page(per_page=30, page=2)[0]
+    assert len(page(per_page=30, page=1)[0]) == 20
+    client.control("PUT", f"{path}/mishaps", {"left_out": [sound[0]]})
+    assert page(per_page=30, page=2) == (sound[1:], total)
+    assert page(per_page=15, page=3)[0] == sound[:15]
+    assert page(include=str(sound[0]), per_page=100)[0] == [sound[0]]
+    client.control("PUT", f"{path}/mishaps", {"empty_pages": [2], "total_short": 7})
+    assert page(per_page=30, page=2) == ([], str(int(total) - 7))
+    client.control("PUT", f"{path}/mishaps", {"cut_after": 31, "lists": "/products"})
+    assert page(per_page=30, page=2) == (sound[:1], total)
+    client.control("PUT", f"{path}/mishaps", {})
+    assert page(per_page=30, page=2) == (sound, total)
+
+
+def test_a_merchant_edits_a_woocommerce_shop_before_given_answers(client: SandboxClient) -> None:
+    """The second request from now on finds one product less, and the third one more."""
+    path = f"shops/woocommerce/{WOO}/script"
+    edits = [{"before": 2, "action": "trash"}, {"before": 3, "action": "add"}]
+    assert client.control("PUT", path, edits).status_code == 200
+    totals = [
+        int(client.woo("wc/v3/products", status="publish").headers["X-WP-Total"]) for _ in range(4)
+    ]
+    assert totals == [totals[0], totals[0] - 1, totals[0], totals[0]]
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("mishaps", {"unknown": 1}),
+        ("mishaps", {"largest_page": 0}),
+        ("mishaps", {"total_short": -1}),
+        ("script", {"before": 1}),
+        ("script", [{"before": 1, "action": "burn"}]),
+        ("script", [{"action": "add"}]),
+    ],
+)
+def test_troubles_that_no_shop_can_have_are_refused(
+    client: SandboxClient, route: str, body: Any
+) -> None:
+    """The answer says why. A Shopify shop has none of them."""
+    assert client.control("PUT", f"shops/woocommerce/{WOO}/{route}", body).status_code == 400
+    assert client.control("PUT", f"{SHOP}/mishaps", {}).status_code == 400

@@ -37,6 +37,8 @@ from connector_pipeline.platforms.woocommerce.mapping import forms, values
 
 PRODUCTS: Final = "products"
 VARIATIONS: Final = "variations"
+IDS: Final = "ids"
+"""The kind of the pages that list ids alone. No item is made of them."""
 ANALYTICS_VARIATIONS: Final = "/wc-analytics/variations"
 
 READ_WITH_PARENTS: Final = "read_with_parents"
@@ -117,7 +119,7 @@ class Normalizer:
 
     def items(self, page: RawPage) -> Iterator[CatalogItem | RejectedVariant]:
         """The items of the next page. Raises InvalidResponse for one that is no list of objects."""
-        if page.kind == LOOKUP:
+        if page.kind in (LOOKUP, IDS):
             return
         rows = _rows(page)
         if page.kind == PRODUCTS:

@@ -8,7 +8,7 @@ for the shop's later pages. Down to the single broken object, what fails is left
 
 import asyncio
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -277,12 +277,13 @@ def join_lists(bodies: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(part for part in inner if part) + b"]"
 
 
-def report_left_out(found: Iterable[BrokenObject], report: FetchReport) -> None:
+def report_left_out(found: Sequence[BrokenObject], report: FetchReport) -> None:
     """Report the broken objects: the snapshot is not complete, and a warning names them."""
     named: list[JsonValue] = [str(each) for each in found]
     if not named:
         return
     report.complete = False
+    report.unreadable |= {str(each.own_id) for each in found if each.own_id is not None}
     report.details["broken_objects"] = named
     shown = "; ".join(map(str, named[:_NAMED])) + ("; …" if len(named) > _NAMED else "")
     report.warnings.append(

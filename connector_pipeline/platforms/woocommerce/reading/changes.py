@@ -5,11 +5,12 @@ Products and variations have dates of their own: an order moves only the variati
 for all variations of the changed products, because their titles, images and states may come from
 the product, and for the products of the changed variations.
 
-These lists do not show that a product changed its type, left the statuses that are read, or is
-gone. The next full sync finds that.
+These lists do not show that a product left the statuses that are read, or is gone: the module
+`deletions` looks for that. They do not show either that a product changed its type, and so lost its
+variations. The next full sync finds that.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,12 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     id_of_parent,
     object_id,
 )
-from connector_pipeline.platforms.woocommerce.reading.broken import ListFails
+from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject, ListFails
+from connector_pipeline.platforms.woocommerce.reading.deletions import (
+    Additions,
+    DeletionWatch,
+    LastLook,
+)
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     ALL_VARIATIONS,
     IDS_AT_ONCE,
@@ -39,10 +45,9 @@ from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.paging import (
     CatalogWalk,
     by_parent,
-    products,
     shop_wide_variations,
-    variations,
 )
+from connector_pipeline.platforms.woocommerce.reading.shop_lists import products, variations
 
 MODIFIED_AFTER: Final = "modified_after"
 ASKED_BY_IDS: Final = "include"
@@ -90,8 +95,10 @@ class ChangesWalk:
         statuses: Iterable[str],
         endpoints: Endpoints,
         report: FetchReport,
+        broken: Sequence[BrokenObject] = (),
     ):
         self._reader = reader
+        self._broken = broken
         self._after = modified_after(since)
         self._statuses = tuple(statuses)
         self._endpoints = endpoints
@@ -101,6 +108,7 @@ class ChangesWalk:
         # The products that were read or asked for, and need not be asked for again.
         self._known: set[int] = set()
         self._parents: set[int] = set()
+        self._additions = Additions(LastLook.of(report))
         self._disagreements: list[str] = []
         self._products_read = 0
         self._variations_read = 0
@@ -163,6 +171,7 @@ class ChangesWalk:
             statuses=self._statuses,
             endpoints=self._endpoints,
             report=self._report,
+            broken=self._broken,
         )
         reasons: dict[str, JsonValue] = {READ_IN_FULL: reason}
         async with aclosing(walk.pages()) as pages:
@@ -186,6 +195,15 @@ class ChangesWalk:
         async with aclosing(changed) as pages:
             async for page in pages:
                 yield page
+        watch = DeletionWatch(
+            self._reader,
+            statuses=self._statuses,
+            endpoint=opening.endpoint,
+            report=self._report,
+        )
+        async with aclosing(watch.pages(self._additions)) as pages:
+            async for page in pages:
+                yield page
         self._report.warnings += self._disagreements
         self._report.complete = not self._disagreements
         self._report.details |= {
@@ -204,6 +222,7 @@ class ChangesWalk:
         async with aclosing(self._reader.pages(wanted, first)) as pages:
             async for page in pages:
                 tally.add(page)
+                self._additions.add_products(status, page.ids)
                 for product in page.objects:
                     if (product_id := object_id(product)) is not None:
                         self._known.add(product_id)
@@ -229,6 +248,7 @@ class ChangesWalk:
                         left, endpoint = asked + left, VARIATIONS_OF_PRODUCT
                         break
                     tally.add(page)
+                    self._additions.add_variations(page.ids)
                     yield RawPage(VARIATIONS, page.body, page.facts)
                 else:
                     self._variations_read += tally.distinct
@@ -238,6 +258,7 @@ class ChangesWalk:
                 tally = Tally()
                 for page in pages:
                     tally.add(page)
+                    self._additions.add_variations(page.ids)
                     yield RawPage(VARIATIONS, page.body, page.facts)
                 self._variations_read += tally.distinct
                 self._compare(f"Variations of product {parent_id}", tally)
@@ -256,6 +277,7 @@ class ChangesWalk:
         async with aclosing(self._reader.pages(wanted, first)) as pages:
             async for page in pages:
                 tally.add(page)
+                self._additions.add_variations(page.ids)
                 held.append(page)
                 unknown |= parents_of(page) - self._known
                 if len(unknown) >= IDS_AT_ONCE or len(held) == _HELD_PAGES:

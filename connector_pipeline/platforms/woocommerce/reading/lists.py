@@ -28,6 +28,7 @@ from connector_pipeline.platforms.woocommerce.reading.page_sizes import (
     parts,
     smaller,
 )
+from connector_pipeline.platforms.woocommerce.reading.paging_works import PagingWorks
 from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 from connector_pipeline.platforms.woocommerce.talking.refusals import (
     error_code,
@@ -69,19 +70,33 @@ class ListReader:
         self.archived = archived
         self.smaller_pages = 0
 
+    @property
+    def session(self) -> Asks:
+        """Asks the shop."""
+        return self._session
+
+    def page_size(self, kind: str) -> int:
+        """How many objects of a kind the shop can give on a page, as far as is known."""
+        return self._sizes.size(kind)
+
     async def pages(
         self, wanted: ListOf, first: Iterable[ListPage] = ()
     ) -> AsyncGenerator[ListPage]:
         """Yield every page of the list, in order, also pages that the list gains meanwhile.
 
         Archived pages come first. `first` are the pages at the list's beginning, if they were asked
-        for before; they are used where no page is archived.
+        for before; they are used where no page is archived. Raises InvalidResponse where the pages
+        prove that the shop ignores parameters.
         """
+        status = wanted.params.get("status")
+        works = PagingWorks(wanted.path, status=status)
         reached, end = 0, 1
         while reached < end and (page := await self._archived(wanted, reached)) is not None:
+            works.check(page)
             yield page
             reached, end = page.stop, page.end
         for page in first if reached == 0 else ():
+            works.check(page)
             yield page
             reached, end = page.stop, page.end
         while reached < end:
@@ -90,6 +105,7 @@ class ListReader:
             async with aclosing(in_order(readings, self.ahead if reached else 1)) as results:
                 async for pages in results:
                     for page in pages:
+                        works.check(page)
                         yield page
                         reached, end = max(reached, page.stop), page.end
 

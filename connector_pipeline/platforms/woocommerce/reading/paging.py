@@ -1,43 +1,49 @@
 """The walk over a shop's whole catalog: all pages of products, then all pages of variations."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Final
 
 from pydantic import JsonValue
 
+from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
-from connector_pipeline.platforms.kit.rest.tally import Tally
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     GIVEN_BEFORE,
-    LATER_VARIATION_FIELDS,
-    PRODUCT_FIELDS,
     PRODUCTS,
-    SELLING_FIELDS,
-    VARIATION_FIELDS,
     VARIATIONS,
-    has_variations,
     id_of_parent,
-    object_id,
 )
-from connector_pipeline.platforms.woocommerce.reading.broken import ListFails
+from connector_pipeline.platforms.woocommerce.reading.broken import BrokenObject, ListFails
+from connector_pipeline.platforms.woocommerce.reading.completeness import Completion, Verdict
+from connector_pipeline.platforms.woocommerce.reading.deletions import first_look
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
-    PRODUCTS_ENDPOINT,
     VARIATIONS_OF_PRODUCT,
     Endpoints,
 )
+from connector_pipeline.platforms.woocommerce.reading.families import Families
+from connector_pipeline.platforms.woocommerce.reading.list_count import ListCount
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
-from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader
+from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.shop_lists import (
+    products,
+    variations,
+    variations_of,
+)
 
-_PRODUCT_FIELDS: Final = ",".join((*PRODUCT_FIELDS, *SELLING_FIELDS))
-_VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *SELLING_FIELDS, *LATER_VARIATION_FIELDS))
+BEGAN: Final = "began"
+"""The fact of the first page that says when the reading began; of an attempt that resumes, too."""
 
 
 class CatalogWalk:
-    """One reading of a shop's whole catalog."""
+    """One reading of a shop's whole catalog. `broken` has the objects whose pages fail, as found.
+
+    Where the lists do not add up, the walk reads by other ways what they lack; see `Completion`.
+    """
 
     def __init__(
         self,
@@ -46,22 +52,29 @@ class CatalogWalk:
         statuses: Iterable[str],
         endpoints: Endpoints,
         report: FetchReport,
+        broken: Sequence[BrokenObject] = (),
     ):
         self._reader = reader
         self._statuses = tuple(statuses)
         self._endpoints = endpoints
         self._report = report
-        self._parents: set[int] = set()
-        self._disagreements: list[str] = []
+        self._families = Families()
+        self._verdict = Verdict()
+        self._completion = Completion(reader, report=report, verdict=self._verdict, broken=broken)
+        self._began = datetime.now(UTC)
+        self._is_begun = False
         self._products_read = 0
-        self._variations_read = 0
+        self._totals: dict[str, int] = {}
+        self._all_variations = 0
+        self._listed_at: str | None = None
+        self._read = CompactIds()
         self._variations_left_out = 0
 
     async def pages(self) -> AsyncGenerator[RawPage]:
         """Yield every page of products, then of variations if any product has them.
 
-        At the end `report.complete` says whether the totals and ids of every list agree. Each list
-        whose totals and ids disagree has a line in `report.warnings`.
+        At the end `report.complete` says whether everything that the shop counts was read or its
+        lack is explained, and `report.all_read` the same of a shop that was edited meanwhile.
         """
         # One list a status: only WooCommerce 9.6 and later know several statuses in one request
         # (docs/facts/woocommerce.md, Lists: statuses).
@@ -69,39 +82,55 @@ class CatalogWalk:
             async with aclosing(self._products(status)) as pages:
                 async for page in pages:
                     yield page
-        if self._parents:
+        if self._families:
             async with aclosing(self._variations()) as pages:
                 async for page in pages:
                     yield page
-        self._report.warnings += self._disagreements
-        self._report.complete = not self._disagreements
+        self._verdict.put_into(self._report)
+        first_look(
+            self._report,
+            products=self._totals,
+            endpoint=self._listed_at,
+            variations=self._all_variations,
+            highest=self._read.highest,
+        )
         self._report.details |= {
             "products": self._products_read,
-            "variations": self._variations_read,
+            "variations": len(self._read),
             "variations_left_out": self._variations_left_out,
         }
 
     async def _products(self, status: str) -> AsyncGenerator[RawPage]:
-        tally = Tally()
+        count = ListCount()
         async with aclosing(self._reader.pages(products(status))) as pages:
             async for page in pages:
-                tally.add(page)
-                self._parents |= {
-                    product_id
-                    for product in page.objects
-                    if (product_id := object_id(product)) is not None and has_variations(product)
-                }
-                yield RawPage(PRODUCTS, page.body, page.facts)
-        self._products_read += tally.distinct
-        self._compare(f"Products of status {status}", tally)
+                began = self._facts_of_beginning(page)
+                count.add(page, began=self._began)
+                for product in page.objects:
+                    self._families.add(product)
+                yield RawPage(PRODUCTS, page.body, page.facts | began)
+        lacking = self._completion.products(status, count, self._families)
+        async with aclosing(lacking) as raw_pages:
+            async for raw in raw_pages:
+                yield raw
+        self._products_read += len(count.ids)
+        self._totals[status] = count.total
+
+    def _facts_of_beginning(self, page: ListPage) -> dict[str, JsonValue]:
+        """The fact of the first page that says when the reading began, for one that resumes."""
+        if self._is_begun:
+            return {}
+        self._is_begun = True
+        if isinstance(stated := page.facts.get(BEGAN), str):
+            self._began = datetime.fromisoformat(stated)
+        return {BEGAN: self._began.isoformat()}
 
     async def _variations(self) -> AsyncGenerator[RawPage]:
-        given: set[int] = set()
         try:
             endpoint, first = await self._shop_wide()
             self._report.details["variations_endpoint"] = endpoint or VARIATIONS_OF_PRODUCT
             if endpoint is not None:
-                async with aclosing(self._variations_of_shop(endpoint, first, given)) as pages:
+                async with aclosing(self._variations_of_shop(endpoint, first)) as pages:
                     async for page in pages:
                         yield page
                 self._endpoints.whole_list_was_read()
@@ -110,7 +139,7 @@ class CatalogWalk:
             self._endpoints.whole_list_failed()
             self._report.details["variations_endpoint"] = VARIATIONS_OF_PRODUCT
             self._report.details["variations_read_by_product"] = fails.error.message
-        async with aclosing(self._variations_by_parent(given)) as pages:
+        async with aclosing(self._variations_by_parent()) as pages:
             async for page in pages:
                 yield page
 
@@ -126,81 +155,42 @@ class CatalogWalk:
         return await shop_wide_variations(self._reader, self._endpoints)
 
     async def _variations_of_shop(
-        self, endpoint: str, first: list[ListPage], given: set[int]
+        self, endpoint: str, first: list[ListPage]
     ) -> AsyncGenerator[RawPage]:
-        """Yield the pages of the list. `given` gets the ids of the variations that were on them."""
-        tally = Tally()
-        left_out = 0
+        total = 0
         async with aclosing(self._reader.pages(variations(endpoint), first)) as pages:
             async for page in pages:
-                tally.add(page)
-                given.update(each for each in page.ids if each is not None)
-                left_out += sum(
-                    parent_id is not None and parent_id not in self._parents
-                    for parent_id in map(id_of_parent, page.objects)
-                )
+                total = page.total
+                self._count_variations(page)
                 yield RawPage(VARIATIONS, page.body, page.facts)
-        self._variations_left_out += left_out
-        self._variations_read += tally.distinct
-        self._compare("Variations", tally)
+        self._all_variations, self._listed_at = total, endpoint
+        lacking = self._completion.variations(endpoint, self._families, self._read, total)
+        async with aclosing(lacking) as raw_pages:
+            async for raw in raw_pages:
+                yield raw
 
-    async def _variations_by_parent(self, given: set[int]) -> AsyncGenerator[RawPage]:
-        """Yield the pages of the products' lists. The variations of `given` came before."""
-        async with aclosing(by_parent(self._reader, sorted(self._parents))) as parents:
-            async for parent_id, pages in parents:
-                tally = Tally()
+    async def _variations_by_parent(self) -> AsyncGenerator[RawPage]:
+        """Yield the pages of the products' lists, of which a list of all may have given some."""
+        given = CompactIds(self._read)
+        async with aclosing(by_parent(self._reader, self._families.parents)) as parents:
+            async for _, pages in parents:
                 for page in pages:
-                    tally.add(page)
                     before: list[JsonValue] = [each for each in page.ids if each in given]
                     facts: dict[str, JsonValue] = {GIVEN_BEFORE: before} if before else {}
+                    self._count_variations(page)
                     yield RawPage(VARIATIONS, page.body, page.facts | facts)
-                self._variations_read += tally.distinct
-                self._compare(f"Variations of product {parent_id}", tally)
+        lacking = self._completion.variations(None, self._families, self._read, None)
+        async with aclosing(lacking) as raw_pages:
+            async for raw in raw_pages:
+                yield raw
 
-    def _compare(self, what: str, tally: Tally) -> None:
-        disagreement = tally.disagreement()
-        if disagreement is not None:
-            self._disagreements.append(f"{what}: {disagreement}.")
-
-
-def products(
-    status: str, params: dict[str, str] | None = None, question: dict[str, JsonValue] | None = None
-) -> ListOf:
-    """The list of a shop's products of one status. `params` narrow it; `question` states them."""
-    return ListOf(
-        PRODUCTS,
-        PRODUCTS_ENDPOINT,
-        PRODUCTS_ENDPOINT,
-        {"status": status, "_fields": _PRODUCT_FIELDS, **(params or {})},
-        {"status": status, **(question or {})},
-    )
-
-
-def variations(
-    endpoint: str,
-    params: dict[str, str] | None = None,
-    question: dict[str, JsonValue] | None = None,
-) -> ListOf:
-    """The list of variations at a shop-wide endpoint."""
-    return ListOf(
-        VARIATIONS,
-        endpoint,
-        endpoint,
-        {"_fields": _VARIATION_FIELDS, **(params or {})},
-        question or {},
-    )
-
-
-def variations_of(parent_id: int) -> ListOf:
-    """The list of one product's variations."""
-    return ListOf(
-        VARIATIONS,
-        VARIATIONS_OF_PRODUCT,
-        VARIATIONS_OF_PRODUCT.format(id=parent_id),
-        {"_fields": _VARIATION_FIELDS},
-        # Before WooCommerce 8.3, a variation does not name its parent.
-        {"parent_id": parent_id},
-    )
+    def _count_variations(self, page: ListPage) -> None:
+        for variation, own_id in zip(page.objects, page.ids, strict=True):
+            if own_id is not None:
+                self._read.add(own_id)
+            parent_id = id_of_parent(variation)
+            if parent_id is not None and parent_id not in self._families:
+                self._variations_left_out += 1
 
 
 async def shop_wide_variations(

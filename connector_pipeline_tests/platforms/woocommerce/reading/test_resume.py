@@ -9,6 +9,8 @@ import pytest
 
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.edits import now
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
     ENDPOINTS,
     SMALL,
@@ -123,16 +125,29 @@ async def test_a_page_read_in_parts_is_resumed_in_the_middle(sandbox: SandboxSer
     assert resumed.pages == whole.pages
 
 
-async def test_an_edit_between_the_attempts_is_noticed(sandbox: SandboxServer) -> None:
-    """A deleted product makes the reader skip a live one, and the totals show it."""
+def published(shop: SandboxShop) -> list[int]:
+    """The ids of the published products."""
+    return [each for each in shop.product_ids() if shop.status(each) == "publish"]
+
+
+@pytest.mark.parametrize("added", [False, True])
+async def test_an_edit_between_the_attempts_loses_nothing(
+    sandbox: SandboxServer, added: bool
+) -> None:
+    """A deleted product makes the list skip a live one, also where an added one hides it."""
     shop = sandbox.store.put(SPEC)
     first = Reading(sandbox, SPEC, batch_size=5)
     await first.read()
-    shop.remove_product(shop.product_ids()[0])
+    shop.remove_product(published(shop)[0])
+    if added:
+        (new,) = shop.append_products(1, at=now())
+        shop.edit_product(new, {"status": "publish"}, at=now())
     resumed = Reading(sandbox, SPEC, batch_size=5)
     await resumed.read(archived=first.pages[:2])
-    assert not resumed.report.complete
-    assert "Products of status publish" in resumed.report.warnings[0]
+    assert (resumed.report.complete, resumed.report.all_read) == (False, True)
+    assert {row["variant_id"] for row in resumed.expected()} <= {
+        row["variant_id"] for row in resumed.items()
+    }
 
 
 @pytest.mark.parametrize("since", [None, SINCE], ids=["full", "incremental"])
