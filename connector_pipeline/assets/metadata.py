@@ -54,7 +54,7 @@ def publish_metadata(published: Published) -> PartitionMetadata:
         "sync_id": MetadataValue.text(manifest.sync.sync_id),
         "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
         "complete": MetadataValue.bool(manifest.complete),
-        "warnings": MetadataValue.json(list(manifest.warnings)),
+        "warnings": MetadataValue.json([*manifest.warnings, *published.warnings]),
         "preview": MetadataValue.md(preview_table(published.preview)),
         "dagster/column_schema": MetadataValue.table_schema(column_schema()),
     }

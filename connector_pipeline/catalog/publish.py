@@ -100,9 +100,8 @@ _INSERT: Final = f"""
 # A row that the snapshot lacks is gone in three cases: the snapshot is complete for the whole shop;
 # the platform, asked by id, said that the variant is gone; or the snapshot is incremental, of whole
 # products, and has at least one readable variant of the row's product. A rejected variant keeps its
-# last good
-# row. A reject without a variant id may be any variant of its product, and one without a product id
-# any variant of the shop, so all of those keep their rows.
+# last good row. A reject without a variant id may be any variant of its product, and one without a
+# product id any variant of the shop, so all of those keep their rows.
 _GONE: Final = f"""
     {_OF_THE_SHOP} AND item.deleted_at IS NULL
     AND (
@@ -135,6 +134,28 @@ _TOMBSTONE: Final = f"""
     SET deleted_at = %(now)s, changed_at = %(now)s, sync_id = %(sync_id)s
     WHERE {_GONE}
 """  # noqa: S608
+
+# A rejected variant's row keeps its content, and is not offered for sale once the platform states
+# another status than active, or one that we do not know.
+_WITHDRAW: Final = f"""
+    UPDATE catalog.catalog_items AS item
+    SET product_status = reject.product_status, changed_at = %(now)s, sync_id = %(sync_id)s
+    FROM (
+        SELECT product_id, variant_id, min(product_status) AS product_status
+        FROM pg_temp.staged_rejects WHERE product_status <> 'active'
+        GROUP BY product_id, variant_id
+    ) AS reject
+    WHERE {_OF_THE_SHOP} AND item.deleted_at IS NULL AND item.product_status = 'active'
+        AND NOT EXISTS (
+            SELECT FROM pg_temp.staged_items AS staged WHERE staged.variant_id = item.variant_id
+        )
+"""  # noqa: S608
+
+# Two statements, because a join by one or the other id would compare each row with each reject.
+_WITHDRAW_VARIANTS: Final = f"{_WITHDRAW} AND reject.variant_id = item.variant_id"
+_WITHDRAW_PRODUCTS: Final = (
+    f"{_WITHDRAW} AND reject.variant_id IS NULL AND reject.product_id = item.product_id"
+)
 
 _FORGET_ALL_REJECTS: Final = """
     DELETE FROM connector.rejected_variants
@@ -248,6 +269,7 @@ def publish(
         _write(connection, _UPDATE if few is None else _UPDATE_FEW, values, expected=different)
         _write(connection, _INSERT, values, expected=compared.new)
         _write(connection, _TOMBSTONE, values, expected=deleted)
+        withdrawn = _withdraw(connection, values) if staged.withdrawn else 0
         forget_rejects = _FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_IN_SNAPSHOT
         connection.execute(forget_rejects, values)
         connection.execute(_KEEP_REJECTS, values)
@@ -255,7 +277,7 @@ def publish(
         counts = PublishCounts(
             items=compared.items,
             inserted=compared.new,
-            updated=compared.different,
+            updated=compared.different + withdrawn,
             unchanged=compared.items - compared.new - different,
             revived=compared.returned,
             deleted=deleted,
@@ -297,6 +319,13 @@ def _guard(shop: Shop, compared: _Comparison, gone: int, *, allow_shrink: bool) 
     reason = refusal(live=compared.live, gone=gone, items=compared.items)
     if reason is not None and not allow_shrink:
         raise SnapshotShrank(reason, partition_key=shop.partition_key)
+
+
+def _withdraw(connection: psycopg.Connection, values: dict[str, object]) -> int:
+    return sum(
+        connection.execute(statement, values).rowcount
+        for statement in (_WITHDRAW_VARIANTS, _WITHDRAW_PRODUCTS)
+    )
 
 
 def _write(

@@ -13,7 +13,14 @@ from connector_pipeline.model.shop import parse_partition_key
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: Final = (*ITEM_COLUMNS, "first_synced_at", "changed_at", "deleted_at", "sync_id")
+COLUMNS: Final = (
+    *ITEM_COLUMNS[: ITEM_COLUMNS.index("sellable")],
+    "first_synced_at",
+    "changed_at",
+    "deleted_at",
+    "sync_id",
+    "sellable",
+)
 """The table's columns in its order. The table itself needs SQLAlchemy, and a reader does not."""
 
 PREVIEW_COLUMNS: Final = (
@@ -25,6 +32,7 @@ PREVIEW_COLUMNS: Final = (
     "currency",
     "inventory",
     "product_status",
+    "sellable",
 )
 """The columns that a person wants to see first."""
 

@@ -8,11 +8,17 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
+from connector_pipeline.model.catalog_item import (
+    ITEM_COLUMNS,
+    CatalogRow,
+    ProductStatus,
+    RejectedVariant,
+)
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.storable import escaped
 
-_REJECT_COLUMNS: Final = ("product_id", "variant_id", "reason", "raw")
+_KEPT_OF_REJECTS: Final = ("product_id", "variant_id", "reason", "raw")
+_REJECT_COLUMNS: Final = (*_KEPT_OF_REJECTS, "product_status")
 
 REJECTS_AT_ONCE: Final = 1_000
 """Rejected variants kept in memory until they are copied: a connection does one COPY at a time, and
@@ -24,9 +30,13 @@ _DOMAIN: Final = ITEM_COLUMNS.index("domain")
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The number of staged rejects, and of earlier copies of a variant that were dropped."""
+    """The number of staged rejects, and of earlier copies of a variant that were dropped.
+
+    `withdrawn`: rejects whose product the platform states not to be active.
+    """
 
     rejected: int
+    withdrawn: int
     duplicates: int
 
 
@@ -41,7 +51,7 @@ def stage(
     _create_tables(connection)
     item_types = _column_types(connection, "staged_items")
     reject_types = _column_types(connection, "staged_rejects")
-    rejected = 0
+    rejected = withdrawn = 0
     remaining = iter(rows)
     while True:
         rejects: list[RejectedVariant] = []
@@ -52,12 +62,15 @@ def stage(
         reject_rows = (_reject_row(reject) for reject in rejects)
         _copy(connection, "staged_rejects", _REJECT_COLUMNS, reject_types, reject_rows)
         rejected += len(rejects)
+        withdrawn += sum(
+            each.product_status not in (None, ProductStatus.ACTIVE) for each in rejects
+        )
     duplicates = _drop_earlier_copies(connection)
     # Postgres does not analyze temporary tables by itself, and the comparison's plan depends on
     # their size.
     connection.execute("ANALYZE pg_temp.staged_items (variant_id)")
     connection.execute("ANALYZE pg_temp.staged_rejects (variant_id)")
-    return Staged(rejected=rejected, duplicates=duplicates)
+    return Staged(rejected=rejected, withdrawn=withdrawn, duplicates=duplicates)
 
 
 def _items_until_many_rejects(
@@ -82,13 +95,15 @@ def _items_until_many_rejects(
 def _create_tables(connection: psycopg.Connection) -> None:
     for staged, source, columns in (
         ("staged_items", ("catalog", "catalog_items"), ITEM_COLUMNS),
-        ("staged_rejects", ("connector", "rejected_variants"), _REJECT_COLUMNS),
+        ("staged_rejects", ("connector", "rejected_variants"), _KEPT_OF_REJECTS),
     ):
         connection.execute(
             sql.SQL(
                 "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
             ).format(sql.Identifier(staged), _names(columns), sql.Identifier(*source))
         )
+
+    connection.execute("ALTER TABLE pg_temp.staged_rejects ADD COLUMN product_status text")
 
 
 def _column_types(connection: psycopg.Connection, table: str) -> list[int]:
@@ -136,6 +151,7 @@ def _reject_row(reject: RejectedVariant) -> tuple[str | None, ...]:
         _storable(reject.reason),
         # ASCII: characters that Postgres cannot store (NUL, half surrogates) stay JSON escapes.
         json.dumps(reject.raw, ensure_ascii=True, default=str),
+        reject.product_status,
     )
 
 

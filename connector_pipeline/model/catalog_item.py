@@ -21,6 +21,8 @@ class ProductStatus(StrEnum):
     PENDING = "pending"
     PRIVATE = "private"
     SCHEDULED = "scheduled"
+    UNKNOWN = "unknown"
+    """Of a rejected variant's last good row: its product's status now is none that we know."""
 
 
 def _never_float(value: object) -> object:
@@ -65,7 +67,8 @@ class CatalogItem(BaseModel):
     """One variant, normalized, with the columns that `catalog.catalog_items` has of a shop.
 
     `price` is in units of `currency` (never cents); None means no price, 0 means free.
-    `inventory` None means not tracked, and it may be negative. Text is kept byte for byte.
+    `inventory` None means not tracked, and it may be negative. `sellable` is the platform's word on
+    whether the variant may be bought now, None where it does not tell. Text is kept byte for byte.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,10 +89,11 @@ class CatalogItem(BaseModel):
     created_at: Time | None
     updated_at: Time | None
     product_status: ProductStatus
+    sellable: Annotated[bool, Field(strict=True)] | None = None
 
 
 ITEM_COLUMNS: Final = tuple(CatalogItem.model_fields)
-"""The columns of a catalog item in their order; the table has them first, in the same order."""
+"""The columns of a catalog item in their order; the table has them in the same order."""
 
 
 class CatalogRow(NamedTuple):
@@ -111,6 +115,7 @@ class CatalogRow(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
     product_status: str
+    sellable: bool | None
 
 
 _values: Final = attrgetter(*ITEM_COLUMNS)
@@ -126,6 +131,8 @@ class RejectedVariant(BaseModel):
 
     `variant_id` and `product_id` are None where even those could not be read. `raw` is the
     platform's JSON of the variant, parsed, with the parts of its product that were needed.
+    `product_status` is the status that the platform states now, UNKNOWN for one that we do not
+    know, None where it states none: the last good row must not stay active against it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -134,3 +141,4 @@ class RejectedVariant(BaseModel):
     variant_id: str | None
     reason: str
     raw: Any
+    product_status: ProductStatus | None = None

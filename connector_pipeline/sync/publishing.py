@@ -15,6 +15,7 @@ from connector_pipeline.catalog.read import preview
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.platforms.adapters import adapter_of
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.sync.log_context import log_as, log_as_none
@@ -31,11 +32,15 @@ _PREVIEW_ROWS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop."""
+    """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop.
+
+    `warnings` are those of normalizing. The warnings of the fetch are in the manifest.
+    """
 
     manifest: SnapshotManifest
     counts: PublishCounts
     preview: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class ShopPublisher:
                 # Published once more, all items would be counted as unchanged.
                 counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
             adapter = adapter_of(shop, self.services.adapters)
+            remarks = Remarks()
             with self.services.database.connect() as connection:
                 if counts is None:
                     counts = publish(
@@ -84,7 +90,7 @@ class ShopPublisher:
                         learned=manifest.learned,
                         gone=manifest.gone,
                         absences_confirmed=manifest.absences_confirmed,
-                        rows=adapter.rows(shop, manifest.currency, snapshot.pages()),
+                        rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),
                         whole_products=adapter.whole_products,
                         allow_shrink=self.allow_shrink,
                         published_by=self.run.root_run_id,
@@ -92,7 +98,7 @@ class ShopPublisher:
                 rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
         except Exception as error:
             return NotPublished(as_connector_error(error), sync)
-        return Published(manifest, counts, rows)
+        return Published(manifest, counts, rows, remarks.warnings())
 
     def record_failure(self, failed: NotPublished) -> None:
         """Record that the shop's sync failed, and that this run does not try it again."""
@@ -164,6 +170,8 @@ class Publishes:
 
     def _report(self, key: str, outcome: Published | NotPublished, *, last_round: bool) -> None:
         if isinstance(outcome, Published):
+            for warning in outcome.warnings:
+                self._outcomes.warn(key, warning)
             self._outcomes.succeed(key, outcome)
         elif outcome.error.retryable and not last_round:
             self._outcomes.postpone(key, outcome.error)

@@ -28,6 +28,7 @@ ITEM: dict[str, Any] = {
     "created_at": datetime(2026, 1, 1, tzinfo=UTC),
     "updated_at": None,
     "product_status": ProductStatus.ACTIVE,
+    "sellable": None,
 }
 
 
@@ -38,6 +39,13 @@ def item(**changes: Any) -> CatalogItem:
 def test_the_columns_are_in_the_order_of_the_internal_schema() -> None:
     """COPY and frames rely on this order."""
     assert tuple(ITEM) == ITEM_COLUMNS
+
+
+@pytest.mark.parametrize("sellable", [1, 0, "true", "yes", ""])
+def test_sellable_is_true_false_or_null_and_nothing_like_them(sellable: object) -> None:
+    """A platform's other words are the adapters' to read."""
+    with pytest.raises(ValidationError):
+        item(sellable=sellable)
 
 
 @pytest.mark.parametrize("price", [1.5, "NaN", "Infinity", "1e30", "0.0000001", "-1e14"])

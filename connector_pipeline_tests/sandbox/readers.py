@@ -7,13 +7,15 @@ from typing import Any
 
 from connector_pipeline_tests.sandbox.conftest import SandboxClient
 
-Row = tuple[str, str, str, str, str | None, Decimal | None, int | None, str | None, str, datetime]
+Row = tuple[
+    str, str, str, str, str | None, Decimal | None, int | None, str | None, str, datetime, bool
+]
 
 PRODUCTS = """
 query ($after: String) {
   products(first: 50, after: $after) {
     nodes {
-      id title status createdAt updatedAt
+      id title status publishedAt createdAt updatedAt
       featuredMedia { preview { image { url } } }
       variants(first: 2) { nodes { ...V } pageInfo { hasNextPage endCursor } }
     }
@@ -21,7 +23,7 @@ query ($after: String) {
   }
 }
 fragment V on ProductVariant {
-  id title sku price inventoryQuantity updatedAt
+  id title sku price inventoryQuantity inventoryItem { tracked } availableForSale updatedAt
   media(first: 1) { nodes { preview { image { url } } } }
 }
 """
@@ -33,7 +35,7 @@ query ($id: ID!, $after: String) {
   }
 }
 fragment V on ProductVariant {
-  id title sku price inventoryQuantity updatedAt
+  id title sku price inventoryQuantity inventoryItem { tracked } availableForSale updatedAt
   media(first: 1) { nodes { preview { image { url } } } }
 }
 """
@@ -43,7 +45,7 @@ def expected_rows(items: list[dict[str, Any]]) -> list[Row]:
     """The columns of expected_items that a reader can see, sorted."""
     names = (
         "product_id", "variant_id", "product_title", "variant_title", "sku", "price", "inventory",
-        "image_url", "product_status", "updated_at",
+        "image_url", "product_status", "updated_at", "sellable",
     )  # fmt: skip
     return sorted((tuple(item[name] for name in names) for item in items), key=lambda row: row[1])
 
@@ -79,10 +81,13 @@ def _shopify_row(product: dict[str, Any], variant: dict[str, Any]) -> Row:
         variant["title"],
         variant["sku"],
         Decimal(variant["price"]),
-        variant["inventoryQuantity"],
+        variant["inventoryQuantity"] if variant["inventoryItem"]["tracked"] else None,
         urls[0] if urls else None,
         product["status"].lower(),
         max(times),
+        product["status"] in ("ACTIVE", "UNLISTED")
+        and product["publishedAt"] is not None
+        and variant["availableForSale"],
     )
 
 
@@ -146,6 +151,11 @@ def _price(text: str) -> Decimal | None:
     return Decimal(text) if text else None
 
 
+def _sellable(product: dict[str, Any], row: dict[str, Any]) -> bool:
+    in_stock = row["stock_status"] != "outofstock"
+    return product["status"] == "publish" and row["purchasable"] and in_stock
+
+
 def _default_row(product: dict[str, Any]) -> Row:
     images, grouped = product["images"], product["type"] == "grouped"
     return (
@@ -159,6 +169,7 @@ def _default_row(product: dict[str, Any]) -> Row:
         images[0]["src"] if images else None,
         _status(product["status"]),
         _utc(product["date_modified_gmt"]),
+        _sellable(product, product),
     )
 
 
@@ -176,4 +187,5 @@ def _variation_row(parent: dict[str, Any], variation: dict[str, Any]) -> Row:
         variation["image"]["src"] if variation["image"] else None,
         "private" if hidden else _status(parent["status"]),
         max(_utc(parent["date_modified_gmt"]), _utc(variation["date_modified_gmt"])),
+        not hidden and _sellable(parent, variation),
     )

@@ -12,6 +12,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, Rejec
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop, valid_host_name
 from connector_pipeline.platforms.http.challenge import TroublePages
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.settings import Settings
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
@@ -230,9 +231,16 @@ class Adapter(ABC):
         """
 
     def rows(
-        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+        self,
+        shop: Shop,
+        currency: str,
+        pages: Iterable[RawPage],
+        remarks: Remarks | None = None,
     ) -> Iterator[CatalogRow | RejectedVariant]:
-        """The same as `normalize`, with items as bare rows. An adapter may have a faster way."""
+        """The same as `normalize`, with items as bare rows. An adapter may have a faster way.
+
+        It may add to `remarks` what an operator should know of items that it yields.
+        """
         return rows_of(self.normalize(shop, currency, pages))
 
 

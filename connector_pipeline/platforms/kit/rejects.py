@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from connector_pipeline.model.catalog_item import RejectedVariant
+from connector_pipeline.model.catalog_item import ProductStatus, RejectedVariant
 
 MappedT = TypeVar("MappedT")
 
@@ -38,15 +38,31 @@ def _shown(value: object) -> str:
 
 
 def rejected(
-    error: FieldError | ValidationError, *, product_id: str | None, variant_id: str | None, raw: Any
+    error: FieldError | ValidationError,
+    *,
+    product_id: str | None,
+    variant_id: str | None,
+    raw: Any,
+    product_status: ProductStatus | None = None,
 ) -> RejectedVariant:
     """The variant that could not become a catalog item because of `error`, with the reason.
 
     `raw` is the JSON to show: the variant, and the fields of its product that were needed.
+    `product_status` is that of `stated_status`.
     """
     return RejectedVariant(
-        product_id=product_id, variant_id=variant_id, reason=reason_of(error), raw=raw
+        product_id=product_id,
+        variant_id=variant_id,
+        reason=reason_of(error),
+        raw=raw,
+        product_status=product_status,
     )
+
+
+def stated_status(value: object, known: Mapping[str, ProductStatus]) -> ProductStatus:
+    """Our status for the platform's word; UNKNOWN for any other value."""
+    found = known.get(value) if isinstance(value, str) else None
+    return ProductStatus.UNKNOWN if found is None else found
 
 
 def reason_of(error: FieldError | ValidationError) -> str:

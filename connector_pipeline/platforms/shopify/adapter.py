@@ -22,6 +22,7 @@ from connector_pipeline.platforms.kit.contract import (
     RawPage,
     rows_of,
 )
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify import versions
 from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
@@ -254,7 +255,11 @@ class ShopifyAdapter(Adapter):
         return normalize.normalize(shop, currency, pages)
 
     def rows(
-        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+        self,
+        shop: Shop,
+        currency: str,
+        pages: Iterable[RawPage],
+        remarks: Remarks | None = None,
     ) -> Iterator[CatalogRow | RejectedVariant]:
         """The same as bare rows. A page without odd values is decoded faster; see `plain_rows`."""
         read = ((page, plain_rows(shop, currency, page)) for page in pages)

@@ -9,7 +9,14 @@ Variables = Mapping[str, str | int | list[str] | None]
 
 
 class TooExpensiveError(Exception):
-    """The query requests more points than Shopify allows: ask for a smaller page."""
+    """The query requests more points than Shopify allows: ask for a smaller page.
+
+    `for_the_bucket`: the shop's bucket never holds so many, and the query was not sent.
+    """
+
+    def __init__(self, reason: str, *, for_the_bucket: bool = False):
+        super().__init__(reason)
+        self.for_the_bucket = for_the_bucket
 
 
 class Asks(Protocol):

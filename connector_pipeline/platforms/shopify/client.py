@@ -80,7 +80,9 @@ class ShopifyClient:
         confirming = False
         while True:
             if not self._budget.can_ever_hold(cost):
-                raise TooExpensiveError(f"requests {cost:.0f} points, more than the bucket holds")
+                raise TooExpensiveError(
+                    f"requests {cost:.0f} points, more than the bucket holds", for_the_bucket=True
+                )
             credentials = await self._credentials.current()
             answer, learned_at = await self._paid(cost, document, variables, credentials)
             stated = self._stated(answer)

@@ -54,8 +54,8 @@ def _products(variables: Variables) -> int:
 
 def _product(variables: Variables) -> int:
     product_and_picture = 1 + 3
-    variant_and_picture = 1 + 1
-    variants = 2 + variant_and_picture * _factor(_size(variables, "variants"))
+    variant_picture_and_stock = 1 + 1 + 1
+    variants = 2 + variant_picture_and_stock * _factor(_size(variables, "variants"))
     return product_and_picture + variants
 
 

@@ -5,24 +5,28 @@ may request at most 1,000 (https://shopify.dev/docs/api/usage/limits), and the p
 not use come back:
 
     SHOP                                                  11
-    PRODUCTS, 250 products a page, variants nested by 250 310
-    CHANGED_PRODUCTS, the same                            310
-    VARIANTS, 2,048 a page                                 36
+    PRODUCTS, 250 products a page, variants nested by 250 431
+    CHANGED_PRODUCTS, the same                            431
+    VARIANTS, 2,048 a page                                 51
     NODES, 100 ids                                        100
     API_VERSIONS                                            1
 
 - Variants are nested by 250, the most that a nested connection gives. Costs grow with the logarithm
-  of the page size: by 100, a page would request 266 points. That saves 14 % of the requested
-  points and none of the used ones, and adds a request for each product of 101 to 250 variants.
+  of the page size: by 148, a page would request 365 points. That saves 15 % of the requested
+  points and none of the used ones, and adds a request for each product of 149 to 250 variants. So
+  it is done only where the shop's bucket never holds 431 points.
+- `inventoryItem { tracked }` costs a point a variant: a page of 250 products with one variant uses
+  101 points instead of 90, one with ten variants 200 instead of 156. Asked for afterwards, by
+  `productVariants`, it would take 24 points for 250 variants (bench/shopify_stock.py).
 - The rest of a larger product comes by `product(id:)`, which alone gives 2,048 at once. A product
-  of 2,048 variants takes one more request of 36 points. Nested pages of 250 would take eight
-  requests of 28 points, 224 in all.
+  of 2,048 variants takes one more request of 51 points. Nested pages of 250 would take eight
+  requests of 39 points, 312 in all.
 - A variant's picture is `image { url }`. It is deprecated in favour of `media(first: 1)`, which
-  would raise PRODUCTS from 310 to 794 points by the formula, and past 1,000 as Shopify was seen to
+  would raise PRODUCTS from 431 to 915 points by the formula, and past 1,000 as Shopify was seen to
   count. Each page would wait longer for points than it takes to read.
 - The product's picture is `featuredMedia`, whose `preview` exists for videos and models too. It
   costs 3 points a product. The deprecated `featuredImage` costs 1 and has no picture of a video; it
-  would save 22 of the 310 points of a page.
+  would save 22 of the 431 points of a page.
 - `sortKey: ID` pins the order by id, in which cursors are keysets: edits behind the reader shift no
   page. Without it a product's variants come by position, which the merchant can change.
 - Changes are sorted by the field that they are filtered by, or the search may time out. Cursors are
@@ -37,6 +41,11 @@ from connector_pipeline.platforms.shopify.bulk.queries import BULK_DOCUMENTS
 
 VARIANTS_PER_PRODUCT: Final = 250
 """Variants of each product on a products page: the most that a nested connection gives."""
+VARIANTS_IN_A_SMALL_BUCKET: Final = 148
+"""The same where the shop's bucket holds fewer points: the largest of its price.
+
+Few products have more, and the page keeps its number of products.
+"""
 VARIANTS_PER_PAGE: Final = 2_048
 """Variants of one product on a page of its own: as many as a product can have."""
 
@@ -47,6 +56,8 @@ fragment VariantFields on ProductVariant {
   sku
   price
   inventoryQuantity
+  inventoryItem { tracked }
+  availableForSale
   updatedAt
   image { url }
 }
@@ -57,6 +68,7 @@ fragment ProductFields on Product {
   id
   title
   status
+  publishedAt
   createdAt
   updatedAt
   featuredMedia { preview { image { url } } }

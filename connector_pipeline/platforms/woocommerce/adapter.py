@@ -23,6 +23,7 @@ from connector_pipeline.platforms.kit.contract import (
     rows_of,
 )
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import Normalizer
@@ -255,10 +256,14 @@ class WooCommerceAdapter(Adapter):
                 yield from normalizer.items(page)
 
     def rows(
-        self, shop: Shop, currency: str, pages: Iterable[RawPage]
+        self,
+        shop: Shop,
+        currency: str,
+        pages: Iterable[RawPage],
+        remarks: Remarks | None = None,
     ) -> Iterator[CatalogRow | RejectedVariant]:
         """The same as bare rows. A page without odd values is decoded faster; see `PlainPages`."""
-        with _normalizer(shop, currency) as normalizer:
+        with _normalizer(shop, currency, remarks) as normalizer:
             plain_pages = PlainPages(shop, currency, normalizer)
             for page in pages:
                 rows = plain_pages.rows(page)
@@ -266,9 +271,9 @@ class WooCommerceAdapter(Adapter):
 
 
 @contextmanager
-def _normalizer(shop: Shop, currency: str) -> Generator[Normalizer]:
+def _normalizer(shop: Shop, currency: str, remarks: Remarks | None = None) -> Generator[Normalizer]:
     """A normalizer of a snapshot's pages. An error in the block gets the shop's partition key."""
-    normalizer = Normalizer(shop, currency)
+    normalizer = Normalizer(shop, currency, remarks)
     try:
         yield normalizer
     except ConnectorError as error:

@@ -22,7 +22,7 @@ _PRODUCT_STEP: Final = 32_768
 _BULK_EDIT: Final = EPOCH + timedelta(days=150)
 _AWKWARD_STATUS: Final = {19: "DRAFT", 20: "ARCHIVED", 21: "UNLISTED"}
 _FREE, _NO_SKU, _EMPTY_SKU, _SKU_ZERO, _NEGATIVE, _UNTRACKED, _NO_IMAGE = 12, 13, 14, 15, 16, 17, 18
-_VARIANT_CHANGED_LATER: Final = 23
+_UNPUBLISHED, _VARIANT_CHANGED_LATER = 22, 23
 
 
 class ShopifyCatalog:
@@ -79,11 +79,18 @@ class ShopifyCatalog:
             id=self.product_id(index),
             title=self._title(index, number),
             status=self.status(index),
+            published_at=self._published_at(index),
             created_at=self.created_at(index),
             updated_at=self.updated_at(index),
             image_urls=image_urls,
             variants=variants,
         )
+
+    def _published_at(self, index: int) -> datetime | None:
+        if index < self._awkward:
+            return None if index == _UNPUBLISHED else self.created_at(index)
+        unpublished = draw(self.spec.seed, index, 6) % 40 == 0
+        return None if unpublished else self.created_at(index)
 
     def _title(self, index: int, number: int) -> str:
         if index < self._awkward:
@@ -111,6 +118,10 @@ class ShopifyCatalog:
         quantity = number // 10 % 204 - 3
         if awkward and index == _NEGATIVE:
             quantity = -1 - place
+        # A variant that is not tracked states no quantity, 0, or one from earlier
+        # (docs/facts/shopify.md, Products and variants).
+        untracked = (None, 0, quantity)[number // 10 % 3]
+        policy = draw(self.spec.seed, index, 7, place) % 5
         updated_at = self.updated_at(index)
         if awkward and index == _VARIANT_CHANGED_LATER:
             updated_at += timedelta(hours=1 + place)
@@ -120,7 +131,8 @@ class ShopifyCatalog:
             title=self._variant_title(index, place),
             sku=self._sku(index, place, number),
             price=self._price(index, number),
-            inventory_quantity=quantity if tracked else None,
+            inventory_quantity=quantity if tracked else untracked,
+            inventory_policy="CONTINUE" if policy == 0 else "DENY",
             tracked=tracked,
             image_url=self._image_url(index, 100 + place) if own_image else None,
             created_at=self.created_at(index),

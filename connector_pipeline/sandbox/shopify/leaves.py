@@ -61,6 +61,15 @@ def _display_name(node: VariantNode) -> str:
     return f"{node.product.title} - {node.variant.title}"
 
 
+def available_for_sale(variant: ShopifyVariant) -> bool:
+    """Whether the variant is in stock, not tracked, or sold beyond its stock.
+
+    It does not depend on the product's status or publication.
+    """
+    in_stock = (variant.inventory_quantity or 0) > 0
+    return in_stock or not variant.tracked or variant.inventory_policy == "CONTINUE"
+
+
 LEAVES: Final[dict[str, dict[str, Leaf]]] = {
     "ApiVersion": {
         "displayName": lambda version: version.handle,
@@ -81,11 +90,15 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
         "vendor": lambda _: "Sandbox",
         "productType": lambda _: "",
         "status": lambda product: product.status,
+        "publishedAt": lambda product: (
+            None if product.published_at is None else time_text(product.published_at)
+        ),
         "createdAt": lambda product: time_text(product.created_at),
         "updatedAt": lambda product: time_text(product.updated_at),
         "totalInventory": lambda product: sum(
             variant.inventory_quantity or 0 for variant in product.variants
         ),
+        "tracksInventory": lambda product: any(variant.tracked for variant in product.variants),
         "hasOnlyDefaultVariant": lambda product: (
             [variant.title for variant in product.variants] == ["Default Title"]
         ),
@@ -101,6 +114,8 @@ LEAVES: Final[dict[str, dict[str, Leaf]]] = {
         "compareAtPrice": lambda _: None,
         "position": lambda node: node.variant.position,
         "inventoryQuantity": lambda node: node.variant.inventory_quantity,
+        "inventoryPolicy": lambda node: node.variant.inventory_policy,
+        "availableForSale": lambda node: available_for_sale(node.variant),
         "createdAt": lambda node: time_text(node.variant.created_at),
         "updatedAt": lambda node: time_text(node.variant.updated_at),
     },

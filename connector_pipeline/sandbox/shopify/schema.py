@@ -90,6 +90,7 @@ type UserError implements DisplayableError { field: [String!] message: String! }
 
 enum ProductSortKeys { CREATED_AT ID TITLE UPDATED_AT }
 enum ProductVariantSortKeys { ID POSITION SKU TITLE }
+enum ProductVariantInventoryPolicy { CONTINUE DENY }
 enum ProductStatus { ACTIVE ARCHIVED DRAFT UNLISTED }
 enum CountPrecision { AT_LEAST EXACT }
 enum MediaContentType { EXTERNAL_VIDEO IMAGE MODEL_3D VIDEO }
@@ -116,9 +117,11 @@ type Product implements Node {
   vendor: String!
   productType: String!
   status: ProductStatus!
+  publishedAt: DateTime
   createdAt: DateTime!
   updatedAt: DateTime!
   totalInventory: Int!
+  tracksInventory: Boolean!
   hasOnlyDefaultVariant: Boolean!
   featuredImage: Image @deprecated(reason: "Use `featuredMedia` instead.")
   featuredMedia: Media
@@ -143,6 +146,8 @@ type ProductVariant implements Node {
   compareAtPrice: Money
   position: Int!
   inventoryQuantity: Int
+  inventoryPolicy: ProductVariantInventoryPolicy!
+  availableForSale: Boolean!
   inventoryItem: InventoryItem!
   createdAt: DateTime!
   updatedAt: DateTime!

@@ -24,7 +24,9 @@ def edited(record: R, changes: Mapping[str, Any]) -> R:
         raise InvalidEdit(f"unknown: {', '.join(unknown)}; there is {', '.join(sorted(known))}")
     values: dict[str, Any] = {}
     for name, value in changes.items():
-        if name.endswith("_at"):
+        if name == "published_at" and value is None:
+            values[name] = None
+        elif name.endswith("_at"):
             values[name] = moment(value)
         else:
             values[name] = _tuples(value)

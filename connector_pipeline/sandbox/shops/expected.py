@@ -1,13 +1,19 @@
 """The items that a truthful reader has in its catalog, made from the shop's own records."""
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from connector_pipeline.sandbox.shopify.leaves import available_for_sale
 from connector_pipeline.sandbox.shops.records import ShopifyProduct, WooProduct, WooVariation
 from connector_pipeline.sandbox.shops.shop import SandboxShop
+from connector_pipeline.sandbox.woocommerce.bodies import stock_status
 
+_STATUSES: Final = (
+    "active", "draft", "archived", "unlisted", "pending", "private", "scheduled",
+)  # fmt: skip
 _WOO_STATUS: Final = {"publish": "active", "future": "scheduled"}
 
 
@@ -50,21 +56,25 @@ def _shopify_rows(shop: SandboxShop, product: ShopifyProduct) -> Iterator[dict[s
             variant_title=variant.title,
             sku=variant.sku,
             price=variant.price,
-            inventory=variant.inventory_quantity,
+            inventory=variant.inventory_quantity if variant.tracked else None,
             image_url=variant.image_url or featured,
             created_at=product.created_at,
             updated_at=max(product.updated_at, variant.updated_at),
-            product_status=product.status.lower(),
+            product_status=_known(product.status.lower()),
+            sellable=product.status in ("ACTIVE", "UNLISTED")
+            and product.published_at is not None
+            and available_for_sale(variant),
         )
 
 
 def _woo_rows(shop: SandboxShop, product: WooProduct) -> Iterator[dict[str, Any]]:
-    status = _WOO_STATUS.get(product.status, product.status)
+    status = _known(_WOO_STATUS.get(product.status, product.status))
     image = product.image_urls[0] if product.image_urls else None
     # A former variable product's variations are still listed, but belong to no product
     # (docs/facts/woocommerce.md, Variations: orphans and former variables).
     variations = product.variations if product.type == "variable" else ()
     for variation in variations:
+        own_status = status if variation.status == "publish" else _known(variation.status)
         yield _row(
             shop,
             product_id=product.id,
@@ -77,7 +87,10 @@ def _woo_rows(shop: SandboxShop, product: WooProduct) -> Iterator[dict[str, Any]
             image_url=variation.image_url or image,
             created_at=product.created_at,
             updated_at=max(product.updated_at, variation.updated_at),
-            product_status="private" if variation.status == "private" else status,
+            product_status=own_status,
+            sellable=own_status == "active"
+            and variation.price != ""
+            and _in_stock(product, variation),
         )
     if not variations:
         grouped = product.type == "grouped"
@@ -89,11 +102,17 @@ def _woo_rows(shop: SandboxShop, product: WooProduct) -> Iterator[dict[str, Any]
             variant_title=product.name,
             sku=product.sku,
             price="" if grouped else product.price,
-            inventory=product.stock_quantity if product.manage_stock and not grouped else None,
+            inventory=_floor(product.stock_quantity)
+            if product.manage_stock and not grouped
+            else None,
             image_url=image,
             created_at=product.created_at,
             updated_at=product.updated_at,
             product_status=status,
+            sellable=status == "active"
+            and product.price != ""
+            and product.type == "simple"
+            and _in_stock(product),
         )
 
 
@@ -104,8 +123,28 @@ def variation_title(variation: WooVariation) -> str:
 
 def _variation_inventory(product: WooProduct, variation: WooVariation) -> int | None:
     if variation.manage_stock == "parent":
-        return product.stock_quantity
-    return variation.stock_quantity if variation.manage_stock else None
+        return _floor(product.stock_quantity)
+    return _floor(variation.stock_quantity) if variation.manage_stock else None
+
+
+def _floor(quantity: float | None) -> int | None:
+    return None if quantity is None else math.floor(quantity)
+
+
+def _in_stock(product: WooProduct, variation: WooVariation | None = None) -> bool:
+    own: WooProduct | WooVariation = product if variation is None else variation
+    stock = product if own.manage_stock == "parent" else own
+    managed = own.manage_stock is not False
+    status = stock_status(managed, stock.stock_quantity, stock.backorders, own.stock_status)
+    return status != "outofstock"
+
+
+def _known(status: str) -> str:
+    return status if status in _STATUSES else "unknown"
+
+
+def _exact(price: str | float) -> Decimal:
+    return round(Decimal(repr(price)), 6) if isinstance(price, float) else Decimal(price)
 
 
 def _row(
@@ -116,12 +155,13 @@ def _row(
     product_title: str,
     variant_title: str,
     sku: str | None,
-    price: str,
+    price: str | float,
     inventory: int | None,
     image_url: str | None,
     created_at: datetime,
     updated_at: datetime,
     product_status: str,
+    sellable: bool,
 ) -> dict[str, Any]:
     return {
         "merchant_id": shop.spec.merchant_id,
@@ -133,11 +173,12 @@ def _row(
         "product_title": product_title,
         "variant_title": variant_title,
         "sku": sku,
-        "price": None if price == "" else Decimal(price),
+        "price": None if price == "" else _exact(price),
         "currency": shop.spec.currency,
         "inventory": inventory,
         "image_url": image_url,
         "created_at": created_at,
         "updated_at": updated_at,
         "product_status": product_status,
+        "sellable": sellable,
     }

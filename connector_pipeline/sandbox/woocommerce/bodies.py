@@ -44,12 +44,13 @@ class WooBodies:
             "type": product.type,
             "status": status,
             "featured": False,
-            "catalog_visibility": "visible",
+            "catalog_visibility": product.catalog_visibility,
             "description": f"<p>About <strong>{escape(product.name)}</strong></p>\n",
             "short_description": "",
             "sku": product.sku,
             **self._prices(price, own),
-            "purchasable": public and price != "" and product.type in ("simple", "variable"),
+            # The key's owner may buy drafts too (docs/facts/woocommerce.md, Selling).
+            "purchasable": price != "" and product.type in ("simple", "variable"),
             "total_sales": 0,
             **_DOWNLOADS,
             "external_url": "https://example.test/p?id=1&ref=å"
@@ -60,7 +61,7 @@ class WooBodies:
             "tax_class": "",
             "manage_stock": product.manage_stock,
             "stock_quantity": product.stock_quantity,
-            **_BACKORDERS,
+            **_backorders(product.manage_stock, product.stock_quantity, product.backorders),
             "sold_individually": False,
             **_SHIPPING,
             "shipping_required": True,
@@ -103,7 +104,12 @@ class WooBodies:
             "meta_data": [
                 {"id": product.id * 2, "key": "supplier", "value": {"name": "Sandbox", "lead": 1}}
             ],
-            "stock_status": _stock_status(product.manage_stock, product.stock_quantity),
+            "stock_status": stock_status(
+                product.manage_stock,
+                product.stock_quantity,
+                product.backorders,
+                product.stock_status,
+            ),
             "has_options": variable,
             "post_password": "",
             "global_unique_id": "",
@@ -197,6 +203,7 @@ class WooBodies:
         managed = variation.manage_stock
         quantity = parent.stock_quantity if managed == "parent" else variation.stock_quantity
         quantity = quantity if managed else None
+        backorders = parent.backorders if managed == "parent" else variation.backorders
         return {
             "id": variation.id,
             "type": "variation",
@@ -207,14 +214,16 @@ class WooBodies:
             "global_unique_id": "",
             **self._prices(variation.price, variation.price),
             "status": variation.status,
-            "purchasable": variation.price != "",
+            "purchasable": variation.price != "" and variation.status == "publish",
             **_DOWNLOADS,
             "tax_status": "taxable",
             "tax_class": "",
             "manage_stock": managed,
             "stock_quantity": quantity,
-            "stock_status": _stock_status(bool(managed), quantity),
-            **_BACKORDERS,
+            "stock_status": stock_status(
+                bool(managed), quantity, backorders, variation.stock_status
+            ),
+            **_backorders(bool(managed), quantity, backorders),
             **_SHIPPING,
             "shipping_class": "",
             "shipping_class_id": 0,
@@ -236,7 +245,7 @@ class WooBodies:
             "parent_id": parent.id,
         }
 
-    def _product_price(self, product: WooProduct) -> str:
+    def _product_price(self, product: WooProduct) -> str | float:
         """The price of a variable product's cheapest variation, or of a group's cheapest child."""
         if product.type == "variable":
             prices = [each.price for each in product.variations if each.status == "publish"]
@@ -245,9 +254,9 @@ class WooBodies:
             prices = [child.price for child in children if child and child.type == "simple"]
         else:
             return product.price
-        return min((price for price in prices if price), key=float, default="")
+        return min((price for price in prices if price != ""), key=float, default="")
 
-    def _prices(self, price: str, regular: str) -> Body:
+    def _prices(self, price: str | float, regular: str | float) -> Body:
         return {
             "price": price,
             "regular_price": regular,
@@ -259,8 +268,8 @@ class WooBodies:
             "on_sale": False,
         }
 
-    def _price_html(self, price: str) -> str:
-        if not price:
+    def _price_html(self, price: str | float) -> str:
+        if price == "":
             return ""
         symbol = _SYMBOLS.get(self._spec.currency, self._spec.currency)
         return (
@@ -304,12 +313,6 @@ _DOWNLOADS: Final[Body] = {
     "download_limit": -1,
     "download_expiry": -1,
 }
-_BACKORDERS: Final[Body] = {
-    "backorders": "no",
-    "backorders_allowed": False,
-    "backordered": False,
-    "low_stock_amount": None,
-}
 _SHIPPING: Final[Body] = {"weight": "", "dimensions": {"length": "", "width": "", "height": ""}}
 
 
@@ -321,8 +324,23 @@ def _naive(time: datetime) -> str:
     return time.isoformat()[:19]
 
 
-def _stock_status(managed: bool, quantity: int | None) -> str:
-    return "outofstock" if managed and (quantity or 0) <= 0 else "instock"
+def stock_status(managed: bool, quantity: float | None, backorders: str, unmanaged: str) -> str:
+    """WooCommerce's word: by quantity and backorders where stock is managed, else `unmanaged`."""
+    if not managed:
+        return unmanaged
+    if (quantity or 0) > 0:
+        return "instock"
+    return "outofstock" if backorders == "no" else "onbackorder"
+
+
+def _backorders(managed: bool, quantity: float | None, backorders: str) -> Body:
+    allowed = backorders != "no"
+    return {
+        "backorders": backorders,
+        "backorders_allowed": allowed,
+        "backordered": managed and allowed and (quantity or 0) < 0,
+        "low_stock_amount": None,
+    }
 
 
 def _slug(name: str) -> str:

@@ -117,6 +117,9 @@ class WooCatalog:
             price=self._price(index, kind, number),
             manage_stock=managed,
             stock_quantity=quantity if managed else None,
+            stock_status="outofstock" if number % 30 == 7 else "instock",
+            backorders=_backorders(number // 65_536),
+            catalog_visibility="hidden" if number % 30 == 8 else "visible",
             image_urls=tuple(self._image_url(f"{index}-{place}") for place in range(images)),
             attributes=self._attributes(index),
             grouped_ids=tuple(self.product_id(child) for child in (0, 5, 12))
@@ -214,8 +217,14 @@ class WooCatalog:
             price="" if awkward == _NO_PRICE else self._typed(100 + number // 4096 % 99_900),
             manage_stock=manage_stock,
             stock_quantity=number // 10 % 204 - 3 if manage_stock is True else None,
+            stock_status="onbackorder" if number % 30 == 10 else "instock",
+            backorders=_backorders(number // 65_536),
             image_url=self._image_url(f"{index}-v{place}") if own_image else None,
             status="private" if awkward == _DISABLED and place == 1 else "publish",
             created_at=self.created_at(index),
             updated_at=self.variant_updated_at(index, place),
         )
+
+
+def _backorders(number: int) -> str:
+    return ("yes", "notify", "no", "no", "no", "no")[number % 6]

@@ -110,6 +110,11 @@ def expected(row: dict[str, Any], parent: dict[str, Any] | None) -> dict[str, An
         "created_at": utc(product["date_created_gmt"]),
         "updated_at": max(time for time in modified if time is not None),
         "product_status": status,
+        # A draft of ours is "purchasable" to the owner of the key, and to nobody else.
+        "sellable": product["status"] == "publish"
+        and row["purchasable"]
+        # The recorded answers have no stock status but these three.
+        and row["stock_status"] in ("instock", "onbackorder"),
     }
     if parent is not None:
         options = ", ".join(attribute["option"] for attribute in row["attributes"])

@@ -17,6 +17,7 @@ CATALOG: Final = """
         id
         title
         status
+        publishedAt
         createdAt
         updatedAt
         featuredMedia { preview { image { url } } }
@@ -28,6 +29,8 @@ CATALOG: Final = """
               sku
               price
               inventoryQuantity
+              inventoryItem { tracked }
+              availableForSale
               updatedAt
               image { url }
             }

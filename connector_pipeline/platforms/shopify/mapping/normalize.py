@@ -25,6 +25,7 @@ from connector_pipeline.platforms.kit.rejects import (
     one_of,
     price,
     rejected,
+    stated_status,
     time,
 )
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
@@ -32,6 +33,7 @@ from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.mapping.selling import product_sells, quantity, sellable
 
 # Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
 # bounded, because Decimal's context rounds past 28 digits.
@@ -93,7 +95,7 @@ def _products(page: RawPage) -> list[Any]:
 class _ProductColumns:
     """The columns that all variants of a product have from it, read once."""
 
-    __slots__ = ("_columns", "_image", "_problem", "_product", "_updated_at")
+    __slots__ = ("_columns", "_image", "_problem", "_product", "_sells", "_updated_at")
 
     def __init__(self, of_shop: dict[str, Any], product: dict[str, Any]):
         self._product = product
@@ -101,13 +103,16 @@ class _ProductColumns:
         try:
             self._image = _featured_image(product.get("featuredMedia"))
             self._updated_at = time("updated_at", product.get("updatedAt"))
+            number = _id("product_id", product.get("id"), "Product")
+            status = one_of("product_status", product.get("status"), _STATUSES)
             self._columns: dict[str, Any] = {
                 **of_shop,
-                "product_id": _id("product_id", product.get("id"), "Product"),
+                "product_id": number,
                 "product_title": product.get("title"),
-                "product_status": one_of("product_status", product.get("status"), _STATUSES),
+                "product_status": status,
                 "created_at": time("created_at", product.get("createdAt")),
             }
+            self._sells = product_sells(status, product)
         except FieldError as error:
             self._problem = error
 
@@ -131,9 +136,10 @@ class _ProductColumns:
                     ),
                     "sku": get("sku"),
                     "price": price("price", get("price"), as_text=_MONEY),
-                    "inventory": get("inventoryQuantity"),
+                    "inventory": quantity(variant),
                     "image_url": self._image if image is None else image,
                     "updated_at": later(self._updated_at, time("updated_at", get("updatedAt"))),
+                    "sellable": sellable(self._sells, get("availableForSale")),
                 }
             )
         except (ValidationError, FieldError) as error:
@@ -147,6 +153,7 @@ def _rejected(
         error,
         product_id=numeric_id(product.get("id"), "Product"),
         variant_id=numeric_id(value_at(variant, "id"), "ProductVariant"),
+        product_status=stated_status(product["status"], _STATUSES) if "status" in product else None,
         raw={
             "variant": variant,
             "product": {name: value for name, value in product.items() if name != "variants"},

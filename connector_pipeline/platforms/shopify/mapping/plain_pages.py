@@ -21,13 +21,14 @@ from connector_pipeline.platforms.kit.contract import RawPage
 _MONEY: Final = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,6})?")
 _PRODUCT: Final = "gid://shopify/Product/"
 _VARIANT: Final = "gid://shopify/ProductVariant/"
+_SOLD: Final = ("active", "unlisted")
 _STATUSES: Final = {
     "ACTIVE": "active",
     "DRAFT": "draft",
     "ARCHIVED": "archived",
     "UNLISTED": "unlisted",
 }
-# CatalogRow(…) would take as long to bind its sixteen arguments as all the rest takes.
+# CatalogRow(…) would take as long to bind its arguments as all the rest takes.
 _new: Final[Callable[[type[CatalogRow], tuple[Any, ...]], CatalogRow]] = tuple.__new__  # pyright: ignore
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
@@ -44,6 +45,10 @@ class _Media(msgspec.Struct):
     preview: _Preview | None = None
 
 
+class _InventoryItem(msgspec.Struct, gc=False):
+    tracked: bool | None = None
+
+
 class _Variant(msgspec.Struct, gc=False):
     id: str
     title: str | None = None
@@ -51,6 +56,8 @@ class _Variant(msgspec.Struct, gc=False):
     price: str | None = None
     # `normalize` rejects a float. Decoded as an int alone, 5.0 would become 5.
     inventoryQuantity: int | float | None = None  # noqa: N815  Shopify's name
+    inventoryItem: _InventoryItem | None = None  # noqa: N815
+    availableForSale: bool | None = None  # noqa: N815
     updatedAt: str | None = None  # noqa: N815
     image: _Image | None = None
 
@@ -64,6 +71,7 @@ class _Product(msgspec.Struct):
     title: str
     status: str
     variants: _Variants
+    publishedAt: str | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815
     createdAt: str | None = None  # noqa: N815
     updatedAt: str | None = None  # noqa: N815
     featuredMedia: _Media | None = None  # noqa: N815
@@ -130,6 +138,11 @@ def _append(rows: list[CatalogRow], product: _Product, shop: Shop, currency: str
     created_at = _time(product.createdAt)
     product_updated_at = _time(product.updatedAt)
     product_image = _image_url(product.featuredMedia)
+    sells: bool | None = status in _SOLD
+    if product.publishedAt is msgspec.UNSET:
+        sells = None if sells else False
+    elif _time(product.publishedAt) is None:
+        sells = False
     for variant in product.variants.nodes:
         price: Decimal | None = None
         if variant.price is not None:
@@ -137,6 +150,10 @@ def _append(rows: list[CatalogRow], product: _Product, shop: Shop, currency: str
                 raise _OddError
             price = Decimal(variant.price)
         inventory: Any = variant.inventoryQuantity
+        item = variant.inventoryItem
+        if item is not None and item.tracked is False:
+            inventory = None
+        available = variant.availableForSale
         if inventory is not None and (
             type(inventory) is not int or not _LOWEST <= inventory <= _HIGHEST
         ):
@@ -166,6 +183,7 @@ def _append(rows: list[CatalogRow], product: _Product, shop: Shop, currency: str
                     created_at,
                     updated_at,
                     status,
+                    False if available is False or sells is False else available and sells,
                 ),
             )
         )

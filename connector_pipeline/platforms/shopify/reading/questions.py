@@ -17,6 +17,7 @@ from connector_pipeline.platforms.shopify.queries import (
     PRODUCTS,
     SHOP,
     VARIANTS,
+    VARIANTS_IN_A_SMALL_BUCKET,
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
 )
@@ -163,6 +164,13 @@ class Questions:
         return self._client.points_are_there(question.document, {**sizes, **question.variables})
 
     def _halve(self, kind: str, asked: dict[str, int], error: TooExpensiveError) -> None:
+        if (
+            kind == "products"
+            and error.for_the_bucket
+            and asked["variants"] > VARIANTS_IN_A_SMALL_BUCKET
+        ):
+            self._sizes[kind]["variants"] = VARIANTS_IN_A_SMALL_BUCKET
+            return
         name = next((name for name, size in asked.items() if size > 1), None)
         if name is None:
             raise InvalidResponse("Shopify finds even the smallest page too expensive.") from error

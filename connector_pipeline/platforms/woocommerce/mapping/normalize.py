@@ -27,9 +27,11 @@ from connector_pipeline.platforms.kit.rejects import (
     later,
     rejected,
     require_fields,
+    stated_status,
     text,
     time,
 )
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
 from connector_pipeline.platforms.woocommerce.mapping import values
 
@@ -69,6 +71,8 @@ VARIATION_FIELDS: Final = (
     "attributes",
     "date_modified_gmt",
 )
+# Asked for and not required: where they are absent, the shop does not tell.
+SELLING_FIELDS: Final = ("purchasable", "stock_status")
 # Absent before WooCommerce 8.3 (docs/facts/woocommerce.md, Variations: endpoints).
 LATER_VARIATION_FIELDS: Final = ("parent_id", "name")
 
@@ -93,8 +97,9 @@ class Normalizer:
     merchant's text, and the catalog service decodes it.
     """
 
-    def __init__(self, shop: Shop, currency: str):
+    def __init__(self, shop: Shop, currency: str, remarks: Remarks | None = None):
         self._of_shop = shop_columns(shop, currency)
+        self._remarks = remarks or Remarks()
         self.left_out = 0
         """How many variations were left out by the module's rule."""
         self.parents: dict[int, Parent | FieldError] = {}
@@ -123,7 +128,7 @@ class Normalizer:
                 if unreadable is not None:
                     yield unreadable
             else:
-                yield _product_item(self._of_shop, product)
+                yield _product_item(self._of_shop, product, self._remarks)
 
     def _variations(
         self, rows: Iterable[dict[str, Any]], page: RawPage
@@ -143,10 +148,13 @@ class Normalizer:
             if parent is None:
                 self.left_out += 1
             elif isinstance(parent, FieldError):
-                yield _rejected(parent_id, variation, FieldError("its product", str(parent)))
+                error = FieldError("its product", str(parent))
+                yield _rejected(parent_id, variation, error)
             else:
                 title = "" if named_by_options else variation.get("name", "")
-                yield _variation_item(self._of_shop, variation, title, parent_id, parent)
+                yield _variation_item(
+                    self._of_shop, variation, title, parent_id, parent, self._remarks
+                )
 
 
 def objects_of(parsed: Any) -> list[dict[str, Any]]:
@@ -204,7 +212,7 @@ def _keep_parent(
 
 
 def _product_item(
-    of_shop: Mapping[str, Any], product: Mapping[str, Any]
+    of_shop: Mapping[str, Any], product: Mapping[str, Any], remarks: Remarks
 ) -> CatalogItem | RejectedVariant:
     product_id = object_id(product)
     try:
@@ -215,6 +223,7 @@ def _product_item(
         if product_type not in NEVER_WITH_VARIATIONS and product["variations"] != []:
             raise FieldError("variations", "is not a list", product["variations"])
         title = text("name", product["name"])
+        status = values.status(product["status"])
         return CatalogItem(
             **of_shop,
             product_id=str(product_id),
@@ -225,11 +234,17 @@ def _product_item(
             # The price that the API gives for a grouped product is that of its cheapest member
             # (docs/facts/woocommerce.md, Prices).
             price=None if product_type == "grouped" else values.price(product["price"]),
-            inventory=values.inventory(product["manage_stock"], product["stock_quantity"]),
+            inventory=values.inventory(
+                product["manage_stock"],
+                product["stock_quantity"],
+                remarks,
+                f"product {product_id}",
+            ),
             image_url=values.first_image_url(product["images"]),
             created_at=_gmt(product, "date_created_gmt"),
             updated_at=_gmt(product, "date_modified_gmt"),
-            product_status=values.status(product["status"]),
+            product_status=status,
+            sellable=values.sellable(status, product),
         )
     except (ValidationError, FieldError) as error:
         return _rejected(product_id, product, error, is_product=True)
@@ -241,13 +256,17 @@ def _variation_item(
     name: Any,
     parent_id: int,
     parent: Parent,
+    remarks: Remarks,
 ) -> CatalogItem | RejectedVariant:
     try:
         variation_id = object_id(variation)
         if variation_id is None:
             raise _no_number("id", variation.get("id"))
         require_fields(variation, VARIATION_FIELDS)
-        private = text("status", variation["status"]) == "private"
+        own = values.status(variation["status"])
+        # The variations of a draft have the status publish (docs/facts/woocommerce.md, Attributes
+        # and disabled variations), so that word tells nothing of its own.
+        status = parent.status if own is ProductStatus.ACTIVE else own
         modified = _gmt(variation, "date_modified_gmt")
         return CatalogItem(
             **of_shop,
@@ -257,16 +276,20 @@ def _variation_item(
             variant_title=_variant_title(name, variation["attributes"]) or parent.title,
             sku=variation["sku"],
             price=values.price(variation["price"]),
-            inventory=values.inventory(variation["manage_stock"], variation["stock_quantity"]),
+            inventory=values.inventory(
+                variation["manage_stock"],
+                variation["stock_quantity"],
+                remarks,
+                f"variation {variation_id}",
+            ),
             image_url=values.image_url(variation["image"]) or parent.image_url,
             created_at=parent.created_at,
             updated_at=later(parent.updated_at, modified),
-            # The variations of a draft have the status publish (docs/facts/woocommerce.md,
-            # Attributes and disabled variations), so only private is the variation's own.
-            product_status=ProductStatus.PRIVATE if private else parent.status,
+            product_status=status,
+            sellable=values.sellable(status, variation),
         )
     except (ValidationError, FieldError) as error:
-        return _rejected(parent_id, variation, error)
+        return _rejected(parent_id, variation, error, of_parent=parent.status)
 
 
 def _variant_title(name: Any, attributes: Any) -> str:
@@ -294,7 +317,12 @@ def _rejected(
     error: FieldError | ValidationError,
     *,
     is_product: bool = False,
+    of_parent: ProductStatus | None = None,
 ) -> RejectedVariant:
+    # The reject of a parent that cannot be read counts for its variations, too.
+    stated = stated_status(row.get("status"), values.STATUSES)
+    if not is_product and stated is ProductStatus.ACTIVE:
+        stated = of_parent
     own_id = object_id(row)
     variant_id = None if own_id is None else str(own_id)
     if is_product and variant_id is not None:
@@ -304,4 +332,5 @@ def _rejected(
         product_id=None if product_id is None else str(product_id),
         variant_id=variant_id,
         raw=row,
+        product_status=stated,
     )

@@ -31,8 +31,9 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
 # No more decimals than the catalog holds, no more digits than Decimal's context keeps.
 _MONEY: Final = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,6})?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_STATUSES: Final = values.STATUSES
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
-# CatalogRow(…) would take as long to bind its sixteen arguments as all the rest takes.
+# CatalogRow(…) would take as long to bind its arguments as all the rest takes.
 _new: Final[Callable[[type[CatalogRow], tuple[Any, ...]], CatalogRow]] = tuple.__new__  # pyright: ignore
 
 
@@ -44,7 +45,7 @@ class _Attribute(msgspec.Struct):
     option: str
 
 
-class _Priced(msgspec.Struct):
+class _Priced(msgspec.Struct, kw_only=True):
     id: int
     status: str
     sku: str | None
@@ -53,9 +54,11 @@ class _Priced(msgspec.Struct):
     # Decoded as an int alone, 5.0 would become 5. The Normalizer accepts that, but it judges it.
     stock_quantity: int | float | None
     date_modified_gmt: str | None
+    purchasable: bool | None = None
+    stock_status: str | None = None
 
 
-class _Product(_Priced):
+class _Product(_Priced, kw_only=True):
     name: str
     type: str
     images: list[_Image]
@@ -63,7 +66,7 @@ class _Product(_Priced):
     date_created_gmt: str | None
 
 
-class _Variation(_Priced):
+class _Variation(_Priced, kw_only=True):
     image: _Image | None
     attributes: list[_Attribute]
     parent_id: int | None = None
@@ -111,11 +114,11 @@ class PlainPages:
         rows: list[CatalogRow] = []
         parents: dict[int, Parent] = {}
         for product in products:
-            status = values.status(product.status)
+            status = _STATUSES.get(product.status)
             created_at = _gmt(product.date_created_gmt)
             updated_at = _gmt(product.date_modified_gmt)
             image_url = (product.images[0].src or None) if product.images else None
-            if product.id <= 0:
+            if product.id <= 0 or status is None:
                 raise _OddError
             if product.variations and product.type not in NEVER_WITH_VARIATIONS:
                 parents[product.id] = Parent(
@@ -165,6 +168,9 @@ class PlainPages:
             if not title:
                 title = ", ".join(each.option for each in variation.attributes) or parent.title
             image = variation.image
+            own = _STATUSES.get(variation.status)
+            if own is None:
+                raise _OddError
             rows.append(
                 self._row(
                     variation,
@@ -176,9 +182,7 @@ class PlainPages:
                     image_url=(image.src if image is not None else None) or parent.image_url,
                     created_at=parent.created_at,
                     updated_at=later(parent.updated_at, _gmt(variation.date_modified_gmt)),
-                    status=(
-                        ProductStatus.PRIVATE if variation.status == "private" else parent.status
-                    ),
+                    status=parent.status if own is ProductStatus.ACTIVE else own,
                 )
             )
         self._normalizer.left_out += left_out
@@ -214,6 +218,7 @@ class PlainPages:
                 created_at,
                 updated_at,
                 status,
+                _sellable(priced, status),
             ),
         )
 
@@ -236,6 +241,14 @@ def _inventory(manage_stock: bool | str, quantity: float | None) -> int | None:
     if not isinstance(quantity, int) or not _LOWEST <= quantity <= _HIGHEST:
         raise _OddError
     return quantity
+
+
+def _sellable(priced: _Priced, status: ProductStatus) -> bool | None:
+    if status is not ProductStatus.ACTIVE or priced.purchasable is False:
+        return False
+    if priced.stock_status == "outofstock":
+        return False
+    return True if priced.purchasable and priced.stock_status else None
 
 
 def _gmt(written: str | None) -> datetime | None:

@@ -4,6 +4,9 @@ See docs/facts/woocommerce.md. Every function takes any value of parsed JSON. It
 for a value that WooCommerce does not document, and no other error.
 """
 
+import math
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,8 +14,13 @@ from connector_pipeline.model.catalog_item import ProductStatus
 from connector_pipeline.platforms.kit import rejects
 from connector_pipeline.platforms.kit.json_values import is_list, is_object, text_at
 from connector_pipeline.platforms.kit.rejects import FieldError
+from connector_pipeline.platforms.kit.remarks import Remarks
+from connector_pipeline.platforms.woocommerce.mapping.float_noise import without_noise
 
-_STATUSES: Final = {
+# As in `rejects`: 1E+999999999 never becomes a number to compute with.
+_QUANTITY: Final = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?")
+
+STATUSES: Final = {
     "publish": ProductStatus.ACTIVE,
     "draft": ProductStatus.DRAFT,
     "pending": ProductStatus.PENDING,
@@ -22,26 +30,57 @@ _STATUSES: Final = {
 
 
 def price(value: object) -> Decimal | None:
-    """The exact price in units of the currency; None for "" and null. "0" is a price of 0."""
-    return None if value == "" else rejects.price("price", value)
+    """The price in units of the currency; None for "" and null. "0" is a price of 0.
+
+    It is exact, except that the noise of a float is taken off.
+    """
+    found = None if value == "" else rejects.price("price", value)
+    return None if found is None else without_noise(found)
 
 
-def inventory(manage_stock: object, stock_quantity: object) -> int | None:
-    """The quantity in stock; None when it is not tracked.
+def inventory(
+    manage_stock: object, stock_quantity: object, remarks: Remarks, about: str
+) -> int | None:
+    """The whole units in stock; None when it is not tracked.
 
     `manage_stock` is "parent" for a variation that shares its parent's stock and repeats the
-    quantity. Plugins for goods by weight send fractions, which the catalog cannot hold.
+    quantity. Goods by weight or length have fractions, which are rounded down with a remark.
     """
     if manage_stock is False:
         return None
     if manage_stock is not True and manage_stock != "parent":
         raise FieldError("manage_stock", 'is neither true, false nor "parent"', manage_stock)
-    return rejects.whole_number("stock_quantity", stock_quantity)
+    if stock_quantity is None or type(stock_quantity) is int:
+        return stock_quantity
+    written = str(stock_quantity) if isinstance(stock_quantity, str | Decimal) else ""
+    if not _QUANTITY.fullmatch(written):
+        raise FieldError("stock_quantity", "is not a quantity", stock_quantity)
+    quantity = Decimal(written)
+    whole = math.floor(quantity)
+    if whole != quantity:
+        remarks.add("A stock_quantity is a fraction, and was rounded down", about)
+    return whole
 
 
 def status(value: object) -> ProductStatus:
-    """A product's status in the catalog's words."""
-    return rejects.one_of("status", value, _STATUSES)
+    """A product's or variation's status in the catalog's words."""
+    return rejects.one_of("status", value, STATUSES)
+
+
+def sellable(product_status: ProductStatus, row: Mapping[str, Any]) -> bool | None:
+    """Whether a product or variation may be bought now; None where the shop does not tell.
+
+    `purchasable` is true for drafts too, because the key's owner may buy those, so the
+    status counts first (docs/facts/woocommerce.md, Selling).
+    """
+    if product_status is not ProductStatus.ACTIVE:
+        return False
+    purchasable: Any = row.get("purchasable")
+    stock_status: Any = row.get("stock_status")
+    if purchasable is False or stock_status == "outofstock":
+        return False
+    told = purchasable is True and isinstance(stock_status, str) and stock_status != ""
+    return True if told else None
 
 
 def image_url(image: Any) -> str | None:

@@ -14,6 +14,7 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     LATER_VARIATION_FIELDS,
     PRODUCT_FIELDS,
     PRODUCTS,
+    SELLING_FIELDS,
     VARIATION_FIELDS,
     VARIATIONS,
     has_variations,
@@ -27,7 +28,8 @@ from connector_pipeline.platforms.woocommerce.reading.endpoints import (
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 from connector_pipeline.platforms.woocommerce.reading.lists import ListOf, ListReader
 
-_VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *LATER_VARIATION_FIELDS))
+_PRODUCT_FIELDS: Final = ",".join((*PRODUCT_FIELDS, *SELLING_FIELDS))
+_VARIATION_FIELDS: Final = ",".join((*VARIATION_FIELDS, *SELLING_FIELDS, *LATER_VARIATION_FIELDS))
 
 
 class CatalogWalk:
@@ -149,7 +151,7 @@ def products(
         PRODUCTS,
         PRODUCTS_ENDPOINT,
         PRODUCTS_ENDPOINT,
-        {"status": status, "_fields": ",".join(PRODUCT_FIELDS), **(params or {})},
+        {"status": status, "_fields": _PRODUCT_FIELDS, **(params or {})},
         {"status": status, **(question or {})},
     )
 

@@ -17,12 +17,25 @@ _AVAILABLE = (
 
 
 def upgrade() -> None:
+    _know_unknown_statuses()
     _add_sellable()
     _extend_shops()
 
 
 def downgrade() -> None:
     raise NotImplementedError("readers of the catalog may use the column sellable")
+
+
+def _know_unknown_statuses() -> None:
+    name = op.f("catalog_items_product_status_known")
+    op.drop_constraint(name, "catalog_items", schema="catalog", type_="check")
+    op.create_check_constraint(
+        name,
+        "catalog_items",
+        "product_status IN ('active', 'draft', 'archived', 'unlisted', 'pending', 'private', "
+        "'scheduled', 'unknown')",
+        schema="catalog",
+    )
 
 
 def _add_sellable() -> None:
@@ -54,7 +67,8 @@ def _add_sellable() -> None:
     )
     op.execute(
         "COMMENT ON COLUMN catalog.available_items.sellable IS "
-        "'True: the platform says that it may be bought now. Null: the platform does not tell.'"
+        "'Whether it may be bought now, by the platform''s own word. "
+        "Null: the platform does not tell.'"
     )
     op.drop_index(
         "catalog_items_available_merchant_id_idx", table_name="catalog_items", schema="catalog"

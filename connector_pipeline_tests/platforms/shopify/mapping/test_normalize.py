@@ -77,6 +77,7 @@ def test_a_variant_becomes_a_row_field_by_field() -> None:
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         updated_at=datetime(2026, 2, 1, tzinfo=UTC),
         product_status="active",
+        sellable=True,
     )
 
 
@@ -148,6 +149,65 @@ def test_the_later_change_counts_in_utc(
 def test_every_status_is_mapped(status: str) -> None:
     """Shopify has four."""
     assert item(status=status).product_status == status.lower()
+
+
+@pytest.mark.parametrize("left_over", [None, 0, 7, -2])
+def test_stock_that_is_not_tracked_is_null(left_over: int | None) -> None:
+    """Shopify states any quantity for it: null, 0, or one from when it was tracked."""
+    untracked = variant(2, inventoryItem={"tracked": False}, inventoryQuantity=left_over)
+    tracked = variant(3, inventoryItem={"tracked": True}, inventoryQuantity=left_over)
+    not_asked = variant(4, inventoryQuantity=left_over)
+    del not_asked["inventoryItem"]
+    found = rows([page(products_body([product(1, [untracked, tracked, not_asked])]))])
+    assert [one.inventory for one in found if isinstance(one, CatalogItem)] == [
+        None,
+        left_over,
+        left_over,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of_product", "available", "sellable"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"status": "UNLISTED"}, True, True),
+        ({"publishedAt": None}, True, False),
+        ({"status": "DRAFT"}, True, False),
+        ({"status": "ARCHIVED"}, True, False),
+        ({}, None, None),
+        ({"publishedAt": None}, None, False),
+    ],
+)
+def test_a_variant_is_sellable_if_its_product_is_published_and_it_is_available(
+    of_product: dict[str, Any], available: bool | None, sellable: bool | None
+) -> None:
+    """ACTIVE alone does not mean published. An unlisted product is bought by its link."""
+    published = {"publishedAt": "2026-01-01T00:00:00Z"} | of_product
+    body = products_body([product(1, [variant(2, availableForSale=available)], **published)])
+    (found,) = rows([page(body)])
+    assert isinstance(found, CatalogItem)
+    assert found.sellable is sellable
+
+
+def test_pages_from_before_the_fields_were_asked_for_do_not_tell() -> None:
+    """A mapping is corrected by reading old snapshots again."""
+    old = product(1, [variant(2), variant(3, availableForSale=False)])
+    del old["publishedAt"]
+    found = rows([page(products_body([old]))])
+    assert [one.sellable for one in found if isinstance(one, CatalogItem)] == [None, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "stated"),
+    [("SUSPENDED", "unknown"), (None, "unknown"), (["ACTIVE"], "unknown"), ("DRAFT", "draft")],
+)
+def test_a_reject_says_in_which_status_its_product_is(status: Any, stated: str) -> None:
+    """So its last good row does not stay on offer."""
+    body = products_body([product(1, [variant(2, price="NaN")], status=status)])
+    (found,) = rows([page(body)])
+    assert isinstance(found, RejectedVariant)
+    assert found.product_status == stated
 
 
 def test_a_variants_page_is_normalized_on_its_own() -> None:
@@ -280,7 +340,9 @@ def test_any_value_in_any_field_is_a_row_or_a_reject_and_rows_say_what_was_sent(
     assert found.product_title == sent_product["title"]
     assert found.variant_title == (sent_variant["title"] or sent_product["title"])
     assert found.sku == sent_variant["sku"]
-    assert found.inventory == sent_variant["inventoryQuantity"]
+    stock = sent_variant["inventoryItem"]
+    tracked = stock is None or stock.get("tracked") is not False
+    assert found.inventory == (sent_variant["inventoryQuantity"] if tracked else None)
     assert found.product_status == sent_product["status"].lower()
     if found.price is None:
         assert sent_variant["price"] is None

@@ -1,6 +1,7 @@
 """Promises of the mapping from WooCommerce's answers to catalog items."""
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +15,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, Re
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     ANALYTICS_VARIATIONS,
     LATER_VARIATION_FIELDS,
@@ -170,13 +172,74 @@ def test_stock_is_tracked_where_the_shop_says_so(
     assert item(of_variation(**stock)).inventory == inventory
 
 
-def test_a_whole_quantity_written_as_a_fraction_is_whole() -> None:
-    """Plugins for goods by weight send 2.0. The catalog cannot hold 2.5, which is rejected."""
-    assert item(of_product(stock_quantity=2.0)).inventory == 2
-    assert (
-        "stock_quantity: is not a whole number (2.5)"
-        in rejected(of_product(stock_quantity=2.5)).reason
+@pytest.mark.parametrize(
+    ("written", "whole", "remarked"),
+    [
+        (2.0, 2, False),
+        ("2.0", 2, False),
+        ("7", 7, False),
+        (2.5, 2, True),
+        ("2.5", 2, True),
+        (0.75, 0, True),
+        (-0.25, -1, True),
+        ("-1.5", -2, True),
+        (3.9999999999999996, 3, True),
+    ],
+)
+def test_goods_by_weight_are_items_with_their_whole_units(
+    written: Any, whole: int, remarked: bool
+) -> None:
+    """A fraction is rounded down, with a remark, and the product is not lost.
+
+    https://github.com/woocommerce/woocommerce/pull/48541 lets merchants sell 2.5 metres of linen.
+    """
+    remarks = Remarks()
+    (row,) = rows_of(
+        page("products", [PRODUCT | {"stock_quantity": written}]),
+        normalizer=Normalizer(SHOP, "SEK", remarks),
     )
+    assert item(row).inventory == whole
+    assert [("was rounded down" in one) for one in remarks.warnings()] == [True] * remarked
+
+
+@pytest.mark.parametrize("written", ["NaN", "two", True, "", [2], "1e999", "2,5"])
+def test_a_quantity_that_is_no_number_is_rejected(written: Any) -> None:
+    """Nothing is guessed."""
+    assert "stock_quantity: is not" in rejected(of_product(stock_quantity=written)).reason
+
+
+@pytest.mark.parametrize(
+    ("said", "sellable"),
+    [
+        ({"purchasable": True, "stock_status": "instock"}, True),
+        ({"purchasable": True, "stock_status": "onbackorder"}, True),
+        ({"purchasable": True, "stock_status": "on-request"}, True),
+        ({"purchasable": True, "stock_status": "outofstock"}, False),
+        ({"purchasable": False, "stock_status": "instock"}, False),
+        ({"purchasable": False}, False),
+        ({"stock_status": "outofstock"}, False),
+        ({"purchasable": True}, None),
+        ({"stock_status": "instock"}, None),
+        ({"purchasable": "maybe", "stock_status": "instock"}, None),
+        ({}, None),
+    ],
+)
+def test_what_may_be_bought_is_what_the_shop_calls_purchasable_and_in_stock(
+    said: dict[str, Any], sellable: bool | None
+) -> None:
+    """Null where the shop does not tell. A word of a plugin's is in stock, as in WooCommerce."""
+    assert item(of_product(**said)).sellable is sellable
+    assert item(of_variation(**said)).sellable is sellable
+
+
+@pytest.mark.parametrize("status", ["draft", "pending", "private", "future"])
+def test_what_is_not_published_is_not_sellable(status: str) -> None:
+    """Drafts are purchasable to the owner of the key, and to nobody else."""
+    said = {"purchasable": True, "stock_status": "instock"}
+    assert item(of_product(status=status, **said)).sellable is False
+    assert item(of_variation(PARENT | {"status": status}, **said)).sellable is False
+    assert item(of_variation(status=status, **said)).sellable is False
+    assert item(of_variation(status=status, **said)).product_status is not ProductStatus.ACTIVE
 
 
 @pytest.mark.parametrize(
@@ -204,6 +267,63 @@ def test_an_unknown_status_is_rejected() -> None:
     """A plugin's own status is not mapped to one of ours."""
     reason = rejected(of_product(status="archived")).reason
     assert reason == "status: is not one of publish, draft, pending, private, future ('archived')"
+
+
+@pytest.mark.parametrize("status", ["archived", "trash", None, 5, ["publish"]])
+def test_a_reject_says_in_which_status_its_product_is(status: Any) -> None:
+    """So its last good row does not stay on offer."""
+    assert rejected(of_product(status=status)).product_status is ProductStatus.UNKNOWN
+    assert rejected(of_variation(status=status)).product_status is ProductStatus.UNKNOWN
+    bad = {"price": "free"}
+    assert rejected(of_product(status="draft", **bad)).product_status is ProductStatus.DRAFT
+    of_draft = of_variation(PARENT | {"status": "draft"}, **bad)
+    assert rejected(of_draft).product_status is ProductStatus.DRAFT
+    assert rejected(of_product(**bad)).product_status is ProductStatus.ACTIVE
+    assert rejected(of_variation(**bad)).product_status is ProductStatus.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("written", "price"),
+    [
+        (3746.1360000000004, "3746.136"),
+        (7401.7119999999995, "7401.712"),
+        ("7401.7119999999995", "7401.712"),
+        (1636.208, "1636.208"),
+        ("14.309999999999999", "14.31"),
+        (0.30000000000000004, "0.3"),
+        ("3746.13600000000042200554", "3746.136"),
+        (10009.99 - 10000, "9.99"),
+        (1358024679.1320002, "1358024679.132"),
+        (-3746.1360000000004, "-3746.136"),
+    ],
+)
+def test_the_noise_of_a_float_is_no_part_of_a_price(written: Any, price: str) -> None:
+    """Pricing plugins compute in floats, and PHP writes all of their digits.
+
+    https://github.com/woocommerce/woocommerce/issues/27911
+    """
+    assert item(of_product(price=written)).price == Decimal(price)
+    assert item(of_variation(price=written)).price == Decimal(price)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1.1234567",
+        0.0000001,
+        100 / 1.19,
+        "0.3333333333333333",
+        "84.03361344537815",
+        "3746.1360004",
+        "19.99000000001",
+        "1.000000000001",
+        "1234567890.1234567",
+        5.551115123125783e-17,
+    ],
+)
+def test_a_price_that_really_has_more_decimals_is_rejected(written: Any) -> None:
+    """So is noise around nothing: no product becomes free by rounding."""
+    assert "price: has more than six decimals" in rejected(of_product(price=written)).reason
 
 
 @pytest.mark.parametrize(
@@ -431,8 +551,10 @@ def assert_values_are_as_sent(row: CatalogItem, sent: dict[str, Any]) -> None:
     if row.price is None:
         assert sent["price"] in (None, "") or sent.get("type") == "grouped"
     else:
-        assert row.price == Decimal(str(sent["price"]))
+        assert abs(row.price - Decimal(str(sent["price"]))) < Decimal("1e-6")
     if sent["manage_stock"] is False:
         assert row.inventory is None
     else:
-        assert row.inventory == sent["stock_quantity"]
+        quantity = sent["stock_quantity"]
+        whole = None if quantity is None else math.floor(Decimal(str(quantity)))
+        assert row.inventory == whole

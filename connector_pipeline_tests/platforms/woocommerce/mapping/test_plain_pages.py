@@ -31,6 +31,8 @@ PRODUCT: dict[str, Any] = {
     "variations": [],
     "date_created_gmt": "2026-01-01T10:00:00",
     "date_modified_gmt": "2026-02-01T10:00:00",
+    "purchasable": True,
+    "stock_status": "outofstock",
 }
 PARENT = {**PRODUCT, "id": 20, "name": "Tröja", "type": "variable", "variations": [21]}
 VARIATION: dict[str, Any] = {
@@ -45,6 +47,8 @@ VARIATION: dict[str, Any] = {
     "image": None,
     "attributes": [{"name": "Färg", "option": "Röd"}, {"name": "Storlek", "option": "Large"}],
     "date_modified_gmt": "2026-03-01T10:00:00",
+    "purchasable": True,
+    "stock_status": "instock",
 }
 
 
@@ -123,6 +127,11 @@ ODD_VALUES: list[dict[str, Any]] = [
     {"date_modified_gmt": "yesterday"},
     {"date_modified_gmt": 5},
     {"status": 5},
+    {"status": "archived"},
+    {"price": "3746.1360000000004"},
+    {"price": 3746.136},
+    {"purchasable": "yes"},
+    {"stock_status": True},
 ]
 
 
@@ -171,6 +180,8 @@ _COMMON = {
     "manage_stock": st.booleans() | st.just("parent") | _ANY,
     "stock_quantity": st.integers(-(2**33), 2**33) | _ANY,
     "date_modified_gmt": _TIME,
+    "purchasable": st.booleans() | _ANY,
+    "stock_status": st.sampled_from(["instock", "onbackorder", "outofstock", ""]) | _ANY,
 }
 _PRODUCTS = st.fixed_dictionaries(
     {},
