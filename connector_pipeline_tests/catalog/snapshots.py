@@ -11,7 +11,13 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connector_pipeline.catalog.publish import publish
-from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
+from connector_pipeline.model.catalog_item import (
+    CatalogItem,
+    CatalogRow,
+    ProductStatus,
+    RejectedVariant,
+    row_of,
+)
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
@@ -63,11 +69,19 @@ def rows(
 
 
 def rejected(
-    variant_id: str | None, *, product_id: str | None = "p", raw: Any = None
+    variant_id: str | None,
+    *,
+    product_id: str | None = "p",
+    raw: Any = None,
+    product_status: ProductStatus | None = None,
 ) -> RejectedVariant:
     """A rejected variant."""
     return RejectedVariant(
-        product_id=product_id, variant_id=variant_id, reason="price is not a number", raw=raw
+        product_id=product_id,
+        variant_id=variant_id,
+        reason="price is not a number",
+        raw=raw,
+        product_status=product_status,
     )
 
 

@@ -1,9 +1,10 @@
 """The view `catalog.available_items` has the items that may be sold."""
 
 import psycopg
+import pytest
 
 from connector_pipeline.model.catalog_item import ProductStatus
-from connector_pipeline_tests.catalog.snapshots import OTHER, Publisher, item
+from connector_pipeline_tests.catalog.snapshots import OTHER, Publisher, item, rejected
 
 DESCRIBE = """
     SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum)
@@ -27,6 +28,39 @@ def test_only_active_items_are_available(publisher: Publisher, database_url: str
     """Items of every other product status are left out."""
     publisher([item(status.value, product_status=status) for status in ProductStatus])
     assert available(database_url) == {"active"}
+
+
+@pytest.mark.parametrize(("sellable", "shown"), [(True, {"1"}), (None, {"1"}), (False, set[str]())])
+def test_what_the_platform_does_not_sell_is_not_available(
+    publisher: Publisher, database_url: str, sellable: bool | None, shown: set[str]
+) -> None:
+    """An active product may be out of stock or not published. Null: the platform does not tell."""
+    publisher([item("1", sellable=sellable)])
+    assert available(database_url) == shown
+
+
+@pytest.mark.parametrize("status", ["unknown", "draft"])
+@pytest.mark.parametrize("variant_id", ["1-2", None])
+def test_a_rejected_variant_is_not_available_against_its_status(
+    publisher: Publisher, database_url: str, status: ProductStatus, variant_id: str | None
+) -> None:
+    """Its row keeps its content, and returns to the view when it can be read again."""
+    items = [item("1-1"), item("1-2"), item("2-1")]
+    publisher(items)
+    lost = rejected(variant_id, product_id="1", product_status=ProductStatus(status))
+    readable = [one for one in items if one.product_id == "2" or variant_id == "1-2"]
+    readable = [one for one in readable if one.variant_id != variant_id]
+    counts = publisher(readable, [lost])
+    withdrawn = {"1-1", "1-2", "2-1"} - {one.variant_id for one in readable}
+    assert (counts.updated, counts.deleted) == (len(withdrawn), 0)
+    assert available(database_url) == {one.variant_id for one in readable}
+    rows = publisher.rows()
+    assert {rows[key]["product_status"] for key in withdrawn} == {status}
+    assert {rows[key]["price"] for key in withdrawn} == {items[0].price}
+    assert publisher(readable, [lost]).updated == 0
+    assert publisher.rows() == rows
+    publisher(items)
+    assert available(database_url) == {"1-1", "1-2", "2-1"}
 
 
 def test_deleted_items_are_not_available_until_they_return(

@@ -96,15 +96,17 @@ def test_the_same_snapshot_again_writes_no_row(publisher: Publisher) -> None:
         ("created_at", None),
         ("updated_at", LONG_AGO + timedelta(microseconds=1)),
         ("product_status", "draft"),
+        ("sellable", None),
+        ("sellable", False),
     ],
 )
 def test_a_difference_in_any_column_updates_that_row_alone(
     publisher: Publisher, column: str, value: object
 ) -> None:
     """`changed_at` and `sync_id` move on the row that differs, `first_synced_at` on none."""
-    publisher([item("1"), item("2")])
+    publisher([item("1", sellable=True), item("2")])
     before = publisher.rows()
-    assert publisher([item("1", **{column: value}), item("2")]) == PublishCounts(
+    assert publisher([item("1", **{"sellable": True, column: value}), item("2")]) == PublishCounts(
         items=2, updated=1, unchanged=1
     )
     after = publisher.rows()

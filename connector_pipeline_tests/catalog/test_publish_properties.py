@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connector_pipeline.catalog.guard import refusal
-from connector_pipeline.model.catalog_item import CatalogItem, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.sync import SyncType
 from connector_pipeline.state.registry import ShopRegistry
@@ -64,7 +64,7 @@ class Model:
         }
         if refusal(live=len(live), gone=len(gone), items=len(snapshot)):
             return None
-        inserted = updated = revived = 0
+        inserted = updated = revived = withdrawn = 0
         for key, content in snapshot.items():
             row = self.rows.get(key)
             inserted += row is None
@@ -74,11 +74,26 @@ class Model:
                 self.rows[key] = Row(content, number)
         for key in gone:
             self.rows[key] = Row(self.rows[key].content, number, deleted=True)
+        for key, row in self.rows.items():
+            stated = sorted(
+                (reject.variant_id is None, reject.product_status.value)
+                for reject in rejects
+                if reject.product_status not in (None, ProductStatus.ACTIVE)
+                and (reject.variant_id, reject.product_id) != (None, None)
+                and may_be(key, reject)
+            )
+            active = row.content.product_status is ProductStatus.ACTIVE and not row.deleted
+            if active and stated and key not in snapshot:
+                status = ProductStatus(stated[0][1])
+                content = row.content.model_copy(update={"product_status": status})
+                self.rows[key] = Row(content, number)
+                updated += 1
+                withdrawn += 1
         return PublishCounts(
             items=len(snapshot),
             inserted=inserted,
             updated=updated,
-            unchanged=len(snapshot) - inserted - updated - revived,
+            unchanged=len(snapshot) - inserted - (updated - withdrawn) - revived,
             revived=revived,
             deleted=len(gone),
             rejected=len(rejects),
@@ -93,15 +108,21 @@ contents = st.fixed_dictionaries(
         "sku": st.sampled_from([None, "", "a", "A"]),
         "price": st.sampled_from([None, Decimal(0), Decimal("1.0"), Decimal("1.00")]),
         "inventory": st.sampled_from([None, 0, -1]),
+        "sellable": st.sampled_from([None, True, False]),
     }
 )
 items_of_a_shop = st.lists(
     st.builds(lambda key, changes: item(key, **changes), ids, contents), max_size=12
 )
+statuses = st.sampled_from([None, ProductStatus.ACTIVE, ProductStatus.DRAFT, ProductStatus.UNKNOWN])
 # Rejects with a variant id, with a product id alone, and with neither.
 rejects_of_a_shop = st.lists(
-    st.builds(rejected, ids)
-    | st.builds(lambda product: rejected(None, product_id=product), products | st.none()),
+    st.builds(lambda key, stated: rejected(key, product_status=stated), ids, statuses)
+    | st.builds(
+        lambda product, stated: rejected(None, product_id=product, product_status=stated),
+        products | st.none(),
+        statuses,
+    ),
     max_size=2,
 )
 snapshots = st.tuples(
@@ -166,6 +187,7 @@ def test_publish_does_what_the_model_does(
                 min_value=Decimal(-(10**13)), max_value=Decimal(10**13), places=6, allow_nan=False
             ),
             "inventory": st.none() | st.integers(-(2**31), 2**31 - 1),
+            "sellable": st.none() | st.booleans(),
             "updated_at": st.none() | st.datetimes(timezones=st.timezones()),
         }
     )
