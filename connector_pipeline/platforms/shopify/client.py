@@ -17,6 +17,7 @@ from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.json_values import is_object, value_at
+from connector_pipeline.platforms.shopify import stock_field
 from connector_pipeline.platforms.shopify.answers import JudgedAnswer, Meaning, judge
 from connector_pipeline.platforms.shopify.asking import TooExpensiveError, Variables
 from connector_pipeline.platforms.shopify.cost import requested_cost
@@ -61,6 +62,7 @@ class ShopifyClient:
         self._stated_costs: dict[tuple[str, tuple[int, ...]], float] = {}
         self._points = 0.0
         self._versions_warned_of: set[str] = set()
+        self._stock_denied = False
 
     def points_are_there(self, document: str, variables: Variables) -> bool:
         """Whether the query could be sent now without waiting for points."""
@@ -84,11 +86,15 @@ class ShopifyClient:
                     f"requests {cost:.0f} points, more than the bucket holds", for_the_bucket=True
                 )
             credentials = await self._credentials.current()
+            asks_for_stock = not self._stock_denied
             answer, learned_at = await self._paid(cost, document, variables, credentials)
             stated = self._stated(answer)
             if stated is not None:
                 # Shopify adjusts the cost of some fields, so its stated cost is the true one.
                 self._stated_costs[document, _sizes(variables)] = cost = stated
+            if asks_for_stock and stock_field.denied(answer.json):
+                self._leave_stock_out()
+                continue
             judged = judge(answer)
             # Tokens live 60 minutes, so a later refusal of an accepted token is a new one.
             confirming = confirming and judged.meaning is Meaning.REFUSED
@@ -117,6 +123,12 @@ class ShopifyClient:
                 case Meaning.INVALID:
                     raise InvalidResponse(_say(judged, credentials))
 
+    def _leave_stock_out(self) -> None:
+        self._report.retries += 1
+        if not self._stock_denied:
+            self._stock_denied = True
+            self._report.warnings.append(stock_field.WARNING)
+
     async def _paid(
         self, cost: float, document: str, variables: Variables, credentials: ShopifyCredentials
     ) -> tuple[Answer, float]:
@@ -132,7 +144,10 @@ class ShopifyClient:
                 "POST",
                 f"/admin/api/{self._api_version}/graphql.json",
                 headers={"X-Shopify-Access-Token": token},
-                content={"query": document, "variables": dict(variables)},
+                content={
+                    "query": stock_field.without(document) if self._stock_denied else document,
+                    "variables": dict(variables),
+                },
             )
             stated = _stated_cost(answer.json)
         finally:
