@@ -71,6 +71,7 @@ def _product(numbers: list[int], repriced: int) -> dict[str, Any]:
         "id": f"gid://shopify/Product/{7_000_000_000_000 + number}",
         "title": f"Ekologiskt grönt te nr {number}, plockat för hand",
         "status": "ACTIVE" if number % 10 else "DRAFT",
+        "publishedAt": "2024-03-05T09:30:00Z",
         "createdAt": "2024-03-05T09:30:00Z",
         "updatedAt": "2026-06-07T08:09:10Z",
         "featuredMedia": {"preview": {"image": {"url": image}}},
@@ -83,6 +84,8 @@ def _product(numbers: list[int], repriced: int) -> dict[str, Any]:
                     "sku": f"TEA-{number}-{variant}",
                     "price": "99.50" if repriced and not variant % repriced else "129.00",
                     "inventoryQuantity": variant % 200,
+                    "inventoryItem": {"tracked": variant % 20 != 0},
+                    "availableForSale": variant % 200 != 0,
                     "updatedAt": "2026-07-08T09:10:11Z",
                     "image": None,
                 }
