@@ -153,7 +153,7 @@ def test_another_currency_makes_an_increment_a_full_sync(
     assert f"from {spec.currency} to SEK." in warning
     assert set(pipeline.rows(key)["currency"]) == {"SEK"}
     manifest = RawArchive(url=load_settings().archive_url).latest(key).manifest
-    assert (manifest.sync.sync_type, manifest.complete) == ("full", True)
+    assert (manifest.sync.sync_type, manifest.all_read) == ("full", True)
     again = synced(pipeline, key, sync_type=asked)
     assert (again["sync_type"], again["updated"]) == ("incremental", 0)
 
