@@ -97,20 +97,13 @@ _INSERT: Final = f"""
     )
 """  # noqa: S608
 
-# A row that the snapshot lacks is gone in three cases: the snapshot is complete for the whole shop;
-# the platform, asked by id, said that the variant is gone; or the snapshot is incremental, of whole
-# products, and has at least one readable variant of the row's product. A rejected variant keeps its
-# last good row. A reject without a variant id may be any variant of its product, and one without a
+# A row that the snapshot lacks is gone in two cases: the snapshot is complete for the whole shop,
+# or the platform, asked by id, said that the variant is gone. A rejected variant keeps its last
+# good row. A reject without a variant id may be any variant of its product, and one without a
 # product id any variant of the shop, so all of those keep their rows.
 _GONE: Final = f"""
     {_OF_THE_SHOP} AND item.deleted_at IS NULL
-    AND (
-        %(whole_shop)s
-        OR item.variant_id = ANY(%(gone)s::text[])
-        OR %(whole_products)s AND item.product_id IN (
-            SELECT product_id FROM pg_temp.staged_items
-        )
-    )
+    AND (%(whole_shop)s OR item.variant_id = ANY(%(gone)s::text[]))
     AND NOT EXISTS (
         SELECT FROM pg_temp.staged_items AS staged WHERE staged.variant_id = item.variant_id
     )
@@ -228,10 +221,10 @@ def publish(
 
     Absent items become tombstones as follows. Full and `complete`: all of them. Otherwise those in
     `gone`, the variant ids that the platform said are gone (`absences_confirmed`: these are all
-    that are absent), and incremental with `whole_products` those of products in the snapshot. The
-    sync counts as the shop's full one by the rule of `sync_log.succeed`. Publishing the same
-    snapshot again writes no catalog row. The records of the sync, the shop and its rejects change
-    in the same transaction.
+    that are absent). With `whole_products`, an increment forgets the rejects that its products no
+    longer have. The sync counts as the shop's full one by the rule of `sync_log.succeed`.
+    Publishing the same snapshot again writes no catalog row. The records of the sync, the shop and
+    its rejects change in the same transaction.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop run one after the other. Raises SnapshotShrank
@@ -247,7 +240,7 @@ def publish(
     confirmed = [] if whole_shop else list(gone)
     # A full snapshot that is not complete contradicts itself, so its products are not trusted.
     whole_products = whole_products and not is_full
-    may_delete = whole_shop or whole_products or bool(confirmed)
+    may_delete = whole_shop or bool(confirmed)
     with connection.transaction():
         staged = stage(connection, shop, rows)
         locked_at = wait_for_lock(connection, shop)
@@ -269,7 +262,7 @@ def publish(
                 raise shrank
             # The changes are wanted all the same. The deletions wait for a full sync, which an
             # operator confirms.
-            values |= {"gone": [], "whole_products": False}
+            values["gone"] = []
             deleted = 0
 
         different = compared.different + compared.returned

@@ -18,7 +18,7 @@ _CATALOG_ITEMS: Final = AssetKey("catalog_items")
 class SyncOutcome:
     """How a shop's run ended: with the metadata of its `catalog_items`, or the failure's text.
 
-    `warnings` are those of the snapshot, which a publish that failed leaves as they are.
+    `warnings` are those of fetching the shop, and of publishing it if that succeeded.
     """
 
     partition_key: str
@@ -67,12 +67,14 @@ def sync_shop(
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
     )
+    fetched = _metadata(result.all_events, _RAW_PRODUCTS)
+    published = _metadata(result.all_events, _CATALOG_ITEMS)
     return SyncOutcome(
         partition_key=partition_key,
         run_id=run_id,
-        metadata=_metadata(result.all_events, _CATALOG_ITEMS),
+        metadata=published,
         failure=None if result.success else _failure(result.all_events),
-        warnings=_metadata(result.all_events, _RAW_PRODUCTS).get("warnings", ()),
+        warnings=(published or fetched).get("warnings", ()),
     )
 
 

@@ -57,6 +57,11 @@ def absence(
     return Absence(kept, witness)
 
 
+def products_of(normalized: Iterable[CatalogItem | RejectedVariant]) -> set[str]:
+    """The products of which a snapshot has at least one item."""
+    return {each.product_id for each in normalized if isinstance(each, CatalogItem)}
+
+
 def unlisted(
     live: Mapping[str, str], listed: ListedIds, perhaps_gone: Collection[str]
 ) -> dict[str, str]:

@@ -4,11 +4,18 @@ from contextlib import aclosing
 
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.catalog.read import live_variants, newest_item
+from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource, FetchReport
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.sync.absence import Absence, Confirmed, absence, unlisted
+from connector_pipeline.sync.absence import (
+    Absence,
+    Confirmed,
+    absence,
+    products_of,
+    unlisted,
+)
 from connector_pipeline.sync.interruptible import in_thread
 
 
@@ -22,14 +29,13 @@ async def confirmed_in_increment(
 ) -> Confirmed:
     """Ask the platform for the live variants that seem to be gone.
 
-    Those are the variants of the products in `report.perhaps_gone`, and the ones that
-    `report.listed` lacks. Returns those that are gone. If asking fails, none counts as gone, the
-    report warns of it, the adapter's memory stays as it was, and the report is not complete, so the
-    next increment begins where this one did.
+    Those are the variants of the products in `report.perhaps_gone`, the ones that `report.listed`
+    lacks, and the ones that a product of the increment lacks, where products come whole. Returns
+    those that are gone. If asking fails, none counts as gone, the report warns of it, the adapter's
+    memory stays as it was, and the report is not complete, so the next increment begins where this
+    one did.
     """
-    if not report.perhaps_gone and report.listed is None:
-        return Confirmed()
-    suspects = await in_thread(_suspects, database, shop, report)
+    suspects, lacking = await in_thread(_suspects, database, adapter, shop, writer, report)
     report.details |= {"suspected": len(suspects.absent), "gone": 0}
     if not suspects.absent:
         return Confirmed()
@@ -61,20 +67,68 @@ async def confirmed_in_increment(
         )
         return Confirmed()
     report.details["gone"] = len(gone)
+    still_there = lacking.difference(gone)
+    if still_there:
+        report.complete = False
+        report.warnings.append(
+            f"Products came without {len(still_there)} variants that the shop still has, so their "
+            "lists ended too early. They stay as they are, and the next sync reads them again."
+        )
     return Confirmed(tuple(gone))
 
 
-def _suspects(database: Database, shop: RegisteredShop, report: FetchReport) -> Absence:
-    """The live variants that seem to be gone, and the item of a product that does not."""
+def _suspects(
+    database: Database,
+    adapter: Adapter,
+    shop: RegisteredShop,
+    writer: SnapshotWriter,
+    report: FetchReport,
+) -> tuple[Absence, frozenset[str]]:
+    """The live variants that seem to be gone, with the item of a product that does not.
+
+    And those among them that only a product of the increment lacks.
+    """
     key, listed, products = shop.partition_key, report.listed, report.perhaps_gone
+    suspected: dict[str, str] = {}
+    witness: CatalogItem | None = None
+    if adapter.whole_products:
+        lacking = _lacking_in_products(database, adapter, shop, writer, report)
+        suspected = lacking.absent
+        if lacking.witness is not None and lacking.witness.product_id not in products:
+            witness = lacking.witness
+    in_products = frozenset(suspected)
+    if listed is None and not products and not suspected:
+        return Absence({}, None), in_products
     with database.connect() as connection:
-        if listed is None:
-            suspected = live_variants(connection, key, of_products=products)
-        else:
-            suspected = unlisted(live_variants(connection, key), listed, products)
+        if listed is not None:
+            suspected |= unlisted(live_variants(connection, key), listed, products)
             products = products | {each for each in suspected.values() if listed.lack_product(each)}
-        witness = newest_item(connection, key, but=products) if suspected else None
-    return Absence(suspected, witness)
+        elif products:
+            suspected |= live_variants(connection, key, of_products=products)
+        if witness is None and suspected:
+            witness = newest_item(connection, key, but=products)
+    return Absence(suspected, witness), in_products
+
+
+def _lacking_in_products(
+    database: Database,
+    adapter: Adapter,
+    shop: RegisteredShop,
+    writer: SnapshotWriter,
+    report: FetchReport,
+) -> Absence:
+    """The live variants that the increment's products lack, and an item that the increment has.
+
+    A list of variants that ended too early looks the same as deleted variants.
+    """
+    # `SnapshotWriter.finish` refuses a reading without a currency.
+    currency = report.currency or ""
+    products = products_of(adapter.normalize(shop, currency, writer.written()))
+    if not products:
+        return Absence({}, None)
+    with database.connect() as connection:
+        live = live_variants(connection, shop.partition_key, of_products=products)
+    return absence(live, adapter.normalize(shop, currency, writer.written()))
 
 
 async def confirmed(

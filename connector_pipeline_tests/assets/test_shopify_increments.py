@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.sandbox.shopify.short_lists import ShortLists
 from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -134,6 +135,35 @@ def publish_broken(pipeline: Pipeline) -> Generator[None]:
     yield
     with pipeline.database.connect() as connection:
         connection.execute("DROP FUNCTION refuse() CASCADE")
+
+
+def test_an_increment_whose_variants_end_too_early_deletes_none(
+    pipeline: Pipeline, shop: SandboxShop
+) -> None:
+    """The variants are asked for by id. The mark stays, so the next increment reads them."""
+    synced(pipeline)
+    before, since = live(all_rows(pipeline)), mark(pipeline)
+    product = list(shop.product_ids())[1]
+    first, second = list(shop.variant_ids(product))[:2]
+    shop.edit_variant(first, {"price": "4711.00"}, at=now())
+    shop.short = ShortLists(nested_variants=1, alone_too=True)
+    increment, snapshot = synced(pipeline)
+    assert (increment["sync_type"], increment["deleted"]) == ("incremental", 0)
+    assert increment["complete"] is False
+    [warning] = snapshot.warnings
+    assert "variants that the shop still has" in warning
+    assert live(all_rows(pipeline)).keys() == before.keys()
+    assert mark(pipeline) == since
+
+    # Where one of them was really deleted, it goes, and the others stay.
+    shop.remove_variant(second, at=now())
+    again, _ = synced(pipeline)
+    assert again["deleted"] == 1
+    assert live(all_rows(pipeline)).keys() == before.keys() - {str(second)}
+
+    shop.short = ShortLists()
+    assert synced(pipeline)[0]["complete"] is True
+    assert live(all_rows(pipeline)) == pipeline.served(KEY)
 
 
 def test_an_increment_that_was_not_published_is_read_again(

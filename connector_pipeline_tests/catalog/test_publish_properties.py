@@ -41,32 +41,30 @@ class Model:
         sync_type: SyncType,
         complete: bool,
         whole_products: bool,
+        gone: list[str],
     ) -> PublishCounts | None:
         """Publish a snapshot. Returns the counts, or None if the guard refuses."""
         snapshot = {each.variant_id: each for each in items}
-        products = {each.product_id for each in snapshot.values()}
         live = {key for key, row in self.rows.items() if not row.deleted}
 
         def covers(key: str) -> bool:
-            if sync_type is SyncType.FULL:
-                return complete
-            return whole_products and self.rows[key].content.product_id in products
+            return (complete and sync_type is SyncType.FULL) or key in gone
 
         def may_be(key: str, reject: RejectedVariant) -> bool:
             if reject.variant_id is not None:
                 return reject.variant_id == key
             return reject.product_id in (None, self.rows[key].content.product_id)
 
-        gone = {
+        absent = {
             key
             for key in live - snapshot.keys()
             if covers(key) and not any(may_be(key, reject) for reject in rejects)
         }
         full = sync_type is SyncType.FULL
-        if refusal(live=len(live), gone=len(gone), items=len(snapshot), full=full):
+        if refusal(live=len(live), gone=len(absent), items=len(snapshot), full=full):
             if full:
                 return None
-            gone = set()
+            absent = set()
         inserted = updated = revived = withdrawn = 0
         for key, content in snapshot.items():
             row = self.rows.get(key)
@@ -75,7 +73,7 @@ class Model:
             updated += row is not None and not row.deleted and row.content != content
             if row is None or row.deleted or row.content != content:
                 self.rows[key] = Row(content, number)
-        for key in gone:
+        for key in absent:
             self.rows[key] = Row(self.rows[key].content, number, deleted=True)
         for key, row in self.rows.items():
             stated = sorted(
@@ -98,7 +96,7 @@ class Model:
             updated=updated,
             unchanged=len(snapshot) - inserted - (updated - withdrawn) - revived,
             revived=revived,
-            deleted=len(gone),
+            deleted=len(absent),
             rejected=len(rejects),
             duplicates=len(items) - len(snapshot),
         )
@@ -136,10 +134,11 @@ snapshots = st.tuples(
             "sync_type": st.sampled_from(SyncType),
             "complete": st.booleans(),
             "whole_products": st.booleans(),
+            "gone": st.lists(ids, max_size=4),
         }
     ),
 )
-WHOLE = {"sync_type": SyncType.FULL, "complete": True, "whole_products": False}
+WHOLE = {"sync_type": SyncType.FULL, "complete": True, "whole_products": False, "gone": []}
 storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 
 

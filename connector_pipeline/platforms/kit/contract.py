@@ -181,7 +181,7 @@ class Adapter(ABC):
     whole_products: ClassVar[bool] = False
     """Whether a product in a snapshot of any sync type comes with all its variants.
 
-    If so, a variant that its product lacks is gone, even in an incremental sync.
+    If so, a variant that its product lacks in an increment seems to be gone, and is looked up.
     """
 
     has_paths: ClassVar[bool] = False
