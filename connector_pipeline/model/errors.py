@@ -141,7 +141,9 @@ class InvalidResponse(ConnectorError):
 class SnapshotShrank(ConnectorError):
     """A full snapshot lost more than half of a shop's items."""
 
-    default_remedy = "If the merchant really removed them, sync again with `--allow-shrink`."
+    default_remedy = (
+        "If the merchant really removed them: `connector-pipeline sync SHOP --allow-shrink`."
+    )
 
 
 class SnapshotIncomplete(ConnectorError):

@@ -386,12 +386,16 @@ def full_sync_warnings(shop: RegisteredShop, sync: Sync, now: datetime) -> list[
     since = shop.full_sync_failing_since
     if sync.sync_type is SyncType.FULL or since is None:
         return []
-    hours = (now - since).total_seconds() / 3600
     return [
-        f"Full syncs have failed for {hours:.1f} h, {shop.full_sync_failures} in all. This sync "
-        "brings changes only, and what is gone may still be in the catalog. The last one failed "
-        f"with {shop.full_sync_error_code}: {shop.full_sync_error_message}"
+        f"No full sync has counted for {_in_words(now - since)}, and {shop.full_sync_failures} "
+        "failed. This sync brings changes only, so items that are gone may still be in the "
+        f"catalog. The last error: {shop.full_sync_error_code}: {shop.full_sync_error_message}"
     ]
+
+
+def _in_words(span: timedelta) -> str:
+    minutes = span / timedelta(minutes=1)
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.0f} h"
 
 
 def _as_connector_error(error: Exception) -> ConnectorError:
