@@ -71,7 +71,7 @@ def _counted(headers: Mapping[str, str], name: str, endpoint: str) -> int:
         shown = "no header" if written is None else f"{written[:40]!r} in the header"
         raise InvalidResponse(
             f"{endpoint} answered a list with {shown} {name}.",
-            remedy="Not retried. A cache or a security plugin of the shop may strip or rewrite "
-            "headers: ask the merchant to leave /wp-json alone.",
+            remedy="Only the next sync tries again. A cache or a security plugin of the shop may "
+            "strip or rewrite headers: ask the merchant to leave /wp-json alone.",
         )
     return int(written)

@@ -11,10 +11,10 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 
 _REMEDY: Final = (
-    "Not retried, and nothing is published. The parameters of the question do not reach "
-    "WooCommerce: ask the merchant to exclude /wp-json from every cache (a plugin's, the host's, a "
-    "CDN's), because one that ignores the query string answers the same page to every question. "
-    "On nginx, the line `try_files` must end with /index.php?$args."
+    "Nothing is published, and only the next sync tries again. The parameters of the question do "
+    "not reach WooCommerce: ask the merchant to exclude /wp-json from every cache (a plugin's, the "
+    "host's, a CDN's), because one that ignores the query string answers the same page to every "
+    "question. On nginx, the line `try_files` must end with /index.php?$args."
 )
 _STATUSES: Final = frozenset({"publish", "draft", "pending", "private", "future", "trash"})
 
