@@ -120,7 +120,7 @@ MAINTENANCE = {
         "Retry-After: 600",
     ),
     "the old page in German": answer(
-        "<!DOCTYPE html><html><head><title>Wartungsmodus</title></head><body><h1>Wegen Wartungsarbeiten "
+        "<!DOCTYPE html><html><head><title>Wartung</title></head><body><h1>Wegen Wartungsarbeiten "
         "ist diese Website kurzzeitig nicht verfügbar.</h1></body></html>".encode(),
         "503 Service Unavailable",
         "Retry-After: 600",
