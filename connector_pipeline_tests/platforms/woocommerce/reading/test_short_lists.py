@@ -14,6 +14,7 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 from connector_pipeline.platforms.woocommerce.reading.paging_works import PagingWorks
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.woocommerce.mishaps import Mishaps
@@ -284,6 +285,29 @@ async def test_a_shop_that_allows_smaller_pages_is_read_in_those(
     assert changes.items() == first.items()
     assert changes.report.complete
     assert not changes.report.read_in_full
+
+
+async def test_a_shop_that_ignores_the_order_is_all_read_when_it_was_read_twice(
+    sandbox: SandboxServer,
+) -> None:
+    """Its ids cannot be joined, so an edit leaves the first reading open and the second one not."""
+    shop = sandbox.store.put(SHOP)
+    shop.mishaps = Mishaps(ignored=("orderby", "order"))
+    shop.edit_product(published(shop)[5].id, {"name": "Another"}, at=now())
+    first, second = (Reading(sandbox, SHOP, batch_size=PAGE) for _ in range(2))
+    await first.read()
+    assert first.items() == first.expected()
+    assert (first.report.complete, first.report.all_read) == (False, False)
+    second.report.reading = 2
+    await second.read()
+    assert second.items() == second.expected()
+    assert (second.report.complete, second.report.all_read) == (False, True)
+    assert "changes the order of products" in second.report.warnings[0]
+    shop.mishaps = Mishaps(ignored=("orderby", "order"), unloadable=ids(shop, 9))
+    lacking = Reading(sandbox, SHOP, batch_size=PAGE)
+    lacking.report.reading = 2
+    await lacking.read()
+    assert not lacking.report.all_read
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
