@@ -56,9 +56,10 @@ def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Aler
         alert_id=_alert_id(*(f"{shop.shop} {shop.since.isoformat()}" for shop in shops)),
         kind="shops_disconnected",
         message=(
-            f"{count} became disconnected: {', '.join(shop.shop for shop in named[:5])}"
-            f"{' …' if len(shops) > 5 else ''}. Ask the merchant to reconnect. The connector asks "
-            "the shop again; `connector-pipeline shops resume SHOP` has it synced at once."
+            f"{count} became disconnected: "
+            f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. The "
+            "error of each says what the merchant can do. The connector asks them again at growing "
+            "distances; `connector-pipeline shops resume SHOP` has a shop synced at once."
         ),
         raised_at=now,
         shops=named,
@@ -72,9 +73,9 @@ def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
         alert_id=_alert_id(sweep.sweep_id),
         kind="sweep_failing",
         message=(
-            f"{sweep.failed} of {sweep.shops} shops failed in the sweep of {sweep.sweep_id}. "
-            "See the failed runs in Dagster's UI; `connector-pipeline doctor` looks at what all "
-            "shops share."
+            f"{sweep.failed} of {sweep.shops} shops failed in the sweep of {sweep.sweep_id}. The "
+            "next sweep tries them again. See the failed runs in Dagster's UI; `connector-pipeline "
+            "doctor` looks at what all shops share."
         ),
         raised_at=now,
         sweep={
@@ -104,8 +105,9 @@ def trouble_alert(troubles: Sequence[Trouble], now: datetime) -> Alert:
             "the app, the Token Service (`connector-pipeline doctor`). No shop is marked "
             "disconnected for it, and every sync asks again."
             if refused
-            else f"{counts} failed at once, most with {errors}. See the failed runs in Dagster's "
-            "UI; `connector-pipeline doctor` looks at what all shops share."
+            else f"{counts} failed at once, most with {errors}. The next sync tries them again. "
+            "See the failed runs in Dagster's UI; `connector-pipeline doctor` looks at what all "
+            "shops share."
         ),
         raised_at=now,
         platforms=[

@@ -19,6 +19,8 @@ def refusal(*, live: int, gone: int, items: int, full: bool) -> str | None:
     if not full and items == 0 and 0 < live == gone:
         return f"all {live} live items of the catalog are gone."
     if live >= SMALLEST_GUARDED and gone * 2 > live:
+        if not full:
+            return f"{gone} of the catalog's {live} live items are gone, more than half."
         return (
             f"the snapshot of {items} items lacks {gone} of the catalog's {live} live items, "
             "more than half."

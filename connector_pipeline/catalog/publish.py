@@ -7,7 +7,7 @@ deleted, and only rows that differ are written. A reader sees the whole change o
 changed or not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -216,6 +216,7 @@ def publish(
     as_of: datetime | None = None,
     longest: timedelta = LONGEST_PUBLISH,
     published_by: str | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> PublishCounts:
     """Make the catalog's rows of the shop equal to the snapshot, in one transaction.
 
@@ -229,9 +230,9 @@ def publish(
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop run one after the other. Raises SnapshotShrank
     for a full sync (`allow_shrink` confirms it; an increment is published without its deletions,
-    and the shop keeps the error), PublishTooSlow if the publish took longer than `longest`,
-    UnknownShop if the shop left the registry, ValueError for another shop's row, and whatever
-    `rows` raises.
+    the shop keeps the error, and `warn` is called with it), PublishTooSlow if the publish took
+    longer than `longest`, UnknownShop if the shop left the registry, ValueError for another shop's
+    row, and whatever `rows` raises.
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         raise RuntimeError("publish needs a connection without a transaction of its caller's")
@@ -264,6 +265,12 @@ def publish(
             # operator confirms.
             values["gone"] = []
             deleted = 0
+            sync_log.keep_full_failure(connection, shop, shrank, by_full=False)
+            if warn is not None:
+                warn(
+                    f"{shrank.message} An increment does not delete so many, and a full sync does "
+                    f"only if somebody allows it. {shrank.remedy}"
+                )
 
         different = compared.different + compared.returned
         few = compared.few_to_update
@@ -299,8 +306,6 @@ def publish(
             as_of=as_of,
             published_by=published_by,
         )
-        if shrank is not None and not allow_shrink:
-            sync_log.keep_full_failure(connection, shop, shrank, by_full=False)
         # Nothing but the commit may come after this.
         refuse_late_commit(connection, shop, locked_at, longest)
     return counts

@@ -186,7 +186,10 @@ def _token_service(services: LocalServices) -> str:
 def _proxy(proxy: Proxy) -> str:
     asyncio.run(reach_proxy(proxy, _PROXY_TIMEOUT))
     but = f", except {', '.join(sorted(proxy.without))}" if proxy.without else ""
-    return f"{proxy} takes connections; shops are asked through it{but}"
+    return (
+        f"{proxy} takes connections, its user and password are not tried here; "
+        f"shops are asked through it{but}"
+    )
 
 
 def _token_service_of(settings: Settings) -> TokenService:

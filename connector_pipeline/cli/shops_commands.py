@@ -45,6 +45,7 @@ _COLUMNS = (
     "shop",
     "state",
     "last_successful_sync_at",
+    "last_error_code",
 )
 
 
@@ -119,7 +120,9 @@ def list_shops(
         [_row(shop) for shop in shops],
         columns=_COLUMNS,
         as_json=as_json,
-        empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M",
+        empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M"
+        if state is None
+        else f"No shop is {state.value}.",
     )
 
 

@@ -133,14 +133,17 @@ class InvalidResponse(ConnectorError):
     """A body that breaks the platform's contract."""
 
     default_remedy = (
-        "Not retried. The page is kept in the raw archive where one was received whole."
+        "Only the next sync tries again. The page is kept in the raw archive where one was "
+        "received whole."
     )
 
 
 class SnapshotShrank(ConnectorError):
     """A full snapshot lost more than half of a shop's items."""
 
-    default_remedy = "If the merchant really removed them, sync again with `--allow-shrink`."
+    default_remedy = (
+        "If the merchant really removed them: `connector-pipeline sync SHOP --allow-shrink`."
+    )
 
 
 class SnapshotIncomplete(ConnectorError):
@@ -234,8 +237,8 @@ class AdapterMissing(ConnectorError):
     """The shop is registered, but its platform has no installed adapter that works."""
 
     default_remedy = (
-        "Not retried. Install the package that brings the adapter; `connector-pipeline doctor` "
-        "says what is wrong with one that is installed."
+        "Every sync fails until the package that brings the adapter is installed; "
+        "`connector-pipeline doctor` says what is wrong with one that is."
     )
 
 

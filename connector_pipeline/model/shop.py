@@ -168,6 +168,7 @@ class RegisteredShop(Shop):
     path: Annotated[str | None, BeforeValidator(_no_path)] = ""
     state: ShopState = ShopState.ACTIVE
     consecutive_failures: int = 0
+    last_error_code: str | None = None
     last_full_sync_at: datetime | None = None
     last_successful_sync_at: datetime | None = None
     high_water_mark: datetime | None = None

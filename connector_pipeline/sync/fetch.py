@@ -53,6 +53,12 @@ from connector_pipeline.sync.services import SyncServices
 
 _PROGRESS_EVERY: Final = 0.5
 
+_MISSES_SOMETHING: Final = (
+    "Something is missing, so this sync does not count as a full one: absent items are deleted "
+    "only where the shop says that they are gone, and a full sync is tried again at growing "
+    "distances."
+)
+
 RESUMABLE_FOR: Final = timedelta(hours=6)
 """An interrupted sync that is older than this is not resumed: its first pages are as old."""
 
@@ -241,6 +247,8 @@ class ShopFetcher:
             if report.page_sizes != shop.page_sizes:
                 self.services.registry.keep_page_sizes(shop.partition_key, report.page_sizes)
         report.warnings += full_sync_warnings(begun.shop, begun.sync, datetime.now(UTC))
+        if begun.sync.sync_type is SyncType.FULL and not _counts(report, gone):
+            report.warnings.append(_MISSES_SOMETHING)
         return await in_thread(self._finish, begun.sync, begun.writer, report, gone)
 
     @contextmanager
@@ -366,6 +374,11 @@ class ShopFetcher:
         )
 
 
+def _counts(report: FetchReport, gone: Confirmed) -> bool:
+    """Whether a full sync will count as one, by the rule of `sync_log.succeed`."""
+    return report.complete or (report.all_read and gone.every_absence)
+
+
 class _AnotherCurrency(Exception):
     """The shop charges in another currency than the catalog has, so its changes are not enough."""
 
@@ -386,12 +399,16 @@ def full_sync_warnings(shop: RegisteredShop, sync: Sync, now: datetime) -> list[
     since = shop.full_sync_failing_since
     if sync.sync_type is SyncType.FULL or since is None:
         return []
-    hours = (now - since).total_seconds() / 3600
     return [
-        f"Full syncs have failed for {hours:.1f} h, {shop.full_sync_failures} in all. This sync "
-        "brings changes only, and what is gone may still be in the catalog. The last one failed "
-        f"with {shop.full_sync_error_code}: {shop.full_sync_error_message}"
+        f"No full sync has counted for {_in_words(now - since)} ({shop.full_sync_failures} tried). "
+        "This sync brings changes only, so items that are gone may still be in the "
+        f"catalog. The last error: {shop.full_sync_error_code}: {shop.full_sync_error_message}"
     ]
+
+
+def _in_words(span: timedelta) -> str:
+    minutes = span / timedelta(minutes=1)
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.0f} h"
 
 
 def _as_connector_error(error: Exception) -> ConnectorError:

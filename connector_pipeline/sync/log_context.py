@@ -48,6 +48,8 @@ class _NamesTheSync:
             names = f"sync_id={sync.sync_id}"
             if sync.correlation_id != sync.sync_id:
                 names += f" correlation_id={sync.correlation_id}"
-            # In the text, too: Dagster's log and most formatters show no other field.
-            record.msg, record.args = f"{record.getMessage()} [{names}]", ()
+            # In the text, too: Dagster's log and most formatters show no other field. Dagster's own
+            # handler logs a text again that has the names already.
+            message, named = record.getMessage(), f" [{names}]"
+            record.msg, record.args = message.removesuffix(named) + named, ()
         return record

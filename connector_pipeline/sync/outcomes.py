@@ -36,9 +36,13 @@ class Outcomes(Generic[ResultT]):
         self._log.error(f"{error.code}: {error}")
 
     def postpone(self, partition_key: str, error: ConnectorError) -> None:
-        """Log that the shop failed, and that this run tries it again after the others."""
-        error = error.of(partition_key)
-        self._log.warning(f"{error.code}: {error} It is tried once more after the other shops.")
+        """Log that the shop failed, and that this run tries it again after the others.
+
+        No remedy and no error code: nobody has to do anything yet, and a refusal is not believed.
+        """
+        self._log.warning(
+            f"{partition_key}: {error.message} This run tries it once more, after the other shops."
+        )
 
     def note(self, text: str) -> None:
         """Log a remark about the run as a whole."""

@@ -34,7 +34,8 @@ _PREVIEW_ROWS: Final = 5
 class Published:
     """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop.
 
-    `warnings` are those of normalizing. The warnings of the fetch are in the manifest.
+    `warnings` are those of normalizing, and of deletions that an increment does not make. The
+    warnings of the fetch are in the manifest.
     """
 
     manifest: SnapshotManifest
@@ -77,7 +78,7 @@ class ShopPublisher:
                 # Published once more, all items would be counted as unchanged.
                 counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
             adapter = adapter_of(shop, self.services.adapters)
-            remarks = Remarks()
+            remarks, refused = Remarks(), list[str]()
             with self.services.database.connect() as connection:
                 if counts is None:
                     counts = publish(
@@ -95,11 +96,12 @@ class ShopPublisher:
                         whole_products=adapter.whole_products,
                         allow_shrink=self.allow_shrink,
                         published_by=self.run.root_run_id,
+                        warn=refused.append,
                     )
                 rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
         except Exception as error:
             return NotPublished(as_connector_error(error), sync)
-        return Published(manifest, counts, rows, remarks.warnings())
+        return Published(manifest, counts, rows, [*remarks.warnings(), *refused])
 
     def record_failure(self, failed: NotPublished) -> None:
         """Record that the shop's sync failed, and that this run does not try it again."""

@@ -165,8 +165,11 @@ def test_a_full_sync_counts_only_if_all_that_shopify_counts_was_read(
         assert said == []
     else:
         assert any(row.said in each for each in said)
-    # Where the last reading is not complete, its own warnings say what is missing.
+    # Where the last reading is not complete, its own warnings say what is missing, and the last one
+    # what comes of it.
     assert row.complete is (raw["warnings"] == [])
+    if not row.complete:
+        assert "does not count as a full one" in raw["warnings"][-1]
 
 
 @pytest.mark.parametrize("row", FAILING, ids=by_name)

@@ -83,6 +83,22 @@ def test_a_shop_is_paused_resumed_and_removed(command: Command) -> None:
     assert command("shops", "list", "--json").rows() == []
 
 
+def test_an_empty_list_of_a_state_says_nothing_about_the_registry(command: Command) -> None:
+    """An operator who looks for disconnected shops is not asked to register any."""
+    assert "shops add" in command("shops", "list").err
+    command("shops", "add", ACME, "--merchant-id", "m-1")
+    assert command("shops", "list", "--state", "disconnected").err == "No shop is disconnected.\n"
+
+
+def test_the_list_names_the_error_of_a_failing_shop(command: Command) -> None:
+    """A shop that fails is active all the same, so its state does not show it."""
+    command("shops", "add", ACME, "--merchant-id", "m-1")
+    assert command("sync", ACME).status == 1
+    rows = {row["shop"]: row for row in command("shops", "list", "--json").rows()}
+    assert (rows[ACME]["state"], rows[ACME]["last_error_code"]) == ("active", "AccessRefused")
+    assert "AccessRefused" in command("shops", "list").out
+
+
 def states(command: Command) -> dict[str, str]:
     return {row["shop"]: row["state"] for row in command("shops", "list", "--json").rows()}
 

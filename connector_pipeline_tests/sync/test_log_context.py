@@ -44,6 +44,17 @@ def test_every_record_of_a_sync_names_it(records: pytest.LogCaptureFixture) -> N
     assert fields == {("s-1", "c-1"), ("s-2", "s-2"), (None, None)}
 
 
+def test_a_record_that_is_logged_once_more_names_its_sync_once(
+    records: pytest.LogCaptureFixture,
+) -> None:
+    """Dagster's log manager hands the text of a record to the loggers of the run."""
+    log_as("s-1", "c-1")
+    logging.getLogger("connector_pipeline").info("%d pages", 3)
+    logging.getLogger("dagster").info(records.messages[0])
+    log_as_none()
+    assert records.messages == ["3 pages [sync_id=s-1 correlation_id=c-1]"] * 2
+
+
 def test_after_a_sync_records_name_none(records: pytest.LogCaptureFixture) -> None:
     """A run's last records concern all its shops."""
     log_as("s-1", "c-1")

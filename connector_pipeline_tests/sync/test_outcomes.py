@@ -1,12 +1,14 @@
 """The summary of a run's failed shops, for the person on call."""
 
+import logging
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import ConnectorError, PlatformUnavailable, ShopDisconnected
-from connector_pipeline.sync.outcomes import summarize
+from connector_pipeline.sync.outcomes import Outcomes, summarize
 
 KEYS = [f"shopify/shop-{number}.myshopify.com" for number in range(6)]
 
@@ -49,6 +51,19 @@ def test_a_thousand_failures_can_be_read() -> None:
     assert lines[102] == "  and 800 more: see `failed_shops`."
     assert lines[-1] == "And 91 more with other troubles: see `failed_shops`."
     assert len(text) < 50_000
+
+
+@pytest.mark.parametrize("kind", [PlatformUnavailable, ShopDisconnected])
+def test_a_shop_that_is_tried_again_asks_nothing_of_anybody(
+    caplog: pytest.LogCaptureFixture, kind: type[ConnectorError]
+) -> None:
+    """A refusal that passes within seconds must not send an operator to the merchant."""
+    log = logging.getLogger("connector_pipeline")
+    Outcomes[int](log).postpone(KEYS[0], kind("the answer was 401."))
+    [said] = caplog.messages
+    assert said == (
+        f"{KEYS[0]}: the answer was 401. This run tries it once more, after the other shops."
+    )
 
 
 def test_a_single_shops_failure_is_a_sentence() -> None:

@@ -273,10 +273,10 @@ class WooCommerceAdapter(Adapter):
         if allowed == (Authentication.OAUTH,) and not self.allow_http:
             raise InvalidResponse(
                 f"{base_url} is plain http, and keys are sent over HTTPS only.",
-                remedy="Not retried. Ask the merchant to turn on HTTPS, or set an https:// "
-                "WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops with signed "
-                "requests (OAuth 1.0a): the secret stays secret, but anybody on the way can "
-                "read the catalog and alter it.",
+                remedy="Only the next sync tries again. Ask the merchant to turn on HTTPS, or set "
+                "an https:// WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops "
+                "with signed requests (OAuth 1.0a): the secret stays secret, but anybody on the "
+                "way can read the catalog and alter it.",
             )
 
     def normalize(

@@ -245,8 +245,8 @@ class Questions:
             self._report.details["products_unread"] = len(self._unread)
             if len(self._unread) <= _WARNED_OF:
                 self._report.warnings.append(
-                    f"Product {product_id} could not be read whole: {reason}. What could not be "
-                    "read is rejected, and its rows stay as they are."
+                    f"Product {product_id} could not be read whole: {reason}. It is "
+                    "rejected as far as it could not be read, and those rows stay as they are."
                 )
 
     async def _ask(self, question: Question, thrift: Thrift | None = None) -> Reply:

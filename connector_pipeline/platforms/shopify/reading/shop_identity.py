@@ -32,6 +32,6 @@ def refuse_another_shop(page: RawPage, shop: Shop, report: FetchReport) -> None:
         return
     raise InvalidResponse(
         f"{shop.domain} was asked, but the shop {shown} answered. Nothing of it is published.",
-        remedy="Not retried. If the shop was renamed, register it under its new domain; otherwise "
-        "look for a proxy or an alias that leads to another shop.",
+        remedy="Only the next sync tries again. If the shop was renamed, register it under its new "
+        "domain; otherwise look for a proxy or an alias that leads to another shop.",
     )

@@ -98,9 +98,9 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
         raise InvalidResponse(
             f"{_origin(shop)} redirects to {_origin(target)}, which is not a host of the same shop:"
             " no key is sent there.",
-            remedy=f"Not retried. If the shop has moved, register it under its new domain: "
-            f"`connector-pipeline shops add woocommerce/{host.removeprefix('www.')} --merchant-id "
-            "M`, and remove the old one.",
+            remedy="Only the next sync tries again. If the shop has moved, register it under its "
+            f"new domain: `connector-pipeline shops add woocommerce/{host.removeprefix('www.')} "
+            "--merchant-id M`, and remove the old one.",
         )
     path = target.path.rstrip("/")
     base_path = path.removesuffix(ASKED) if path.endswith(ASKED) else urlsplit(current).path
@@ -124,5 +124,6 @@ def _origin(url: SplitResult) -> str:
 def _nowhere(registered: str) -> InvalidResponse:
     return InvalidResponse(
         f"{_origin(urlsplit(registered))} redirects to no readable address.",
-        remedy="Not retried. Ask the merchant whether the shop opens in a browser.",
+        remedy="Only the next sync tries again. Ask the merchant whether the shop opens in a "
+        "browser.",
     )

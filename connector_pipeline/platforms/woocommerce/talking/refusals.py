@@ -48,8 +48,9 @@ def error_of(answer: Answer, path: str, *, same_key: bool = False) -> ConnectorE
         if answer.status == 403:
             return ShopDisconnected(
                 f"{seen} {code}: the role of the key's user is too low.",
-                remedy="Not retried. Ask the merchant for a key of a shop manager or "
-                "administrator, then `connector-pipeline shops resume`.",
+                remedy="Ask the merchant for a key of a shop manager or administrator. The "
+                "connector asks the shop again when the Token Service has it; `connector-pipeline "
+                "shops resume SHOP` has it synced at once.",
             )
         asked_again = (
             "and the Token Service gave the same key again"
@@ -66,7 +67,9 @@ def error_of(answer: Answer, path: str, *, same_key: bool = False) -> ConnectorE
 def trouble_page(answer: Answer, path: str) -> PlatformUnavailable | None:
     """The error for a page that is known to come from a firewall or the like, else None."""
     found = (
-        None if answer.json is not None else challenge(answer.headers, answer.body, TROUBLE_PAGES)
+        None
+        if answer.json is not None
+        else challenge(answer.status, answer.headers, answer.body, TROUBLE_PAGES)
     )
     if found is None:
         return None
@@ -85,14 +88,15 @@ def no_api_here(base_url: str, roots: tuple[str, ...], found: FoundApi | None) -
     if found is None:
         return InvalidResponse(
             message,
-            remedy="Not retried. Ask the merchant whether WooCommerce is installed, and whether a "
-            "plugin turns its REST API off. For a shop below a path, e.g. example.com/shop, add "
-            "the path: `connector-pipeline shops add SHOP --merchant-id M --path /shop`.",
+            remedy="Only the next sync tries again. Ask the merchant whether WooCommerce is "
+            "installed, and whether a plugin turns its REST API off. For a shop below a path, e.g. "
+            "example.com/shop, add the path: `connector-pipeline shops add SHOP --merchant-id M "
+            "--path /shop`.",
         )
     return InvalidResponse(
         f"{message} The shop's own pages say that it is at {found.base_url}.",
-        remedy="Not retried. Register the shop with its path: `connector-pipeline shops add SHOP "
-        f"--merchant-id M --path {found.path or '/'}`.",
+        remedy="Only the next sync tries again. Register the shop with its path: "
+        f"`connector-pipeline shops add SHOP --merchant-id M --path {found.path or '/'}`.",
     )
 
 
@@ -106,8 +110,8 @@ def _closed_api(seen: str) -> ShopDisconnected:
     return ShopDisconnected(
         f"{seen}: that is no code of WooCommerce's. A plugin of the shop, for security or for "
         "maintenance, closes its REST API.",
-        remedy="The shop is asked again by and by. Ask the merchant to allow /wp-json/wc/ in that "
-        "plugin; the key itself was not refused.",
+        remedy="The shop is asked again at growing distances. Ask the merchant to allow "
+        "/wp-json/wc/ in that plugin; the key itself was not refused.",
         about_credentials=False,
     )
 
