@@ -105,8 +105,11 @@ def test_a_run_over_many_shops_materializes_each(pipeline: Pipeline) -> None:
     } == {key: len(pipeline.served(key)) for key in SHOPS}
 
 
+REFUSAL = {"code": "woocommerce_rest_authentication_error", "errors": "[API] Invalid API key"}
+"""Each platform takes one of the two for its own refusal."""
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": "status", "status": 401}, "AccessRefused"),
+    ({"kind": "body", "status": 401, "body": REFUSAL}, "AccessRefused"),
+    ({"kind": "status", "status": 401}, "AccessRefused|PlatformUnavailable"),
     ({"kind": "status", "status": 404}, "AccessRefused|InvalidResponse"),
     ({"kind": "status", "status": 500}, "PlatformUnavailable"),
     ({"kind": "html"}, "PlatformUnavailable"),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from connector_pipeline.sandbox.shopify.short_lists import ShortLists
+from connector_pipeline.sandbox.shopify.trouble import trouble_from_json
 from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -218,6 +219,50 @@ def test_a_short_sync_deletes_nothing_that_is_there(
     assert result.success, pipeline.failure(result)
     assert set(pipeline.rows(KEY)["variant_id"]) == set(pipeline.served(KEY))
     assert pipeline.registry.get(KEY).last_full_sync_at == full
+
+
+def test_a_total_that_contradicts_the_counts_of_the_products_does_not_hold_the_mark(
+    pipeline: Pipeline, put: Callable[[Short], SandboxShop]
+) -> None:
+    """Such a shop would be read twice in each sweep, for as long as the total is wrong."""
+    held = put(Short("drift"))
+    held.trouble = trouble_from_json({"more_variants": 3})
+    result = pipeline.materialize(KEY)
+    assert result.success, pipeline.failure(result)
+    raw = pipeline.materialized("raw_products", result.run_id)[KEY]
+    assert raw["complete"] is False
+    [warning] = raw["warnings"]
+    assert "27 variants, but 24 were read, which are all by its counts of the single" in warning
+    assert "readings" not in raw["details"]
+    assert pipeline.registry.get(KEY).high_water_mark is not None
+    assert len(pipeline.rows(KEY)) == ALL
+
+
+def test_a_deletion_that_events_did_not_tell_comes_when_they_do(
+    pipeline: Pipeline, put: Callable[[Short], SandboxShop]
+) -> None:
+    """The mark moves meanwhile: it is that of the changes, and those were read."""
+    held = put(Short("whole"))
+    # Long before what the increments ask for again in any case.
+    began = now() - timedelta(days=2)
+    assert pipeline.materialize(KEY).success
+    with pipeline.database.connect() as connection:
+        connection.execute("UPDATE connector.shops SET high_water_mark = %s", (began,))
+    gone = held.product_ids()[3]
+    held.remove_product(gone, at=began + timedelta(hours=1))
+    down = {"match": {"body_contains": "query Deletions"}, "kind": "html", "status": 404}
+    for fault in (down, {**down, "kind": "body", "status": 200, "body": {"errors": "No"}}):
+        pipeline.sandbox.faults.set([fault])
+        result = pipeline.materialize(KEY, sync_type="incremental")
+        assert result.success, pipeline.failure(result)
+        mark = pipeline.registry.get(KEY).high_water_mark
+        assert mark is not None
+        assert mark > began
+        assert len(pipeline.rows(KEY)) == ALL
+    pipeline.sandbox.faults.clear()
+    assert pipeline.materialize(KEY, sync_type="incremental").success
+    assert set(pipeline.rows(KEY)["variant_id"]) == set(pipeline.served(KEY))
+    assert pipeline.registry.get(KEY).learned == {}
 
 
 def test_a_deletion_comes_with_the_next_increment(

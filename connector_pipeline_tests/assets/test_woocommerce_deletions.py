@@ -225,7 +225,79 @@ def test_a_look_at_all_ids_comes_once_in_a_while(pipeline: Pipeline) -> None:
     assert not {str(each.id) for each in dead.variations} & live(pipeline)
 
 
-def look(pipeline: Pipeline, *, at: datetime | None = None, variations: int = 0) -> None:
+def without_variations(shop: SandboxShop) -> list[WooProduct]:
+    """The published products without variations, by id."""
+    found = [each for each in shop.products() if isinstance(each, WooProduct)]
+    return [each for each in found if each.status == "publish" and not each.variations]
+
+
+def ids_asked(pipeline: Pipeline) -> int:
+    """The questions for pages of ids since the log was cleared last; it is cleared."""
+    asked = pipeline.sandbox.requests.requests(service="woocommerce", domain=SPEC.domain)
+    pipeline.sandbox.requests.clear()
+    queries = [f"&{each.query}&" for each in asked if "_fields=id&" in each.query]
+    return len([each for each in queries if "&per_page=1&" not in each])
+
+
+def test_a_rejected_product_that_keeps_changing_costs_one_look(pipeline: Pipeline) -> None:
+    """The catalog lacks it for good, so it is no addition with each of its changes."""
+    shop = pipeline.sandbox.store.put(SPEC)
+    rejected, *_ = without_variations(shop)
+    shop.edit_product(rejected.id, {"price": "11.3456789"})
+    pipeline.register(KEY)
+    sync(pipeline)
+    shop.edit_product(rejected.id, {"price": "12.3456789"}, at=now())
+    sync(pipeline)
+    ids_asked(pipeline)
+    for price in ("13.3456789", "14.3456789"):
+        shop.edit_product(rejected.id, {"price": price}, at=now())
+        sync(pipeline)
+        assert ids_asked(pipeline) == 0
+    delete_for_good(shop)
+    sync(pipeline)
+    assert ids_asked(pipeline) > 0
+    assert live(pipeline) == set(pipeline.served(KEY)) - {f"{rejected.id}_default"}
+
+
+@pytest.mark.parametrize("orphans", [False, True], ids=["a broken product", "orphans"])
+def test_a_shop_that_fails_with_its_ids_is_not_asked_for_them_in_every_increment(
+    pipeline: Pipeline, orphans: bool
+) -> None:
+    """After two passes in vain the next one waits for an hour, and finds what is gone since."""
+    spec = replace(SPEC, root_variations=False, orphans_break_analytics=True) if orphans else SPEC
+    shop = begin(pipeline, spec)
+    variable = of_status(shop, "publish")
+    if orphans:
+        # The newest of all, so the length of the list is asked for twice.
+        shop.orphan_variations_of(variable[-1].id)
+        sync(pipeline)
+        shop.remove_variant(variable[0].variations[0].id, at=now())
+    else:
+        shop.broken[variable[-2].id] = None
+        shop.remove_product(without_variations(shop)[0].id)
+    passes: list[int] = []
+    for _ in range(4):
+        ids_asked(pipeline)
+        raw, items = sync(pipeline)
+        assert (raw["complete"], items["deleted"]) == (True, 0)
+        passes.append(ids_asked(pipeline))
+    assert passes[0] == passes[1] > 0
+    assert passes[2:] == [0, 0]
+    look(pipeline, at=datetime.now(UTC) - timedelta(hours=2), failed_for=timedelta(hours=2))
+    shop.broken.clear()
+    with_orphans = len(shop.orphans()) > 0
+    sync(pipeline)
+    assert ids_asked(pipeline) > 0
+    assert with_orphans or live(pipeline) == set(pipeline.served(KEY))
+
+
+def look(
+    pipeline: Pipeline,
+    *,
+    at: datetime | None = None,
+    variations: int = 0,
+    failed_for: timedelta = timedelta(),
+) -> None:
     """Change what the connector remembers of its last look at the lists."""
     with pipeline.database.connect() as connection, connection.transaction():
         [(learned,)] = connection.execute(
@@ -234,6 +306,8 @@ def look(pipeline: Pipeline, *, at: datetime | None = None, variations: int = 0)
         learned["listed"]["variations"] += variations
         if at is not None:
             learned["listed"]["at"] = at.isoformat()
+        for failed in learned["listed"]["failed"].values():
+            failed["at"] = (datetime.now(UTC) - failed_for).isoformat()
         connection.execute(
             "UPDATE connector.shops SET learned = %s WHERE domain = %s",
             (psycopg.types.json.Jsonb(learned), SPEC.domain),

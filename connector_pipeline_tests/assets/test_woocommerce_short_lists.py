@@ -154,3 +154,24 @@ def test_a_shop_with_orphans_is_read_once_in_as_many_requests_as_it_has_pages(
         # The pages, the currency, and where the shop answers.
         assert raw["requests"] == raw["pages"] + 2
     assert raw["warnings"] == []
+
+
+def test_a_product_that_breaks_each_page_keeps_no_sync_from_counting(pipeline: Pipeline) -> None:
+    """Nor does it keep what is gone besides: asked by id, it is left open, and it stays."""
+    shop = pipeline.sandbox.store.put(SPEC)
+    pipeline.register(KEY)
+    assert pipeline.materialize(KEY).success
+    before = registered(pipeline).last_full_sync_at
+    broken, gone, *_ = [each for each in shop.products() if each.status == "publish"]
+    shop.broken[broken.id] = None
+    shop.remove_product(gone.id)
+    result = pipeline.materialize(KEY)
+    assert result.success, pipeline.failure(result)
+    raw = pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY]
+    assert "readings" not in raw["details"]
+    assert not [each for each in raw["warnings"] if "failed" in each]
+    after = registered(pipeline).last_full_sync_at
+    assert before is not None
+    assert after is not None
+    assert after > before
+    assert set(pipeline.rows(KEY)["variant_id"]) == set(pipeline.served(KEY))

@@ -185,6 +185,15 @@ class Dev:
         with psycopg.connect(server.url("catalog"), row_factory=dict_row) as connection:
             return connection.execute(query.format(columns, key)).fetchall()
 
+    def pass_minutes_since_refusals(self) -> None:
+        """Let the first refusals of shops be five minutes older."""
+        server = running_server(self.home)
+        assert server is not None
+        with psycopg.connect(server.url("catalog")) as connection:
+            connection.execute(
+                "UPDATE connector.shops SET refused_at = refused_at - interval '5 minutes'"
+            )
+
     def served(self, key: str) -> list[dict[str, Any]]:
         """The items that a truthful reader has of the shop, by the sandbox's word."""
         items = self.sandbox("GET", f"/sandbox/shops/{key}/expected")
@@ -333,7 +342,11 @@ def test_a_backfill_of_all_shops_leaves_out_only_the_bad_ones(own_home: Path) ->
         for key in keys:
             bad = key in (revoked, broken)
             assert running.items(key) == ([] if bad else running.served(key))
-        # The shop is disconnected now, and its partition goes when no run reads it any more.
+        # The refusal is not believed yet, so the shop is still a partition. Minutes later it is, and
+        # the partition goes when no run reads the shop any more.
+        assert revoked in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
+        running.pass_minutes_since_refusals()
+        assert running.backfill([revoked])["raw_products"] == (0, 1)
         until = time.monotonic() + LONG
         while revoked in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]:
             assert time.monotonic() < until

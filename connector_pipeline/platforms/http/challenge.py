@@ -27,7 +27,8 @@ class Challenge:
 class PageMark:
     """Bytes in lower case by which a page is recognized, with its name and a remedy.
 
-    With a `header`, the answer must have that too: `name: value` in lower case.
+    With a `header`, the answer must have that too: `name: value` in lower case. With a `status`, it
+    must be the answer's.
     """
 
     mark: bytes
@@ -35,6 +36,7 @@ class PageMark:
     remedy: str
     header: str | None = None
     soon_over: bool = False
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,11 @@ _BODY_MARKS: Final = (
 )
 
 
-def challenge(headers: Mapping[str, str], body: bytes, known: TroublePages) -> Challenge | None:
+def challenge(
+    status: int, headers: Mapping[str, str], body: bytes, known: TroublePages
+) -> Challenge | None:
     """The page of trouble that answered in the shop's place; None where no mark is found."""
-    found = own_trouble(headers, body, known)
+    found = own_trouble(status, headers, body, known)
     if found is not None:
         return found
     page = body[:_SEARCHED].lower()
@@ -87,11 +91,15 @@ def challenge(headers: Mapping[str, str], body: bytes, known: TroublePages) -> C
     return None
 
 
-def own_trouble(headers: Mapping[str, str], body: bytes, known: TroublePages) -> Challenge | None:
+def own_trouble(
+    status: int, headers: Mapping[str, str], body: bytes, known: TroublePages
+) -> Challenge | None:
     """The platform's own page of trouble, as HTML or as JSON; None where no mark is found."""
     page = body[:_SEARCHED].lower()
     for own in known.own:
-        if own.mark in page and (own.header is None or own.header in _lines(headers)):
+        if own.status not in (None, status) or own.mark not in page:
+            continue
+        if own.header is None or own.header in _lines(headers):
             return Challenge(own.looks_like, own.remedy, own.soon_over)
     return None
 

@@ -175,6 +175,7 @@ class OriginHttp:
         retry_slow: bool = True,
         any_body: bool = False,
         retries_if_heavy: int | None = None,
+        most_retries: int | None = None,
     ) -> Answer:
         """Send a request for `path` below the shop's base URL and return the answer.
 
@@ -184,8 +185,10 @@ class OriginHttp:
         is false, an answer that takes too long raises SlowAnswer at once. With `any_body`, the body
         of an answer need not be JSON. Where `retries_if_heavy` is given, trouble that a smaller
         answer may not meet raises HeavyAnswer after so many retries, and after no more than the
-        policy has.
+        policy has. `most_retries` is for a question that is worth fewer than the policy has.
         """
+        worth = self._policy.max_retries
+        worth = worth if most_retries is None else min(worth, most_retries)
         asked = partial(
             self._once,
             method,
@@ -207,12 +210,12 @@ class OriginHttp:
                 if trouble.slow and not retry_slow:
                     raise SlowAnswer(str(passing)) from passing
                 most = retries_if_heavy if trouble.heavy else None
-                if most is not None and attempt >= min(most, self._policy.max_retries):
+                if most is not None and attempt >= min(most, worth):
                     raise HeavyAnswer(trouble.error, passing.answer) from passing
-                if trouble.soon_over:
+                if trouble.soon_over and most_retries is None:
                     wait = wait_for_the_end(self._policy, soon)
                     soon += 1
-                elif attempt < self._policy.max_retries:
+                elif attempt < worth:
                     wait = wait_before_retry(
                         self._policy, attempt, trouble.retry_after, trouble.error
                     )

@@ -94,12 +94,14 @@ class Judge:
     def _failed(self, status: int, headers: Mapping[str, str], read: Judged) -> Trouble:
         kind = RateLimited if status == 429 else PlatformUnavailable
         look = own_trouble if read.is_json else challenge
-        found = look(headers, read.body, self.trouble_pages)
+        found = look(status, headers, read.body, self.trouble_pages)
+        printed = None if found or read.is_json else printed_messages(read.body)
         seconds = self.stated_limit.after_refusal(headers, datetime.now(UTC))
         soon_over = found is not None and found.soon_over
+        looks_like = found.looks_like if found else printed
         return Trouble(
             kind(
-                f"{self.where} answered {status}{f' with {found.looks_like}' if found else ''}.",
+                f"{self.where} answered {status}{f' with {looks_like}' if looks_like else ''}.",
                 remedy=found.remedy if found else None,
             ),
             seconds,
@@ -110,7 +112,7 @@ class Judge:
         )
 
     def _not_json(self, status: int, headers: Mapping[str, str], body: bytes) -> Trouble:
-        found = challenge(headers, body, self.trouble_pages)
+        found = challenge(status, headers, body, self.trouble_pages)
         printed = printed_messages(body) if found is None else None
         if found is not None:
             looks_like, remedy = found.looks_like, found.remedy

@@ -1,7 +1,7 @@
-"""Reads the JSON of bodies that a host spoiled: gzip without its header, PHP's messages around it.
+"""Reads the JSON of bodies that a host spoiled: compressed without a header, with text around it.
 
-PHP prints its messages into an answer where `display_errors` is on. The JSON beside them is whole
-(docs/facts/woocommerce.md, Answers by others).
+PHP prints its messages into an answer where `display_errors` is on, and caches sign theirs with an
+HTML comment. The JSON beside them is whole (docs/facts/woocommerce.md, Answers by others).
 """
 
 import json
@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from connector_pipeline.platforms.http.json_body import parse_json
 
-_GZIP: Final = b"\x1f\x8b\x08"
-_GZIP_WINDOW: Final = 31
-"""zlib's word for a stream with gzip's header (https://docs.python.org/3/library/zlib.html)."""
+# The first bytes of gzip, and of zlib at each of its levels (HTTP's "deflate").
+_COMPRESSED: Final = (b"\x1f\x8b\x08", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+_EITHER_WINDOW: Final = 47
+"""zlib's word for gzip's header or its own (https://docs.python.org/3/library/zlib.html)."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -29,8 +30,10 @@ _PAGE: Final = re.compile(rb"<!doctype|<html|<body|<script", re.IGNORECASE)
 _FOLDER: Final = re.compile(
     rb"[/\\](mu-plugins|plugins|themes)[/\\]([A-Za-z0-9][A-Za-z0-9._-]{0,79})"
 )
-# JSON begins a line, or follows the tag that ends a message.
-_BEGINNING: Final = re.compile(rb"(?:\A|\n|>)[ \t\r\xef\xbb\xbf]*([\[{])")
+# Caches and optimizers add such a comment at the end of what they take for a page.
+_COMMENT: Final = re.compile(rb"<!--.{0,4000}?-->", re.DOTALL)
+# JSON begins a line, or follows the tag or the number that ends a message.
+_BEGINNING: Final = re.compile(rb"(?:\A|\n|>|\bon line [0-9]{1,7})[ \t\r\xef\xbb\xbf]*([\[{])")
 _MOST_BEGINNINGS: Final = 20
 _SEARCHED: Final = 1024 * 1024
 
@@ -48,13 +51,13 @@ class FoundJson:
 
 
 def unzipped(body: bytes, most_bytes: int) -> bytes:
-    """A body that is gzip although no header said so, decompressed; any other body as it is.
+    """A body that is gzip or zlib although no header said so, decompressed; another as it is.
 
-    At most `most_bytes` and one more are decompressed. No JSON begins with gzip's first bytes.
+    At most `most_bytes` and one more are decompressed. No JSON begins with these first bytes.
     """
-    if not body.startswith(_GZIP):
+    if not body.startswith(_COMPRESSED):
         return body
-    stream = zlib.decompressobj(_GZIP_WINDOW)
+    stream = zlib.decompressobj(_EITHER_WINDOW)
     try:
         content = stream.decompress(body, most_bytes + 1)
     except zlib.error:
@@ -65,7 +68,7 @@ def unzipped(body: bytes, most_bytes: int) -> bytes:
 def json_among_messages(body: bytes) -> FoundJson | None:
     """The JSON of a body in which PHP's messages stand before or after it; None where it has none.
 
-    It is found only where everything around it is PHP's messages or white space.
+    It is found only where everything around it is PHP's messages, comments or white space.
     """
     text = _without_marks(body)
     for begins in _beginnings(text):
@@ -82,7 +85,7 @@ def json_among_messages(body: bytes) -> FoundJson | None:
             parsed = parse_json(part)
         except ValueError:
             continue
-        noise = before + after
+        noise = _COMMENT.sub(b"", _without_marks(before + after))
         return FoundJson(part, parsed, _words(noise) if noise.strip() else None)
     return None
 
@@ -110,7 +113,7 @@ def _beginnings(text: bytes) -> list[int]:
 
 
 def _is_messages(noise: bytes) -> bool:
-    noise = _without_marks(noise)
+    noise = _COMMENT.sub(b"", _without_marks(noise))
     return not noise.strip() or (_MESSAGE.search(noise) is not None and _PAGE.search(noise) is None)
 
 

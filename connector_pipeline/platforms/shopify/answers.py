@@ -143,7 +143,7 @@ def _is_shopifys(body: object) -> bool:
 def _foreign(answer: Answer) -> JudgedAnswer:
     """The judgement of a page of a firewall, a proxy or a hotel's login, which passes in time."""
     media_type = answer.headers.get("Content-Type", "no content type").split(";")[0][:40]
-    found = challenge(answer.headers, answer.body, TroublePages())
+    found = challenge(answer.status, answer.headers, answer.body, TroublePages())
     looks_like = f": {found.looks_like}" if found else ""
     return JudgedAnswer(
         Meaning.UNAVAILABLE,

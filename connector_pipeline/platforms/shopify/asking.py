@@ -42,3 +42,10 @@ class Asks(Protocol):
     async def ask(self, document: str, variables: Variables) -> Answer:
         """The answer with data. Raises TooExpensiveError, and the errors of model/errors.py."""
         ...
+
+    async def ask_aside(self, document: str, variables: Variables) -> Answer:
+        """The answer to a question that a sync can do without; given up sooner than others.
+
+        Raises what `ask` raises.
+        """
+        ...

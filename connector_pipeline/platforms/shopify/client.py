@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from connector_pipeline.model.errors import (
     PlatformUnavailable,
@@ -46,6 +47,10 @@ from connector_pipeline.platforms.shopify.throttle import (
     actual_points,
     requested_points,
 )
+
+_LONGEST_ASIDE: Final = 15.0
+"""Seconds that an answer which a sync can do without may take, or be throttled for."""
+_ASIDE: Final = partial(ThrottledStreak, THROTTLED_WITHOUT_BACKOFF, _LONGEST_ASIDE)
 
 
 class ShopifyClient:
@@ -94,6 +99,13 @@ class ShopifyClient:
         """
         return await self._ask(document, variables, is_page=False)
 
+    async def ask_aside(self, document: str, variables: Variables) -> Answer:
+        """Ask what a sync can do without: one retry, and no long wait for the answer.
+
+        Raises what `ask` raises.
+        """
+        return await self._ask(document, variables, is_page=False, aside=True)
+
     async def ask_page(self, document: str, variables: Variables) -> Answer:
         """Ask for a page that could be asked for in smaller pieces.
 
@@ -103,9 +115,12 @@ class ShopifyClient:
         """
         return await self._ask(document, variables, is_page=True)
 
-    async def _ask(self, document: str, variables: Variables, *, is_page: bool) -> Answer:
+    async def _ask(
+        self, document: str, variables: Variables, *, is_page: bool, aside: bool = False
+    ) -> Answer:
         cost = self._cost(document, variables)
-        streak = ThrottledStreak()
+        streak = _ASIDE() if aside else ThrottledStreak()
+        retries = min(1, self._policy.max_retries) if aside else self._policy.max_retries
         failed = 0
         refused: ShopifyCredentials | None = None
         while True:
@@ -116,7 +131,7 @@ class ShopifyClient:
             credentials = await self._credentials.current()
             asks_for_stock = not self._stock_denied
             answer, learned_at = await self._paid(
-                cost, document, variables, credentials, is_page=is_page
+                cost, document, variables, credentials, is_page=is_page, aside=aside
             )
             stated = self._stated(answer)
             if stated is not None:
@@ -151,7 +166,7 @@ class ShopifyClient:
                     # A field that failed once may be read the next time.
                     if usable and not again:
                         return answer
-                    if failed >= self._policy.max_retries or not (judged.retry or usable):
+                    if failed >= retries or not (judged.retry or usable):
                         raise failure(judged, credentials)
                     await self._sleep(self._backoff(failed))
                     failed += 1
@@ -184,6 +199,7 @@ class ShopifyClient:
         credentials: ShopifyCredentials,
         *,
         is_page: bool,
+        aside: bool,
     ) -> tuple[Answer, float]:
         """Send a query when its points are there; return the answer and the time of it."""
         async with self._next_for_points:
@@ -192,18 +208,25 @@ class ShopifyClient:
             reservation = self._budget.reserve(cost)
         stated: dict[str, Any] = {}
         try:
-            answer = await self._http.request(
-                "POST",
-                f"/admin/api/{self._api_version}/graphql.json",
-                headers={"X-Shopify-Access-Token": token(credentials)},
-                content={
-                    "query": stock_field.without(document) if self._stock_denied else document,
-                    "variables": dict(variables),
-                },
-                accept_in_the_end=HEAVY_STATUSES if is_page else frozenset(),
-                retry_slow=not is_page,
-            )
+            # Only from here on: a wait for points is no fault of Shopify's.
+            async with asyncio.timeout(_LONGEST_ASIDE if aside else None):
+                answer = await self._http.request(
+                    "POST",
+                    f"/admin/api/{self._api_version}/graphql.json",
+                    headers={"X-Shopify-Access-Token": token(credentials)},
+                    content={
+                        "query": stock_field.without(document) if self._stock_denied else document,
+                        "variables": dict(variables),
+                    },
+                    accept_in_the_end=HEAVY_STATUSES if is_page else frozenset(),
+                    retry_slow=not is_page,
+                    most_retries=1 if aside else None,
+                )
             stated = _stated_cost(answer.json)
+        except TimeoutError as late:
+            raise PlatformUnavailable(
+                f"Shopify did not answer within {_LONGEST_ASIDE:.0f} s.", remedy=LOOK_AT_ITS_STATUS
+            ) from late
         except SlowAnswer as slow:
             raise TooHeavyError(str(slow)) from slow
         except PlatformUnavailable as error:

@@ -108,6 +108,8 @@ class SharedBudget:
 class ThrottledStreak:
     """How often in a row one query was throttled, and how long it waited for that."""
 
+    most: int = MAX_THROTTLED_IN_A_ROW
+    longest: float = MAX_THROTTLED_SECONDS
     times: int = 0
     seconds: float = 0.0
 
@@ -119,7 +121,7 @@ class ThrottledStreak:
     @property
     def too_long(self) -> bool:
         """Whether to give up, because something else must be using the shop's points."""
-        return self.times > MAX_THROTTLED_IN_A_ROW or self.seconds > MAX_THROTTLED_SECONDS
+        return self.times > self.most or self.seconds > self.longest
 
 
 def _points(number: object) -> float | None:

@@ -1,7 +1,7 @@
 """The fields of the schema that lead to other records: connections, ids, counts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -220,7 +220,8 @@ def _variants_count(_: Any, info: GraphQLResolveInfo, **arguments: Any) -> Count
     shop = cast("QueryContext", info.context).shop
     query = arguments.get("query")
     search = _searched(info, query, _VARIANT_FILTERS)
-    return _count(_variant_keys(shop, "ID", query, search), arguments["limit"])
+    counted = _count(_variant_keys(shop, "ID", query, search), arguments["limit"])
+    return replace(counted, count=counted.count + shop.trouble.more_variants)
 
 
 def _typed(gid: str, kind: str, shop: SandboxShop) -> Any:

@@ -67,11 +67,15 @@ class FailingField:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with the shop. `answers_as` is the domain that it says it has."""
+    """What is wrong with the shop. `answers_as` is the domain that it says it has.
+
+    `more_variants` is by how many the count of the shop's variants is too large.
+    """
 
     heavy: HeavyPages | None = None
     partial: FailingField | None = None
     answers_as: str | None = None
+    more_variants: int = 0
 
 
 def trouble_from_json(body: Mapping[str, Any]) -> Trouble:
@@ -82,6 +86,7 @@ def trouble_from_json(body: Mapping[str, Any]) -> Trouble:
         heavy=None if heavy is None else _read(HeavyPages, heavy),
         partial=None if partial is None else _read(FailingField, _with_numbers(partial)),
         answers_as=body.get("answers_as"),
+        more_variants=int(body.get("more_variants", 0)),
     )
 
 

@@ -145,7 +145,9 @@ class Call:
         given = dict(self._given)
         if not self._shop.spec.modified_after:
             given.pop("modified_after", None)
-        return list_query(given, orders=orders, utc_offset=offset)
+        return list_query(
+            given, orders=orders, utc_offset=offset, most_per_page=self._mishaps.most_per_page
+        )
 
     def _products(self) -> Response:
         query = self._query(PRODUCT_ORDERS)

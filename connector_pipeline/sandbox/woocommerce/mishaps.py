@@ -23,7 +23,7 @@ class Mishaps:
 
     - `ignored`: parameters that do not reach WooCommerce; `*` is every one, as behind an nginx
       without `$args`, and `page` alone is a cache that answers page 1 for every page
-    - `largest_page`: a larger `per_page` counts as this one
+    - `largest_page`: a larger `per_page` counts as this one, or is refused if `refuses_larger`
     - `unloadable`: ids that are counted and never given
     - `left_out`: ids that are missing on pages of more than 20 objects, unless asked for by id
     - `empty_pages`: the numbers of pages that come empty
@@ -34,6 +34,7 @@ class Mishaps:
     lists: str = ""
     ignored: tuple[str, ...] = ()
     largest_page: int | None = None
+    refuses_larger: bool = False
     unloadable: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
     empty_pages: tuple[int, ...] = ()
@@ -55,9 +56,15 @@ class Mishaps:
         lost = set(given) if "*" in self.ignored else set(self.ignored)
         reaching = {name: value for name, value in given.items() if name not in lost}
         asked = reaching.get("per_page", "10")
-        if self.largest_page is not None and asked.isdigit() and int(asked) > self.largest_page:
+        clamps = self.largest_page is not None and not self.refuses_larger
+        if clamps and asked.isdigit() and int(asked) > self.most_per_page:
             reaching["per_page"] = str(self.largest_page)
         return reaching
+
+    @property
+    def most_per_page(self) -> int:
+        """The largest `per_page` that is not refused or clamped."""
+        return self.largest_page or 100
 
     def given(self, ids: Sequence[int], query: ListQuery) -> Sequence[int]:
         """Of the ids of one page, those that come."""

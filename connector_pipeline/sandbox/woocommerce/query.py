@@ -60,13 +60,17 @@ class InvalidParameters(ValueError):
 
 
 def list_query(
-    given: Mapping[str, str], *, orders: tuple[str, ...], utc_offset: timedelta
+    given: Mapping[str, str],
+    *,
+    orders: tuple[str, ...],
+    utc_offset: timedelta,
+    most_per_page: int = 100,
 ) -> ListQuery:
     """Read the parameters of a list. Raises InvalidParameters, which names all wrong ones."""
     reader = _Reader(given)
     query = ListQuery(
         page=reader.integer("page", 1, least=1),
-        per_page=reader.integer("per_page", 10, least=1, most=100),
+        per_page=reader.integer("per_page", 10, least=1, most=most_per_page),
         offset=reader.integer("offset", 0, least=0) if "offset" in given else None,
         orderby=reader.one_of("orderby", "date", orders),
         order=reader.one_of("order", "desc", ("asc", "desc")),

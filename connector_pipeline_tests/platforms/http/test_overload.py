@@ -114,6 +114,18 @@ MAINTENANCE = {
         "Retry-After: 600",
         media_type="text/html",
     ),
+    "JSON with spaces": answer(
+        b'{"code": "wp_die", "message": "Brevemente no disponible.", "data": {"status": 503}}',
+        "503 Service Unavailable",
+        "Retry-After: 600",
+    ),
+    "the old page in German": answer(
+        "<!DOCTYPE html><html><head><title>Wartung</title></head><body><h1>Wegen Wartungsarbeiten "
+        "ist diese Website kurzzeitig nicht verfügbar.</h1></body></html>".encode(),
+        "503 Service Unavailable",
+        "Retry-After: 600",
+        media_type="text/html",
+    ),
     "cached as 200": answer(
         b"<h1>Briefly unavailable for scheduled maintenance. Check back shortly.</h1>",
         media_type="text/html",

@@ -360,12 +360,39 @@ async def test_an_increment_works_without_events(
 async def test_events_that_fail_are_asked_for_again_by_the_next_increment(
     sandbox: SandboxServer,
 ) -> None:
-    """So the increment is not complete, and the mark does not move."""
+    """The changes are complete, and the adapter remembers since when deletions were not named."""
     down = {"match": {"body_contains": "query Deletions"}, "kind": "status", "status": 502}
     sandbox.faults.set([down])
     _, report = await read(sandbox, PAGES, since=SINCE, max_retries=1)
-    assert not report.complete
+    assert report.complete
+    assert report.learned == {"deletions_not_named_since": SINCE.isoformat()}
     assert "the next increment asks again" in report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "html", "status": 404},
+        {"kind": "html", "status": 200},
+        {"kind": "status", "status": 500},
+        {"kind": "throttled"},
+        {
+            "kind": "body",
+            "body": {"errors": [{"message": "", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]},
+        },
+    ],
+)
+@pytest.mark.parametrize("since", [None, SINCE])
+async def test_what_a_sync_can_do_without_is_given_up_soon(
+    sandbox: SandboxServer, fault: dict[str, Any], since: datetime | None
+) -> None:
+    """A shop whose events or counts never come must not wait for all the retries of a page."""
+    matches = [{"body_contains": f"query {name}"} for name in ("Deletions", "CountVariants")]
+    sandbox.faults.set([{"match": match, **fault} for match in matches])
+    _, report = await read(sandbox, PAGES, since=since, max_retries=5)
+    assert report.complete
+    # A throttled question waits for the points that Shopify states, and for no others.
+    assert report.retries <= (4 if fault["kind"] == "throttled" else 1)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from connector_pipeline.platforms.shopify.reading.counts import (
     VariantsCount,
     created_since,
 )
-from connector_pipeline.platforms.shopify.reading.deletions import Deletions
+from connector_pipeline.platforms.shopify.reading.deletions import NOT_NAMED_SINCE, Deletions
 from connector_pipeline.platforms.shopify.reading.shop_page import ShopPage
 
 BULK_THRESHOLD: Final = 20_000
@@ -224,6 +224,11 @@ class BulkExport:
                 f"({operation.root_objects} products), but {read.objects} ({read.root_objects}) "
                 "were read."
             )
+        if read.unreadable:
+            problems.append(
+                f"The result of Shopify's bulk operation has {read.unreadable} lines that are no "
+                "objects."
+            )
         created, deleted = Created(), 0
         if edited:
             created = await created_since(self._client, operation.created_at, read.products)
@@ -236,6 +241,9 @@ class BulkExport:
             )
         disagreement = shop.disagreement(read.root_objects, deleted, created.products)
         self._report.complete = not problems and disagreement is None
+        if self._report.complete:
+            # Absences show all deletions.
+            self._report.learned.pop(NOT_NAMED_SINCE, None)
         there = read.root_objects + created.products - deleted
         self._report.all_read = not problems and not shop.missing(there)
         if disagreement is not None:

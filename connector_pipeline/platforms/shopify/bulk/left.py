@@ -7,8 +7,9 @@ from typing import Final, cast
 from connector_pipeline.platforms.kit.json_values import objects_in, value_at
 from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.bulk.queries import LIST_BULK, query_digest
-from connector_pipeline.platforms.shopify.bulk.status import BulkStatus, time_of
+from connector_pipeline.platforms.shopify.bulk.status import BulkStatus
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.times import time_of
 
 _LISTED: Final = 50
 

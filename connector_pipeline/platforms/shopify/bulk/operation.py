@@ -27,8 +27,9 @@ from connector_pipeline.platforms.shopify.bulk.queries import (
     RUN_BULK,
     query_digest,
 )
-from connector_pipeline.platforms.shopify.bulk.status import BulkStatus, time_of
+from connector_pipeline.platforms.shopify.bulk.status import BulkStatus
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.times import time_of
 
 BULK_OPERATION: Final = "bulk_operation"
 """The kind of the page of the answer that started or listed an operation.
@@ -151,7 +152,10 @@ class BulkOperations:
         gid = page.facts.get("operation")
         if page.facts.get("query") != self._digest or numeric_id(gid, "BulkOperation") is None:
             return False
-        operation = await self.poll(operation_of(page))
+        try:
+            operation = await self.poll(operation_of(page))
+        except InvalidResponse:
+            return False
         return operation is not None and (
             operation.status.under_way or operation.status is BulkStatus.COMPLETED
         )
@@ -171,7 +175,12 @@ class BulkOperations:
         interval = self._patience.poll_interval
         last: BulkOperation | None = None
         while True:
-            operation = await self.poll(gid)
+            try:
+                operation = await self.poll(gid)
+            except InvalidResponse as odd:
+                raise NoBulkResult(
+                    f"the state of the bulk operation cannot be read ({odd.message})"
+                ) from odd
             if operation is None:
                 raise NoBulkResult("Shopify knows the bulk operation no more")
             if operation.status is BulkStatus.COMPLETED:
@@ -204,7 +213,10 @@ class BulkOperations:
         until = self._clock() + self._patience.end_awaited
         interval = self._patience.poll_interval
         while self._clock() < until:
-            operation = await self.poll(gid)
+            try:
+                operation = await self.poll(gid)
+            except InvalidResponse:
+                return
             if operation is None or not operation.status.counts_as_running:
                 return
             interval = await self._pause(interval)

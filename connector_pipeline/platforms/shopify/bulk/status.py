@@ -1,8 +1,7 @@
-"""The status of a bulk operation, and its times, as Shopify states them."""
+"""The status of a bulk operation, as Shopify states it."""
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from connector_pipeline.platforms.kit.json_values import value_at
 
@@ -37,12 +36,3 @@ class BulkStatus(StrEnum):
 
 
 _STATUSES: Final = frozenset(BulkStatus) - {BulkStatus.UNKNOWN}
-
-
-def time_of(text: Any) -> datetime | None:
-    """The time that Shopify states; None for anything else."""
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return None if time.tzinfo is None else time

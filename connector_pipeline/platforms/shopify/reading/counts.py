@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from connector_pipeline.model.errors import (
     ConnectorError,
@@ -25,6 +24,7 @@ from connector_pipeline.platforms.shopify.reading.check_queries import (
     COUNT_VARIANTS,
     PRODUCT_COUNTS,
 )
+from connector_pipeline.platforms.shopify.times import time_of
 
 _ANSWER = "Shopify's answer"
 
@@ -63,7 +63,7 @@ class VariantsCount:
 
     async def _ask(self) -> int | None:
         try:
-            answer = await self._client.ask(COUNT_VARIANTS, {})
+            answer = await self._client.ask_aside(COUNT_VARIANTS, {})
         except (ConnectorError, TooExpensiveError):
             return None
         count = value_at(answer.json, "data", "productVariantsCount", "count")
@@ -133,7 +133,7 @@ async def counted_products(client: Asks, *, newest_first: bool) -> AsyncGenerato
     after: str | None = None
     while True:
         try:
-            answer = await client.ask(
+            answer = await client.ask_aside(
                 PRODUCT_COUNTS,
                 {"first": CHECKED_AT_ONCE, "after": after, "reverse": newest_first},
             )
@@ -182,13 +182,7 @@ def _counted(node: object) -> CountedProduct | None:
         return None
     variants = value_at(node, "variantsCount", "count")
     return CountedProduct(
-        int(number), _time(value_at(node, "createdAt")), variants if type(variants) is int else None
+        int(number),
+        time_of(value_at(node, "createdAt")),
+        variants if type(variants) is int else None,
     )
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return None if time.tzinfo is None else time

@@ -1,9 +1,10 @@
 """Asks Shopify's events which products were deleted (docs/facts/shopify.md, Deletions)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from connector_pipeline.model.errors import (
@@ -23,9 +24,13 @@ from connector_pipeline.platforms.shopify.reading.check_queries import (
     DELETIONS,
     deleted_since,
 )
+from connector_pipeline.platforms.shopify.times import time_of
 
 DELETED: Final = "deletions"
 """The kind of the pages that name deleted products. Facts: `deleted`, the search, and `after`."""
+
+NOT_NAMED_SINCE: Final = "deletions_not_named_since"
+"""The word in the report's memory for the time since when Shopify did not name the deletions."""
 
 _MOST_PAGES: Final = 40
 _ANSWER: Final = "Shopify's answer"
@@ -35,12 +40,21 @@ class Deletions:
     """The products deleted since a time, page by page. Leaving the block ends what is asked.
 
     `products` are their numeric ids so far. An event is a hint and no proof: the caller asks for
-    the ids before it deletes anything.
+    the ids before it deletes anything. What Shopify did not name in earlier increments, by the
+    `memory` of the shop, is asked for too.
     """
 
-    def __init__(self, client: Asks, since: datetime, archived: ArchivedPages):
+    def __init__(
+        self,
+        client: Asks,
+        since: datetime,
+        archived: ArchivedPages,
+        memory: Mapping[str, Any] = MappingProxyType({}),
+    ):
         self._client = client
-        self._search = deleted_since(since)
+        not_named = time_of(memory.get(NOT_NAMED_SINCE))
+        self._since = since if not_named is None else min(since, not_named)
+        self._search = deleted_since(self._since)
         self._archived = archived
         self._first: asyncio.Task[RawPage] | None = None
         self.products: set[str] = set()
@@ -61,9 +75,11 @@ class Deletions:
     async def pages(self, report: FetchReport) -> AsyncGenerator[RawPage]:
         """Yield the pages. An increment goes on without those that Shopify refuses.
 
-        The report warns of what could not be read. If Shopify failed, the report's next increment
-        has to ask again: it is no longer complete. Raises what else the client raises.
+        The report warns of what could not be read, and remembers since when: the next increment
+        asks from there. Its changes are complete all the same, for a question that fails for days
+        must not hold their mark. Raises what else the client raises.
         """
+        report.learned[NOT_NAMED_SINCE] = self._since.isoformat()
         try:
             after: str | None = None
             for _ in range(_MOST_PAGES):
@@ -71,7 +87,9 @@ class Deletions:
                 yield page
                 after = self._read(page)
                 if after is None:
+                    del report.learned[NOT_NAMED_SINCE]
                     return
+            del report.learned[NOT_NAMED_SINCE]
             report.warnings.append(
                 f"Shopify names more than {len(self.products)} deleted products: the others are "
                 "found by the next full sync."
@@ -82,7 +100,6 @@ class Deletions:
                 f"{_said(refused)}"
             )
         except PlatformUnavailable as failed:
-            report.complete = False
             report.warnings.append(
                 "Shopify did not tell which products were deleted, and the next increment asks "
                 f"again: {_said(failed)}"
@@ -113,7 +130,7 @@ class Deletions:
         return {"deleted": self._search, "after": after}
 
     async def _ask(self, after: str | None) -> RawPage:
-        answer = await self._client.ask(
+        answer = await self._client.ask_aside(
             DELETIONS, {"deleted": self._search, "first": CHECKED_AT_ONCE, "after": after}
         )
         return RawPage(DELETED, answer.body, self._facts(after))

@@ -31,7 +31,7 @@ from connector_pipeline.platforms.shopify.reading.counts import (
     VariantsCount,
     counted_products,
 )
-from connector_pipeline.platforms.shopify.reading.deletions import Deletions
+from connector_pipeline.platforms.shopify.reading.deletions import NOT_NAMED_SINCE, Deletions
 from connector_pipeline.platforms.shopify.reading.questions import (
     Client,
     Question,
@@ -94,6 +94,8 @@ class CatalogWalk:
         self._explained = 0
         self._batch_size = batch_size
         self._counted_again = False
+        # Shopify's counts of the single products, all of them, are met by what was read.
+        self._products_agree = False
 
     async def pages(self) -> AsyncGenerator[RawPage, None]:
         """Yield every page. Raises InvalidResponse, and what the client raises."""
@@ -111,7 +113,9 @@ class CatalogWalk:
         self._report.details.update(products=self._tally.products, variants=self._tally.variants)
 
     async def _changes(self, since: datetime) -> AsyncGenerator[RawPage]:
-        async with Deletions(self._client, since, self._archived) as deletions:
+        async with Deletions(
+            self._client, since, self._archived, self._report.learned
+        ) as deletions:
             deletions.ahead()
             async with aclosing(self._listed(self._chain())) as pages:
                 async for page in pages:
@@ -235,14 +239,19 @@ class CatalogWalk:
         """Yield the variants of the products that have more than were read, if Shopify says so."""
         if not await self._variants_count.missing(self._tally.variants):
             return
+        agree = 0
         async with aclosing(counted_products(self._client, newest_first=False)) as counted:
             async for product in counted:
                 read = self._tally.read.variants_of(product.number)
-                if read is None or product.variants is None or product.variants <= read:
+                if read is None or product.variants is None:
+                    continue
+                if product.variants <= read:
+                    agree += 1
                     continue
                 number = str(product.number)
                 if self._questions.is_unread(number):
                     self._explained += product.variants - read
+                    agree += 1
                     continue
                 self._read_again += 1
                 self._tally.forget_variants(product.number, read)
@@ -250,6 +259,8 @@ class CatalogWalk:
                 async with aclosing(self._variants_of(number, chain)) as pages:
                     async for page in pages:
                         yield page
+                agree += product.variants <= (self._tally.read.variants_of(product.number) or 0)
+        self._products_agree = agree == self._tally.products
 
     def _page(self, reply: Reply) -> RawPage:
         self._pages += 1
@@ -267,17 +278,23 @@ class CatalogWalk:
         missing = await self._variants_count.missing(tally.variants + self._explained)
         if missing:
             counted = tally.variants + self._explained + missing
-            problems.append(
-                f"Shopify counts {counted} variants, but {tally.variants} were read: "
-                f"{missing} are missing."
-            )
+            said = f"Shopify counts {counted} variants, but {tally.variants} were read"
+            if self._products_agree:
+                # The total contradicts the counts of the products, which are asked for last.
+                said = f"{said}, which are all by its counts of the single products."
+                self._report.warnings.append(said)
+            else:
+                problems.append(f"{said}: {missing} are missing.")
         deleted = 0
         if self._counted_again:
             # Products that were read and then deleted must not stand for others that are missing.
             deletions = Deletions(self._client, began - _CLOCKS_DIFFER, ArchivedPages())
             deleted = await deletions.among(tally.read)
         disagreement = shop.disagreement(tally.products, deleted)
-        self._report.complete = not problems and disagreement is None
+        self._report.complete = not problems and not missing and disagreement is None
+        if self._report.complete:
+            # Absences show all deletions.
+            self._report.learned.pop(NOT_NAMED_SINCE, None)
         self._report.all_read = not problems and not shop.missing(tally.products - deleted)
         if disagreement is not None:
             problems.append(disagreement)

@@ -127,6 +127,16 @@ class Completion:
     def _judge(
         self, what: str, count: ListCount, ids: IdPass, unread: list[int], not_given: int
     ) -> None:
+        if not ids.whole and count.as_long_as_stated and self._report.reading > 1:
+            # Read twice, it was never another list: what changed of it were objects that came.
+            self._verdict.inexact = True
+            self._report.warnings.append(
+                f"{what}: all {count.total} that the shop counts were read, while some changed. "
+                "The shop does not list ids by their order, so whether another one came in place "
+                "of one that was skipped shows in the next sync. Ask the merchant whether a "
+                "plugin changes the order of products in /wp-json."
+            )
+            return
         if not ids.whole and (count.edited or count.lacking > 0):
             self._verdict.missing.append(
                 f"{what}: the shop counts {count.total} and gave {len(count.ids)}, and it does not "

@@ -34,15 +34,37 @@ _EVERY: Final = timedelta(hours=1)
 _FOR_A_REQUEST: Final = timedelta(seconds=36)
 """A pass may cost a hundred requests an hour: larger shops are listed less often."""
 
+_FAILURES: Final = 2
+"""After so many passes in a row that failed, the next one waits for an hour."""
+
+_MOST_UNCATALOGED: Final = 200
+
+
+class Failed(BaseModel):
+    """The passes over one list that failed in a row: how many, and when the last one did."""
+
+    times: int = 0
+    at: datetime
+
+    def again(self, now: datetime) -> "Failed":
+        """One more of them."""
+        return Failed(times=self.times + 1, at=now)
+
 
 class LastLook(BaseModel):
-    """What the last look at the lists found: when, their lengths, and the highest variation."""
+    """What the last look at the lists found: when, their lengths, and the highest variation.
+
+    `uncataloged` are products that were counted and did not come into the catalog, e.g. because
+    they are rejected. `failed` has the passes that failed, by the kind of their list.
+    """
 
     at: datetime
     products: dict[str, int]
     endpoint: str | None = None
     variations: int = 0
     highest: int = 0
+    uncataloged: list[int] = []
+    failed: dict[str, Failed] = {}
 
     @classmethod
     def of(cls, report: FetchReport) -> "LastLook | None":
@@ -61,12 +83,20 @@ class LastLook(BaseModel):
         requests = (sum(self.products.values()) + self.variations) // IDS_AT_ONCE
         return not timedelta() <= now - self.at < max(_EVERY, requests * _FOR_A_REQUEST)
 
+    def may_pass(self, kind: str, now: datetime) -> bool:
+        """Whether to list the ids of a kind, if that is due. A shop that fails with it may wait."""
+        failed = self.failed.get(kind)
+        if failed is None or failed.times < _FAILURES:
+            return True
+        return not timedelta() <= now - failed.at < _EVERY
+
 
 class Additions:
     """What an increment saw that the last look did not: products by status, and variations."""
 
     def __init__(self, last: LastLook | None):
         self._highest = 0 if last is None else last.highest
+        self.uncataloged: list[int] = [] if last is None else last.uncataloged
         self.products: dict[str, list[int]] = {}
         self.variations: set[int] = set()
 
@@ -79,12 +109,21 @@ class Additions:
         self.variations.update(each for each in ids if each is not None and each > self._highest)
 
     async def new_products(self, report: FetchReport) -> dict[str, int]:
-        """How many of the changed products the catalog does not have, by status."""
+        """How many of the changed products the catalog does not have, by status.
+
+        Each counts once: a product that is rejected may change again and again.
+        """
         counts: dict[str, int] = {}
+        before = set(self.uncataloged)
+        found: list[int] = []
         for status, ids in self.products.items():
             asked = {str(own_id) for own_id in ids}
             known = await report.in_catalog(asked) if report.in_catalog and asked else ()
-            counts[status] = len(asked.difference(known))
+            lacking = [each for each in dict.fromkeys(ids) if str(each) not in known]
+            counts[status] = sum(each not in before for each in lacking)
+            found += lacking
+        kept = [each for each in self.uncataloged if each not in set(found)]
+        self.uncataloged = [*kept, *found][-_MOST_UNCATALOGED:]
         return counts
 
 
@@ -126,35 +165,49 @@ class DeletionWatch:
         )
         products = variants = None
         old = last is None or last.is_old(now) or last.endpoint not in (None, self._endpoint)
-        if last is None or old or await self._products_differ(last, look, additions):
-            products = CompactIds()
-            for status, wanted in self._products.items():
-                ids = self._pass(wanted, PRODUCTS)
+        differ = last is not None and await self._products_differ(last, look, additions)
+        look.uncataloged = additions.uncataloged
+        look.failed = {} if last is None else dict(last.failed)
+        if old or differ:
+            counted = dict(look.products)
+            if last is None or last.may_pass(PRODUCTS, now):
+                products = CompactIds()
+                for status, wanted in self._products.items():
+                    ids = self._pass(wanted, PRODUCTS)
+                    async with aclosing(ids.pages()) as pages:
+                        async for page in pages:
+                            yield page
+                    look.products[status] = ids.total
+                    products = _joined(products, ids)
+                self._note(look, PRODUCTS, now, failed=products is None)
+            if products is None:
+                # A later increment sees the same difference, and tries again.
+                look.products = counted if last is None else dict(last.products)
+        if last is None or old or self._variations_differ(last, look, additions):
+            if last is None or last.may_pass(VARIATIONS, now):
+                ids = self._pass(self._variations, VARIATIONS)
                 async with aclosing(ids.pages()) as pages:
                     async for page in pages:
                         yield page
-                if not ids.whole and last is not None:
-                    # The next increment tries again.
-                    look.products[status] = last.products.get(status, 0)
-                else:
-                    look.products[status] = ids.total
-                products = _joined(products, ids)
-        if last is None or old or self._variations_differ(last, look, additions):
-            ids = self._pass(self._variations, VARIATIONS)
-            async with aclosing(ids.pages()) as pages:
-                async for page in pages:
-                    yield page
-            if not ids.whole and last is not None and last.endpoint is not None:
+                if ids.whole:
+                    look.variations = ids.total
+                look.highest = max(look.highest, ids.listed.highest)
+                variants = _joined(CompactIds(), ids)
+                self._note(look, VARIATIONS, now, failed=variants is None)
+            if variants is None and last is not None and last.endpoint is not None:
                 look.variations = last.variations
-            else:
-                look.variations = ids.total or look.variations
-            look.highest = max(look.highest, ids.listed.highest)
-            variants = _joined(CompactIds(), ids)
         if not old and last is not None:
             look.at = last.at
         look.keep(self._report)
         if products is not None or variants is not None:
             self._report.listed = ListedIds(products, variants)
+
+    @staticmethod
+    def _note(look: LastLook, kind: str, now: datetime, *, failed: bool) -> None:
+        if failed:
+            look.failed[kind] = look.failed.get(kind, Failed(at=now)).again(now)
+        else:
+            look.failed.pop(kind, None)
 
     def _pass(self, wanted: IdsOf, kind: str) -> IdPass:
         return IdPass(
@@ -178,21 +231,23 @@ class DeletionWatch:
 
     async def _total(self, wanted: IdsOf) -> int | None:
         """The length of a list; None where the shop does not list ids alone."""
-        try:
-            # The newest object, because old ones are the broken ones.
-            page = await ask_ids(
-                self._reader.session,
-                self._reader.archived,
-                wanted,
-                offset=0,
-                size=1,
-                order="desc",
-                patient=False,
-            )
-        except PassFailed:
-            return None
-        self._asked.append(page.raw)
-        return page.total
+        # The newest object first, because old ones are the broken ones.
+        for order in ("desc", "asc"):
+            try:
+                page = await ask_ids(
+                    self._reader.session,
+                    self._reader.archived,
+                    wanted,
+                    offset=0,
+                    size=1,
+                    order=order,
+                    patient=False,
+                )
+            except PassFailed:
+                continue
+            self._asked.append(page.raw)
+            return page.total
+        return None
 
 
 def first_look(

@@ -166,6 +166,9 @@ class IdPass:
                     await self._ask_otherwise(offset, page, ids)
                 for raw in self._archivable():
                     yield raw
+                if list(page.ids) != sorted(page.ids):
+                    # The shop ignores the order, and then pages have nothing to be joined by.
+                    return
                 unchanged = page.total == self.total
                 self.total = page.total or self.total
                 joins = offset == 0 or (bool(ids) and min(ids) <= last)

@@ -24,6 +24,7 @@ class ListCount:
     skips one (docs/facts/woocommerce.md, Lists: order and totals).
     """
     stop: int = 0
+    _changed_length: bool = False
     _empty: bool = False
     _empty_before_end: bool = False
     _last_page_is_full: bool = False
@@ -33,7 +34,7 @@ class ListCount:
         if self.first_total is None:
             self.first_total = page.total
         elif page.total != self.total:
-            self.edited = True
+            self.edited = self._changed_length = True
         self.total = page.total
         self.stop = page.stop
         self._empty_before_end |= self._empty
@@ -56,6 +57,11 @@ class ListCount:
     def agrees(self) -> bool:
         """Whether nothing about the list is doubtful."""
         return not (self.edited or self._empty_before_end or self.lacking)
+
+    @property
+    def as_long_as_stated(self) -> bool:
+        """Whether the list had one length on all pages, and gave as many objects."""
+        return not (self._changed_length or self._empty_before_end or self.lacking)
 
     @property
     def may_go_on(self) -> bool:

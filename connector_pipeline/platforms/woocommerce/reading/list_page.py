@@ -1,14 +1,18 @@
 """Reads one page of a list of the REST API, with the list's length from its headers."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import JsonValue
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.kit.json_values import value_at
 from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id, objects_of
+
+_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,29 @@ class ListPage:
         """
         stop = self.total_pages * self.per_page
         return self.total if 0 <= stop - self.total < self.per_page else stop
+
+    @property
+    def allowed(self) -> int | None:
+        """The size of the pages that the shop gives, where that is less than was asked for.
+
+        A plugin may clamp `per_page`. Then the shop counts more pages than there would be.
+        """
+        if self.total_pages <= -(-self.total // self.per_page):
+            return None
+        # The size itself is no less than either, and a page may lack objects.
+        return max(len(self.objects), -(-self.total // self.total_pages))
+
+
+def allowed_by_refusal(answer: Answer, asked: int) -> int | None:
+    """The size of pages that a refusal of `per_page` allows; None for another refusal.
+
+    WordPress says "per_page must be between 1 (inclusive) and 50 (inclusive)" in its language.
+    """
+    said = value_at(answer.json, "data", "params", "per_page")
+    if not isinstance(said, str):
+        return None
+    numbers = [int(each) for each in _NUMBER.findall(said)]
+    return numbers[-1] if numbers and numbers[-1] < asked else asked // 2
 
 
 def list_page(answer: Answer, number: int, endpoint: str, *, per_page: int = 100) -> ListPage:

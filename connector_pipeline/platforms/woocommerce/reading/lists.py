@@ -3,7 +3,8 @@
 Pages are ordered by id, ascending, because the default order (date, newest first) repeats and skips
 objects while products are added. A short page is not the last one: a list ends with the page that
 `X-WP-TotalPages` names (docs/facts/woocommerce.md, Lists: order and totals). A page that takes the
-shop too long is read in smaller pages, and after two of them so are the others.
+shop too long is read in smaller pages, and after two of them so are the others. A shop that allows
+no pages of the size is read in those that it allows.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
@@ -21,7 +22,11 @@ from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
-from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage, list_page
+from connector_pipeline.platforms.woocommerce.reading.list_page import (
+    ListPage,
+    allowed_by_refusal,
+    list_page,
+)
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import (
     SMALLEST,
     PageSizes,
@@ -36,6 +41,15 @@ from connector_pipeline.platforms.woocommerce.talking.refusals import (
 )
 
 _NOT_HERE: Final = frozenset({400, 403, 404})
+_BAD_REQUEST: Final = 400
+
+
+class _LargerThanAllowed(Exception):
+    """The shop allows pages of `size` objects, and was asked for more."""
+
+    def __init__(self, size: int):
+        super().__init__(size)
+        self.size = size
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,8 @@ class ListReader:
         works = PagingWorks(wanted.path, status=status)
         reached, end = 0, 1
         while reached < end and (page := await self._archived(wanted, reached)) is not None:
-            works.check(page)
+            # It was checked when it came.
+            works.remember(page)
             yield page
             reached, end = page.stop, page.end
         for page in first if reached == 0 else ():
@@ -141,6 +156,13 @@ class ListReader:
         except SlowAnswer:
             if last:
                 raise
+        except _LargerThanAllowed as larger:
+            less = parts(size, larger.size)
+            self._sizes.failed(wanted.kind, less)
+            if number == 1:
+                # Whether the shop obeys this size is seen before more is asked for.
+                return await self._step(wanted, 1, less, may_lack=may_lack)
+            return await self._in_parts(wanted, number, size, less, may_lack=may_lack)
         else:
             return [] if page is None else [page]
         self.smaller_pages += 1
@@ -148,6 +170,11 @@ class ListReader:
             self._sizes.failed(wanted.kind, less)
         else:
             self._sizes.slow(wanted.kind)
+        return await self._in_parts(wanted, number, size, less, may_lack=may_lack)
+
+    async def _in_parts(
+        self, wanted: ListOf, number: int, size: int, less: int, *, may_lack: bool
+    ) -> list[ListPage]:
         pages: list[ListPage] = []
         for start in range((number - 1) * size, number * size, less):
             if pages and pages[-1].end <= start:
@@ -162,16 +189,21 @@ class ListReader:
         question = Question(
             wanted.path,
             {**wanted.params, **paging},
-            accept=_NOT_HERE if may_lack else frozenset(),
+            accept=_NOT_HERE if may_lack else frozenset({_BAD_REQUEST}),
             retry_slow=retry_slow,
         )
         answer = await self._session.ask(question)
+        if answer.status == _BAD_REQUEST:
+            _refuse_larger(size, allowed_by_refusal(answer, size))
+            if not may_lack:
+                raise error_of(answer, wanted.path)
         if answer.status != 200:
             if answer.status == 403 and error_code(answer) is None:
                 # A firewall's page does not show whether WooCommerce has the list.
                 raise error_of(answer, wanted.path)
             return None
         page = list_page(answer, number, wanted.path, per_page=size)
+        _refuse_larger(size, page.allowed)
         counts = {
             "page": number,
             "per_page": size,
@@ -179,6 +211,12 @@ class ListReader:
             "total_pages": page.total_pages,
         }
         return replace(page, facts={**counts, **wanted.page_facts})
+
+
+def _refuse_larger(size: int, allowed: int | None) -> None:
+    """Raise _LargerThanAllowed where smaller pages may work."""
+    if allowed is not None and SMALLEST <= parts(size, max(1, allowed)) < size:
+        raise _LargerThanAllowed(allowed)
 
 
 def _archived_page(wanted: ListOf, start: int, raw: RawPage) -> ListPage | None:

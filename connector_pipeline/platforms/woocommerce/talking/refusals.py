@@ -67,7 +67,9 @@ def error_of(answer: Answer, path: str, *, same_key: bool = False) -> ConnectorE
 def trouble_page(answer: Answer, path: str) -> PlatformUnavailable | None:
     """The error for a page that is known to come from a firewall or the like, else None."""
     found = (
-        None if answer.json is not None else challenge(answer.headers, answer.body, TROUBLE_PAGES)
+        None
+        if answer.json is not None
+        else challenge(answer.status, answer.headers, answer.body, TROUBLE_PAGES)
     )
     if found is None:
         return None

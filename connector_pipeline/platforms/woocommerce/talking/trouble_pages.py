@@ -11,14 +11,16 @@ _REMEDY: Final = (
     "the file .maintenance in WordPress's folder."
 )
 # WordPress always states these 600 s. Its text is in the shop's language, and its form is a page or
-# JSON by what the request accepts.
+# JSON by what the request accepts. The page of older versions has no mark but its one heading.
 _ALWAYS: Final = "retry-after: 600"
 
 TROUBLE_PAGES: Final = TroublePages(
     own=(
         PageMark(b"briefly unavailable for scheduled maintenance", _NAME, _REMEDY, soon_over=True),
-        PageMark(b'"code":"wp_die"', _NAME, _REMEDY, header=_ALWAYS, soon_over=True),
-        PageMark(b"wp-die-message", _NAME, _REMEDY, header=_ALWAYS, soon_over=True),
+        *(
+            PageMark(mark, _NAME, _REMEDY, header=_ALWAYS, soon_over=True, status=503)
+            for mark in (b'"wp_die"', b"wp-die-message", b"<h1>")
+        ),
     ),
     read_below="/wp-json/",
 )

@@ -20,6 +20,7 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shopify.bulk_result import BulkResult
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -247,6 +248,56 @@ async def test_a_result_without_rows_of_a_shop_with_products_is_not_believed(
     assert not reading.report.complete
     assert [page.kind for page in reading.pages] == ["shop", "bulk_operation", "shop"]
     assert "counts" in reading.report.warnings[0]
+
+
+@pytest.mark.parametrize("of_product", [True, False])
+async def test_a_result_with_a_broken_line_is_not_complete(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, of_product: bool
+) -> None:
+    """Its counts are right. Nothing could be published of it, at any later time either."""
+    add = BulkResult.add
+
+    def cut(result: BulkResult, line: bytes, *, root: bool, **kept: Any) -> None:
+        add(result, line[:-1] if root is of_product else line, root=root, **kept)
+
+    monkeypatch.setattr(BulkResult, "add", cut)
+    reading = await Reading(sandbox).run()
+    assert not reading.report.complete
+    assert not reading.report.all_read
+    [warning] = reading.report.warnings
+    assert "no objects" in warning
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"objectCount": "many"},
+        {"rootObjectCount": None},
+        {"id": "gid://shopify/BulkOperation/1"},
+    ],
+)
+async def test_an_operation_in_a_state_that_cannot_be_read_is_no_reason_to_fail(
+    sandbox: SandboxServer, odd: dict[str, Any]
+) -> None:
+    """The pages bring the catalog."""
+    operation = {
+        "id": "gid://shopify/BulkOperation/7000000000001",
+        "status": "COMPLETED",
+        "errorCode": None,
+        "objectCount": "1",
+        "rootObjectCount": "1",
+        "createdAt": "2026-11-01T00:00:00Z",
+        "url": None,
+        "partialDataUrl": None,
+        **odd,
+    }
+    match = {"body_contains": "query PollBulk"}
+    body = {"data": {"bulkOperation": operation}}
+    sandbox.faults.set([{"match": match, "kind": "body", "body": body}])
+    reading = await Reading(sandbox).run()
+    reading.assert_whole()
+    assert "products" in reading.kinds
+    assert "cannot be read" in str(reading.report.details["bulk_fallback"])
 
 
 async def test_a_result_that_lacks_objects_is_not_complete(

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from connector_pipeline.model.catalog_item import CatalogItem
-from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
@@ -44,10 +44,16 @@ class Keys:
 class Products:
     """A shop that answers `include` with these products.
 
-    It counts the `broken` ones without listing them.
+    It counts the `broken` ones without listing them, and answers 500 for the `failing` ones.
     """
 
-    def __init__(self, *products: dict[str, Any], broken: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        *products: dict[str, Any],
+        broken: tuple[int, ...] = (),
+        failing: tuple[int, ...] = (),
+    ):
+        self.failing = failing
         self.products = {each["id"]: each for each in (product(WITNESS), *products)}
         self.broken = broken
         self.asked: list[list[int]] = []
@@ -63,8 +69,9 @@ class Products:
         found = [self.products[each] for each in ids if each in self.products]
         body = json.dumps(found).encode()
         total = len(found) + len([each for each in ids if each in self.broken])
+        status = "500 Internal Server Error" if set(ids) & set(self.failing) else "200 OK"
         head = (
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n"
             f"X-WP-Total: {total}\r\nX-WP-TotalPages: 1\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body)
@@ -85,7 +92,9 @@ class Products:
         """The absent variants that are gone by the answers."""
         witness: CatalogItem = item("7_default", shop=OTHER, product_id=str(WITNESS))
         async with self.serve() as url:
-            api = WooCommerceAdapter(base_url=url, allow_private_hosts=True, statuses=statuses)
+            api = WooCommerceAdapter(
+                base_url=url, allow_private_hosts=True, statuses=statuses, retry_delay=0.001
+            )
             report = FetchReport(page_sizes={} if size is None else {"products": size})
             lookups = api.look_up(OTHER, Keys(), absent=absent, witness=witness, report=report)
             return {variant_id async for each in lookups for variant_id in each.gone}
@@ -138,6 +147,28 @@ async def test_products_that_cannot_be_loaded_are_not_gone() -> None:
     kept = {f"{number}_default" for number in (*broken, *range(200, 220))}
     assert await shop.gone(absent) == absent.keys() - kept
     assert max(len(ids) for ids in shop.asked) == 100
+
+
+async def test_products_that_fail_are_not_gone_and_do_not_keep_the_others() -> None:
+    """The shop breaks over each page with one of them. They cost some questions, once."""
+    absent = {f"{number}_default": str(number) for number in range(100, 350)}
+    failing = (100, 222, 223)
+    shop = Products(product(300), broken=(301,), failing=failing)
+    kept = {f"{number}_default" for number in (300, 301, *failing)}
+    assert await shop.gone(absent) == absent.keys() - kept
+    assert len(shop.asked) < 80
+
+
+async def test_a_shop_that_answers_for_nothing_confirms_nothing() -> None:
+    """The witness fails, too, or too many products do; few questions were asked."""
+    absent = {f"{number}_default": str(number) for number in range(100, 250)}
+    down = Products(failing=(WITNESS,))
+    with pytest.raises(PlatformUnavailable, match="answered 500"):
+        await down.gone(absent)
+    assert len(down.asked) <= 6
+    torn = Products(failing=tuple(range(100, 250)))
+    with pytest.raises(PlatformUnavailable, match="answered 500"):
+        await torn.gone(absent)
 
 
 @pytest.mark.parametrize("size", [50, 5, 1])

@@ -5,6 +5,7 @@ The parameters are the table of all ways: how the list is short, and what comes 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -13,6 +14,7 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 from connector_pipeline.platforms.woocommerce.reading.paging_works import PagingWorks
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.woocommerce.mishaps import Mishaps
@@ -20,6 +22,7 @@ from connector_pipeline_tests.platforms.woocommerce.shop_reading import ENDPOINT
 
 SHOP = replace(SMALL, domain="short.example", products=200, awkward=False)
 PAGE: Final = 50
+SINCE_EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +66,9 @@ PROOFS: Final = (
         most_requests=20,
     ),
     Proof("the same in pages of 20", Mishaps(ignored=("page",)), "ignores page", batch_size=20),
-    Proof("nginx without $args", Mishaps(ignored=("*",)), "ignores per_page", most_requests=3),
-    Proof("per_page is ignored", Mishaps(ignored=("per_page",)), "ignores per_page"),
-    Proof("per_page is clamped to 20", Mishaps(largest_page=20), "ignores per_page"),
+    Proof("nginx without $args", Mishaps(ignored=("*",)), "ignores"),
+    Proof("per_page and page are ignored", Mishaps(ignored=("per_page", "page")), "ignores page"),
+    Proof("pages are clamped to 4", Mishaps(largest_page=4), "ignores per_page"),
     Proof("status is ignored", Mishaps(ignored=("status",)), "gave an object of status"),
 )
 
@@ -250,6 +253,63 @@ async def test_a_short_list_is_read_another_way_or_explained(
     assert report.requests <= usual.report.requests + way.extra
 
 
+LIMITS: Final = {
+    "clamped to 50": Mishaps(largest_page=50),
+    "clamped to 20": Mishaps(largest_page=20),
+    "clamped to 33": Mishaps(largest_page=33),
+    "per_page is ignored": Mishaps(ignored=("per_page",)),
+    "clamped for the variations alone": Mishaps(lists="/variations", largest_page=30),
+    "refused over 50": Mishaps(largest_page=50, refuses_larger=True),
+    "refused over 24": Mishaps(largest_page=24, refuses_larger=True),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
+async def test_a_shop_that_allows_smaller_pages_is_read_in_those(
+    sandbox: SandboxServer, limit: Mishaps
+) -> None:
+    """The catalog is whole and complete, and the next sync knows the size, of changes too."""
+    shop = sandbox.store.put(SHOP)
+    shop.mishaps = limit
+    first, second, changes = (Reading(sandbox, SHOP, batch_size=100) for _ in range(3))
+    await first.read()
+    assert first.items() == first.expected()
+    assert first.report.complete
+    assert first.report.retries == 0
+    second.report.page_sizes, second.report.learned = first.report.page_sizes, first.report.learned
+    await second.read()
+    assert second.items() == first.items()
+    assert second.report.requests <= first.report.requests
+    changes.report.page_sizes = second.report.page_sizes
+    await changes.read(since=SINCE_EVER)
+    assert changes.items() == first.items()
+    assert changes.report.complete
+    assert not changes.report.read_in_full
+
+
+async def test_a_shop_that_ignores_the_order_is_all_read_when_it_was_read_twice(
+    sandbox: SandboxServer,
+) -> None:
+    """Its ids cannot be joined, so an edit leaves the first reading open and the second one not."""
+    shop = sandbox.store.put(SHOP)
+    shop.mishaps = Mishaps(ignored=("orderby", "order"))
+    shop.edit_product(published(shop)[5].id, {"name": "Another"}, at=now())
+    first, second = (Reading(sandbox, SHOP, batch_size=PAGE) for _ in range(2))
+    await first.read()
+    assert first.items() == first.expected()
+    assert (first.report.complete, first.report.all_read) == (False, False)
+    second.report.reading = 2
+    await second.read()
+    assert second.items() == second.expected()
+    assert (second.report.complete, second.report.all_read) == (False, True)
+    assert "changes the order of products" in second.report.warnings[0]
+    shop.mishaps = Mishaps(ignored=("orderby", "order"), unloadable=ids(shop, 9))
+    lacking = Reading(sandbox, SHOP, batch_size=PAGE)
+    lacking.report.reading = 2
+    await lacking.read()
+    assert not lacking.report.all_read
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_orphans_cost_no_request_at_any_endpoint(
     sandbox: SandboxServer, endpoint: str
@@ -296,7 +356,7 @@ def judged(pages: list[list[int]], *, size: int, total: int) -> None:
     """Look at these pages of ids, of a list of this length."""
     works = PagingWorks("/wc/v3/products", status="publish")
     for number, page in enumerate(pages, start=1):
-        rows = [{"id": each, "status": "publish"} for each in page]
+        rows: list[dict[str, Any]] = [{"id": each, "status": "publish"} for each in page]
         works.check(ListPage(number, size, total, -(-total // size), rows, b""))
 
 
@@ -318,3 +378,20 @@ def test_a_page_of_the_first_one_later_on_proves_a_repeat() -> None:
 def test_objects_that_moved_to_the_next_page_prove_nothing() -> None:
     """A product that left the trash moves the list by one, so that the next page repeats one."""
     judged([list(range(1, 51)), list(range(50, 100)), list(range(100, 150))], size=50, total=150)
+
+
+def test_a_product_edited_while_it_is_read_proves_nothing() -> None:
+    """A merchant may unpublish it after the query found it and before the answer shows it."""
+    for ago, proves in ((timedelta(seconds=5), False), (timedelta(hours=1), True)):
+        modified = f"{datetime.now(UTC) - ago:%Y-%m-%dT%H:%M:%S}"
+        rows: list[dict[str, Any]] = [
+            {"id": 1, "status": "publish", "date_modified_gmt": "2026-01-01T00:00:00"},
+            {"id": 2, "status": "draft", "date_modified_gmt": modified},
+        ]
+        works = PagingWorks("/wc/v3/products", status="publish")
+        page = ListPage(1, 100, 2, 1, rows, b"")
+        if proves:
+            with pytest.raises(InvalidResponse, match="of status draft"):
+                works.check(page)
+        else:
+            works.check(page)
