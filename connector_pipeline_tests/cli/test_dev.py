@@ -342,8 +342,8 @@ def test_a_backfill_of_all_shops_leaves_out_only_the_bad_ones(own_home: Path) ->
         for key in keys:
             bad = key in (revoked, broken)
             assert running.items(key) == ([] if bad else running.served(key))
-        # The refusal is not believed yet, so the shop is still a partition. Minutes later it is, and
-        # the partition goes when no run reads the shop any more.
+        # The refusal is not believed yet, so the shop is still a partition. Minutes later it is
+        # believed, and the partition goes when no run reads the shop any more.
         assert revoked in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
         running.pass_minutes_since_refusals()
         assert running.backfill([revoked])["raw_products"] == (0, 1)
