@@ -81,7 +81,7 @@ def credential_probe(
             shops = disconnected.next_after(connection, context.cursor or "", limit=SHOPS_A_TICK)
         if not shops:
             context.update_cursor("")
-            return SkipReason("No disconnected shop is to be asked again, or all were.")
+            return SkipReason("No disconnected shop is left to probe.")
         adapters = build_adapters(load_settings())
         probe = asyncio.run(_Probe(database, token_service, adapters).of(shops))
     except ConnectorError as error:

@@ -58,6 +58,7 @@ class Supervisor:
                 raise ChildEnded(
                     f"{child.name} ended with status {status}; the end of {child.log}:\n"
                     + "\n".join(tail)
+                    + "\nStart it again: shops that waited and runs that were under way go on."
                 )
 
     def stop(self, child: Child, *, patience: float) -> None:

@@ -274,6 +274,7 @@ def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, report: 
             _, said = killed.process.communicate(timeout=PATIENCE)
             assert killed.process.returncode == 1
             assert "daemon ended with status -9" in said
+            assert "Start it again" in said
         with dev(own_home, "--port", "3960", sandbox=sandbox, **FASTER, **KILLED_AT) as running:
             _made_up_for(running, keys, middle, report)
             running.stop()
