@@ -29,7 +29,7 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, Reje
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.state import sync_log
+from connector_pipeline.state import full_sync_failures, sync_log
 from connector_pipeline.state.sync_log import PublishCounts
 
 _KEY: Final = ("platform_name", "domain", "variant_id")
@@ -265,7 +265,8 @@ def publish(
             # operator confirms.
             values["gone"] = []
             deleted = 0
-            sync_log.keep_full_failure(connection, shop, shrank, by_full=False)
+            key = (shop.platform_name, shop.domain)
+            full_sync_failures.keep(connection, key, shrank, by_full=False)
             if warn is not None:
                 warn(
                     f"{shrank.message} An increment does not delete so many, and a full sync does "

@@ -28,13 +28,11 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed
 from connector_pipeline.model.queue import QueueOutcome
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.storable import escaped
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.state import refusals, sync_queue
+from connector_pipeline.state import full_sync_failures, refusals, sync_queue
+from connector_pipeline.state.error_text import stored_text
 from connector_pipeline.state.outbox import put_outcome
 from connector_pipeline.state.refusals import Refusal
-
-_LONGEST_MESSAGE: Final = 4_000
 
 _NOT_OF_FULL_SYNCS: Final = (ShopBusy, SyncInterrupted, AccessRefused, ShopDisconnected)
 """Errors that say nothing of full syncs in particular: an increment ends them just as well."""
@@ -187,8 +185,7 @@ def fail(
     """
     if isinstance(error, ShopDisconnected):
         error = _judged(connection, sync_id, error, refusal)
-    # A message may quote a platform.
-    message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
+    message = stored_text(error)
     failed = connection.execute(
         """
         UPDATE connector.syncs
@@ -209,7 +206,7 @@ def fail(
     if not isinstance(error, InvalidSyncRequest):
         _count_failure(connection, (platform_name, domain), error, message)
         if full and not isinstance(error, _NOT_OF_FULL_SYNCS):
-            _keep_full_failure(connection, (platform_name, domain), error.code, message)
+            full_sync_failures.keep(connection, (platform_name, domain), error)
     data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
@@ -248,40 +245,6 @@ def _count_failure(
             "platform_name": platform_name,
             "domain": domain,
         },
-    )
-
-
-def keep_full_failure(
-    connection: psycopg.Connection, shop: Shop, error: ConnectorError, *, by_full: bool = True
-) -> None:
-    """Keep why full syncs of the shop fail until one counts: no increment heals that.
-
-    An increment that finds the same trouble (`by_full` is false) is counted only where no full
-    sync has failed yet: the next full one must not wait longer because of many increments.
-    """
-    message = escaped(f"{error.message} {error.remedy}")[:_LONGEST_MESSAGE]
-    key = (shop.platform_name, shop.domain)
-    _keep_full_failure(connection, key, error.code, message, by_full=by_full)
-
-
-def _keep_full_failure(
-    connection: psycopg.Connection,
-    shop: tuple[str, str],
-    code: str,
-    message: str,
-    *,
-    by_full: bool = True,
-) -> None:
-    connection.execute(
-        """
-        UPDATE connector.shops
-        SET full_sync_failing_since = coalesce(full_sync_failing_since, now()),
-            full_sync_failed_at = now(), full_sync_failures = full_sync_failures + 1,
-            full_sync_error_code = %s, full_sync_error_message = %s
-        WHERE platform_name = %s AND domain = %s
-            AND (%s OR full_sync_failing_since IS NULL)
-        """,
-        (code, message, *shop, by_full),
     )
 
 
@@ -355,9 +318,9 @@ def succeed(
     full = sync.sync_type is SyncType.FULL
     counts_as_full = full and (complete or (all_read and absences_confirmed))
     if full and not counts_as_full:
-        keep_full_failure(
+        full_sync_failures.keep(
             connection,
-            shop,
+            (shop.platform_name, shop.domain),
             SnapshotIncomplete("the last full sync misses something that the platform counts."),
         )
     known = connection.execute(

@@ -44,7 +44,13 @@ from connector_pipeline.state import sync_queue
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.sync.absence import Confirmed
+from connector_pipeline.sync.another_currency import AnotherCurrency, refuse_another_currency
 from connector_pipeline.sync.confirmation import confirmed, confirmed_in_increment
+from connector_pipeline.sync.full_syncs import (
+    MISSES_SOMETHING,
+    counts_as_full,
+    full_sync_warnings,
+)
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.log_context import log_as
 from connector_pipeline.sync.outcomes import as_connector_error
@@ -52,12 +58,6 @@ from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
 
 _PROGRESS_EVERY: Final = 0.5
-
-_MISSES_SOMETHING: Final = (
-    "Something is missing, so this sync does not count as a full one: absent items are deleted "
-    "only where the shop says that they are gone, and a full sync is tried again at growing "
-    "distances."
-)
 
 RESUMABLE_FOR: Final = timedelta(hours=6)
 """An interrupted sync that is older than this is not resumed: its first pages are as old."""
@@ -231,7 +231,7 @@ class ShopFetcher:
                 credential_source = RememberingSource(token_service, self._given)
                 try:
                     report, gone = await self._read_as_planned(begun, credential_source, report)
-                except _AnotherCurrency as changed:
+                except AnotherCurrency as changed:
                     begun, report = await in_thread(self._begin_in_full, begun, report)
                     report, gone = await self._read_as_planned(begun, credential_source, report)
                     report.warnings.append(f"{changed} Everything was read, not only the changes.")
@@ -247,8 +247,8 @@ class ShopFetcher:
             if report.page_sizes != shop.page_sizes:
                 self.services.registry.keep_page_sizes(shop.partition_key, report.page_sizes)
         report.warnings += full_sync_warnings(begun.shop, begun.sync, datetime.now(UTC))
-        if begun.sync.sync_type is SyncType.FULL and not _counts(report, gone):
-            report.warnings.append(_MISSES_SOMETHING)
+        if begun.sync.sync_type is SyncType.FULL and not counts_as_full(report, gone):
+            report.warnings.append(MISSES_SOMETHING)
         return await in_thread(self._finish, begun.sync, begun.writer, report, gone)
 
     @contextmanager
@@ -344,7 +344,7 @@ class ShopFetcher:
         # collector comes.
         async with aclosing(pages):
             async for page in pages:
-                _refuse_another_currency(shop, sync, report)
+                refuse_another_currency(shop, sync, report)
                 await in_thread(writer.write, page)
                 if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
                     last_recorded = time.monotonic()
@@ -372,43 +372,6 @@ class ShopFetcher:
         self.services.registry.record_progress(
             sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
         )
-
-
-def _counts(report: FetchReport, gone: Confirmed) -> bool:
-    """Whether a full sync will count as one, by the rule of `sync_log.succeed`."""
-    return report.complete or (report.all_read and gone.every_absence)
-
-
-class _AnotherCurrency(Exception):
-    """The shop charges in another currency than the catalog has, so its changes are not enough."""
-
-
-def _refuse_another_currency(shop: RegisteredShop, sync: Sync, report: FetchReport) -> None:
-    """Raise _AnotherCurrency in an increment of a shop whose currency has changed."""
-    published = shop.published_currency
-    if sync.sync_type is SyncType.FULL or report.read_in_full:
-        return
-    if None not in (published, report.currency) and published != report.currency:
-        raise _AnotherCurrency(
-            f"The shop's currency changed from {published} to {report.currency}."
-        )
-
-
-def full_sync_warnings(shop: RegisteredShop, sync: Sync, now: datetime) -> list[str]:
-    """The warning of an increment while full syncs fail: for how long, and why."""
-    since = shop.full_sync_failing_since
-    if sync.sync_type is SyncType.FULL or since is None:
-        return []
-    return [
-        f"No full sync has counted for {_in_words(now - since)} ({shop.full_sync_failures} tried). "
-        "This sync brings changes only, so items that are gone may still be in the "
-        f"catalog. The last error: {shop.full_sync_error_code}: {shop.full_sync_error_message}"
-    ]
-
-
-def _in_words(span: timedelta) -> str:
-    minutes = span / timedelta(minutes=1)
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.0f} h"
 
 
 def _as_connector_error(error: Exception) -> ConnectorError:

@@ -16,7 +16,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.state import sync_log
+from connector_pipeline.state import full_sync_failures, sync_log
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts, SyncProgress
@@ -328,7 +328,11 @@ def test_a_shop_whose_full_syncs_fail_is_selected_as_failed(registry: ShopRegist
     registry.add(ACME)
     succeeded(registry, sync_of(ACME, "sync-1"), ACME)
     with registry.database.connect() as connection:
-        sync_log.keep_full_failure(connection, ACME, ConnectorError("most of it is gone."))
+        full_sync_failures.keep(
+            connection,
+            (ACME.platform_name, ACME.domain),
+            ConnectorError("most of it is gone."),
+        )
     assert registry.active_partition_keys_where(failed=True) == [KEY]
 
 
