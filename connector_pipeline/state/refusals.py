@@ -16,8 +16,11 @@ import psycopg
 from connector_pipeline.model.errors import AccessRefused, ShopDisconnected
 from connector_pipeline.model.shop import ShopState
 
-CONFIRMED_AFTER: Final = timedelta(minutes=2)
-"""A refusal that a later sync meets again after so long is no trouble of a minute."""
+CONFIRMED_AFTER: Final = timedelta(seconds=90)
+"""A refusal that a later sync meets again after so long is no trouble of a minute.
+
+Of sweeps a minute apart, the second one after the first refusal confirms it.
+"""
 
 FEWEST_AT_ONCE: Final = 5
 """Fewer shops than these may all be refused at once, each for a reason of its own."""
