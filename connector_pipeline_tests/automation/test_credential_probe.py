@@ -295,7 +295,11 @@ def test_a_shop_that_does_not_answer_stays_and_is_asked_less_often(
     match = {"domain": shop.spec.domain, "platform": "woocommerce"}
     probed.pipeline.sandbox.faults.set([{"match": match, "kind": "hang", "at": "start"}])
     minutes_pass(probed.pipeline.database, 10)
-    assert "PlatformUnavailable" in probed.tick()
+    said = probed.tick()
+    assert "PlatformUnavailable" in said
+    # No sync comes to a disconnected shop.
+    assert "next sync" not in said
+    assert "asked again at growing distances" in said
     after = probed.remembered(shop)
     assert after["refused_credential"] == before["refused_credential"]
     assert (after["asked_again"], after["minutes"]) == (1, 20)
