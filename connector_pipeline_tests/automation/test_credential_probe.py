@@ -254,7 +254,7 @@ def test_a_frozen_shop_is_not_asked_for_each_token_that_rotates(probed: Probed) 
     assert probed.remembered(shop)["refused_about"] == "shop"
     for _ in range(3):
         shop.credentials.rotate()
-        assert "No disconnected shop is to be asked again" in probed.tick()
+        assert "No disconnected shop is left to probe." in probed.tick()
     assert probed.pipeline.sandbox.requests.requests() == []
     minutes_pass(probed.pipeline.database, 10)
     assert "1 of them asked; 0 answered" in probed.tick()
