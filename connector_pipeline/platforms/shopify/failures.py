@@ -71,4 +71,5 @@ def token(credentials: ShopifyCredentials) -> str:
 
 def reason(judged: JudgedAnswer, credentials: ShopifyCredentials) -> str:
     """The reason as a sentence, without the token: Shopify's message may quote it."""
-    return f"Shopify {judged.reason.replace(token(credentials), '***')}."
+    said = judged.reason.replace(token(credentials), "***")
+    return f"Shopify {said.removesuffix('.')}."

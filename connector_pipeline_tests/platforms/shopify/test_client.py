@@ -517,6 +517,16 @@ async def test_a_trouble_that_passes_leaves_no_trace_in_the_pages(
     assert report.complete
 
 
+async def test_a_message_that_is_a_sentence_ends_with_one_full_stop(
+    shopify: ScriptedShopify, read: Read
+) -> None:
+    """Shopify's messages end with a full stop or without one."""
+    shopify.script = [Said({"errors": [{"message": "No such field."}]})]
+    error = await failure_of(read(), InvalidResponse)
+    assert "No such field. " in f"{error} "
+    assert ".." not in str(error)
+
+
 async def test_any_other_error_is_shopifys_message_without_the_token(
     shopify: ScriptedShopify, read: Read
 ) -> None:

@@ -457,6 +457,18 @@ async def test_a_currency_that_is_no_code_is_not_corrected(
     await Reading(sandbox, SMALL).fails(CurrencyUnknown)
 
 
+async def test_a_firewall_before_the_currency_is_not_taken_for_a_shop_that_keeps_it(
+    sandbox: SandboxServer,
+) -> None:
+    """Its page says nothing of the key. The registry's currency is used, if there is one."""
+    matches = [{"path_contains": path} for path in ("/data/currencies", "/settings/general")]
+    sandbox.faults.set([{"match": each, "kind": "html", "status": 403} for each in matches])
+    assert "blocks us" in await Reading(sandbox, SMALL).fails(PlatformUnavailable)
+    registered = Reading(sandbox, SMALL, currency="SEK")
+    await registered.read()
+    assert registered.report.currency == "SEK"
+
+
 async def test_a_shop_without_credentials_is_disconnected(sandbox: SandboxServer) -> None:
     """The error of the Token Service's 404 names the shop, and the shop is not asked."""
     sandbox.store.shop("woocommerce", SMALL.domain).credentials.removed = True

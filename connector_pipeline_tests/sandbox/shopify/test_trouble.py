@@ -8,7 +8,9 @@ from connector_pipeline_tests.sandbox.conftest import SHOPIFY, SandboxClient
 
 TROUBLE = f"shops/shopify/{SHOPIFY}/trouble"
 PAGE = """query ($first: Int!) {
-  products(first: $first) { nodes { id title featuredMedia { id } } }
+  products(first: $first) {
+    nodes { id title featuredMedia { id } variants(first: 1) { nodes { id } } }
+  }
 }"""
 
 

@@ -78,7 +78,7 @@ def sellable(product_status: ProductStatus, row: Mapping[str, Any]) -> bool | No
     """
     if product_status is not ProductStatus.ACTIVE:
         return False
-    purchasable: Any = row.get("purchasable")
+    purchasable = forms.flag_of(row.get("purchasable"))
     stock_status: Any = row.get("stock_status")
     if purchasable is False or stock_status == "outofstock":
         return False

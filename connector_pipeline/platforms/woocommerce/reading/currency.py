@@ -7,12 +7,13 @@ import re
 from typing import Any, Final
 
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
-from connector_pipeline.model.errors import CurrencyUnknown
+from connector_pipeline.model.errors import ConnectorError, CurrencyUnknown
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.json_values import value_at
 from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
+from connector_pipeline.platforms.woocommerce.talking.refusals import error_code, error_of
 
 CURRENT_CURRENCY: Final = "/wc/v3/data/currencies/current"
 CURRENCY_SETTING: Final = "/wc/v3/settings/general/woocommerce_currency"
@@ -25,20 +26,25 @@ async def shop_currency(session: Asks, shop: Shop, report: FetchReport) -> str:
     """The shop's currency: the one that the shop states, else the one in the registry.
 
     Where the two differ, the report warns, because prices are in the shop's. Raises CurrencyUnknown
-    where neither has one.
+    where neither has one, and PlatformUnavailable where a firewall answered in the shop's place.
     """
     refusals: list[str] = []
+    of_others: ConnectorError | None = None
     for path, key in ((CURRENT_CURRENCY, "code"), (CURRENCY_SETTING, "value")):
         answer = await session.ask(Question(path, accept=_NOT_STATED))
         currency = currency_in(answer, key)
         if currency is None:
             refusals.append(f"{path} {_refusal(answer, key)}")
+            if answer.status == 403 and error_code(answer) is None:
+                of_others = error_of(answer, path)
             continue
         report.warnings += warnings_of(currency, registered=shop.currency)
         return currency
     if shop.currency is not None:
         report.details["currency_from"] = "registry"
         return shop.currency
+    if of_others is not None:
+        raise of_others
     raise CurrencyUnknown(
         f"The shop does not state its currency to this key: {', '.join(refusals)}.",
         remedy="Ask the merchant for a key of a shop manager or administrator, or set it: "
