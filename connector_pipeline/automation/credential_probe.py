@@ -155,6 +155,8 @@ class _Probe:
             self.error = error
         except Exception as error:
             self.error = _as_connector_error(error).of(found.shop.partition_key)
+            # No sync comes to a disconnected shop, whatever the error's own remedy says.
+            self.error.remedy = "The shop is asked again at growing distances."
             if found.due and given.get(found.shop.partition_key) is not None:
                 await self._record(self._not_answered, found)
         else:

@@ -254,7 +254,7 @@ def test_a_frozen_shop_is_not_asked_for_each_token_that_rotates(probed: Probed) 
     assert probed.remembered(shop)["refused_about"] == "shop"
     for _ in range(3):
         shop.credentials.rotate()
-        assert "No disconnected shop is to be asked again" in probed.tick()
+        assert "No disconnected shop is left to probe." in probed.tick()
     assert probed.pipeline.sandbox.requests.requests() == []
     minutes_pass(probed.pipeline.database, 10)
     assert "1 of them asked; 0 answered" in probed.tick()
@@ -295,7 +295,11 @@ def test_a_shop_that_does_not_answer_stays_and_is_asked_less_often(
     match = {"domain": shop.spec.domain, "platform": "woocommerce"}
     probed.pipeline.sandbox.faults.set([{"match": match, "kind": "hang", "at": "start"}])
     minutes_pass(probed.pipeline.database, 10)
-    assert "PlatformUnavailable" in probed.tick()
+    said = probed.tick()
+    assert "PlatformUnavailable" in said
+    # No sync comes to a disconnected shop.
+    assert "next sync" not in said
+    assert "asked again at growing distances" in said
     after = probed.remembered(shop)
     assert after["refused_credential"] == before["refused_credential"]
     assert (after["asked_again"], after["minutes"]) == (1, 20)
