@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 test: install
-	$(BIN)/pytest
+	@.ci/tests
 
 lint: install
 	$(BIN)/ruff check
