@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The files name every package, at one version, so pip has no dependency to look for.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 
 .PHONY: dev demo install test lint
 
@@ -15,11 +17,13 @@ demo: install
 install: $(STAMP)
 
 # The environment is removed first, so that no package of an older constraints file stays in it.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt constraints-build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "connector-pipeline needs Python 3.11 or newer; set PYTHON=python3.11")'
 	@rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --require-hashes --only-binary :all: --requirement constraints-build.txt
+	$(PIP) --require-hashes --no-build-isolation --requirement constraints.txt
+	$(PIP) --no-index --no-build-isolation --editable .
 	@touch $(STAMP)
 
 test: install

@@ -18,6 +18,6 @@ with tempfile.TemporaryDirectory(prefix="connector-") as name:
     with EmbeddedPostgres(home) as postgres, SandboxServer() as sandbox:
         settings = {"CONNECTOR_DATABASE_URL": postgres.url(), **sandbox.environment()}
         for variable, value in settings.items():
-            print(f"{variable}={value}")  # noqa: T201  the shell reads it
+            print(f"{variable}={value}")
         sys.stdout.flush()
         sys.stdin.read()
