@@ -76,6 +76,11 @@ class Process:
                 self._command, stdout=log, stderr=log, start_new_session=True
             )
 
+    @property
+    def pid(self) -> int:
+        """The process id while it runs; 0 otherwise."""
+        return 0 if self._process is None else self._process.pid
+
     def kill(self) -> None:
         if self._process is not None:
             with suppress(ProcessLookupError):
