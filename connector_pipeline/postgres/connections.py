@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -37,7 +37,8 @@ def connect(
     the connection while it is in use, or takes longer than the limits.
     """
     opened = open_connection(url, limits=limits, setting=setting, search_path=search_path)
-    with outages_of(opened, url, setting), opened:
+    # psycopg itself leaves a connection open whose commit fails.
+    with outages_of(opened, url, setting), closing(opened), opened:
         yield opened
 
 
