@@ -8,6 +8,7 @@ changed or not.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -21,6 +22,8 @@ from pydantic import JsonValue
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.catalog.publish_lock import (
     LONGEST_PUBLISH,
+    STAGING,
+    WRITING,
     refuse_late_commit,
     wait_for_lock,
 )
@@ -29,6 +32,7 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, Reje
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.state import full_sync_failures, sync_log
 from connector_pipeline.state.sync_log import PublishCounts
 
@@ -242,9 +246,11 @@ def publish(
     # A full snapshot that is not complete contradicts itself, so its products are not trusted.
     whole_products = whole_products and not is_full
     may_delete = whole_shop or bool(confirmed)
-    with connection.transaction():
+    with connection.transaction(), ExitStack() as limited:
+        limited.enter_context(under(connection, STAGING))
         staged = stage(connection, shop, rows)
         locked_at = wait_for_lock(connection, shop)
+        limited.enter_context(under(connection, WRITING))
         values: dict[str, object] = {
             "platform_name": shop.platform_name,
             "domain": shop.domain,

@@ -7,6 +7,8 @@ import psycopg
 
 from connector_pipeline.model.errors import PublishTooSlow
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.postgres import named_locks
+from connector_pipeline.postgres.limits import Limits
 
 LONGEST_PUBLISH: Final = timedelta(minutes=10)
 """The longest time from a publish's lock, by which it dates its rows, to its commit.
@@ -15,6 +17,15 @@ A reader that follows `changed_at` reads the last 15 minutes again (docs/contrac
 never see rows that become visible later than that. The other 5 minutes are for the commit itself.
 """
 
+STAGING: Final = Limits(
+    statement=timedelta(minutes=30), lock=LONGEST_PUBLISH + timedelta(minutes=1)
+)
+"""A publish until it has its lock, while another publish of the shop may use its whole time. One
+COPY takes as long as the archive takes to give it a million rows."""
+
+WRITING: Final = Limits(statement=LONGEST_PUBLISH, lock=timedelta(minutes=1))
+"""A publish once it has its lock: a statement of LONGEST_PUBLISH cannot be committed any more."""
+
 
 def wait_for_lock(connection: psycopg.Connection, shop: Shop) -> datetime:
     """Wait for the shop's lock and return the time. The lock is held until the transaction ends.
@@ -22,9 +33,7 @@ def wait_for_lock(connection: psycopg.Connection, shop: Shop) -> datetime:
     This time, and not the transaction's start, dates the rows: of two publishes of one shop the
     later one's rows have the later date.
     """
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (shop.partition_key,)
-    )
+    named_locks.lock(connection, f"publish {shop.partition_key}")
     return _server_time(connection)
 
 

@@ -35,6 +35,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
@@ -49,8 +50,8 @@ INTERRUPTED_HELD: Final = timedelta(minutes=2)
 """How long the failure of an interrupted sync is held back: if Dagster retries the run, the sync
 has not ended yet."""
 
-_RELAY_LOCK: Final = 0x6F7574626F78
-"""An advisory lock of the database: two relays at once would mix up a shop's events."""
+_LEASE: Final = "relay"
+"""Two relays at once would mix up a shop's events."""
 
 # A failure is held if its sync is under way again or was interrupted just now, because a success
 # may still replace it. It is taken back if its sync has succeeded meanwhile.
@@ -132,13 +133,12 @@ class _Relay:
 
     async def run(self, database: Database) -> Relayed:
         async with event_stream(self._settings) as stream:
-            # Of its own, because the lock ends with the session.
+            # Of its own, because the lease ends with the session.
             with connect(database.connection_url()) as connection:
-                locked = connection.execute(
-                    "SELECT pg_try_advisory_lock(%s)", (_RELAY_LOCK,)
-                ).fetchone()
+                key = named_locks.begin_session(connection)
+                other = named_locks.take(connection, key, _LEASE, holder="a relay")
                 connection.commit()
-                if locked != (True,):
+                if other is not None:
                     self._done.problems.append("Another relay is at work.")
                     return self._done
                 after = 0
@@ -148,8 +148,8 @@ class _Relay:
                         break
                     after = last
                 self._done.waiting = unsent(connection)
-                # A session that was closed holds its lock until Postgres sees that.
-                connection.execute("SELECT pg_advisory_unlock(%s)", (_RELAY_LOCK,))
+                # A session that was closed holds its lease until Postgres sees that.
+                named_locks.release(connection, key, _LEASE)
         return self._done
 
     @property

@@ -2,68 +2,113 @@
 
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.blocking import blockers
+from connector_pipeline.postgres.bounded_connection import BoundedConnection
+from connector_pipeline.postgres.limits import ORDINARY, Limits
+from connector_pipeline.postgres.outages import CONNECTOR_DATABASE, OUTAGES, is_outage, outage
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 
+SEARCH_PATH: Final = "pg_catalog, pg_temp"
+"""Our statements name the schema of each table. A function or operator without one is Postgres's
+own: where the path has `public`, anybody who may make functions there can make ours call his."""
+
 
 @contextmanager
-def connect(url: str) -> Generator[psycopg.Connection]:
+def connect(
+    url: str,
+    *,
+    limits: Limits = ORDINARY,
+    setting: str = CONNECTOR_DATABASE,
+    search_path: str | None = SEARCH_PATH,
+) -> Generator[BoundedConnection]:
     """A connection, committed and closed at the end, rolled back and closed on an exception.
 
-    Not in autocommit; READ COMMITTED; the session's time zone is UTC. Raises DatabaseUnavailable,
-    with the server's message and never the password, if the server cannot be reached or ends the
-    connection while it is in use.
+    Not in autocommit; READ COMMITTED; under the limits; the session's time zone is UTC and its
+    search_path SEARCH_PATH (None: the user's own). Raises DatabaseUnavailable, with the server's
+    message and the variable `setting` and never the password, if the server cannot be reached, ends
+    the connection while it is in use, or takes longer than the limits.
     """
+    opened = open_connection(url, limits=limits, setting=setting, search_path=search_path)
+    # psycopg itself leaves a connection open whose commit fails.
+    with outages_of(opened, url, setting), closing(opened), opened:
+        yield opened
+
+
+@contextmanager
+def outages_of(
+    connection: BoundedConnection, url: str, setting: str = CONNECTOR_DATABASE
+) -> Generator[None]:
+    """Raise DatabaseUnavailable in place of an outage that the block meets."""
     try:
-        with open_connection(url) as connection:
-            yield connection
-    except psycopg.OperationalError as error:
+        yield
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
         # `from None`, because a traceback would show the driver's text as it is.
-        raise unavailable(error, url) from None
+        raise unavailable(error, url, setting=setting, blocked_by=connection.blocked_by) from None
 
 
-def open_connection(url: str, **options: str) -> psycopg.Connection:
+def open_connection(
+    url: str,
+    *,
+    limits: Limits = ORDINARY,
+    setting: str = CONNECTOR_DATABASE,
+    search_path: str | None = SEARCH_PATH,
+    **options: str,
+) -> BoundedConnection:
     """A connection as `connect` gives it, which the caller closes. `options` are libpq's.
 
     Raises DatabaseUnavailable.
     """
-    parameters: dict[str, Any] = {**_parameters(url), **options}
+    parameters: dict[str, Any] = {**_parameters(url, setting), **options, "autocommit": True}
     try:
-        connection = psycopg.connect(**parameters)
+        connection = BoundedConnection.connect(**parameters)
     except psycopg.OperationalError as error:
-        raise unavailable(error, url) from None
-    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        raise unavailable(error, url, setting=setting) from None
+    try:
+        connection.limits = limits
+        # Not by `options`, which poolers of connections refuse or ignore (docs/operating.md).
+        path = "" if search_path is None else f"SET search_path = {search_path}; "
+        connection.execute(f"{path}SET TimeZone = 'UTC'; {limits.statements()}".encode())
+        connection.autocommit = False
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        connection.look_for_blockers = lambda pid: blockers(parameters, pid)
+    except psycopg.Error as error:
+        connection.close()
+        if not is_outage(error):
+            raise
+        raise unavailable(error, url, setting=setting) from None
     return connection
 
 
-def unavailable(error: BaseException, url: str) -> DatabaseUnavailable:
+def unavailable(
+    error: BaseException,
+    url: str,
+    *,
+    setting: str = CONNECTOR_DATABASE,
+    blocked_by: str | None = None,
+) -> DatabaseUnavailable:
     """The driver's error as one that may be shown: with the server and the reason, no password."""
-    parameters = _parameters(url)
-    reason = " ".join(str(error).split()) or type(error).__name__
-    password = str(parameters.get("password", ""))
-    if password:
-        reason = reason.replace(password, "***")
-    where = f"{parameters.get('host', 'localhost')}, database {parameters.get('dbname', '')}"
-    return DatabaseUnavailable(f"Postgres at {where}: {reason.rstrip('.')}.")
+    return outage(error, _parameters(url, setting), setting=setting, blocked_by=blocked_by)
 
 
-def _parameters(url: str) -> dict[str, Any]:
+def _parameters(url: str, setting: str) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = dict(conninfo_to_dict(url))
     except psycopg.Error:
-        raise _not_a_url() from None
+        raise not_a_url(setting) from None
     # An unescaped @ or / in a password moves a part of it into these values, and so into messages.
-    where = [str(parameters.get(name, "")) for name in ("host", "port", "dbname")]
+    where = [str(parameters.get(name) or "") for name in ("host", "port", "dbname")]
     if any("@" in part for part in where) or not re.fullmatch(r"[\d,]*", where[1]):
-        raise _not_a_url()
-    options = [str(parameters.get("options", "")), "-c timezone=UTC"]
+        raise not_a_url(setting)
     return {
         # So that we notice a server that vanished within two minutes, not within two hours.
         "keepalives_idle": 60,
@@ -75,13 +120,13 @@ def _parameters(url: str) -> dict[str, Any]:
         **parameters,
         "connect_timeout": parameters.get("connect_timeout", CONNECT_TIMEOUT_SECONDS),
         "client_encoding": "utf8",
-        "options": " ".join(options).strip(),
     }
 
 
-def _not_a_url() -> DatabaseUnavailable:
+def not_a_url(setting: str) -> DatabaseUnavailable:
+    """The error for a URL that cannot be read; it shows nothing of it."""
     return DatabaseUnavailable(
-        "the database's URL cannot be read.",
+        f"{setting} cannot be read as a database's URL.",
         remedy="Write it as postgresql://user:password@host:5432/catalog, with @, / and other "
         "special characters of the password percent-encoded (@ is %40, / is %2F).",
     )

@@ -1,9 +1,9 @@
-"""What a database is for: invented shops or merchants' shops, and its space of advisory locks."""
+"""What a database is for: invented shops or merchants' shops."""
 
 from enum import Enum
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Table, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Column, Table, Text, text
 
 from connector_pipeline.postgres.schema import Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CONNECTOR
@@ -30,12 +30,6 @@ installation: Final = Table(
         "serves",
         Text,
         comment="sandbox: invented shops alone. real: merchants' shops. Null: not said yet.",
-    ),
-    Column(
-        "lock_space",
-        BigInteger,
-        nullable=False,
-        comment="A random number, from which the keys of our advisory locks are made.",
     ),
     Column(
         "made_at",

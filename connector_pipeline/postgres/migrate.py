@@ -12,11 +12,18 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 from sqlalchemy import Connection, NullPool, create_engine
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.postgres.connections import connect, open_connection, unavailable
+from connector_pipeline.postgres.connections import (
+    connect,
+    open_connection,
+    outages_of,
+    unavailable,
+)
 from connector_pipeline.postgres.grants import all_grants, grant_all, missing_roles
+from connector_pipeline.postgres.limits import MIGRATING
+from connector_pipeline.postgres.outages import is_outage
 from connector_pipeline.postgres.revision import (
     SchemaNotOurs,
     database_revision,
@@ -26,7 +33,8 @@ from connector_pipeline.postgres.revision import (
 from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 OLDEST_POSTGRES: Final = 15
-# Any number will do that nobody else in the database takes an advisory lock on.
+# Any number will do. Another user of the database can take this lock, too, as there may be no table
+# yet whose rows he may not lock; then the error names his session.
 _MIGRATION_LOCK: Final = 0x636F6E6E6563746F
 
 _alembic: Final = threading.Lock()
@@ -55,7 +63,7 @@ def migrate(connection_url: str) -> Migration:
     with _transaction(connection_url) as connection:
         driver_connection = _driver_connection(connection)
         _refuse_unsuitable(driver_connection)
-        driver_connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        driver_connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         before = database_revision(driver_connection)
         refuse_unknown(before)
         if before != needed_revision():
@@ -85,7 +93,9 @@ def migration_sql(connection_url: str) -> str:
         name = sql.Identifier(user)
         statements = [
             sql.SQL("BEGIN"),
-            sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(_MIGRATION_LOCK)),
+            sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({})").format(
+                sql.Literal(_MIGRATION_LOCK)
+            ),
             *(
                 sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(schema), name)
                 for schema in _missing_schemas(connection)
@@ -124,16 +134,19 @@ def _upgrade_sql(revision: str | None) -> str:
 
 @contextmanager
 def _transaction(connection_url: str) -> Generator[Connection]:
+    opened = open_connection(connection_url, limits=MIGRATING)
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: open_connection(connection_url),
+        creator=lambda: opened,
         poolclass=NullPool,
     )
     try:
-        with engine.begin() as connection:
+        with outages_of(opened, connection_url), engine.begin() as connection:
             yield connection
-    except OperationalError as error:
-        raise unavailable(error.orig or error, connection_url) from None
+    except (OperationalError, InternalError) as error:
+        if error.orig is None or not is_outage(error.orig):
+            raise
+        raise unavailable(error.orig, connection_url, blocked_by=opened.blocked_by) from None
     except ProgrammingError as error:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise _may_not(str(error.orig.diag.message_primary)) from None

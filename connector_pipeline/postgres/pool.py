@@ -20,10 +20,11 @@ from typing import Final
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
+from connector_pipeline.postgres.bounded_connection import BoundedConnection
 from connector_pipeline.postgres.connections import (
     CONNECT_TIMEOUT_SECONDS,
     open_connection,
-    unavailable,
+    outages_of,
 )
 
 MOST_KEPT: Final = 8
@@ -38,12 +39,12 @@ connection goes to where the host's name leads by then."""
 @dataclass(frozen=True, slots=True)
 class _Connection:
     url: str
-    driver: psycopg.Connection
+    driver: BoundedConnection
     opened_at: float
 
 
 @contextmanager
-def pooled_connection(url: str) -> Generator[psycopg.Connection]:
+def pooled_connection(url: str) -> Generator[BoundedConnection]:
     """A connection as `connect` gives it; after its use it is kept for the next user.
 
     So nobody may leave anything of the session behind: use SET LOCAL, locks of the transaction and
@@ -51,18 +52,17 @@ def pooled_connection(url: str) -> Generator[psycopg.Connection]:
     Raises DatabaseUnavailable as `connect` does.
     """
     connection = _pool.take(url) or _opened(url)
+    connection.driver.blocked_by = None
     try:
-        try:
-            yield connection.driver
-        except BaseException:
-            # A connection that cannot be rolled back is not kept.
-            with suppress(psycopg.Error):
-                connection.driver.rollback()
-            raise
-        connection.driver.commit()
-    except psycopg.OperationalError as error:
-        # `from None`, because a traceback would show the driver's text as it is.
-        raise unavailable(error, url) from None
+        with outages_of(connection.driver, url):
+            try:
+                yield connection.driver
+            except BaseException:
+                # A connection that cannot be rolled back is not kept.
+                with suppress(psycopg.Error):
+                    connection.driver.rollback()
+                raise
+            connection.driver.commit()
     finally:
         _pool.put_back(connection)
 

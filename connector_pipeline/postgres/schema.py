@@ -1,6 +1,6 @@
 """Metadata and column types that the tables of both schemas share.
 
-The metadata is whole once `catalog_tables`, `connector_tables`, `installation` and
+The metadata is whole once `catalog_tables`, `connector_tables`, `installation`, `lock_tables` and
 `request_tables` are imported.
 """
 

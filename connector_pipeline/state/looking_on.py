@@ -1,7 +1,7 @@
 """Whether a tick that found nothing to do may look on for what arrives.
 
 `connector-pipeline dev` stops Dagster's daemon, which waits for its ticks. So it forbids them to
-look on meanwhile, by an advisory lock, which no crash leaves behind.
+look on meanwhile, by a lease, which no crash leaves behind.
 """
 
 from collections.abc import Generator
@@ -11,9 +11,11 @@ from typing import Final
 import psycopg
 
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.postgres import named_locks
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 
-_LOCK: Final = "connector.sync_queue looking on"
+_LEASE: Final = "ticks do not look on"
 
 
 @contextmanager
@@ -21,14 +23,20 @@ def forbidden(database: Database) -> Generator[None]:
     """Let no tick over this database look on. Without a database the ticks end by themselves."""
     with suppress(ConnectorError, psycopg.Error), ExitStack() as held:
         with suppress(ConnectorError, psycopg.Error):
-            connection = held.enter_context(database.connect())
-            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (_LOCK,))
+            connection = held.enter_context(connect(database.connection_url()))
+            connection.autocommit = True
+            key = named_locks.begin_session(connection)
+            # A second `dev` that stops at the same time finds it held, which is as well.
+            named_locks.take(connection, key, _LEASE, holder="connector-pipeline dev, which stops")
+            held.callback(_release, connection, key)
         yield
 
 
 def is_forbidden(connection: psycopg.Connection) -> bool:
     """Whether a process forbids ticks to look on just now."""
-    [(allowed,)] = connection.execute(
-        "SELECT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 2))", (_LOCK,)
-    ).fetchall()
-    return not allowed
+    return named_locks.held_by(connection, _LEASE) is not None
+
+
+def _release(connection: psycopg.Connection, key: int) -> None:
+    with suppress(psycopg.Error):
+        named_locks.release(connection, key, _LEASE)

@@ -25,6 +25,7 @@ from connector_pipeline.model.queue import (
 )
 from connector_pipeline.model.shop import ShopState, columns_of
 from connector_pipeline.model.sync import BackfillStatus, RequestedSyncType
+from connector_pipeline.postgres import named_locks
 
 MOST_RELAUNCHES: Final = 2
 """A row is put in again so many times after its run ended without a word about it.
@@ -35,7 +36,7 @@ Each of those runs had Dagster's own retries, so that by then the shop itself ki
 KEPT: Final = timedelta(days=3)
 """An ended row is kept for so long: `connector.syncs` is the record of what was."""
 
-_LOCK: Final = "connector.sync_queue"
+_LOCK: Final = "sync_queue"
 
 # A full sync does what any other would; one of its own choice does what an increment would.
 _COVERS: Final = """
@@ -126,7 +127,7 @@ def lock(connection: psycopg.Connection) -> None:
     it calls one, such as rows of `connector.shops`, calls this first: two transactions that lock
     the same rows in different orders deadlock.
     """
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (_LOCK,))
+    named_locks.lock(connection, _LOCK)
 
 
 def put_requests(connection: psycopg.Connection, requests: Collection[QueuedRequest]) -> None:

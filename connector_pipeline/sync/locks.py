@@ -1,18 +1,21 @@
-"""Advisory locks of Postgres, so that one run at a time fetches a shop."""
+"""Leases in Postgres, so that one run at a time fetches a shop."""
 
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-import psycopg
-
 from connector_pipeline.model.errors import DatabaseUnavailable, ShopBusy
-from connector_pipeline.postgres.connections import open_connection, unavailable
+from connector_pipeline.postgres import named_locks
+from connector_pipeline.postgres.bounded_connection import BoundedConnection
+from connector_pipeline.postgres.connections import open_connection, outages_of, unavailable
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.limits import Limits
+from connector_pipeline.postgres.outages import OUTAGES
 from connector_pipeline.sync.interruptible import in_thread
 
 T = TypeVar("T")
@@ -28,33 +31,44 @@ _KEEPALIVES: Final = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10}
 probes. A machine that is only cut off has stopped reading by then: its own statements fail after
 _ANSWERS_WITHIN_MILLISECONDS."""
 
-# Another seed than that of the publish lock (catalog/publish_lock.py): a shop's newest snapshot may
-# be published while the shop is fetched.
-_KEY: Final = "hashtextextended(%(partition_key)s, 1)"
-_TRY: Final = f"SELECT pg_try_advisory_lock({_KEY})"
-_UNLOCK: Final = f"SELECT pg_advisory_unlock({_KEY})"
-_HOLDER: Final = f"""
-    SELECT session.application_name
-    FROM pg_locks AS held JOIN pg_stat_activity AS session USING (pid)
-    WHERE held.locktype = 'advisory' AND held.objsubid = 1 AND held.granted
-        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND held.classid = (({_KEY} >> 32) & 4294967295)::oid
-        AND held.objid = ({_KEY} & 4294967295)::oid
-"""  # noqa: S608
+_ANSWERS: Final = Limits(
+    statement=timedelta(seconds=10), lock=timedelta(seconds=10), margin=timedelta(seconds=2)
+)
+"""All statements are about a row or two. A server that hangs for longer may have lost the locks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The connection that holds a run's leases (postgres/named_locks.py), and its key to them."""
+
+    connection: BoundedConnection
+    key: int
+
+    def take(self, partition_key: str, run_id: str) -> str | None:
+        return named_locks.take(self.connection, self.key, _lease(partition_key), holder=run_id)
+
+    def release(self, partition_key: str) -> None:
+        named_locks.release(self.connection, self.key, _lease(partition_key))
+
+
+def _lease(partition_key: str) -> str:
+    # Not the name of the publish lock (catalog/publish_lock.py): a shop's newest snapshot may be
+    # published while the shop is fetched.
+    return f"fetch {partition_key}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A held lock: its connection, and the timeout that cancels the work under a lost lock."""
+    """A held lock: its session, and the timeout that cancels the work under a lost lock."""
 
-    connection: psycopg.Connection
+    session: _Session
     lost: asyncio.Timeout
 
 
-class _ConnectionLost(Exception):
-    def __init__(self, connection: psycopg.Connection, error: DatabaseUnavailable):
+class _SessionLost(Exception):
+    def __init__(self, session: _Session, error: DatabaseUnavailable):
         super().__init__(str(error))
-        self.connection = connection
+        self.session = session
         self.error = error
 
 
@@ -68,8 +82,8 @@ class ShopLocks:
 
     def __init__(self, database: Database, *, run_id: str):
         self._database = database
-        self._application_name = APPLICATION_NAME + run_id
-        self._connection: psycopg.Connection | None = None
+        self._run_id = run_id
+        self._session: _Session | None = None
         self._one_at_a_time = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -95,15 +109,17 @@ class ShopLocks:
         Raises ShopBusy at once if another run holds the lock, and names that run;
         DatabaseUnavailable if Postgres does not answer or the lock was lost.
         """
-        connection, holder = await self._asked(
-            lambda connection: (connection, _try(connection, partition_key))
+        session, holder = await self._asked(
+            lambda session: (session, session.take(partition_key, self._run_id))
         )
         if holder is not None:
-            raise ShopBusy(f"{holder} is fetching the shop.", partition_key=partition_key)
+            raise ShopBusy(
+                f"Dagster run {holder} is fetching the shop.", partition_key=partition_key
+            )
         lost = asyncio.timeout(None)
         try:
             async with lost:
-                self._held[partition_key] = _Held(connection, lost)
+                self._held[partition_key] = _Held(session, lost)
                 yield
         except TimeoutError:
             if not lost.expired():
@@ -117,18 +133,18 @@ class ShopLocks:
             # A lost lock is no longer in `_held`, and another run may hold it.
             if self._held.pop(partition_key, None) is not None:
                 with suppress(DatabaseUnavailable):
-                    await self._asked(lambda connection: _unlock(connection, partition_key))
+                    await self._asked(lambda session: session.release(partition_key))
 
-    async def _asked(self, question: Callable[[psycopg.Connection], T]) -> T:
+    async def _asked(self, question: Callable[[_Session], T]) -> T:
         try:
             return await in_thread(self._ask, question)
-        except _ConnectionLost as lost:
-            self._drop_held(lost.connection)
+        except _SessionLost as lost:
+            self._drop_held(lost.session)
             raise lost.error from None
 
-    def _drop_held(self, connection: psycopg.Connection) -> None:
+    def _drop_held(self, session: _Session) -> None:
         now = asyncio.get_running_loop().time()
-        for key in [key for key, held in self._held.items() if held.connection is connection]:
+        for key in [key for key, held in self._held.items() if held.session is session]:
             self._held.pop(key).lost.reschedule(now)
 
     async def _watch(self) -> None:
@@ -136,48 +152,41 @@ class ShopLocks:
             await asyncio.sleep(WATCHED_EVERY_SECONDS)
             if self._held:
                 with suppress(DatabaseUnavailable):
-                    await self._asked(lambda connection: connection.execute("SELECT 1"))
+                    await self._asked(lambda session: session.connection.execute("SELECT 1"))
 
-    def _ask(self, question: Callable[[psycopg.Connection], T]) -> T:
+    def _ask(self, question: Callable[[_Session], T]) -> T:
         with self._one_at_a_time:
-            connection = self._connection = self._connection or self._connected()
+            session = self._session = self._session or self._begun()
             try:
-                return question(connection)
-            except psycopg.OperationalError as error:
-                connection.close()
-                self._connection = None
+                return question(session)
+            except OUTAGES as error:
+                session.connection.close()
+                self._session = None
                 named = unavailable(error, self._database.connection_url())
-                raise _ConnectionLost(connection, named) from None
+                raise _SessionLost(session, named) from None
 
-    def _connected(self) -> psycopg.Connection:
+    def _begun(self) -> _Session:
+        url = self._database.connection_url()
         connection = open_connection(
-            self._database.connection_url(),
-            application_name=self._application_name,
+            url,
+            limits=_ANSWERS,
+            application_name=APPLICATION_NAME + self._run_id,
             tcp_user_timeout=str(_ANSWERS_WITHIN_MILLISECONDS),
         )
-        connection.autocommit = True
-        for name, seconds in _KEEPALIVES.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, str(seconds)))
-        return connection
+        with outages_of(connection, url):
+            try:
+                connection.autocommit = True
+                for name, seconds in _KEEPALIVES.items():
+                    connection.execute(
+                        "SELECT pg_catalog.set_config(%s, %s, false)", (name, str(seconds))
+                    )
+                return _Session(connection, named_locks.begin_session(connection))
+            except BaseException:
+                connection.close()
+                raise
 
     def _close(self) -> None:
         with self._one_at_a_time:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-
-def _try(connection: psycopg.Connection, partition_key: str) -> str | None:
-    """Take the shop's lock and return None; if it is taken, return the name of its holder."""
-    values = {"partition_key": partition_key}
-    [(taken,)] = connection.execute(_TRY, values).fetchall()
-    if taken:
-        return None
-    for (name,) in connection.execute(_HOLDER, values).fetchall():
-        if name.startswith(APPLICATION_NAME):
-            return f"Dagster run {name.removeprefix(APPLICATION_NAME)}"
-    return "another run"
-
-
-def _unlock(connection: psycopg.Connection, partition_key: str) -> None:
-    connection.execute(_UNLOCK, {"partition_key": partition_key})
+            if self._session is not None:
+                self._session.connection.close()
+                self._session = None

@@ -40,9 +40,7 @@ def publishing(watcher: Watcher) -> bool:
 
 def at_the_lock(watcher: Watcher) -> bool:
     """Whether a publish waits for the shop's lock: all rows are staged and none is written."""
-    return _any_session(
-        watcher, "wait_event_type = 'Lock' AND query LIKE '%pg_advisory_xact_lock%'"
-    )
+    return _any_session(watcher, "wait_event_type = 'Lock' AND query LIKE '%connector.locks%'")
 
 
 def at_the_end(watcher: Watcher) -> bool:
@@ -104,7 +102,9 @@ def test_a_run_killed_while_it_publishes_leaves_the_old_state_or_the_new(
             # Held up at two instants that chance seldom finds: with all staged and nothing
             # written, and with all written and nothing committed.
             edit_the_shop()
-            with held(url, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", KEY):
+            with held(
+                url, "SELECT FROM connector.locks WHERE name = %s FOR UPDATE", f"publish {KEY}"
+            ):
                 worker = RunWorker(stored, tmp_path / "log", tags={"dagster/partition": KEY})
                 worker.wait_for(lambda: at_the_lock(watcher))
                 worker.kill()

@@ -33,6 +33,7 @@ from connector_pipeline.definitions import build_definitions
 from connector_pipeline.engine.run_tags import RETRY_NUMBER, ROOT_RUN_ID
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import RequestedSyncType, ShopToSync, own_sync_id
+from connector_pipeline.postgres import named_locks
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
@@ -348,12 +349,12 @@ def test_a_cancelled_run_completes_what_it_publishes_and_fails_the_rest(
         psycopg.connect(url, autocommit=True) as watcher,
     ):
         for each in read:
-            holder.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (each,))
+            named_locks.lock(holder, f"publish {each}")
 
         def two_publish_and_two_wait() -> bool:
             at_the_lock = watcher.execute(
                 "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                " AND wait_event_type = 'Lock' AND query LIKE '%pg_advisory_xact_lock%'"
+                " AND wait_event_type = 'Lock' AND query LIKE '%connector.locks%'"
             ).fetchall()
             fetched = watcher.execute(
                 "SELECT 1 FROM connector.syncs WHERE fetched_at IS NOT NULL"

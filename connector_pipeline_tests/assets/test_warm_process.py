@@ -52,7 +52,7 @@ def soon(holds: Callable[[], bool]) -> bool:
 
 
 def advisory_locks(pipeline: Pipeline) -> int:
-    """The locks of shops that anybody holds."""
+    """The sessions that may hold locks of shops."""
     with pipeline.database.connect() as connection:
         [(held,)] = connection.execute(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="

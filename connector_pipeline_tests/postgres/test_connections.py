@@ -24,18 +24,18 @@ def test_a_connection_is_as_the_project_needs_it(database_url: str) -> None:
 def test_a_block_commits_and_an_exception_rolls_back(database_url: str) -> None:
     """The connection is closed either way."""
     with connect(database_url) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
+        connection.execute("CREATE TABLE public.kept AS SELECT 1 AS number")
     failing = None
     try:
         with connect(database_url) as failing:
-            failing.execute("INSERT INTO kept VALUES (2)")
+            failing.execute("INSERT INTO public.kept VALUES (2)")
             raise LookupError
     except LookupError:
         pass
     assert failing is not None
     assert failing.closed
     with connect(database_url) as connection:
-        assert connection.execute("SELECT number FROM kept").fetchall() == [(1,)]
+        assert connection.execute("SELECT number FROM public.kept").fetchall() == [(1,)]
 
 
 def test_a_connection_the_server_ends_is_unavailable(database_url: str) -> None:

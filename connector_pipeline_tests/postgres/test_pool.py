@@ -78,15 +78,17 @@ def test_users_one_after_the_other_share_a_session(database_url: str) -> None:
 def test_a_block_commits_and_an_exception_rolls_back(database_url: str) -> None:
     """The next user of the session sees nothing of what was rolled back."""
     with pooled_connection(database_url) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
+        connection.execute("CREATE TABLE public.kept AS SELECT 1 AS number")
     with (
         pytest.raises(psycopg.errors.DivisionByZero),
         pooled_connection(database_url) as failing,
     ):
-        failing.execute("INSERT INTO kept SELECT 2 / number FROM (VALUES (1), (0)) AS v (number)")
+        failing.execute(
+            "INSERT INTO public.kept SELECT 2 / number FROM (VALUES (1), (0)) AS v (number)"
+        )
     with pooled_connection(database_url) as connection:
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        assert connection.execute("SELECT number FROM kept").fetchall() == [(1,)]
+        assert connection.execute("SELECT number FROM public.kept").fetchall() == [(1,)]
 
 
 def test_users_at_the_same_time_have_sessions_of_their_own(database_url: str) -> None:

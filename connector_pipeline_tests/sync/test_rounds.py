@@ -26,6 +26,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import own_sync_id
+from connector_pipeline.postgres import named_locks
 from connector_pipeline.sandbox.controls.faults import rule_from_json
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -244,13 +245,13 @@ def test_a_publish_that_was_cut_off_is_made_up_for(pipeline: Pipeline) -> None:
     url = pipeline.database.connection_url()
     waiting = (
         "FROM pg_stat_activity WHERE datname = current_database() "
-        "AND wait_event_type = 'Lock' AND query LIKE '%pg_advisory_xact_lock%'"
+        "AND wait_event_type = 'Lock' AND query LIKE '%connector.locks%'"
     )
     with (
         psycopg.connect(url) as holder,
         psycopg.connect(url, autocommit=True) as watcher,
     ):
-        holder.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (shop.key,))
+        named_locks.lock(holder, f"publish {shop.key}")
 
         def cut() -> None:
             watcher.execute(f"SELECT pg_terminate_backend(pid) {waiting}")

@@ -11,6 +11,7 @@ from connector_pipeline.postgres import (  # noqa: F401
     catalog_tables,  # pyright: ignore[reportUnusedImport]
     connector_tables,  # pyright: ignore[reportUnusedImport]
     installation,  # pyright: ignore[reportUnusedImport]
+    lock_tables,  # pyright: ignore[reportUnusedImport]
     request_tables,  # pyright: ignore[reportUnusedImport]
 )
 from connector_pipeline.postgres.schema import metadata

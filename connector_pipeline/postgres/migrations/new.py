@@ -33,7 +33,10 @@ def write(revision: str) -> Path:
             url = server.url("catalog")
             migrate(url)
             engine = create_engine(
-                "postgresql+psycopg://", creator=lambda: open_connection(url), poolclass=NullPool
+                "postgresql+psycopg://",
+                # Alembic compares what is in the path with the tables that have no schema.
+                creator=lambda: open_connection(url, search_path="public"),
+                poolclass=NullPool,
             )
             with engine.begin() as connection:
                 config.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""What a database is for, and the space of the advisory locks that its syncs take."""
+"""What a database is for, and a table of locks, as anybody may take an advisory lock."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,12 +23,6 @@ def upgrade() -> None:
             comment="sandbox: invented shops alone. real: merchants' shops. Null: not said yet.",
         ),
         sa.Column(
-            "lock_space",
-            sa.BigInteger,
-            nullable=False,
-            comment="A random number, from which the keys of our advisory locks are made.",
-        ),
-        sa.Column(
             "made_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
@@ -41,9 +35,30 @@ def upgrade() -> None:
         schema="connector",
         comment="What this database is for.",
     )
-    op.execute(
-        "INSERT INTO connector.installation (lock_space) "
-        "SELECT hashtextextended(gen_random_uuid()::text, 0)"
+    op.execute("INSERT INTO connector.installation DEFAULT VALUES")
+    op.create_table(
+        "locks",
+        sa.Column(
+            "name",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="What is locked, e.g. publish PARTITION_KEY.",
+        ),
+        sa.Column("holder", sa.Text, comment="A held lease: the words for who holds it."),
+        sa.Column(
+            "pid",
+            sa.Integer,
+            comment="A held lease: the server's process of the holder's session.",
+        ),
+        sa.Column(
+            "session_key",
+            sa.BigInteger,
+            comment="A held lease: the advisory lock that the session holds for as long as it "
+            "lives.",
+        ),
+        sa.PrimaryKeyConstraint("name", name=op.f("locks_pkey")),
+        schema="connector",
+        comment="Locks by name: of a transaction (its row is locked) or of a session (a lease).",
     )
 
 

@@ -1,0 +1,120 @@
+"""Errors of Postgres that are no fault of the statement, as ones that an operator may see."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+
+from connector_pipeline.model.errors import DatabaseUnavailable
+
+CONNECTOR_DATABASE: Final = "CONNECTOR_DATABASE_URL"
+
+OUTAGES: Final = (
+    psycopg.OperationalError,
+    errors.IdleInTransactionSessionTimeout,
+    errors.TransactionTimeout,
+    errors.ReadOnlySqlTransaction,
+    errors.InsufficientPrivilege,
+)
+"""Errors after which the same statement may succeed, once the server is well or somebody acted."""
+
+_OF_THE_STATEMENT: Final = (errors.ProgramLimitExceeded, errors.StatementTooComplex)
+"""psycopg counts them among the OperationalErrors, and the same statement fails with them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    error: type[psycopg.Error]
+    remedy: str
+
+
+_NEXT: Final = "the next sync tries again."
+_MEANINGS: Final = (
+    _Meaning(
+        errors.LockNotAvailable,
+        "End the session that holds the lock, if nothing else will: SELECT "
+        "pg_terminate_backend(its pid); " + _NEXT,
+    ),
+    _Meaning(
+        errors.QueryCanceled,
+        f"See in pg_stat_activity what slows or blocks the server; {_NEXT}",
+    ),
+    _Meaning(
+        errors.IdleInTransactionSessionTimeout,
+        f"A process of ours stood still in a transaction, which was undone; {_NEXT}",
+    ),
+    _Meaning(errors.TransactionTimeout, f"Raise the server's transaction_timeout; {_NEXT}"),
+    _Meaning(errors.DeadlockDetected, f"The transaction was undone; {_NEXT}"),
+    _Meaning(
+        errors.ReadOnlySqlTransaction,
+        "{setting} leads to a replica, or to a database that takes no writes: name the primary "
+        "(target_session_attrs=read-write chooses it among several hosts); " + _NEXT,
+    ),
+    _Meaning(
+        errors.InsufficientPrivilege,
+        "An administrator can grant the right, or run the SQL that `connector-pipeline migrate "
+        "--sql` prints; " + _NEXT,
+    ),
+    _Meaning(errors.DiskFull, f"Make room on the server's disk; {_NEXT}"),
+    _Meaning(
+        errors.ConfigurationLimitExceeded,
+        f"Raise the server's temp_file_limit; {_NEXT}",
+    ),
+    _Meaning(errors.OutOfMemory, f"Give the server more memory; {_NEXT}"),
+    _Meaning(errors.TooManyConnections, f"{{connections}}; {_NEXT}"),
+)
+_CONNECTIONS: Final = (
+    "Raise max_connections or the CONNECTION LIMIT of the role or database, or end sessions that "
+    "pg_stat_activity shows idle"
+)
+_REFUSED_FOR_NUMBER: Final = (
+    "too many clients",
+    "too many connections",
+    "remaining connection slots are reserved",
+)
+"""A refused connection has no SQLSTATE, only the server's words."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether it is an error of OUTAGES and not one of the statement's own."""
+    return isinstance(error, OUTAGES) and not isinstance(error, _OF_THE_STATEMENT)
+
+
+def outage(
+    error: BaseException,
+    parameters: dict[str, Any],
+    *,
+    setting: str = CONNECTOR_DATABASE,
+    blocked_by: str | None = None,
+) -> DatabaseUnavailable:
+    """The driver's error in one line: the server, the reason, what to do; and no password.
+
+    `parameters` are the connection's, `setting` is the variable that names the server.
+    """
+    reason = " ".join(str(error).split()) or type(error).__name__
+    password = str(parameters.get("password") or "")
+    if password:
+        reason = reason.replace(password, "***")
+    waited = isinstance(error, errors.LockNotAvailable | errors.QueryCanceled)
+    blocking = f"; it waited for {blocked_by}" if blocked_by and waited else ""
+    return DatabaseUnavailable(
+        f"Postgres at {_where(parameters)}: {reason.rstrip('.')}{blocking}.",
+        remedy=_remedy(error, reason, setting),
+    )
+
+
+def _remedy(error: BaseException, reason: str, setting: str) -> str:
+    if any(words in reason for words in _REFUSED_FOR_NUMBER):
+        return f"{_CONNECTIONS}; {_NEXT}"
+    for meaning in _MEANINGS:
+        if isinstance(error, meaning.error):
+            return meaning.remedy.format(setting=setting, connections=_CONNECTIONS)
+    return f"Check {setting} and the server; {_NEXT}"
+
+
+def _where(parameters: dict[str, Any]) -> str:
+    host = str(parameters.get("host") or "localhost")
+    port = str(parameters.get("port") or "5432")
+    place = f"{host}, port {port}" if host.startswith("/") else f"{host}:{port}"
+    return f"{place}, database {parameters.get('dbname') or ''}"
