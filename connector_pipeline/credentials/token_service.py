@@ -16,6 +16,7 @@ from connector_pipeline.model.errors import (
     TokenServiceUnavailable,
 )
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.http.bounds import CREDENTIALS
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy, own_delay
 from connector_pipeline.platforms.kit.contract import CredentialsT, FetchReport
@@ -156,6 +157,7 @@ class TokenService:
             retry_delay=self.retry_delay,
             connect_timeout=self.timeout,
             read_timeout=self.timeout,
+            bound=CREDENTIALS,
             # The Token Service may be in our own network. The operator names it, not a merchant.
             allow_private_hosts=True,
             through_proxy=False,

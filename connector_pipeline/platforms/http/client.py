@@ -6,6 +6,7 @@ touches no adapter.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,8 +17,14 @@ from typing import Any, Final, Protocol, Self
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.bounds import TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.connecting import http_client, origin_of, refuse_private_host
+from connector_pipeline.platforms.http.content_coding import (
+    SpoiledGzip,
+    UnaskedCoding,
+    decoded_parts,
+)
 from connector_pipeline.platforms.http.judging import Judge, Trouble
 from connector_pipeline.platforms.http.retrying import (
     HttpPolicy,
@@ -32,6 +39,10 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
+_REMEDY_OF_CODING: Final = (
+    "Only the next sync tries again. A cache or a server before the shop answers with what others "
+    "asked for: ask the merchant to have it heed Accept-Encoding, or to exclude the API from it."
+)
 _NO_PAGES: Final = TroublePages()
 _RETRY_AFTER: Final = RetryAfter()
 
@@ -40,13 +51,15 @@ _RETRY_AFTER: Final = RetryAfter()
 class Answer:
     """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal).
 
-    The answer to a signed request has no `Link` header, which may repeat the credentials.
+    `parsed_bytes` are the most that `json` takes in memory. The answer to a signed request has no
+    `Link` header, which may repeat the credentials.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     json: Any
+    parsed_bytes: int = 0
 
 
 class PaceSignal(Enum):
@@ -93,14 +106,21 @@ class SlowAnswer(Exception):
 class HeavyAnswer(Exception):
     """The host broke over the answer repeatedly, and the caller wants to ask for less.
 
-    `error` is the error to raise where less cannot be asked for. `answer` is the last answer, if it
-    had a status that is retried.
+    `error` is the error to raise where less cannot be asked for: InvalidResponse for an answer that
+    is `too_large`. `answer` is the last answer, if it had a status that is retried.
     """
 
-    def __init__(self, error: PlatformUnavailable, answer: Answer | None = None):
+    def __init__(
+        self,
+        error: PlatformUnavailable | InvalidResponse,
+        answer: Answer | None = None,
+        *,
+        too_large: bool = False,
+    ):
         super().__init__(str(error))
         self.error = error
         self.answer = answer
+        self.too_large = too_large
 
 
 class _Passing(Exception):
@@ -141,7 +161,7 @@ class OriginHttp:
         self._stated_limit = stated_limit
         self._base_url = base_url.rstrip("/")
         self._origin = origin_of(httpx.URL(base_url))
-        self._judge = Judge(self._where(), policy.max_body_bytes, stated_limit, trouble_pages)
+        self._judge = Judge(self._where(), policy.bound, stated_limit, trouble_pages)
         self._policy = policy
         self._report = report
         self._host_checked = False
@@ -185,7 +205,9 @@ class OriginHttp:
         is false, an answer that takes too long raises SlowAnswer at once. With `any_body`, the body
         of an answer need not be JSON. Where `retries_if_heavy` is given, trouble that a smaller
         answer may not meet raises HeavyAnswer after so many retries, and after no more than the
-        policy has. `most_retries` is for a question that is worth fewer than the policy has.
+        policy has. An answer past the policy's bound raises HeavyAnswer at once where that is
+        given, or `retry_slow` is false, because the caller can ask for less. `most_retries` is for
+        a question that is worth fewer than the policy has.
         """
         worth = self._policy.max_retries
         worth = worth if most_retries is None else min(worth, most_retries)
@@ -205,6 +227,10 @@ class OriginHttp:
         while True:
             try:
                 return await self._in_turn(path, asked)
+            except TooLarge as large:
+                if retry_slow and retries_if_heavy is None:
+                    raise large.error from None
+                raise HeavyAnswer(large.error, too_large=True) from large
             except _Passing as passing:
                 trouble = passing.trouble
                 if trouble.slow and not retry_slow:
@@ -285,12 +311,12 @@ class OriginHttp:
             )
             self._report.requests += 1
             try:
-                response = await self._client.send(request, stream=True)
-                self.reached = True
-                try:
-                    body = await self._read(response)
-                finally:
-                    await response.aclose()
+                async with asyncio.timeout(self._policy.answer_timeout):
+                    response, body = await self._answered(request)
+            except TimeoutError as error:
+                late = f"did not answer within {self._policy.answer_timeout:.0f} s"
+                timed_out = PlatformUnavailable(f"{self._where()} {late}.")
+                raise _Passing(Trouble(timed_out, slow=True)) from error
             except httpx.TimeoutException as error:
                 timed_out = PlatformUnavailable(
                     f"{self._where()} timed out ({type(error).__name__})."
@@ -303,7 +329,9 @@ class OriginHttp:
                 raise InvalidResponse(
                     f"{self._where()} redirects to no readable address."
                 ) from error
-            # RequestError, not only TransportError: a compressed body cut off is a DecodingError.
+            except SpoiledGzip as error:
+                broken = PlatformUnavailable(f"{self._where()} sent a body that {error}.")
+                raise _Passing(Trouble(broken, heavy=True)) from error
             except httpx.RequestError as error:
                 found = unreadable(error, self._where(), "could not be read")
                 self.reached = self.reached or found.reached
@@ -318,11 +346,38 @@ class OriginHttp:
             params = None
         raise PlatformUnavailable(f"{self._where()} redirects in a circle.")
 
+    async def _answered(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """The answer with its body, of which no more is read than is wanted."""
+        response = await self._client.send(request, stream=True)
+        self.reached = True
+        try:
+            return response, await self._read(response)
+        finally:
+            await response.aclose()
+
     async def _read(self, response: httpx.Response) -> bytes:
+        status = response.status_code
+        if status in _REDIRECTS:
+            return b""
+        try:
+            decoded = decoded_parts(response)
+        except UnaskedCoding as error:
+            if status >= 400:
+                # The status says enough.
+                return b""
+            raise InvalidResponse(
+                f"{self._where()} sent a body that is {error}, and gzip alone was asked for.",
+                remedy=_REMEDY_OF_CODING,
+            ) from None
+        most = self._judge.most_bytes(status)
         parts = bytearray()
-        async for part in response.aiter_bytes():
-            parts += part
-            self._judge.bounded(len(parts))
+        async with aclosing(decoded):
+            async for part in decoded:
+                parts += part
+                if len(parts) > most:
+                    if status < 400:
+                        raise self._judge.too_large()
+                    return bytes(parts[:most])
         return bytes(parts)
 
     def _judged(
@@ -333,12 +388,16 @@ class OriginHttp:
         *,
         any_body: bool,
     ) -> Answer:
+        if any_body and response.status_code < 400:
+            return Answer(response.status_code, response.headers, body, None)
         judged = self._judge.judged(response.status_code, response.headers, body)
-        answer = Answer(response.status_code, response.headers, judged.body, judged.json)
+        answer = Answer(
+            response.status_code, response.headers, judged.body, judged.json, judged.parsed_bytes
+        )
         if judged.printed is not None:
             self._warn_of(judged.printed)
         trouble = judged.trouble
-        if trouble is None or (any_body and answer.status < 400):
+        if trouble is None:
             return answer
         if trouble.soon_over or answer.status not in accept_retried:
             raise _Passing(trouble, answer if answer.status >= 400 else None)

@@ -5,14 +5,24 @@ import ipaddress
 import socket
 import ssl
 from functools import cache
+from http.cookiejar import CookieJar
 from typing import Final, cast
 
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.content_coding import ACCEPTED
 from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.settings import load_settings
+
+
+class _NoCookies(CookieJar):
+    """Keeps no cookie: no platform's API needs any, and a server may set thousands."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Keep none."""
+
 
 USER_AGENT: Final = "connector-pipeline/0.1 (+catalog sync)"
 
@@ -63,7 +73,8 @@ def http_client(
     return httpx.AsyncClient(
         transport=transport(proxy_of(policy)),
         timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
-        headers={"User-Agent": USER_AGENT, "Accept": accept},
+        headers={"User-Agent": USER_AGENT, "Accept": accept, "Accept-Encoding": ACCEPTED},
+        cookies=_NoCookies(),
         follow_redirects=False,
         # A proxy or netrc of the environment would see credentials that are the shop's alone.
         trust_env=False,

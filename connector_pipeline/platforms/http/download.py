@@ -20,7 +20,13 @@ from typing import Final, NoReturn, Protocol, Self
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.http.bounds import MEGABYTE
 from connector_pipeline.platforms.http.connecting import http_client, refuse_private_host
+from connector_pipeline.platforms.http.content_coding import (
+    SpoiledGzip,
+    UnaskedCoding,
+    decoded_parts,
+)
 from connector_pipeline.platforms.http.retrying import (
     RETRIED_STATUSES,
     HttpPolicy,
@@ -32,6 +38,10 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REFUSED: Final = frozenset({400, 401, 403, 404, 410})
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+
+# JSON lines become ten to thirty times as large, and gzip can become a thousand times as large.
+_MOST_RATIO: Final = 250
+_USUAL: Final = 32 * MEGABYTE
 
 
 class Digest(Protocol):
@@ -173,7 +183,7 @@ class FileDownload:
                 self._check_range(response, offset)
                 skipped = offset
             beginning = hashlib.sha256()
-            async for part in response.aiter_bytes():
+            async for part in self._decoded(response):
                 fresh = part
                 if skipped < offset:
                     old, fresh = part[: offset - skipped], part[offset - skipped :]
@@ -185,6 +195,30 @@ class FileDownload:
                     yield fresh
             if skipped < offset:
                 self._changed()
+
+    async def _decoded(self, response: httpx.Response) -> AsyncGenerator[bytes]:
+        """The body's decoded parts. Raises InvalidResponse for a coding nobody asked for."""
+        read = 0
+        try:
+            parts = decoded_parts(response)
+        except UnaskedCoding as error:
+            raise InvalidResponse(
+                f"{self._where()} sent a file that is {error}, and gzip alone was asked for."
+            ) from None
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    read += len(part)
+                    if read > _USUAL + _MOST_RATIO * response.num_bytes_downloaded:
+                        raise InvalidResponse(
+                            f"{self._where()} sent a file that decompresses to more than "
+                            f"{_MOST_RATIO} times of its size."
+                        )
+                    yield part
+        except SpoiledGzip as error:
+            raise _BrokenOff(
+                PlatformUnavailable(f"{self._where()} sent a file that {error}.")
+            ) from error
 
     def _check_range(self, response: httpx.Response, offset: int) -> None:
         stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.http.bounds import MOST_OF_A_REFUSAL, Bound, TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages, challenge, own_trouble
-from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
+from connector_pipeline.platforms.http.json_shape import begins_as_json, most_memory
 from connector_pipeline.platforms.http.retrying import OVERLOADED, RETRIED_STATUSES, StatedLimit
 from connector_pipeline.platforms.http.spoiled_body import (
     json_among_messages,
@@ -19,6 +21,15 @@ from connector_pipeline.platforms.http.spoiled_body import (
 _SLOW: Final = frozenset({408, 504, 524})
 # With these, a host may report that it broke over an answer: PHP ran out of memory or was killed.
 _BROKE: Final = frozenset({500, 502, 503, 508, 520, 521, 522, 523, 524})
+
+_REMEDY_OF_TOO_LARGE: Final = (
+    "Only the next sync tries again. No page of this size was asked for: ask the merchant which "
+    "plugin or server makes the answers of the shop's API so large."
+)
+_REMEDY_OF_UNREADABLE: Final = (
+    "Only the next sync tries again. Something of the shop writes what is no JSON into the answers "
+    "of its API: ask the merchant which plugin changes them."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +54,16 @@ class Trouble:
 class Judged:
     """An answer's JSON, with the bytes that it was read from; None where the body has none.
 
-    `is_json` tells the JSON null from no JSON. `printed` are the words for what PHP printed
-    around the JSON.
+    `is_json` tells the JSON null from no JSON. `parsed_bytes` are the most that the JSON takes in
+    memory. `printed` are the words for what PHP printed around the JSON. `unreadable` are the words
+    for a value because of which JSON is not read.
     """
 
     body: bytes
     json: Any = None
     is_json: bool = True
+    parsed_bytes: int = 0
+    unreadable: str | None = None
     trouble: Trouble | None = None
     printed: str | None = None
 
@@ -59,32 +73,69 @@ class Judge:
     """Judges the answers of one origin, which `where` names."""
 
     where: str
-    most_bytes: int
+    bound: Bound
     stated_limit: StatedLimit
     trouble_pages: TroublePages
 
-    def bounded(self, length: int) -> None:
-        """Raise InvalidResponse for a body of so many bytes, or more, where it is too long."""
-        if length > self.most_bytes:
-            raise InvalidResponse(f"{self.where} sent more than {self.most_bytes} bytes at once.")
+    def most_bytes(self, status: int) -> int:
+        """How many bytes of an answer's body are read."""
+        return self.bound.body if status < 400 else min(self.bound.body, MOST_OF_A_REFUSAL)
+
+    def too_large(self) -> TooLarge:
+        """The exception for a body of more bytes than are read."""
+        return TooLarge(
+            InvalidResponse(
+                f"{self.where} sent more than {self.bound.body} bytes at once.",
+                remedy=_REMEDY_OF_TOO_LARGE,
+            )
+        )
 
     def judged(self, status: int, headers: Mapping[str, str], body: bytes) -> Judged:
-        """What an answer is. Raises InvalidResponse for a body that is too long."""
-        body = unzipped(body, self.most_bytes)
-        self.bounded(len(body))
-        read = self._read(body)
+        """What an answer is.
+
+        Raises TooLarge, and InvalidResponse for JSON with a value that cannot be read.
+        """
+        most = self.most_bytes(status)
+        body = unzipped(body, most)
+        if len(body) > most:
+            if status < 400:
+                raise self.too_large()
+            body = body[:most]
+        parsed_bytes = most_memory(body, self.bound.parsed)
+        if parsed_bytes <= self.bound.parsed:
+            read = replace(self._read(body), parsed_bytes=parsed_bytes)
+        elif status < 400 and begins_as_json(body):
+            raise self._too_costly(len(body))
+        else:
+            read = Judged(body, is_json=False)
         if status in RETRIED_STATUSES:
             return replace(read, trouble=self._failed(status, headers, read))
+        if read.unreadable is not None and status < 400:
+            raise InvalidResponse(
+                f"{self.where} answered {status} with JSON that cannot be read: {read.unreadable}.",
+                remedy=_REMEDY_OF_UNREADABLE,
+            )
         if not read.is_json and status < 400:
             # A captcha, a maintenance page or a body cut off. Its status does not show that, but it
             # does not parse (docs/facts/woocommerce.md, Answers by others).
             return replace(read, trouble=self._not_json(status, headers, body))
         return read
 
+    def _too_costly(self, length: int) -> TooLarge:
+        return TooLarge(
+            InvalidResponse(
+                f"{self.where} sent {length} bytes of JSON that may take more than "
+                f"{self.bound.parsed} bytes of memory.",
+                remedy=_REMEDY_OF_TOO_LARGE,
+            )
+        )
+
     @staticmethod
     def _read(body: bytes) -> Judged:
         try:
             return Judged(body, parse_json(body))
+        except UnreadableJson as error:
+            return Judged(body, is_json=False, unreadable=str(error))
         except ValueError:
             found = json_among_messages(body)
         if found is None:

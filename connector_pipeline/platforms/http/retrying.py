@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.platforms.http.bounds import PAGE, Bound
 
 # The 5xx of the standard that may pass (not: 501, not implemented; 505, not this HTTP; 511, a login
 # of the network's own), and those of content networks and hosting companies.
@@ -25,11 +26,13 @@ SOON_OVER: Final = (2.0, 4.0, 8.0, 12.0, 16.0)
 
 @dataclass(frozen=True, slots=True)
 class HttpPolicy:
-    """How patient one shop's client is, in seconds, and how much it reads, in bytes.
+    """How patient one shop's client is, in seconds, and how much it reads of one answer.
 
-    `retry_after_limit` is the longest wait that one Retry-After may ask for. `plain_http` allows
-    HTTP, for requests that carry no secret or only a signature. `through_proxy` is whether requests
-    go through the proxy of the settings, if they name one.
+    `answer_timeout` is the most that one answer may take from the request to its last byte, and
+    `read_timeout` the most that its next part may. `retry_after_limit` is
+    the longest wait that one Retry-After may ask for. `plain_http` allows HTTP, for requests that
+    carry no secret or only a signature. `through_proxy` is whether requests go through the proxy of
+    the settings, if they name one.
     """
 
     max_retries: int = 3
@@ -38,7 +41,8 @@ class HttpPolicy:
     retry_after_limit: float = 120.0
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
-    max_body_bytes: int = 64 * 1024 * 1024
+    answer_timeout: float = 300.0
+    bound: Bound = PAGE
     allow_private_hosts: bool = False
     plain_http: bool = False
     through_proxy: bool = True

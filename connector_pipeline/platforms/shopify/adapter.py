@@ -12,6 +12,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, Rejec
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.http.bounds import LARGE_PAGE
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import (
@@ -224,6 +225,7 @@ class ShopifyAdapter(Adapter):
             max_retries=self.max_retries,
             retry_delay=self.retry_delay,
             read_timeout=self.read_timeout,
+            bound=LARGE_PAGE,
             allow_private_hosts=self.allow_private_hosts,
         )
 

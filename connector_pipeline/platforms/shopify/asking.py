@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import Answer
 
 Variables = Mapping[str, str | int | list[str] | None]
@@ -26,14 +27,22 @@ class TooExpensiveError(Exception):
 
 
 class TooHeavyError(Exception):
-    """Shopify failed at the page or took too long over it: ask for a smaller page.
+    """Shopify failed at the page, took too long or sent too much: ask for a smaller page.
 
     `partial` is the answer in which only fields of single products failed, if there was one.
+    `too_large` is the error to raise where no page is small enough, if the answer was too large.
     """
 
-    def __init__(self, reason: str, partial: Answer | None = None):
+    def __init__(
+        self,
+        reason: str,
+        partial: Answer | None = None,
+        *,
+        too_large: InvalidResponse | None = None,
+    ):
         super().__init__(reason)
         self.partial = partial
+        self.too_large = too_large
 
 
 class Asks(Protocol):

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from connector_pipeline.model.errors import (
-    PlatformUnavailable,
-    RateLimited,
-)
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.http.client import Answer, OriginHttp, SlowAnswer
+from connector_pipeline.platforms.http.client import Answer, HeavyAnswer, OriginHttp, SlowAnswer
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
 from connector_pipeline.platforms.kit.credentials import ShopCredentials
@@ -229,6 +226,10 @@ class ShopifyClient:
             ) from late
         except SlowAnswer as slow:
             raise TooHeavyError(str(slow)) from slow
+        except HeavyAnswer as heavy:
+            # Retries are not left out for a page, so the answer is too large.
+            large = heavy.error if isinstance(heavy.error, InvalidResponse) else None
+            raise TooHeavyError(str(heavy), too_large=large) from heavy
         except PlatformUnavailable as error:
             if error.remedy == PlatformUnavailable.default_remedy:
                 error.remedy = LOOK_AT_ITS_STATUS

@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.platforms.http.bounds import Bound
 from connector_pipeline.platforms.http.client import (
     Answer,
     HeavyAnswer,
@@ -370,7 +371,7 @@ async def test_a_link_is_kept_unless_it_may_repeat_a_signature(signed: bool, kep
 
 async def test_a_body_past_the_limit_is_refused() -> None:
     """The error is not retried, because a second answer would not be smaller."""
-    policy = HttpPolicy(allow_private_hosts=True, max_body_bytes=1000)
+    policy = HttpPolicy(allow_private_hosts=True, bound=Bound(1000, 100_000))
     report = FetchReport()
     async with loopback(answer(b"[" + b"1," * 1000 + b"1]")) as server:
         with pytest.raises(InvalidResponse, match="more than 1000 bytes"):
@@ -380,7 +381,7 @@ async def test_a_body_past_the_limit_is_refused() -> None:
 
 async def test_the_limit_counts_what_a_compressed_body_becomes() -> None:
     """A small gzip of a large body does not pass the limit."""
-    policy = HttpPolicy(allow_private_hosts=True, max_body_bytes=100_000)
+    policy = HttpPolicy(allow_private_hosts=True, bound=Bound(100_000, 10_000_000))
     bomb = gzip.compress(b"[" + b" " * 10_000_000 + b"]")
     async with loopback(answer(bomb, "200 OK", "Content-Encoding: gzip")) as server:
         with pytest.raises(InvalidResponse, match="more than 100000 bytes"):

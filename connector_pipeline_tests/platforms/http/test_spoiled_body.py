@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.bounds import Bound
 from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.http.retrying import HttpPolicy
@@ -204,7 +205,7 @@ async def test_compression_is_known_by_its_first_bytes(hidden: bytes) -> None:
 
 async def test_hidden_gzip_is_bounded() -> None:
     """A small gzip of a large body does not pass the limit."""
-    policy = HttpPolicy(allow_private_hosts=True, max_body_bytes=10_000)
+    policy = HttpPolicy(allow_private_hosts=True, bound=Bound(10_000, 1_000_000))
     large = gzip.compress(b"[" + b"1," * 100_000 + b"1]")
     assert len(large) < 10_000
     async with (

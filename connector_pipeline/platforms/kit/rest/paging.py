@@ -19,6 +19,9 @@ from connector_pipeline.platforms.kit.json_values import value_at
 
 Params = Mapping[str, str | int]
 
+LONGEST_CURSOR: Final = 4096
+"""A longer cursor is an error: it would not even fit into the address of the next page."""
+
 # <https://api.example/products?page_info=abc>; rel="next" (RFC 8288)
 _LINK: Final = re.compile(r"<([^<>]*)>((?:\s*;[^,<]*)*)")
 _REL_NEXT: Final = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next\b)', re.I)
@@ -148,8 +151,11 @@ class Cursors:
             yield {**kept, self.parameter: page.cursor}
 
     def cursor(self, answer: Answer) -> str | None:
-        """The cursor to the next page; None on the last."""
-        return self.cursor_in(answer)
+        """The cursor to the next page; None on the last. Raises InvalidResponse for a long one."""
+        found = self.cursor_in(answer)
+        if found is not None and len(found) > LONGEST_CURSOR:
+            raise InvalidResponse(f"The cursor of a list has {len(found)} characters.")
+        return found
 
 
 def in_body(*path: str) -> Callable[[Answer], str | None]:

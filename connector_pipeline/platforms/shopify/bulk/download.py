@@ -25,7 +25,7 @@ Their facts: `operation`, `offset` (bytes before the page), `objects` (lines in 
 PAGE_BYTES: Final = 2 * 1024 * 1024
 """About the size of a page: small in memory, and large enough for a file of its own."""
 
-LONGEST_LINE: Final = 8 * 1024 * 1024
+LONGEST_LINE: Final = 1024 * 1024
 """A longer line is an error. A line is one product or variant, of a few hundred bytes."""
 
 # No text can contain this, because a quote inside a JSON string is escaped.
@@ -99,21 +99,25 @@ class BulkDownload:
                 self._count(page.body)
                 yield page
         archived.stop()
+        # The bytes since the last whole page, and of them those of the line that has not ended.
         rest = bytearray()
+        line = 0
         async with aclosing(self._download.parts(self._read.bytes, self._digest)) as parts:
             async for part in parts:
                 rest += part
-                if len(rest) < self._page_bytes:
-                    continue
-                end = rest.rfind(b"\n") + 1
-                if end:
-                    yield self._page(bytes(rest[:end]))
-                    del rest[:end]
-                elif len(rest) > LONGEST_LINE:
+                newline = part.rfind(b"\n")
+                line = line + len(part) if newline < 0 else len(part) - newline - 1
+                if line > LONGEST_LINE:
                     raise InvalidResponse(
                         f"The result of Shopify's bulk operation has a line of over {LONGEST_LINE} "
                         "bytes."
                     )
+                if len(rest) < self._page_bytes:
+                    continue
+                end = len(rest) - line
+                if end:
+                    yield self._page(bytes(rest[:end]))
+                    del rest[:end]
         if rest:
             yield self._page(bytes(rest))
 

@@ -12,13 +12,17 @@ from contextlib import closing
 from typing import Any, Final, Generic, TypeVar
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.http.bounds import MEGABYTE, PAGE
+from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
+from connector_pipeline.platforms.http.json_shape import most_memory
 from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 T = TypeVar("T")
 
 _CACHED_PRODUCTS: Final = 4_096
+_CACHED_BYTES: Final = 16 * MEGABYTE
+"""The most bytes of lines whose products are cached. A line takes some hundred."""
 _SCHEMA: Final = (
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",
@@ -39,7 +43,8 @@ class BulkJoin(Generic[T]):
     def __init__(self, product: Callable[[dict[str, Any]], T]):
         self._product = product
         self._opened: sqlite3.Connection | None = None
-        self._cache: OrderedDict[int, T] = OrderedDict()
+        self._cache: OrderedDict[int, tuple[T, int]] = OrderedDict()
+        self._cached_bytes = 0
         self._waiting = 0
 
     def close(self) -> None:
@@ -84,7 +89,7 @@ class BulkJoin(Generic[T]):
                     "INSERT OR REPLACE INTO products VALUES (?, ?)", (_signed(product_id), line)
                 )
                 made = self._product(record)
-                self._keep(product_id, made)
+                self._keep(product_id, made, len(line))
                 if self._waiting:
                     for variant in self._that_waited(product_id):
                         yield made, variant
@@ -101,40 +106,48 @@ class BulkJoin(Generic[T]):
     def _known(self, product_id: int) -> tuple[T] | None:
         if product_id in self._cache:
             self._cache.move_to_end(product_id)
-            return (self._cache[product_id],)
+            return (self._cache[product_id][0],)
         row = self._database.execute(
             "SELECT line FROM products WHERE id = ?", (_signed(product_id),)
         ).fetchone()
         if row is None:
             return None
         made = self._product(_record(row[0]))
-        self._keep(product_id, made)
+        self._keep(product_id, made, len(row[0]))
         return (made,)
 
-    def _keep(self, product_id: int, product: T) -> None:
-        self._cache[product_id] = product
-        self._cache.move_to_end(product_id)
-        if len(self._cache) > _CACHED_PRODUCTS:
-            self._cache.popitem(last=False)
+    def _keep(self, product_id: int, product: T, size: int) -> None:
+        if product_id in self._cache:
+            self._cached_bytes -= self._cache.pop(product_id)[1]
+        self._cache[product_id] = product, size
+        self._cached_bytes += size
+        while len(self._cache) > _CACHED_PRODUCTS or self._cached_bytes > _CACHED_BYTES:
+            self._cached_bytes -= self._cache.popitem(last=False)[1][1]
 
-    def _that_waited(self, product_id: int) -> list[dict[str, Any]]:
+    def _that_waited(self, product_id: int) -> Iterator[dict[str, Any]]:
+        """The variants that waited for this product, a few in memory at a time."""
         key = (_signed(product_id),)
-        found = self._database.execute(
-            "SELECT line FROM waiting WHERE product = ? ORDER BY rowid", key
-        ).fetchall()
-        if not found:
-            return []
-        self._database.execute("DELETE FROM waiting WHERE product = ?", key)
-        self._waiting -= len(found)
-        variants = [_record(line) for (line,) in found]
-        for variant in variants:
-            del variant["__parentId"]
-        return variants
+        with closing(
+            self._database.execute("SELECT line FROM waiting WHERE product = ? ORDER BY rowid", key)
+        ) as found:
+            for (line,) in found:
+                variant = _record(line)
+                del variant["__parentId"]
+                yield variant
+        self._waiting -= self._database.execute(
+            "DELETE FROM waiting WHERE product = ?", key
+        ).rowcount
 
 
 def _record(line: bytes) -> dict[str, Any]:
+    if most_memory(line, PAGE.parsed) > PAGE.parsed:
+        raise InvalidResponse("A line of Shopify's bulk result would take too much memory.")
     try:
         record = parse_json(line)
+    except UnreadableJson as error:
+        raise InvalidResponse(
+            f"A line of Shopify's bulk result is JSON that cannot be read: {error}."
+        ) from None
     except ValueError:
         raise InvalidResponse("A line of Shopify's bulk result is not JSON.") from None
     if not is_object(record):

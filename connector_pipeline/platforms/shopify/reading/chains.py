@@ -19,6 +19,12 @@ from connector_pipeline.platforms.shopify.gid import numeric_id
 
 _ANSWER: Final = "Shopify's answer"
 
+LONGEST_CURSOR: Final = 4096
+"""A longer cursor is an error. Shopify's have a hundred or two characters."""
+
+_MOST_EMPTY_PAGES: Final = 10
+"""So many pages in a row without an object, each with a cursor to more, end a chain."""
+
 
 @dataclass(frozen=True, slots=True)
 class VariantsPage:
@@ -126,6 +132,7 @@ class Chain(Generic[PageT]):
         self._may_come_again = may_come_again
         self._seen: set[str] = set() if cursor is None else {cursor}
         self._ids: frozenset[str] = frozenset() if before is None else before.ids
+        self._empty = 0
         self.cursor = cursor
         self.more = True
 
@@ -134,6 +141,11 @@ class Chain(Generic[PageT]):
         page = self._page_of(data)
         if page is None:
             return page
+        if page.following is not None and not page.size and self._empty >= _MOST_EMPTY_PAGES:
+            raise InvalidResponse(
+                f"Shopify sent {self._empty} empty pages of the {self._what} in a row, and says "
+                "that there are more."
+            )
         if page.following in self._seen:
             raise InvalidResponse(f"Shopify's cursor through the {self._what} does not move on.")
         if page.size > self._at_most:
@@ -156,6 +168,7 @@ class Chain(Generic[PageT]):
         """Go on with the page that follows this one."""
         self.cursor = page.following
         self.more = page.following is not None
+        self._empty = 0 if page.size else self._empty + 1
         self._ids = page.ids
         if page.following is not None:
             self._seen.add(page.following)
@@ -185,6 +198,8 @@ def _cursors(connection: dict[str, Any], what: str) -> tuple[str | None, str | N
     if not isinstance(more, bool):
         raise InvalidResponse(f"Shopify does not say whether there are more {what}.")
     end = cursor if isinstance(cursor, str) and cursor else None
+    if end is not None and len(end) > LONGEST_CURSOR:
+        raise InvalidResponse(f"Shopify's cursor through the {what} has {len(end)} characters.")
     if more and end is None:
         raise InvalidResponse(f"Shopify says there are more {what}, but gives no cursor to them.")
     return (end if more else None), end

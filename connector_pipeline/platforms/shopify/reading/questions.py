@@ -305,12 +305,19 @@ class Questions:
         page = RawPage(question.kind, answer.body, {**question.facts, UNREAD: reason})
         return _reply(question, page, answer.json)
 
-    def _given_up(self, question: Question, error: TooHeavyError) -> PlatformUnavailable:
+    def _given_up(
+        self, question: Question, error: TooHeavyError
+    ) -> PlatformUnavailable | InvalidResponse:
         where = (
             f"product {question.product_id}"
             if question.kind == "variants"
             else f"the product after the first {self._products}"
         )
+        if error.too_large is not None:
+            return InvalidResponse(
+                f"{error.too_large.message} Even the smallest page is too large, at {where}.",
+                remedy=error.too_large.remedy,
+            )
         return PlatformUnavailable(
             f"{error} Even the smallest page fails, at {where}.", remedy=LOOK_AT_ITS_STATUS
         )

@@ -3,7 +3,8 @@
 A host may break over a page because it is too large, whatever its objects, or because of one broken
 object, whatever its size (docs/facts/woocommerce.md, Pages that fail). In both cases its parts are
 read. Where all parts of one size can be read, the page was too large, and the size is remembered
-for the shop's later pages. Down to the single broken object, what fails is left out and reported.
+for the shop's later pages. So it is with a page that is too large for us. Down to the single broken
+object, what fails is left out and reported.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.bounds import PAGE
 from connector_pipeline.platforms.http.client import Answer, HeavyAnswer, SlowAnswer
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.json_values import is_list, is_object
@@ -25,7 +27,7 @@ from connector_pipeline.platforms.woocommerce.mapping.normalize import (
     object_id,
 )
 from connector_pipeline.platforms.woocommerce.reading.endpoints import ALL_VARIATIONS, SHOP_WIDE
-from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes, parts
+from connector_pipeline.platforms.woocommerce.reading.page_sizes import SMALLEST, PageSizes, parts
 from connector_pipeline.platforms.woocommerce.talking.asking import Asks, Question
 
 MOST_BROKEN: Final = 10
@@ -44,6 +46,29 @@ _NAMED: Final = 5
 _RETRIES: Final = 1
 _RETRIES_OF_ONE: Final = 2
 
+# The second is for pages that are too large for us.
+_Failure = PlatformUnavailable | InvalidResponse
+
+
+MOST_IN_PARTS: Final = 2 * (PAGE.body + PAGE.parsed)
+"""The most bytes that the parts of one page may take in memory together."""
+
+
+class PageTooLarge(Exception):
+    """The parts of a page are too large together. Pages of the list have to be smaller.
+
+    The size to read it in is remembered, if there is one. `error` is the error to raise where not.
+    """
+
+    def __init__(self, path: str, *, smaller: bool):
+        super().__init__(path)
+        self.smaller = smaller
+        self.error = InvalidResponse(
+            f"The objects of {path} are so large that no page of them can be read.",
+            remedy="Only the next sync tries again. Ask the merchant which plugin puts so much "
+            "into the answers of the shop's API.",
+        )
+
 
 class ListFails(Exception):
     """The shop fails with a list of all its variations. Its lists by product may be read instead.
@@ -51,7 +76,7 @@ class ListFails(Exception):
     `error` is the error to raise where there are none.
     """
 
-    def __init__(self, error: PlatformUnavailable):
+    def __init__(self, error: _Failure):
         super().__init__(str(error))
         self.error = error
 
@@ -101,15 +126,14 @@ class AroundBroken:
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     # After one page failed, others that were asked for with it must not go on failing. By whether
     # the page is of a list of all variations, in whose place other lists are read.
-    _given_up: dict[bool, PlatformUnavailable] = field(
-        default_factory=dict[bool, PlatformUnavailable]
-    )
+    _given_up: dict[bool, _Failure] = field(default_factory=dict[bool, _Failure])
 
     async def ask(self, question: Question) -> Answer:
         """Ask as the session does.
 
-        Raises PlatformUnavailable, too, where too many objects fail, or the shop answers for none.
-        For a list of all variations, that is ListFails.
+        Raises PlatformUnavailable, too, where too many objects fail, or the shop answers for none,
+        and InvalidResponse where they are too large. For a list of all variations, both are
+        ListFails. Raises PageTooLarge where only smaller pages of the list can be read.
         """
         size, number = question.params.get("per_page"), question.params.get("page")
         if not isinstance(size, int) or not isinstance(number, int):
@@ -134,7 +158,7 @@ class AroundBroken:
                     raise given_up
                 self.in_parts += 1
                 return await reading.page(number)
-            except PlatformUnavailable as error:
+            except (PlatformUnavailable, InvalidResponse) as error:
                 if reading.gave_up:
                     self._given_up[shop_wide] = error
                 if not shop_wide or shop_wide not in self._given_up:
@@ -163,10 +187,11 @@ class _Reading:
         self._broken: list[tuple[BrokenObject, int]] = []
         self._first_total: int | None = None
         self._total: int | None = None
+        self._memory = 0
 
     async def page(self, number: int) -> Answer:
         """The page of this number, joined from its parts."""
-        if self.failed is not None and not _of_wordpress(self.failed):
+        if self.failed is not None and not _has_answered(self.failed):
             await self._make_sure_that_the_shop_answers(number)
         await self._read(number, self._size)
         return self._joined()
@@ -197,7 +222,7 @@ class _Reading:
                 failing += 1
                 await self._read(part, less)
             else:
-                self._keep(answer)
+                self._keep(answer, less)
         is_news = less < sizes.size(self.kind) or (self._is_step and size == self._size)
         if not failing and is_news and self.failed is not None:
             sizes.failed(self.kind, less)
@@ -214,10 +239,16 @@ class _Reading:
             self.failed = HeavyAnswer(PlatformUnavailable(str(slow)))
         return None
 
-    def _keep(self, answer: Answer) -> None:
+    def _keep(self, answer: Answer, size: int) -> None:
         if not is_list(answer.json):
             # A part that is no list cannot be joined.
             raise self._give_up()
+        self._memory += memory_of(answer)
+        if self._memory > MOST_IN_PARTS:
+            smaller = self._size > SMALLEST
+            if smaller:
+                self._around.sizes.failed(self.kind, min(size, self._size - 1))
+            raise PageTooLarge(self._path, smaller=smaller)
         self._total = _total(answer)
         if not self._parts:
             self._first_total = self._total
@@ -250,15 +281,20 @@ class _Reading:
         objects = [row for part in self._parts for row in part.json]
         return Answer(200, headers, join_lists(part.body for part in self._parts), objects)
 
-    def _give_up(self) -> PlatformUnavailable:
+    def _give_up(self) -> _Failure:
         self.gave_up = True
         if self.failed is None:
             return PlatformUnavailable(f"{self._path} cannot be read in smaller pages either.")
         error = self.failed.error
-        return PlatformUnavailable(
+        return type(error)(
             f"{error.message.removesuffix('.')} for {self._path}, in pages of any size.",
             remedy=error.remedy,
         )
+
+
+def memory_of(answer: Answer) -> int:
+    """The most bytes that an answer takes in memory."""
+    return len(answer.body) + answer.parsed_bytes
 
 
 def _total(answer: Answer) -> int | None:
@@ -266,9 +302,9 @@ def _total(answer: Answer) -> int | None:
     return int(written) if written.isascii() and written.isdigit() and len(written) < 10 else None
 
 
-def _of_wordpress(failed: HeavyAnswer) -> bool:
-    """Whether WordPress itself reports the failure, so that the host is not down."""
-    return failed.answer is not None and is_object(failed.answer.json)
+def _has_answered(failed: HeavyAnswer) -> bool:
+    """Whether the answer was too large or WordPress reports the failure: the host is not down."""
+    return failed.too_large or (failed.answer is not None and is_object(failed.answer.json))
 
 
 def join_lists(bodies: Iterable[bytes]) -> bytes:

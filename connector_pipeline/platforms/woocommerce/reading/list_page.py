@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import JsonValue
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import Answer
+from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.json_values import value_at
 from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id, objects_of
 
@@ -20,7 +21,7 @@ class ListPage:
     """One page of a list: its objects, and the list's length as the page's headers state it.
 
     Pages of one list may have different sizes, so positions in the list are counted in objects.
-    `facts` are those of the raw page.
+    `facts` are those of the raw page. `memory` is the most bytes that an answered page takes.
     """
 
     number: int
@@ -30,6 +31,15 @@ class ListPage:
     objects: list[dict[str, Any]]
     body: bytes
     facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    memory: int = 0
+
+    def closed(self) -> "ListPage":
+        """The page without its objects, which takes a fraction of the memory."""
+        return replace(self, objects=[])
+
+    def opened(self) -> "ListPage":
+        """A closed page with its objects again."""
+        return replace(self, objects=objects_of(parse_json(self.body)))
 
     @property
     def name(self) -> str:

@@ -22,6 +22,11 @@ from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
+from connector_pipeline.platforms.woocommerce.reading.broken import (
+    MOST_IN_PARTS,
+    PageTooLarge,
+    memory_of,
+)
 from connector_pipeline.platforms.woocommerce.reading.list_page import (
     ListPage,
     allowed_by_refusal,
@@ -117,19 +122,29 @@ class ListReader:
         while reached < end:
             steps = self._steps(wanted, reached, end)
             readings = (partial(self._step, wanted, number, size) for number, size in steps)
-            async with aclosing(in_order(readings, self.ahead if reached else 1)) as results:
-                async for pages in results:
-                    for page in pages:
-                        works.check(page)
-                        yield page
-                        reached, end = max(reached, page.stop), page.end
+            try:
+                async with aclosing(in_order(readings, self.ahead if reached else 1)) as results:
+                    async for pages in results:
+                        for page in pages:
+                            works.check(page)
+                            yield page
+                            reached, end = max(reached, page.stop), page.end
+            except PageTooLarge as too_large:
+                # The rest is read in the smaller pages that are remembered now.
+                if not too_large.smaller:
+                    raise too_large.error from too_large
 
     async def first(self, wanted: ListOf) -> list[ListPage]:
         """Ask the shop for the list's first page, also if it is archived.
 
         A slow page comes in parts. The result is empty where the shop has no such list.
         """
-        return await self._step(wanted, 1, self._sizes.first(wanted.kind), may_lack=True)
+        while True:
+            try:
+                return await self._step(wanted, 1, self._sizes.first(wanted.kind), may_lack=True)
+            except PageTooLarge as too_large:
+                if not too_large.smaller:
+                    raise too_large.error from too_large
 
     async def _archived(self, wanted: ListOf, start: int) -> ListPage | None:
         """The list's archived page that starts at object `start`, if it is the next one."""
@@ -180,6 +195,9 @@ class ListReader:
             if pages and pages[-1].end <= start:
                 break
             pages += await self._step(wanted, start // less + 1, less, may_lack=may_lack)
+            if sum(page.memory for page in pages) > MOST_IN_PARTS:
+                self._sizes.failed(wanted.kind, less)
+                raise PageTooLarge(wanted.path, smaller=size > SMALLEST)
         return pages
 
     async def _ask(
@@ -210,7 +228,7 @@ class ListReader:
             "total": page.total,
             "total_pages": page.total_pages,
         }
-        return replace(page, facts={**counts, **wanted.page_facts})
+        return replace(page, facts={**counts, **wanted.page_facts}, memory=memory_of(answer))
 
 
 def _refuse_larger(size: int, allowed: int | None) -> None:

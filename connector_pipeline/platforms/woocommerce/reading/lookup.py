@@ -21,7 +21,13 @@ from connector_pipeline.platforms.kit.lookup import AnswerForIds
 from connector_pipeline.platforms.kit.rejects import FieldError
 from connector_pipeline.platforms.woocommerce.mapping import forms
 from connector_pipeline.platforms.woocommerce.mapping.normalize import has_variations, object_id
-from connector_pipeline.platforms.woocommerce.reading.broken import MOST_BROKEN, join_lists
+from connector_pipeline.platforms.woocommerce.reading.broken import (
+    MOST_BROKEN,
+    MOST_IN_PARTS,
+    PageTooLarge,
+    join_lists,
+    memory_of,
+)
 from connector_pipeline.platforms.woocommerce.reading.endpoints import (
     IDS_AT_ONCE,
     PRODUCTS_ENDPOINT,
@@ -114,6 +120,8 @@ class _Asking:
         for part in parts:
             try:
                 answers.append(await self._question(part, retries=int(len(part) == 1)))
+                if sum(map(memory_of, answers)) > MOST_IN_PARTS:
+                    raise PageTooLarge(PRODUCTS_ENDPOINT, smaller=False).error
             except HeavyAnswer as heavy:
                 if len(part) > 1:
                     await self._around(part, answers)

@@ -9,6 +9,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.bounds import MEGABYTE
 from connector_pipeline.platforms.kit.compact_ids import CompactIds
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.rest.in_order import in_order
@@ -37,6 +39,10 @@ from connector_pipeline.platforms.woocommerce.reading.shop_lists import (
 
 BEGAN: Final = "began"
 """The fact of the first page that says when the reading began; of an attempt that resumes, too."""
+
+
+MOST_OF_ONE_PRODUCT: Final = 8 * MEGABYTE
+"""The most bytes of one product's variations: 5,000 variations take half of it."""
 
 
 class CatalogWalk:
@@ -216,11 +222,26 @@ async def shop_wide_variations(
 async def by_parent(
     reader: ListReader, parents: list[int]
 ) -> AsyncGenerator[tuple[int, list[ListPage]]]:
-    """Yield these products with the whole lists of their variations, in the products' order."""
+    """Yield these products with the whole lists of their variations, in the products' order.
+
+    Raises InvalidResponse for a list of more than MOST_OF_ONE_PRODUCT.
+    """
 
     async def all_of(parent_id: int) -> tuple[int, list[ListPage]]:
-        async with aclosing(reader.pages(variations_of(parent_id))) as pages:
-            return parent_id, [page async for page in pages]
+        wanted, pages, size = variations_of(parent_id), list[ListPage](), 0
+        async with aclosing(reader.pages(wanted)) as read:
+            async for page in read:
+                # Several products' lists wait for the one before them.
+                pages.append(page.closed())
+                size += len(page.body)
+                if size > MOST_OF_ONE_PRODUCT:
+                    raise InvalidResponse(
+                        f"{wanted.path} lists more than {MOST_OF_ONE_PRODUCT} bytes of variations."
+                    )
+        return parent_id, pages
+
+    def opened(found: tuple[int, list[ListPage]]) -> tuple[int, list[ListPage]]:
+        return found[0], [page.opened() for page in found[1]]
 
     remaining = iter(parents)
     # Archived pages come in a fixed order, so products are read one at a time here.
@@ -228,11 +249,11 @@ async def by_parent(
         parent_id = next(remaining, None)
         if parent_id is None:
             return
-        yield await all_of(parent_id)
+        yield opened(await all_of(parent_id))
     # One product alone shows whether the shop answers at all: it may just have failed with a list.
     for parent_id in islice(remaining, 1):
-        yield await all_of(parent_id)
+        yield opened(await all_of(parent_id))
     readings = (partial(all_of, parent_id) for parent_id in remaining)
     async with aclosing(in_order(readings, reader.ahead)) as results:
         async for result in results:
-            yield result
+            yield opened(result)
