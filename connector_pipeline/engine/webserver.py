@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance
+from dagster import __version__ as dagster_version
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._utils.log import configure_loggers
@@ -43,6 +44,9 @@ def webserver_app(workspace: Path, *, read_only: bool, path_prefix: str) -> "Gen
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLE_SECONDS, _MORE_CONNECTIONS)
         with WorkspaceProcessContext(
-            instance, WorkspaceFileTarget([str(workspace)]), read_only=read_only
+            instance,
+            WorkspaceFileTarget([str(workspace)]),
+            version=dagster_version,
+            read_only=read_only,
         ) as context:
             yield create_app(context, path_prefix, _POLL_MS)

@@ -6,9 +6,9 @@ the UI could launch runs. The guard knows no user: authentication is a proxy's b
 """
 
 import logging
-from collections.abc import Collection, Iterable, MutableMapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,7 +42,7 @@ class Refusal:
 
     status: int
     reason: str
-    headers: MutableMapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Guard:
@@ -185,13 +185,10 @@ def _with_added_headers(send: Send) -> Send:
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
-    kind = scope["type"]
-    extensions: dict[str, Any] = scope.get("extensions") or {}
-    if kind == "websocket" and "websocket.http.response" not in extensions:
-        # The server answers it with 403 and no text.
+    if scope["type"] == "websocket":
+        # The server answers 403; browsers show nobody the text of an answer to a WebSocket.
         await send({"type": "websocket.close", "code": 1008})
         return
-    prefix = "http.response" if kind == "http" else "websocket.http.response"
     body = f"{refusal.reason}\n".encode()
     headers = {
         "content-type": "text/plain; charset=utf-8",
@@ -199,15 +196,11 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
         "cache-control": "no-store",
         **refusal.headers,
     }
-    await send(
+    await _with_added_headers(send)(
         {
-            "type": f"{prefix}.start",
+            "type": "http.response.start",
             "status": refusal.status,
-            "headers": [
-                *((name.encode(), value.encode()) for name, value in headers.items()),
-                *_ADDED.items(),
-                _NO_FRAMES,
-            ],
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
     )
-    await send({"type": f"{prefix}.body", "body": body})
+    await send({"type": "http.response.body", "body": body})
