@@ -41,8 +41,7 @@ def host_address(header: str) -> Address | None:
     if port is not None and not 0 < port < 65_536:
         return None
     name = normal_name(match["plain"] or match["bracketed"])
-    bracketed = match["bracketed"] is not None
-    if name is None or (bracketed and _ip(match["bracketed"]) is None):
+    if name is None or (match["plain"] is None and ":" not in match["bracketed"]):
         return None
     return Address(name, port)
 
