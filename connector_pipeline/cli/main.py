@@ -66,7 +66,7 @@ def ui(
         str, typer.Option(callback=_prefix, help="The path under which a proxy has it: /dagster.")
     ] = "",
 ) -> None:
-    """Serve Dagster's UI behind a guard against foreign web pages, until Ctrl-C."""
+    """Serve Dagster's UI behind a gate against foreign web pages, until Ctrl-C."""
     from connector_pipeline.cli.ui import run_ui
 
     run_ui(host=host, port=port, workspace=workspace, read_only=read_only, path_prefix=path_prefix)

@@ -1,4 +1,4 @@
-"""`connector-pipeline ui`: serves Dagster's UI behind the guard, in a deployment and in `dev`."""
+"""`connector-pipeline ui`: serves Dagster's UI behind the gate, in a deployment and in `dev`."""
 
 import os
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Dagster's web server as an ASGI application, so that a guard can stand before it.
+"""Dagster's web server as an ASGI application, so that a gate can stand before it.
 
 Needs: `WorkspaceProcessContext`, `WorkspaceFileTarget`, `DagsterInstance.optimize_for_webserver`,
 `configure_loggers`, and `create_app_from_workspace_process_context` of dagster_webserver.app. They

@@ -1,4 +1,4 @@
-"""The server of the UI: Dagster's web server behind the guard."""
+"""The server of the UI: Dagster's web server behind the gate."""
 
 from pathlib import Path
 from typing import Final
@@ -8,7 +8,7 @@ import uvicorn
 from connector_pipeline.engine.webserver import webserver_app
 from connector_pipeline.settings import Settings
 from connector_pipeline.ui.addresses import normal_name
-from connector_pipeline.ui.guard import Guard
+from connector_pipeline.ui.gate import Gate
 
 _GRACE_SECONDS: Final = 5
 """How long an open request may go on after the server was asked to end. WebSockets end at once."""
@@ -32,13 +32,13 @@ def serve(
     names = {name for name in map(normal_name, written) if name is not None}
     with webserver_app(workspace, read_only=read_only, path_prefix=path_prefix) as app:
         uvicorn.run(
-            Guard(app, names),
+            Gate(app, names),
             host=host,
             port=port,
             log_level="warning",
             access_log=False,
             server_header=False,
-            # The guard judges what arrived, whatever a header says of an earlier hop.
+            # The gate judges what arrived, whatever a header says of an earlier hop.
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -328,7 +328,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
 
 
 def hostile_configs(elsewhere: str) -> list[tuple[dict[str, Any], str]]:
-    """Run configs that would send or write something elsewhere, and what their refusal names."""
+    """Run configs that would send or write something elsewhere, and what the answer names."""
     named = json.loads(json.dumps(RESOURCES).replace("ELSEWHERE", elsewhere))
     return [
         *(

@@ -1,4 +1,4 @@
-"""The guard refuses what a foreign web page can make a browser send, and nothing else."""
+"""The gate refuses what a foreign web page can make a browser send, and nothing else."""
 
 from typing import Any
 from urllib.parse import quote
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.ui.guard import Guard, refusal_of
+from connector_pipeline.ui.gate import Gate, objection_to
 
 OWN = "localhost:3000"
 PAGE = {"Origin": f"http://{OWN}", "Sec-Fetch-Site": "same-origin"}
@@ -36,8 +36,8 @@ def scope(
 
 def status(*request: Any, names: tuple[str, ...] = (), **more: Any) -> int | None:
     """The status with which the request is refused, None if it is not."""
-    refusal = refusal_of(scope(*request, **more), names)
-    return None if refusal is None else refusal.status
+    objection = objection_to(scope(*request, **more), names)
+    return None if objection is None else objection.status
 
 
 def test_the_ui_itself_is_served() -> None:
@@ -193,7 +193,7 @@ def test_other_methods_are_refused(method: str) -> None:
 
 @pytest.mark.parametrize("name", ["Host", "Origin", "Content-Type", "Sec-Fetch-Site"])
 def test_a_header_that_came_twice_is_refused(name: str) -> None:
-    """The guard and the server behind it might believe different ones."""
+    """The gate and the server behind it might believe different ones."""
     headers = {"Origin": f"http://{OWN}", "Sec-Fetch-Site": "same-origin"} | JSON
     again = (name, headers.get(name, OWN))
     assert status("POST", "/graphql", "", *headers.items()) is None
@@ -212,11 +212,11 @@ def test_no_notebook_is_read_for_the_ui(path: str) -> None:
     st.text(st.characters(max_codepoint=255, exclude_characters="\r\n")),
 )
 def test_no_header_ends_the_server(method: str, host: str, origin: str) -> None:
-    """A refusal is a short text of what can be printed."""
-    refusal = refusal_of(scope(method, "/", "", ("Origin", origin), host=host), ())
-    assert refusal is not None
-    assert refusal.reason.isprintable()
-    assert len(refusal.reason) < 600
+    """An objection is a short text of what can be printed."""
+    objection = objection_to(scope(method, "/", "", ("Origin", origin), host=host), ())
+    assert objection is not None
+    assert objection.reason.isprintable()
+    assert len(objection.reason) < 600
 
 
 async def test_every_answer_forbids_frames_and_keeps_the_policy_it_had() -> None:
@@ -232,7 +232,7 @@ async def test_every_answer_forbids_frames_and_keeps_the_policy_it_had() -> None
         async def send(message: Any, sent: list[dict[str, Any]] = sent) -> None:
             sent.append(message)
 
-        await Guard(web_server)(request, send, send)
+        await Gate(web_server)(request, send, send)
         headers: list[tuple[bytes, bytes]] = sent[0]["headers"]
         assert (b"content-security-policy", b"frame-ancestors 'none'") in headers
         assert (b"x-frame-options", b"DENY") in headers

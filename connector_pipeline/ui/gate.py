@@ -1,8 +1,8 @@
-"""The guard before Dagster's web server refuses what a foreign page can make a browser send.
+"""The gate before Dagster's web server refuses what a foreign page can make a browser send.
 
 Dagster's web server executes mutations over GET and in bodies of any type, and looks at neither
 Origin nor Host (docs/facts/dagster.md, Web server security). So a page that a person opens beside
-the UI could launch runs. The guard knows no user: authentication is a proxy's before it.
+the UI could launch runs. The gate knows no user: authentication is a proxy's before it.
 """
 
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _READING: Final = ("GET", "HEAD")
 _ONCE: Final = ("host", "origin", "content-type", "sec-fetch-site")
-"""Headers that the guard and the server behind it must not read differently."""
+"""Headers that the gate and the server behind it must not read differently."""
 _NOTEBOOKS: Final = "/notebook"
 
 _ADDED: Final = {
@@ -37,7 +37,7 @@ _NO_FRAMES: Final = (b"content-security-policy", b"frame-ancestors 'none'")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Objection:
     """The answer to a request that does not reach the web server: the reason, and what to do."""
 
     status: int
@@ -45,7 +45,7 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class Guard:
+class Gate:
     """An ASGI application before that of the web server.
 
     `names` are the hosts, in lower case and without ports, by which people reach the UI; loopback
@@ -58,24 +58,24 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refused request, and hand every other one on."""
-        refusal = refusal_of(scope, self._names)
-        if refusal is None:
+        objection = objection_to(scope, self._names)
+        if objection is None:
             await self._app(scope, receive, _with_added_headers(send))
             return
         _log.warning(
             "refused %s %s: %s",
             scope.get("method", "websocket"),
             clipped(scope["path"], most_bytes=200),
-            refusal.reason,
+            objection.reason,
         )
-        await _refuse(scope, send, refusal)
+        await _refuse(scope, send, objection)
 
 
-def refusal_of(scope: Scope, names: Collection[str]) -> Refusal | None:
+def objection_to(scope: Scope, names: Collection[str]) -> Objection | None:
     """Why a request of HTTP or a WebSocket is refused; None if it is not."""
     headers, twice = _headers(scope["headers"])
     if twice:
-        return Refusal(400, f"The request has the header {twice} more than once.")
+        return Objection(400, f"The request has the header {twice} more than once.")
     host = host_address(headers.get("host", ""))
     if host is None or not _is_ours(host, scope, names):
         return _foreign_host(headers.get("host", ""))
@@ -88,9 +88,9 @@ def _is_ours(host: Address, scope: Scope, names: Collection[str]) -> bool:
     return host.is_loopback or host.name in names or host.name == arrived_at
 
 
-def _foreign_host(host: str) -> Refusal:
+def _foreign_host(host: str) -> Objection:
     shown = clipped(host, most_bytes=100)
-    return Refusal(
+    return Objection(
         403,
         f"The UI is not served under the host {shown!r}. Open it as localhost. If people reach it "
         "under this name, set CONNECTOR_UI_HOSTS to the name, and let a proxy before it pass the "
@@ -98,7 +98,7 @@ def _foreign_host(host: str) -> Refusal:
     )
 
 
-def _foreign_page(scope: Scope, headers: dict[str, str], host: Address) -> Refusal | None:
+def _foreign_page(scope: Scope, headers: dict[str, str], host: Address) -> Objection | None:
     """Refuse what a page of another origin sent, except that it may link to the UI.
 
     Programs send neither header. Browsers send Origin with every WebSocket and every POST, and
@@ -107,7 +107,7 @@ def _foreign_page(scope: Scope, headers: dict[str, str], host: Address) -> Refus
     origin = headers.get("origin")
     if origin is not None and not is_origin_of(origin, host):
         shown, ours = (clipped(each, most_bytes=100) for each in (origin, headers["host"]))
-        return Refusal(
+        return Objection(
             403,
             f"A page of {shown!r} may not use the UI at {ours!r}. If that page is the UI itself, "
             "let the proxy before it pass the header Host on as the browser sent it.",
@@ -119,11 +119,11 @@ def _foreign_page(scope: Scope, headers: dict[str, str], host: Address) -> Refus
         and headers.get("sec-fetch-dest") == "document"
     )
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not is_link:
-        return Refusal(403, "A page of another site may link to the UI, and not use it.")
+        return Objection(403, "A page of another site may link to the UI, and not use it.")
     return None
 
 
-def _unasked_change(scope: Scope, headers: dict[str, str]) -> Refusal | None:
+def _unasked_change(scope: Scope, headers: dict[str, str]) -> Objection | None:
     """Refuse what a browser sends for any page without first asking the server whether it may.
 
     It asks before it sends a POST of application/json, and the web server never agrees.
@@ -132,24 +132,24 @@ def _unasked_change(scope: Scope, headers: dict[str, str]) -> Refusal | None:
         return None
     path: str = scope["path"].rstrip("/")
     if path.endswith(_NOTEBOOKS):
-        return Refusal(404, "The project has no notebooks.")
+        return Objection(404, "The project has no notebooks.")
     if scope["method"] in _READING:
         return _changing_link(scope) if path.endswith("/graphql") else None
     if scope["method"] != "POST":
-        return Refusal(405, "Send GET or POST.", {"allow": "GET, HEAD, POST"})
+        return Objection(405, "Send GET or POST.", {"allow": "GET, HEAD, POST"})
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return Refusal(415, "Send JSON, with the header Content-Type: application/json.")
+        return Objection(415, "Send JSON, with the header Content-Type: application/json.")
     return None
 
 
-def _changing_link(scope: Scope) -> Refusal | None:
+def _changing_link(scope: Scope) -> Objection | None:
     """Refuse a GET that carries anything but queries."""
     # Latin-1 has a character for every byte, so that no query string is too odd to be looked at.
     values = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     for document in (value for name, value in values if name == "query"):
         try:
             if not only_queries(document):
-                return Refusal(
+                return Objection(
                     405,
                     "GET executes queries alone. Send mutations by POST, with the header "
                     "Content-Type: application/json; subscriptions by WebSocket.",
@@ -157,7 +157,7 @@ def _changing_link(scope: Scope) -> Refusal | None:
                 )
         except UnreadableDocument as error:
             reason = clipped(str(error), most_bytes=200)
-            return Refusal(400, f"The GraphQL document cannot be read. {reason}")
+            return Objection(400, f"The GraphQL document cannot be read. {reason}")
     return None
 
 
@@ -184,22 +184,22 @@ def _with_added_headers(send: Send) -> Send:
     return sending
 
 
-async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+async def _refuse(scope: Scope, send: Send, objection: Objection) -> None:
     if scope["type"] == "websocket":
         # The server answers 403; browsers show nobody the text of an answer to a WebSocket.
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = f"{refusal.reason}\n".encode()
+    body = f"{objection.reason}\n".encode()
     headers = {
         "content-type": "text/plain; charset=utf-8",
         "content-length": str(len(body)),
         "cache-control": "no-store",
-        **refusal.headers,
+        **objection.headers,
     }
     await _with_added_headers(send)(
         {
             "type": "http.response.start",
-            "status": refusal.status,
+            "status": objection.status,
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
     )
