@@ -291,6 +291,9 @@ def test_live_logs_arrive_in_the_ui_and_at_a_program(attacked: Attacked) -> None
         "dagster/executor": "multiprocess",
         "dagster-k8s/config": json.dumps({"container_config": {"image": "evil.example/image"}}),
         "connector/token_service_url": attacked.url,
+        ".dagster/grpc_info": json.dumps(
+            {"host": "127.0.0.1", "port": urlsplit(attacked.url).port}
+        ),
     }
     launched = attacked.launch(execution({}, **tags))
     run_id = launched["run"]["runId"]
