@@ -9,7 +9,10 @@ from connector_pipeline.settings import SettingsError, load_settings
 
 
 def run_ui(*, host: str, port: int, workspace: Path, read_only: bool, path_prefix: str) -> None:
-    """Serve the UI until Ctrl-C or SIGTERM. Raises ExtraMissing, SettingsError."""
+    """Serve the UI until Ctrl-C or SIGTERM.
+
+    Raises ExtraMissing, SettingsError, AddressUnusable.
+    """
     require(Extra.UI)
     settings = load_settings()
     if not os.environ.get("DAGSTER_HOME"):

@@ -431,6 +431,8 @@ class Deployed:
 
     process: subprocess.Popen[str]
     port: int
+    command: list[str]
+    environment: dict[str, str]
 
 
 @pytest.fixture
@@ -440,10 +442,12 @@ def deployed(environment: None, tmp_path: Path) -> Generator[Deployed]:
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text('{"load_from": []}')
     port = free_port(3960)
-    options = ("--port", str(port), "--workspace", str(workspace), "--read-only")
+    options = ("--workspace", str(workspace), "--read-only", "--path-prefix", "/ui")
+    ui = [sys.executable, "-m", "connector_pipeline.cli", "ui", *options]
+    names = {**os.environ, "DAGSTER_HOME": str(tmp_path), "CONNECTOR_UI_HOSTS": "ui.example"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "connector_pipeline.cli", "ui", *options, "--path-prefix", "/ui"],
-        env={**os.environ, "DAGSTER_HOME": str(tmp_path), "CONNECTOR_UI_HOSTS": "ui.example"},
+        [*ui, "--port", str(port)],
+        env=names,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -457,7 +461,7 @@ def deployed(environment: None, tmp_path: Path) -> Generator[Deployed]:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until
             time.sleep(0.1)
-    yield Deployed(process, port)
+    yield Deployed(process, port, ui, names)
     if process.poll() is None:
         process.kill()
         process.communicate()
@@ -484,6 +488,24 @@ def test_a_deployment_serves_the_ui_under_its_name(deployed: Deployed) -> None:
     assert deployed.process.returncode == 0, said
     assert "refused POST /ui/graphql: The UI is not served under the host 'evil.example'" in said
     assert "Traceback" not in said
+
+
+def test_a_port_that_is_taken_is_one_line(deployed: Deployed) -> None:
+    """The port is in the address that people know, so no other one is taken in its place."""
+    ended = subprocess.run(
+        [*deployed.command, "--port", str(deployed.port)],
+        env=deployed.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG,
+    )
+    [line] = ended.stderr.splitlines()
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert line.startswith(
+        f"AddressUnusable: the UI cannot listen on 127.0.0.1 port {deployed.port}"
+    )
+    assert "choose another --host or --port" in line
 
 
 def test_without_a_home_of_dagster_the_ui_says_what_to_set(
