@@ -17,6 +17,7 @@ from connector_pipeline.assets.resources import (
     SERVICES,
     adapter_resources,
     catalog_io_manager,
+    default_io_manager,
     fixed,
     services_resource,
 )
@@ -85,6 +86,7 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
         ),
         SERVICES: services_resource(adapters),
         "catalog_io_manager": catalog_io_manager(),
+        "io_manager": default_io_manager(),
     }
     return resources | adapter_resources(adapters, taken=resources)
 

@@ -4,6 +4,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -66,6 +67,23 @@ def _host_names(written: str) -> str:
     if not all(_HOST_NAME.fullmatch(name) for name in names):
         raise ValueError("must be host names in lower case, separated by commas")
     return ",".join(names)
+
+
+def _ui_hosts(written: str) -> str:
+    names = [name.strip() for name in written.split(",")]
+    if not all(_HOST_NAME.fullmatch(name) or _is_address(name) for name in names):
+        raise ValueError(
+            "must be host names in lower case or addresses, without ports, separated by commas"
+        )
+    return ",".join(names)
+
+
+def _is_address(written: str) -> bool:
+    try:
+        ip_address(written)
+    except ValueError:
+        return False
+    return True
 
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})\s*([smhd])")
@@ -183,6 +201,7 @@ ExistingFile = Annotated[Path, AfterValidator(_file)]
 ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 
 HostNames = Annotated[str, AfterValidator(_host_names)]
+UiHosts = Annotated[str, AfterValidator(_ui_hosts)]
 
 ANY_SHOP: Final = "https://{domain}"
 
@@ -209,6 +228,7 @@ _EXAMPLES: Final = {
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
     "connector_proxy_url": "CONNECTOR_PROXY_URL=http://user:password@proxy.internal:3128",
     "connector_no_proxy": "CONNECTOR_NO_PROXY=127.0.0.1,.internal",
+    "connector_ui_hosts": "CONNECTOR_UI_HOSTS=dagster.example.com",
     "connector_shop_deadline": "CONNECTOR_SHOP_DEADLINE=30m",
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
     "shops_per_run": "SHOPS_PER_RUN=100",
@@ -267,6 +287,8 @@ class Settings(BaseModel):
     connector_retry_delay: PositiveFloat = 1.0
     connector_proxy_url: ProxyUrl | None = None
     connector_no_proxy: HostsWithoutProxy = ""
+
+    connector_ui_hosts: UiHosts = ""
 
     connector_shop_deadline: SomeTime = timedelta(minutes=30)
     connector_shop_wait: Duration = timedelta(seconds=60)

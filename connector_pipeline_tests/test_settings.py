@@ -162,6 +162,30 @@ def test_bulk_hosts_are_host_names(monkeypatch: pytest.MonkeyPatch, hosts: str) 
     assert load_settings().shopify_bulk_hosts == "storage.googleapis.com,files.example"
 
 
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "https://ui.example",
+        "ui.example:3000",
+        "*",
+        "*.example",
+        "a,,b",
+        "[::1]",
+        "UI.example",
+        "a b",
+    ],
+)
+def test_hosts_of_the_ui_are_names_or_addresses(
+    monkeypatch: pytest.MonkeyPatch, hosts: str
+) -> None:
+    """A pattern would let in names that somebody else may lead to the UI."""
+    monkeypatch.setenv("CONNECTOR_UI_HOSTS", hosts)
+    with pytest.raises(SettingsError, match="CONNECTOR_UI_HOSTS: must be host names"):
+        load_settings()
+    monkeypatch.setenv("CONNECTOR_UI_HOSTS", "ui.example, 10.0.0.7,fd00::7")
+    assert load_settings().connector_ui_hosts == "ui.example,10.0.0.7,fd00::7"
+
+
 def test_the_operators_table_lists_the_settings_there_are() -> None:
     """It lists each once, and no variable that nothing reads."""
     page = Path(__file__).parents[1] / "docs" / "operating.md"

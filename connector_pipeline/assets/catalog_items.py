@@ -1,8 +1,9 @@
 """The asset `catalog_items`: a shop's newest raw snapshot as rows of the internal schema."""
 
 from functools import partial
+from typing import Final
 
-from dagster import AssetExecutionContext, Config, ResourceParam, asset
+from dagster import AssetExecutionContext, Field, ResourceParam, asset
 
 from connector_pipeline.assets.checks import evaluations
 from connector_pipeline.assets.io_manager import ShopsToPublish
@@ -15,15 +16,17 @@ from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.publishing import Published
 from connector_pipeline.sync.services import SyncServices
 
-
-class CatalogItemsConfig(Config):
-    """Run config of `catalog_items`. `allow_shrink` confirms that a shop lost most of its items."""
-
-    allow_shrink: bool = False
+_ALLOW_SHRINK: Final = Field(
+    bool,
+    is_required=False,
+    default_value=False,
+    description="Confirm that a shop lost most of its items.",
+)
 
 
 @asset(
     partitions_def=shops,
+    config_schema={"allow_shrink": _ALLOW_SHRINK},
     deps=[raw_products],
     io_manager_key="catalog_io_manager",
     kinds={"postgres"},
@@ -35,9 +38,7 @@ class CatalogItemsConfig(Config):
     ),
 )
 def catalog_items(
-    context: AssetExecutionContext,
-    config: CatalogItemsConfig,
-    services: ResourceParam[SyncServices],
+    context: AssetExecutionContext, services: ResourceParam[SyncServices]
 ) -> ShopsToPublish:
     """Give the IO manager the shops to publish and a function that reports how each one ended."""
 
@@ -52,6 +53,6 @@ def catalog_items(
     return ShopsToPublish(
         partition_keys=list(context.partition_keys),
         run=run_identity(context.run),
-        allow_shrink=config.allow_shrink,
+        allow_shrink=context.op_execution_context.op_config["allow_shrink"],
         report=report,
     )

@@ -3,14 +3,14 @@
 from itertools import islice
 from typing import Final
 
-from dagster import AssetExecutionContext, Config, ResourceParam, asset
+from dagster import AssetExecutionContext, ResourceParam, asset
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.assets.metadata import snapshot_metadata
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.assets.reporting import interrupts_cancel_the_run, report_partitions
+from connector_pipeline.assets.run_config import sync_type_field
 from connector_pipeline.assets.run_identity import run_identity, shops_to_sync
-from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.settings import load_settings
 from connector_pipeline.sync.outcomes import Outcomes
@@ -21,14 +21,9 @@ _KINDS: Final = set(islice(BUILT_IN, 3))
 """The platforms that the UI shows on the asset: Dagster allows an asset three kinds at most."""
 
 
-class RawProductsConfig(Config):
-    """Run config of `raw_products`."""
-
-    sync_type: RequestedSyncType = RequestedSyncType.auto
-
-
 @asset(
     partitions_def=shops,
+    config_schema={"sync_type": sync_type_field()},
     kinds=_KINDS,
     group_name="catalog",
     description=(
@@ -36,17 +31,14 @@ class RawProductsConfig(Config):
         "A snapshot exists only once its last page is archived."
     ),
 )
-def raw_products(
-    context: AssetExecutionContext,
-    config: RawProductsConfig,
-    services: ResourceParam[SyncServices],
-) -> None:
+def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncServices]) -> None:
     """Fetch the run's shops, several at once. Raises Failure at the end if any shop failed."""
+    sync_type = context.op_execution_context.op_config["sync_type"]
     outcomes = Outcomes[SnapshotManifest](context.log)
     with interrupts_cancel_the_run():
         fetch_shops(
             services,
-            shops_to_sync(context.run, context.partition_keys, config.sync_type),
+            shops_to_sync(context.run, context.partition_keys, sync_type),
             run=run_identity(context.run),
             settings=load_settings(),
             outcomes=outcomes,

@@ -10,7 +10,12 @@ import keyword
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from dagster import InitResourceContext, IOManagerDefinition, ResourceDefinition
+from dagster import (
+    InitResourceContext,
+    InMemoryIOManager,
+    IOManagerDefinition,
+    ResourceDefinition,
+)
 
 from connector_pipeline.assets.io_manager import CatalogIOManager
 from connector_pipeline.platforms.kit.contract import Adapter
@@ -76,6 +81,20 @@ def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
         config_schema={},
         required_resource_keys={*_NEIGHBOURS, *names},
         description="What a sync works with: the other resources, each adapter by its platform.",
+    )
+
+
+def default_io_manager() -> IOManagerDefinition:
+    """The IO manager of what names none. It stands before Dagster's own, which writes to files.
+
+    No op of ours gives it anything to keep. A run config may name the folder of Dagster's own.
+    """
+
+    def io_manager(_: InitResourceContext) -> InMemoryIOManager:
+        return InMemoryIOManager()
+
+    return IOManagerDefinition(
+        io_manager, config_schema={}, description="Keeps nothing: no step passes data to another."
     )
 
 

@@ -14,14 +14,14 @@ from typing import Any, Final
 from dagster import (
     AssetKey,
     AssetMaterialization,
-    Config,
     Failure,
+    Field,
+    Noneable,
     OpExecutionContext,
     ResourceParam,
     job,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     op,
 )
-from pydantic import Field
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.assets.catalog_items import catalog_items
@@ -34,9 +34,10 @@ from connector_pipeline.assets.reporting import (
     interrupts_cancel_the_run,
     report_checks,
 )
+from connector_pipeline.assets.run_config import sync_type_field
 from connector_pipeline.assets.run_identity import run_identity
 from connector_pipeline.engine.asset_events import plan_materializations, write_materializations
-from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
+from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.settings import load_settings
 from connector_pipeline.sync.outcomes import Outcomes, summarize
@@ -62,27 +63,25 @@ _NO_SHOP: Final = (
 )
 
 
-class ShopConfig(Config):
-    """A shop of a run of `sync_shops`: its partition key, and its sync's type and identity.
+_SHOP: Final = {
+    "shop": Field(str, description=f"The shop's partition key, {_KEY}"),
+    "sync_type": sync_type_field(),
+    "sync_id": Field(
+        Noneable(str),
+        is_required=False,
+        description="Of the request that is answered. Leave it out: the run makes one.",
+    ),
+    "correlation_id": Field(
+        Noneable(str), is_required=False, description="Of the request that is answered."
+    ),
+}
+"""A shop of a run: its partition key, and its sync's type and identity.
 
-    The queue gives each shop its sync_id and its requester's correlation id. Without a sync_id the
-    run makes one.
-    """
-
-    shop: str = Field(description=f"The shop's partition key, {_KEY}")
-    sync_type: RequestedSyncType = Field(
-        RequestedSyncType.auto, description="Read everything, or only what changed."
-    )
-    sync_id: str | None = Field(
-        None, description="Of the request that is answered. Leave it out: the run makes one."
-    )
-    correlation_id: str | None = Field(None, description="Of the request that is answered.")
-
-
-class SyncShopsConfig(Config):
-    """Run config of `sync_shops`: the shops to sync, in the order in which they are read."""
-
-    shops: list[ShopConfig] = Field(description=f"For example [{{shop: {_KEY}}}]")
+The queue gives each shop its sync_id and its requester's correlation id.
+"""
+_SHOPS: Final = Field(
+    [_SHOP], description=f"The shops in the order in which they are read: [{{shop: {_KEY}}}]"
+)
 
 
 def run_config(shops: Sequence[ShopToSync]) -> dict[str, Any]:
@@ -104,12 +103,10 @@ def listed_shops(config: Mapping[str, Any]) -> list[str]:
     return [str(shop["shop"]) for shop in listed]
 
 
-@op(name=_OP)
-def _fetch_and_publish(
-    context: OpExecutionContext, config: SyncShopsConfig, services: ResourceParam[SyncServices]
-) -> None:
+@op(name=_OP, config_schema={"shops": _SHOPS})
+def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[SyncServices]) -> None:
     """Fetch the listed shops and publish those that were fetched. Raises Failure if any failed."""
-    shops = _shops_to_sync(config)
+    shops = _shops_to_sync(context.op_config["shops"])
     if not shops:
         raise Failure(_NO_SHOP, allow_retries=False)
     keys = [shop.partition_key for shop in shops]
@@ -159,15 +156,15 @@ def _fetch_and_publish(
         raise failure_of(failed, "\n\n".join(summaries))
 
 
-def _shops_to_sync(config: SyncShopsConfig) -> list[ShopToSync]:
+def _shops_to_sync(config: Sequence[Mapping[str, Any]]) -> list[ShopToSync]:
     """The shops of the run config. Where a shop is listed twice, the first time counts."""
     shops: dict[str, ShopToSync] = {}
-    for listed in config.shops:
+    for listed in config:
         shop = ShopToSync(
-            partition_key=listed.shop,
-            sync_type=listed.sync_type,
-            sync_id=listed.sync_id,
-            correlation_id=listed.correlation_id,
+            partition_key=listed["shop"],
+            sync_type=listed["sync_type"],
+            sync_id=listed.get("sync_id"),
+            correlation_id=listed.get("correlation_id"),
         )
         shops.setdefault(shop.partition_key, shop)
     return list(shops.values())

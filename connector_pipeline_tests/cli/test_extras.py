@@ -70,6 +70,7 @@ def test_commands_and_definitions_load_without_any_extra() -> None:
     ("words", "extras"),
     [
         (["dev"], "ui,sandbox,embedded"),
+        (["ui", "-w", str(PROJECT / "workspace.yaml")], "ui"),
         (["demo"], "sandbox,embedded"),
         (["sandbox"], "sandbox"),
         (["sync", SHOP], "sandbox,embedded"),

@@ -1,0 +1,52 @@
+"""Dagster's web server as an ASGI application, so that a gate can stand before it.
+
+Needs: `WorkspaceProcessContext`, `WorkspaceFileTarget`, `DagsterInstance.optimize_for_webserver`,
+`configure_loggers`, and `create_app_from_workspace_process_context` of dagster_webserver.app. They
+are used as the command `dagster-webserver` uses them, without its telemetry. Tried with Dagster
+1.13.27. A public factory of the application, or checks of Origin, Host and method in
+dagster-webserver itself, would replace this module.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dagster import DagsterInstance
+from dagster import __version__ as dagster_version
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._utils.log import configure_loggers
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_STATEMENT_TIMEOUT_MS: Final = 15_000
+_RECYCLE_SECONDS: Final = 3_600
+_MORE_CONNECTIONS: Final = 20
+_POLL_MS: Final = 2_000
+"""These four are the defaults of `dagster-webserver`."""
+
+
+@contextmanager
+def webserver_app(workspace: Path, *, read_only: bool, path_prefix: str) -> "Generator[ASGIApp]":
+    """The application over the code servers that the workspace file names. Needs the extra `ui`.
+
+    `read_only` refuses every mutation. `path_prefix` is `''` or begins with `/` and does not end
+    with it. Raises SettingsError if Dagster's storage is not set.
+    """
+    # Imported here: it is an extra.
+    from dagster_webserver.app import (
+        create_app_from_workspace_process_context as create_app,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+    )
+
+    configure_loggers(log_level="INFO")
+    with DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLE_SECONDS, _MORE_CONNECTIONS)
+        with WorkspaceProcessContext(
+            instance,
+            WorkspaceFileTarget([str(workspace)]),
+            version=dagster_version,
+            read_only=read_only,
+        ) as context:
+            yield create_app(context, path_prefix, _POLL_MS)
