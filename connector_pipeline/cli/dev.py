@@ -21,6 +21,7 @@ from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
+from connector_pipeline.cli.real_or_sandbox import refuse_sandbox_elsewhere
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.model.errors import DatabaseUnavailable
@@ -45,6 +46,7 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     # With --json the session is the only object on standard output.
     console = err if as_json else out
     settings = load_settings()
+    refuse_sandbox_elsewhere(settings)
     require(Extra.UI, *needed_extras(settings))
     with sole_session(settings.home):
         try:

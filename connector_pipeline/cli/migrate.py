@@ -6,6 +6,7 @@ import typer
 
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
 from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
 from connector_pipeline.postgres import migrate as migrations
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.revision import database_revision, needed_revision
@@ -28,6 +29,7 @@ def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
 def _migrate(*, as_json: bool) -> None:
     with database_services(SchemaUse.MIGRATE) as settings:
         done = migrations.migrate(database_url(settings))
+        mark_if_for_real_shops(settings, database_url(settings))
     if as_json:
         print_json({"before": done.before, "revision": done.after, "granted": done.granted})
     elif done.before == done.after:
