@@ -39,8 +39,8 @@ from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.installation import Serves, serves
 from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
+from connector_pipeline.postgres.serves import Serves, serves
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
 from connector_pipeline.state.registry import ShopRegistry

@@ -24,7 +24,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.installation import Serves, mark, serves
+from connector_pipeline.postgres.serves import Serves, mark, serves
 from connector_pipeline.settings import Settings, SettingsError
 
 if TYPE_CHECKING:

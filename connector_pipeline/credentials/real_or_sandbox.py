@@ -11,7 +11,7 @@ from typing import Final
 
 from connector_pipeline.model.errors import SandboxMixedWithReal
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.postgres.installation import Serves, mark, serves
+from connector_pipeline.postgres.serves import Serves, mark, serves
 from connector_pipeline.settings import Settings, load_settings
 
 SANDBOX_HEADER: Final = "x-connector-sandbox"
