@@ -196,8 +196,8 @@ def _refuse_without_rights(connection: psycopg.Connection) -> None:
     user = connection.info.user
     quoted_user = sql.Identifier(user).as_string(connection)
     row = connection.execute(
-        "SELECT nspname || '.' || relname, pg_get_userbyid(relowner), pg_has_role(relowner, 'MEMBER')"
-        " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        "SELECT nspname || '.' || relname, pg_get_userbyid(relowner),"
+        " pg_has_role(relowner, 'MEMBER') FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
         " WHERE nspname = ANY (%s) AND relkind IN ('r', 'v')"
         " AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1 LIMIT 1",
         ([CATALOG, CONNECTOR],),

@@ -44,6 +44,13 @@ def database_revision(connection: psycopg.Connection) -> str | None:
 
     Raises SchemaNotOurs if the user may not read it.
     """
+    try:
+        return _stored_revision(connection)
+    except psycopg.errors.InsufficientPrivilege:
+        raise _may_not_read(connection) from None
+
+
+def _stored_revision(connection: psycopg.Connection) -> str | None:
     with connection.transaction():
         # Not by to_regclass, which fails if the user has no rights in the schema.
         found = connection.execute(
@@ -56,10 +63,7 @@ def database_revision(connection: psycopg.Connection) -> str | None:
         query = sql.SQL("SELECT version_num FROM {}").format(
             sql.Identifier(CONNECTOR, VERSION_TABLE)
         )
-        try:
-            row = connection.execute(query).fetchone()
-        except psycopg.errors.InsufficientPrivilege:
-            raise _may_not_read(connection) from None
+        row = connection.execute(query).fetchone()
     return str(row[0]) if row else None
 
 
