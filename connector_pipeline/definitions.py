@@ -29,6 +29,7 @@ from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_queue import sync_queue_sensor
+from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.garbage_collection import spare_what_is_there
 from connector_pipeline.model.extra import Extra, require
@@ -77,6 +78,7 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
                 timeout=settings.token_service_timeout,
                 retry_count=settings.connector_max_retries,
                 retry_delay=settings.connector_retry_delay,
+                guard=SandboxGuard(database),
             ),
             "The service that gives the shops' credentials.",
         ),

@@ -323,6 +323,36 @@ class Settings(BaseModel):
         """The fsspec URL of the raw archive."""
         return self.raw_archive_url or str(self.home / "raw")
 
+    @property
+    def only_for_a_sandbox(self) -> list[str]:
+        """The variables with values that only a sandbox needs: a private host, shops over plain
+        HTTP on this machine."""
+        templates = [
+            name.upper()
+            for name in type(self).model_fields
+            if name.endswith("_base_url") and _is_plain_loopback(getattr(self, name))
+        ]
+        return [*templates, *(["ALLOW_PRIVATE_HOSTS"] if self.allow_private_hosts else [])]
+
+    @property
+    def token_service_is_here(self) -> bool:
+        """Whether TOKEN_SERVICE_URL names this machine's loopback interface."""
+        return self.token_service_url is not None and _is_loopback(self.token_service_url)
+
+
+def _is_plain_loopback(url: str) -> bool:
+    return url.startswith("http://") and _is_loopback(url)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 _VARIABLES: Final = tuple(name.upper() for name in Settings.model_fields)
 

@@ -5,7 +5,7 @@ not only at those of unfinished syncs: a run whose worker died after it publishe
 still counts as running, and its partitions as in progress.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -53,12 +53,14 @@ def fail_runs_of_dead_workers(
     suspects: Mapping[str, datetime],
     *,
     now: datetime,
+    is_of_others: Callable[[DagsterRun], bool] = lambda _: False,
 ) -> DeadWorkers:
     """Fail the runs whose worker is dead. `suspects` are those of the last call, at first none.
 
-    Raises DatabaseUnavailable.
+    A run that never showed a sign of life in our database is left alone if it `is_of_others`:
+    another deployment on the same Dagster storage has its signs. Raises DatabaseUnavailable.
     """
-    silent_runs = _silent_runs(instance, database)
+    silent_runs = _silent_runs(instance, database, is_of_others)
     still = {run_id: suspects.get(run_id, now) for run_id in silent_runs}
     dead = [
         run_id
@@ -91,7 +93,9 @@ def is_dead(worker: Worker | None, *, silent_for: timedelta, has_no_other: bool 
     return not process_lives and (has_no_other or silent_for >= DEAD_FOR)
 
 
-def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, _Silent]:
+def _silent_runs(
+    instance: DagsterInstance, database: Database, is_of_others: Callable[[DagsterRun], bool]
+) -> dict[str, _Silent]:
     """The started runs that should have a worker and show no sign of life of one."""
     records = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
     runs = {record.dagster_run.run_id: record.dagster_run for record in records}
@@ -104,7 +108,8 @@ def _silent_runs(instance: DagsterInstance, database: Database) -> dict[str, _Si
         run_id: _Silent(runs[run_id], worker)
         for run_id, worker in found.items()
         # A command executes its run in its own process, and may show its first sign late.
-        if worker is not None or has_a_launched_worker(runs[run_id])
+        if worker is not None
+        or (has_a_launched_worker(runs[run_id]) and not is_of_others(runs[run_id]))
     }
 
 

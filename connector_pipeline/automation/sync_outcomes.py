@@ -24,6 +24,7 @@ from psycopg.rows import class_row
 
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
+from connector_pipeline.engine.code_servers import is_of_another_location
 from connector_pipeline.engine.retries import LastRun, last_runs
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
@@ -129,7 +130,11 @@ def sync_outcomes(
     try:
         syncs = end_abandoned_syncs(context.instance, database, now=now)
         workers = fail_runs_of_dead_workers(
-            context.instance, database, _suspects(context.cursor), now=now
+            context.instance,
+            database,
+            _suspects(context.cursor),
+            now=now,
+            is_of_others=lambda run: is_of_another_location(run, context.code_location_origin),
         )
     except ConnectorError as error:
         return SensorResult(skip_reason=f"{error.code}: {error}", cursor=context.cursor)

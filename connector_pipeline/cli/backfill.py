@@ -144,7 +144,14 @@ class _Followed:
     def _settle(self) -> None:
         """Do what a daemon does for runs that died, of this command and of earlier ones."""
         now = datetime.now(UTC)
-        workers = fail_runs_of_dead_workers(self._instance, self._database, self._suspects, now=now)
+        workers = fail_runs_of_dead_workers(
+            self._instance,
+            self._database,
+            self._suspects,
+            now=now,
+            # On a server, Dagster's storage may have runs of other deployments.
+            is_of_others=lambda _: not self._services.embedded,
+        )
         self._suspects = workers.suspects
         end_abandoned_syncs(self._instance, self._database, now=now)
 

@@ -11,28 +11,25 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from dagster import DagsterInstance
 
+from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
 from connector_pipeline.engine.daemon import daemon_command
-from connector_pipeline.engine.runs_under_way import runs_in_workers
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import looking_on
 
 _START_PATIENCE: Final = 120.0
 _STOP_PATIENCE: Final = 20.0
-# A cancelled run still records how its shops ended, which takes longer on a busy machine.
-_CANCEL_PATIENCE: Final = 60.0
 _TRIES: Final = 5
 
 
 class DagsterProcesses:
     """The three processes. Webserver and daemon share one code server: it imports our code once."""
 
-    def __init__(self, supervisor: Supervisor, instance: DagsterInstance, home: Path):
+    def __init__(self, supervisor: Supervisor, own_runs: OwnRuns, home: Path):
         self._supervisor = supervisor
-        self._instance = instance
+        self._own_runs = own_runs
         self._workspace = home / "dagster" / "workspace.yaml"
         self._daemon: Child | None = None
         # The code server listens on a socket and not on a port: gRPC lets two servers share a port,
@@ -46,8 +43,9 @@ class DagsterProcesses:
         The UI is on `port` or the next free one. Raises ChildEnded if one of the processes ends,
         or if the UI does not answer in time.
         """
-        fail_lost_runs(self._instance)
+        self._own_runs.fail_lost()
         code_socket = Path(self._sockets.name) / "code-server"
+        self._own_runs.begin(code_socket)
         self._supervisor.start(
             "code-server",
             (
@@ -88,6 +86,7 @@ class DagsterProcesses:
     def check(self) -> None:
         """Raise ChildEnded if one of the processes has ended."""
         self._supervisor.check()
+        self._own_runs.note_daemon()
 
     def stop(self) -> None:
         """Stop the daemon, cancel the runs under way, then stop the other processes."""
@@ -96,11 +95,11 @@ class DagsterProcesses:
             with looking_on.forbidden(Database()):
                 self._supervisor.stop(self._daemon, patience=_STOP_PATIENCE)
         try:
-            self._cancel_runs()
+            self._own_runs.cancel()
         finally:
             # Even if the database does not answer, no process may be left behind.
             self._stop_all()
-        fail_lost_runs(self._instance)
+        self._own_runs.fail_lost()
 
     def abandon(self) -> None:
         """Stop the processes as if all had crashed, so that the next `start` retries the runs.
@@ -127,14 +126,6 @@ class DagsterProcesses:
             if time.monotonic() > until:
                 raise ChildEnded(f"{server} did not answer within {_START_PATIENCE:.0f} s.")
             time.sleep(0.1)
-
-    def _cancel_runs(self) -> None:
-        runs = runs_in_workers(self._instance)
-        for run_id in runs:
-            self._instance.run_launcher.terminate(run_id)
-        until = time.monotonic() + _CANCEL_PATIENCE
-        while runs and runs_in_workers(self._instance) and time.monotonic() < until:
-            time.sleep(0.2)
 
 
 def _answers(path: Path) -> bool:
@@ -170,16 +161,3 @@ def _has_loaded(url: str) -> bool:
     except OSError:
         return False
     return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
-
-
-def fail_lost_runs(instance: DagsterInstance) -> None:
-    """Report the runs in workers as failed, because their workers are dead. Dagster retries them.
-
-    The caller makes sure that no code server runs: a run worker is a child of its code server.
-    """
-    for run_id in runs_in_workers(instance):
-        run = instance.get_run_by_id(run_id)
-        if run is not None:
-            instance.report_run_failed(
-                run, "Its worker ended with the connector-pipeline dev that had launched it."
-            )

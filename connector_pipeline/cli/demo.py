@@ -14,6 +14,7 @@ from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
 from connector_pipeline.cli.progress import followed, sync_progress
+from connector_pipeline.cli.real_or_sandbox import refuse_sandbox_elsewhere
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.model.extra import require
@@ -39,13 +40,14 @@ _ITEM_COLUMNS: Final = (
 def run_demo(*, as_json: bool) -> bool:
     """Sync every sandbox shop and show the outcomes. Returns whether all succeeded.
 
-    Raises SettingsError if TOKEN_SERVICE_URL names a real Token Service, and ExtraMissing.
+    Raises SettingsError if TOKEN_SERVICE_URL or a database is set, and ExtraMissing.
     """
     settings = load_settings()
     if settings.token_service_url is not None:
         raise SettingsError(
             ["TOKEN_SERVICE_URL: is set, but the demo syncs the sandbox's shops. Unset it."]
         )
+    refuse_sandbox_elsewhere(settings)
     require(*needed_extras(settings))
     with (
         local_services(SchemaUse.RUN_HERE, own_sandbox=True) as services,

@@ -20,7 +20,9 @@ from connector_pipeline.cli.dev_session import DevSession, announce, sole_sessio
 from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
 from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
+from connector_pipeline.cli.real_or_sandbox import refuse_sandbox_elsewhere
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 from connector_pipeline.model.errors import DatabaseUnavailable
@@ -45,27 +47,34 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     # With --json the session is the only object on standard output.
     console = err if as_json else out
     settings = load_settings()
+    refuse_sandbox_elsewhere(settings)
     require(Extra.UI, *needed_extras(settings))
+    shares_dagster = not (
+        settings.connector_database_url is None and settings.dagster_postgres_url is None
+    )
     with sole_session(settings.home):
         try:
             with _stop_on_signals(console):
-                _run(console, port, as_json=as_json)
+                _run(console, port, shares_dagster=shares_dagster, as_json=as_json)
         except _Stop:
             console.print("Stopped.")
 
 
-def _run(console: Console, wanted_port: int, *, as_json: bool) -> None:
+def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: bool) -> None:
     with (
         local_services(SchemaUse.RUN_HERE, sandbox_port=SANDBOX_PORT, own_sandbox=True) as services,
         _embedded_postgres(services) as postgres,
     ):
         home = services.settings.home
         registry = ShopRegistry(database=Database())
-        register_sandbox_shops(registry, services.sandbox_shops())
-        _print_templates(console, services)
         with DagsterInstance.get() as instance:
+            own_runs = OwnRuns(instance, home)
+            if shares_dagster:
+                own_runs.refuse_beside_others()
+            register_sandbox_shops(registry, services.sandbox_shops())
+            _print_templates(console, services)
             add_active_partitions(instance, registry)
-            processes = DagsterProcesses(Supervisor(home / "logs"), instance, home)
+            processes = DagsterProcesses(Supervisor(home / "logs"), own_runs, home)
             try:
                 ui_url = processes.start(wanted_port)
                 _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)

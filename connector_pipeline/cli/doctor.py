@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
-
-from pydantic import BaseModel
 
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
@@ -19,15 +17,20 @@ from connector_pipeline.cli.local_services import (
     local_services,
 )
 from connector_pipeline.cli.output import out, print_json
-from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.cli.real_or_sandbox import (
+    ask_token_service,
+    refuse_for_sandbox,
+    sandbox_elsewhere,
+    token_service_to_look_at,
+)
+from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
-from connector_pipeline.model.errors import ConnectorError, Defect, ShopDisconnected
+from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
-from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
+from connector_pipeline.model.shop import RegisteredShop, ShopState
 from connector_pipeline.platforms.adapters import (
-    BUILT_IN,
     adapter_classes,
     build_adapters,
     found_adapters,
@@ -39,16 +42,18 @@ from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import LOOKING
 from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
+from connector_pipeline.postgres.serves import Serves, serves
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
 from connector_pipeline.state.registry import ShopRegistry
 
 _PROXY_TIMEOUT: Final = 10.0
+_SERVES: Final = {
+    Serves.REAL: "real shops",
+    Serves.SANDBOX: "the sandbox's shops alone",
+    None: "not marked yet: the first credentials of a real Token Service mark it for real shops",
+}
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
-
-
-class _NoFields(BaseModel):
-    """Credentials without a field: any answer of the Token Service will do."""
 
 
 def run_doctor(*, as_json: bool) -> bool:
@@ -95,14 +100,19 @@ def _findings() -> list[Finding]:
             migrations := _looked_at("migrations", lambda: _migrations(services.settings)),
             _looked_at("dagster storage", lambda: _dagster_storage(services.settings)),
             _looked_at("raw archive", lambda: _raw_archive(services.settings)),
-            _looked_at("token service", lambda: _token_service(services)),
         ]
+        elsewhere = sandbox_elsewhere(services.settings)
+        found += [Finding("token service", False, line) for line in elsewhere]
+        if not elsewhere:
+            guarded = migrations.ok
+            found.append(_looked_at("token service", lambda: _token_service(services, guarded)))
         if (proxy := Proxy.of(services.settings)) is not None:
             found.append(_looked_at("proxy", lambda: _proxy(proxy)))
         if not migrations.ok:
             # The findings below read tables, which this database has not, or has otherwise.
             return found
         found += [
+            *_serves(services),
             _looked_at("shops", _shops),
             *_platforms(services.settings),
         ]
@@ -172,14 +182,25 @@ def _raw_archive(settings: Settings) -> str:
     return f"{storage.uri('')} can be written"
 
 
-def _token_service(services: LocalServices) -> str:
-    async def ask() -> None:
-        async with _token_service_of(services.settings).open("doctor") as client:
-            await client.credentials(_example_shop(), _NoFields)
+def _serves(services: LocalServices) -> list[Finding]:
+    """What the database is for, and each setting that does not fit that."""
+    settings = services.settings
+    try:
+        with connect(database_url(settings)) as connection:
+            marked = serves(connection)
+            if services.sandbox is not None:
+                refuse_for_sandbox(connection, services.sandbox_shops())
+    except SettingsError as error:
+        return [Finding("serves", False, line) for line in error.lines]
+    except ConnectorError as error:
+        return [Finding("serves", False, error.message, error.remedy)]
+    if mixed := mixed_settings(settings, marked):
+        return [Finding("serves", False, line) for line in mixed]
+    return [Finding("serves", True, _SERVES[marked])]
 
-    # A Token Service that does not know the shop answers as the contract says, too.
-    with suppress(ShopDisconnected):
-        asyncio.run(ask())
+
+def _token_service(services: LocalServices, guarded: bool) -> str:
+    ask_token_service(services.settings, guarded=guarded)
     sandbox = " (the sandbox)" if services.sandbox_url else ""
     return f"{services.settings.token_service_url} answers{sandbox}"
 
@@ -193,29 +214,10 @@ def _proxy(proxy: Proxy) -> str:
     )
 
 
-def _token_service_of(settings: Settings) -> TokenService:
-    return TokenService(
-        url=settings.token_service_url or "",
-        timeout=settings.token_service_timeout,
-        retry_count=0,
-    )
-
-
 def _shops() -> str:
     shops = ShopRegistry(database=Database()).list()
     counts = {state: sum(shop.state is state for shop in shops) for state in ShopState}
     return ", ".join(f"{count} {state.value}" for state, count in counts.items())
-
-
-def _example_shop() -> Shop:
-    """A shop to ask the Token Service for. It need not exist."""
-    name, adapter = next(iter(BUILT_IN.items()))
-    return Shop(
-        merchant_id="doctor",
-        platform_name=name,
-        platform_shop_id="doctor",
-        domain=adapter.example_domain,
-    )
 
 
 def _platforms(settings: Settings) -> list[Finding]:
@@ -245,7 +247,7 @@ async def _platforms_findings(
     settings: Settings, adapters: Mapping[str, Adapter], shops: Sequence[RegisteredShop]
 ) -> list[Finding]:
     found: list[Finding] = []
-    async with _token_service_of(settings).open("doctor") as credential_source:
+    async with token_service_to_look_at(settings).open("doctor") as credential_source:
         for name, adapter in adapters.items():
             try:
                 found += await adapter.findings(_last_synced_first(name, shops), credential_source)

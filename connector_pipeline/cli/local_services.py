@@ -1,8 +1,8 @@
 """The services around a command: a database, a Token Service, Dagster's home.
 
 A service that the environment names is used as it is. In place of the others a command uses the
-embedded Postgres, and the sandbox of a running `connector-pipeline dev` or one of its own. It
-exports both to the environment, where definitions and child processes find them.
+embedded Postgres, and beside that the sandbox of a running `connector-pipeline dev` or one of its
+own. It exports both to the environment, where definitions and child processes find them.
 """
 
 import os
@@ -89,9 +89,11 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
             stack.enter_context(_exported(exported))
             if use is SchemaUse.RUN_HERE:
                 # Imported here: it brings Alembic, and most commands migrate nothing.
+                from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
                 from connector_pipeline.postgres.migrate import migrate
 
                 migrate(exported["CONNECTOR_DATABASE_URL"])
+                mark_if_for_real_shops(settings, exported["CONNECTOR_DATABASE_URL"])
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
             with connect(database_url(settings)) as connection:
@@ -113,31 +115,50 @@ def local_services(
     """All that a sync needs. `own_sandbox` starts a sandbox even if a running `dev` has one.
 
     The sandbox is on `sandbox_port` or the next free one. If DAGSTER_POSTGRES_URL is not set,
-    Dagster's database is made beside the connector's, unless the use is INSPECT. Raises as
-    `database_services` does.
+    Dagster's database is made beside the connector's, unless the use is INSPECT, which also leaves
+    out the sandbox where it must not serve. Raises as `database_services` does, and SettingsError
+    for a sandbox beside anything but an embedded database of its own, before anything is written.
     """
+    # Imported here: it brings SQLAlchemy and an HTTP client, and commands over rows need neither.
+    from connector_pipeline.cli.real_or_sandbox import (
+        claim_for_sandbox,
+        refuse_mixed,
+        refuse_sandbox_elsewhere,
+        sandbox_elsewhere,
+    )
+
     settings = load_settings()
+    if use is not SchemaUse.INSPECT:
+        refuse_sandbox_elsewhere(settings)
     embedded = settings.connector_database_url is None
     session = None if own_sandbox else running_session(settings.home)
     running_sandbox = {} if session is None else session.sandbox_environment
     needed = needed_extras(settings)
-    if running_sandbox and Extra.SANDBOX in needed:
+    without_sandbox = bool(sandbox_elsewhere(settings))
+    if (running_sandbox or without_sandbox) and Extra.SANDBOX in needed:
         needed.remove(Extra.SANDBOX)
     require(*needed, setting_helps=True)
     with ExitStack() as stack:
         settings = stack.enter_context(database_services(use))
+        checked = use in (SchemaUse.ROWS, SchemaUse.RUN_HERE)
+        if checked and settings.token_service_url is not None:
+            refuse_mixed(settings, database_url(settings))
         if settings.dagster_postgres_url is None and use is not SchemaUse.INSPECT:
             dagster_url = _dagster_database(database_url(settings))
             stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
         sandbox, sandbox_url = None, None
-        if settings.token_service_url is None:
+        if settings.token_service_url is None and not without_sandbox:
             if session is not None and running_sandbox:
                 stack.enter_context(_exported(running_sandbox))
                 sandbox_url = session.sandbox_url
+                specs = []
             else:
                 sandbox = stack.enter_context(sandbox_server(sandbox_port))
                 stack.enter_context(_exported(sandbox.environment()))
                 sandbox_url = sandbox.url
+                specs = [shop.spec for shop in sandbox.store]
+            if checked:
+                claim_for_sandbox(database_url(settings), specs)
         stack.enter_context(_exported(_dagster_home(settings.home)))
         yield LocalServices(
             settings=load_settings(), embedded=embedded, sandbox=sandbox, sandbox_url=sandbox_url

@@ -6,13 +6,15 @@ import typer
 
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
 from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
 from connector_pipeline.postgres import migrate as migrations
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.revision import database_revision, needed_revision
+from connector_pipeline.postgres.roles import roles_sql
 
 
-def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
-    """Migrate the database, or only print its revision or the SQL that would run.
+def run_migrate(*, check: bool, print_sql: bool, print_roles: bool, as_json: bool) -> None:
+    """Migrate the database, or only print its revision, the SQL that would run, or that of roles.
 
     Raises typer.Exit(1) if `check` finds another revision than the needed one, and what
     `database_services` and `postgres.migrate.migrate` raise.
@@ -21,6 +23,8 @@ def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
         _check(as_json=as_json)
     elif print_sql:
         _print_sql(as_json=as_json)
+    elif print_roles:
+        _print_script(roles_sql(), as_json=as_json)
     else:
         _migrate(as_json=as_json)
 
@@ -28,6 +32,7 @@ def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
 def _migrate(*, as_json: bool) -> None:
     with database_services(SchemaUse.MIGRATE) as settings:
         done = migrations.migrate(database_url(settings))
+        mark_if_for_real_shops(settings, database_url(settings))
     if as_json:
         print_json({"before": done.before, "revision": done.after, "granted": done.granted})
     elif done.before == done.after:
@@ -54,6 +59,10 @@ def _check(*, as_json: bool) -> None:
 def _print_sql(*, as_json: bool) -> None:
     with database_services(SchemaUse.INSPECT) as settings:
         script = migrations.migration_sql(database_url(settings))
+    _print_script(script, as_json=as_json)
+
+
+def _print_script(script: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"sql": script})
     else:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import SecretStr, ValidationError
 
+from connector_pipeline.credentials.real_or_sandbox import SANDBOX_HEADER, SandboxGuard
 from connector_pipeline.model.errors import (
     InvalidResponse,
     PlatformUnavailable,
@@ -50,26 +51,37 @@ class TokenServiceClient:
         policy: HttpPolicy,
         correlation_id: str,
         jwt_secret: SecretStr | None,
+        guard: SandboxGuard | None = None,
     ):
         self._http = http
         self._policy = policy
         self._correlation_id = correlation_id
         self._jwt_secret = jwt_secret
+        self._guard = guard
 
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
         """The shop's credentials parsed as `model`, which names the fields that it needs.
 
-        Raises ShopDisconnected if the service itself says that it has none for the shop, and
-        TokenServiceUnavailable for any other answer that breaks the contract (docs/contracts.md,
-        Token Service).
+        Raises ShopDisconnected if the service itself says that it has none for the shop,
+        SandboxMixedWithReal if the service and the database are not both the sandbox's or both
+        real, and TokenServiceUnavailable for any other answer that breaks the contract
+        (docs/contracts.md, Token Service).
         """
         key = shop.partition_key
+        if self._guard is not None:
+            await asyncio.to_thread(self._guard.refuse_settings)
         answer = await self._answer(shop)
         if answer.status in _JUDGED and not _is_the_services_own(answer.json):
             raise TokenServiceUnavailable(
                 f"the Token Service's {answer.status} is a page that is not the service's own, "
                 "e.g. one of a gateway before it.",
                 partition_key=key,
+            )
+        if self._guard is not None and answer.status in {200, *_JUDGED}:
+            await asyncio.to_thread(
+                self._guard.refuse_answer,
+                sandbox=SANDBOX_HEADER in answer.headers,
+                has_credentials=answer.status == 200,
             )
         if answer.status == 404:
             raise ShopDisconnected(
@@ -137,12 +149,14 @@ class TokenService:
     """The Token Service at `url`. INTERNAL_JWT_SECRET is read from the environment when used.
 
     `timeout` and `retry_delay` are in seconds; `retry_count` counts the tries after the first.
+    `guard` judges each answer by the database's mark.
     """
 
     url: str
     timeout: float = 5.0
     retry_count: int = 3
     retry_delay: float = 1.0
+    guard: SandboxGuard | None = None
 
     @asynccontextmanager
     async def open(self, correlation_id: str) -> AsyncGenerator[TokenServiceClient]:
@@ -168,4 +182,5 @@ class TokenService:
                 policy=policy,
                 correlation_id=correlation_id,
                 jwt_secret=load_settings().internal_jwt_secret,
+                guard=self.guard,
             )

@@ -33,3 +33,14 @@ def runs_sensors(instance: DagsterInstance) -> bool:
         beat.daemon_type == "SENSOR" and time.time() - beat.timestamp < _ALIVE_SECONDS
         for beat in instance.get_daemon_heartbeats().values()
     )
+
+
+def daemons_alive(instance: DagsterInstance) -> dict[str, float]:
+    """The ids of the daemons that have stored a heartbeat in the last 90 s, and how old it is, in
+    seconds. A daemon has another id at each start."""
+    ages: dict[str, float] = {}
+    for beat in instance.get_daemon_heartbeats().values():
+        age = max(0.0, time.time() - beat.timestamp)
+        if beat.daemon_id is not None and age < _ALIVE_SECONDS:
+            ages[beat.daemon_id] = min(age, ages.get(beat.daemon_id, age))
+    return ages

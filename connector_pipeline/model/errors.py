@@ -14,6 +14,7 @@
     ├── PublishTooSlow             followers of the catalog would miss the rows; retryable
     ├── CurrencyUnknown            the shop's currency could not be read, and is never guessed
     ├── TokenServiceUnavailable    the Token Service does not answer properly; retryable
+    │   └── SandboxMixedWithReal   credentials of a sandbox for real shops, or the other way round
     ├── DatabaseUnavailable        Postgres does not answer; retryable
     ├── ArchiveUnavailable         the raw archive cannot be written; retryable
     ├── SyncInterrupted            the run was cancelled or its process ended; retryable
@@ -185,6 +186,18 @@ class TokenServiceUnavailable(ConnectorError):
 
     retryable = True
     default_remedy = "Check TOKEN_SERVICE_URL and the Token Service; the next sync tries again."
+
+
+class SandboxMixedWithReal(TokenServiceUnavailable):
+    """The settings mix a sandbox with real shops: its word about a real shop is worth nothing.
+
+    A kind of TokenServiceUnavailable, because nothing was learned about the shop.
+    """
+
+    retryable = False
+    default_remedy = (
+        "Nothing was asked of the shop, and nothing was written. Correct the settings and restart."
+    )
 
 
 class DatabaseUnavailable(ConnectorError):

@@ -1,20 +1,12 @@
 """What a database is for: invented shops or merchants' shops."""
 
-from enum import Enum
 from typing import Final
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Table, Text, text
 
 from connector_pipeline.postgres.schema import Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CONNECTOR
-
-
-class Serves(Enum):
-    """The shops that a database is for."""
-
-    SANDBOX = "sandbox"
-    REAL = "real"
-
+from connector_pipeline.postgres.serves import Serves
 
 installation: Final = Table(
     "installation",

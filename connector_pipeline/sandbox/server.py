@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from connector_pipeline.sandbox.controls.control import Control
 from connector_pipeline.sandbox.controls.fault_middleware import TRANSPORT, FaultMiddleware
 from connector_pipeline.sandbox.controls.faults import Faults
+from connector_pipeline.sandbox.controls.own_name import OwnNameMiddleware
 from connector_pipeline.sandbox.controls.request_log import RequestLog, RequestLogMiddleware
 from connector_pipeline.sandbox.shopify.app import ShopifyServer
 from connector_pipeline.sandbox.shopify.bulk_storage import BulkStorage
@@ -41,6 +42,7 @@ def create_app(
             *Control(store, faults, requests).routes(),
         ],
         middleware=[
+            Middleware(OwnNameMiddleware),
             Middleware(RequestLogMiddleware, log=requests),
             Middleware(FaultMiddleware, faults=faults),
         ],

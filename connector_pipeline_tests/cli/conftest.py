@@ -12,6 +12,10 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from connector_pipeline.cli.main import main
+from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.state.registry import ShopRegistry
 
 
 @dataclass(frozen=True)
@@ -31,25 +35,41 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture
+def sandbox() -> Generator[SandboxServer]:
+    """The sandbox that the settings name, as an operator starts it: by `sandbox`."""
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
 def environment(
     database_url: str,
     empty_database_url: str,
+    sandbox: SandboxServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Generator[None]:
-    """Settings of a command over databases of its own. A command's exports are undone."""
+    """Settings of a command over databases of its own and the sandbox. Its exports are undone."""
     before = dict(os.environ)
     dagster_url = urlunsplit(urlsplit(empty_database_url)._replace(scheme="postgresql+psycopg2"))
     monkeypatch.setenv("CONNECTOR_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", dagster_url)
-    monkeypatch.delenv("TOKEN_SERVICE_URL", raising=False)
+    for name, value in sandbox.environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     yield
     monkeypatch.undo()
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def sandbox_shops(registry: ShopRegistry) -> list[str]:
+    """The sandbox's shops are registered. Their partition keys."""
+    shops = register_sandbox_shops(registry, DEFAULT_SHOPS)
+    return [shop.partition_key for shop in shops]
 
 
 @pytest.fixture

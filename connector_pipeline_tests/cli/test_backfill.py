@@ -47,7 +47,7 @@ def table(out: str) -> dict[str, list[str]]:
 
 
 def test_without_a_daemon_the_shops_are_synced_here(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, sandbox_shops: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This process executes few runs, and each selection has only its own shops."""
     monkeypatch.setenv("SHOPS_PER_RUN", "2")
@@ -74,7 +74,7 @@ def test_without_a_daemon_the_shops_are_synced_here(
     assert command("backfill", "--stale", "-1").status == 2
 
 
-def test_failed_shops_can_be_synced_alone(command: Command) -> None:
+def test_failed_shops_can_be_synced_alone(command: Command, sandbox_shops: list[str]) -> None:
     """`--failed` selects the failed shops and no other."""
     registry = ShopRegistry(database=Database())
     assert command("backfill", "--json").status == 0

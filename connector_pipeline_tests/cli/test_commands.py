@@ -23,8 +23,10 @@ SHOPIFY_SHOP = next(
 ITEMS = len(expected_items(Store([SPEC]).shop(SPEC.platform, SPEC.domain)))
 
 
-def test_sync_publishes_a_shop_and_the_catalog_shows_it(command: Command) -> None:
-    """No dev runs, so the command has a sandbox of its own."""
+def test_sync_publishes_a_shop_and_the_catalog_shows_it(
+    command: Command, sandbox_shops: list[str]
+) -> None:
+    """No dev runs, so the command executes the run itself."""
     [synced] = command("sync", SHOP, "--json").rows()
     assert synced["succeeded"] is True
     assert (synced["items"], synced["inserted"]) == (ITEMS, ITEMS)
@@ -255,7 +257,7 @@ def test_wrong_usage_is_status_2(command: Command, words: list[str]) -> None:
     assert command(*words).status == 2
 
 
-def test_json_is_one_object_a_line(command: Command) -> None:
+def test_json_is_one_object_a_line(command: Command, sandbox_shops: list[str]) -> None:
     """Titles with newlines and tabs do not break it."""
     command("sync", SHOP)
     out = command("catalog", "show", SHOP, "--json").out

@@ -19,6 +19,19 @@ EVERY_MODULE = [module for extra in Extra for module in extra.value]
 SHOP = "shopify/acme.myshopify.com"
 
 
+class NoSandbox:
+    """Settings in place of the sandbox's: without its packages none can be started."""
+
+    def environment(self) -> dict[str, str]:
+        return {"TOKEN_SERVICE_URL": "http://127.0.0.1:1"}
+
+
+@pytest.fixture
+def sandbox() -> NoSandbox:
+    """No command here gets as far as to ask the Token Service."""
+    return NoSandbox()
+
+
 @pytest.fixture
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python finds none of the modules that the extras bring."""
@@ -92,9 +105,13 @@ def test_a_command_names_the_extras_it_lacks(
     assert f"pip install 'connector-pipeline[{extras}]'" in line
 
 
-@pytest.mark.usefixtures("without_extras")
-def test_a_missing_sandbox_is_reported_with_the_setting_that_replaces_it(command: Command) -> None:
-    """The environment names a database, so only the sandbox is missing."""
+@pytest.mark.usefixtures("nothing_is_set")
+def test_a_missing_sandbox_is_reported_with_the_setting_that_replaces_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded Postgres is installed, so only the sandbox is missing."""
+    for module in Extra.SANDBOX.value:
+        monkeypatch.setitem(sys.modules, module, None)
     ended = command("sync", SHOP)
     assert ended.err.splitlines() == [
         "ExtraMissing: the extra `sandbox` is not installed. "

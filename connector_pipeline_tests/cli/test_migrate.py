@@ -28,7 +28,6 @@ WRITING = [
     ["sync", SHOP],
     ["sync", SHOP, "--request"],
     ["backfill"],
-    ["demo"],
     ["dev"],
 ]
 
@@ -162,6 +161,7 @@ def own_server(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("CONNECTOR_HOME", str(home))
     monkeypatch.delenv("CONNECTOR_DATABASE_URL")
     monkeypatch.delenv("DAGSTER_POSTGRES_URL")
+    monkeypatch.delenv("TOKEN_SERVICE_URL")
     return home
 
 
@@ -170,7 +170,7 @@ def own_server(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         *LOOKING,
         ["migrate", "--sql"],
-        *(words for words in WRITING if words not in (["demo"], ["dev"], WRITING[1])),
+        *(words for words in WRITING if words not in (["dev"], WRITING[1])),
     ],
     ids=" ".join,
 )

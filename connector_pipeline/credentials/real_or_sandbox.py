@@ -1,0 +1,102 @@
+"""Keeps a sandbox and real shops apart: by the database's mark, and by the sandbox's own word.
+
+The sandbox knows none of the real shops, so it answers for each that there are no credentials, and
+that would disconnect them all. A forgotten variable must not do that.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from connector_pipeline.model.errors import SandboxMixedWithReal
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.serves import Serves, mark, serves
+from connector_pipeline.settings import Settings, load_settings
+
+SANDBOX_HEADER: Final = "x-connector-sandbox"
+"""The sandbox's Token Service sends this header with every answer (docs/contracts.md)."""
+
+_READ_AGAIN_SECONDS: Final = 60.0
+
+
+def mixed_settings(settings: Settings, marked: Serves | None) -> list[str]:
+    """A line for each variable that only a sandbox needs, if the database is marked as real."""
+    if marked is not Serves.REAL:
+        return []
+    return [
+        f"{name}: is set as for a sandbox, but the database serves real shops. Unset it, or set "
+        "CONNECTOR_DATABASE_URL to a database of the sandbox's own."
+        for name in settings.only_for_a_sandbox
+    ]
+
+
+def mixed_services(settings: Settings, marked: Serves | None, *, sandbox: bool) -> str | None:
+    """The line that refuses a Token Service for a database of this mark; None if they fit.
+
+    `sandbox` is whether the Token Service says that it is a sandbox's.
+    """
+    if sandbox and marked is Serves.REAL:
+        return (
+            f"TOKEN_SERVICE_URL: {settings.token_service_url} is a sandbox's, but the database "
+            "serves real shops. Set it to the real Token Service, or set CONNECTOR_DATABASE_URL to "
+            "a database of the sandbox's own."
+        )
+    if not sandbox and marked is Serves.SANDBOX:
+        return (
+            f"TOKEN_SERVICE_URL: {settings.token_service_url} is no sandbox's, but the database "
+            "serves the sandbox's shops alone. Set CONNECTOR_DATABASE_URL or CONNECTOR_HOME to "
+            "another database for real shops, or unset TOKEN_SERVICE_URL for the sandbox."
+        )
+    return None
+
+
+def is_for_real_shops(settings: Settings) -> bool:
+    """Whether the settings are those of a deployment, and of no sandbox or test on this machine."""
+    return (
+        settings.token_service_url is not None
+        and not settings.token_service_is_here
+        and not settings.only_for_a_sandbox
+    )
+
+
+@dataclass(slots=True)
+class SandboxGuard:
+    """Refuses answers of the Token Service that do not fit the database's mark. For many threads.
+
+    The first real credentials mark a database that nobody has marked, if the guard `marks`.
+    """
+
+    database: Database
+    marks: bool = True
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _marked: Serves | None = None
+    _read_at: float | None = None
+
+    def refuse_settings(self) -> None:
+        """Before the Token Service is asked. Raises SandboxMixedWithReal, DatabaseUnavailable."""
+        if lines := mixed_settings(load_settings(), self._mark()):
+            raise SandboxMixedWithReal(" ".join(lines))
+
+    def refuse_answer(self, *, sandbox: bool, has_credentials: bool) -> None:
+        """Judge a proper answer, with or without credentials, of a sandbox or not.
+
+        Raises SandboxMixedWithReal, DatabaseUnavailable.
+        """
+        settings, marked = load_settings(), self._mark()
+        if line := mixed_services(settings, marked, sandbox=sandbox):
+            raise SandboxMixedWithReal(line)
+        if sandbox or not has_credentials or marked is not None or not self.marks:
+            return
+        if is_for_real_shops(settings):
+            with self.database.connect() as connection:
+                self._marked = mark(connection, Serves.REAL)
+
+    def _mark(self) -> Serves | None:
+        with self._lock:
+            now = time.monotonic()
+            if self._read_at is None or now - self._read_at > _READ_AGAIN_SECONDS:
+                with self.database.connect() as connection:
+                    self._marked = serves(connection)
+                self._read_at = now
+            return self._marked

@@ -1,0 +1,94 @@
+"""A run refuses a sandbox for real shops, and the other way round, whoever started it."""
+
+import pytest
+
+from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.serves import Serves, mark, serves
+from connector_pipeline_tests.assets.conftest import Pipeline
+from connector_pipeline_tests.credentials.real_token_service import real_token_service
+
+REAL = "shopify/a-merchants-own.myshopify.com"
+SANDBOX_ONLY = ("SHOPIFY_BASE_URL", "WOOCOMMERCE_BASE_URL", "ALLOW_PRIVATE_HOSTS")
+
+
+def mark_as(database: Database, these: Serves) -> None:
+    with database.connect() as connection:
+        mark(connection, these)
+
+
+def refused_by(pipeline: Pipeline, *, code: str, times: int = 2) -> str:
+    """Sync the shop again and again, minutes apart. Returns the last failure; it stays active."""
+    said = ""
+    for _ in range(times):
+        result = pipeline.materialize(REAL)
+        assert not result.success
+        said = pipeline.failure(result)
+        assert code in said
+        with pipeline.database.connect() as connection:
+            connection.execute(
+                "UPDATE connector.shops SET refused_at = refused_at - interval '5 minutes'"
+            )
+    [shop] = pipeline.registry.list()
+    assert (shop.state, shop.last_error_code) == (ShopState.ACTIVE, code)
+    return said
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all variables", "the Token Service alone"])
+def test_a_run_believes_no_sandbox_about_real_shops(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """The sandbox has no credentials for them, and that would disconnect each."""
+    pipeline.register(REAL)
+    mark_as(pipeline.database, Serves.REAL)
+    if not whole:
+        for name in SANDBOX_ONLY:
+            monkeypatch.delenv(name)
+    said = refused_by(pipeline, code="SandboxMixedWithReal")
+    assert ("ALLOW_PRIVATE_HOSTS" if whole else "TOKEN_SERVICE_URL") in said
+    if whole:
+        assert pipeline.sandbox.requests.requests() == []
+
+
+@pytest.mark.parametrize("has_credentials", [True, False])
+def test_a_run_sends_no_real_credentials_to_the_sandbox(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, has_credentials: bool
+) -> None:
+    """Nor does it believe a real Token Service about the sandbox's shops."""
+    pipeline.register(REAL)
+    mark_as(pipeline.database, Serves.SANDBOX)
+    with real_token_service(has_credentials=has_credentials) as url:
+        monkeypatch.setenv("TOKEN_SERVICE_URL", url)
+        assert "CONNECTOR_HOME" in refused_by(pipeline, code="SandboxMixedWithReal")
+    assert pipeline.sandbox.requests.requests() == []
+
+
+def test_a_run_without_a_token_service_disconnects_nothing(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that was started by hand has no sandbox."""
+    pipeline.register(REAL)
+    monkeypatch.delenv("TOKEN_SERVICE_URL")
+    said = refused_by(pipeline, code="TokenServiceUnavailable")
+    assert "TOKEN_SERVICE_URL is not set" in said
+
+
+def test_the_first_real_credentials_mark_a_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a sandbox do not, nor an answer without credentials, nor doctor."""
+    for name in SANDBOX_ONLY:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "https://tokens.internal")
+
+    def after(*, sandbox: bool, has_credentials: bool, marks: bool = True) -> Serves | None:
+        guard = SandboxGuard(database, marks=marks)
+        guard.refuse_answer(sandbox=sandbox, has_credentials=has_credentials)
+        with database.connect() as connection:
+            return serves(connection)
+
+    assert after(sandbox=True, has_credentials=True) is None
+    assert after(sandbox=False, has_credentials=False) is None
+    assert after(sandbox=False, has_credentials=True, marks=False) is None
+    assert after(sandbox=False, has_credentials=True) is Serves.REAL
