@@ -215,7 +215,7 @@ def _dagster_database(connector_url: str) -> str:
         ) from None
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(
-            f"Postgres at {parts.hostname or 'its socket'} does not answer "
+            f"Postgres at {parts.hostname or 'its socket'}:{parts.port or 5432} does not answer "
             f"({type(error).__name__})."
         ) from None
     return urlunsplit(parts._replace(scheme="postgresql+psycopg2", path=f"/{DAGSTER_DATABASE}"))

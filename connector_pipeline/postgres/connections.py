@@ -3,6 +3,7 @@
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any, Final
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from connector_pipeline.model.errors import DatabaseUnavailable
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
+_USUAL_PORT: Final = 5432
 
 
 @contextmanager
@@ -50,8 +52,20 @@ def unavailable(error: BaseException, url: str) -> DatabaseUnavailable:
     password = str(parameters.get("password", ""))
     if password:
         reason = reason.replace(password, "***")
-    where = f"{parameters.get('host', 'localhost')}, database {parameters.get('dbname', '')}"
-    return DatabaseUnavailable(f"Postgres at {where}: {reason.rstrip('.')}.")
+    return DatabaseUnavailable(f"Postgres at {_where(parameters)}: {reason.rstrip('.')}.")
+
+
+def _where(parameters: dict[str, Any]) -> str:
+    """`host:port, database name`; of several hosts each with its own port."""
+    hosts = str(parameters.get("host") or parameters.get("hostaddr") or "localhost").split(",")
+    ports = str(parameters.get("port", "")).split(",")
+    # libpq takes one port for all hosts, or one for each; an empty one is the usual one.
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    shown = (
+        f"{f'[{host}]' if ':' in host else host}:{port or _USUAL_PORT}"
+        for host, port in zip_longest(hosts, ports[: len(hosts)], fillvalue="")
+    )
+    return f"{','.join(shown)}, database {parameters.get('dbname', '')}"
 
 
 def _parameters(url: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.platforms.http.resolving import Resolve, system_addresses
 
 # The 5xx of the standard that may pass (not: 501, not implemented; 505, not this HTTP; 511, a login
 # of the network's own), and those of content networks and hosting companies.
@@ -27,9 +28,11 @@ SOON_OVER: Final = (2.0, 4.0, 8.0, 12.0, 16.0)
 class HttpPolicy:
     """How patient one shop's client is, in seconds, and how much it reads, in bytes.
 
-    `retry_after_limit` is the longest wait that one Retry-After may ask for. `plain_http` allows
-    HTTP, for requests that carry no secret or only a signature. `through_proxy` is whether requests
-    go through the proxy of the settings, if they name one.
+    `retry_after_limit` is the longest wait that one Retry-After may ask for. `read_timeout` is for
+    each part of an answer, and `answer_timeout` for one try as a whole, from connecting to the last
+    byte; of a file, for its head. `plain_http` allows HTTP, for requests that carry no secret or
+    only a signature. `through_proxy` is whether requests go through the proxy of the settings, if
+    they name one. `resolve` gives the addresses of each host that no proxy resolves.
     """
 
     max_retries: int = 3
@@ -38,10 +41,12 @@ class HttpPolicy:
     retry_after_limit: float = 120.0
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    answer_timeout: float = 180.0
     max_body_bytes: int = 64 * 1024 * 1024
     allow_private_hosts: bool = False
     plain_http: bool = False
     through_proxy: bool = True
+    resolve: Resolve = system_addresses
 
 
 class StatedLimit(Protocol):
