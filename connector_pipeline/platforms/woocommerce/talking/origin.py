@@ -97,8 +97,8 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
     """The base URL after the request below `current` was redirected to `location`.
 
     It must have a host of the shop: the registered one, with or without `www.`, or a subdomain of
-    it. Its port must be the scheme's own, unless the registered URL names a port. A redirect to
-    another path of the same host (a login page) changes nothing; its meaning shows when the catalog
+    it. Its port must be the scheme's own or the registered one; only where the registered URL names
+    a port, another scheme may have another. A redirect to another path of the same host (a login page) changes nothing; its meaning shows when the catalog
     is asked for. Raises InvalidResponse.
     """
     asked = current + ASKED
@@ -113,8 +113,10 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
     if target.scheme not in ("http", "https") or not _HOST.fullmatch(host) or "@" in target.netloc:
         raise _nowhere(registered)
     shop = urlsplit(registered)
-    ports = port in (None, 443 if target.scheme == "https" else 80) or shop.port is not None
-    if not same_shop(host, shop.hostname or "") or not ports:
+    own_port = port in (None, 443 if target.scheme == "https" else 80, shop.port)
+    # An operator's URL with a port is one of a server with a port for each scheme.
+    other_scheme = shop.port is not None and target.scheme != shop.scheme
+    if not same_shop(host, shop.hostname or "") or not (own_port or other_scheme):
         raise InvalidResponse(
             f"{_origin(shop)} redirects to {_origin(target)}, which is not a host of the same shop:"
             " no key is sent there.",
