@@ -285,7 +285,7 @@ class OriginHttp:
             )
             self._report.requests += 1
             try:
-                async with asyncio.timeout(self._policy.answer_timeout):
+                async with asyncio.timeout(self._policy.longest_try):
                     response = await self._client.send(request, stream=True)
                     self.reached = True
                     try:
@@ -297,7 +297,7 @@ class OriginHttp:
             except TimeoutError as error:
                 too_slow = PlatformUnavailable(
                     f"{self._where()} sends too slowly: its answer was not whole after "
-                    f"{self._policy.answer_timeout:g} s."
+                    f"{self._policy.longest_try:g} s."
                 )
                 raise _Passing(Trouble(too_slow, slow=True)) from error
             except httpx.TimeoutException as error:

@@ -257,13 +257,13 @@ class FileDownload:
 
     async def _head(self, request: httpx.Request) -> httpx.Response:
         try:
-            async with asyncio.timeout(self._policy.answer_timeout):
+            async with asyncio.timeout(self._policy.longest_try):
                 return await self._client.send(request, stream=True)
         except TimeoutError as error:
             raise _BrokenOff(
                 PlatformUnavailable(
                     f"{self._where()} sends too slowly: no head of an answer within "
-                    f"{self._policy.answer_timeout:g} s."
+                    f"{self._policy.longest_try:g} s."
                 )
             ) from error
 

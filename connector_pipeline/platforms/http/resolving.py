@@ -1,6 +1,7 @@
 """Resolves a host once for each connection, and refuses the one that is not public."""
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -28,12 +29,23 @@ class NotPublic(Exception):
 async def system_addresses(host: str, port: int) -> Sequence[str]:
     """The addresses that this machine's resolver gives. Raises socket.gaierror."""
     loop = asyncio.get_running_loop()
+    if _is_address(host):
+        # The resolver would be asked in a thread, and would say the same.
+        return [host]
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         # Python encodes names itself, and knows no label that is empty or longer than 63 bytes.
         raise socket.gaierror(socket.EAI_NONAME, _NO_NAME) from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def addresses_of(host: str, port: int, resolve: Resolve, *, public: bool) -> Sequence[str]:

@@ -98,8 +98,8 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
 
     It must have a host of the shop: the registered one, with or without `www.`, or a subdomain of
     it. Its port must be the scheme's own or the registered one; only where the registered URL names
-    a port, another scheme may have another. A redirect to another path of the same host (a login page) changes nothing; its meaning shows when the catalog
-    is asked for. Raises InvalidResponse.
+    a port, another scheme may have another. A redirect to another path of the same host (a login
+    page) changes nothing; its meaning shows when the catalog is asked for. Raises InvalidResponse.
     """
     asked = current + ASKED
     # Browsers read a backslash as a slash, and drop control characters.
