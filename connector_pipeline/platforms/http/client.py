@@ -275,14 +275,20 @@ class OriginHttp:
         url = httpx.URL(self._base_url + path)
         self._refuse_plain_http(url)
         for _ in range(_MAX_REDIRECTS + 1):
-            request = self._client.build_request(
-                method,
-                url,
-                params=params,
-                headers=headers,
-                json=content,
-                extensions=dict(extensions),
-            )
+            try:
+                request = self._client.build_request(
+                    method,
+                    url,
+                    params=params,
+                    headers=headers,
+                    json=content,
+                    extensions=dict(extensions),
+                )
+            except UnicodeError as error:
+                raise InvalidResponse(
+                    f"{self._where()} cannot be asked: no such international name can exist.",
+                    remedy="Register the shop by the xn-- form of its name.",
+                ) from error
             self._report.requests += 1
             try:
                 async with asyncio.timeout(self._policy.longest_try):
@@ -307,7 +313,7 @@ class OriginHttp:
                 # A smaller answer does not help a host that cannot be connected to.
                 slow = not isinstance(error, httpx.ConnectTimeout)
                 raise _Passing(Trouble(timed_out, slow=slow)) from error
-            except httpx.InvalidURL as error:
+            except (httpx.InvalidURL, UnicodeError) as error:
                 # httpx reads a Location even where it is not asked to follow it.
                 raise InvalidResponse(
                     f"{self._where()} redirects to no readable address."

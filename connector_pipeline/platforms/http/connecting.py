@@ -94,11 +94,17 @@ async def reach_proxy(proxy: Proxy, seconds: float) -> None:
 
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
     """The origin that credentials are bound to: scheme, host and port."""
-    return (url.scheme, url.host, url.port)
+    return (url.scheme, host_of(url), url.port)
+
+
+def host_of(url: httpx.URL) -> str:
+    """The host as it is asked, in ASCII: httpx's own `host` raises for some `xn--` names."""
+    return url.raw_host.decode("ascii")
 
 
 def shown(url: httpx.URL) -> str:
     """The URL's origin as messages show it: with its port, if that is not the scheme's own."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    host = host_of(url)
+    host = f"[{host}]" if ":" in host else host
     port = "" if url.port is None else f":{url.port}"
     return f"{url.scheme:.20}://{host:.100}{port}"

@@ -20,7 +20,7 @@ from typing import Final, NoReturn, Protocol, Self
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.connecting import http_client, shown
+from connector_pipeline.platforms.http.connecting import host_of, http_client, shown
 from connector_pipeline.platforms.http.resolving import NotPublic
 from connector_pipeline.platforms.http.retrying import (
     RETRIED_STATUSES,
@@ -246,7 +246,7 @@ class FileDownload:
             raise _BrokenOff(
                 PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__}).")
             ) from error
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
             # httpx reads a Location even where it is not asked to follow it.
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from None
         except httpx.RequestError as error:
@@ -319,9 +319,9 @@ def _checked(url: str, hosts: Collection[str], policy: HttpPolicy, remedy: str |
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         raise InvalidResponse("The address of a file to download cannot be read.") from None
-    if policy.allow_private_hosts and _is_loopback(parsed.host):
+    if policy.allow_private_hosts and _is_loopback(host_of(parsed)):
         return parsed
-    named = parsed.host in hosts and parsed.port is None and not parsed.userinfo
+    named = host_of(parsed) in hosts and parsed.port is None and not parsed.userinfo
     if parsed.scheme != "https" or not named:
         raise InvalidResponse(
             f"A file to download is at {shown(parsed)}, and files are "

@@ -235,6 +235,13 @@ async def test_a_host_that_cannot_be_a_name_does_not_resolve(host: str) -> None:
         await system_addresses(host, 443)
 
 
+@pytest.mark.parametrize("host", ["xn--localhost-9za.example", "xn--a.example", "xn--0.example"])
+async def test_an_international_name_that_cannot_exist_is_named(host: str) -> None:
+    """It has the form of a host name, so a shop may be registered by it."""
+    with pytest.raises(InvalidResponse, match=f"https://{host} cannot be asked"):
+        await ask(f"https://{host}", STRICT, NameServer([[PUBLIC]]))
+
+
 @pytest.mark.parametrize(
     "host",
     [
