@@ -1,5 +1,6 @@
 """Post alerts to the webhook at ALERT_WEBHOOK_URL, which may hold a token and is never logged."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -11,24 +12,36 @@ from pydantic import SecretStr
 # httpx logs the URL of every request at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-_TIMEOUT: Final = 10.0
+_SECONDS: Final = 10.0
+"""From connecting to the status: a webhook that drips must not hold up the sensor."""
 
 
 class NotDelivered(Exception):
     """The webhook did not take the alert; the text is its status or the kind of error."""
 
 
-def post(url: SecretStr, payload: Mapping[str, Any]) -> None:
-    """POST the payload as JSON; any 2xx status counts as taken. Raises NotDelivered."""
+def post(url: SecretStr, payload: Mapping[str, Any], *, seconds: float = _SECONDS) -> None:
+    """POST the payload as JSON; any 2xx status counts as taken. Raises NotDelivered.
+
+    `seconds` are for the whole call. No redirect is followed, and no body is read.
+    """
     try:
-        answer = httpx.post(
+        status = asyncio.run(_status(url, payload, seconds))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        raise NotDelivered(type(error).__name__) from None
+    if not 200 <= status < 300:
+        raise NotDelivered(f"status {status}")
+
+
+async def _status(url: SecretStr, payload: Mapping[str, Any], seconds: float) -> int:
+    async with (
+        asyncio.timeout(seconds),
+        httpx.AsyncClient(timeout=seconds, follow_redirects=False) as client,
+        client.stream(
+            "POST",
             url.get_secret_value(),
             content=json.dumps(payload),
             headers={"Content-Type": "application/json"},
-            timeout=_TIMEOUT,
-            follow_redirects=False,
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotDelivered(type(error).__name__) from None
-    if not answer.is_success:
-        raise NotDelivered(f"status {answer.status_code}")
+        ) as answer,
+    ):
+        return answer.status_code

@@ -154,10 +154,12 @@ class _Probe:
             # Our own trouble: the shop was not asked, and stays as due as it was.
             self.error = error
         except Exception as error:
-            self.error = _as_connector_error(error).of(found.shop.partition_key)
-            # No sync comes to a disconnected shop, whatever the error's own remedy says.
-            self.error.remedy = "The shop is asked again at growing distances."
-            if found.due and given.get(found.shop.partition_key) is not None:
+            asked = given.get(found.shop.partition_key) is not None
+            self.error = _as_connector_error(error, asked=asked).of(found.shop.partition_key)
+            if not isinstance(self.error, TokenServiceUnavailable):
+                # No sync comes to a disconnected shop, whatever the error's own remedy says.
+                self.error.remedy = "The shop is asked again at growing distances."
+            if found.due and asked:
                 await self._record(self._not_answered, found)
         else:
             await self._record(self._reconnect, found)
@@ -195,7 +197,11 @@ async def _has_new_credentials(
     return await in_thread(are_new, found.refused, given)
 
 
-def _as_connector_error(error: Exception) -> ConnectorError:
-    if isinstance(error, TimeoutError):
+def _as_connector_error(error: Exception, *, asked: bool) -> ConnectorError:
+    if not isinstance(error, TimeoutError):
+        return as_connector_error(error)
+    if asked:
         return PlatformUnavailable(f"there was no answer within {SECONDS_A_SHOP:.0f} s.")
-    return as_connector_error(error)
+    return TokenServiceUnavailable(
+        f"the Token Service gave no credentials within {SECONDS_A_SHOP:.0f} s."
+    )

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
+from threading import Thread
 from typing import Final
 
 from connector_pipeline.archive.storage import ArchiveStorage
@@ -53,6 +55,8 @@ _SERVES: Final = {
     Serves.SANDBOX: "the sandbox's shops alone",
     None: "not marked yet: the first credentials of a real Token Service mark it for real shops",
 }
+_LONGEST_LOOK: Final = 30.0
+"""Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
 
@@ -121,13 +125,35 @@ def _findings() -> list[Finding]:
     return found
 
 
-def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
+def _looked_at(subject: str, look: Callable[[], str], *, longest: float = _LONGEST_LOOK) -> Finding:
+    seen: Future[str] = Future()
+
+    def looking() -> None:
+        try:
+            seen.set_result(look())
+        except BaseException as error:
+            seen.set_exception(error)
+
+    # A daemon: a look that hangs must not keep the command from ending.
+    Thread(target=looking, name=f"doctor: {subject}", daemon=True).start()
+    wait([seen], longest)
+    if not seen.done():
+        return _no_answer(subject, longest)
     try:
-        return Finding(subject, True, look())
+        return Finding(subject, True, seen.result())
     except ConnectorError as error:
         return Finding(subject, False, error.message, error.remedy)
     except OSError as error:
         return Finding(subject, False, f"{type(error).__name__}: {error.strerror}.")
+
+
+def _no_answer(subject: str, seconds: float) -> Finding:
+    return Finding(
+        subject,
+        False,
+        f"no whole answer within {seconds:g} s.",
+        "It takes connections, but is too slow for a sync, or hangs: look at its own log.",
+    )
 
 
 def _database(services: LocalServices) -> str:
@@ -250,7 +276,12 @@ async def _platforms_findings(
     async with token_service_to_look_at(settings).open("doctor") as credential_source:
         for name, adapter in adapters.items():
             try:
-                found += await adapter.findings(_last_synced_first(name, shops), credential_source)
+                async with asyncio.timeout(_LONGEST_LOOK):
+                    found += await adapter.findings(
+                        _last_synced_first(name, shops), credential_source
+                    )
+            except TimeoutError:
+                found.append(_no_answer(f"platform {name}", _LONGEST_LOOK))
             except Exception as error:
                 named = error if isinstance(error, ConnectorError) else Defect.from_exception(error)
                 found.append(Finding(f"platform {name}", False, named.message, named.remedy))

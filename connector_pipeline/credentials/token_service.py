@@ -97,14 +97,13 @@ class TokenServiceClient:
             raise TokenServiceUnavailable(
                 f"the Token Service answered {answer.status}.", partition_key=key
             )
+        # `from None`: pydantic's text would quote its input, which is a credential.
         try:
             return model.model_validate(answer.json["data"])
-        except (TypeError, KeyError, ValidationError):
-            # `from None`: pydantic's text would quote its input, which is a credential.
-            raise TokenServiceUnavailable(
-                f"the Token Service's answer lacks {' or '.join(_required(model))} under `data`.",
-                partition_key=key,
-            ) from None
+        except ValidationError as error:
+            raise _unusable(key, _wrong(error) or _required(model)) from None
+        except (TypeError, KeyError):
+            raise _unusable(key, _required(model)) from None
 
     async def _answer(self, shop: Shop) -> Answer:
         """The service's answer; that of a gateway before it only if it comes after each retry."""
@@ -140,6 +139,20 @@ def _is_the_services_own(body: object) -> bool:
     return is_object(body) and not _REASONS.isdisjoint(body)
 
 
+def _unusable(partition_key: str, fields: list[str]) -> TokenServiceUnavailable:
+    return TokenServiceUnavailable(
+        f"the Token Service's answer lacks {' or '.join(fields)} under `data`, or has another form "
+        "there than the contract's.",
+        partition_key=partition_key,
+    )
+
+
+def _wrong(error: ValidationError) -> list[str]:
+    """The fields of the model that are missing or wrong."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return list(dict.fromkeys(str(each["loc"][0]) for each in found if each["loc"]))
+
+
 def _required(model: type[CredentialsT]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 
@@ -148,8 +161,9 @@ def _required(model: type[CredentialsT]) -> list[str]:
 class TokenService:
     """The Token Service at `url`. INTERNAL_JWT_SECRET is read from the environment when used.
 
-    `timeout` and `retry_delay` are in seconds; `retry_count` counts the tries after the first.
-    `guard` judges each answer by the database's mark.
+    `timeout` and `retry_delay` are in seconds. One try, from connecting to the last byte, takes no
+    more than `timeout`; `retry_count` counts the tries after the first. `guard` judges each answer
+    by the database's mark.
     """
 
     url: str
@@ -171,6 +185,7 @@ class TokenService:
             retry_delay=self.retry_delay,
             connect_timeout=self.timeout,
             read_timeout=self.timeout,
+            answer_timeout=self.timeout,
             bound=CREDENTIALS,
             # The Token Service may be in our own network. The operator names it, not a merchant.
             allow_private_hosts=True,

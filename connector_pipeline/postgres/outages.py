@@ -1,6 +1,7 @@
 """Errors of Postgres that are no fault of the statement, as ones that an operator may see."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 import psycopg
@@ -9,6 +10,7 @@ from psycopg import errors
 from connector_pipeline.model.errors import DatabaseUnavailable
 
 CONNECTOR_DATABASE: Final = "CONNECTOR_DATABASE_URL"
+_USUAL_PORT: Final = "5432"
 
 OUTAGES: Final = (
     psycopg.OperationalError,
@@ -114,7 +116,19 @@ def _remedy(error: BaseException, reason: str, setting: str) -> str:
 
 
 def _where(parameters: dict[str, Any]) -> str:
-    host = str(parameters.get("host") or "localhost")
-    port = str(parameters.get("port") or "5432")
-    place = f"{host}, port {port}" if host.startswith("/") else f"{host}:{port}"
-    return f"{place}, database {parameters.get('dbname') or ''}"
+    """`host:port, database name`; of several hosts each with its own port."""
+    hosts = str(parameters.get("host") or parameters.get("hostaddr") or "localhost").split(",")
+    ports = str(parameters.get("port") or "").split(",")
+    # libpq takes one port for all hosts, or one for each; an empty one is the usual one.
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    places = (
+        _place(host, port or _USUAL_PORT)
+        for host, port in zip_longest(hosts, ports[: len(hosts)], fillvalue="")
+    )
+    return f"{','.join(places)}, database {parameters.get('dbname') or ''}"
+
+
+def _place(host: str, port: str) -> str:
+    if host.startswith("/"):
+        return f"{host}, port {port}"
+    return f"{f'[{host}]' if ':' in host else host}:{port}"

@@ -24,6 +24,7 @@ from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.state import disconnected
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, pipeline
 from connector_pipeline_tests.passing_time import minutes_pass
+from connector_pipeline_tests.platforms.http.dripping import dripping
 
 __all__ = ["pipeline"]
 
@@ -65,13 +66,14 @@ class Probed:
     pipeline: Pipeline
     cursor: str | None = None
 
-    def tick(self, database: Database | None = None) -> str:
+    def tick(
+        self, database: Database | None = None, token_service: TokenService | None = None
+    ) -> str:
         """Tick once, after the tick before. Returns the skip reason."""
         resources = {
             "database": database or self.pipeline.database,
-            "token_service": TokenService(
-                url=self.pipeline.sandbox.token_service_url, retry_count=0
-            ),
+            "token_service": token_service
+            or TokenService(url=self.pipeline.sandbox.token_service_url, retry_count=0),
         }
         with build_sensor_context(
             instance=self.pipeline.instance, cursor=self.cursor, resources=resources
@@ -320,6 +322,25 @@ def test_a_token_service_in_trouble_leaves_a_shop_as_due_as_it_was(probed: Probe
     shop.credentials.revoked = False
     probed.tick()
     assert probed.state(shop) is ShopState.ACTIVE
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_a_token_service_that_drips_holds_up_no_tick(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch, due: bool
+) -> None:
+    """Each shop has its bound of seconds. None is blamed, and none is asked less often for it."""
+    monkeypatch.setattr(probing, "SECONDS_A_SHOP", 0.5)
+    shop = probed.shop(SHOPIFY)
+    shop.credentials.revoked = True
+    probed.disconnect(shop)
+    if due:
+        minutes_pass(probed.pipeline.database, 10)
+    with dripping() as drip:
+        said = probed.tick(token_service=TokenService(url=drip.url, timeout=30.0))
+    assert "TokenServiceUnavailable: " in said
+    assert "the Token Service gave no credentials within" in said
+    assert probed.remembered(shop)["asked_again"] == 0
+    assert probed.state(shop) is ShopState.DISCONNECTED
 
 
 def test_a_shop_resumed_meanwhile_is_left_as_it_is(probed: Probed) -> None:

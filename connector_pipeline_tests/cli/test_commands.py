@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from connector_pipeline.cli import doctor
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.messaging.nats_server import NatsServer
+from connector_pipeline_tests.platforms.http.dripping import dripping
 from connector_pipeline_tests.platforms.stand_in_package import install
 
 SPEC = next(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")
@@ -170,6 +172,37 @@ def test_doctor_names_the_failure_and_the_remedy(
     [bad] = [row for row in found.rows() if not row["ok"]]
     assert bad["subject"] == "token service"
     assert "TOKEN_SERVICE_URL" in bad["remedy"]
+
+
+def test_doctor_gives_up_a_token_service_that_drips(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so after TOKEN_SERVICE_TIMEOUT, and has a line for everything else."""
+    monkeypatch.setenv("TOKEN_SERVICE_TIMEOUT", "0.3")
+    command("shops", "add", SHOPIFY_SHOP, "--merchant-id", "m-1")
+    with dripping() as drip:
+        monkeypatch.setenv("TOKEN_SERVICE_URL", drip.url)
+        found = command("doctor", "--json")
+    rows = {row["subject"]: row for row in found.rows()}
+    assert f"{drip.url} sends too slowly" in rows["token service"]["seen"]
+    assert rows["raw archive"]["ok"]
+    assert "shops" in rows
+    assert found.status == 1
+
+
+def test_doctor_gives_up_anything_that_gives_no_whole_answer() -> None:
+    """A look that hangs costs its own line alone, also one without a time-out of its own."""
+    with dripping() as drip, socket.create_connection(("127.0.0.1", drip.port)) as connection:
+        connection.sendall(b"\n")
+
+        def look() -> str:
+            while connection.recv(1):
+                pass
+            return "never"
+
+        found = doctor._looked_at("raw archive", look, longest=0.2)
+    assert not found.ok
+    assert "no whole answer within 0.2 s" in found.seen
 
 
 def test_doctor_looks_at_the_proxy_where_it_is_set(

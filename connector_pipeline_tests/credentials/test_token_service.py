@@ -7,11 +7,15 @@ from typing import Any
 
 import jwt
 import pytest
-from pydantic import BaseModel, SecretStr
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from connector_pipeline.credentials.token_service import TokenService, bearer_token
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.platforms.kit.contract import Credentials
+from connector_pipeline.platforms.kit.credentials import renewal_time, same_secrets
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     WooCommerceCredentials,
@@ -173,6 +177,108 @@ async def test_any_other_answer_makes_the_service_unavailable(
             await client.credentials(shop("shopify"), ShopifyCredentials)
     assert raised.value.retryable
     assert "shpat_secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def given_until(sandbox: SandboxServer, expires_at: str) -> None:
+    """Let the Token Service give a token that expires then; `expires_at` is JSON."""
+    body = f'{{"data": {{"access_token": "shpat_secret", "expires_at": {expires_at}}}}}'
+    sandbox.faults.set([{"match": {}, "kind": "body", "body": body}])
+
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+# The JSON of a time, and when it has the token renewed; None: when the shop refuses it.
+SANE_ENDS = [
+    ("null", None),
+    ('"0001-01-01T00:00:00Z"', None),
+    ('"0001-01-01T00:00:00+14:00"', None),
+    ('"0001-01-01"', None),
+    ('"1970-01-01T00:00:00"', None),
+    ("0", None),
+    ("-62135596800", None),
+    ("-1", None),
+    ('"9999-12-31T23:59:59.999999Z"', datetime(9999, 12, 31, 23, 59, 29, 999999, UTC)),
+    ('"9999-12-31T23:59:59-14:00"', datetime.fromisoformat("9999-12-31T23:59:29-14:00")),
+    ('"2026-11-23T13:00:00"', datetime(2026, 11, 23, 12, 59, 30, tzinfo=UTC)),
+    ('"2026-11-23T14:00:00+01:00"', datetime(2026, 11, 23, 12, 59, 30, tzinfo=UTC)),
+    ("1795438800", datetime(2026, 11, 23, 12, 59, 30, tzinfo=UTC)),
+    ("1795438800.5", datetime(2026, 11, 23, 12, 59, 30, 500000, UTC)),
+    ("1795438800000", datetime(2026, 11, 23, 12, 59, 30, tzinfo=UTC)),
+    ('"1795438800"', datetime(2026, 11, 23, 12, 59, 30, tzinfo=UTC)),
+]
+
+
+@pytest.mark.parametrize(("written", "renewed"), SANE_ENDS)
+async def test_a_time_at_any_end_of_the_calendar_is_read(
+    sandbox: SandboxServer, written: str, renewed: datetime | None
+) -> None:
+    """Services write "never" as the year 1 or 9999, and times in seconds or milliseconds."""
+    given_until(sandbox, written)
+    async with service(sandbox).open("c-1") as client:
+        token = await client.credentials(shop("shopify"), ShopifyCredentials)
+    assert renewal_time(token, NOW) == renewed
+
+
+NO_TIMES = [
+    '""',
+    '"never"',
+    '"NaN"',
+    '"Infinity"',
+    '"0000-00-00 00:00:00"',
+    '"2026-02-30T00:00:00Z"',
+    '"2026-11-23T13:00:00+99:99"',
+    '"10000-01-01T00:00:00Z"',
+    '"' + "x" * 100_000 + '"',
+    '"' + "1" * 100_000 + '"',
+    "1e400",
+    "-1e400",
+    "99999999999999999999",
+    "true",
+    "[]",
+    '{"date": "2026-11-23"}',
+    '"\\ud800"',
+]
+
+
+@pytest.mark.parametrize("written", NO_TIMES, ids=lambda written: written[:40])
+async def test_what_is_no_time_makes_the_service_unavailable_and_is_named(
+    sandbox: SandboxServer, written: str
+) -> None:
+    """The message names the field, and quotes nothing of the answer."""
+    given_until(sandbox, written)
+    async with service(sandbox).open("c-1") as client:
+        with pytest.raises(TokenServiceUnavailable, match="expires_at under `data`") as raised:
+            await client.credentials(shop("shopify"), ShopifyCredentials)
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "shpat_secret" not in shown
+    assert "access_token" not in raised.value.message
+    assert len(raised.value.message) < 300
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes().map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(JSON)
+def test_no_end_breaks_the_renewal(written: Any) -> None:
+    """Any JSON is no time, or a time by which the credentials can be renewed."""
+    try:
+        found = Credentials.model_validate({"expires_at": written})
+    except ValidationError:
+        return
+    renewal_time(found, NOW)
+    assert same_secrets(found, Credentials())
+
+
+@pytest.mark.parametrize("fault", ["reset", "status"])
+async def test_the_message_names_the_services_port(sandbox: SandboxServer, fault: str) -> None:
+    """Several services of one host differ in nothing else."""
+    sandbox.faults.set([{"match": {}, "kind": fault}])
+    async with service(sandbox, retry_count=0).open("c-1") as client:
+        with pytest.raises(TokenServiceUnavailable, match=rf"http://127\.0\.0\.1:{sandbox.port} "):
+            await client.credentials(shop("shopify"), ShopifyCredentials)
 
 
 async def test_a_missing_url_is_reported_by_its_setting() -> None:

@@ -73,6 +73,38 @@ def test_a_refusal_repeats_only_the_beginning_of_a_long_text(key: str) -> None:
     assert len(str(caught.value).encode("utf-8", "backslashreplace")) < 1500
 
 
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "127.0.0.1",
+        "127.1",
+        "0x7f.1",
+        "0x7f.0x0.0x0.0x1",
+        "2130706433",
+        "017700000001",
+        "169.254.169.254",
+        "127.0.0.1.",
+        "1.2.3.4.5",
+        "[::1]",
+        "::1",
+        "::ffff:127.0.0.1",
+        "fe80::1%eth0",
+        "localhost",
+        "localhost.",
+        "shop.example.com.",
+        "shop.example.com:8443",
+        "me@shop.example.com",
+        "shop.example.com\\.evil.example",
+        "\uff11\uff12\uff17.0.0.1",
+        "b\u00fccher.example",
+    ],
+)
+def test_an_address_is_no_domain_in_any_notation(domain: str) -> None:
+    """A shop is registered by a name. Where it leads to is judged at each connection."""
+    with pytest.raises(InvalidShop, match="is not a host name"):
+        valid_host_name(domain)
+
+
 HOST_NAMES = st.from_regex(r"[a-z0-9.-]{1,80}", fullmatch=True)
 
 

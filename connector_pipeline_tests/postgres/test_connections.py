@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.connections import connect, unavailable
 
 
 def test_a_connection_is_as_the_project_needs_it(database_url: str) -> None:
@@ -80,3 +80,23 @@ def test_no_failure_shows_the_password(url: str, home: Path) -> None:
         pass
     shown = "".join(traceback.format_exception(failed.value))
     assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("postgresql://me@127.0.0.1:1/catalog", "127.0.0.1:1, database catalog"),
+        ("postgresql://me@db.internal/catalog", "db.internal:5432, database catalog"),
+        ("postgresql://me@[::1]:6432/catalog", "[::1]:6432, database catalog"),
+        ("postgresql://me@a:1,b:2/catalog", "a:1,b:2, database catalog"),
+        ("postgresql://me@a,b:2/catalog", "a:5432,b:2, database catalog"),
+        ("postgresql://me@/catalog?host=/run/postgres&port=6432", "/run/postgres:6432, database"),
+        ("postgresql:///catalog", "localhost:5432, database catalog"),
+        ("postgresql://me@/catalog?hostaddr=10.0.0.1", "10.0.0.1:5432, database catalog"),
+    ],
+)
+def test_a_failure_names_the_servers_port(url: str, server: str) -> None:
+    """Several servers of one host differ in nothing else."""
+    error = unavailable(psycopg.OperationalError("the server is starting up"), url)
+    assert error.message.startswith(f"Postgres at {server}")
+    assert "the server is starting up" in error.message

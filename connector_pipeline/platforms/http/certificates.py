@@ -48,7 +48,7 @@ _BY_CODE: Final = {
 
 def refused_certificate(error: BaseException) -> Refused | None:
     """Why a connection failed, if it failed at the host's certificate; else None."""
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             return _BY_CODE.get(
                 each.verify_code,
@@ -59,7 +59,8 @@ def refused_certificate(error: BaseException) -> Refused | None:
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -19,13 +19,14 @@ import httpx
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.platforms.http.bounds import TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages
-from connector_pipeline.platforms.http.connecting import http_client, origin_of, refuse_private_host
+from connector_pipeline.platforms.http.connecting import http_client, origin_of, shown
 from connector_pipeline.platforms.http.content_coding import (
     SpoiledGzip,
     UnaskedCoding,
     decoded_parts,
 )
 from connector_pipeline.platforms.http.judging import Judge, Trouble
+from connector_pipeline.platforms.http.resolving import NotPublic
 from connector_pipeline.platforms.http.retrying import (
     HttpPolicy,
     RetryAfter,
@@ -164,7 +165,6 @@ class OriginHttp:
         self._judge = Judge(self._where(), policy.bound, stated_limit, trouble_pages)
         self._policy = policy
         self._report = report
-        self._host_checked = False
         self.reached = False
         """Whether the host ever accepted a connection, over TLS if the scheme is https."""
         self._client = http_client(policy, accept="application/json", transport=SigningTransport)
@@ -299,24 +299,34 @@ class OriginHttp:
         any_body: bool,
     ) -> Answer:
         url = httpx.URL(self._base_url + path)
-        await self._check_host(url)
+        self._refuse_plain_http(url)
         for _ in range(_MAX_REDIRECTS + 1):
-            request = self._client.build_request(
-                method,
-                url,
-                params=params,
-                headers=headers,
-                json=content,
-                extensions=dict(extensions),
-            )
+            try:
+                request = self._client.build_request(
+                    method,
+                    url,
+                    params=params,
+                    headers=headers,
+                    json=content,
+                    extensions=dict(extensions),
+                )
+            except UnicodeError as error:
+                raise InvalidResponse(
+                    f"{self._where()} cannot be asked: no such international name can exist.",
+                    remedy="Register the shop by the xn-- form of its name.",
+                ) from error
             self._report.requests += 1
             try:
-                async with asyncio.timeout(self._policy.answer_timeout):
+                async with asyncio.timeout(self._policy.longest_try):
                     response, body = await self._answered(request)
+            except NotPublic as error:
+                raise error.refusal(self._where()) from error
             except TimeoutError as error:
-                late = f"did not answer within {self._policy.answer_timeout:.0f} s"
-                timed_out = PlatformUnavailable(f"{self._where()} {late}.")
-                raise _Passing(Trouble(timed_out, slow=True)) from error
+                too_slow = PlatformUnavailable(
+                    f"{self._where()} sends too slowly: its answer was not whole after "
+                    f"{self._policy.longest_try:g} s."
+                )
+                raise _Passing(Trouble(too_slow, slow=True)) from error
             except httpx.TimeoutException as error:
                 timed_out = PlatformUnavailable(
                     f"{self._where()} timed out ({type(error).__name__})."
@@ -324,7 +334,7 @@ class OriginHttp:
                 # A smaller answer does not help a host that cannot be connected to.
                 slow = not isinstance(error, httpx.ConnectTimeout)
                 raise _Passing(Trouble(timed_out, slow=slow)) from error
-            except httpx.InvalidURL as error:
+            except (httpx.InvalidURL, UnicodeError) as error:
                 # httpx reads a Location even where it is not asked to follow it.
                 raise InvalidResponse(
                     f"{self._where()} redirects to no readable address."
@@ -412,32 +422,29 @@ class OriginHttp:
             self._report.warnings.append(warning)
 
     def _redirect_target(self, response: httpx.Response) -> httpx.URL:
+        location = response.headers.get("Location", "")
         try:
-            target = response.request.url.join(response.headers.get("Location", ""))
+            target = response.request.url.join(location)
         except httpx.InvalidURL as error:
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from error
+        # Some clients read a backslash as a slash, and a name before the host is sent as a user's.
+        if "\\" in location or target.userinfo:
+            raise InvalidResponse(f"{self._where()} redirects to no readable address.")
         if origin_of(target) != self._origin:
             raise InvalidResponse(
-                f"{self._where()} redirects to {target.scheme}://{target.host}, "
+                f"{self._where()} redirects to {shown(target)}, "
                 "and credentials are sent to the shop's own origin only.",
                 remedy="Register the shop under the domain it redirects to.",
             )
         return target
 
-    async def _check_host(self, url: httpx.URL) -> None:
-        if self._host_checked or self._policy.allow_private_hosts:
+    def _refuse_plain_http(self, url: httpx.URL) -> None:
+        if url.scheme == "https" or self._policy.plain_http or self._policy.allow_private_hosts:
             return
-        if url.scheme != "https" and not self._policy.plain_http:
-            raise InvalidResponse(
-                f"{self._where()} is not HTTPS, and credentials are sent over HTTPS only.",
-                remedy="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
-            )
-        try:
-            await refuse_private_host(url, where=self._where(), policy=self._policy)
-        except OSError as error:
-            unknown = PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
-            raise _Passing(Trouble(unknown)) from error
-        self._host_checked = True
+        raise InvalidResponse(
+            f"{self._where()} is not HTTPS, and credentials are sent over HTTPS only.",
+            remedy="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
+        )
 
     def _where(self) -> str:
-        return f"{self._origin[0]}://{self._origin[1]}"
+        return shown(httpx.URL(self._base_url))

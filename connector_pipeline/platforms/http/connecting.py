@@ -1,8 +1,5 @@
-"""Sets up every HTTP client of the platforms, and says which hosts it may connect to."""
+"""Sets up every HTTP client of the platforms."""
 
-import asyncio
-import ipaddress
-import socket
 import ssl
 from functools import cache
 from http.cookiejar import CookieJar
@@ -10,7 +7,7 @@ from typing import Final, cast
 
 import httpx
 
-from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.content_coding import ACCEPTED
 from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.http.retrying import HttpPolicy
@@ -35,16 +32,21 @@ def tls() -> ssl.SSLContext:
 
 
 class Transport(httpx.AsyncHTTPTransport):
-    """httpx's transport, except that it leaves no connection open when it is closed."""
+    """httpx's transport, except that `Connections` makes its connections, for this policy."""
 
-    def __init__(self, proxy: Proxy | None = None) -> None:
+    def __init__(self, policy: HttpPolicy) -> None:
         # Imported when they are used: they take 20 ms, and most commands make no client.
         import httpcore
 
         from connector_pipeline.platforms.http.connections import Connections
 
         super().__init__(verify=tls())
-        self._connections = Connections(proxy, tls())
+        self._connections = Connections(
+            proxy_of(policy),
+            tls(),
+            public=not policy.allow_private_hosts,
+            resolve=policy.resolve,
+        )
         # httpx's own pool and limits (https://www.python-httpx.org/advanced/resource-limits/), with
         # the one option that httpx does not pass on.
         self._pool = httpcore.AsyncConnectionPool(
@@ -71,7 +73,7 @@ def http_client(
     The only proxy is the one of our own settings, for a policy that allows it.
     """
     return httpx.AsyncClient(
-        transport=transport(proxy_of(policy)),
+        transport=transport(policy),
         timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
         headers={"User-Agent": USER_AGENT, "Accept": accept, "Accept-Encoding": ACCEPTED},
         cookies=_NoCookies(),
@@ -101,39 +103,19 @@ async def reach_proxy(proxy: Proxy, seconds: float) -> None:
     await stream.aclose()
 
 
-async def refuse_private_host(url: httpx.URL, *, where: str, policy: HttpPolicy) -> None:
-    """Raise InvalidResponse unless the host is on the public internet.
-
-    Where a proxy asks the host, the proxy resolves its name, and only an address in place of a name
-    is judged here. Raises OSError where the name does not resolve.
-    """
-    proxy = proxy_of(policy)
-    if proxy is not None and proxy.serves(url.host):
-        if url.host == "localhost" or url.host.endswith(".localhost") or _is_private(url.host):
-            raise _private(where)
-        return
-    found = await asyncio.get_running_loop().getaddrinfo(
-        url.host, url.port or 443, type=socket.SOCK_STREAM
-    )
-    for entry in found:
-        if not ipaddress.ip_address(entry[4][0]).is_global:
-            raise _private(where)
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
-
-
-def _private(where: str) -> InvalidResponse:
-    return InvalidResponse(
-        f"{where} resolves to a private address.",
-        remedy="A shop is on the public internet (ALLOW_PRIVATE_HOSTS=true lifts this).",
-    )
-
-
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
     """The origin that credentials are bound to: scheme, host and port."""
-    return (url.scheme, url.host, url.port)
+    return (url.scheme, host_of(url), url.port)
+
+
+def host_of(url: httpx.URL) -> str:
+    """The host as it is asked, in ASCII: httpx's own `host` raises for some `xn--` names."""
+    return url.raw_host.decode("ascii")
+
+
+def shown(url: httpx.URL) -> str:
+    """The URL's origin as messages show it: with its port, if that is not the scheme's own."""
+    host = host_of(url)
+    host = f"[{host}]" if ":" in host else host
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme:.20}://{host:.100}{port}"

@@ -1,4 +1,8 @@
-"""The connections of one HTTP client: each one is closed, whenever its request is cancelled.
+"""The connections of one HTTP client: to judged addresses, and closed whenever it is cancelled.
+
+httpx resolves a host's name whenever it connects. A name that was judged before may then lead to
+another address, into our own network. So a name is resolved here, once for each connection, and the
+connection goes to an address that was judged; TLS and `Host` keep the name.
 
 httpcore 1.0.9 closes a connection whose TLS handshake fails, but not one whose handshake is
 cancelled, and its pool stops closing connections at the first one whose closing is cancelled. Such
@@ -10,24 +14,45 @@ to change that (https://www.encode.io/httpcore/network-backends/).
 # ruff: noqa: ASYNC109  the parameters are httpcore's
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
 
 import httpcore
 
+from connector_pipeline.platforms.http.addresses import may_be_public
 from connector_pipeline.platforms.http.proxy import Proxy
+from connector_pipeline.platforms.http.resolving import (
+    NotPublic,
+    Resolve,
+    addresses_of,
+    system_addresses,
+)
+
+_SECONDS_AN_ADDRESS: Final = 2.0
+"""An address that does not answer must not keep a connection from the next one for long."""
 
 
 class Connections(httpcore.AsyncNetworkBackend):
     """Opens a client's connections, and closes those that are left when the client is closed.
 
-    Hosts that the `proxy` serves are connected to through it. `tls` is for the proxy itself.
+    Hosts that the `proxy` serves are connected to through it. `tls` is for the proxy itself. With
+    `public`, only hosts on the public internet are connected to.
     """
 
-    def __init__(self, proxy: Proxy | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        proxy: Proxy | None = None,
+        tls: ssl.SSLContext | None = None,
+        *,
+        public: bool = True,
+        resolve: Resolve = system_addresses,
+    ) -> None:
         self._proxy = proxy
         self._tls = tls
+        self._public = public
+        self._resolve = resolve
         # pyright sees httpcore's stand-in for installations without anyio, which httpx requires.
         self._backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
         self._open: set[httpcore.AsyncNetworkStream] = set()
@@ -43,20 +68,55 @@ class Connections(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """A connection, through the proxy if it serves the host.
 
-        Raises httpcore.ConnectError also where the client was closed meanwhile, and
+        The proxy resolves a name itself, and only an address in place of a name is judged here.
+        Raises NotPublic, httpcore.ConnectError also where the client was closed meanwhile, and
         httpcore.ProxyError.
         """
         if self._proxy is not None and self._tls is not None and self._proxy.serves(host):
+            if self._public and not may_be_public(host):
+                raise NotPublic("is a private address, or a name for one")
             stream = await self._proxy.tunnel(self._backend, self._tls, host, port, timeout)
         else:
-            stream = await self._backend.connect_tcp(
-                host, port, timeout, local_address, socket_options
-            )
+            stream = await self._connected(host, port, timeout, local_address, socket_options)
         if self._closed:
             await stream.aclose()
             raise httpcore.ConnectError("The client was closed while it connected.")
         self._open.add(stream)
         return _Connection(stream, stream, self._open)
+
+    async def _connected(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to the first of the host's addresses that takes one."""
+        now = asyncio.get_running_loop().time
+        until = None if timeout is None else now() + timeout
+        *others, last = await self._addresses(host, port, timeout)
+        for address in others:
+            seconds = (
+                _SECONDS_AN_ADDRESS if until is None else min(until - now(), _SECONDS_AN_ADDRESS)
+            )
+            try:
+                return await self._backend.connect_tcp(
+                    address, port, seconds, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        seconds = None if until is None else until - now()
+        return await self._backend.connect_tcp(last, port, seconds, local_address, socket_options)
+
+    async def _addresses(self, host: str, port: int, timeout: float | None) -> Sequence[str]:
+        try:
+            async with asyncio.timeout(timeout):
+                return await addresses_of(host, port, self._resolve, public=self._public)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("The host's name was not resolved in time.") from error
+        except socket.gaierror as error:
+            raise httpcore.ConnectError(str(error)) from error
 
     async def sleep(self, seconds: float) -> None:
         """Wait between two attempts to connect."""

@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import logging
 import re
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,12 +21,13 @@ import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.platforms.http.bounds import MEGABYTE
-from connector_pipeline.platforms.http.connecting import http_client, refuse_private_host
+from connector_pipeline.platforms.http.connecting import host_of, http_client, shown
 from connector_pipeline.platforms.http.content_coding import (
     SpoiledGzip,
     UnaskedCoding,
     decoded_parts,
 )
+from connector_pipeline.platforms.http.resolving import NotPublic
 from connector_pipeline.platforms.http.retrying import (
     RETRIED_STATUSES,
     HttpPolicy,
@@ -37,6 +38,8 @@ from connector_pipeline.platforms.http.unreadable import unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REFUSED: Final = frozenset({400, 401, 403, 404, 410})
+_LEAST_BYTES: Final = 64 * 1024
+"""A host sends so many bytes while we wait for them for the policy's `read_timeout`, or more."""
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 # JSON lines become ten to thirty times as large, and gzip can become a thousand times as large.
@@ -87,6 +90,10 @@ class _NoSuchRange(_BrokenOff):
     """The host says that the file ends before the range. It is shorter now, or was read whole."""
 
 
+class _TooSlow(_BrokenOff):
+    """The host drips. That each try brings a few bytes is no reason for another one."""
+
+
 class FileDownload:
     """One file at one URL, which must be HTTPS at one of `hosts`. Requests count in `report`.
 
@@ -106,7 +113,6 @@ class FileDownload:
         self._url = _checked(url, hosts, policy, remedy)
         self._policy = policy
         self._report = report
-        self._host_checked = policy.allow_private_hosts
         self._ranges = True
         self.identity = FileIdentity()
         """The file's identity, as far as answers have stated it."""
@@ -143,20 +149,23 @@ class FileDownload:
         Raises FileRefused, FileChanged, PlatformUnavailable, RateLimited, InvalidResponse.
         """
         read = read or hashlib.sha256()
-        failed = 0
+        failed = slow = since = 0
         while self.identity.length is None or offset < self.identity.length:
             try:
                 async with aclosing(self._from(offset, read)) as fresh:
                     async for part in fresh:
                         read.update(part)
                         offset += len(part)
-                        failed = 0
+                        since += len(part)
+                        failed, slow = 0, slow if since < _LEAST_BYTES else 0
                         yield part
             except _NoSuchRange as broken:
                 # A compressed answer may break off after the last byte of the file, in the bytes
                 # that end the compression. The file, sent again, shows whether it is the same one.
                 self._ranges = False
                 failed = await self._wait(failed, broken)
+            except _TooSlow as broken:
+                slow, since = await self._wait(slow, broken), 0
             except _BrokenOff as broken:
                 failed = await self._wait(failed, broken)
             else:
@@ -183,7 +192,7 @@ class FileDownload:
                 self._check_range(response, offset)
                 skipped = offset
             beginning = hashlib.sha256()
-            async for part in self._decoded(response):
+            async for part in self._flowing(self._decoded(response)):
                 fresh = part
                 if skipped < offset:
                     old, fresh = part[: offset - skipped], part[offset - skipped :]
@@ -220,6 +229,30 @@ class FileDownload:
                 PlatformUnavailable(f"{self._where()} sent a file that {error}.")
             ) from error
 
+    async def _flowing(self, parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """The parts, as long as they come fast enough. The time between two asks does not count."""
+        now = asyncio.get_running_loop().time
+        waited, received = 0.0, 0
+        while True:
+            began = now()
+            try:
+                async with asyncio.timeout(self._policy.read_timeout - waited):
+                    part = await anext(parts)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise _TooSlow(
+                    PlatformUnavailable(
+                        f"{self._where()} sends too slowly: {received} bytes in "
+                        f"{self._policy.read_timeout:g} s."
+                    )
+                ) from error
+            waited += now() - began
+            received += len(part)
+            if received >= _LEAST_BYTES:
+                waited, received = 0.0, 0
+            yield part
+
     def _check_range(self, response: httpx.Response, offset: int) -> None:
         stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.headers.get("Content-Encoding", "identity") != "identity" or (
@@ -232,21 +265,22 @@ class FileDownload:
     @asynccontextmanager
     async def _answer(self, headers: dict[str, str]) -> AsyncGenerator[httpx.Response]:
         """An unread answer with the file or a part of it. Errors of httpx are raised as ours."""
-        await self._check_host()
         request = self._client.build_request("GET", self._url, headers=headers)
         self._report.requests += 1
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._head(request)
             try:
                 self._judge(response)
                 yield response
             finally:
                 await response.aclose()
+        except NotPublic as error:
+            raise error.refusal(self._where()) from error
         except httpx.TimeoutException as error:
             raise _BrokenOff(
                 PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__}).")
             ) from error
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
             # httpx reads a Location even where it is not asked to follow it.
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from None
         except httpx.RequestError as error:
@@ -254,6 +288,18 @@ class FileDownload:
             if not found.may_pass:
                 raise found.error from error
             raise _BrokenOff(found.error) from error
+
+    async def _head(self, request: httpx.Request) -> httpx.Response:
+        try:
+            async with asyncio.timeout(self._policy.longest_try):
+                return await self._client.send(request, stream=True)
+        except TimeoutError as error:
+            raise _BrokenOff(
+                PlatformUnavailable(
+                    f"{self._where()} sends too slowly: no head of an answer within "
+                    f"{self._policy.longest_try:g} s."
+                )
+            ) from error
 
     def _judge(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -298,19 +344,8 @@ class FileDownload:
     def _changed(self) -> NoReturn:
         raise FileChanged(f"The file at {self._where()} changed while it was read.")
 
-    async def _check_host(self) -> None:
-        if self._host_checked:
-            return
-        try:
-            await refuse_private_host(self._url, where=self._where(), policy=self._policy)
-        except OSError as error:
-            raise _BrokenOff(
-                PlatformUnavailable(f"{self._where()}: the host name does not resolve.")
-            ) from error
-        self._host_checked = True
-
     def _where(self) -> str:
-        return f"{self._url.scheme}://{self._url.host}"
+        return shown(self._url)
 
 
 def _checked(url: str, hosts: Collection[str], policy: HttpPolicy, remedy: str | None) -> httpx.URL:
@@ -318,11 +353,12 @@ def _checked(url: str, hosts: Collection[str], policy: HttpPolicy, remedy: str |
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         raise InvalidResponse("The address of a file to download cannot be read.") from None
-    if policy.allow_private_hosts and _is_loopback(parsed.host):
+    if policy.allow_private_hosts and _is_loopback(host_of(parsed)):
         return parsed
-    if parsed.scheme != "https" or parsed.host not in hosts or parsed.port is not None:
+    named = host_of(parsed) in hosts and parsed.port is None and not parsed.userinfo
+    if parsed.scheme != "https" or not named:
         raise InvalidResponse(
-            f"A file to download is at {parsed.scheme}://{parsed.host:.100}, and files are "
+            f"A file to download is at {shown(parsed)}, and files are "
             f"downloaded from https://{{{', '.join(sorted(hosts))}}} only.",
             remedy=remedy,
         )

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.bounds import PAGE, Bound
+from connector_pipeline.platforms.http.resolving import Resolve, system_addresses
 
 # The 5xx of the standard that may pass (not: 501, not implemented; 505, not this HTTP; 511, a login
 # of the network's own), and those of content networks and hosting companies.
@@ -20,6 +21,7 @@ OVERLOADED: Final = frozenset({429, 503, 508, 529})
 """The statuses by which a host says that it is asked too much: 508 and 529 are hosting companies'
 own words for a limit of the shop's resources (docs/facts/woocommerce.md, Answers by others)."""
 
+_READS_A_TRY: Final = 3
 SOON_OVER: Final = (2.0, 4.0, 8.0, 12.0, 16.0)
 """The waits, in units of the policy's `retry_delay`, before trouble of seconds is given up."""
 
@@ -28,11 +30,11 @@ SOON_OVER: Final = (2.0, 4.0, 8.0, 12.0, 16.0)
 class HttpPolicy:
     """How patient one shop's client is, in seconds, and how much it reads of one answer.
 
-    `answer_timeout` is the most that one answer may take from the request to its last byte, and
-    `read_timeout` the most that its next part may. `retry_after_limit` is
-    the longest wait that one Retry-After may ask for. `plain_http` allows HTTP, for requests that
-    carry no secret or only a signature. `through_proxy` is whether requests go through the proxy of
-    the settings, if they name one.
+    `retry_after_limit` is the longest wait that one Retry-After may ask for. `read_timeout` is for
+    each part of an answer, and `answer_timeout` for one try as a whole; None: three times as long.
+    `plain_http` allows HTTP, for requests that carry no secret or only a signature. `through_proxy`
+    is whether requests go through the proxy of the settings, if they name one. `resolve` gives the
+    addresses of each host that no proxy resolves.
     """
 
     max_retries: int = 3
@@ -41,11 +43,22 @@ class HttpPolicy:
     retry_after_limit: float = 120.0
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
-    answer_timeout: float = 300.0
+    answer_timeout: float | None = None
     bound: Bound = PAGE
     allow_private_hosts: bool = False
     plain_http: bool = False
     through_proxy: bool = True
+    resolve: Resolve = system_addresses
+
+    @property
+    def longest_try(self) -> float:
+        """Seconds from connecting to the last byte of an answer; of a file, to its head's end.
+
+        Each read of an answer that comes byte by byte is in time.
+        """
+        if self.answer_timeout is not None:
+            return self.answer_timeout
+        return _READS_A_TRY * self.read_timeout
 
 
 class StatedLimit(Protocol):

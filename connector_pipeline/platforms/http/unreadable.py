@@ -1,13 +1,14 @@
 """The words for a request that got no whole answer: a certificate, the proxy, the connection."""
 
 import re
+import socket
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.platforms.http.certificates import refused_certificate
+from connector_pipeline.platforms.http.certificates import causes, refused_certificate
 
 _BY_PROXY: Final = re.compile(r"answered ([1-5][0-9]{2}) to CONNECT")
 _AUTHENTICATION: Final = 407
@@ -40,6 +41,8 @@ def unreadable(error: httpx.RequestError, where: str, verb: str) -> Unreadable:
             ),
             reached=True,
         )
+    if any(isinstance(each, socket.gaierror) for each in causes(error)):
+        return Unreadable(PlatformUnavailable(f"{where}: the host name does not resolve."))
     return Unreadable(
         PlatformUnavailable(f"{where} {verb} ({type(error).__name__})."),
         heavy=not isinstance(error, httpx.ConnectError),

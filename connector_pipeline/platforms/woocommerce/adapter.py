@@ -219,6 +219,7 @@ class WooCommerceAdapter(Adapter):
             retry_delay=self.retry_delay,
             read_timeout=_READ_TIMEOUT,
             allow_private_hosts=self.allow_private_hosts,
+            plain_http=self.allow_http,
         )
         # Both were valid when they were registered. They decide to whom the key goes.
         path = valid_path(shop.path or "")
@@ -230,13 +231,14 @@ class WooCommerceAdapter(Adapter):
             credentials = ShopCredentials(shop, credential_source, WooCommerceCredentials)
             await credentials.current()
             if known is None:
-                final = await final_base_url(base_url, policy=policy, report=report)
-                self._may_be_read(final)
+                final = await final_base_url(
+                    base_url, policy=policy, report=report, may_be_asked=self._may_be_read
+                )
             else:
                 final = known.base_url
             async with OriginHttp(
                 final,
-                policy=replace(policy, plain_http=self.allow_http),
+                policy=policy,
                 report=report,
                 pacer=pace,
                 trouble_pages=TROUBLE_PAGES,
@@ -267,7 +269,7 @@ class WooCommerceAdapter(Adapter):
     def _may_be_read(self, base_url: str) -> None:
         """Raise InvalidResponse where the only way to present a key is not allowed.
 
-        This is checked before the first request, and again for the URL to which redirects lead.
+        This is checked before the first request, and for each URL to which a redirect leads.
         """
         allowed = ways(base_url, allow_private_hosts=self.allow_private_hosts)
         if allowed == (Authentication.OAUTH,) and not self.allow_http:

@@ -113,11 +113,11 @@ def of_an_unknown_authority(_: trustme.CA) -> Pems:
     return [*pems_of(unknown.issue_cert("shop.example")), unknown.cert_pem.bytes()]
 
 
-INCOMPLETE = "https://shop.example does not send its intermediate certificate"
+INCOMPLETE = "https://shop.example:{port} does not send its intermediate certificate"
 KINDS: list[tuple[Callable[[trustme.CA], Pems], str, str]] = [
     (without_intermediate, INCOMPLETE, "fullchain.pem"),
     (without_one_of_two, INCOMPLETE, "fullchain.pem"),
-    (expired, "https://shop.example has a certificate that has expired", "renew"),
+    (expired, "https://shop.example:{port} has a certificate that has expired", "renew"),
     (not_valid_yet, "a certificate that is not valid yet", "dates"),
     (of_another_name, "not valid for it, but for other names", "with this name"),
     (self_signed, "a certificate that it signed itself", "public authority"),
@@ -139,7 +139,7 @@ async def test_a_refused_certificate_is_named_by_its_fault(
         async with OriginHttp(url, policy=POLICY, report=FetchReport()) as http:
             with pytest.raises(PlatformUnavailable) as caught:
                 await http.request("GET", "/products", headers={"Authorization": "Basic secret"})
-    assert words in caught.value.message
+    assert words.format(port=port) in caught.value.message
     assert remedy in caught.value.remedy
     assert ("renew the" in caught.value.remedy) == (made is expired)
     assert "Credentials are sent only to a host with a valid certificate" in caught.value.remedy

@@ -163,7 +163,7 @@ def test_a_client_that_was_closed_opens_no_connection(
 
     async def closed_meanwhile() -> None:
         async with https_server(authority) as port:
-            transport = Transport()
+            transport = Transport(POLICY)
             request = httpx.Request("GET", f"https://127.0.0.1:{port}/")
             asked = asyncio.create_task(transport.handle_async_request(request))
             await asyncio.sleep(0)

@@ -268,7 +268,26 @@ async def test_the_proxys_own_certificate_is_judged(authority: trustme.CA, use: 
     assert proxy.heads == []
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "[::1]", "localhost", "169.254.169.254"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "10.0.0.1",
+        "127.0.0.1",
+        "[::1]",
+        "localhost",
+        "169.254.169.254",
+        "localhost.",
+        "127.0.0.1.",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "017700000001",
+        "[64:ff9b::a9fe:a9fe]",
+        "[::ffff:10.0.0.1]",
+        "metadata.google.internal",
+        "intranet",
+    ],
+)
 async def test_a_private_address_is_refused_before_the_proxy_is_asked(use: Use, host: str) -> None:
     """Names are the proxy's to resolve; an address in place of a name is not."""
     async with proxying(ConnectProxy()) as proxy:

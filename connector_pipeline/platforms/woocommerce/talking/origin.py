@@ -7,6 +7,7 @@ Redirects).
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
@@ -24,17 +25,30 @@ _PARAMETERS: Final = {"per_page": 1}
 
 _MOST_MOVES: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NO_HTTPS: Final = (
+    "It will be retried with the next sync; if it goes on, the merchant's host can say why the "
+    "shop does not answer. A shop without HTTPS is not asked over plain http: ask the merchant to "
+    "turn on HTTPS (WOOCOMMERCE_ALLOW_HTTP=true reads such shops with signed requests)."
+)
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,253}")
 
 
-async def final_base_url(base_url: str, *, policy: HttpPolicy, report: FetchReport) -> str:
+async def final_base_url(
+    base_url: str,
+    *,
+    policy: HttpPolicy,
+    report: FetchReport,
+    may_be_asked: Callable[[str], None],
+) -> str:
     """The base URL to which `base_url` redirects, if that is still the same shop.
 
-    A shop that takes no HTTPS connection is asked over http, and the caller decides whether it may
-    be read so. Raises InvalidResponse where a redirect leaves the shop, and PlatformUnavailable.
+    `may_be_asked` raises for a URL that may not, and is called before any request below that URL. A
+    shop that takes no HTTPS connection is asked over http only if the policy allows plain http.
+    Raises InvalidResponse where a redirect leaves the shop, and PlatformUnavailable.
     """
     registered, current = base_url, base_url
     for _ in range(_MOST_MOVES):
+        may_be_asked(current)
         moved = await _moved(current, registered, policy, report)
         if moved == current:
             return current
@@ -44,12 +58,15 @@ async def final_base_url(base_url: str, *, policy: HttpPolicy, report: FetchRepo
 
 async def _moved(current: str, registered: str, policy: HttpPolicy, report: FetchReport) -> str:
     """The base URL to which `current` redirects, or `current` where it answers itself."""
-    policy = replace(policy, plain_http=True)
     async with _http(current, policy, report) as http:
         try:
             answer = await http.request("GET", ASKED, params=_PARAMETERS, follow_redirects=False)
-        except PlatformUnavailable:
+        except PlatformUnavailable as error:
             if http.reached or urlsplit(current).scheme == "http":
+                raise
+            if not policy.plain_http:
+                if error.remedy == PlatformUnavailable.default_remedy:
+                    error.remedy = _NO_HTTPS
                 raise
             plain = await _over_http(current, policy, report)
             if plain is None:
@@ -80,21 +97,26 @@ def moved_to(current: str, location: str, *, registered: str) -> str:
     """The base URL after the request below `current` was redirected to `location`.
 
     It must have a host of the shop: the registered one, with or without `www.`, or a subdomain of
-    it. Its port must be the scheme's own, unless the registered URL names a port. A redirect to
-    another path of the same host (a login page) changes nothing; its meaning shows when the catalog
-    is asked for. Raises InvalidResponse.
+    it. Its port must be the scheme's own or the registered one; only where the registered URL names
+    a port, another scheme may have another. A redirect to another path of the same host (a login
+    page) changes nothing; its meaning shows when the catalog is asked for. Raises InvalidResponse.
     """
     asked = current + ASKED
+    # Browsers read a backslash as a slash, and drop control characters.
+    if not location.isprintable() or "\\" in location:
+        raise _nowhere(registered)
     try:
         target = urlsplit(urljoin(asked, location))
         host, port = target.hostname or "", target.port
     except ValueError:
         raise _nowhere(registered) from None
-    if target.scheme not in ("http", "https") or not _HOST.fullmatch(host) or target.username:
+    if target.scheme not in ("http", "https") or not _HOST.fullmatch(host) or "@" in target.netloc:
         raise _nowhere(registered)
     shop = urlsplit(registered)
-    ports = port in (None, 443 if target.scheme == "https" else 80) or shop.port is not None
-    if not same_shop(host, shop.hostname or "") or not ports:
+    own_port = port in (None, 443 if target.scheme == "https" else 80, shop.port)
+    # An operator's URL with a port is one of a server with a port for each scheme.
+    other_scheme = shop.port is not None and target.scheme != shop.scheme
+    if not same_shop(host, shop.hostname or "") or not (own_port or other_scheme):
         raise InvalidResponse(
             f"{_origin(shop)} redirects to {_origin(target)}, which is not a host of the same shop:"
             " no key is sent there.",

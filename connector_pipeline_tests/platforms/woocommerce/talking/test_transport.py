@@ -192,16 +192,34 @@ async def test_a_shop_that_redirects_elsewhere_is_named_with_the_new_host(
     assert "authorization" not in gate.heard[0].lower()
 
 
-async def test_a_shop_without_https_is_refused_by_name(plain: SandboxServer) -> None:
-    """The remedy says what the merchant and the operator can do, and no key is sent."""
+async def test_a_shop_without_https_is_not_even_looked_at_over_http(plain: SandboxServer) -> None:
+    """The remedy says what the merchant and the operator can do, and the shop hears no request."""
     plain.store.put(replace(SHOP, signed_over_http=True))
     plain.requests.clear()
-    text = await reading_at(plain, by_name(plain)).fails(InvalidResponse)
-    assert "is plain http, and keys are sent over HTTPS only" in text
+    text = await reading_at(plain, by_name(plain)).fails(PlatformUnavailable)
+    assert f"https://shop.example:{plain.port}" in text
     assert "WOOCOMMERCE_ALLOW_HTTP" in text
-    asked = plain.requests.requests(service="woocommerce", domain=SHOP.domain)
-    assert {request.status for request in asked} == {401}
-    assert {request.query for request in asked} == {"per_page=1"}
+    assert plain.requests.requests(service="woocommerce", domain=SHOP.domain) == []
+
+
+async def test_a_redirect_to_plain_http_is_refused_before_it_is_followed(
+    secure: SandboxServer, plain: SandboxServer
+) -> None:
+    """The shop over HTTPS leads to itself over http, which hears nothing unless that is allowed."""
+    plain.store.put(replace(SHOP, signed_over_http=True))
+    secure.store.put(SHOP)
+    plain.requests.clear()
+    location = by_name(plain, "http").replace("{domain}", SHOP.domain) + PRODUCTS
+    match = {"platform": "woocommerce"}
+    secure.faults.set([{"match": match, "kind": "redirect", "status": 301, "location": location}])
+    try:
+        text = await reading_at(secure, by_name(secure)).fails(InvalidResponse)
+        assert plain.requests.requests(service="woocommerce", domain=SHOP.domain) == []
+        assert "is plain http, and keys are sent over HTTPS only" in text
+        details = await whole(reading_at(secure, by_name(secure), allow_http=True))
+        assert details["authentication"] == "OAuth 1.0a"
+    finally:
+        secure.faults.clear()
 
 
 @pytest.mark.usefixtures("no_secret_logged")
