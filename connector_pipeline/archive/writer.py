@@ -1,6 +1,7 @@
 """Write one sync's pages as they arrive, and make a snapshot of them at the end."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
@@ -141,6 +142,13 @@ class SnapshotWriter:
         sync = self._sync
         if report.read_in_full:
             sync = sync.model_copy(update={"sync_type": SyncType.FULL, "since": None})
+        learned = report.learned
+        if len(json.dumps(learned)) > _MOST_LEARNED:
+            learned = {}
+            report.warnings.append(
+                f"What was learned of the shop takes more than {_MOST_LEARNED} bytes and is not "
+                "kept: the next sync learns it anew."
+            )
         manifest = SnapshotManifest(
             sync=sync,
             currency=report.currency,
@@ -159,7 +167,7 @@ class SnapshotWriter:
             warnings=tuple(
                 bounded_lines(report.warnings, most=_MOST_WARNINGS, most_bytes=_LONGEST_WARNING)
             ),
-            learned=report.learned,
+            learned=learned,
         )
         folder = manifests_folder(self._sync.partition_key)
         self._storage.make_folder(folder)
@@ -179,6 +187,7 @@ _LEAST_BYTES: Final = 4_096
 _MOST_DETAILS: Final = 64 * 1024
 _MOST_WARNINGS: Final = 100
 _LONGEST_WARNING: Final = 4_000
+_MOST_LEARNED: Final = 256 * 1024
 
 
 def _bounded(details: Mapping[str, JsonValue], *, most_bytes: int) -> dict[str, JsonValue]:

@@ -51,7 +51,17 @@ def unavailable(error: BaseException, url: str) -> DatabaseUnavailable:
     if password:
         reason = reason.replace(password, "***")
     where = f"{parameters.get('host', 'localhost')}, database {parameters.get('dbname', '')}"
-    return DatabaseUnavailable(f"Postgres at {where}: {reason.rstrip('.')}.")
+    return DatabaseUnavailable(
+        f"Postgres at {where}: {reason.rstrip('.')}.",
+        remedy=_MAKE_ROOM if isinstance(error, _NO_ROOM) else None,
+    )
+
+
+_NO_ROOM: Final = (psycopg.errors.DiskFull, psycopg.errors.ConfigurationLimitExceeded)
+_MAKE_ROOM: Final = (
+    "Make room on the server's disk, or raise its limit that the message names; the catalog is as "
+    "it was before, and the next sync tries again."
+)
 
 
 def _parameters(url: str) -> dict[str, Any]:
