@@ -83,7 +83,11 @@ def _resources(settings: Settings) -> dict[str, ResourceDefinition]:
             "The service that gives the shops' credentials.",
         ),
         "raw_archive": fixed(
-            RawArchive(url=settings.archive_url, keep=settings.raw_archive_keep),
+            RawArchive(
+                url=settings.archive_url,
+                keep=settings.raw_archive_keep,
+                shop_bytes=settings.raw_archive_shop_limit,
+            ),
             "The raw snapshots, as the platforms sent them.",
         ),
         SERVICES: services_resource(adapters),

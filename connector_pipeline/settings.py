@@ -187,6 +187,20 @@ def _file(path: Path) -> Path:
     return path
 
 
+_SIZE: Final = re.compile(r"([0-9]{1,6})\s*(MB|GB|TB)")
+_SIZES: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _size(written: object) -> object:
+    if not isinstance(written, str):
+        return written
+    match = _SIZE.fullmatch(written.strip())
+    if match is None or int(match[1]) == 0:
+        raise ValueError("must be a number, more than 0, and a unit: MB, GB or TB")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+Size = Annotated[int, BeforeValidator(_size)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_some_time)]
 LongDuration = Annotated[Duration, AfterValidator(_at_least_a_day)]
@@ -211,6 +225,7 @@ _EXAMPLES: Final = {
     "dagster_postgres_url": "DAGSTER_POSTGRES_URL=postgresql+psycopg2://dagster@db.internal/dagster",
     "raw_archive_url": "RAW_ARCHIVE_URL=s3://bucket/raw",
     "raw_archive_keep": "RAW_ARCHIVE_KEEP=3",
+    "raw_archive_shop_limit": "RAW_ARCHIVE_SHOP_LIMIT=10GB",
     "token_service_url": "TOKEN_SERVICE_URL=http://token-service:8000",
     "token_service_timeout": "TOKEN_SERVICE_TIMEOUT=5",
     "shopify_api_version": "SHOPIFY_API_VERSION=2026-07",
@@ -260,6 +275,7 @@ class Settings(BaseModel):
 
     raw_archive_url: str | None = None
     raw_archive_keep: PositiveInt = 3
+    raw_archive_shop_limit: Size = 10 * 10**9
 
     token_service_url: HttpUrl | None = None
     token_service_timeout: PositiveFloat = 5.0

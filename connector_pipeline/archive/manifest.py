@@ -9,7 +9,7 @@ The manifest is written after the last page: a snapshot without a manifest does 
 manifest that does not parse, because a crash cut off its write, counts as none.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -21,7 +21,8 @@ from connector_pipeline.model.sync import Sync, SyncType
 class PageEntry(BaseModel):
     """One archived page: `name` is its file in the sync's folder.
 
-    `bytes` is the size of the body as received, `sha256` its digest.
+    `bytes` is the size of the body as received, `sha256` its digest. `stored` is the size of the
+    file, null where an earlier version of the connector wrote it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +31,7 @@ class PageEntry(BaseModel):
     kind: str
     bytes: int
     sha256: str
+    stored: int | None = None
 
 
 class SnapshotManifest(BaseModel):
@@ -66,6 +68,14 @@ class SnapshotManifest(BaseModel):
         """Size of all bodies as received."""
         return sum(page.bytes for page in self.pages)
 
+    @property
+    def stored(self) -> int:
+        """Size of all pages' files, at most."""
+        return sum(page.bytes if page.stored is None else page.stored for page in self.pages)
+
+
+SYNC_FILE: Final = "sync.json"
+
 
 def pages_folder(partition_key: str, sync_id: str) -> str:
     """The folder of a sync's pages, below the archive's root."""
@@ -74,7 +84,7 @@ def pages_folder(partition_key: str, sync_id: str) -> str:
 
 def sync_file(partition_key: str, sync_id: str) -> str:
     """The file that records the sync beside its pages, so that it can be resumed."""
-    return f"{pages_folder(partition_key, sync_id)}/sync.json"
+    return f"{pages_folder(partition_key, sync_id)}/{SYNC_FILE}"
 
 
 def manifests_folder(partition_key: str) -> str:
@@ -95,6 +105,21 @@ def is_manifest_of(path: str, sync_id: str) -> bool:
     """Whether a manifest's path is of this sync."""
     name = _file_name(sync_id)
     return path.endswith((f"Z-{name}.json", f"Z-{name}{_INCREMENT}"))
+
+
+def folder_of(partition_key: str, path: str) -> str:
+    """The folder of the pages of a manifest's path, found by its name alone."""
+    name = path.rsplit("/", 1)[-1].partition("Z-")[2]
+    return f"{partition_key}/pages/{name.removesuffix('.json').removesuffix('.increment')}"
+
+
+def finished_at_of(path: str) -> datetime | None:
+    """The time in a manifest's path; None if the file is none."""
+    try:
+        written = path.rsplit("/", 1)[-1].partition("-")[0]
+        return datetime.strptime(written, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def is_of_increment(path: str) -> bool:

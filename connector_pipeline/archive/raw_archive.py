@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from connector_pipeline.archive.manifest import (
-    SnapshotManifest,
-    is_manifest_of,
-    manifests_folder,
-    sync_file,
-)
+from connector_pipeline.archive.manifest import SnapshotManifest, is_manifest_of, sync_file
 from connector_pipeline.archive.reader import Snapshot
-from connector_pipeline.archive.retention import delete_older_snapshots
+from connector_pipeline.archive.retention import (
+    delete_interrupted,
+    delete_older_snapshots,
+    manifests,
+)
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.model.errors import SnapshotMissing
@@ -28,11 +27,15 @@ def _now() -> datetime:
 class RawArchive:
     """Raw snapshots at `url` (any fsspec URL: a folder, s3://, gs://), `keep` of them per shop.
 
+    The snapshots of a shop take `shop_bytes` at most, but for the newest one, which stays, and the
+    pages of one sync no more than that either.
+
     Credentials of a remote store come from its own environment, never from the URL.
     """
 
     url: str
     keep: int = 3
+    shop_bytes: int = 10 * 10**9
 
     def storage(self) -> ArchiveStorage:
         """The file system behind the URL."""
@@ -40,12 +43,12 @@ class RawArchive:
 
     def write(self, sync: Sync, *, clock: Callable[[], datetime] = _now) -> SnapshotWriter:
         """A writer for this sync's pages. Readers see the snapshot once the writer finished it."""
-        return SnapshotWriter(self.storage(), sync, clock=clock)
+        return SnapshotWriter(self.storage(), sync, clock=clock, most_bytes=self.shop_bytes)
 
     def latest(self, partition_key: str) -> Snapshot:
         """The shop's newest finished snapshot. Raises SnapshotMissing."""
         storage = self.storage()
-        for path in reversed(storage.files(manifests_folder(partition_key))):
+        for path in reversed(manifests(storage, partition_key)):
             try:
                 manifest = SnapshotManifest.model_validate_json(storage.read(path))
             except ValidationError:
@@ -59,7 +62,7 @@ class RawArchive:
     def finished(self, partition_key: str, sync_id: str) -> SnapshotManifest | None:
         """The manifest of this sync's snapshot; None if there is no finished one."""
         storage = self.storage()
-        for path in storage.files(manifests_folder(partition_key)):
+        for path in manifests(storage, partition_key):
             if is_manifest_of(path, sync_id):
                 try:
                     return SnapshotManifest.model_validate_json(storage.read(path))
@@ -81,5 +84,14 @@ class RawArchive:
         return Snapshot(self.storage(), manifest).uri
 
     def retain(self, partition_key: str) -> None:
-        """Delete all but the `keep` newest full snapshots and the increments since the newest."""
-        delete_older_snapshots(self.storage(), partition_key, keep=self.keep)
+        """Delete all but the `keep` newest full snapshots and the increments since the newest.
+
+        Older ones go sooner where they would take more than `shop_bytes`.
+        """
+        delete_older_snapshots(
+            self.storage(), partition_key, keep=self.keep, most_bytes=self.shop_bytes
+        )
+
+    def forget_interrupted(self, partition_key: str, *, but: str) -> None:
+        """Delete the pages of all interrupted syncs of the shop but this one."""
+        delete_interrupted(self.storage(), partition_key, but=but)

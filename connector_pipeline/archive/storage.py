@@ -1,8 +1,17 @@
 """Read and write whole files by their paths below the archive's root, on any file system."""
 
-from typing import Any, Protocol, Self, cast
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Protocol, Self, cast
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  # ships none; the Protocol below types it
+import fsspec.implementations.local as local_files  # pyright: ignore[reportMissingTypeStubs]
+
+from connector_pipeline.model.errors import ArchiveUnavailable
+from connector_pipeline.private_files import make_private_folders, write_private_file
+
+_LocalFileSystem: Final[type] = cast("Any", local_files).LocalFileSystem
 
 
 class FileSystem(Protocol):
@@ -15,20 +24,26 @@ class FileSystem(Protocol):
     def invalidate_cache(self, path: str | None = None) -> None: ...
     def ls(self, path: str, detail: bool = True) -> list[str]: ...
     def rm(self, path: str, recursive: bool = False) -> None: ...
+    def du(self, path: str) -> int: ...
 
 
 class ArchiveStorage:
-    """Whole files in folders below `root`, on any fsspec file system."""
+    """Whole files in folders below `root`, on any fsspec file system.
 
-    def __init__(self, file_system: FileSystem, root: str):
+    Folders and files of this machine are for their owner alone. Each method raises
+    ArchiveUnavailable if the file system does not do what it is asked to.
+    """
+
+    def __init__(self, file_system: FileSystem, root: str, *, local: bool = False):
         self._file_system = file_system
         self._root = root.rstrip("/")
+        self._local = local
 
     @classmethod
     def at(cls, url: str) -> Self:
         """The storage at an fsspec URL. Raises ValueError or ImportError for a bad one."""
         file_system, root = cast("Any", fsspec).core.url_to_fs(url)
-        return cls(file_system, root)
+        return cls(file_system, root, local=isinstance(file_system, _LocalFileSystem))
 
     def uri(self, path: str) -> str:
         """The URI of the path, for an operator to open."""
@@ -36,32 +51,69 @@ class ArchiveStorage:
 
     def make_folder(self, path: str) -> None:
         """Make a folder if there is none; object stores need none."""
-        self._file_system.makedirs(self._path(path), exist_ok=True)
+        with self._reported("written"):
+            if self._local:
+                make_private_folders(Path(self._path(path)), below=Path(self._root))
+            else:
+                self._file_system.makedirs(self._path(path), exist_ok=True)
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a whole file."""
-        self._file_system.pipe_file(self._path(path), content)
+        """Write a whole file, or none."""
+        with self._reported("written"):
+            if self._local:
+                write_private_file(Path(self._path(path)), content)
+            else:
+                self._file_system.pipe_file(self._path(path), content)
 
     def read(self, path: str) -> bytes:
         """Read a whole file. Raises FileNotFoundError."""
-        return self._file_system.cat_file(self._path(path))
+        with self._reported("read"):
+            return self._file_system.cat_file(self._path(path))
 
     def files(self, folder: str) -> list[str]:
         """The sorted paths of a folder's files and folders; empty if there is no such folder."""
-        # fsspec caches the listings of remote stores, and another process may just have written.
-        self._file_system.invalidate_cache(self._path(folder))
-        try:
-            entries = self._file_system.ls(self._path(folder), detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(f"{folder}/{entry.rstrip('/').rsplit('/', 1)[-1]}" for entry in entries)
+        with self._reported("read"):
+            # fsspec caches the listings of remote stores, and another process may just have
+            # written.
+            self._file_system.invalidate_cache(self._path(folder))
+            try:
+                entries = self._file_system.ls(self._path(folder), detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+        return sorted(f"{folder}/{name}" if folder else name for name in names)
+
+    def size(self, folder: str) -> int:
+        """The bytes of all files in a folder and below it; 0 if there is no such folder."""
+        with self._reported("read"):
+            try:
+                return self._file_system.du(self._path(folder))
+            except FileNotFoundError:
+                return 0
 
     def delete(self, path: str) -> None:
         """Delete a file, or a folder with all its content, if it exists."""
-        try:
+        with self._reported("written"), suppress(FileNotFoundError):
             self._file_system.rm(self._path(path), recursive=True)
-        except FileNotFoundError:
-            return
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"
+
+    @contextmanager
+    def _reported(self, done: str) -> Generator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ArchiveUnavailable(
+                f"the raw archive cannot be {done} ({type(error).__name__}: {error.strerror})."
+            ) from error
+        except Exception as error:
+            if self._local:
+                raise
+            # The libraries of object stores have errors of their own, whose texts may hold more
+            # than an operator should see.
+            raise ArchiveUnavailable(
+                f"the raw archive cannot be {done} ({type(error).__name__})."
+            ) from error

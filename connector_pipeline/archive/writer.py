@@ -1,9 +1,12 @@
 """Write one sync's pages as they arrive, and make a snapshot of them at the end."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
+
+from pydantic import JsonValue
 
 from connector_pipeline.archive.manifest import (
     PageEntry,
@@ -17,7 +20,8 @@ from connector_pipeline.archive.manifest import (
 from connector_pipeline.archive.page_file import decode_page, encode_page
 from connector_pipeline.archive.reader import read_pages
 from connector_pipeline.archive.storage import ArchiveStorage
-from connector_pipeline.model.errors import CurrencyUnknown
+from connector_pipeline.model.errors import CurrencyUnknown, SnapshotTooLarge
+from connector_pipeline.model.excerpt import bounded_lines, excerpt
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPage
 
@@ -25,10 +29,19 @@ from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPa
 class SnapshotWriter:
     """Writes the pages of one sync in order. All calls block; call from one thread at a time."""
 
-    def __init__(self, storage: ArchiveStorage, sync: Sync, *, clock: Callable[[], datetime]):
+    def __init__(
+        self,
+        storage: ArchiveStorage,
+        sync: Sync,
+        *,
+        clock: Callable[[], datetime],
+        most_bytes: int,
+    ):
         self._storage = storage
         self._sync = sync
         self._clock = clock
+        self._most_bytes = most_bytes
+        self._stored = 0
         self._folder = pages_folder(sync.partition_key, sync.sync_id)
         self._entries: list[PageEntry] = []
         self._recovered: list[PageEntry] = []
@@ -46,6 +59,7 @@ class SnapshotWriter:
         """
         self._entries.clear()
         self._recovered.clear()
+        self._stored = 0
         self._diverged = True
         for path in self._storage.files(manifests_folder(self._sync.partition_key)):
             if is_manifest_of(path, self._sync.sync_id):
@@ -65,24 +79,34 @@ class SnapshotWriter:
         """
         self._entries.clear()
         self._recovered.clear()
+        self._stored = 0
         self._diverged = False
         for number, path in enumerate(self._page_files(), start=1):
             name = path.rsplit("/", 1)[-1]
             try:
-                page = decode_page(self._storage.read(path))
+                content = self._storage.read(path)
+                page = decode_page(content)
             except (FileNotFoundError, ValueError):
                 # The interruption cut this page off.
                 return
             # The ids that a lookup asked for depend on all the other pages, so it is made anew.
             if page.kind == LOOKUP or name != _page_name(number, page.kind):
                 return
-            self._recovered.append(_entry(name, page))
+            self._recovered.append(_entry(name, page, stored=len(content)))
             yield page
 
     def write(self, page: RawPage) -> None:
-        """Add a page. Raises OSError when the archive cannot be written."""
+        """Add a page. Raises ArchiveUnavailable, and SnapshotTooLarge past the bound of a shop."""
         number = len(self._entries) + 1
-        entry = _entry(_page_name(number, page.kind), page)
+        content = encode_page(page)
+        entry = _entry(_page_name(number, page.kind), page, stored=len(content))
+        self._stored += max(len(content), _LEAST_BYTES)
+        if self._stored > self._most_bytes:
+            raise SnapshotTooLarge(
+                f"its pages take more of the raw archive than RAW_ARCHIVE_SHOP_LIMIT allows: "
+                f"{self._most_bytes} bytes, after {number - 1} pages.",
+                partition_key=self._sync.partition_key,
+            )
         if not self._diverged:
             if number <= len(self._recovered) and self._recovered[number - 1] == entry:
                 self._entries.append(entry)
@@ -91,7 +115,7 @@ class SnapshotWriter:
             for path in self._page_files():
                 if path.rsplit("/", 1)[-1] >= _page_name(number, ""):
                     self._storage.delete(path)
-        self._storage.write(f"{self._folder}/{entry.name}", encode_page(page))
+        self._storage.write(f"{self._folder}/{entry.name}", content)
         self._entries.append(entry)
 
     def written(self) -> Iterator[RawPage]:
@@ -105,7 +129,10 @@ class SnapshotWriter:
         gone: Iterable[str] = (),
         absences_confirmed: bool = False,
     ) -> SnapshotManifest:
-        """Write the manifest, which makes the snapshot exist. Raises CurrencyUnknown, OSError."""
+        """Write the manifest, which makes the snapshot exist.
+
+        Raises CurrencyUnknown, ArchiveUnavailable.
+        """
         if report.currency is None:
             raise CurrencyUnknown(
                 "the platform did not state the shop's currency.",
@@ -115,6 +142,13 @@ class SnapshotWriter:
         sync = self._sync
         if report.read_in_full:
             sync = sync.model_copy(update={"sync_type": SyncType.FULL, "since": None})
+        learned = report.learned
+        if len(json.dumps(learned)) > _MOST_LEARNED:
+            learned = {}
+            report.warnings.append(
+                f"What was learned of the shop takes more than {_MOST_LEARNED} bytes and is not "
+                "kept: the next sync learns it anew."
+            )
         manifest = SnapshotManifest(
             sync=sync,
             currency=report.currency,
@@ -129,9 +163,11 @@ class SnapshotWriter:
             requests=report.requests,
             retries=report.retries,
             waited_seconds=report.waited_seconds,
-            details=report.details,
-            warnings=tuple(report.warnings),
-            learned=report.learned,
+            details=_bounded(report.details, most_bytes=_MOST_DETAILS),
+            warnings=tuple(
+                bounded_lines(report.warnings, most=_MOST_WARNINGS, most_bytes=_LONGEST_WARNING)
+            ),
+            learned=learned,
         )
         folder = manifests_folder(self._sync.partition_key)
         self._storage.make_folder(folder)
@@ -146,6 +182,17 @@ class SnapshotWriter:
 
 
 _SUFFIX: Final = ".zst"
+_LEAST_BYTES: Final = 4_096
+"""A file takes a block of the disk at least, so that endless empty pages end as well."""
+_MOST_DETAILS: Final = 64 * 1024
+_MOST_WARNINGS: Final = 100
+_LONGEST_WARNING: Final = 4_000
+_MOST_LEARNED: Final = 256 * 1024
+
+
+def _bounded(details: Mapping[str, JsonValue], *, most_bytes: int) -> dict[str, JsonValue]:
+    cut = excerpt(details, most_bytes=most_bytes)
+    return cut if isinstance(cut, dict) else {}
 
 
 def _page_name(number: int, kind: str) -> str:
@@ -153,10 +200,11 @@ def _page_name(number: int, kind: str) -> str:
     return f"{number:07d}-{kind}{_SUFFIX}"
 
 
-def _entry(name: str, page: RawPage) -> PageEntry:
+def _entry(name: str, page: RawPage, *, stored: int) -> PageEntry:
     return PageEntry(
         name=name,
         kind=page.kind,
         bytes=len(page.body),
         sha256=hashlib.sha256(page.body).hexdigest(),
+        stored=stored,
     )

@@ -1,4 +1,4 @@
-"""The job that keeps Dagster's log of runs and the project's log of syncs from growing for ever."""
+"""The job that keeps the logs of runs and syncs and the raw archive from growing for ever."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,12 +15,16 @@ from dagster import (
     op,
 )
 
+from connector_pipeline.archive import retention
+from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
+from connector_pipeline.model.shop import ShopState
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import PRUNING
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import pruning
+from connector_pipeline.state.registry import ShopRegistry
 
 AT_NIGHT: Final = "17 3 * * *"
 
@@ -51,19 +55,39 @@ def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database
     _report(context, counts)
 
 
+@op
+def prune_raw_archive(
+    context: OpExecutionContext,
+    database: ResourceParam[Database],
+    raw_archive: ResourceParam[RawArchive],
+) -> None:
+    """Delete interrupted syncs a day old, and inactive shops not synced for SYNC_LOG_KEEP."""
+    shops = ShopRegistry(database=database).list()
+    active = {shop.partition_key for shop in shops if shop.state is ShopState.ACTIVE}
+    pruned = retention.prune(
+        raw_archive.storage(),
+        is_active=active.__contains__,
+        keep=load_settings().sync_log_keep,
+        now=datetime.now(UTC),
+    )
+    _report(context, {"interrupted_syncs": pruned.interrupted, "shops": pruned.shops})
+
+
 def _report(context: OpExecutionContext, counts: Mapping[str, int]) -> None:
     context.log.info(", ".join(f"{name}: {count}" for name, count in counts.items()))
     context.add_output_metadata({name: MetadataValue.int(count) for name, count in counts.items()})
 
 
 @job(
-    description="Deletes old runs, events and syncs; the state of partitions and shops stays.",
+    description="Deletes old runs, events, syncs and raw pages that nobody needs; the state of "
+    "partitions and shops stays.",
     tags=BEHIND_OTHERS,
 )
 def prune_logs() -> None:
-    """Run two ops that do not depend on each other."""
+    """Run three ops that do not depend on each other."""
     prune_event_log()
     prune_sync_log()
+    prune_raw_archive()
 
 
 prune_logs_daily: Final = ScheduleDefinition(

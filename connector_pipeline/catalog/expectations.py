@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connector_pipeline.catalog.shop_facts import ShopFacts
+from connector_pipeline.catalog.staging import MOST_REJECTS_KEPT
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
 
 REJECTED_IN_HUNDRED: Final = 1
@@ -102,10 +103,13 @@ def _many_rejects(shop: ShopFacts, now: datetime) -> Shortfall | None:
     # A rejected variant that keeps its last good row is counted twice in `known`. At one in a
     # hundred that makes no difference.
     known = shop.items + shop.rejected
-    if shop.rejected == 0 or shop.rejected * 100 < known * REJECTED_IN_HUNDRED:
+    few = shop.rejected * 100 < known * REJECTED_IN_HUNDRED and shop.rejected < MOST_REJECTS_KEPT
+    if shop.rejected == 0 or few:
         return None
     part = shop.rejected / known
-    return Shortfall(f"{shop.rejected} of {known} variants rejected ({part:.1%})", part)
+    # More are counted by their sync and not kept.
+    at_least = "at least " if shop.rejected >= MOST_REJECTS_KEPT else ""
+    return Shortfall(f"{at_least}{shop.rejected} of {known} variants rejected ({part:.1%})", part)
 
 
 def _incomplete_snapshot(shop: ShopFacts, now: datetime) -> Shortfall | None:

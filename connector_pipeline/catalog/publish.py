@@ -27,7 +27,7 @@ from connector_pipeline.catalog.publish_lock import (
     refuse_late_commit,
     wait_for_lock,
 )
-from connector_pipeline.catalog.staging import stage
+from connector_pipeline.catalog.staging import MOST_REJECTS_KEPT, stage
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
@@ -181,7 +181,11 @@ _KEEP_REJECTS: Final = """
     INSERT INTO connector.rejected_variants
         (platform_name, domain, product_id, variant_id, reason, raw, sync_id, rejected_at)
     SELECT %(platform_name)s, %(domain)s, product_id, variant_id, reason, raw, %(sync_id)s, %(now)s
-    FROM pg_temp.staged_rejects
+    FROM pg_temp.staged_rejects WHERE raw IS NOT NULL
+    LIMIT greatest(0, %(most_rejects)s - (
+        SELECT count(*) FROM connector.rejected_variants
+        WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+    ))
 """
 
 
@@ -260,6 +264,7 @@ def publish(
             "whole_products": whole_products,
             "now": locked_at,
             "few": _FEW,
+            "most_rejects": MOST_REJECTS_KEPT,
         }
         compared = _compare(connection, values)
         deleted = _count_gone(connection, values) if may_delete and compared.missing else 0
@@ -288,7 +293,12 @@ def publish(
         withdrawn = _withdraw(connection, values) if staged.withdrawn else 0
         forget_rejects = _FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_IN_SNAPSHOT
         connection.execute(forget_rejects, values)
-        connection.execute(_KEEP_REJECTS, values)
+        kept = connection.execute(_KEEP_REJECTS, values).rowcount
+        if kept < staged.rejected and warn is not None:
+            warn(
+                f"Of {staged.rejected} rejected variants {staged.rejected - kept} are counted and "
+                f"not kept: `catalog rejects` shows at most {MOST_REJECTS_KEPT} of a shop."
+            )
 
         counts = PublishCounts(
             items=compared.items,

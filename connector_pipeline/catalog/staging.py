@@ -10,13 +10,22 @@ from psycopg import sql
 
 from connector_pipeline.model.catalog_item import (
     ITEM_COLUMNS,
+    LONGEST_ID,
     CatalogRow,
     ProductStatus,
     RejectedVariant,
 )
+from connector_pipeline.model.excerpt import excerpt
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.storable import escaped
+from connector_pipeline.model.storable import clipped
 
+MOST_REJECTS_KEPT: Final = 10_000
+"""Rejected variants of a shop that are kept to be looked at. The others are counted."""
+
+LARGEST_RAW: Final = 4_096
+"""Bytes of a rejected variant's JSON that are kept; the page is whole in the raw archive."""
+
+_LONGEST_REASON: Final = 1_000
 _KEPT_OF_REJECTS: Final = ("product_id", "variant_id", "reason", "raw")
 _REJECT_COLUMNS: Final = (*_KEPT_OF_REJECTS, "product_status")
 
@@ -59,7 +68,11 @@ def stage(
         _copy(connection, "staged_items", ITEM_COLUMNS, item_types, items)
         if not rejects:
             break
-        reject_rows = (_reject_row(reject) for reject in rejects)
+        # The ids of all are needed, because the last good rows of rejected variants stay.
+        reject_rows = (
+            _reject_row(reject, shown=place < MOST_REJECTS_KEPT)
+            for place, reject in enumerate(rejects, start=rejected)
+        )
         _copy(connection, "staged_rejects", _REJECT_COLUMNS, reject_types, reject_rows)
         rejected += len(rejects)
         withdrawn += sum(
@@ -144,19 +157,20 @@ def _drop_earlier_copies(connection: psycopg.Connection) -> int:
     ).rowcount
 
 
-def _reject_row(reject: RejectedVariant) -> tuple[str | None, ...]:
+def _reject_row(reject: RejectedVariant, *, shown: bool) -> tuple[str | None, ...]:
     return (
-        _storable(reject.product_id),
-        _storable(reject.variant_id),
-        _storable(reject.reason),
+        _short_id(reject.product_id),
+        _short_id(reject.variant_id),
+        clipped(reject.reason, most_bytes=_LONGEST_REASON) if shown else None,
         # ASCII: characters that Postgres cannot store (NUL, half surrogates) stay JSON escapes.
-        json.dumps(reject.raw, ensure_ascii=True, default=str),
+        json.dumps(excerpt(reject.raw, most_bytes=LARGEST_RAW)) if shown else None,
         reject.product_status,
     )
 
 
-def _storable(text: str | None) -> str | None:
-    return None if text is None else escaped(text)
+def _short_id(text: str | None) -> str | None:
+    # Of an id that was cut there is no item: an item's ids are not as long.
+    return None if text is None else clipped(text, most_bytes=LONGEST_ID)
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

@@ -17,6 +17,7 @@ from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
 from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.private_files import make_private_folder
 from connector_pipeline.state import looking_on
 
 _START_PATIENCE: Final = 120.0
@@ -114,7 +115,7 @@ class DagsterProcesses:
         self._sockets.cleanup()
 
     def _write_workspace(self, code_socket: Path) -> None:
-        self._workspace.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._workspace.parent)
         server = {"socket": str(code_socket), "location_name": "connector_pipeline"}
         # JSON is YAML, too.
         self._workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))

@@ -8,6 +8,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from connector_pipeline.private_files import (
+    make_private_folder,
+    open_private,
+    write_private_file,
+)
+
 
 class DevSession(BaseModel):
     """The addresses of a running `dev`, for other commands: its UI and its sandbox."""
@@ -32,8 +38,8 @@ def sole_session(home: Path) -> Generator[None]:
 
     Raises AlreadyRunning.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "dev.lock").open("a") as lock:
+    make_private_folder(home, passable=os.geteuid() == 0)
+    with open_private(home / "dev.lock", os.O_WRONLY | os.O_CREAT | os.O_APPEND) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,9 +52,7 @@ def sole_session(home: Path) -> Generator[None]:
 
 def announce(home: Path, session: DevSession) -> None:
     """Write the session where other commands find it."""
-    written = home / f"dev.json.{os.getpid()}"
-    written.write_text(session.model_dump_json(indent=1))
-    written.replace(_session_file(home))
+    write_private_file(_session_file(home), session.model_dump_json(indent=1).encode())
 
 
 def running_session(home: Path) -> DevSession | None:

@@ -29,6 +29,7 @@ from connector_pipeline.postgres.revision import (
     DatabaseNotMigrated,
     refuse_other_than_needed,
 )
+from connector_pipeline.private_files import make_private_folder
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ def _dagster_home(home: Path) -> dict[str, str]:
     if os.environ.get("DAGSTER_HOME"):
         return {}
     folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(home, passable=os.geteuid() == 0)
+    make_private_folder(folder)
     shutil.copyfile(instance_config(), folder / "dagster.yaml")
     return {"DAGSTER_HOME": str(folder)}
 

@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from connector_pipeline.private_files import (
+    LARGEST_LOG,
+    bound_log,
+    make_private_folder,
+    open_private,
+)
+
 _LAST_LINES: Final = 15
 
 
@@ -30,14 +37,16 @@ class Supervisor:
     """Starts children and stops them in the reverse order."""
 
     def __init__(self, logs: Path):
-        logs.mkdir(parents=True, exist_ok=True)
+        make_private_folder(logs)
         self._logs = logs
         self._children: list[Child] = []
 
     def start(self, name: str, command: Sequence[str]) -> Child:
         """Start a child. Its output replaces the file `{logs}/{name}.log`."""
         log = self._logs / f"{name}.log"
-        with log.open("wb") as output:
+        # Appended to, so that a child goes on where a log that grew too large was emptied.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        with open_private(log, flags) as output:
             process = subprocess.Popen(  # noqa: S603  our own commands, without a shell
                 [sys.executable, "-m", "connector_pipeline.cli.child", str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
@@ -50,8 +59,9 @@ class Supervisor:
         return child
 
     def check(self) -> None:
-        """Raise ChildEnded if one of the children has ended."""
+        """Raise ChildEnded if one of the children has ended. Keeps their logs from growing."""
         for child in self._children:
+            bound_log(child.log, most_bytes=LARGEST_LOG)
             status = child.process.poll()
             if status is not None:
                 tail = child.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]

@@ -10,6 +10,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from connector_pipeline.model.storable import checked
 
+LONGEST_ID: Final = 255
+"""Bytes of an id. Postgres refuses an index row of more than 2,704 bytes, and the key has three."""
+
+LONGEST_TEXT: Final = 65_535
+"""Bytes of a title, a SKU or a URL: as many as WordPress's column of titles holds."""
+
+SURELY_SHORT: Final = LONGEST_TEXT // 4
+"""A text of so many characters fits, whichever they are: no character has more than 4 bytes."""
+
 
 class ProductStatus(StrEnum):
     """The product statuses of all platforms in one vocabulary (docs/contracts.md, The catalog)."""
@@ -55,9 +64,28 @@ def _utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-Storable = Annotated[str, AfterValidator(checked)]
+def kept_text(text: str) -> str:
+    """The text as it is. Raises ValueError if the catalog cannot hold it."""
+    # Encoded only if it may fit, because a text may have megabytes.
+    if len(text) > SURELY_SHORT and (
+        len(text) > LONGEST_TEXT or len(text.encode(errors="replace")) > LONGEST_TEXT
+    ):
+        raise ValueError(f"is longer than {LONGEST_TEXT} bytes")
+    return checked(text)
+
+
+def _short_id(text: str) -> str:
+    # An id that does not show could not be told from another one.
+    if not text.isprintable():
+        raise ValueError("contains characters that do not show")
+    if not text.isascii() and len(text.encode()) > LONGEST_ID:
+        raise ValueError(f"is longer than {LONGEST_ID} bytes")
+    return text
+
+
+Storable = Annotated[str, AfterValidator(kept_text)]
 # The length stands first: after a validator of ours pydantic checks it in Python, 6 times an item.
-Identifier = Annotated[str, Field(min_length=1), AfterValidator(checked)]
+Identifier = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(_short_id)]
 Price = Annotated[Decimal, BeforeValidator(_never_float), AfterValidator(_plain_number)]
 Inventory = Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
 Time = Annotated[datetime, AfterValidator(_utc)]

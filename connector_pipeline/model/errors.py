@@ -10,6 +10,7 @@
     ├── InvalidResponse            an answer that breaks the platform's contract
     ├── SnapshotShrank             most of a shop is missing in a snapshot, and nobody allowed that
     ├── SnapshotIncomplete         a full sync misses something that the platform counts
+    ├── SnapshotTooLarge           the pages of one sync exceed the shop's bound in the archive
     ├── SnapshotMissing            there is no raw snapshot to normalize
     ├── PublishTooSlow             followers of the catalog would miss the rows; retryable
     ├── CurrencyUnknown            the shop's currency could not be read, and is never guessed
@@ -159,6 +160,15 @@ class SnapshotIncomplete(ConnectorError):
     )
 
 
+class SnapshotTooLarge(ConnectorError):
+    """The pages of one sync exceed what a shop may take of the raw archive."""
+
+    default_remedy = (
+        "If the shop is really that large, raise RAW_ARCHIVE_SHOP_LIMIT; if its lists do not end, "
+        "the pages of this sync in the raw archive show it."
+    )
+
+
 class SnapshotMissing(ConnectorError):
     """No complete raw snapshot of the shop is in the archive."""
 
@@ -208,7 +218,7 @@ class DatabaseUnavailable(ConnectorError):
 
 
 class ArchiveUnavailable(ConnectorError):
-    """The raw archive cannot be written: a full disk, no permission, the store out of reach."""
+    """The raw archive cannot be used: a full disk, no permission, the store out of reach."""
 
     retryable = True
     default_remedy = "Check RAW_ARCHIVE_URL, its permissions and space; the next sync tries again."

@@ -63,9 +63,33 @@ _EXPECT: Final = """
     RETURNING sync_id
 """
 
-_REFUSE: Final = """
-    UPDATE connector.sync_requests SET refused_at = clock_timestamp(), refusal = %s
-    WHERE sync_id = ANY(%s)
+# A requester may write a megabyte into each column, and the row is kept for KEPT.
+_CLIP: Final = """
+    merchant_id = left(merchant_id, %(longest)s), platform_name = left(platform_name, %(longest)s),
+    platform_shop_id = left(platform_shop_id, %(longest)s), domain = left(domain, %(longest)s),
+    sync_type = left(sync_type, %(longest)s), correlation_id = left(correlation_id, %(longest)s)
+"""
+
+_REFUSE: Final = f"""
+    UPDATE connector.sync_requests
+    SET refused_at = clock_timestamp(), refusal = %(refusal)s, {_CLIP}
+    WHERE sync_id = ANY(%(sync_ids)s)
+"""  # noqa: S608
+
+_ACCEPTED: Final = f"""
+    UPDATE connector.sync_requests SET accepted_at = clock_timestamp(), {_CLIP}
+    WHERE sync_id = ANY(%(sync_ids)s)
+"""  # noqa: S608
+
+MOST_KEPT: Final = 100_000
+"""Requests that ended and are kept. One that is repeated later is known by its sync."""
+
+_DELETE_OLD: Final = """
+    DELETE FROM connector.sync_requests
+    WHERE (accepted_at IS NOT NULL OR refused_at IS NOT NULL) AND (
+        requested_at < now() - %(kept)s
+        OR id <= (SELECT max(id) FROM connector.sync_requests) - %(most_kept)s
+    )
 """
 
 _SHOP: Final = """
@@ -95,11 +119,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
     without an event: that sync has an event of its own. Each request is judged on its own, and one
     that the database refuses is refused alone.
     """
-    connection.execute(
-        "DELETE FROM connector.sync_requests WHERE requested_at < now() - %s"
-        " AND (accepted_at IS NOT NULL OR refused_at IS NOT NULL)",
-        (KEPT,),
-    )
+    connection.execute(_DELETE_OLD, {"kept": KEPT, "most_kept": MOST_KEPT})
     taken = connection.cursor(row_factory=dict_row).execute(
         _TAKE, {"longest": LONGEST_FIELD, "limit": limit}
     )
@@ -116,7 +136,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
 
 def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncRequest) -> None:
     """Refuse a request for good. Its sync has failed."""
-    connection.execute(_REFUSE, (f"{error.message} {error.remedy}", [sync_id]))
+    _end(connection, [sync_id], refusal=f"{error.message} {error.remedy}")
     sync_log.fail(connection, sync_id, error)
 
 
@@ -181,8 +201,10 @@ def _accept(connection: psycopg.Connection, requests: Sequence[JudgedRequest]) -
     }
     known = [request.sync_id for request in requests if request.sync_id not in new]
     if known:
-        connection.execute(
-            _REFUSE, ("there is already a sync of this sync_id; it is not run again.", known)
+        _end(
+            connection,
+            known,
+            refusal="there is already a sync of this sync_id; it is not run again.",
         )
     accepted: dict[str, QueuedRequest] = {}
     # Sorted, so that two transactions that lock several shops cannot deadlock.
@@ -194,16 +216,22 @@ def _accept(connection: psycopg.Connection, requests: Sequence[JudgedRequest]) -
             accepted[request.sync_id] = _queued(connection, request)
         except InvalidSyncRequest as error:
             refuse(connection, request.sync_id, error)
-    connection.execute(
-        "UPDATE connector.sync_requests SET accepted_at = clock_timestamp()"
-        " WHERE sync_id = ANY(%s)",
-        (list(accepted),),
-    )
+    _end(connection, accepted)
     sync_queue.put_requests(
         connection,
         [accepted[request.sync_id] for request in requests if request.sync_id in accepted],
     )
     return len(accepted)
+
+
+def _end(
+    connection: psycopg.Connection, sync_ids: Iterable[str], *, refusal: str | None = None
+) -> None:
+    """Mark requests as refused, or without a refusal as accepted."""
+    connection.execute(
+        _ACCEPTED if refusal is None else _REFUSE,
+        {"sync_ids": list(sync_ids), "refusal": refusal, "longest": LONGEST_FIELD},
+    )
 
 
 def _queued(connection: psycopg.Connection, request: JudgedRequest) -> QueuedRequest:

@@ -150,6 +150,8 @@ class ShopFetcher:
             return interrupted
         sync = interrupted or self._new_sync(shop, sync_id, now)
         self.services.registry.start_sync(sync, shop, self.run.run_id)
+        # One interrupted sync of a shop stays: the newest, which is this one.
+        self.services.raw_archive.forget_interrupted(partition_key, but=sync_id)
         writer = self.services.raw_archive.write(sync)
         if interrupted is None:
             writer.begin()
@@ -375,9 +377,9 @@ class ShopFetcher:
 
 
 def _as_connector_error(error: Exception) -> ConnectorError:
-    """The error as a ConnectorError. An OSError here comes from the raw archive."""
+    """The error as a ConnectorError. A disk may be full, or files too many, anywhere."""
     if isinstance(error, OSError):
         return ArchiveUnavailable(
-            f"the raw archive cannot be written ({type(error).__name__}: {error.strerror})."
+            f"a file cannot be written ({type(error).__name__}: {error.strerror})."
         )
     return as_connector_error(error)

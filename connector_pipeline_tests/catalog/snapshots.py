@@ -132,6 +132,20 @@ class Publisher:
                 allow_shrink=allow_shrink,
             )
 
+    def publish_rows(
+        self, made: Iterable[CatalogRow | RejectedVariant], *, shop: Shop = ACME
+    ) -> PublishCounts:
+        """Publish the rows of an adapter as a full sync."""
+        with self.database.connect() as connection:
+            return publish(
+                connection,
+                shop=shop,
+                sync=self.sync(shop),
+                complete=True,
+                rows=made,
+                allow_shrink=True,
+            )
+
     def rows(self, shop: Shop = ACME) -> dict[str, dict[str, Any]]:
         """The shop's rows by variant id, tombstones and where each row lies (ctid) included."""
         with self.database.connect() as connection:

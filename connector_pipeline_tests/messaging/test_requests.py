@@ -13,7 +13,10 @@ from connector_pipeline.messaging import requests
 from connector_pipeline.messaging.jetstream import NatsUnavailable
 from connector_pipeline.messaging.requests import Position, RequestStream, start
 from connector_pipeline.model.events import DeadLetter
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
+from connector_pipeline.state import inbox
+from connector_pipeline.state.outbox import put_dead_letter
 from connector_pipeline_tests.messaging.conftest import STREAM, Neighbour, request
 from connector_pipeline_tests.messaging.nats_server import NatsServer
 
@@ -212,3 +215,57 @@ def test_a_cursor_set_by_hand_reads_from_the_beginning(
     neighbour.publish(request("s-1"))
     assert len(RequestStream(settings)("42").requests) == 1
     assert json.loads(RequestStream(settings)("42").cursor or "")["sequence"] == 1
+
+
+BAD = {
+    "a label of 300 characters": {"domain": "a" * 300 + ".myshopify.com"},
+    "a domain of 3,000 bytes": {"platform_name": "woocommerce", "domain": "shop." * 600 + "com"},
+    "NUL": {"domain": "acme\x00.myshopify.com"},
+    "half a surrogate pair": {"platform_shop_id": "\ud800"},
+    "an id of 4,000 digits": {"platform_shop_id": 10**3_999},
+    "an id of 3,000 bytes": {"platform_shop_id": "\U0001f600" * 750},
+    "an unknown platform": {"platform_name": "p" * 3_000},
+    "a sync type of a megabyte": {"sync_type": "full" * 250_000},
+}
+"""Changes of a good request, which are refused with an answer."""
+UNANSWERABLE = {
+    "a merchant of 4,000 digits": {"merchant_id": "9" * 4_000},
+    "a merchant with NUL": {"merchant_id": "m\x00"},
+    "a sync_id of 3,000 bytes": {"sync_id": "s" * 3_000},
+}
+"""Changes that leave nobody to answer: dead letters."""
+
+
+def test_a_bad_message_among_good_ones_stops_nobody(
+    settings: Settings, neighbour: Neighbour, database: Database
+) -> None:
+    """One of each kind: the good ones wait in the queue, the bad ones fail with their reason."""
+    source = RequestStream(settings)
+    cursor = source(None).cursor
+    for number, changes in enumerate([*BAD.values(), *UNANSWERABLE.values()]):
+        neighbour.publish(
+            request(f"good-{number}"),
+            request("") | {"sync_id": f"bad-{number}", **changes},
+        )
+    neighbour.publish(request("good-last"))
+    arrivals = source(cursor)
+    assert len(arrivals.dead_letters) == len(UNANSWERABLE)
+    with database.connect() as connection:
+        inbox.put(connection, arrivals.requests)
+        for letter_id, letter in arrivals.dead_letters:
+            put_dead_letter(connection, letter_id, letter)
+        inbox.accept(connection, limit=1_000)
+        ended = dict(
+            connection.execute(
+                "SELECT sync_id, error_code FROM connector.syncs WHERE status = 'failed'"
+            ).fetchall()
+        )
+        waiting = {
+            sync_id
+            for (sync_id,) in connection.execute(
+                "SELECT sync_id FROM connector.sync_queue WHERE state = 'waiting'"
+            )
+        }
+    assert ended == {f"bad-{number}": "InvalidSyncRequest" for number in range(len(BAD))}
+    good = {f"good-{number}" for number in range(len(BAD) + len(UNANSWERABLE))}
+    assert waiting == {*good, "good-last"}

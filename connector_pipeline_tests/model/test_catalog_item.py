@@ -123,3 +123,31 @@ def test_null_stays_null() -> None:
     """No price is not a price of 0, and unknown stock is not 0 pieces."""
     empty = item(price=None, inventory=None, sku=None)
     assert (empty.price, empty.inventory, empty.sku) == (None, None, None)
+
+
+IDS = ["merchant_id", "platform_shop_id", "domain", "product_id", "variant_id"]
+
+
+@pytest.mark.parametrize("field", IDS)
+@pytest.mark.parametrize("text", ["", "1" * 256, "9" * 4_000, "é" * 128, "😀" * 64, "1\n", "\x00"])
+def test_an_id_that_no_index_could_hold_is_refused(field: str, text: str) -> None:
+    """It is judged in bytes; the error names the field."""
+    with pytest.raises(ValidationError) as refused:
+        item(**{field: text})
+    assert [problem["loc"] for problem in refused.value.errors()] == [(field,)]
+
+
+def test_an_id_of_255_bytes_is_kept() -> None:
+    """In characters of any length."""
+    for text in ("1" * 255, "é" * 127, "😀" * 63):
+        assert item(variant_id=text).variant_id == text
+
+
+@pytest.mark.parametrize("field", ["product_title", "variant_title", "sku", "image_url"])
+@pytest.mark.parametrize("text", ["a" * 65_536, "é" * 32_768, "😀" * 16_384, "a" * 10_000_000])
+def test_a_text_longer_than_any_title_is_refused(field: str, text: str) -> None:
+    """It is judged in bytes, and never cut."""
+    with pytest.raises(ValidationError) as refused:
+        item(**{field: text})
+    assert [problem["loc"] for problem in refused.value.errors()] == [(field,)]
+    assert item(**{field: text[:16_383]}).model_dump()[field] == text[:16_383]

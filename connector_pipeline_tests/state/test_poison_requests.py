@@ -40,12 +40,23 @@ POISON = [
     {"platform_shop_id": LONG},
     {"platform_shop_id": "1\x07\x9b"},
     {"sync_type": MEGABYTE},
+    {"domain": "a" * 300 + ".myshopify.com"},
+    {"domain": "a" * 64 + ".myshopify.com"},
+    {"platform_name": "woocommerce", "domain": ".".join(["a" * 63] * 4) + ".com"},
+    {"platform_name": "woocommerce", "domain": "butik-höst.example.com"},
+    {"platform_name": "woocommerce", "domain": "\U0001f600" * 750},
+    {"platform_shop_id": "9" * 4_000},
+    {"platform_shop_id": "\U0001f600" * 64},
+    {"merchant_id": "9" * 4_000},
 ]
 """Changes of a good request that a requester can write by SQL, and that are refused."""
 ODD = [
     {"correlation_id": MEGABYTE},
     {"correlation_id": "c\r\nX: y"},
     {"platform_shop_id": "é" * 99},
+    {"platform_shop_id": "9" * 255},
+    {"platform_name": "woocommerce", "domain": ".".join(["a" * 63] * 3) + "." + "b" * 61},
+    {"platform_name": "woocommerce", "domain": "xn--butik-hst-27a.example.com"},
 ]
 """Changes that are accepted."""
 
@@ -231,3 +242,39 @@ def test_a_message_that_the_inbox_alone_refuses_stops_nobody(requests: Requests)
 def as_json(fields: dict[str, str]) -> bytes:
     """A message as a requester may write it: JSON can say NUL and half of a surrogate pair."""
     return json.dumps(fields).encode()
+
+
+def test_what_is_kept_of_a_requests_columns_is_bounded(requests: Requests) -> None:
+    """A requester may write a megabyte into each of them, accepted or not."""
+    for changes in ({"correlation_id": MEGABYTE}, {"domain": MEGABYTE}, {"sync_type": MEGABYTE}):
+        requests.by_sql(changes)
+    assert requests.accept() == (1, 2)
+    [row] = requests.rows(
+        "SELECT max(octet_length(request::text)) AS largest FROM connector.sync_requests AS request"
+    )
+    assert row["largest"] < 10_000
+
+
+def test_so_many_ended_requests_are_kept(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requester may send millions within the days that each of them is kept."""
+    monkeypatch.setattr(inbox, "MOST_KEPT", 5)
+    for _ in range(12):
+        requests.by_sql({})
+    requests.accept()
+    waiting = requests.by_sql({})
+    requests.accept()
+    [row] = requests.rows("SELECT count(*) AS kept FROM connector.sync_requests")
+    assert row["kept"] == 5
+    assert requests.ends()[waiting] == "waiting"
+
+
+def test_a_number_of_any_length_in_a_message_is_answered(requests: Requests) -> None:
+    """The message names its sync and its merchant, so it is no dead letter."""
+    body = as_json(GOOD | {"sync_id": "s-1", "platform_shop_id": 7}).replace(
+        b": 7", b": " + b"9" * 10_000
+    )
+    assert requests.put(parse_sync_request(body)) == 1
+    assert requests.accept() == (0, 1)
+    assert requests.ends() == {"s-1": "failed"}

@@ -25,9 +25,10 @@ class UnreadableJson(ValueError):
 def parse_json(body: bytes) -> Any:
     """Parse JSON. A UTF-8 BOM is allowed, fractions become Decimal, and NaN is refused.
 
-    Of several values under one name, the last one counts. Half a surrogate pair stays in a text.
-    Raises ValueError, which is UnreadableJson for NaN, for a whole number of more than
-    MOST_DIGITS, for an exponent out of reach, and for values nested too deeply.
+    Of several values under one name, the last one counts. Half a surrogate pair stays in a text. A
+    number that Python cannot hold, of more than MOST_DIGITS or with an exponent out of reach,
+    becomes its text: whatever reads that field refuses it, and the rest of the page stays readable.
+    Raises ValueError, which is UnreadableJson for NaN and for values nested too deeply.
     """
     body = body.removeprefix(_BOM)
     if is_too_deep(body):
@@ -46,22 +47,9 @@ def _by_the_standard_library(body: bytes) -> Any:
     def constant(written: str) -> None:
         refused.append(f"{written} is not JSON")
 
-    def whole(written: str) -> int:
-        if len(written) > MOST_DIGITS:
-            refused.append(f"a number has {len(written)} digits")
-            return 0
-        return int(written)
-
-    def fraction(written: str) -> Decimal:
-        try:
-            return Decimal(written)
-        except InvalidOperation:
-            refused.append("a number's exponent is out of reach")
-            return Decimal(0)
-
     try:
         parsed = json.loads(
-            body.decode(), parse_constant=constant, parse_int=whole, parse_float=fraction
+            body.decode(), parse_constant=constant, parse_int=_whole, parse_float=_fraction
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -69,3 +57,14 @@ def _by_the_standard_library(body: bytes) -> Any:
     if refused:
         raise UnreadableJson(refused[0])
     return parsed
+
+
+def _whole(written: str) -> int | str:
+    return int(written) if len(written) <= MOST_DIGITS else written
+
+
+def _fraction(written: str) -> Decimal | str:
+    try:
+        return Decimal(written)
+    except InvalidOperation:
+        return written

@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from reprlib import Repr
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from connector_pipeline.model.catalog_item import ProductStatus, RejectedVariant
+from connector_pipeline.model.catalog_item import ProductStatus, RejectedVariant, kept_text
 
 MappedT = TypeVar("MappedT")
 
@@ -32,9 +33,15 @@ class FieldError(ValueError):
         super().__init__(f"{field}: {problem}{shown}")
 
 
+# A value may have megabytes, or be nested until Python's own repr gives up.
+_brief: Final = Repr()
+_brief.maxlevel = 4
+_brief.maxstring = _brief.maxother = _brief.maxlong = 130
+
+
 def _shown(value: object) -> str:
     # repr, because no NUL and no half of a surrogate pair may reach the reason.
-    return str(value) if isinstance(value, Decimal) else repr(value)
+    return str(value) if isinstance(value, Decimal) else _brief.repr(value)
 
 
 def rejected(
@@ -87,6 +94,16 @@ def text(field: str, value: object) -> str:
     if not isinstance(value, str):
         raise FieldError(field, "is not text", value)
     return value
+
+
+def item_text(field: str, value: object) -> str:
+    """Text that an item can have, byte for byte."""
+    try:
+        return kept_text(text(field, value))
+    except FieldError:
+        raise
+    except ValueError as error:
+        raise FieldError(field, str(error)) from None
 
 
 def optional_text(field: str, value: object) -> str | None:

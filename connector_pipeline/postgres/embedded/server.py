@@ -4,7 +4,6 @@ import fcntl
 import os
 import pwd
 import shutil
-import stat
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,6 +31,7 @@ from connector_pipeline.postgres.embedded.postmaster import (
 )
 from connector_pipeline.postgres.embedded.programs import VERSION, program_file, run_program
 from connector_pipeline.postgres.embedded.socket_directory import socket_directory
+from connector_pipeline.private_files import LARGEST_LOG, bound_log, make_private_folder
 
 DATABASES: Final = ("catalog", "dagster")
 _PORT: Final = 5432
@@ -120,11 +120,13 @@ class EmbeddedPostgres:
     def revive(self) -> bool:
         """Start the server again, at the same address, if it died. Returns whether it had died.
 
+        Keeps the log of one that lives from growing for ever.
         For a process that holds the server for long: nothing else starts it before the next holder
         comes. Raises DatabaseUnavailable if it does not start.
         """
         self._running_location()
         if running_server(self._home) is not None:
+            bound_log(self.log_path, most_bytes=LARGEST_LOG)
             return False
         with _locked(self._home / "postgres.lock", fcntl.LOCK_EX):
             self._location = self._wait_for_running() or self._start()
@@ -271,11 +273,9 @@ class EmbeddedPostgres:
 
 
 def _make_home(home: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        # The server's account must pass through. We may open our own home, to be entered and not
-        # read, but not the directories above it.
-        home.chmod(home.stat().st_mode | stat.S_IXOTH)
+    # The server's account must pass through. We may open our own home, to be entered and not read,
+    # but not the directories above it.
+    make_private_folder(home, passable=os.geteuid() == 0)
 
 
 @contextmanager

@@ -110,3 +110,13 @@ def put_in(body: bytes, token: bytes, where: float) -> bytes:
     """The body with the token put in somewhere."""
     at = int(len(body) * where)
     return body[:at] + token + body[at:]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["9" * 5_000, "-" + "9" * 100_000, "1e999999999999999999999", "1E-99999999999999999999"],
+)
+def test_a_number_that_python_cannot_hold_leaves_the_page_readable(number: str) -> None:
+    """It becomes its text, which whoever reads the field refuses."""
+    body = f'[{{"price": {number}}}, {{"price": 5}}]'.encode()
+    assert parse_json(body) == [{"price": number}, {"price": 5}]

@@ -161,10 +161,6 @@ def test_honest_pages_are_far_below_their_bounds() -> None:
     [
         (b'[{"price": NaN}]', "NaN is not JSON"),
         (b'{"a": [1, -Infinity]}', "-Infinity is not JSON"),
-        (b"[" + b"9" * 100_000 + b"]", "a number has 100000 digits"),
-        (b'{"id": -' + b"1" * 4_301 + b"}", "a number has 4302 digits"),
-        (b"[1e99999999999999999999]", "exponent is out of reach"),
-        (b"[-1.5E-99999999999999999999]", "exponent is out of reach"),
         (b"[" * 100_000 + b"]" * 100_000, "nested more than 100 deep"),
         (b'{"a":' * 900 + b"1" + b"}" * 900, "nested more than 100 deep"),
         (b"\xef\xbb\xbf [" + b'{"a":[' * 60 + b"]}" * 60 + b"]", "nested more than 100 deep"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, Final, Generic, TypeVar
 
-from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.model.errors import ArchiveUnavailable, InvalidResponse
 from connector_pipeline.platforms.http.bounds import MEGABYTE, PAGE
 from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
 from connector_pipeline.platforms.http.json_shape import most_memory
@@ -66,8 +66,19 @@ class BulkJoin(Generic[T]):
     def feed(self, lines: bytes) -> Iterator[tuple[T, dict[str, Any]]]:
         """Take in whole lines. Yield each variant whose product is known, with the product.
 
-        Raises InvalidResponse for a line that is no product and no variant.
+        Raises InvalidResponse for a line that is no product and no variant, and ArchiveUnavailable
+        where the disk of temporary files is full.
         """
+        try:
+            yield from self._joined(lines)
+        except sqlite3.OperationalError as error:
+            raise ArchiveUnavailable(
+                f"a bulk result cannot be joined in a temporary file ({error}).",
+                remedy="Make room in the folder for temporary files (TMPDIR); the next sync tries "
+                "again.",
+            ) from error
+
+    def _joined(self, lines: bytes) -> Iterator[tuple[T, dict[str, Any]]]:
         for line in lines.split(b"\n"):
             if not line or line.isspace():
                 continue

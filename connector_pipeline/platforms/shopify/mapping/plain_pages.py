@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from connector_pipeline.model.catalog_item import CatalogRow
+from connector_pipeline.model.catalog_item import SURELY_SHORT, CatalogRow
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.failed_fields import UNREAD
@@ -34,8 +34,12 @@ _new: Final[Callable[[type[CatalogRow], tuple[Any, ...]], CatalogRow]] = tuple._
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
 
+# Only what is surely short enough for the catalog is plain.
+_Text = Annotated[str, msgspec.Meta(max_length=SURELY_SHORT)]
+
+
 class _Image(msgspec.Struct):
-    url: str
+    url: _Text
 
 
 class _Preview(msgspec.Struct):
@@ -52,8 +56,8 @@ class _InventoryItem(msgspec.Struct, gc=False):
 
 class _Variant(msgspec.Struct, gc=False):
     id: str
-    title: str | None = None
-    sku: str | None = None
+    title: _Text | None = None
+    sku: _Text | None = None
     price: str | None = None
     # `normalize` rejects a float. Decoded as an int alone, 5.0 would become 5.
     inventoryQuantity: int | float | None = None  # noqa: N815  Shopify's name
@@ -69,7 +73,7 @@ class _Variants(msgspec.Struct):
 
 class _Product(msgspec.Struct):
     id: str
-    title: str
+    title: _Text
     status: str
     variants: _Variants
     publishedAt: str | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815

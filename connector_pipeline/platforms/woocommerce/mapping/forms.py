@@ -18,6 +18,7 @@ from connector_pipeline.platforms.kit.rejects import FieldError, optional_text
 _ID: Final = re.compile(r"([1-9][0-9]{0,18})(?:\.0{1,6})?")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _DIGITS: Final = 19
+_NO_ID: Final = 10**_DIGITS
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,9})?")
 _FLAGS: Final = {
     "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False,
@@ -27,7 +28,7 @@ _FLAGS: Final = {
 def own_id(value: object) -> int | None:
     """An id: 196, "196" or 196.0. None for what is none, e.g. 1.5, -3, 0, "12a" or true."""
     if type(value) is int:
-        return value if value > 0 else None
+        return value if 0 < value < _NO_ID else None
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _DIGITS:
         whole = int(value)
         return whole if whole > 0 and whole == value else None

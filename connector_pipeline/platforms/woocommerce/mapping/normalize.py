@@ -24,6 +24,7 @@ from connector_pipeline.platforms.kit.contract import LOOKUP, RawPage
 from connector_pipeline.platforms.kit.json_values import is_list, is_object, json_of
 from connector_pipeline.platforms.kit.rejects import (
     FieldError,
+    item_text,
     later,
     rejected,
     require_fields,
@@ -211,7 +212,7 @@ def _keep_parent(
         require_fields(product, PRODUCT_FIELDS)
         forms.variation_ids(product["variations"])
         parents[product_id] = Parent(
-            title=text("name", forms.title_of(product["name"])),
+            title=item_text("name", forms.title_of(product["name"])),
             status=values.status(product["status"]),
             created_at=_gmt(product, "date_created_gmt"),
             updated_at=_gmt(product, "date_modified_gmt"),

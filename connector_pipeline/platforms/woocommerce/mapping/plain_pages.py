@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from connector_pipeline.model.catalog_item import CatalogRow, ProductStatus
+from connector_pipeline.model.catalog_item import SURELY_SHORT, CatalogRow, ProductStatus
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.kit.rejects import FieldError, later
@@ -38,8 +38,13 @@ _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 _new: Final[Callable[[type[CatalogRow], tuple[Any, ...]], CatalogRow]] = tuple.__new__  # pyright: ignore
 
 
+# Only what is surely short enough for the catalog is plain.
+_Text = Annotated[str, msgspec.Meta(max_length=SURELY_SHORT)]
+_Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+
+
 class _Image(msgspec.Struct):
-    src: str | None = None
+    src: _Text | None = None
 
 
 class _Attribute(msgspec.Struct):
@@ -47,9 +52,9 @@ class _Attribute(msgspec.Struct):
 
 
 class _Priced(msgspec.Struct, kw_only=True):
-    id: int
+    id: _Id
     status: str
-    sku: str | None
+    sku: _Text | None
     price: str | None
     manage_stock: bool | str
     # Decoded as an int alone, 5.0 would become 5. The Normalizer accepts that, but it judges it.
@@ -60,10 +65,10 @@ class _Priced(msgspec.Struct, kw_only=True):
 
 
 class _Product(_Priced, kw_only=True):
-    name: str
+    name: _Text
     type: str
     images: list[_Image]
-    variations: list[int]
+    variations: list[_Id]
     date_created_gmt: str | None
 
 
@@ -71,7 +76,7 @@ class _Variation(_Priced, kw_only=True):
     image: _Image | None
     attributes: list[_Attribute]
     parent_id: int | None = None
-    name: str = ""
+    name: _Text = ""
 
 
 _products: Final = msgspec.json.Decoder(list[_Product])
@@ -172,6 +177,8 @@ class PlainPages:
             title = "" if named_by_options else variation.name
             if not title:
                 title = ", ".join(each.option for each in variation.attributes) or parent.title
+                if len(title) > SURELY_SHORT:
+                    raise _OddError
             image = variation.image
             own = _STATUSES.get(variation.status)
             if own is None:

@@ -102,7 +102,7 @@ def first_image_url(images: object, *, field: str = "images") -> str | None:
     if not is_object(found[0]):
         raise FieldError(field, "has an entry that is not an object", found[0])
     src = found[0].get("src")
-    return rejects.text("image.src", src) if src else None
+    return rejects.item_text("image.src", src) if src else None
 
 
 def options(attributes: object) -> str:
