@@ -202,7 +202,7 @@ async def test_an_answer_has_a_time() -> None:
     policy = replace(PATIENT, answer_timeout=0.3, max_retries=0)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"
     async with sending(head, b" ", pause=0.02, endless=True) as url:
-        with pytest.raises(PlatformUnavailable, match="did not answer within"):
+        with pytest.raises(PlatformUnavailable, match="sends too slowly"):
             await ask(url, policy=policy)
 
 
@@ -210,7 +210,7 @@ async def test_headers_have_a_time() -> None:
     """Each header comes in time for the time-out of a part."""
     policy = replace(PATIENT, answer_timeout=0.3, max_retries=0)
     async with sending(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n", pause=0.02, endless=True) as url:
-        with pytest.raises(PlatformUnavailable, match="did not answer within"):
+        with pytest.raises(PlatformUnavailable, match="sends too slowly"):
             await ask(url, policy=policy)
 
 
@@ -218,7 +218,7 @@ async def test_hints_have_a_time() -> None:
     """Any number of interim answers may come before the answer (RFC 9110, 15.2)."""
     policy = replace(PATIENT, answer_timeout=0.3, max_retries=0)
     async with sending(b"HTTP/1.1 103 Early Hints\r\nX-A: 1\r\n\r\n", endless=True) as url:
-        with pytest.raises(PlatformUnavailable, match="did not answer within"):
+        with pytest.raises(PlatformUnavailable, match="sends too slowly"):
             await ask(url, policy=policy)
 
 
