@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -275,4 +276,21 @@ def test_every_page_survives_its_file(page: RawPage) -> None:
 def test_a_file_that_is_no_page_is_refused(content: bytes) -> None:
     """Garbage in the archive is an error that is handled, not a crash."""
     with pytest.raises(ValueError, match=r"zstd|head|JSON|Expecting"):
+        decode_page(content)
+
+
+@pytest.mark.parametrize("stated", [81 * 1024 * 1024, 2**62])
+def test_a_file_of_a_page_too_large_is_refused_before_it_is_decompressed(stated: int) -> None:
+    """Its frame says how large it is, and that much memory would be taken at once."""
+    # RFC 8878, 3.1.1: a magic number, a descriptor for eight bytes of content size, a window.
+    head = b"\x28\xb5\x2f\xfd" + b"\xe0" + stated.to_bytes(8, "little")
+    with pytest.raises(ValueError, match="more than"):
+        decode_page(head + b"\x01\x00\x00")
+
+
+def test_a_file_that_does_not_state_its_size_is_refused() -> None:
+    """We write none, and it could become any size."""
+    packer = zstandard.ZstdCompressor().compressobj()
+    content = packer.compress(b'{"kind":"a","facts":{}}\n' + b" " * 1024) + packer.flush()
+    with pytest.raises(ValueError, match="frame"):
         decode_page(content)

@@ -193,3 +193,21 @@ async def test_an_adapter_names_the_fields_it_needs(sandbox: SandboxServer) -> N
     async with service(sandbox).open("c-1") as client:
         found = await client.credentials(shop("woocommerce"), Key)
     assert found.consumer_key.get_secret_value().startswith("ck_")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"data": {"access_token": "' + "a" * 70_000 + '"}}',
+        '{"data": [' + "{}," * 20_000 + "0]}",
+    ],
+)
+async def test_credentials_are_small(sandbox: SandboxServer, body: str) -> None:
+    """A large answer is not read to its end, and appears in no error."""
+    rule = {"kind": "body", "body": body, "match": {"platform": "token-service"}}
+    sandbox.faults.set([rule])
+    async with service(sandbox).open("c-1") as client:
+        with pytest.raises(TokenServiceUnavailable) as caught:
+            await client.credentials(shop("shopify"), ShopifyCredentials)
+    assert "bytes" in str(caught.value)
+    assert len(str(caught.value)) < 1000

@@ -26,10 +26,10 @@ class Bound:
 
 
 PAGE: Final = Bound(2 * MEGABYTE, 16 * MEGABYTE)
-"""A page of a list, or any other answer: 100 products of WooCommerce take 0.1 to 1 MB."""
+"""A page of a list, or any other answer: 100 products with all their fields take 0.1 to 1 MB."""
 
 LARGE_PAGE: Final = Bound(4 * MEGABYTE, 24 * MEGABYTE)
-"""A page of which few are in memory at a time: 5,000 variants of Shopify take 2 MB."""
+"""A page of a platform that gives thousands of variants at once: 5,000 take 2 MB."""
 
 CREDENTIALS: Final = Bound(64 * 1024, MEGABYTE)
 """An answer of the Token Service."""

@@ -1,5 +1,6 @@
 """Promises of the streamed download, kept against a host on loopback."""
 
+import gzip
 import hashlib
 import logging
 import re
@@ -109,6 +110,40 @@ async def test_a_download_begins_where_the_archive_ends() -> None:
             assert (identity.etag, identity.length) == ('"one"', len(TEXT))
             assert [part async for part in download.parts(len(TEXT))] == []
     assert ranges(host) == ["700-", "0-0"]
+
+
+def sent(body: bytes, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("coding", ["zstd", "br", "deflate", "gzip, gzip"])
+async def test_a_file_in_a_coding_that_nobody_asked_for_is_refused(coding: str) -> None:
+    """It is not decoded, and not asked for again."""
+    host = FileHost(TEXT, answers=[sent(b"any", f"Content-Encoding: {coding}")])
+    async with serving(host):
+        with pytest.raises(InvalidResponse, match="compressed"):
+            await read(host)
+    assert len(host.heard) == 1
+
+
+async def test_a_file_that_decompresses_without_end_is_refused() -> None:
+    """Lines of JSON become some thirty times as large, and this one a thousand times."""
+    bomb = sent(gzip.compress(b"\n" * 100 * 1024 * 1024), "Content-Encoding: gzip")
+    host = FileHost(TEXT, answers=[bomb])
+    async with serving(host):
+        with pytest.raises(InvalidResponse, match="decompresses to more than 250 times"):
+            await read(host)
+
+
+async def test_spoiled_compression_is_asked_for_again() -> None:
+    """A flipped bit is trouble that may pass."""
+    spoiled = bytearray(gzip.compress(TEXT))
+    spoiled[20] ^= 255
+    host = FileHost(TEXT, ranges=False, answers=[sent(bytes(spoiled), "Content-Encoding: gzip")])
+    async with serving(host):
+        assert await read(host) == TEXT
+    assert len(host.heard) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])

@@ -270,6 +270,39 @@ async def test_a_shop_at_which_the_smallest_page_fails_is_unavailable(
     assert reading.report.page_sizes == {}
 
 
+def long_titles(kilobytes: int) -> dict[str, Any]:
+    """Every product has a title so long, in an answer that is no more than its JSON."""
+    path = ["data", "products", "nodes", "*", "title"]
+    return {
+        "kind": "edit",
+        "match": {"platform": "shopify"},
+        "edits": [{"path": path, "value": "a" * 1024 * kilobytes}],
+    }
+
+
+async def test_a_page_too_large_for_us_is_asked_for_in_smaller_ones(sandbox: SandboxServer) -> None:
+    """40 products of 150 kB are 6 MB. The size that is small enough is remembered."""
+    reading = Reading(sandbox, "c05e.myshopify.com", products=40, batch_size=40)
+    sandbox.faults.set([long_titles(150)])
+    items = await reading.read()
+    assert reading.report.complete
+    assert reading.report.page_sizes["products.first"] == 20
+    assert [item["variant_id"] for item in items] == [
+        item["variant_id"] for item in reading.expected()
+    ]
+    assert {len(item["product_title"]) for item in items} == {150 * 1024}
+
+
+async def test_a_product_too_large_for_us_is_called_that(sandbox: SandboxServer) -> None:
+    """No page is small enough, and the error says where; no sizes stay behind."""
+    reading = Reading(sandbox, "c05f.myshopify.com", products=40, batch_size=40)
+    sandbox.faults.set([long_titles(5 * 1024)])
+    with pytest.raises(InvalidResponse, match="more than 4194304 bytes at once") as raised:
+        await reading.read()
+    assert "Even the smallest page is too large, at the product after" in raised.value.message
+    assert reading.report.page_sizes == {}
+
+
 async def test_one_504_does_not_slow_a_shop_down_for_long(sandbox: SandboxServer) -> None:
     """After some full pages the usual size is back, and after some more nothing is remembered."""
     reading = Reading(sandbox, "c05d.myshopify.com", products=100, batch_size=10)

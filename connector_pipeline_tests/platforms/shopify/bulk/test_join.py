@@ -175,3 +175,39 @@ def test_blank_lines_and_a_missing_newline_at_the_end_change_nothing() -> None:
     lines = lines_of([product(1, [variant(11)])])
     body = b"\n" + b"\n\n".join(lines)
     assert [item.variant_id for item in items([RawPage(BULK, body)])] == ["11"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"id":' + b"[]," * 300_000 + b"0}", "too much memory"),
+        (b'{"id":"gid://shopify/Product/1","title":NaN}', "NaN is not JSON"),
+        (b'{"id":' + b"[" * 200 + b"]" * 200 + b"}", "nested more than 100 deep"),
+    ],
+)
+def test_a_line_that_costs_too_much_is_named(line: bytes, words: str) -> None:
+    """A line may be a megabyte long, and its JSON may take much more."""
+    with pytest.raises(InvalidResponse, match=words):
+        list(normalize(SHOP, "EUR", [RawPage(BULK, line)]))
+
+
+def test_long_products_are_not_all_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those left out are found again."""
+    monkeypatch.setattr(bulk_join, "_CACHED_BYTES", 1000)
+    products = range(1, 30)
+    lines = [
+        *({"id": gid("Product", number), "title": f"{number}" * 300} for number in products),
+        *(
+            {"id": gid("ProductVariant", number), "__parentId": gid("Product", number)}
+            for number in products
+        ),
+    ]
+    join: bulk_join.BulkJoin[str] = bulk_join.BulkJoin(lambda product: product["title"])
+    fed = b"\n".join(json.dumps(line).encode() for line in lines)
+    titles = [title for title, _ in join.feed(fed)]
+    join.close()
+    assert titles == [f"{number}" * 300 for number in products]
+
+
+def gid(kind: str, number: int) -> str:
+    return f"gid://shopify/{kind}/{number}"

@@ -3,13 +3,14 @@
 They are read in smaller pages, the size is remembered, and it grows again.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from connector_pipeline.model.errors import PlatformUnavailable
+from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
@@ -206,3 +207,91 @@ async def test_overload_with_a_stated_wait_is_waited_out_in_the_same_size(
     await reading.read()
     assert reading.report.page_sizes == {}
     assert reading.report.retries == 3
+
+
+def full_of_text(kilobytes: int, **match: Any) -> dict[str, Any]:
+    """Each object of a list has a name so long, as where a plugin ignores `_fields`."""
+    text = "\U0001f455" + "a" * 1024 * kilobytes
+    return {
+        "kind": "edit",
+        "match": {"platform": "woocommerce", "query_contains": "orderby=id", **match},
+        "edits": [{"path": ["*", "name"], "value": text}],
+    }
+
+
+def ids_of(reading: Reading) -> set[int]:
+    """The ids on the pages of a reading."""
+    return {row["id"] for page in reading.pages for row in json.loads(page.body)}
+
+
+def names_of(reading: Reading) -> set[str]:
+    """The titles that the reading gives."""
+    pages = [page for page in reading.pages if page.kind in ("products", "variations")]
+    rows = reading.api.normalize(reading.shop, reading.report.currency or "", pages)
+    return {str(getattr(row, "product_title", row)) for row in rows}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_a_shop_of_pages_too_large_for_us_is_read_in_smaller_ones(
+    sandbox: SandboxServer, endpoint: str
+) -> None:
+    """100 products of 30 kB are 3 MB. The size that is small enough is remembered."""
+    spec = replace(SHOP, **ENDPOINTS[endpoint])
+    sandbox.store.put(spec)
+    sandbox.faults.set([full_of_text(30)])
+    reading = Reading(sandbox, spec, max_retries=0)
+    await reading.read()
+    assert reading.report.complete
+    assert reading.report.page_sizes["products"] < 100
+    assert reading.report.details["smaller_pages"] >= 1
+    sandbox.faults.clear()
+    before = Reading(sandbox, spec)
+    await before.read()
+    assert ids_of(reading) == ids_of(before)
+    assert {len(name) for name in names_of(reading)} == {1 + 30 * 1024}
+    assert max(len(page.body) for page in reading.pages) < 4 * 1024 * 1024
+
+
+async def test_a_shop_of_one_product_too_large_for_us_is_read_without_it(
+    sandbox: SandboxServer,
+) -> None:
+    """3 MB of one product. It is named, and its items stay as they were."""
+    sandbox.store.put(SHOP)
+    fault = full_of_text(3 * 1024)
+    for edit in fault["edits"]:
+        edit["path"][0] = 0
+    sandbox.faults.set([{**fault, "match": {**fault["match"], "query_contains": "&page=1&"}}])
+    reading = Reading(sandbox, SHOP, max_retries=0)
+    await reading.read()
+    assert not reading.report.complete
+    assert "left out" in " ".join(reading.report.warnings)
+
+
+async def test_a_shop_of_objects_all_too_large_fails_with_their_size(
+    sandbox: SandboxServer,
+) -> None:
+    """Nothing of it is read in vain for long."""
+    spec = replace(SHOP, products=12)
+    sandbox.store.put(spec)
+    sandbox.faults.set([full_of_text(3 * 1024)])
+    reading = Reading(sandbox, spec, max_retries=0)
+    said = await reading.fails(InvalidResponse)
+    assert "more than 2097152 bytes at once" in said
+    assert len(sandbox.requests.requests()) < 40
+
+
+@pytest.mark.parametrize("kilobytes", [900, 1600])
+async def test_parts_that_are_too_large_together_make_pages_smaller(
+    sandbox: SandboxServer, kilobytes: int
+) -> None:
+    """Each object alone is small enough. Five of 0.9 MB make a page, and five of 1.6 MB do not."""
+    spec = replace(SHOP, products=12, variants=(1, 1))
+    sandbox.store.put(spec)
+    sandbox.faults.set([full_of_text(kilobytes)])
+    reading = Reading(sandbox, spec, max_retries=0)
+    if kilobytes < 1000:
+        await reading.read()
+        assert reading.report.complete
+    else:
+        said = await reading.fails(InvalidResponse)
+        assert "so large that no page of them can be read" in said
