@@ -19,6 +19,7 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.platforms.kit.json_values import list_at, object_at, value_at
 from connector_pipeline.platforms.shopify.asking import Asks, TooExpensiveError
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.reading.chains import LONGEST_CURSOR
 from connector_pipeline.platforms.shopify.reading.check_queries import (
     CHECKED_AT_ONCE,
     COUNT_VARIANTS,
@@ -131,6 +132,7 @@ async def counted_products(client: Asks, *, newest_first: bool) -> AsyncGenerato
     It ends early, without an error, where Shopify refuses the question or answers in another form.
     """
     after: str | None = None
+    seen: set[str] = set()
     while True:
         try:
             answer = await client.ask_aside(
@@ -146,9 +148,13 @@ async def counted_products(client: Asks, *, newest_first: bool) -> AsyncGenerato
             if counted is not None:
                 yield counted
         cursor = value_at(products, "pageInfo", "endCursor")
-        if value_at(products, "pageInfo", "hasNextPage") is not True or cursor in (None, after):
+        more = value_at(products, "pageInfo", "hasNextPage") is True
+        if not more or not isinstance(cursor, str) or len(cursor) > LONGEST_CURSOR:
             return
-        after = str(cursor)
+        if cursor in seen or not nodes:
+            return
+        seen.add(cursor)
+        after = cursor
 
 
 @dataclass(frozen=True, slots=True)

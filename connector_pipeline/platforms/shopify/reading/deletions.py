@@ -19,6 +19,7 @@ from connector_pipeline.platforms.kit.json_values import list_at, object_at, val
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify.asking import Asks, TooExpensiveError
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.reading.chains import LONGEST_CURSOR
 from connector_pipeline.platforms.shopify.reading.check_queries import (
     CHECKED_AT_ONCE,
     DELETIONS,
@@ -154,7 +155,11 @@ class Deletions:
         )
         if more is not True:
             return None
-        if not isinstance(cursor, str) or cursor == page.facts.get("after"):
+        if (
+            not isinstance(cursor, str)
+            or len(cursor) > LONGEST_CURSOR
+            or cursor == page.facts.get("after")
+        ):
             raise InvalidResponse("Shopify's cursor through the deletions does not move on.")
         return cursor
 

@@ -127,6 +127,15 @@ def test_a_cursor_is_read_in_the_body(body: Any, cursor: str | None) -> None:
     assert in_body("meta", "next")(answer(body)) == cursor
 
 
+@pytest.mark.parametrize("length", [4097, 1_000_000])
+def test_a_long_cursor_is_refused(length: int) -> None:
+    """It would be kept, and sent with the next request."""
+    paging = Cursors(10, in_body("next"))
+    with pytest.raises(InvalidResponse, match=f"has {length} characters"):
+        paging.cursor(answer({"next": "c" * length}))
+    assert paging.cursor(answer({"next": "c" * 4096})) == "c" * 4096
+
+
 @pytest.mark.parametrize("found", [True, ["abc"], {"cursor": "abc"}])
 def test_a_cursor_of_another_form_is_no_end(found: Any) -> None:
     """If it ended the list, a part of the list would look whole."""

@@ -105,6 +105,12 @@ async def test_both_cursors_are_followed_to_their_ends(
             ],
             "gives no cursor",
         ),
+        ([products_body([product(1, [])], more="c" * 5000)], "has 5000 characters"),
+        (
+            [products_body([product(1, [variant(1)], more="v" * 4097)])],
+            "has 4097 characters",
+        ),
+        ([products_body([], more=f"p{number}") for number in range(11)], "empty pages"),
         (
             [{"data": {"products": {"pageInfo": {"hasNextPage": "no"}, "nodes": []}}}],
             "does not say",
