@@ -273,8 +273,9 @@ def test_a_shop_without_https_is_refused_or_read_signed(
             assert catalog(pipeline, KEY) == pipeline.served(KEY)
         else:
             text = pipeline.failure(result)
-            assert text.startswith("InvalidResponse")
-            assert "plain http, and keys are sent over HTTPS only" in text
+            assert text.startswith("PlatformUnavailable")
+            assert "A shop without HTTPS is not asked over plain http" in text
+            assert plain.requests.requests(service="woocommerce", domain=SHOP.domain) == []
         assert_no_secret_is_left(pipeline, caplog)
 
 
