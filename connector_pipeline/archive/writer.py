@@ -186,7 +186,7 @@ _LEAST_BYTES: Final = 4_096
 """A file takes a block of the disk at least, so that endless empty pages end as well."""
 _MOST_DETAILS: Final = 64 * 1024
 _MOST_WARNINGS: Final = 100
-_LONGEST_WARNING: Final = 4_000
+_LONGEST_WARNING: Final = 2_000
 _MOST_LEARNED: Final = 256 * 1024
 
 
