@@ -90,7 +90,10 @@ def test_no_failure_shows_the_password(url: str, home: Path) -> None:
         ("postgresql://me@[::1]:6432/catalog", "[::1]:6432, database catalog"),
         ("postgresql://me@a:1,b:2/catalog", "a:1,b:2, database catalog"),
         ("postgresql://me@a,b:2/catalog", "a:5432,b:2, database catalog"),
-        ("postgresql://me@/catalog?host=/run/postgres&port=6432", "/run/postgres, port 6432, database"),
+        (
+            "postgresql://me@/catalog?host=/run/postgres&port=6432",
+            "/run/postgres, port 6432, database",
+        ),
         ("postgresql:///catalog", "localhost:5432, database catalog"),
         ("postgresql://me@/catalog?hostaddr=10.0.0.1", "10.0.0.1:5432, database catalog"),
     ],
