@@ -52,15 +52,13 @@ _RETRY_AFTER: Final = RetryAfter()
 class Answer:
     """A whole answer: `body` as received, `json` its parsed form (numbers as int and Decimal).
 
-    `parsed_bytes` are the most that `json` takes in memory. The answer to a signed request has no
-    `Link` header, which may repeat the credentials.
+    The answer to a signed request has no `Link` header, which may repeat the credentials.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     json: Any
-    parsed_bytes: int = 0
 
 
 class PaceSignal(Enum):
@@ -401,9 +399,7 @@ class OriginHttp:
         if any_body and response.status_code < 400:
             return Answer(response.status_code, response.headers, body, None)
         judged = self._judge.judged(response.status_code, response.headers, body)
-        answer = Answer(
-            response.status_code, response.headers, judged.body, judged.json, judged.parsed_bytes
-        )
+        answer = Answer(response.status_code, response.headers, judged.body, judged.json)
         if judged.printed is not None:
             self._warn_of(judged.printed)
         trouble = judged.trouble

@@ -27,17 +27,28 @@ _BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
+_DEAREST: Final = 160
+"""No byte of JSON is estimated higher: that is half of `{}`."""
+
+_SHORT: Final = 16 * 1024
 _USUAL_DEPTH: Final = 10
 
 
-def most_memory(body: bytes, enough: int) -> int:
-    """The most bytes that the parsed JSON takes. It is exact only where it is over `enough`.
+def takes_more(body: bytes, most: int) -> bool:
+    """Whether the parsed JSON may take more than so many bytes.
 
-    Below that, commas and brackets inside of texts may count too, because that is cheaper to find.
+    Cheaper to find than `most_memory`, because most bodies are far from any bound.
     """
-    found = _memory(body, body.translate(None, _BUT_STRUCTURE))
-    if found <= enough:
-        return found
+    if len(body) <= most // _DEAREST:
+        return False
+    # Commas and brackets inside of texts count too, here.
+    if _memory(body, body.translate(None, _BUT_STRUCTURE)) <= most:
+        return False
+    return most_memory(body) > most
+
+
+def most_memory(body: bytes) -> int:
+    """The most bytes that the parsed JSON takes."""
     return _memory(body, _outside_strings(body, _BUT_STRINGS_AND_STRUCTURE))
 
 
@@ -48,7 +59,10 @@ def begins_as_json(body: bytes) -> bool:
 
 def is_too_deep(body: bytes) -> bool:
     """Whether values are nested by more than MOST_DEPTH, in text that begins as JSON would."""
-    if body.count(b"[") + body.count(b"{") <= MOST_DEPTH or not begins_as_json(body):
+    # Lines of bulk results are short and many.
+    if len(body) <= _SHORT and body.count(b"[") + body.count(b"{") <= MOST_DEPTH:
+        return False
+    if not begins_as_json(body):
         return False
     brackets = left = _outside_strings(body, _BUT_STRINGS_AND_BRACKETS)
     # Each step takes the innermost values away. Usual JSON is gone after a few.
@@ -67,6 +81,7 @@ def _memory(body: bytes, structure: bytes) -> int:
 
 def _outside_strings(body: bytes, dropped: bytes) -> bytes:
     """The text outside of strings, without the `dropped` bytes."""
+    # A search for one byte is much faster than one for two.
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     kept = body.translate(None, dropped).replace(b'""', b"")

@@ -9,7 +9,7 @@ from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.platforms.http.bounds import MOST_OF_A_REFUSAL, Bound, TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages, challenge, own_trouble
 from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
-from connector_pipeline.platforms.http.json_shape import begins_as_json, most_memory
+from connector_pipeline.platforms.http.json_shape import begins_as_json, takes_more
 from connector_pipeline.platforms.http.retrying import OVERLOADED, RETRIED_STATUSES, StatedLimit
 from connector_pipeline.platforms.http.spoiled_body import (
     json_among_messages,
@@ -54,15 +54,13 @@ class Trouble:
 class Judged:
     """An answer's JSON, with the bytes that it was read from; None where the body has none.
 
-    `is_json` tells the JSON null from no JSON. `parsed_bytes` are the most that the JSON takes in
-    memory. `printed` are the words for what PHP printed around the JSON. `unreadable` are the words
-    for a value because of which JSON is not read.
+    `is_json` tells the JSON null from no JSON. `printed` are the words for what PHP printed
+    around the JSON. `unreadable` are the words for a value because of which JSON is not read.
     """
 
     body: bytes
     json: Any = None
     is_json: bool = True
-    parsed_bytes: int = 0
     unreadable: str | None = None
     trouble: Trouble | None = None
     printed: str | None = None
@@ -101,9 +99,8 @@ class Judge:
             if status < 400:
                 raise self.too_large()
             body = body[:most]
-        parsed_bytes = most_memory(body, self.bound.parsed)
-        if parsed_bytes <= self.bound.parsed:
-            read = replace(self._read(body), parsed_bytes=parsed_bytes)
+        if not takes_more(body, self.bound.parsed):
+            read = self._read(body)
         elif status < 400 and begins_as_json(body):
             raise self._too_costly(len(body))
         else:

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from connector_pipeline.platforms.http.bounds import LARGE_PAGE, PAGE
 from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
-from connector_pipeline.platforms.http.json_shape import MOST_DEPTH, is_too_deep, most_memory
+from connector_pipeline.platforms.http.json_shape import (
+    MOST_DEPTH,
+    is_too_deep,
+    most_memory,
+    takes_more,
+)
 from connector_pipeline_tests.platforms.shopify.scripted import product, products_body, variant
 
 texts = st.text(max_size=8) | st.sampled_from(
@@ -60,8 +65,10 @@ def test_the_cost_is_counted_outside_of_texts(document: Any, compact: bool, esca
     body = written(document, compact=compact, escaped=escaped)
     values, objects, lists = counted(document)
     expected = 4 * len(body) + 112 * (values + 1) + 192 * objects + 72 * lists
-    assert most_memory(body, 0) == expected
-    assert most_memory(body, 10**9) >= expected
+    assert most_memory(body) == expected
+    assert not takes_more(body, expected)
+    assert takes_more(body, expected - 1)
+    assert expected <= 160 * len(body)
 
 
 @given(documents, st.integers(0, 130), st.booleans())
@@ -83,7 +90,8 @@ def test_depth_is_counted_outside_of_texts(document: Any, around: int, in_lists:
 @example(b"\\" * 301 + b'"' + b"[" * 300)
 def test_any_bytes_are_judged(body: bytes) -> None:
     """Nothing raises an error."""
-    most_memory(body, 0)
+    most_memory(body)
+    takes_more(body, 1)
     is_too_deep(body)
 
 
@@ -119,7 +127,7 @@ def test_no_json_takes_more_memory_than_it_may(body: bytes, by: str) -> None:
         tracemalloc.stop()
     assert kept
     # The interpreter's own bookkeeping comes once.
-    assert took <= most_memory(body, 0) + 4096
+    assert took <= most_memory(body) + 4096
 
 
 def test_honest_pages_are_far_below_their_bounds() -> None:
@@ -147,13 +155,13 @@ def test_honest_pages_are_far_below_their_bounds() -> None:
     ]
     body = json.dumps(woocommerce).replace("/", "\\/").encode()
     assert len(body) < PAGE.body
-    assert most_memory(body, PAGE.parsed) <= PAGE.parsed
+    assert not takes_more(body, PAGE.parsed)
     shopify = products_body(
         [product(n, [variant(n * 100 + each) for each in range(8)]) for n in range(1, 251)]
     )
     body = json.dumps(shopify).encode()
     assert len(body) < LARGE_PAGE.body
-    assert most_memory(body, LARGE_PAGE.parsed) <= LARGE_PAGE.parsed
+    assert not takes_more(body, LARGE_PAGE.parsed)
 
 
 @pytest.mark.parametrize(

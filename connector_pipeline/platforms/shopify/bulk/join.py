@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from connector_pipeline.model.errors import ArchiveUnavailable, InvalidResponse
 from connector_pipeline.platforms.http.bounds import MEGABYTE, PAGE
 from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
-from connector_pipeline.platforms.http.json_shape import most_memory
+from connector_pipeline.platforms.http.json_shape import takes_more
 from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
@@ -151,7 +151,7 @@ class BulkJoin(Generic[T]):
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    if most_memory(line, PAGE.parsed) > PAGE.parsed:
+    if takes_more(line, PAGE.parsed):
         raise InvalidResponse("A line of Shopify's bulk result would take too much memory.")
     try:
         record = parse_json(line)

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
 from connector_pipeline.platforms.http.bounds import PAGE
 from connector_pipeline.platforms.http.client import Answer, HeavyAnswer, SlowAnswer
+from connector_pipeline.platforms.http.json_shape import most_memory
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.json_values import is_list, is_object
 from connector_pipeline.platforms.woocommerce.mapping.normalize import (
@@ -243,7 +244,7 @@ class _Reading:
         if not is_list(answer.json):
             # A part that is no list cannot be joined.
             raise self._give_up()
-        self._memory += memory_of(answer)
+        self._memory += memory_of(answer.body)
         if self._memory > MOST_IN_PARTS:
             smaller = self._size > SMALLEST
             if smaller:
@@ -292,9 +293,9 @@ class _Reading:
         )
 
 
-def memory_of(answer: Answer) -> int:
-    """The most bytes that an answer takes in memory."""
-    return len(answer.body) + answer.parsed_bytes
+def memory_of(body: bytes) -> int:
+    """The most bytes that a page takes in memory with its parsed JSON."""
+    return len(body) + most_memory(body)
 
 
 def _total(answer: Answer) -> int | None:

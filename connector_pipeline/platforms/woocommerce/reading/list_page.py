@@ -21,7 +21,7 @@ class ListPage:
     """One page of a list: its objects, and the list's length as the page's headers state it.
 
     Pages of one list may have different sizes, so positions in the list are counted in objects.
-    `facts` are those of the raw page. `memory` is the most bytes that an answered page takes.
+    `facts` are those of the raw page.
     """
 
     number: int
@@ -31,7 +31,6 @@ class ListPage:
     objects: list[dict[str, Any]]
     body: bytes
     facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
-    memory: int = 0
 
     def closed(self) -> "ListPage":
         """The page without its objects, which takes a fraction of the memory."""

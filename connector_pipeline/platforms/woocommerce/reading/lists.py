@@ -195,7 +195,7 @@ class ListReader:
             if pages and pages[-1].end <= start:
                 break
             pages += await self._step(wanted, start // less + 1, less, may_lack=may_lack)
-            if sum(page.memory for page in pages) > MOST_IN_PARTS:
+            if sum(memory_of(page.body) for page in pages) > MOST_IN_PARTS:
                 self._sizes.failed(wanted.kind, less)
                 raise PageTooLarge(wanted.path, smaller=size > SMALLEST)
         return pages
@@ -228,7 +228,7 @@ class ListReader:
             "total": page.total,
             "total_pages": page.total_pages,
         }
-        return replace(page, facts={**counts, **wanted.page_facts}, memory=memory_of(answer))
+        return replace(page, facts={**counts, **wanted.page_facts})
 
 
 def _refuse_larger(size: int, allowed: int | None) -> None:

@@ -120,7 +120,7 @@ class _Asking:
         for part in parts:
             try:
                 answers.append(await self._question(part, retries=int(len(part) == 1)))
-                if sum(map(memory_of, answers)) > MOST_IN_PARTS:
+                if sum(memory_of(each.body) for each in answers) > MOST_IN_PARTS:
                     raise PageTooLarge(PRODUCTS_ENDPOINT, smaller=False).error
             except HeavyAnswer as heavy:
                 if len(part) > 1:
