@@ -86,14 +86,20 @@ def migrate(
     print_sql: Annotated[
         bool, typer.Option("--sql", help="Change nothing; print the SQL that would run.")
     ] = False,
+    print_roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles", help="Change nothing; print the SQL that makes the roles, for once."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Bring the database's schemas to the revision that this version needs."""
     from connector_pipeline.cli.migrate import run_migrate
 
-    if check and print_sql:
-        raise typer.BadParameter("choose one of --check and --sql.")
-    run_migrate(check=check, print_sql=print_sql, as_json=as_json)
+    if check + print_sql + print_roles > 1:
+        raise typer.BadParameter("choose one of --check, --sql and --roles.")
+    run_migrate(check=check, print_sql=print_sql, print_roles=print_roles, as_json=as_json)
 
 
 @app.command()

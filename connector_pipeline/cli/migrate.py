@@ -10,10 +10,11 @@ from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
 from connector_pipeline.postgres import migrate as migrations
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.revision import database_revision, needed_revision
+from connector_pipeline.postgres.roles import roles_sql
 
 
-def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
-    """Migrate the database, or only print its revision or the SQL that would run.
+def run_migrate(*, check: bool, print_sql: bool, print_roles: bool, as_json: bool) -> None:
+    """Migrate the database, or only print its revision, the SQL that would run, or that of roles.
 
     Raises typer.Exit(1) if `check` finds another revision than the needed one, and what
     `database_services` and `postgres.migrate.migrate` raise.
@@ -22,6 +23,8 @@ def run_migrate(*, check: bool, print_sql: bool, as_json: bool) -> None:
         _check(as_json=as_json)
     elif print_sql:
         _print_sql(as_json=as_json)
+    elif print_roles:
+        _print_script(roles_sql(), as_json=as_json)
     else:
         _migrate(as_json=as_json)
 
@@ -56,6 +59,10 @@ def _check(*, as_json: bool) -> None:
 def _print_sql(*, as_json: bool) -> None:
     with database_services(SchemaUse.INSPECT) as settings:
         script = migrations.migration_sql(database_url(settings))
+    _print_script(script, as_json=as_json)
+
+
+def _print_script(script: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"sql": script})
     else:

@@ -53,7 +53,7 @@ def sandbox_elsewhere(settings: Settings) -> list[str]:
             "CONNECTOR_DATABASE_URL to use the sandbox. "
             "Example: TOKEN_SERVICE_URL=http://token-service:8000"
         )
-    if settings.dagster_postgres_url is not None:
+    elif settings.dagster_postgres_url is not None:
         lines.append(
             "TOKEN_SERVICE_URL: not set, but DAGSTER_POSTGRES_URL is, and the runs of the "
             "sandbox's shops belong into the embedded database alone. Set TOKEN_SERVICE_URL to "

@@ -1,6 +1,7 @@
-"""The roles of readers and of requesters, and the rights of each."""
+"""The roles of the pipeline, of readers and of requesters, and the rights of each."""
 
 import logging
+from collections.abc import Iterable
 from typing import Final, LiteralString
 
 import psycopg
@@ -10,6 +11,26 @@ from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 READER_ROLE: Final = "catalog_reader"
 REQUESTER_ROLE: Final = "sync_requester"
+
+OWNER_ROLE: Final = "connector_owner"
+PIPELINE_ROLE: Final = "connector_pipeline"
+
+_ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
+_PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
+    (CATALOG, "catalog_items"): "SELECT, INSERT, UPDATE",
+    (CATALOG, "available_items"): "SELECT",
+    (CONNECTOR, "alembic_version"): "SELECT",
+    # The first real credentials mark an unmarked database.
+    (CONNECTOR, "installation"): "SELECT, UPDATE (serves)",
+    (CONNECTOR, "outbox"): _ROWS,
+    (CONNECTOR, "rejected_variants"): "SELECT, INSERT, DELETE",
+    (CONNECTOR, "run_workers"): _ROWS,
+    (CONNECTOR, "shops"): _ROWS,
+    (CONNECTOR, "sync_queue"): _ROWS,
+    (CONNECTOR, "sync_requests"): _ROWS,
+    (CONNECTOR, "syncs"): _ROWS,
+}
+"""What the code does with each table, and nothing more."""
 
 _GRANTS: Final[dict[str, tuple[LiteralString, ...]]] = {
     READER_ROLE: (
@@ -32,9 +53,42 @@ def grant_all(connection: psycopg.Connection) -> bool:
     """Make the roles and give them their grants, as far as the user may. Returns if all is done.
 
     Every migration does this, so that a role that an administrator makes later gets its grants too.
+    The role of the pipeline is made by an administrator alone (`roles.py`).
     """
-    done = [_role_exists(connection, role) and _granted(connection, role) for role in _GRANTS]
+    done = [
+        _role_exists(connection, role) and _granted(connection, role, _grants(role))
+        for role in _GRANTS
+    ]
+    if pipeline := pipeline_grants(connection):
+        done.append(_granted(connection, PIPELINE_ROLE, pipeline))
     return all(done)
+
+
+def pipeline_grants(connection: psycopg.Connection) -> list[sql.Composed]:
+    """The statements that give the role of the pipeline its grants; none if there is no such role.
+
+    For the tables of the needed revision.
+    """
+    found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (PIPELINE_ROLE,))
+    if found.fetchone() is None:
+        return []
+    usage = sql.SQL("GRANT USAGE ON SCHEMA {}, {} TO {}").format(
+        sql.Identifier(CATALOG), sql.Identifier(CONNECTOR), sql.Identifier(PIPELINE_ROLE)
+    )
+    return [usage, *(grant for _, grant in pipeline_table_grants())]
+
+
+def pipeline_table_grants() -> list[tuple[str, sql.Composed]]:
+    """The statements that give the role of the pipeline its rights, each with the table's name."""
+    return [
+        (
+            ".".join(table),
+            sql.SQL("GRANT {} ON {} TO {}").format(
+                sql.SQL(rights), sql.Identifier(*table), sql.Identifier(PIPELINE_ROLE)
+            ),
+        )
+        for table, rights in _PIPELINE_RIGHTS.items()
+    ]
 
 
 def missing_roles(connection: psycopg.Connection) -> list[sql.Composed]:
@@ -86,10 +140,10 @@ def _role_exists(connection: psycopg.Connection, role: str) -> bool:
     return True
 
 
-def _granted(connection: psycopg.Connection, role: str) -> bool:
+def _granted(connection: psycopg.Connection, role: str, grants: Iterable[sql.Composed]) -> bool:
     try:
         with connection.transaction():
-            for statement in _grants(role):
+            for statement in grants:
                 connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege:
         _logger.warning(

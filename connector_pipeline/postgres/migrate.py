@@ -16,8 +16,14 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.connections import connect, open_connection, unavailable
-from connector_pipeline.postgres.grants import all_grants, grant_all, missing_roles
+from connector_pipeline.postgres.grants import (
+    all_grants,
+    grant_all,
+    missing_roles,
+    pipeline_grants,
+)
 from connector_pipeline.postgres.revision import (
+    VERSION_TABLE,
     SchemaNotOurs,
     database_revision,
     needed_revision,
@@ -26,6 +32,8 @@ from connector_pipeline.postgres.revision import (
 from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 OLDEST_POSTGRES: Final = 15
+_INHERITS_BY_GRANT: Final = 160_000
+"""From this version on, a role inherits by its memberships, and not by an attribute of its own."""
 # Any number will do that nobody else in the database takes an advisory lock on.
 _MIGRATION_LOCK: Final = 0x636F6E6E6563746F
 
@@ -101,7 +109,10 @@ def migration_sql(connection_url: str) -> str:
         ]
         before, after = (
             "".join(f"{statement.as_string(connection)};\n" for statement in part)
-            for part in (statements, [*all_grants(), sql.SQL("COMMIT")])
+            for part in (
+                statements,
+                [*all_grants(), *pipeline_grants(connection), sql.SQL("COMMIT")],
+            )
         )
     return (
         f"-- Brings database {database} from revision {revision or '(none)'} to "
@@ -181,37 +192,67 @@ def _create_schemas(connection: psycopg.Connection) -> None:
 
 
 def _refuse_without_rights(connection: psycopg.Connection) -> None:
-    """Raise MayNotMigrate if the user may not make tables, or may not change one that exists."""
+    """Raise MayNotMigrate if the user may not change what exists, or may not make tables."""
     user = connection.info.user
     quoted_user = sql.Identifier(user).as_string(connection)
-    if schemas := ", ".join(_closed_schemas(connection)):
-        raise _may_not(
-            f"user {user} may not create tables in the schema {schemas}",
-            f"GRANT USAGE, CREATE ON SCHEMA {schemas} TO {quoted_user}",
-        )
     row = connection.execute(
-        "SELECT nspname || '.' || relname, pg_get_userbyid(relowner) FROM pg_class"
-        " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        "SELECT nspname || '.' || relname, pg_get_userbyid(relowner),"
+        " pg_has_role(relowner, 'MEMBER') FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
         " WHERE nspname = ANY (%s) AND relkind IN ('r', 'v')"
         " AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1 LIMIT 1",
         ([CATALOG, CONNECTOR],),
     ).fetchone()
     if row is not None:
-        table, owner = row
+        table, owner, member = row
         quoted_owner = sql.Identifier(owner).as_string(connection)
+        grant = f"GRANT {quoted_owner} TO {quoted_user}"
+        but = ""
+        if member:
+            but = ", whose rights the user does not inherit"
+            is_old = connection.info.server_version < _INHERITS_BY_GRANT
+            grant = f"ALTER ROLE {quoted_user} INHERIT" if is_old else f"{grant} WITH INHERIT TRUE"
         raise MayNotMigrate(
-            f"user {user} may not change {table}, which belongs to {owner}.",
-            remedy=f"Migrate as {owner}, or let an administrator "
-            f"`GRANT {quoted_owner} TO {quoted_user}`.",
+            f"user {user} may not change {table}, which belongs to {owner}{but}.",
+            remedy=f"Migrate as {owner}, or let an administrator `{grant}`.",
+        )
+    if closed := _closed_schemas(connection):
+        schemas = ", ".join(closed)
+        raise _may_not(
+            f"user {user} may not create tables in the schema {schemas}",
+            f"GRANT USAGE, CREATE ON SCHEMA {schemas} TO {quoted_user}",
+            owner=_sole_owner(connection, closed),
+        )
+    lacking = connection.execute(
+        "SELECT string_agg(needed, ', ')"
+        " FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed,"
+        " pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " WHERE nspname = %s AND relname = %s AND NOT has_table_privilege(pg_class.oid, needed)",
+        (CONNECTOR, VERSION_TABLE),
+    ).fetchone()
+    if lacking is not None and lacking[0]:
+        raise _may_not(
+            f"user {user} lacks {lacking[0]} on {CONNECTOR}.{VERSION_TABLE}",
+            f"GRANT {lacking[0]} ON {CONNECTOR}.{VERSION_TABLE} TO {quoted_user}",
         )
 
 
-def _may_not(lacking: str, grant: str | None = None) -> MayNotMigrate:
+def _sole_owner(connection: psycopg.Connection, schemas: list[str]) -> str | None:
+    """The owner of all these schemas, None if they have several or a superuser owns them."""
+    rows = connection.execute(
+        "SELECT DISTINCT rolname FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner"
+        " WHERE nspname = ANY (%s) AND NOT rolsuper",
+        (schemas,),
+    ).fetchall()
+    return str(rows[0][0]) if len(rows) == 1 else None
+
+
+def _may_not(lacking: str, grant: str | None = None, *, owner: str | None = None) -> MayNotMigrate:
     granted = f"`{grant}`, or " if grant else ""
+    first = f"Migrate as {owner}, the owner. Or an" if owner else "An"
     return MayNotMigrate(
         f"{lacking}.",
-        remedy=f"An administrator can {granted}run the SQL that `connector-pipeline migrate --sql` "
-        "prints.",
+        remedy=f"{first} administrator can {granted}run the SQL that "
+        "`connector-pipeline migrate --sql` prints.",
     )
 
 

@@ -44,6 +44,13 @@ def database_revision(connection: psycopg.Connection) -> str | None:
 
     Raises SchemaNotOurs if the user may not read it.
     """
+    try:
+        return _stored_revision(connection)
+    except psycopg.errors.InsufficientPrivilege:
+        raise _may_not_read(connection) from None
+
+
+def _stored_revision(connection: psycopg.Connection) -> str | None:
     with connection.transaction():
         # Not by to_regclass, which fails if the user has no rights in the schema.
         found = connection.execute(
@@ -56,15 +63,31 @@ def database_revision(connection: psycopg.Connection) -> str | None:
         query = sql.SQL("SELECT version_num FROM {}").format(
             sql.Identifier(CONNECTOR, VERSION_TABLE)
         )
-        try:
-            row = connection.execute(query).fetchone()
-        except psycopg.errors.InsufficientPrivilege:
-            raise SchemaNotOurs(
-                f"user {connection.info.user} may not read the schema {CONNECTOR}.",
-                remedy="Connect as the user that migrated the database, or grant that role to "
-                f"{connection.info.user}.",
-            ) from None
+        row = connection.execute(query).fetchone()
     return str(row[0]) if row else None
+
+
+def _may_not_read(connection: psycopg.Connection) -> SchemaNotOurs:
+    row = connection.execute(
+        "SELECT has_schema_privilege(pg_namespace.oid, 'USAGE'), pg_get_userbyid(relowner)"
+        " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " WHERE nspname = %s AND relname = %s",
+        (CONNECTOR, VERSION_TABLE),
+    ).fetchone()
+    may_enter, owner = row or (False, "the user that migrated it")
+    user = connection.info.user
+    quoted = sql.Identifier(user).as_string(connection)
+    what = f"the schema {CONNECTOR}"
+    grant = f"GRANT USAGE ON SCHEMA {CONNECTOR} TO {quoted}"
+    if may_enter:
+        what = f"{CONNECTOR}.{VERSION_TABLE}"
+        grant = f"GRANT SELECT ON {CONNECTOR}.{VERSION_TABLE} TO {quoted}"
+    return SchemaNotOurs(
+        f"user {user} may not read {what}: it lacks `{grant}`.",
+        remedy=f"Connect as {owner}, who owns it. Or an administrator can give {user} the role of "
+        "the pipeline, all of whose rights `connector-pipeline migrate --roles` prints, or "
+        f"`GRANT {sql.Identifier(owner).as_string(connection)} TO {quoted}`.",
+    )
 
 
 def refuse_unknown(revision: str | None) -> None:
