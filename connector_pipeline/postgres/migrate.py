@@ -63,6 +63,7 @@ def migrate(connection_url: str) -> Migration:
     with _transaction(connection_url) as connection:
         driver_connection = _driver_connection(connection)
         _refuse_unsuitable(driver_connection)
+        _refuse_without_lock(driver_connection)
         driver_connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         before = database_revision(driver_connection)
         refuse_unknown(before)
@@ -145,6 +146,8 @@ def _transaction(connection_url: str) -> Generator[Connection]:
             yield connection
     except OperationalError as error:
         raise unavailable(error.orig or error, connection_url) from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _may_not(str(error.diag.message_primary)) from None
     except ProgrammingError as error:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise _may_not(str(error.orig.diag.message_primary)) from None
@@ -191,13 +194,28 @@ def _create_schemas(connection: psycopg.Connection) -> None:
             ) from None
 
 
+def _refuse_without_lock(connection: psycopg.Connection) -> None:
+    """Raise MayNotMigrate if an administrator has closed advisory locks to this user."""
+    row = connection.execute(
+        "SELECT has_function_privilege('pg_catalog.pg_advisory_xact_lock(bigint)', 'EXECUTE')"
+    ).fetchone()
+    if row is not None and not row[0]:
+        quoted_user = sql.Identifier(connection.info.user).as_string(connection)
+        raise _may_not(
+            f"user {connection.info.user} may not take advisory locks in this database",
+            f"GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock(bigint) TO {quoted_user}",
+            owner=_sole_owner(connection, [CATALOG, CONNECTOR]),
+        )
+
+
 def _refuse_without_rights(connection: psycopg.Connection) -> None:
     """Raise MayNotMigrate if the user may not change what exists, or may not make tables."""
     user = connection.info.user
     quoted_user = sql.Identifier(user).as_string(connection)
     row = connection.execute(
         "SELECT nspname || '.' || relname, pg_get_userbyid(relowner),"
-        " pg_has_role(relowner, 'MEMBER') FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " pg_has_role(relowner, 'MEMBER')"
+        " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
         " WHERE nspname = ANY (%s) AND relkind IN ('r', 'v')"
         " AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1 LIMIT 1",
         ([CATALOG, CONNECTOR],),

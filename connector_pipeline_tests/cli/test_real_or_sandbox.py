@@ -180,7 +180,7 @@ def test_real_credentials_are_refused_by_the_sandboxs_database(
 def test_the_settings_of_a_deployment_mark_a_database_when_it_is_made(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Token Service on this machine may be anything; a sandbox's variables are no deployment's."""
+    """A Token Service on this machine may be anything, and no deployment has a sandbox's."""
     for name in ("SHOPIFY_BASE_URL", "WOOCOMMERCE_BASE_URL", "ALLOW_PRIVATE_HOSTS"):
         monkeypatch.delenv(name, raising=False)
 
