@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connector_pipeline.sandbox.controls import spoiling
+from connector_pipeline.sandbox.controls.fault_answers import answer_in_place
 from connector_pipeline.sandbox.controls.faults import FaultRule, Faults
 from connector_pipeline.sandbox.routing import destination
 
@@ -37,13 +39,18 @@ class FaultMiddleware:
         if rule is None:
             await self._app(scope, replay, send)
             return
-        fault = rule.answer(found.service)
+        fault = answer_in_place(rule, found.service)
         if fault is not None:
             headers = dict(fault.headers) | {"Content-Length": str(len(fault.content))}
             await _send_start(send, fault.status, headers)
             await send({"type": "http.response.body", "body": fault.content})
             return
-        if rule.at == "start" or (rule.kind == "hang" and rule.at is None):
+        if rule.kind == "large":
+            await self._large(receive, send, rule)
+            return
+        if rule.kind in ("reset", "hang") and (
+            rule.at == "start" or (rule.kind == "hang" and rule.at is None)
+        ):
             if rule.kind == "hang" and not await self._hang(rule, receive):
                 await self._app(scope, replay, send)
             else:
@@ -71,6 +78,16 @@ class FaultMiddleware:
     ) -> None:
         """Send the platform's own headers, and its body as the rule has it, or half of it."""
         start, content = await _answer_of(self._app, scope, replay)
+        if rule.kind == "repeat":
+            rule.kept = rule.kept or (start, content)
+            start, content = dict(rule.kept[0]), rule.kept[1]
+        _put_headers(start, rule)
+        if rule.kind in ("length", "chunks"):
+            await _send_raw(scope, receive, start, content, rule)
+            return
+        if rule.kind == "drip":
+            await self._drip(receive, send, rule, start, content)
+            return
         whole = rule.spoiled(content)
         content = content if whole is None else whole
         headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
@@ -85,6 +102,50 @@ class FaultMiddleware:
             await send({"type": "http.response.body", "body": content[len(half) :]})
             return
         await _break(scope, receive, reset=rule.kind != "truncate")
+
+    async def _drip(
+        self,
+        receive: Receive,
+        send: Send,
+        rule: FaultRule,
+        start: dict[str, Any],
+        content: bytes,
+    ) -> None:
+        """Send the body piece by piece until the client leaves."""
+        await send(start)
+        replaced, step = self._faults.replaced, rule.size or 1
+        gone = asyncio.ensure_future(receive())
+        try:
+            for at in range(0, len(content), step):
+                if self._faults.replaced != replaced or self._faults.closing:
+                    step = len(content)
+                piece = content[at : at + step]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if step == len(content):
+                    break
+                done, _ = await asyncio.wait({gone}, timeout=rule.seconds)
+                if done:
+                    return
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _large(self, receive: Receive, send: Send, rule: FaultRule) -> None:
+        """Send a large JSON array until the client leaves."""
+        size = rule.size or 0
+        headers = {"Content-Type": "application/json", "Content-Length": str(size + 2)}
+        await _send_start(send, rule.status or 200, headers | dict(rule.headers))
+        gone = asyncio.ensure_future(receive())
+        try:
+            for part in spoiling.large(size):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                # Gives the server the turn in which it notices that the client left.
+                await asyncio.sleep(0)
+                if gone.done() or self._faults.closing:
+                    break
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
 
     async def _hang(self, rule: FaultRule, receive: Receive) -> bool:
         """Wait as long as the rule says. True if the client left or the server closed before."""
@@ -128,6 +189,42 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 async def _send_start(send: Send, status: int, headers: dict[str, str]) -> None:
     encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
+
+
+def _put_headers(start: dict[str, Any], rule: FaultRule) -> None:
+    """Put the rule's headers and status over the platform's own."""
+    given = {name.lower().encode(): value.encode("latin-1") for name, value in rule.headers.items()}
+    own = [(name, value) for name, value in start["headers"] if name.lower() not in given]
+    start["headers"] = [*own, *given.items()]
+    if rule.status is not None:
+        start["status"] = rule.status
+
+
+async def _send_raw(
+    scope: Scope, receive: Receive, start: dict[str, Any], content: bytes, rule: FaultRule
+) -> None:
+    """Write an answer that no HTTP server would make, and close the connection after it."""
+    transport = cast("asyncio.Transport | None", scope.get(TRANSPORT))
+    if transport is None:
+        return
+    headers = [
+        (name, value)
+        for name, value in start["headers"]
+        if name.lower() not in (b"content-length", b"transfer-encoding", b"connection")
+    ]
+    if rule.kind == "length":
+        stated = max(0, len(content) + (rule.size or 0))
+        headers.append((b"content-length", str(stated).encode()))
+    else:
+        headers.append((b"transfer-encoding", b"chunked"))
+        half = len(content) // 2
+        # The second chunk says that it has as many bytes again, and ends before its last ones.
+        content = b"".join(
+            (b"%x\r\n" % half, content[:half], b"\r\n", b"%x\r\n" % len(content), content[half:])
+        )
+    lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+    transport.write(b"HTTP/1.1 %d OK\r\n%s\r\n%s" % (start["status"], lines, content))
+    await _break(scope, receive, reset=False)
 
 
 async def _answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[dict[str, Any], bytes]:

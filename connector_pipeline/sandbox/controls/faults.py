@@ -1,7 +1,6 @@
 """Faults and latency, set by rules: a rule names its requests, its number and its fault."""
 
 import codecs
-import gzip
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,22 +8,25 @@ from threading import Lock
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
-from connector_pipeline.sandbox.answers import json_bytes
+from connector_pipeline.sandbox.controls import spoiling
 
 KINDS: Final = (
     "status", "html", "truncate", "reset", "hang", "latency", "empty_json", "garbage", "captcha",
-    "redirect", "throttled", "body", "workers", "bom", "printed", "gzip",
+    "redirect", "throttled", "body", "workers", "bom", "printed", "gzip", "edit", "repeat", "twice",
+    "drip", "length", "chunks", "bomb", "large",
 )  # fmt: skip
 
-_MATCHES: Final = ("platform", "domain", "path_contains", "body_contains", "per_page_over")
+_MATCHES: Final = (
+    "platform", "domain", "path_contains", "body_contains", "query_contains", "query_lacks",
+    "per_page_over",
+)  # fmt: skip
 _PARAMETERS: Final = (
-    "status", "headers", "body", "seconds", "location", "at", "lasting", "workers"
+    "status", "headers", "body", "seconds", "location", "at", "lasting", "workers", "edits", "size",
+    "encodings",
 )  # fmt: skip
-
-_PAGE: Final = (
-    "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
-)
-
+_PLACES: Final = {
+    "reset": ("start", "middle"), "hang": ("start", "middle"), "twice": ("start", "end")
+}  # fmt: skip
 
 _PRINTED: Final = (
     "<br />\n<b>Deprecated</b>:  Creation of dynamic property Some_Plugin::$opt is deprecated in "
@@ -36,20 +38,12 @@ class InvalidFault(ValueError):
     """A rule that cannot be applied, with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class FaultAnswer:
-    """An answer in place of the platform's."""
-
-    status: int
-    content: bytes
-    headers: Mapping[str, str]
-
-
 @dataclass(slots=True)
 class FaultRule:
     """One rule. In its match, `per_page_over` is for lists of pages with more objects than that.
 
-    The first `skip` requests that match pass, then it hits `times` (None: all).
+    A match that ends in `_contains` or `_lacks` is a text, or a list of texts that all hold. The
+    first `skip` requests that match pass, then the rule hits `times` (None: all).
 
     `at` is for reset and hang: "start" is before anything is sent, "middle" after half the body.
     `lasting`: the rule ends so many seconds after its first hit.
@@ -57,6 +51,18 @@ class FaultRule:
     compressed, without the header that says so.
     `workers` is the latency of a host with so many PHP processes: a request waits until one of them
     is free, and then takes `seconds`.
+
+    These send the platform's own answer, with `headers` beside its own and `status` for its own:
+
+    - `edit`: its JSON after `edits` (see `spoiling.edited`). `repeat`: the answer to the first
+      request that was hit, to every one, after `edits`.
+    - `twice`: one more member `body`, the text `"name":value`, at the "start" or the "end".
+    - `drip`: `size` bytes every `seconds`.
+    - `length`: a Content-Length that is `size` bytes too large, or too small if it is negative.
+    - `chunks`: sent in chunks, and cut off before the last one.
+
+    `bomb` and `large` are answers of `size` bytes in the platform's place: compressed by
+    `encodings`, the innermost first, or not at all.
     """
 
     kind: str
@@ -71,8 +77,12 @@ class FaultRule:
     at: str | None = None
     lasting: float | None = None
     workers: int | None = None
+    edits: Sequence[Mapping[str, Any]] = ()
+    size: int | None = None
+    encodings: Sequence[str] = ()
     matched: int = 0
     applied: int = 0
+    kept: tuple[dict[str, Any], bytes] | None = None
     over_at: float | None = None
     free_at: list[float] = field(default_factory=list[float])
 
@@ -90,8 +100,20 @@ class FaultRule:
             self.free_at = [0.0] * self.workers
         if self.kind == "redirect" and not self.location:
             raise InvalidFault("redirect: location is missing")
-        if self.at not in (None, "start", "middle"):
-            raise InvalidFault("at: expected start or middle")
+        if self.at not in (None, *_PLACES.get(self.kind, ("start", "middle"))):
+            raise InvalidFault(
+                f"at: expected {' or '.join(_PLACES.get(self.kind, ('start', 'middle')))}"
+            )
+        if self.kind in ("drip", "length", "bomb", "large") and not self.size:
+            raise InvalidFault(f"{self.kind}: size is missing")
+        if self.kind == "drip" and self.seconds is None:
+            raise InvalidFault("drip: seconds are missing")
+        if self.kind == "bomb" and not (
+            self.encodings and set(self.encodings) <= set(spoiling.ENCODINGS)
+        ):
+            raise InvalidFault(f"bomb: encodings: expected some of {list(spoiling.ENCODINGS)}")
+        if any("path" not in edit for edit in self.edits):
+            raise InvalidFault("edits: path is missing")
 
     def matches(
         self, service: str, domain: str, path: str, body: bytes, query: bytes = b""
@@ -102,8 +124,10 @@ class FaultRule:
         return (
             match.get("platform", service) == service
             and match.get("domain", domain) == domain
-            and match.get("path_contains", "") in path
-            and match.get("body_contains", "").encode() in body
+            and all(text in path for text in _texts(match, "path_contains"))
+            and all(text.encode() in body for text in _texts(match, "body_contains"))
+            and all(text.encode() in query for text in _texts(match, "query_contains"))
+            and not any(text.encode() in query for text in _texts(match, "query_lacks"))
         )
 
     def hits(self) -> bool:
@@ -135,7 +159,11 @@ class FaultRule:
             case "printed":
                 return (_PRINTED if self.body is None else str(self.body)).encode() + content
             case "gzip":
-                return gzip.compress(content)
+                return spoiling.zipped(content)
+            case "edit" | "repeat":
+                return spoiling.edited(content, self.edits, self.applied)
+            case "twice":
+                return spoiling.with_member(content, str(self.body), first=self.at != "end")
             case _:
                 return None
 
@@ -146,57 +174,9 @@ class FaultRule:
             "skip": self.skip,
             "times": self.times,
             "kind": self.kind,
-            **{name: value for name, value in given.items() if value not in (None, {})},
+            **{name: value for name, value in given.items() if value not in (None, {}, ())},
             "matched": self.matched,
             "applied": self.applied,
-        }
-
-    def answer(self, service: str) -> FaultAnswer | None:
-        """The answer in place of the platform's; None if the platform's own answer is spoiled."""
-        match self.kind:
-            case "status":
-                body = {"errors": "Sandbox fault"} if self.body is None else self.body
-                return self._answer(self.status or 500, body)
-            case "html":
-                return self._page(self.status or 503, "Service Unavailable")
-            case "captcha":
-                return self._page(self.status or 202, "One moment, please...")
-            case "empty_json":
-                return self._answer(self.status or 200, {})
-            case "garbage":
-                content = b'{"data":{"products":\xff\xfe,,]'
-                return FaultAnswer(self.status or 200, content, self._headers("application/json"))
-            case "redirect":
-                headers = self._headers("text/html") | {"Location": self.location or "/"}
-                return FaultAnswer(self.status or 302, b"", headers)
-            case "body":
-                return self._answer(self.status or 200, "" if self.body is None else self.body)
-            case "throttled":
-                return self._throttled(service)
-            case _:
-                return None
-
-    def _throttled(self, service: str) -> FaultAnswer:
-        if service != "shopify":
-            page = self._page(self.status or 429, "429 Too Many Requests")
-            retry = {"Retry-After": str(int(self.seconds or 2))}
-            return FaultAnswer(page.status, page.content, retry | dict(page.headers))
-        status = {"maximumAvailable": 2000.0, "currentlyAvailable": 0, "restoreRate": 100.0}
-        cost = {"requestedQueryCost": 100, "actualQueryCost": None, "throttleStatus": status}
-        error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
-        return self._answer(self.status or 200, {"errors": [error], "extensions": {"cost": cost}})
-
-    def _page(self, status: int, title: str) -> FaultAnswer:
-        text = self.body if isinstance(self.body, str) else _PAGE.format(title)
-        return FaultAnswer(status, text.encode(), self._headers("text/html; charset=UTF-8"))
-
-    def _answer(self, status: int, body: Any) -> FaultAnswer:
-        content = body.encode() if isinstance(body, str) else json_bytes(body)
-        return FaultAnswer(status, content, self._headers("application/json; charset=utf-8"))
-
-    def _headers(self, content_type: str) -> dict[str, str]:
-        return {"Content-Type": content_type} | {
-            name.title(): value for name, value in self.headers.items()
         }
 
 
@@ -242,6 +222,11 @@ class Faults:
                     return seconds, rule
                 seconds += rule.latency(time.monotonic())
         return seconds, None
+
+
+def _texts(match: Mapping[str, Any], name: str) -> Sequence[str]:
+    given = match.get(name, ())
+    return (given,) if isinstance(given, str) else given
 
 
 def _per_page(query: bytes) -> int:
