@@ -10,14 +10,13 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.canaries import Canaries
 from connector_pipeline_tests.conftest import enterable_directory
-from connector_pipeline_tests.faults.running import CellOutcome, Shops
+from connector_pipeline_tests.faults.outcomes import Outcomes
+from connector_pipeline_tests.faults.running import Shops
 from connector_pipeline_tests.faults.world import World
 
 
 @pytest.fixture(scope="session")
-def world(
-    new_database: Callable[[str | None], str], migrated_template: str
-) -> Generator[World]:
+def world(new_database: Callable[[str | None], str], migrated_template: str) -> Generator[World]:
     """One sandbox, database and archive for all cells."""
     with (
         enterable_directory() as folder,
@@ -35,9 +34,17 @@ def shops(world: World) -> Shops:
 
 
 @pytest.fixture(scope="session")
-def outcomes() -> dict[str, CellOutcome]:
-    """The outcomes of the cells that have run, by their keys."""
-    return {}
+def storage_shops(world: World) -> Shops:
+    """A shop of each platform for the faults of the storage."""
+    return Shops(world)
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> Generator[Outcomes]:
+    """The outcomes that the docs state; at the end they are written, where that is asked for."""
+    made = Outcomes.of_the_docs()
+    yield made
+    made.write()
 
 
 @contextmanager

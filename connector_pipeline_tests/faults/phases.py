@@ -11,9 +11,9 @@ from connector_pipeline.sandbox.shops.spec import Platform
 class Phase:
     """Requests of one kind in a sync of one platform.
 
-    `match` is the rule's match beside the shop. `spec` says what the shop needs to have such
-    requests. `by_bulk`: the sync reads by a bulk operation. `items`: the path to a list of objects in
-    the answer; `member`: the name of one of the answer's own members.
+    `match` is the rule's match beside the shop's. `spec` says what the shop needs for such
+    requests. `by_bulk`: the sync reads by a bulk operation. `items`: the path to a list of objects
+    in the answer. `member`: the name of one of the answer's own members.
     """
 
     platform: Platform
@@ -36,9 +36,7 @@ def _graphql(name: str, document: str, *more: str, **given: Any) -> Phase:
     return Phase("shopify", name, "shopify", match, **given)
 
 
-def _rest(
-    name: str, path: str, *queries: str, lacks: tuple[str, ...] = (), **given: Any
-) -> Phase:
+def _rest(name: str, path: str, *queries: str, lacks: tuple[str, ...] = (), **given: Any) -> Phase:
     match = {"path_contains": path, "query_contains": list(queries), "query_lacks": list(lacks)}
     return Phase("woocommerce", name, "woocommerce", match, **given)
 
@@ -64,12 +62,18 @@ SHOPIFY: Final = (
 
 WOOCOMMERCE: Final = (
     Phase("woocommerce", "token", "token-service"),
-    _rest("discovery", "/wc/v3/products", "per_page=1", lacks=("_fields", "per_page=10"), member="id"),
+    _rest(
+        "discovery", "/wc/v3/products", "per_page=1", lacks=("_fields", "per_page=10"), member="id"
+    ),
     _rest("currency", "/wc/v3/data/currencies/current", member="code"),
-    _rest("first page", "/wc/v3/products", "status=publish", "page=1", "name", items=(), member="id"),
-    _rest("later page", "/wc/v3/products", "status=publish", "page=2", "name", items=(), member="id"),
+    _rest(
+        "first page", "/wc/v3/products", "status=publish", "page=1", "name", items=(), member="id"
+    ),
+    _rest(
+        "later page", "/wc/v3/products", "status=publish", "page=2", "name", items=(), member="id"
+    ),
     _rest("ids", "/wc/v3/products", "_fields=id&", items=(), member="id"),
-    _rest("variations", "/wc/v3/variations", items=(), member="id"),
+    _rest("variations", "/variations", items=(), member="id"),
     _rest("look-up", "/wc/v3/products", "include=", items=(), member="id"),
 )
 

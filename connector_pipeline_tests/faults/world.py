@@ -139,11 +139,23 @@ class World:
         number = next(self._numbers)
         # Platforms state times to the second.
         now = datetime.now(UTC).replace(microsecond=0)
-        first, *_, last = shop.product_ids()
+        # Of those that a reader gets to see: a draft that is deleted is missed by nobody.
+        seen = sorted({int(row["product_id"]) for row in self.truth(shop).values()})
+        first, last = seen[0], seen[-1]
         title = "title" if shop.spec.platform == "shopify" else "name"
         shop.edit_product(first, {title: f"Edited {number}"}, at=now)
         shop.append_products(1, at=now)
         shop.remove_product(last, at=now)
+
+    def an_hour_later(self, shop: SandboxShop) -> None:
+        """Make the shop's last sync an hour older."""
+        with self.database.connect() as connection:
+            connection.execute(
+                "UPDATE connector.shops SET last_successful_sync_at = "
+                "last_successful_sync_at - interval '1 hour' "
+                "WHERE platform_name = %s AND domain = %s",
+                (shop.spec.platform, shop.spec.domain),
+            )
 
     def adapters(self, *, by_bulk: bool = False, patience: float = PATIENT) -> dict[str, Adapter]:
         """Adapters as of a new run, over the sandbox."""
@@ -229,8 +241,6 @@ class World:
             requests,
             [*kept.lines, *lines],
         )
-
-
 
 
 @contextmanager
