@@ -145,7 +145,14 @@ class ShopFetcher:
         shop = registered_shop(self.services.registry, partition_key)
         sync_id = self._sync_id(partition_key)
         now = datetime.now(UTC)
-        interrupted = self._interrupted(partition_key, sync_id, now)
+        try:
+            interrupted = self._interrupted(partition_key, sync_id, now)
+        except (OSError, ArchiveUnavailable):
+            # A sync that is not recorded cannot be recorded as failed.
+            self.services.registry.start_sync(
+                self._new_sync(shop, sync_id, now), shop, self.run.run_id
+            )
+            raise
         if isinstance(interrupted, SnapshotManifest):
             return interrupted
         sync = interrupted or self._new_sync(shop, sync_id, now)

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import preview
-from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable
+from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, SnapshotMissing
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.remarks import Remarks
@@ -60,17 +60,27 @@ class ShopPublisher:
     run: RunIdentity
     allow_shrink: bool
 
-    def publish(self, partition_key: str) -> Published | NotPublished:
-        """Publish the shop, unless the crashed run that this run retries has published it.
+    def publish(
+        self, partition_key: str, fetched: SnapshotManifest | None = None
+    ) -> Published | NotPublished:
+        """Publish the shop's newest snapshot, unless the run that this run retries has done so.
 
-        Raises nothing: an error is returned as NotPublished.
+        `fetched` is the snapshot that this run has just made: an older one is not published in its
+        place. Raises nothing: an error is returned as NotPublished.
         """
-        sync = None
+        sync = None if fetched is None else fetched.sync
         log_as_none()
         try:
             shop = registered_shop(self.services.registry, partition_key)
             snapshot = self.services.raw_archive.latest(partition_key)
             manifest = snapshot.manifest
+            if fetched is not None and manifest.finished_at < fetched.finished_at:
+                raise SnapshotMissing(
+                    f"the raw archive has lost the manifest of the snapshot {fetched.sync.sync_id}, "
+                    "which this run has just written.",
+                    partition_key=partition_key,
+                    remedy="Check whether another program deletes files there; sync the shop again.",
+                )
             sync = manifest.sync
             log_as(sync.sync_id, sync.correlation_id)
             counts = None
@@ -124,6 +134,7 @@ class Publishes:
         self._outcomes = outcomes
         self._threads = ThreadPoolExecutor(PUBLISHED_AT_ONCE, thread_name_prefix="publish")
         self._postponed: list[str] = []
+        self._fetched: dict[str, SnapshotManifest] = {}
         self._submitted: deque[tuple[str, Future[Published | NotPublished], bool]] = deque()
 
     def __enter__(self) -> Self:
@@ -138,8 +149,13 @@ class Publishes:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._settle(wait=False)
 
-    def submit(self, partition_key: str) -> None:
-        """Publish the shop as soon as there is a thread for it; do not wait."""
+    def submit(self, partition_key: str, fetched: SnapshotManifest | None = None) -> None:
+        """Publish the shop as soon as there is a thread for it; do not wait.
+
+        `fetched` is the snapshot that this run has just made of it.
+        """
+        if fetched is not None:
+            self._fetched[partition_key] = fetched
         self._begin(partition_key, last_round=False)
         self._settle(wait=False)
 
@@ -157,7 +173,7 @@ class Publishes:
         self._submitted.append((partition_key, future, last_round))
 
     def _publish(self, partition_key: str, *, last_round: bool) -> Published | NotPublished:
-        outcome = self._publisher.publish(partition_key)
+        outcome = self._publisher.publish(partition_key, self._fetched.get(partition_key))
         if isinstance(outcome, NotPublished) and (last_round or not outcome.error.retryable):
             self._publisher.record_failure(outcome)
         return outcome

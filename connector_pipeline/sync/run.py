@@ -87,7 +87,11 @@ def sync_shops(
     with alive(services.database, run.run_id):
         try:
             with Publishes(publisher, published) as publishes:
-                _fetch(fetcher, settings, fetched, fetched=publishes.submit)
+
+                def publish(key: str) -> None:
+                    publishes.submit(key, fetched.succeeded[key])
+
+                _fetch(fetcher, settings, fetched, fetched=publish)
                 publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
         finally:
             ended = published.succeeded.keys() | published.failed.keys()

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mappi
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Self
+from typing import Self
 
 from pydantic import JsonValue
 
@@ -47,10 +47,6 @@ from connector_pipeline.platforms.woocommerce.talking.session import Access, Woo
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 from connector_pipeline.settings import ANY_SHOP, Settings
 
-# Seconds. PHP hosts give up on a page after thirty or sixty, so a page that takes this long is read
-# in smaller pages.
-_READ_TIMEOUT: Final = 30.0
-
 _logger = logging.getLogger(__name__)
 
 
@@ -61,7 +57,8 @@ class WooCommerceAdapter(Adapter):
     `base_url` is a template of `{domain}`; a value other than the shops' own, and
     `allow_private_hosts`, are for sandboxes. `batch_size` is the number of objects a page.
     `statuses` are the statuses of the products to read, separated by commas. `max_concurrency` is
-    the most requests to one shop at once. `retry_delay` is the seconds before the first retry.
+    the most requests to one shop at once. `retry_delay` is the seconds before the first retry. An
+    answer may pause for `read_timeout` seconds; a page that pauses longer is read in smaller ones.
     `allow_http` reads shops without HTTPS by signed requests; their answers can be altered on the
     way.
     """
@@ -83,6 +80,8 @@ class WooCommerceAdapter(Adapter):
     max_concurrency: int = 4
     max_retries: int = 3
     retry_delay: float = 1.0
+    # PHP hosts give up on a page after thirty seconds or sixty.
+    read_timeout: float = 30.0
     allow_private_hosts: bool = False
     allow_http: bool = False
     # By partition key, kept for one run: a second reading and the lookups need no new search.
@@ -217,7 +216,7 @@ class WooCommerceAdapter(Adapter):
         policy = HttpPolicy(
             max_retries=self.max_retries,
             retry_delay=self.retry_delay,
-            read_timeout=_READ_TIMEOUT,
+            read_timeout=self.read_timeout,
             allow_private_hosts=self.allow_private_hosts,
             plain_http=self.allow_http,
         )

@@ -22,8 +22,8 @@ def edited(content: bytes, edits: Sequence[Mapping[str, Any]], number: int) -> b
 
     An edit has a `path` of keys, numbers of elements and "*" (each element), and one of: `value`;
     `json`, the text of a value that need not be JSON, e.g. NaN; or `remove`. In the texts of a
-    value, `{n}` is `number` and `{i}` counts the places of this edit. An edit of a place that the
-    body lacks changes nothing.
+    value, `{n}` is `number` and `{i}` counts the places of this edit. A member that an object
+    lacks is added; an edit of any other place that the body lacks changes nothing.
     """
     try:
         body = json.loads(content)
@@ -62,7 +62,7 @@ def _at(body: Any, path: list[Any], put: Callable[[Any], Any], *, remove: bool) 
         keys: list[Any] = list(range(len(found))) if key == "*" else [key]
         keys = [each for each in keys if isinstance(each, int) and each < len(found)]
     elif isinstance(body, dict):
-        keys = [key] if key in body else []
+        keys = [key] if key in body or not (rest or remove) else []
     else:
         return
     for each in reversed(keys) if remove else keys:
@@ -86,13 +86,14 @@ def _filled(value: Any, number: int, place: int) -> Any:
 
 
 def with_member(content: bytes, member: str, *, first: bool) -> bytes:
-    """A JSON object with one more member, given as text, e.g. one whose name it has already."""
-    text = content.strip()
-    if not (text.startswith(b"{") and text.endswith(b"}")):
-        return content
-    inner = text[1:-1]
-    parts = [member.encode(), inner] if first else [inner, member.encode()]
-    return b"{" + b",".join(part for part in parts if part.strip()) + b"}"
+    """JSON whose outermost object has one more member, given as text: one that it has already, too.
+
+    Of a list of objects, it is the first object or the last. Both have members.
+    """
+    if first:
+        return content.replace(b"{", b"{%s," % member.encode(), 1)
+    head, brace, tail = content.rpartition(b"}")
+    return head + b",%s" % member.encode() + brace + tail if brace else content
 
 
 @lru_cache(maxsize=8)

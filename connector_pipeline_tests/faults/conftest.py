@@ -1,0 +1,55 @@
+"""The world in which the cells run."""
+
+import socket
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline_tests.canaries import Canaries
+from connector_pipeline_tests.conftest import enterable_directory
+from connector_pipeline_tests.faults.outcomes import Outcomes
+from connector_pipeline_tests.faults.running import Shops
+from connector_pipeline_tests.faults.world import World
+
+
+@pytest.fixture(scope="session")
+def world(new_database: Callable[[str | None], str], migrated_template: str) -> Generator[World]:
+    """One sandbox, database and archive for all cells."""
+    with (
+        enterable_directory() as folder,
+        SandboxServer(()) as sandbox,
+        _closed_port() as port,
+    ):
+        database = Database(url=new_database(migrated_template))
+        yield World(sandbox, database, str(folder / "raw"), port, Canaries())
+
+
+@pytest.fixture(scope="session")
+def shops(world: World) -> Shops:
+    """The shops of the phases."""
+    return Shops(world)
+
+
+@pytest.fixture(scope="session")
+def storage_shops(world: World) -> Shops:
+    """A shop of each platform for the faults of the storage."""
+    return Shops(world)
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> Generator[Outcomes]:
+    """The outcomes that the docs state; at the end they are written, where that is asked for."""
+    made = Outcomes.of_the_docs()
+    yield made
+    made.write()
+
+
+@contextmanager
+def _closed_port() -> Iterator[int]:
+    """A port that is taken, and on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

@@ -1,0 +1,181 @@
+"""The faults of what a sync writes to: the raw archive and Postgres."""
+
+import errno
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, LiteralString, cast
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from connector_pipeline_tests.faults.troubled_files import Trouble, under
+from connector_pipeline_tests.faults.world import World
+from connector_pipeline_tests.postgres_faults import end_sessions
+
+Played = Callable[[World, int | None], AbstractContextManager[object]]
+"""Makes the fault come so often (None: always) while its block runs."""
+
+
+@dataclass(frozen=True)
+class StorageCell:
+    """A fault at one point of a sync of any platform. `recorded`: its failure can be recorded."""
+
+    phase: str
+    fault: str
+    played: Played
+    recorded: bool = True
+
+    @property
+    def key(self) -> str:
+        """The cell's name."""
+        return f"{self.phase}: {self.fault}"
+
+
+def _files(operation: str, suffix: str, number: int, *, cut: bool = False) -> Played:
+    def played(_: World, times: int | None) -> AbstractContextManager[object]:
+        return under(Trouble(operation, suffix, number, times=times, cut=cut))
+
+    return played
+
+
+def _then(operation: str, suffix: str, then: Callable[[str], object]) -> Played:
+    def played(_: World, times: int | None) -> AbstractContextManager[object]:
+        return under(Trouble(operation, suffix, times=times, then=then))
+
+    return played
+
+
+def _lose(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+
+
+def _cut_short(path: str) -> None:
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def _damage(path: str) -> None:
+    content = bytearray(Path(path).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    Path(path).write_bytes(content)
+
+
+_WRITING: Final = {
+    "disk full": errno.ENOSPC,
+    "no permission": errno.EACCES,
+    "read-only": errno.EROFS,
+    "quota used up": errno.EDQUOT,
+    "I/O error": errno.EIO,
+    "store out of reach": errno.ETIMEDOUT,
+    "too many open files": errno.EMFILE,
+}
+_LOSING: Final = {"lost": _lose, "cut short": _cut_short, "damaged": _damage}
+
+
+def _archive() -> Generator[StorageCell]:
+    for phase, operation, suffix in (
+        ("archive: begin", "write", "sync.json"),
+        ("archive: page", "write", ".zst"),
+        ("archive: manifest", "write", ".json"),
+    ):
+        for fault, number in _WRITING.items():
+            yield StorageCell(phase, fault, _files(operation, suffix, number))
+        yield StorageCell(
+            phase, "disk full amid a file", _files(operation, suffix, errno.ENOSPC, cut=True)
+        )
+        for fault, then in _LOSING.items():
+            yield StorageCell(phase, f"{fault} afterwards", _then(operation, suffix, then))
+    for fault in ("no permission", "I/O error", "store out of reach"):
+        yield StorageCell("archive: list", fault, _files("list", "", _WRITING[fault]))
+        yield StorageCell("archive: read", fault, _files("read", ".zst", _WRITING[fault]))
+
+
+@contextmanager
+def troubled_table(
+    url: str, table: str, action: str, *, times: int | None, at_commit: bool = False
+) -> Generator[None]:
+    """Statements that write to the table, or the commits after them, meet the PL/pgSQL action."""
+    name = f"fault_{uuid4().hex[:12]}"
+    schema = table.split(".", maxsplit=1)[0]
+    whole = f"{schema}.{name}"
+    counted = "true" if times is None else f"nextval('{whole}_count') <= {times}"
+    body = f"BEGIN IF {counted} THEN {action} END IF; RETURN NULL; END"
+    when = (
+        f"CREATE CONSTRAINT TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} "
+        f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {whole}()"
+        if at_commit
+        else f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {whole}()"
+    )
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(cast("LiteralString", f"CREATE SEQUENCE {whole}_count"))
+        admin.execute(
+            sql.SQL(
+                cast(
+                    "LiteralString",
+                    f"CREATE FUNCTION {whole}() RETURNS trigger LANGUAGE plpgsql AS ",
+                )
+            )
+            + sql.Literal(body)
+        )
+        admin.execute(cast("LiteralString", when))
+    try:
+        yield
+    finally:
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(cast("LiteralString", f"DROP TRIGGER {name} ON {table}"))
+            admin.execute(cast("LiteralString", f"DROP FUNCTION {whole}()"))
+            admin.execute(cast("LiteralString", f"DROP SEQUENCE {whole}_count"))
+
+
+def _raise(sqlstate: str, message: str) -> str:
+    return f"RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}';"
+
+
+_ERRORS: Final = {
+    "disk full": _raise("53100", 'could not extend file "base/1/2": No space left on device'),
+    "out of memory": _raise("53200", "out of memory"),
+    "victim of a deadlock": _raise("40P01", "deadlock detected"),
+    "cannot be serialized": _raise("40001", "could not serialize access"),
+    "statement time-out": _raise("57014", "canceling statement due to statement timeout"),
+    "lock time-out": _raise("55P03", "canceling statement due to lock timeout"),
+    "read-only": _raise("25006", "cannot execute INSERT in a read-only transaction"),
+    "a torn page": _raise("XX001", "invalid page in block 7 of relation base/1/2"),
+    "session ended": "PERFORM pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid());",
+}
+
+
+def _table(table: str, action: str, *, at_commit: bool = False) -> Played:
+    def played(world: World, times: int | None) -> AbstractContextManager[object]:
+        return troubled_table(world.database.url, table, action, times=times, at_commit=at_commit)
+
+    return played
+
+
+def _session_ended(world: World, times: int | None) -> AbstractContextManager[object]:
+    """While a page is read back, which is in the middle of the COPY."""
+
+    def end(_: str) -> None:
+        end_sessions(world.database.url, application_name="connector-pipeline%", query="COPY%")
+
+    return under(Trouble("read", ".zst", times=times, then=end))
+
+
+def _postgres() -> Generator[StorageCell]:
+    for phase, table, at_commit, recorded in (
+        ("Postgres: sync recorded", "connector.syncs", False, False),
+        ("Postgres: rows written", "catalog.catalog_items", False, True),
+        ("Postgres: commit", "catalog.catalog_items", True, True),
+        ("Postgres: event written", "connector.outbox", False, False),
+    ):
+        for fault, action in _ERRORS.items():
+            yield StorageCell(
+                phase, fault, _table(table, action, at_commit=at_commit), recorded=recorded
+            )
+    yield StorageCell("Postgres: stage", "session ended", _session_ended)
+
+
+STORAGE_CELLS: Final = {cell.key: cell for cell in (*_archive(), *_postgres())}

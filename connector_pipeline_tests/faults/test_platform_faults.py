@@ -1,0 +1,17 @@
+"""Each fault of a platform or the Token Service, in each phase of a sync."""
+
+import pytest
+
+from connector_pipeline_tests.faults.awaited import marked
+from connector_pipeline_tests.faults.cells import CELLS, Cell
+from connector_pipeline_tests.faults.outcomes import Outcomes
+from connector_pipeline_tests.faults.running import Shops, run_cell
+from connector_pipeline_tests.faults.world import World
+
+
+@pytest.mark.parametrize("cell", [marked(key, CELLS[key]) for key in CELLS], ids=list(CELLS))
+def test_the_catalog_is_as_before_or_true_and_recovers(
+    world: World, shops: Shops, outcomes: Outcomes, cell: Cell
+) -> None:
+    """The error is the table's, legible, and without a secret; the shop stays connected."""
+    outcomes.ended(cell.key, run_cell(world, shops, cell))

@@ -1,0 +1,22 @@
+"""Each fault of the raw archive and of Postgres, in each phase of a sync."""
+
+import pytest
+
+from connector_pipeline_tests.faults.awaited import marked
+from connector_pipeline_tests.faults.outcomes import Outcomes
+from connector_pipeline_tests.faults.running import Shops, run_storage_cell
+from connector_pipeline_tests.faults.storage_cells import STORAGE_CELLS
+from connector_pipeline_tests.faults.table import PLATFORMS, storage_key
+from connector_pipeline_tests.faults.world import World
+
+_CELLS = {storage_key(name, key): (name, key) for name in PLATFORMS for key in STORAGE_CELLS}
+
+
+@pytest.mark.parametrize("cell", [marked(key, _CELLS[key]) for key in _CELLS], ids=list(_CELLS))
+def test_the_catalog_is_as_before_or_true_and_recovers(
+    world: World, storage_shops: Shops, outcomes: Outcomes, cell: tuple[str, str]
+) -> None:
+    """The error is the table's and legible, and the next sync makes every row true."""
+    platform, key = cell
+    ended = run_storage_cell(world, storage_shops, platform, STORAGE_CELLS[key])
+    outcomes.ended(storage_key(platform, key), ended)
