@@ -182,8 +182,13 @@ def _nats_url(urls: str) -> str:
 
 
 def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError("is not a file")
+    try:
+        found = path.is_file()
+    except OSError:
+        # The path is too long, or leads through a folder that we may not enter.
+        found = False
+    if not found:
+        raise ValueError("is not a file that can be read")
     return path
 
 

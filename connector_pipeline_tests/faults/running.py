@@ -21,8 +21,6 @@ MOST_REQUESTS: Final = 200
 """A sync of these shops of some twenty variants asks no more often, whatever it is answered."""
 MOST_TEXT: Final = 1_500
 """Bytes of an error with its remedy, and of any line of the log."""
-# A look-up of absent variants asks for the credentials again.
-_TOKENS_OF_A_SYNC: Final = {"shopify": 1, "woocommerce": 2}
 _REMEDY: Final = re.compile(
     r"retr|next sync|[Aa]gain|resume|reconnect|Check |Ask |Set |Register|Materialize|report"
 )
@@ -107,13 +105,12 @@ def _faulted(
         shop.bulk = BulkOperations(shop.spec.domain)
         world.an_hour_later(shop)
     if fault.closed:
-        ended, applied = _with_a_closed_port(world, phase, shop)
+        ended = _with_a_closed_port(world, phase, shop)
     else:
         match = {"platform": phase.service, "domain": shop.spec.domain, **phase.match}
         world.sandbox.faults.set([{"match": match, "times": times, **cell.rule}])
         ended = world.sync(shop, by_bulk=phase.by_bulk, patience=patience)
         [rule] = world.sandbox.faults.as_json()
-        applied = rule["matched"]
         assert rule["applied"], "the fault came to no request"
         world.sandbox.faults.clear()
     rows = world.rows(shop)
@@ -124,9 +121,7 @@ def _faulted(
     state, failures, code = _state(world, shop)
     assert state is ShopState.ACTIVE
     # The manifest does not count the retries of the question for credentials.
-    retried = retried_by_itself(ended) or (
-        phase.name == "token" and applied > _TOKENS_OF_A_SYNC[phase.platform]
-    )
+    retried = retried_by_itself(ended) or (phase.name == "token" and ended.tokens > 1)
     if ended.error is None:
         assert (failures, ended.published is not None) == (0, True)
         return Outcome(published(ended, rows, before, truth), retried=retried)
@@ -227,19 +222,19 @@ def _stored(
     return Outcome(ended.error.code, retried=retried_by_itself(ended))
 
 
-def _with_a_closed_port(world: World, phase: Phase, shop: SandboxShop) -> tuple[Ended, int]:
+def _with_a_closed_port(world: World, phase: Phase, shop: SandboxShop) -> Ended:
     closed = f"http://127.0.0.1:{world.closed_port}"
     if phase.name == "token":
-        return world.sync(shop, token_service_url=f"{closed}/token-service"), 1
+        return world.sync(shop, token_service_url=f"{closed}/token-service")
     if phase.name == "bulk download":
         match = {**PHASES["shopify: bulk poll"].match, "domain": shop.spec.domain}
         edits = [{"path": ["data", "bulkOperation", "url"], "value": f"{closed}/storage/x"}]
         world.sandbox.faults.set([{"match": match, "kind": "edit", "edits": edits}])
         ended = world.sync(shop, by_bulk=True)
         world.sandbox.faults.clear()
-        return ended, 1
+        return ended
     adapters = {
         name: replace(adapter, base_url=f"{closed}/{name}/{{domain}}")
         for name, adapter in world.adapters(by_bulk=phase.by_bulk).items()
     }
-    return world.sync(shop, by_bulk=phase.by_bulk, adapters=adapters), 1
+    return world.sync(shop, by_bulk=phase.by_bulk, adapters=adapters)

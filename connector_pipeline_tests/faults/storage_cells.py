@@ -34,16 +34,16 @@ class StorageCell:
         return f"{self.phase}: {self.fault}"
 
 
-def _files(operation: str, suffix: str, number: int, *, cut: bool = False) -> Played:
+def _files(operation: str, place: str, number: int, *, cut: bool = False) -> Played:
     def played(_: World, times: int | None) -> AbstractContextManager[object]:
-        return under(Trouble(operation, suffix, number, times=times, cut=cut))
+        return under(Trouble(operation, place, number, times=times, cut=cut))
 
     return played
 
 
-def _then(operation: str, suffix: str, then: Callable[[str], object]) -> Played:
+def _then(operation: str, place: str, then: Callable[[str], object]) -> Played:
     def played(_: World, times: int | None) -> AbstractContextManager[object]:
-        return under(Trouble(operation, suffix, times=times, then=then))
+        return under(Trouble(operation, place, times=times, then=then))
 
     return played
 
@@ -76,18 +76,18 @@ _LOSING: Final = {"lost": _lose, "cut short": _cut_short, "damaged": _damage}
 
 
 def _archive() -> Generator[StorageCell]:
-    for phase, operation, suffix in (
-        ("archive: begin", "write", "sync.json"),
+    for phase, operation, place in (
+        ("archive: begin", "write", "/sync.json"),
         ("archive: page", "write", ".zst"),
-        ("archive: manifest", "write", ".json"),
+        ("archive: manifest", "write", "/snapshots/"),
     ):
         for fault, number in _WRITING.items():
-            yield StorageCell(phase, fault, _files(operation, suffix, number))
+            yield StorageCell(phase, fault, _files(operation, place, number))
         yield StorageCell(
-            phase, "disk full amid a file", _files(operation, suffix, errno.ENOSPC, cut=True)
+            phase, "disk full amid a file", _files(operation, place, errno.ENOSPC, cut=True)
         )
         for fault, then in _LOSING.items():
-            yield StorageCell(phase, f"{fault} afterwards", _then(operation, suffix, then))
+            yield StorageCell(phase, f"{fault} afterwards", _then(operation, place, then))
     for fault in ("no permission", "I/O error", "store out of reach"):
         yield StorageCell("archive: list", fault, _files("list", "", _WRITING[fault]))
         yield StorageCell("archive: read", fault, _files("read", ".zst", _WRITING[fault]))
@@ -158,10 +158,15 @@ def _table(table: str, action: str, *, at_commit: bool = False) -> Played:
 def _session_ended(world: World, times: int | None) -> AbstractContextManager[object]:
     """While a page is read back, which is in the middle of the COPY."""
 
-    def end(_: str) -> None:
-        end_sessions(world.database.url, application_name="connector-pipeline%", query="COPY%")
+    ended = 0
 
-    return under(Trouble("read", ".zst", times=times, then=end))
+    def end(_: str) -> None:
+        nonlocal ended
+        if times is None or ended < times:
+            name = "connector-pipeline%"
+            ended += end_sessions(world.database.url, application_name=name, query="COPY%")
+
+    return under(Trouble("read", ".zst", then=end))
 
 
 def _postgres() -> Generator[StorageCell]:
