@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -21,13 +22,19 @@ from pydantic import (
     ValidationError,
 )
 
+from connector_pipeline.model.redaction import SECRETS
+from connector_pipeline.model.storable import clipped_lines
+from connector_pipeline.model.url_secrets import secrets_in_address, secrets_in_url
+
+_LONGEST_LINE: Final = 4_000
+
 
 class SettingsError(Exception):
     """Wrong or missing settings: one line for each with the variable, the fault and an example."""
 
     def __init__(self, lines: list[str]):
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        self.lines = [clipped_lines(line, most_bytes=_LONGEST_LINE) for line in lines]
+        super().__init__("\n".join(self.lines))
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
@@ -330,7 +337,25 @@ def _set(values: tuple[str | None, ...]) -> dict[str, Any]:
     return {name: value for name, value in zip(Settings.model_fields, values, strict=True) if value}
 
 
+# Some of these URLs may hold no credentials. A message must not show those that they do.
+_URLS: Final = tuple(name for name in Settings.model_fields if name.endswith("_url"))
+
+
+def _secrets_among(values: dict[str, Any]) -> Iterator[str]:
+    """What must not be shown of the values, valid or not: their errors quote them, too."""
+    for name, value in values.items():
+        given = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if name in _URLS:
+            for url in given.split(","):
+                yield from secrets_in_url(url)
+        if name == "alert_webhook_url":
+            yield from secrets_in_address(given)
+        elif name.endswith(("_secret", "_password", "_token")):
+            yield given
+
+
 def _parsed(values: dict[str, Any]) -> Settings:
+    SECRETS.keep(_secrets_among(values))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

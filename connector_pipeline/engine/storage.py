@@ -20,6 +20,7 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import retry_pg_connection_fn
 
 from connector_pipeline.engine.event_log import BatchingEventLog
+from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.settings import SettingsError, load_settings
 
@@ -89,6 +90,8 @@ class ConnectorStorage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> DagsterStorage:
         """Open the storage. Raises SettingsError."""
+        # Every process of Dagster's comes by here, also those that do not load our definitions.
+        guard_dagsters_output()
         url = _postgres_url()
         if url is not None:
             # dagster.yaml cannot set these variables, and every process opens a storage.
