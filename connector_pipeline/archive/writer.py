@@ -2,8 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from pydantic import JsonValue
 
 from connector_pipeline.archive.manifest import (
     PageEntry,
@@ -14,18 +17,33 @@ from connector_pipeline.archive.manifest import (
     pages_folder,
     sync_file,
 )
+from connector_pipeline.archive.masking import Mask
 from connector_pipeline.archive.page_file import decode_page, encode_page
 from connector_pipeline.archive.reader import read_pages
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import CurrencyUnknown
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPage
 
 
 class SnapshotWriter:
-    """Writes the pages of one sync in order. All calls block; call from one thread at a time."""
+    """Writes the pages of one sync in order. All calls block; call from one thread at a time.
 
-    def __init__(self, storage: ArchiveStorage, sync: Sync, *, clock: Callable[[], datetime]):
+    A page that quotes one of the `secrets` of the moment is archived without it.
+    """
+
+    def __init__(
+        self,
+        storage: ArchiveStorage,
+        sync: Sync,
+        *,
+        clock: Callable[[], datetime],
+        secrets: Callable[[], Iterable[str]] = tuple,
+    ):
+        self._secrets = secrets
+        self._masked_for: tuple[str, ...] = ()
+        self._mask = Mask(())
         self._storage = storage
         self._sync = sync
         self._clock = clock
@@ -81,6 +99,7 @@ class SnapshotWriter:
 
     def write(self, page: RawPage) -> None:
         """Add a page. Raises OSError when the archive cannot be written."""
+        page = replace(page, body=self._without_secrets(page.body))
         number = len(self._entries) + 1
         entry = _entry(_page_name(number, page.kind), page)
         if not self._diverged:
@@ -129,8 +148,11 @@ class SnapshotWriter:
             requests=report.requests,
             retries=report.retries,
             waited_seconds=report.waited_seconds,
-            details=report.details,
-            warnings=tuple(report.warnings),
+            details={name: _shown(value) for name, value in report.details.items()},
+            warnings=tuple(
+                clipped(each, most_bytes=_LONGEST_WARNING)
+                for each in report.warnings[:_MOST_WARNINGS]
+            ),
             learned=report.learned,
         )
         folder = manifests_folder(self._sync.partition_key)
@@ -141,11 +163,36 @@ class SnapshotWriter:
         )
         return manifest
 
+    def _without_secrets(self, body: bytes) -> bytes:
+        secrets = tuple(self._secrets())
+        if secrets != self._masked_for:
+            # Credentials are renewed during a long sync.
+            self._mask, self._masked_for = Mask(secrets), secrets
+        return self._mask.masked(body)
+
     def _page_files(self) -> list[str]:
         return [path for path in self._storage.files(self._folder) if path.endswith(_SUFFIX)]
 
 
 _SUFFIX: Final = ".zst"
+_LONGEST_WARNING: Final = 2_000
+_MOST_WARNINGS: Final = 100
+
+
+def _shown(value: JsonValue) -> JsonValue:
+    """A detail of the report, each text in it as a message may quote it: platforms wrote some."""
+    match value:
+        case str():
+            return clipped(value, most_bytes=_LONGEST_WARNING)
+        case list():
+            return [_shown(each) for each in value]
+        case dict():
+            return {
+                clipped(name, most_bytes=_LONGEST_WARNING): _shown(each)
+                for name, each in value.items()
+            }
+        case _:
+            return value
 
 
 def _page_name(number: int, kind: str) -> str:

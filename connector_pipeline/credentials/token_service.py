@@ -17,7 +17,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.url_secrets import basic_login
+from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy, own_delay
 from connector_pipeline.platforms.kit.contract import Credentials, CredentialsT, FetchReport
@@ -130,9 +130,7 @@ def _keep_secrets(data: object, model: type[BaseModel]) -> None:
     """Keep the credentials out of all messages, also those that turn out to be malformed."""
     names = [name for name in model.model_fields if name not in Credentials.model_fields]
     given = [value for name in names if isinstance(value := value_at(data, name), str)]
-    # Basic authentication sends a pair of them.
-    pairs = [basic_login(one, other) for one in given for other in given if one is not other]
-    SECRETS.keep([*given, *pairs], while_held=True)
+    SECRETS.keep(with_logins(given), while_held=True)
 
 
 def _is_the_services_own(body: object) -> bool:

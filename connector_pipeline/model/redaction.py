@@ -120,6 +120,17 @@ class Secrets:
             return text
         return _without(text, list(self._spans(text)))
 
+    def masked(self, text: str) -> str:
+        """The text with an asterisk for each character of a secret of PART characters or more."""
+        for begin, end in list(self._spans(text)):
+            text = f"{text[:begin]}{'*' * (end - begin)}{text[end:]}"
+        return text
+
+    def forms(self) -> set[str]:
+        """The secrets as texts may have them. Never show them."""
+        with self._lock:
+            return {form for secret in self._kept for form in _forms_of(secret)}
+
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where parts of secrets are, as beginnings and ends in their order, none overlapping."""
         searched, parts = text.translate(_LOWER), self._parts
@@ -167,12 +178,16 @@ def redacted(text: str) -> str:
 def _parts_of(secret: str) -> Iterator[str]:
     if len(secret) < PART:
         return
-    for form in (*_readable_forms(secret), *_base64_forms(secret)):
+    for form in _forms_of(secret):
         lower = form.translate(_LOWER)
         for start in range(len(lower) - PART + 1):
             part = lower[start : start + PART]
             if part not in _OURS:
                 yield part
+
+
+def _forms_of(secret: str) -> set[str]:
+    return _readable_forms(secret) | _base64_forms(secret)
 
 
 def _readable_forms(secret: str) -> set[str]:

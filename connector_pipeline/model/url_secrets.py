@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -56,6 +57,12 @@ def secrets_in_address(url: str) -> list[str]:
 def basic_login(user: str, password: str) -> str:
     """`user:password` as the header of Basic authentication has it."""
     return base64.b64encode(f"{user}:{password}".encode(errors="surrogatepass")).decode()
+
+
+def with_logins(secrets: Sequence[str]) -> list[str]:
+    """The secrets, and each two of them as user and password of Basic authentication."""
+    pairs = [basic_login(one, other) for one in secrets for other in secrets if one != other]
+    return [*secrets, *pairs]
 
 
 def _split(url: str) -> SplitResult:

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, Self
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.connecting import http_client, origin_of, refuse_private_host
 from connector_pipeline.platforms.http.judging import Judge, Trouble
@@ -32,6 +33,7 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
+_LONGEST_HOST: Final = 300
 _NO_PAGES: Final = TroublePages()
 _RETRY_AFTER: Final = RetryAfter()
 
@@ -359,7 +361,8 @@ class OriginHttp:
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from error
         if origin_of(target) != self._origin:
             raise InvalidResponse(
-                f"{self._where()} redirects to {target.scheme}://{target.host}, "
+                f"{self._where()} redirects to "
+                f"{clipped(f'{target.scheme}://{target.host}', most_bytes=_LONGEST_HOST)}, "
                 "and credentials are sent to the shop's own origin only.",
                 remedy="Register the shop under the domain it redirects to.",
             )
