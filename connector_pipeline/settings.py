@@ -37,6 +37,9 @@ class SettingsError(Exception):
         super().__init__("\n".join(self.lines))
 
 
+_BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
 def _postgres_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
@@ -48,6 +51,17 @@ def _dagster_url(url: SecretStr) -> SecretStr:
     # (docs/facts/dagster.md, Database driver).
     if not url.get_secret_value().startswith("postgresql+psycopg2://"):
         raise ValueError("must start with postgresql+psycopg2://")
+    # SQLAlchemy's errors quote what it takes for the port, and that may be a part of the password.
+    written = url.get_secret_value()
+    try:
+        readable = urlsplit(written).port != 0 and not _BARE_PERCENT.search(written)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise ValueError(
+            "cannot be read: %, @, / and other special characters of the password must be "
+            "percent-encoded (% is %25, @ is %40, / is %2F)"
+        )
     return url
 
 
