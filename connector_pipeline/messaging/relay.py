@@ -35,6 +35,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
@@ -43,6 +44,7 @@ from connector_pipeline.state.outbox import unsent
 
 SENT_A_TICK: Final = 2_000
 _CHUNK: Final = 50
+_LONGEST_PROBLEM: Final = 1_000
 _BUDGET_SECONDS: Final = 30.0
 """Dagster gives a tick 60 s. Events that are left wait for the next tick."""
 
@@ -258,7 +260,7 @@ class _Relay:
 
     def _problem(self, text: str) -> None:
         if len(self._done.problems) < 20:
-            self._done.problems.append(text)
+            self._done.problems.append(clipped(text, most_bytes=_LONGEST_PROBLEM))
 
 
 async def _send(stream: EventStream, subject: str, event_id: str, body: bytes) -> None:

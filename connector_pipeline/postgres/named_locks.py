@@ -67,7 +67,7 @@ def begin_session(connection: psycopg.Connection) -> int:
 
 
 def take(connection: psycopg.Connection, key: int, name: str, *, holder: str) -> str | None:
-    """Take the lock for the session and return None, or return the words for its holder if it is held.
+    """Take the lock for the session and return None, or return the words for its holder.
 
     For a connection in autocommit, as others see it from the commit on.
     """
