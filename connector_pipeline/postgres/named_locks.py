@@ -4,10 +4,9 @@ An advisory lock of Postgres is open to every user of the database: a reader cou
 and stop a sync, as pg_locks shows everybody the keys that are in use.
 
 - A lock of a transaction is the lock of a row. It ends with the transaction.
-- A lock of a session is for longer than a transaction may last: its row names the session. It is
-  held for as long as that session lives. The session shows this by an advisory lock on a number of
-  its own, and counts only while it is the one that holds it, so that nobody gains by taking this
-  number.
+- A lock of a session is for longer than a transaction may last: its row names the session, and it
+  is held for as long as that session lives. The session shows this by an advisory lock on a number
+  of its own. It counts only while this session holds it, so nobody gains by taking the number.
 """
 
 import secrets
