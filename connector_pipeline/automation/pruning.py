@@ -16,7 +16,9 @@ from dagster import (
 )
 
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
+from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.limits import PRUNING
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import pruning
 
@@ -44,7 +46,7 @@ def prune_event_log(context: OpExecutionContext) -> None:
 @op
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
     """Delete the project's rows of syncs older than SYNC_LOG_KEEP, and the queue's ended ones."""
-    with database.connect() as connection:
+    with database.connect() as connection, under(connection, PRUNING):
         counts = pruning.prune(connection, keep=load_settings().sync_log_keep)
     _report(context, counts)
 

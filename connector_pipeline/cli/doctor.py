@@ -20,6 +20,7 @@ from connector_pipeline.cli.local_services import (
 )
 from connector_pipeline.cli.output import out, print_json
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
 from connector_pipeline.model.errors import ConnectorError, Defect, ShopDisconnected
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
@@ -36,6 +37,7 @@ from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.limits import LOOKING
 from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
@@ -119,14 +121,14 @@ def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
 
 
 def _database(services: LocalServices) -> str:
-    with connect(database_url(services.settings)) as connection:
+    with connect(database_url(services.settings), limits=LOOKING) as connection:
         version = connection.info.server_version // 10_000
     where = "embedded" if services.embedded else "CONNECTOR_DATABASE_URL"
     return f"PostgreSQL {version} ({where})"
 
 
 def _migrations(settings: Settings) -> str:
-    with connect(database_url(settings)) as connection:
+    with connect(database_url(settings), limits=LOOKING) as connection:
         refuse_other_than_needed(connection)
     return f"at {needed_revision()}"
 
@@ -134,8 +136,7 @@ def _migrations(settings: Settings) -> str:
 def _dagster_storage(settings: Settings) -> str:
     if settings.dagster_postgres_url is None:
         return _dagster_database_to_come(settings)
-    url = settings.dagster_postgres_url.get_secret_value().replace("+psycopg2", "", 1)
-    with connect(url) as connection:
+    with storage_connection(settings.dagster_postgres_url.get_secret_value()) as connection:
         runs = stored_runs(connection)
     if runs is None:
         return "no tables yet: the first process that runs syncs makes them"
@@ -143,7 +144,7 @@ def _dagster_storage(settings: Settings) -> str:
 
 
 def _dagster_database_to_come(settings: Settings) -> str:
-    with connect(database_url(settings)) as connection:
+    with connect(database_url(settings), limits=LOOKING) as connection:
         row = connection.execute(
             "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s), rolcreatedb OR rolsuper"
             " FROM pg_roles WHERE rolname = current_user",

@@ -21,7 +21,6 @@ from psycopg import sql
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.ports import free_port
-from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.postmaster import data_directory
@@ -196,15 +195,19 @@ def instance_config() -> Path:
 def _dagster_database(connector_url: str) -> str:
     """The URL of Dagster's own database on the server of ours. Creates it if it does not exist."""
     parts = urlsplit(connector_url)
+    with connect(connector_url) as connection:
+        connection.autocommit = True
+        found = connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = %s", [DAGSTER_DATABASE]
+        ).fetchone()
+        if found is None:
+            _create_dagster_database(connection)
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg2", path=f"/{DAGSTER_DATABASE}"))
+
+
+def _create_dagster_database(connection: psycopg.Connection) -> None:
     try:
-        with psycopg.connect(connector_url, autocommit=True, connect_timeout=10) as connection:
-            found = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [DAGSTER_DATABASE]
-            ).fetchone()
-            if found is None:
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DAGSTER_DATABASE))
-                )
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DAGSTER_DATABASE)))
     except psycopg.errors.InsufficientPrivilege:
         raise SettingsError(
             [
@@ -213,9 +216,3 @@ def _dagster_database(connector_url: str) -> str:
                 "Example: DAGSTER_POSTGRES_URL=postgresql+psycopg2://dagster@db.internal/dagster"
             ]
         ) from None
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(
-            f"Postgres at {parts.hostname or 'its socket'} does not answer "
-            f"({type(error).__name__})."
-        ) from None
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg2", path=f"/{DAGSTER_DATABASE}"))

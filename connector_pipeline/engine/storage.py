@@ -10,6 +10,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy
@@ -18,9 +19,13 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import retry_pg_connection_fn
+from sqlalchemy.event import listen
 
 from connector_pipeline.engine.event_log import BatchingEventLog
+from connector_pipeline.engine.storage_server import wait_for_storage
+from connector_pipeline.postgres.connections import CONNECT_TIMEOUT_SECONDS
 from connector_pipeline.postgres.embedded.postmaster import running_server
+from connector_pipeline.postgres.limits import DAGSTER_STORAGE
 from connector_pipeline.settings import SettingsError, load_settings
 
 _KEPT_CONNECTIONS: Final = 2
@@ -29,6 +34,15 @@ _MORE_CONNECTIONS: Final = 18
 """Connections that a process may open beyond them for a moment, enough for the daemon's threads."""
 _RECYCLE_SECONDS: Final = 1_800
 """Load balancers and firewalls silently drop connections that are idle for longer."""
+
+_UNLESS_GIVEN: Final[Mapping[str, int]] = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    "tcp_user_timeout": 30_000,
+}
+"""Options of libpq that the URL may give otherwise. By default it waits for minutes."""
 
 _TABLES: Final = frozenset({"runs", "instance_info", "event_logs", "jobs"})
 """Dagster makes its tables where one of these is missing."""
@@ -60,6 +74,11 @@ class ConnectorStorage(DagsterPostgresStorage):
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None):
         engine = sqlalchemy.create_engine(
             postgres_url,
+            connect_args={
+                name: value
+                for name, value in _UNLESS_GIVEN.items()
+                if name not in sqlalchemy.make_url(postgres_url).query
+            },
             isolation_level="AUTOCOMMIT",
             pool_size=_KEPT_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
@@ -67,6 +86,7 @@ class ConnectorStorage(DagsterPostgresStorage):
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
         )
+        listen(engine, "connect", _set_limits)
         # Each of the three storages would look for its tables, over two connections that it closes.
         tables = retry_pg_connection_fn(lambda: sqlalchemy.inspect(engine).get_table_names())
         super().__init__(
@@ -88,12 +108,13 @@ class ConnectorStorage(DagsterPostgresStorage):
     def from_config_value(  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs too
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> DagsterStorage:
-        """Open the storage. Raises SettingsError."""
+        """Open the storage. Raises SettingsError and StorageUnavailable."""
         url = _postgres_url()
         if url is not None:
             # dagster.yaml cannot set these variables, and every process opens a storage.
             os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_EVENTS_AT_ONCE))
             os.environ.setdefault("ASSET_BACKFILL_CURSOR_OFFSET", str(_EVENTS_LOOKED_BACK))
+            wait_for_storage(url)
             return cls(postgres_url=url, inst_data=inst_data)
         if os.environ.get("DAGSTER_HOME"):
             raise SettingsError(
@@ -105,6 +126,13 @@ class ConnectorStorage(DagsterPostgresStorage):
         folder = tempfile.mkdtemp(prefix="connector-dagster-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return DagsterSqliteStorage(folder)
+
+
+def _set_limits(connection: Any, _: object) -> None:
+    # Not the search_path: Dagster's tables are wherever the user's own leads.
+    with connection.cursor() as cursor:
+        cursor.execute(DAGSTER_STORAGE.statements())
+    connection.commit()
 
 
 def _postgres_url() -> str | None:

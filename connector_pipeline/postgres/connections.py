@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -23,17 +23,22 @@ own: where the path has `public`, anybody who may make functions there can make 
 
 @contextmanager
 def connect(
-    url: str, *, limits: Limits = ORDINARY, setting: str = CONNECTOR_DATABASE
+    url: str,
+    *,
+    limits: Limits = ORDINARY,
+    setting: str = CONNECTOR_DATABASE,
+    search_path: str | None = SEARCH_PATH,
 ) -> Generator[BoundedConnection]:
     """A connection, committed and closed at the end, rolled back and closed on an exception.
 
     Not in autocommit; READ COMMITTED; under the limits; the session's time zone is UTC and its
-    search_path SEARCH_PATH. Raises DatabaseUnavailable, which names the variable `setting`, with
-    the server's message and never the password, if the server cannot be reached, ends the
-    connection while it is in use, or takes longer than the limits.
+    search_path SEARCH_PATH (None: the user's own). Raises DatabaseUnavailable, with the server's
+    message and the variable `setting` and never the password, if the server cannot be reached, ends
+    the connection while it is in use, or takes longer than the limits.
     """
-    opened = open_connection(url, limits=limits, setting=setting)
-    with outages_of(opened, url, setting), opened:
+    opened = open_connection(url, limits=limits, setting=setting, search_path=search_path)
+    # psycopg itself leaves a connection open whose commit fails.
+    with outages_of(opened, url, setting), closing(opened), opened:
         yield opened
 
 
@@ -56,7 +61,7 @@ def open_connection(
     *,
     limits: Limits = ORDINARY,
     setting: str = CONNECTOR_DATABASE,
-    search_path: str = SEARCH_PATH,
+    search_path: str | None = SEARCH_PATH,
     **options: str,
 ) -> BoundedConnection:
     """A connection as `connect` gives it, which the caller closes. `options` are libpq's.
@@ -71,9 +76,8 @@ def open_connection(
     try:
         connection.limits = limits
         # Not by `options`, which poolers of connections refuse or ignore (docs/operating.md).
-        connection.execute(
-            f"SET search_path = {search_path}; SET TimeZone = 'UTC'; {limits.statements()}".encode()
-        )
+        path = "" if search_path is None else f"SET search_path = {search_path}; "
+        connection.execute(f"{path}SET TimeZone = 'UTC'; {limits.statements()}".encode())
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         connection.look_for_blockers = lambda pid: blockers(parameters, pid)
@@ -100,11 +104,11 @@ def _parameters(url: str, setting: str) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = dict(conninfo_to_dict(url))
     except psycopg.Error:
-        raise _not_a_url(setting) from None
+        raise not_a_url(setting) from None
     # An unescaped @ or / in a password moves a part of it into these values, and so into messages.
     where = [str(parameters.get(name) or "") for name in ("host", "port", "dbname")]
     if any("@" in part for part in where) or not re.fullmatch(r"[\d,]*", where[1]):
-        raise _not_a_url(setting)
+        raise not_a_url(setting)
     return {
         # So that we notice a server that vanished within two minutes, not within two hours.
         "keepalives_idle": 60,
@@ -119,7 +123,8 @@ def _parameters(url: str, setting: str) -> dict[str, Any]:
     }
 
 
-def _not_a_url(setting: str) -> DatabaseUnavailable:
+def not_a_url(setting: str) -> DatabaseUnavailable:
+    """The error for a URL that cannot be read; it shows nothing of it."""
     return DatabaseUnavailable(
         f"{setting} cannot be read as a database's URL.",
         remedy="Write it as postgresql://user:password@host:5432/catalog, with @, / and other "

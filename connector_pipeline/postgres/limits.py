@@ -10,12 +10,14 @@ class Limits:
     """The bounds of a session or of a transaction. None is no bound.
 
     `idle`: the server ends a session that leaves a transaction open and sends nothing for so long,
-    and with it the locks of a process that hangs.
+    and with it the locks of a process that hangs. `margin` is how much later than the bound of a
+    statement we give up a server that has not answered.
     """
 
     statement: timedelta | None
     lock: timedelta
     idle: timedelta = timedelta(minutes=5)
+    margin: timedelta = timedelta(seconds=15)
 
     def statements(self, scope: str = "SET") -> str:
         """The statements that set them; `scope` is SET or SET LOCAL."""
@@ -35,15 +37,15 @@ class Limits:
 
         The server itself ends a statement at its bound, so this is for one that cannot.
         """
-        return None if self.statement is None else (self.statement + _MARGIN).total_seconds()
+        return None if self.statement is None else (self.statement + self.margin).total_seconds()
 
-
-_MARGIN: Final = timedelta(seconds=15)
 
 ORDINARY: Final = Limits(statement=timedelta(seconds=60), lock=timedelta(seconds=30))
 """For all that has no bounds of its own. The slowest such statements take a second or two."""
 
-LOOKING: Final = Limits(statement=timedelta(seconds=10), lock=timedelta(seconds=5))
+LOOKING: Final = Limits(
+    statement=timedelta(seconds=10), lock=timedelta(seconds=5), margin=timedelta(seconds=2)
+)
 """For commands that look and answer, such as `doctor`: a person waits for each."""
 
 MIGRATING: Final = Limits(statement=None, lock=timedelta(seconds=30))
@@ -52,3 +54,6 @@ wait who comes to the table after him, so that wait is short."""
 
 PRUNING: Final = Limits(statement=timedelta(minutes=10), lock=timedelta(seconds=30))
 """Deletes of days or months of history, in the background."""
+
+DAGSTER_STORAGE: Final = Limits(statement=timedelta(minutes=30), lock=timedelta(minutes=1))
+"""What Dagster asks of its own tables. `dagster instance migrate` uses the same connections."""

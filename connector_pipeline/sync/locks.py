@@ -31,7 +31,9 @@ _KEEPALIVES: Final = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10}
 probes. A machine that is only cut off has stopped reading by then: its own statements fail after
 _ANSWERS_WITHIN_MILLISECONDS."""
 
-_ANSWERS: Final = Limits(statement=timedelta(seconds=10), lock=timedelta(seconds=10))
+_ANSWERS: Final = Limits(
+    statement=timedelta(seconds=10), lock=timedelta(seconds=10), margin=timedelta(seconds=2)
+)
 """All statements are about a row or two. A server that hangs for longer may have lost the locks."""
 
 

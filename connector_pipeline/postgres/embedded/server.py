@@ -13,10 +13,10 @@ from shlex import quote
 from types import TracebackType
 from typing import Final, Self
 
-import psycopg
 from psycopg import sql
 
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.account import (
     refuse_unreachable,
     server_user_account,
@@ -240,9 +240,8 @@ class EmbeddedPostgres:
 
     def _create_databases(self) -> None:
         try:
-            with psycopg.connect(
-                self.url("postgres"), autocommit=True, connect_timeout=10
-            ) as admin:
+            with connect(self.url("postgres")) as admin:
+                admin.autocommit = True
                 rows = admin.execute("SELECT datname FROM pg_database").fetchall()
                 existing = {row[0] for row in rows}
                 for database in DATABASES:
@@ -250,8 +249,8 @@ class EmbeddedPostgres:
                         admin.execute(
                             sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database))
                         )
-        except psycopg.OperationalError as error:
-            raise self._failed(f"does not answer: {error}") from None
+        except DatabaseUnavailable as error:
+            raise self._failed(f"does not answer: {error.message}") from None
 
     def _refuse_other_version(self) -> None:
         version_file = self._data / "PG_VERSION"
