@@ -53,8 +53,8 @@ class _NoFields(BaseModel):
 
 def run_doctor(*, as_json: bool) -> bool:
     """Print a finding for everything that a sync needs. Returns whether all are in order."""
-    findings = list(_findings())
-    for finding in findings:
+    found = findings()
+    for finding in found:
         if as_json:
             print_json(asdict(finding))
         else:
@@ -64,10 +64,11 @@ def run_doctor(*, as_json: bool) -> bool:
             )
             out.print(mark, end=" ")
             out.print(text, markup=False, soft_wrap=True)
-    return all(finding.ok for finding in findings)
+    return all(finding.ok for finding in found)
 
 
-def _findings() -> list[Finding]:
+def findings() -> list[Finding]:
+    """A finding for each thing that a sync needs."""
     try:
         settings = load_settings()
     except SettingsError as error:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector_pipeline.model.errors import DatabaseUnavailable
-from connector_pipeline.postgres.connections import connect, not_a_url
+from connector_pipeline.postgres.connections import connect, not_a_url, refuse_unreadable
 from connector_pipeline.postgres.limits import LOOKING
 
 SETTING: Final = "DAGSTER_POSTGRES_URL"
@@ -53,15 +53,19 @@ def storage_connection(url: str) -> Generator[psycopg.Connection]:
 def wait_for_storage(url: str) -> None:
     """Return once the database can be connected to. Raises StorageUnavailable within 10 s or so."""
     until = time.monotonic() + _TRIED_SECONDS
-    conninfo = make_conninfo(_conninfo(url), connect_timeout=int(_TRIED_SECONDS))
-    while True:
-        try:
-            with connect(conninfo, limits=LOOKING, setting=SETTING, search_path=None):
-                return
-        except DatabaseUnavailable as error:
-            if time.monotonic() > until:
-                raise StorageUnavailable(error.message, remedy=error.remedy) from None
-        time.sleep(0.5)
+    try:
+        conninfo = make_conninfo(_conninfo(url), connect_timeout=int(_TRIED_SECONDS))
+        refuse_unreadable(conninfo, SETTING)
+        while True:
+            try:
+                with connect(conninfo, limits=LOOKING, setting=SETTING, search_path=None):
+                    return
+            except DatabaseUnavailable:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.5)
+    except DatabaseUnavailable as error:
+        raise StorageUnavailable(error.message, remedy=error.remedy) from None
 
 
 def _conninfo(url: str) -> str:

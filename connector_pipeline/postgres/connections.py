@@ -100,6 +100,11 @@ def unavailable(
     return outage(error, _parameters(url, setting), setting=setting, blocked_by=blocked_by)
 
 
+def refuse_unreadable(url: str, setting: str) -> None:
+    """Raise DatabaseUnavailable if the URL is none, or shows a part of its password elsewhere."""
+    _parameters(url, setting)
+
+
 def _parameters(url: str, setting: str) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = dict(conninfo_to_dict(url))
@@ -125,8 +130,13 @@ def _parameters(url: str, setting: str) -> dict[str, Any]:
 
 def not_a_url(setting: str) -> DatabaseUnavailable:
     """The error for a URL that cannot be read; it shows nothing of it."""
+    example = (
+        "postgresql://user:password@host:5432/catalog"
+        if setting == CONNECTOR_DATABASE
+        else "postgresql+psycopg2://user:password@host:5432/dagster"
+    )
     return DatabaseUnavailable(
         f"{setting} cannot be read as a database's URL.",
-        remedy="Write it as postgresql://user:password@host:5432/catalog, with @, / and other "
-        "special characters of the password percent-encoded (@ is %40, / is %2F).",
+        remedy=f"Write it as {example}, with @, /, % and other special characters of the password "
+        "percent-encoded (@ is %40, / is %2F, % is %25).",
     )

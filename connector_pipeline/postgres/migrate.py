@@ -35,7 +35,7 @@ from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 OLDEST_POSTGRES: Final = 15
 # Any number will do. Another user of the database can take this lock, too, as there may be no table
 # yet whose rows he may not lock; then the error names his session.
-_MIGRATION_LOCK: Final = 0x636F6E6E6563746F
+MIGRATION_LOCK: Final = 0x636F6E6E6563746F
 
 _alembic: Final = threading.Lock()
 
@@ -63,7 +63,7 @@ def migrate(connection_url: str) -> Migration:
     with _transaction(connection_url) as connection:
         driver_connection = _driver_connection(connection)
         _refuse_unsuitable(driver_connection)
-        driver_connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        driver_connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
         before = database_revision(driver_connection)
         refuse_unknown(before)
         if before != needed_revision():
@@ -94,7 +94,7 @@ def migration_sql(connection_url: str) -> str:
         statements = [
             sql.SQL("BEGIN"),
             sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({})").format(
-                sql.Literal(_MIGRATION_LOCK)
+                sql.Literal(MIGRATION_LOCK)
             ),
             *(
                 sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(schema), name)

@@ -29,40 +29,32 @@ class _Meaning:
     remedy: str
 
 
-_NEXT: Final = "the next sync tries again."
 _MEANINGS: Final = (
     _Meaning(
         errors.LockNotAvailable,
         "End the session that holds the lock, if nothing else will: SELECT "
-        "pg_terminate_backend(its pid); " + _NEXT,
+        "pg_terminate_backend(its pid)",
     ),
-    _Meaning(
-        errors.QueryCanceled,
-        f"See in pg_stat_activity what slows or blocks the server; {_NEXT}",
-    ),
+    _Meaning(errors.QueryCanceled, "See in pg_stat_activity what slows or blocks the server"),
     _Meaning(
         errors.IdleInTransactionSessionTimeout,
-        f"A process of ours stood still in a transaction, which was undone; {_NEXT}",
+        "A process of ours stood still in a transaction, which was undone",
     ),
-    _Meaning(errors.TransactionTimeout, f"Raise the server's transaction_timeout; {_NEXT}"),
-    _Meaning(errors.DeadlockDetected, f"The transaction was undone; {_NEXT}"),
+    _Meaning(errors.TransactionTimeout, "Raise the server's transaction_timeout"),
+    _Meaning(errors.DeadlockDetected, "The transaction was undone"),
     _Meaning(
         errors.ReadOnlySqlTransaction,
         "{setting} leads to a replica, or to a database that takes no writes: name the primary "
-        "(target_session_attrs=read-write chooses it among several hosts); " + _NEXT,
+        "(target_session_attrs=read-write chooses it among several hosts)",
     ),
     _Meaning(
         errors.InsufficientPrivilege,
         "An administrator can grant the right, or run the SQL that `connector-pipeline migrate "
-        "--sql` prints; " + _NEXT,
+        "--sql` prints",
     ),
-    _Meaning(errors.DiskFull, f"Make room on the server's disk; {_NEXT}"),
-    _Meaning(
-        errors.ConfigurationLimitExceeded,
-        f"Raise the server's temp_file_limit; {_NEXT}",
-    ),
-    _Meaning(errors.OutOfMemory, f"Give the server more memory; {_NEXT}"),
-    _Meaning(errors.TooManyConnections, f"{{connections}}; {_NEXT}"),
+    _Meaning(errors.DiskFull, "Make room on the server's disk"),
+    _Meaning(errors.ConfigurationLimitExceeded, "Raise the server's temp_file_limit"),
+    _Meaning(errors.OutOfMemory, "Give the server more memory"),
 )
 _CONNECTIONS: Final = (
     "Raise max_connections or the CONNECTION LIMIT of the role or database, or end sessions that "
@@ -98,19 +90,22 @@ def outage(
         reason = reason.replace(password, "***")
     waited = isinstance(error, errors.LockNotAvailable | errors.QueryCanceled)
     blocking = f"; it waited for {blocked_by}" if blocked_by and waited else ""
+    named = "" if setting == CONNECTOR_DATABASE else f" ({setting})"
     return DatabaseUnavailable(
-        f"Postgres at {_where(parameters)}: {reason.rstrip('.')}{blocking}.",
+        f"Postgres at {_where(parameters)}{named}: {reason.rstrip('.?')}{blocking}.",
         remedy=_remedy(error, reason, setting),
     )
 
 
 def _remedy(error: BaseException, reason: str, setting: str) -> str:
+    # A process that cannot read Dagster's storage does not start, and so syncs nothing.
+    then = "; the next sync tries again." if setting == CONNECTOR_DATABASE else "."
     if any(words in reason for words in _REFUSED_FOR_NUMBER):
-        return f"{_CONNECTIONS}; {_NEXT}"
+        return _CONNECTIONS + then
     for meaning in _MEANINGS:
         if isinstance(error, meaning.error):
-            return meaning.remedy.format(setting=setting, connections=_CONNECTIONS)
-    return f"Check {setting} and the server; {_NEXT}"
+            return meaning.remedy.format(setting=setting) + then
+    return f"Check {setting} and the server{then}"
 
 
 def _where(parameters: dict[str, Any]) -> str:

@@ -1,15 +1,18 @@
 """Every trouble of a real Postgres ends as one line that says what to do, and passes."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from connector_pipeline.cli.doctor import findings
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.connections import connect, open_connection
@@ -233,3 +236,51 @@ def test_a_server_that_holds_the_connection_and_never_answers_is_given_up(own_se
     assert connection.closed
     with connect(own_server) as after:
         after.execute("SELECT 1")
+
+
+@contextmanager
+def stranger(*, drips: bool) -> Generator[str]:
+    """The URL of a server that accepts a connection, and says nothing, or a byte now and then."""
+    ended = threading.Event()
+
+    def drip() -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                # That it does not speak TLS, then the beginning of a message without an end.
+                for byte in b"NR\0\0\0\x7f" + bytes(1_000):
+                    connection.sendall(bytes([byte]))
+                    if ended.wait(0.2):
+                        return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = threading.Thread(target=drip)
+        if drips:
+            dripping.start()
+        yield f"postgresql://a:hunter2@127.0.0.1:{server.getsockname()[1]}/catalog?connect_timeout=2"
+        ended.set()
+        if drips:
+            dripping.join()
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_stranger_at_the_address_is_given_up(drips: bool) -> None:
+    """It takes the connection, and never answers as Postgres does."""
+    with stranger(drips=drips) as url, pytest.raises(DatabaseUnavailable) as failed:
+        open_connection(url)
+    text = lines_of(failed.value)
+    assert "timeout expired" in text
+    assert "hunter2" not in text
+
+
+def test_doctor_does_not_wait_for_a_server_that_hangs(
+    own_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It says so of the database, and goes on with what it can look at."""
+    monkeypatch.setenv("CONNECTOR_HOME", str(tmp_path))
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", f"{own_server}&connect_timeout=2")
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:1")
+    with faults.frozen(own_server):
+        found = {finding.subject: finding for finding in findings()}
+    assert not found["database"].ok
+    assert "timeout expired" in found["database"].seen
