@@ -50,7 +50,7 @@ INTERRUPTED_HELD: Final = timedelta(minutes=2)
 """How long the failure of an interrupted sync is held back: if Dagster retries the run, the sync
 has not ended yet."""
 
-_LEASE: Final = "relay"
+_LOCK: Final = "relay"
 """Two relays at once would mix up a shop's events."""
 
 # A failure is held if its sync is under way again or was interrupted just now, because a success
@@ -133,10 +133,10 @@ class _Relay:
 
     async def run(self, database: Database) -> Relayed:
         async with event_stream(self._settings) as stream:
-            # Of its own, because the lease ends with the session.
+            # Of its own, because the lock ends with the session.
             with connect(database.connection_url()) as connection:
                 key = named_locks.begin_session(connection)
-                other = named_locks.take(connection, key, _LEASE, holder="a relay")
+                other = named_locks.take(connection, key, _LOCK, holder="a relay")
                 connection.commit()
                 if other is not None:
                     self._done.problems.append("Another relay is at work.")
@@ -148,8 +148,8 @@ class _Relay:
                         break
                     after = last
                 self._done.waiting = unsent(connection)
-                # A session that was closed holds its lease until Postgres sees that.
-                named_locks.release(connection, key, _LEASE)
+                # A session that was closed holds its lock until Postgres sees that.
+                named_locks.release(connection, key, _LOCK)
         return self._done
 
     @property
