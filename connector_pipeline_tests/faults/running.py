@@ -1,6 +1,7 @@
 """Runs one cell: the fault for as long as the sync asks, then the fault once, then no fault."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from connector_pipeline_tests.faults.world import IMPATIENT, PATIENT, Ended, Row
 
 MOST_REQUESTS: Final = 200
 """A sync of these shops of some twenty variants asks no more often, whatever it is answered."""
+MOST_CELLS: Final = 4
 MOST_TEXT: Final = 1_500
 """Bytes of an error with its remedy, and of any line of the log."""
 _REMEDY: Final = re.compile(
@@ -50,11 +52,15 @@ class CellOutcome:
 
 
 class Shops:
-    """The shop of each phase. One that a failed cell left in disorder is not used again."""
+    """The shop of each phase. One that a failed cell left in disorder is not used again.
+
+    Nor is one that was edited in MOST_CELLS cells, and so has other products than a new one.
+    """
 
     def __init__(self, world: World):
         self._world = world
         self._shops: dict[str, SandboxShop] = {}
+        self._cells: Counter[str] = Counter()
 
     def take(self, phase: Phase) -> SandboxShop:
         """A shop whose catalog equals its truth; `give` returns it."""
@@ -68,7 +74,9 @@ class Shops:
 
     def give(self, phase: Phase, shop: SandboxShop) -> None:
         """Return the shop."""
-        self._shops[phase.key] = shop
+        self._cells[shop.key] += 1
+        if self._cells[shop.key] < MOST_CELLS:
+            self._shops[phase.key] = shop
 
 
 def run_cell(world: World, shops: Shops, cell: Cell) -> CellOutcome:

@@ -95,21 +95,38 @@ def _archive() -> Generator[StorageCell]:
 
 @contextmanager
 def troubled_table(
-    url: str, table: str, action: str, *, times: int | None, at_commit: bool = False
+    url: str,
+    table: str,
+    action: str,
+    *,
+    times: int | None,
+    at_commit: bool = False,
+    only: str | None = None,
 ) -> Generator[None]:
-    """Statements that write to the table, or the commits after them, meet the PL/pgSQL action."""
+    """Statements that write to the table, or the commits after them, meet the PL/pgSQL action.
+
+    `only`: a condition on the new row; the action comes before it is inserted.
+    """
     name = f"fault_{uuid4().hex[:12]}"
     schema = table.split(".", maxsplit=1)[0]
     whole = f"{schema}.{name}"
     counted = "true" if times is None else f"nextval('{whole}_count') <= {times}"
-    body = f"BEGIN IF {counted} THEN {action} END IF; RETURN NULL; END"
-    when = (
-        f"CREATE CONSTRAINT TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} "
-        f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {whole}()"
-        if at_commit
-        else f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {whole}()"
-    )
+    body = f"BEGIN IF {counted} THEN {action} END IF; RETURN NEW; END"
+    if at_commit:
+        when = (
+            f"CREATE CONSTRAINT TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} "
+            f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {whole}()"
+        )
+    elif only is not None:
+        when = (
+            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW WHEN ({only}) "
+            f"EXECUTE FUNCTION {whole}()"
+        )
+    else:
+        when = (
+            f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {whole}()"
+        )
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(cast("LiteralString", f"CREATE SEQUENCE {whole}_count"))
         admin.execute(
@@ -135,7 +152,7 @@ def _raise(sqlstate: str, message: str) -> str:
     return f"RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}';"
 
 
-_ERRORS: Final = {
+ERRORS: Final = {
     "disk full": _raise("53100", 'could not extend file "base/1/2": No space left on device'),
     "out of memory": _raise("53200", "out of memory"),
     "victim of a deadlock": _raise("40P01", "deadlock detected"),
@@ -176,7 +193,7 @@ def _postgres() -> Generator[StorageCell]:
         ("Postgres: commit", "catalog.catalog_items", True, True),
         ("Postgres: event written", "connector.outbox", False, False),
     ):
-        for fault, action in _ERRORS.items():
+        for fault, action in ERRORS.items():
             yield StorageCell(
                 phase, fault, _table(table, action, at_commit=at_commit), recorded=recorded
             )

@@ -148,7 +148,9 @@ class World:
         first, last = seen[0], seen[-1]
         title = "title" if shop.spec.platform == "shopify" else "name"
         shop.edit_product(first, {title: f"Edited {number}"}, at=now)
-        shop.append_products(1, at=now)
+        [added] = shop.append_products(1, at=now)
+        if shop.spec.platform == "woocommerce":
+            shop.edit_product(added, {"status": "publish"}, at=now)
         shop.remove_product(last, at=now)
 
     def an_hour_later(self, shop: SandboxShop) -> None:
