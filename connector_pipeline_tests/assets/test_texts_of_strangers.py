@@ -88,7 +88,9 @@ def test_a_title_is_text_in_the_preview(stored: Pipeline, key: str) -> None:
     assert set(shown) <= {clipped(" ".join(each.split()), most_bytes=100) for each in titles}
     assert "https://evil.example/a www.evil.example me@evil.example" in shown
     assert all(is_plain(each) and "\n" not in each for each in shown)
-    assert not any(each["__typename"] == "MarkdownMetadataEntry" for each in event["metadataEntries"])
+    assert not any(
+        each["__typename"] == "MarkdownMetadataEntry" for each in event["metadataEntries"]
+    )
 
 
 def test_a_header_of_the_platform_is_text(stored: Pipeline) -> None:
