@@ -69,7 +69,8 @@ def _dagster_url(url: SecretStr) -> SecretStr:
 def _http_url(url: str) -> str:
     if not url.startswith(("https://", "http://")):
         raise ValueError("must start with https:// or http://")
-    if "@" in url.split("/", 3)[2]:
+    # Anywhere: behind an unescaped / of a password, it is not where a URL has its credentials.
+    if "@" in url:
         raise ValueError("must not hold credentials")
     return url.rstrip("/")
 
