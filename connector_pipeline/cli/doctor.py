@@ -53,7 +53,8 @@ _PROXY_TIMEOUT: Final = 10.0
 _SERVES: Final = {
     Serves.REAL: "real shops",
     Serves.SANDBOX: "the sandbox's shops alone",
-    None: "not marked yet: the first credentials of a real Token Service mark it for real shops",
+    None: "not marked yet: the first credentials of a Token Service on another machine mark it "
+    "for real shops, or UPDATE connector.installation SET serves = 'real'",
 }
 _LONGEST_LOOK: Final = 30.0
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
