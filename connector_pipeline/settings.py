@@ -370,12 +370,17 @@ class Settings(BaseModel):
     def only_for_a_sandbox(self) -> list[str]:
         """The variables with values that only a sandbox needs: a private host, shops over plain
         HTTP on this machine."""
-        templates = [
+        private = ["ALLOW_PRIVATE_HOSTS"] if self.allow_private_hosts else []
+        return [*self.templates_of_a_sandbox, *private]
+
+    @property
+    def templates_of_a_sandbox(self) -> list[str]:
+        """The variables that have shops asked over plain HTTP on this machine."""
+        return [
             name.upper()
             for name in type(self).model_fields
             if name.endswith("_base_url") and _is_plain_loopback(getattr(self, name))
         ]
-        return [*templates, *(["ALLOW_PRIVATE_HOSTS"] if self.allow_private_hosts else [])]
 
     @property
     def token_service_is_here(self) -> bool:

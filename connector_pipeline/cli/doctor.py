@@ -55,7 +55,8 @@ _PROXY_TIMEOUT: Final = 10.0
 _SERVES: Final = {
     Serves.REAL: "real shops",
     Serves.SANDBOX: "the sandbox's shops alone",
-    None: "not marked yet: the first credentials of a real Token Service mark it for real shops",
+    None: "not marked yet: the first credentials of a Token Service on another machine mark it "
+    "for real shops, or UPDATE connector.installation SET serves = 'real'",
 }
 _LONGEST_LOOK: Final = 30.0
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
@@ -102,19 +103,23 @@ def findings() -> list[Finding]:
             return [*found, Finding("database", False, error.message, error.remedy)]
         except SettingsError as error:
             return [*found, *(Finding("settings", False, line) for line in error.lines)]
-        found += [
-            _looked_at("database", lambda: _database(services)),
-            migrations := _looked_at("migrations", lambda: _migrations(services.settings)),
-            _looked_at("dagster storage", lambda: _dagster_storage(services.settings)),
-            _looked_at("raw archive", lambda: _raw_archive(services.settings)),
+        # At once: each of them may wait for its time-out.
+        looks = [
+            _begun("database", lambda: _database(services)),
+            _begun("migrations", lambda: _migrations(services.settings)),
+            _begun("dagster storage", lambda: _dagster_storage(services.settings)),
+            _begun("raw archive", lambda: _raw_archive(services.settings)),
         ]
+        if (proxy := Proxy.of(services.settings)) is not None:
+            looks.append(_begun("proxy", lambda: _proxy(proxy)))
+        seen = [look() for look in looks]
+        migrations = seen[1]
+        found += seen
         elsewhere = sandbox_elsewhere(services.settings)
         found += [Finding("token service", False, line) for line in elsewhere]
         if not elsewhere:
             guarded = migrations.ok
             found.append(_looked_at("token service", lambda: _token_service(services, guarded)))
-        if (proxy := Proxy.of(services.settings)) is not None:
-            found.append(_looked_at("proxy", lambda: _proxy(proxy)))
         if not migrations.ok:
             # The findings below read tables, which this database has not, or has otherwise.
             return found
@@ -128,7 +133,12 @@ def findings() -> list[Finding]:
     return found
 
 
-def _looked_at(subject: str, look: Callable[[], str], *, longest: float = _LONGEST_LOOK) -> Finding:
+def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
+    return _begun(subject, look)()
+
+
+def _begun(subject: str, look: Callable[[], str]) -> Callable[[], Finding]:
+    """Begin to look. Returns a function that waits for the finding."""
     seen: Future[str] = Future()
 
     def looking() -> None:
@@ -139,9 +149,13 @@ def _looked_at(subject: str, look: Callable[[], str], *, longest: float = _LONGE
 
     # A daemon: a look that hangs must not keep the command from ending.
     Thread(target=looking, name=f"doctor: {subject}", daemon=True).start()
-    wait([seen], longest)
+    return lambda: _finding(subject, seen)
+
+
+def _finding(subject: str, seen: "Future[str]") -> Finding:
+    wait([seen], _LONGEST_LOOK)
     if not seen.done():
-        return _no_answer(subject, longest)
+        return _no_answer(subject, _LONGEST_LOOK)
     try:
         return Finding(subject, True, seen.result())
     except ConnectorError as error:

@@ -82,7 +82,7 @@ class TokenServiceClient:
         if self._guard is not None and answer.status in {200, *_JUDGED}:
             await asyncio.to_thread(
                 self._guard.refuse_answer,
-                sandbox=SANDBOX_HEADER in answer.headers,
+                sandbox=answer.headers.get(SANDBOX_HEADER),
                 has_credentials=answer.status == 200,
             )
         if answer.status == 404:
