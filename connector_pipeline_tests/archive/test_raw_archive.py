@@ -64,6 +64,35 @@ def test_pages_are_read_back_as_received(archive: RawArchive) -> None:
     assert found.manifest.seconds == 10
 
 
+LONG_IDS = {
+    "letters": "a" * 200,
+    "slashes": "/" * 200,
+    "dots": "." * 200,
+    "a URN with parameters": "urn:sync:" + "?shop=a%2Fb&n=1;" * 11,
+    "one like it": "urn:sync:" + "?shop=a%2Fb&n=1;" * 10 + "?shop=a%2Fb&n=2;",
+}
+
+
+def test_a_sync_of_any_id_is_archived_and_told_from_the_others(tmp_path: Path) -> None:
+    """A file system takes 255 bytes for a name, and the shop must not be read for nothing."""
+    archive = RawArchive(url=str(tmp_path), keep=len(LONG_IDS))
+    for seconds, sync_id in enumerate(LONG_IDS.values(), start=1):
+        snapshot(archive, sync_id, seconds)
+        archive.retain(SHOP)
+        assert archive.latest(SHOP).manifest.sync.sync_id == sync_id
+        assert list(archive.latest(SHOP).pages()) == PAGES
+    for sync_id in LONG_IDS.values():
+        found = archive.finished(SHOP, sync_id)
+        assert found is not None
+        assert found.sync.sync_id == sync_id
+    interrupted = archive.write(sync("+" * 200), clock=at(60))
+    interrupted.begin()
+    assert archive.unfinished(SHOP, "+" * 200) == sync("+" * 200)
+    archive.forget_interrupted(SHOP, but="another")
+    assert archive.unfinished(SHOP, "+" * 200) is None
+    assert len(list((tmp_path / SHOP / "pages").iterdir())) == len(LONG_IDS)
+
+
 def test_a_snapshot_without_its_manifest_does_not_exist(archive: RawArchive) -> None:
     """A fetch that was killed before its end leaves nothing for readers."""
     writer = archive.write(sync(), clock=at(10))
