@@ -64,6 +64,23 @@ def test_pages_are_read_back_as_received(archive: RawArchive) -> None:
     assert found.manifest.seconds == 10
 
 
+@pytest.mark.parametrize("hours", [1, 24 * 365 * 50])
+def test_the_last_snapshot_is_the_newest_though_the_clock_went_back(
+    tmp_path: Path, hours: int
+) -> None:
+    """The other machine's clock was ahead, and what was read since must not be passed over."""
+    archive = RawArchive(url=str(tmp_path), keep=2)
+    snapshot(archive, "ahead", hours * 3600)
+    for seconds, sync_id in enumerate(("right-1", "right-2", "right-3"), start=1):
+        snapshot(archive, sync_id, seconds)
+        archive.retain(SHOP)
+        newest = archive.latest(SHOP).manifest
+        assert newest.sync.sync_id == sync_id
+        assert newest.finished_at == STARTED + timedelta(seconds=seconds)
+    assert archive.finished(SHOP, "ahead") is None
+    assert archive.finished(SHOP, "right-2") is not None
+
+
 LONG_IDS = {
     "letters": "a" * 200,
     "slashes": "/" * 200,
