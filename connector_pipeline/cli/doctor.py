@@ -133,11 +133,13 @@ def findings() -> list[Finding]:
     return found
 
 
-def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
-    return _begun(subject, look)()
+def _looked_at(subject: str, look: Callable[[], str], *, longest: float = _LONGEST_LOOK) -> Finding:
+    return _begun(subject, look, longest=longest)()
 
 
-def _begun(subject: str, look: Callable[[], str]) -> Callable[[], Finding]:
+def _begun(
+    subject: str, look: Callable[[], str], *, longest: float = _LONGEST_LOOK
+) -> Callable[[], Finding]:
     """Begin to look. Returns a function that waits for the finding."""
     seen: Future[str] = Future()
 
@@ -149,13 +151,13 @@ def _begun(subject: str, look: Callable[[], str]) -> Callable[[], Finding]:
 
     # A daemon: a look that hangs must not keep the command from ending.
     Thread(target=looking, name=f"doctor: {subject}", daemon=True).start()
-    return lambda: _finding(subject, seen)
+    return lambda: _finding(subject, seen, longest)
 
 
-def _finding(subject: str, seen: "Future[str]") -> Finding:
-    wait([seen], _LONGEST_LOOK)
+def _finding(subject: str, seen: "Future[str]", longest: float) -> Finding:
+    wait([seen], longest)
     if not seen.done():
-        return _no_answer(subject, _LONGEST_LOOK)
+        return _no_answer(subject, longest)
     try:
         return Finding(subject, True, seen.result())
     except ConnectorError as error:
