@@ -54,8 +54,9 @@ def unreadable(error: httpx.RequestError, where: str, verb: str) -> Unreadable:
 def _of_the_system(error: BaseException) -> str:
     """The operating system's words for it, e.g. `: Connection refused`, or nothing."""
     for each in causes(error):
-        if isinstance(each, OSError) and each.errno in errno.errorcode:
-            return f": {os.strerror(each.errno)}"
+        number = each.errno if isinstance(each, OSError) else None
+        if number in errno.errorcode:
+            return f": {os.strerror(number)}"
     return ""
 
 
