@@ -3,12 +3,8 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-<<<<<<< HEAD
 from dataclasses import replace
-from datetime import datetime
-=======
 from datetime import datetime, timedelta
->>>>>>> rb
 from typing import Final
 
 from pydantic import JsonValue
@@ -197,21 +193,19 @@ class SnapshotWriter:
         )
         return manifest
 
-<<<<<<< HEAD
     def _without_secrets(self, body: bytes) -> bytes:
         secrets = tuple(self._secrets())
         if secrets != self._masked_for:
             # Credentials are renewed during a long sync.
             self._mask, self._masked_for = Mask(secrets), secrets
         return self._mask.masked(body)
-=======
+
     def _later_than_all(self, time: datetime) -> datetime:
         """The time, or one past those of the shop's manifests, which a wrong clock may have set."""
         folder = manifests_folder(self._sync.partition_key)
         others = (finished_at_of(path) for path in self._storage.files(folder))
         newest = max((other for other in others if other is not None), default=None)
         return time if newest is None or newest < time else newest + timedelta(microseconds=1)
->>>>>>> rb
 
     def _page_files(self) -> list[str]:
         return [path for path in self._storage.files(self._folder) if path.endswith(_SUFFIX)]
