@@ -22,7 +22,7 @@ LOGIN = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
     "quoted",
     [
         KEY,
-        SECRET.upper(),
+        SECRET,
         LOGIN,
         f"?consumer_key={KEY}&consumer_secret={quote(SECRET)}",
         SECRET[3:30],
