@@ -76,10 +76,11 @@ class ShopPublisher:
             manifest = snapshot.manifest
             if fetched is not None and manifest.finished_at < fetched.finished_at:
                 raise SnapshotMissing(
-                    f"the raw archive has lost the manifest of the snapshot {fetched.sync.sync_id}, "
-                    "which this run has just written.",
+                    "the raw archive has lost the manifest of the snapshot "
+                    f"{fetched.sync.sync_id}, which this run has just written.",
                     partition_key=partition_key,
-                    remedy="Check whether another program deletes files there; sync the shop again.",
+                    remedy="Check whether another program deletes files there, and sync the shop "
+                    "again.",
                 )
             sync = manifest.sync
             log_as(sync.sync_id, sync.correlation_id)
