@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from threading import Thread
 from typing import Final
 
+from rich.text import Text
+
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import (
@@ -68,12 +70,12 @@ def run_doctor(*, as_json: bool) -> bool:
         if as_json:
             print_json(asdict(finding))
         else:
-            mark = "[green]ok[/green]  " if finding.ok else "[red]fail[/red]"
+            mark = Text("ok  ", "green") if finding.ok else Text("fail", "red")
             text = f"{finding.subject}: {finding.seen}" + (
                 f" {finding.remedy}" if finding.remedy else ""
             )
             out.print(mark, end=" ")
-            out.print(text, markup=False, soft_wrap=True)
+            out.print(text, soft_wrap=True)
     return all(finding.ok for finding in found)
 
 

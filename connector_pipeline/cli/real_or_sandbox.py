@@ -68,6 +68,28 @@ def sandbox_elsewhere(settings: Settings) -> list[str]:
     return lines
 
 
+def refuse_all_but_sandbox(settings: Settings) -> None:
+    """Raise SettingsError, a line for each variable to unset, if a setting is not for the sandbox.
+
+    This is for `demo`, which no Token Service can make run.
+    """
+    nats_url = settings.nats_url
+    found = {
+        "TOKEN_SERVICE_URL": settings.token_service_url is not None,
+        "CONNECTOR_DATABASE_URL": settings.connector_database_url is not None,
+        "DAGSTER_POSTGRES_URL": settings.dagster_postgres_url is not None,
+        "NATS_URL": nats_url is not None and not _are_here(nats_url),
+    }
+    if set_ones := [name for name, is_set in found.items() if is_set]:
+        raise SettingsError(
+            [
+                f"{name}: set, but the demo uses the sandbox and the embedded database alone. "
+                "Unset it."
+                for name in set_ones
+            ]
+        )
+
+
 def refuse_sandbox_elsewhere(settings: Settings) -> None:
     """Raise SettingsError if the sandbox would serve anything but the embedded database."""
     if lines := sandbox_elsewhere(settings):
