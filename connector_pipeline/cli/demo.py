@@ -139,4 +139,4 @@ def _show(
     print_rows(rows, columns=_ITEM_COLUMNS, as_json=False, empty="The catalog is empty.")
     for outcome, _ in timed:
         if outcome.failure is not None:
-            err.print(outcome.failure, markup=False, soft_wrap=True)
+            err.print(outcome.failure, soft_wrap=True)

@@ -162,16 +162,20 @@ def refuse_mixed(settings: Settings, url: str) -> None:
         return
 
 
-def token_service_to_look_at(settings: Settings, *, guarded: bool = True) -> TokenService:
+def token_service_to_look_at(
+    settings: Settings, *, guarded: bool = True, about_shops: bool = True
+) -> TokenService:
     """The Token Service, asked once and without marking the database.
 
     `guarded`: its answers are compared with the mark, which a database not migrated lacks.
+    `about_shops`: the questions are about shops of the registry.
     """
+    guard = SandboxGuard(Database(), marks=False, about_shops=about_shops)
     return TokenService(
         url=settings.token_service_url or "",
         timeout=settings.token_service_timeout,
         retry_count=0,
-        guard=SandboxGuard(Database(), marks=False) if guarded else None,
+        guard=guard if guarded else None,
     )
 
 
@@ -182,7 +186,8 @@ def ask_token_service(settings: Settings, *, guarded: bool = True) -> None:
     """
 
     async def ask() -> None:
-        async with token_service_to_look_at(settings, guarded=guarded).open("doctor") as client:
+        looked_at = token_service_to_look_at(settings, guarded=guarded, about_shops=False)
+        async with looked_at.open("doctor") as client:
             await client.credentials(_example_shop(), AnyCredentials)
 
     # A Token Service that does not know the shop answers as the contract says, too.

@@ -22,6 +22,7 @@ from dagster_postgres.utils import retry_pg_connection_fn
 from sqlalchemy.event import listen
 
 from connector_pipeline.engine.event_log import BatchingEventLog
+from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.engine.storage_server import wait_for_storage
 from connector_pipeline.postgres.connections import CONNECT_TIMEOUT_SECONDS
 from connector_pipeline.postgres.embedded.postmaster import running_server
@@ -109,6 +110,8 @@ class ConnectorStorage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> DagsterStorage:
         """Open the storage. Raises SettingsError and StorageUnavailable."""
+        # Every process of Dagster's comes by here, also those that do not load our definitions.
+        guard_dagsters_output()
         url = _postgres_url()
         if url is not None:
             # dagster.yaml cannot set these variables, and every process opens a storage.

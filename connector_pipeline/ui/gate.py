@@ -6,6 +6,7 @@ the UI could launch runs. The gate knows no user: authentication is a proxy's be
 """
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +24,8 @@ _READING: Final = ("GET", "HEAD")
 _ONCE: Final = ("host", "origin", "content-type", "sec-fetch-site")
 """Headers that the gate and the server behind it must not read differently."""
 _NOTEBOOKS: Final = "/notebook"
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""No page has these in its path, and the server behind takes `/graphql` and a line feed for it."""
 
 _ADDED: Final = {
     # A foreign page must not show the UI in a frame and have a person click on it.
@@ -131,6 +134,8 @@ def _unasked_change(scope: Scope, headers: dict[str, str]) -> Objection | None:
     if scope["type"] == "websocket":
         return None
     path: str = scope["path"].rstrip("/")
+    if _CONTROLS.search(path):
+        return Objection(400, "The path has a control character.")
     if path.endswith(_NOTEBOOKS):
         return Objection(404, "The project has no notebooks.")
     if scope["method"] in _READING:

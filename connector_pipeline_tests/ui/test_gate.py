@@ -4,8 +4,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from starlette.routing import Match, Route
 
 from connector_pipeline.ui.gate import Gate, objection_to
 
@@ -158,6 +159,36 @@ def test_a_link_of_a_foreign_page_leads_to_the_ui() -> None:
 def test_a_link_carries_no_mutation(path: str, method: str, query: str, refused: int) -> None:
     """However it is written, and whichever operation of it would be executed."""
     assert status(method, path, query) == refused
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("route", ["/graphql", "/notebook", "/dagit/notebook"])
+@pytest.mark.parametrize("before", ["", "/dagster"])
+@given(
+    after=st.text(
+        st.characters(codec="utf-8") | st.sampled_from("\n\r\v\0/ \x85\u2028"), max_size=3
+    )
+)
+@example(after="\n")
+@example(after="/\n")
+def test_no_other_spelling_of_a_path_leads_past_the_gate(
+    method: str, route: str, before: str, after: str
+) -> None:
+    """The router takes a path that ends in a line feed for the same path without it."""
+    path = f"{before}{route}{after}"
+    routed = Route(route, endpoint=Gate, methods=["GET", "POST"])
+    found, _ = routed.matches(scope(method, path.removeprefix(before)))
+    if found is Match.FULL:
+        assert status(method, path, "query=mutation{a}&path=/tmp/x.ipynb") in {400, 404, 405}
+
+
+@pytest.mark.parametrize(
+    "path", ["/graphql\n", "/dagster/graphql\n", "/notebook\n", "/runs\0", "/assets/\x1b[2J"]
+)
+def test_no_path_has_a_control_character(path: str) -> None:
+    """By whichever method it comes."""
+    assert status("GET", path, f"query={quote(MUTATION)}") == 400
+    assert status("POST", path, "", *JSON.items()) == 400
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/raw_products", "/"])

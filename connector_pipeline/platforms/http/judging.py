@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.http.bounds import MOST_OF_A_REFUSAL, Bound, TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages, challenge, own_trouble
 from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
@@ -172,7 +173,9 @@ class Judge:
             )
         else:
             looks_like, remedy = "a captcha, a maintenance page or a body cut off", None
-        media_type = headers.get("Content-Type", "no content type").split(";")[0][:40]
+        media_type = clipped(
+            headers.get("Content-Type", "no content type").split(";")[0], most_bytes=40
+        )
         return Trouble(
             PlatformUnavailable(
                 f"{self.where} answered {status} with {len(body)} bytes of "

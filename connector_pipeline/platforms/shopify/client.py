@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.http.client import Answer, HeavyAnswer, OriginHttp, SlowAnswer
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
@@ -45,6 +46,7 @@ from connector_pipeline.platforms.shopify.throttle import (
     requested_points,
 )
 
+_LONGEST_VERSION: Final = 20
 _LONGEST_ASIDE: Final = 15.0
 """Seconds that an answer which a sync can do without may take, or be throttled for."""
 _ASIDE: Final = partial(ThrottledStreak, THROTTLED_WITHOUT_BACKOFF, _LONGEST_ASIDE)
@@ -159,12 +161,12 @@ class ShopifyClient:
                     usable = is_page and usable_in_part(judged, answer, credentials)
                     again = failed < min(1, self._policy.max_retries)
                     if is_page and judged.heavy and not (again and judged.retry):
-                        raise TooHeavyError(reason(judged, credentials), answer if usable else None)
+                        raise TooHeavyError(reason(judged), answer if usable else None)
                     # A field that failed once may be read the next time.
                     if usable and not again:
                         return answer
                     if failed >= retries or not (judged.retry or usable):
-                        raise failure(judged, credentials)
+                        raise failure(judged)
                     await self._sleep(self._backoff(failed))
                     failed += 1
                     self._report.retries += 1
@@ -299,12 +301,13 @@ class ShopifyClient:
         served = answer.headers.get("X-Shopify-API-Version")
         if served is None:
             return
+        served = clipped(served, most_bytes=_LONGEST_VERSION)
         self._report.details["api_version"] = served
         if served == self._api_version or served in self._versions_warned_of:
             return
         self._versions_warned_of.add(served)
         self._report.warnings.append(
-            f"Shopify answered with API version {served[:20]!r} instead of "
+            f"Shopify answered with API version {served!r} instead of "
             f"{self._api_version}: set SHOPIFY_API_VERSION to a version Shopify supports "
             "(`connector-pipeline doctor` lists them)."
         )

@@ -43,7 +43,9 @@ def quantity(variant: Mapping[str, Any]) -> Any:
     """
     item: Any = variant.get("inventoryItem")
     if item is not None:
-        tracked = item.get("tracked") if is_object(item) else item
+        if not is_object(item):
+            raise FieldError("inventoryItem", "is not an object", item)
+        tracked = item.get("tracked")
         if tracked is False:
             return None
         if tracked is not True and tracked is not None:

@@ -325,6 +325,9 @@ _VALUES = (
     ),
 )
 @example(variant_fields={"price": None, "image": {"url": "https://x.example/1"}}, product_fields={})
+@example(variant_fields={"inventoryItem": False}, product_fields={})
+@example(variant_fields={"inventoryItem": True}, product_fields={})
+@example(variant_fields={"inventoryItem": []}, product_fields={})
 def test_any_value_in_any_field_is_a_row_or_a_reject_and_rows_say_what_was_sent(
     variant_fields: dict[str, Any], product_fields: dict[str, Any]
 ) -> None:
