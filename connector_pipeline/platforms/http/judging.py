@@ -24,8 +24,8 @@ _SLOW: Final = frozenset({408, 504, 524})
 _BROKE: Final = frozenset({500, 502, 503, 508, 520, 521, 522, 523, 524})
 
 _REMEDY_OF_TOO_LARGE: Final = (
-    "Only the next sync tries again. No page of this size was asked for: ask the merchant which "
-    "plugin or server makes the answers of the shop's API so large."
+    "Only the next sync tries again. No page needs as much: ask the merchant which plugin or "
+    "server makes the answers of the shop's API so large."
 )
 _REMEDY_OF_UNREADABLE: Final = (
     "Only the next sync tries again. Something of the shop writes what is no JSON into the answers "
@@ -84,7 +84,7 @@ class Judge:
         """The exception for a body of more bytes than are read."""
         return TooLarge(
             InvalidResponse(
-                f"{self.where} sent more than {self.bound.body} bytes at once.",
+                f"{self.where} sent more than {self.bound.body:,} bytes in one answer.",
                 remedy=_REMEDY_OF_TOO_LARGE,
             )
         )

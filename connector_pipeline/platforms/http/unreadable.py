@@ -55,6 +55,7 @@ def _of_the_system(error: BaseException) -> str:
     """The operating system's words for it, e.g. `: Connection refused`, or nothing."""
     for each in causes(error):
         number = each.errno if isinstance(each, OSError) else None
+        # Some errors of asyncio and of the resolver have numbers of their own, or none.
         if number is not None and number in errno.errorcode:
             return f": {os.strerror(number)}"
     return ""

@@ -297,7 +297,7 @@ async def test_a_product_too_large_for_us_is_called_that(sandbox: SandboxServer)
     """No page is small enough, and the error says where; no sizes stay behind."""
     reading = Reading(sandbox, "c05f.myshopify.com", products=40, batch_size=40)
     sandbox.faults.set([long_titles(5 * 1024)])
-    with pytest.raises(InvalidResponse, match="more than 4194304 bytes at once") as raised:
+    with pytest.raises(InvalidResponse, match="more than 4,194,304 bytes in one answer") as raised:
         await reading.read()
     assert "Even the smallest page is too large, at the product after" in raised.value.message
     assert reading.report.page_sizes == {}
