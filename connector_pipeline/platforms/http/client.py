@@ -35,11 +35,13 @@ from connector_pipeline.platforms.http.retrying import (
     wait_for_the_end,
 )
 from connector_pipeline.platforms.http.signing import SIGNER, Signer, SigningTransport
-from connector_pipeline.platforms.http.unreadable import unreadable
+from connector_pipeline.platforms.http.unreadable import leads_nowhere, unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
+_MOST_OF_GZIP: Final = 64 * 1024
+"""By so many bytes gzip may be longer than what is in it: headers, trailers and what is stored."""
 _REMEDY_OF_CODING: Final = (
     "Only the next sync tries again. A cache or a server before the shop answers with what others "
     "asked for: ask the merchant to have it heed Accept-Encoding, or to exclude the API from it."
@@ -341,6 +343,10 @@ class OriginHttp:
                 broken = PlatformUnavailable(f"{self._where()} sent a body that {error}.")
                 raise _Passing(Trouble(broken, heavy=True)) from error
             except httpx.RequestError as error:
+                if leads_nowhere(error):
+                    raise InvalidResponse(
+                        f"{self._where()} redirects to no readable address."
+                    ) from None
                 found = unreadable(error, self._where(), "could not be read")
                 self.reached = self.reached or found.reached
                 if not found.may_pass:
@@ -382,7 +388,7 @@ class OriginHttp:
         async with aclosing(decoded):
             async for part in decoded:
                 parts += part
-                if len(parts) > most:
+                if len(parts) > most or response.num_bytes_downloaded > most + _MOST_OF_GZIP:
                     if status < 400:
                         raise self._judge.too_large()
                     return bytes(parts[:most])

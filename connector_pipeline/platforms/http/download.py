@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ from connector_pipeline.platforms.http.retrying import (
     retry_after_seconds,
     wait_before_retry,
 )
-from connector_pipeline.platforms.http.unreadable import unreadable
+from connector_pipeline.platforms.http.unreadable import leads_nowhere, unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REFUSED: Final = frozenset({400, 401, 403, 404, 410})
@@ -192,16 +192,17 @@ class FileDownload:
                 self._check_range(response, offset)
                 skipped = offset
             beginning = hashlib.sha256()
-            async for part in self._flowing(self._decoded(response)):
-                fresh = part
-                if skipped < offset:
-                    old, fresh = part[: offset - skipped], part[offset - skipped :]
-                    skipped += len(old)
-                    beginning.update(old)
-                    if skipped == offset and beginning.digest() != read.digest():
-                        self._changed()
-                if fresh:
-                    yield fresh
+            async with aclosing(self._flowing(self._decoded(response))) as parts:
+                async for part in parts:
+                    fresh = part
+                    if skipped < offset:
+                        old, fresh = part[: offset - skipped], part[offset - skipped :]
+                        skipped += len(old)
+                        beginning.update(old)
+                        if skipped == offset and beginning.digest() != read.digest():
+                            self._changed()
+                    if fresh:
+                        yield fresh
             if skipped < offset:
                 self._changed()
 
@@ -229,29 +230,30 @@ class FileDownload:
                 PlatformUnavailable(f"{self._where()} sent a file that {error}.")
             ) from error
 
-    async def _flowing(self, parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    async def _flowing(self, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         """The parts, as long as they come fast enough. The time between two asks does not count."""
         now = asyncio.get_running_loop().time
         waited, received = 0.0, 0
-        while True:
-            began = now()
-            try:
-                async with asyncio.timeout(self._policy.read_timeout - waited):
-                    part = await anext(parts)
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                raise _TooSlow(
-                    PlatformUnavailable(
-                        f"{self._where()} sends too slowly: {received} bytes in "
-                        f"{self._policy.read_timeout:g} s."
-                    )
-                ) from error
-            waited += now() - began
-            received += len(part)
-            if received >= _LEAST_BYTES:
-                waited, received = 0.0, 0
-            yield part
+        async with aclosing(parts):
+            while True:
+                began = now()
+                try:
+                    async with asyncio.timeout(self._policy.read_timeout - waited):
+                        part = await anext(parts)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as error:
+                    raise _TooSlow(
+                        PlatformUnavailable(
+                            f"{self._where()} sends too slowly: {received} bytes in "
+                            f"{self._policy.read_timeout:g} s."
+                        )
+                    ) from error
+                waited += now() - began
+                received += len(part)
+                if received >= _LEAST_BYTES:
+                    waited, received = 0.0, 0
+                yield part
 
     def _check_range(self, response: httpx.Response, offset: int) -> None:
         stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -284,6 +286,10 @@ class FileDownload:
             # httpx reads a Location even where it is not asked to follow it.
             raise InvalidResponse(f"{self._where()} redirects to no readable address.") from None
         except httpx.RequestError as error:
+            if leads_nowhere(error):
+                raise InvalidResponse(
+                    f"{self._where()} redirects to no readable address."
+                ) from None
             found = unreadable(error, self._where(), "broke off")
             if not found.may_pass:
                 raise found.error from error

@@ -27,6 +27,14 @@ class Unreadable:
     heavy: bool = False
 
 
+def leads_nowhere(error: httpx.RequestError) -> bool:
+    """Whether httpx found no address in a Location, which it reads also where it is not to follow.
+
+    It raises the same error for answers that break HTTP, and those may pass.
+    """
+    return any(isinstance(each, httpx.InvalidURL) for each in causes(error))
+
+
 def unreadable(error: httpx.RequestError, where: str, verb: str) -> Unreadable:
     """What a failed request to `where` means. `verb` says what any other connection did."""
     if isinstance(error, httpx.ProxyError):
