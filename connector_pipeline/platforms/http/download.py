@@ -27,14 +27,13 @@ from connector_pipeline.platforms.http.content_coding import (
     UnaskedCoding,
     decoded_parts,
 )
-from connector_pipeline.platforms.http.resolving import NotPublic
 from connector_pipeline.platforms.http.retrying import (
     RETRIED_STATUSES,
     HttpPolicy,
     retry_after_seconds,
     wait_before_retry,
 )
-from connector_pipeline.platforms.http.unreadable import leads_nowhere, unreadable
+from connector_pipeline.platforms.http.unreadable import FAILED_TRIES, unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _REFUSED: Final = frozenset({400, 401, 403, 404, 410})
@@ -276,21 +275,8 @@ class FileDownload:
                 yield response
             finally:
                 await response.aclose()
-        except NotPublic as error:
-            raise error.refusal(self._where()) from error
-        except httpx.TimeoutException as error:
-            raise _BrokenOff(
-                PlatformUnavailable(f"{self._where()} timed out ({type(error).__name__}).")
-            ) from error
-        except (httpx.InvalidURL, UnicodeError):
-            # httpx reads a Location even where it is not asked to follow it.
-            raise InvalidResponse(f"{self._where()} redirects to no readable address.") from None
-        except httpx.RequestError as error:
-            if leads_nowhere(error):
-                raise InvalidResponse(
-                    f"{self._where()} redirects to no readable address."
-                ) from None
-            found = unreadable(error, self._where(), "broke off")
+        except FAILED_TRIES as error:
+            found = unreadable(error, self._where(), "broke off", self._policy.longest_try)
             if not found.may_pass:
                 raise found.error from error
             raise _BrokenOff(found.error) from error

@@ -23,9 +23,8 @@ from connector_pipeline.platforms.http.client import (
     Answer,
     HeavyAnswer,
     OriginHttp,
-    PaceSignal,
-    Turn,
 )
+from connector_pipeline.platforms.http.pacing import PaceSignal, Turn
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
