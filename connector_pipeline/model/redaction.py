@@ -53,7 +53,7 @@ _STRUCTURES: Final = (
     ),
     (
         re.compile(
-            r"\b(authorization\\?[\"']?\s*[:=,]\s*\\?[b\"']*(?:basic|bearer)\s+)(?!\*)[^\s\"'\\<>]+",
+            r"\b(authorization\\?[\"']?\s*[:=,]\s*\\?[b\"']*(?:basic|bearer)\s+)(?!\*)[^\s\"',\\<>]+",
             re.IGNORECASE,
         ),
         rf"\g<1>{MARK}",

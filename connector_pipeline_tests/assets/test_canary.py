@@ -23,6 +23,7 @@ from dagster import DagsterInstance
 from psycopg import sql
 
 from connector_pipeline.cli.local_services import instance_config
+from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.state.registry import ShopRegistry
@@ -142,6 +143,9 @@ def test_nothing_is_left_behind_by_syncs_of_all_platforms(deployment: Deployment
     log = deployment.folder / "worker.log"
     RunWorker(pipeline, log, tags={"dagster/partition": SHOPIFY}).wait()
     assert deployment.left() == []
+    # The shops' secrets are not even in memory any more.
+    token = pipeline.sandbox.store.shop(*SHOPIFY.split("/")).credentials.access_token
+    assert SECRETS.redacted(token) == token
 
 
 def _quoting(deployment: Deployment) -> dict[str, tuple[str, dict[str, Any]]]:
