@@ -142,7 +142,7 @@ BODIES: Final = (
     Fault("100 MB in zstd", {"kind": "bomb", "size": 100 * MIB, "encodings": ["zstd"]}),
     Fault("100 MB, not compressed", {"kind": "large", "size": 100 * MIB}),
     Fault("JSON 100,000 deep", _raw("[" * 100_000 + "]" * 100_000)),
-    Fault("millions of empty lists", _raw("[" + "[]," * 1_000_000 + "[]]")),
+    Fault("300,000 empty lists", _raw("[" + "[]," * 300_000 + "[]]")),
     Fault("JSON null", _raw("null")),
     Fault("JSON text", _raw('"text"')),
     Fault("JSON number", _raw("42")),
