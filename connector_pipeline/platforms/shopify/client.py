@@ -45,6 +45,9 @@ from connector_pipeline.platforms.shopify.throttle import (
     requested_points,
 )
 
+_LONGEST_VERSION: Final = 20
+_MOST_VERSIONS: Final = 4
+"""Warnings of no more are kept: whoever answers may state another one each time."""
 _LONGEST_ASIDE: Final = 15.0
 """Seconds that an answer which a sync can do without may take, or be throttled for."""
 _ASIDE: Final = partial(ThrottledStreak, THROTTLED_WITHOUT_BACKOFF, _LONGEST_ASIDE)
@@ -299,12 +302,14 @@ class ShopifyClient:
         served = answer.headers.get("X-Shopify-API-Version")
         if served is None:
             return
+        served = served[:_LONGEST_VERSION]
         self._report.details["api_version"] = served
-        if served == self._api_version or served in self._versions_warned_of:
+        many = len(self._versions_warned_of) >= _MOST_VERSIONS
+        if served == self._api_version or served in self._versions_warned_of or many:
             return
         self._versions_warned_of.add(served)
         self._report.warnings.append(
-            f"Shopify answered with API version {served[:20]!r} instead of "
+            f"Shopify answered with API version {served!r} instead of "
             f"{self._api_version}: set SHOPIFY_API_VERSION to a version Shopify supports "
             "(`connector-pipeline doctor` lists them)."
         )
