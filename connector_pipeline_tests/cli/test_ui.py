@@ -198,6 +198,34 @@ def test_an_image_on_a_foreign_page_launches_no_run(attacked: Attacked) -> None:
 
 
 @pytest.mark.parametrize(
+    "spelled",
+    [
+        "/graphql%0A",
+        "/graphql%0a",
+        "/%67raphql",
+        "/%67raphql%0A",
+        "/graphql%2F",
+        "//graphql",
+        "/./graphql",
+        "/x/../graphql",
+        "/graphql/",
+        "/graphql;x",
+        "/graphql%00",
+        "/GraphQL",
+        "http://evil.example/graphql",
+        "http://evil.example/graphql%0A",
+    ],
+)
+def test_no_spelling_of_the_address_launches_a_run(attacked: Attacked, spelled: str) -> None:
+    """Some of them are pages of the UI's, and none executes what is in the address."""
+    before = attacked.runs()
+    link = as_link(execution({})).replace("/graphql", spelled, 1)
+    for method in ("GET", "HEAD"):
+        assert "launchRun" not in attacked.answer(method, link)[1]
+    assert attacked.runs() == before
+
+
+@pytest.mark.parametrize(
     "content_type",
     [
         "text/plain",

@@ -47,6 +47,8 @@ from connector_pipeline.platforms.shopify.throttle import (
 )
 
 _LONGEST_VERSION: Final = 20
+_MOST_VERSIONS: Final = 4
+"""Warnings of no more are kept: whoever answers may state another one each time."""
 _LONGEST_ASIDE: Final = 15.0
 """Seconds that an answer which a sync can do without may take, or be throttled for."""
 _ASIDE: Final = partial(ThrottledStreak, THROTTLED_WITHOUT_BACKOFF, _LONGEST_ASIDE)
@@ -303,7 +305,8 @@ class ShopifyClient:
             return
         served = clipped(served, most_bytes=_LONGEST_VERSION)
         self._report.details["api_version"] = served
-        if served == self._api_version or served in self._versions_warned_of:
+        many = len(self._versions_warned_of) >= _MOST_VERSIONS
+        if served == self._api_version or served in self._versions_warned_of or many:
             return
         self._versions_warned_of.add(served)
         self._report.warnings.append(

@@ -18,6 +18,10 @@ THROTTLED_WITHOUT_BACKOFF: Final = 3
 """A query that is throttled more often in a row waits longer than its points take to refill."""
 
 
+_LEAST_RATE: Final = 1e-6
+"""Points a second. With less, a wait may be infinite, and nothing would end it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PointBudget:
     """A shop's bucket at one time, in points; the time is in seconds of a monotonic clock."""
@@ -33,7 +37,7 @@ class PointBudget:
         available = _points(value_at(status, "currentlyAvailable"))
         maximum = _points(value_at(status, "maximumAvailable"))
         rate = _points(value_at(status, "restoreRate"))
-        if available is None or maximum is None or not rate or rate < 0:
+        if available is None or maximum is None or rate is None or rate < _LEAST_RATE:
             return None
         return cls(available, maximum, rate, learned_at)
 

@@ -1,6 +1,7 @@
 """Promises of asking one shop: its token, its patience, and the error for each trouble."""
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -580,6 +581,25 @@ async def test_each_other_api_version_than_asked_is_warned_of_once(
     assert "2026-07" in versions[0]
     assert "2026-04" in versions[1]
     assert report.details["api_version"] == "2026-04"
+
+
+async def test_versions_without_end_leave_few_short_warnings(
+    shopify: ScriptedShopify, read: Read, report: FetchReport
+) -> None:
+    """What answers in Shopify's place may state any text, and another one each time."""
+
+    def said(number: int) -> Said:
+        more = f"c{number}" if number < 30 else None
+        stated = {"X-Shopify-API-Version": f"{number} " + "x" * 10_000}
+        return Said(products_body([], more=more), headers=stated)
+
+    shopify.script = [SHOP, *map(said, range(31))]
+    with contextlib.suppress(InvalidResponse):
+        await read()
+    versions = [warning for warning in report.warnings if "API version" in warning]
+    assert 0 < len(versions) <= 4
+    assert all(len(warning) < 300 for warning in versions)
+    assert len(str(report.details["api_version"])) <= 20
 
 
 async def test_the_version_asked_for_is_the_one_in_the_path(

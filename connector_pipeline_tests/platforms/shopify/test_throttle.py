@@ -98,6 +98,23 @@ def test_no_stated_budget_breaks_the_pacing(status: object, cost: object) -> Non
     assert actual_points(cost) == actual_points(cost)
 
 
+@given(
+    st.decimals(allow_nan=False) | st.floats(allow_nan=False),
+    st.decimals(allow_nan=False) | st.floats(allow_nan=False),
+    st.decimals(allow_nan=False) | st.floats(allow_nan=False),
+)
+@example(0, 1000, Decimal("1e-310"))
+@example(-999999999999, 1000, 5e-324)
+def test_no_stated_rate_makes_a_wait_without_end(
+    available: float, maximum: float, rate: float
+) -> None:
+    """Nothing would end it where no other request is under way."""
+    budget = SharedBudget()
+    status = {"currentlyAvailable": available, "maximumAvailable": maximum, "restoreRate": rate}
+    budget.settle(budget.reserve(431), status=status, used=0, now=0.0)
+    assert budget.seconds_until(431, 0.0) < math.inf
+
+
 def test_a_bucket_too_small_is_known_for_one() -> None:
     """A wait does not help a query that requests more than the bucket can hold."""
     assert BUDGET.can_ever_hold(2000)
