@@ -6,27 +6,26 @@ touches no adapter.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import httpx
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable
+from connector_pipeline.platforms.http.body import body_of
 from connector_pipeline.platforms.http.bounds import TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.connecting import http_client, origin_of, shown
-from connector_pipeline.platforms.http.content_coding import (
-    SpoiledGzip,
-    UnaskedCoding,
-    decoded_parts,
-)
 from connector_pipeline.platforms.http.judging import Judge, Trouble
-from connector_pipeline.platforms.http.resolving import NotPublic
+from connector_pipeline.platforms.http.pacing import Pacer, PaceSignal
+from connector_pipeline.platforms.http.redirects import (
+    REDIRECTS,
+    redirect_target,
+    refuse_plain_http,
+)
 from connector_pipeline.platforms.http.retrying import (
     HttpPolicy,
     RetryAfter,
@@ -35,15 +34,10 @@ from connector_pipeline.platforms.http.retrying import (
     wait_for_the_end,
 )
 from connector_pipeline.platforms.http.signing import SIGNER, Signer, SigningTransport
-from connector_pipeline.platforms.http.unreadable import unreadable
+from connector_pipeline.platforms.http.unreadable import FAILED_TRIES, unreadable
 from connector_pipeline.platforms.kit.contract import FetchReport
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
-_REMEDY_OF_CODING: Final = (
-    "Only the next sync tries again. A cache or a server before the shop answers with what others "
-    "asked for: ask the merchant to have it heed Accept-Encoding, or to exclude the API from it."
-)
 _NO_PAGES: Final = TroublePages()
 _RETRY_AFTER: Final = RetryAfter()
 
@@ -59,43 +53,6 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     json: Any
-
-
-class PaceSignal(Enum):
-    """The sign that one try of a request gives the pace of how busy the platform is."""
-
-    ANSWERED = "answered"
-    OVERLOADED = "overloaded"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The leave that the pace gives to one try of a request.
-
-    `under_way` counts the requests under way when the try began, itself included. `began` is the
-    time of that, in seconds of the event loop's clock.
-    """
-
-    path: str
-    under_way: int
-    began: float
-
-
-class Pacer(Protocol):
-    """Decides when the origin may be asked. Every try of every request takes a turn."""
-
-    async def enter(self, path: str) -> Turn:
-        """Wait for a turn."""
-        ...
-
-    def leave(self, turn: Turn, signal: PaceSignal) -> None:
-        """End a turn. It is called once for each turn, also after an error."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Give no turn for this long, and count the seconds in the report."""
-        ...
 
 
 class SlowAnswer(Exception):
@@ -297,7 +254,7 @@ class OriginHttp:
         any_body: bool,
     ) -> Answer:
         url = httpx.URL(self._base_url + path)
-        self._refuse_plain_http(url)
+        refuse_plain_http(url, self._policy, self._where())
         for _ in range(_MAX_REDIRECTS + 1):
             try:
                 request = self._client.build_request(
@@ -317,40 +274,19 @@ class OriginHttp:
             try:
                 async with asyncio.timeout(self._policy.longest_try):
                     response, body = await self._answered(request)
-            except NotPublic as error:
-                raise error.refusal(self._where()) from error
-            except TimeoutError as error:
-                too_slow = PlatformUnavailable(
-                    f"{self._where()} sends too slowly: its answer was not whole after "
-                    f"{self._policy.longest_try:g} s."
+            except FAILED_TRIES as error:
+                found = unreadable(
+                    error, self._where(), "could not be read", self._policy.longest_try
                 )
-                raise _Passing(Trouble(too_slow, slow=True)) from error
-            except httpx.TimeoutException as error:
-                timed_out = PlatformUnavailable(
-                    f"{self._where()} timed out ({type(error).__name__})."
-                )
-                # A smaller answer does not help a host that cannot be connected to.
-                slow = not isinstance(error, httpx.ConnectTimeout)
-                raise _Passing(Trouble(timed_out, slow=slow)) from error
-            except (httpx.InvalidURL, UnicodeError) as error:
-                # httpx reads a Location even where it is not asked to follow it.
-                raise InvalidResponse(
-                    f"{self._where()} redirects to no readable address."
-                ) from error
-            except SpoiledGzip as error:
-                broken = PlatformUnavailable(f"{self._where()} sent a body that {error}.")
-                raise _Passing(Trouble(broken, heavy=True)) from error
-            except httpx.RequestError as error:
-                found = unreadable(error, self._where(), "could not be read")
                 self.reached = self.reached or found.reached
                 if not found.may_pass:
                     raise found.error from error
-                raise _Passing(Trouble(found.error, heavy=found.heavy)) from error
-            if response.status_code not in _REDIRECTS:
+                raise _Passing(Trouble(found.error, slow=found.slow, heavy=found.heavy)) from error
+            if response.status_code not in REDIRECTS:
                 return self._judged(response, body, accept_retried, any_body=any_body)
             if not follow_redirects:
                 return Answer(response.status_code, response.headers, body, None)
-            url = self._redirect_target(response)
+            url = redirect_target(response, self._origin, self._where())
             params = None
         raise PlatformUnavailable(f"{self._where()} redirects in a circle.")
 
@@ -359,34 +295,11 @@ class OriginHttp:
         response = await self._client.send(request, stream=True)
         self.reached = True
         try:
-            return response, await self._read(response)
+            if response.status_code in REDIRECTS:
+                return response, b""
+            return response, await body_of(response, self._judge)
         finally:
             await response.aclose()
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        status = response.status_code
-        if status in _REDIRECTS:
-            return b""
-        try:
-            decoded = decoded_parts(response)
-        except UnaskedCoding as error:
-            if status >= 400:
-                # The status says enough.
-                return b""
-            raise InvalidResponse(
-                f"{self._where()} sent a body that is {error}, and gzip alone was asked for.",
-                remedy=_REMEDY_OF_CODING,
-            ) from None
-        most = self._judge.most_bytes(status)
-        parts = bytearray()
-        async with aclosing(decoded):
-            async for part in decoded:
-                parts += part
-                if len(parts) > most:
-                    if status < 400:
-                        raise self._judge.too_large()
-                    return bytes(parts[:most])
-        return bytes(parts)
 
     def _judged(
         self,
@@ -416,31 +329,6 @@ class OriginHttp:
         )
         if warning not in self._report.warnings:
             self._report.warnings.append(warning)
-
-    def _redirect_target(self, response: httpx.Response) -> httpx.URL:
-        location = response.headers.get("Location", "")
-        try:
-            target = response.request.url.join(location)
-        except httpx.InvalidURL as error:
-            raise InvalidResponse(f"{self._where()} redirects to no readable address.") from error
-        # Some clients read a backslash as a slash, and a name before the host is sent as a user's.
-        if "\\" in location or target.userinfo:
-            raise InvalidResponse(f"{self._where()} redirects to no readable address.")
-        if origin_of(target) != self._origin:
-            raise InvalidResponse(
-                f"{self._where()} redirects to {shown(target)}, "
-                "and credentials are sent to the shop's own origin only.",
-                remedy="Register the shop under the domain it redirects to.",
-            )
-        return target
-
-    def _refuse_plain_http(self, url: httpx.URL) -> None:
-        if url.scheme == "https" or self._policy.plain_http or self._policy.allow_private_hosts:
-            return
-        raise InvalidResponse(
-            f"{self._where()} is not HTTPS, and credentials are sent over HTTPS only.",
-            remedy="Use an https:// base URL (ALLOW_PRIVATE_HOSTS=true is for sandboxes).",
-        )
 
     def _where(self) -> str:
         return shown(httpx.URL(self._base_url))

@@ -7,7 +7,8 @@ the other, and each part whole, however large it becomes: 3 kB of zstd in zstd a
 import asyncio
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Final
+from contextlib import aclosing
+from typing import Final, cast
 
 import httpx
 
@@ -59,23 +60,34 @@ def is_gzip(headers: Mapping[str, str]) -> bool:
 def decoded_parts(response: httpx.Response) -> AsyncGenerator[bytes]:
     """The decoded body of an unread answer, in parts, which wait for no more than they need.
 
+    A part is empty where what came completes nothing, so that the reader can bound what comes.
     Raises UnaskedCoding at once; SpoiledGzip, and errors of httpx, while it is read.
     """
     return _gunzipped(response) if is_gzip(response.headers) else _plain(response)
 
 
+def _raw(response: httpx.Response) -> AsyncGenerator[bytes]:
+    # httpx promises an iterator, which is a generator.
+    return cast("AsyncGenerator[bytes]", response.aiter_raw())
+
+
 async def _plain(response: httpx.Response) -> AsyncGenerator[bytes]:
-    async for part in response.aiter_raw():
-        yield part
+    async with aclosing(_raw(response)) as parts:
+        async for part in parts:
+            yield part
 
 
 async def _gunzipped(response: httpx.Response) -> AsyncGenerator[bytes]:
     stream = Gunzip()
-    async for part in response.aiter_raw():
-        for number, piece in enumerate(stream.feed(part), start=1):
-            yield piece
-            if number % _PIECES_WITHOUT_A_PAUSE == 0:
-                await asyncio.sleep(0)
+    async with aclosing(_raw(response)) as parts:
+        async for part in parts:
+            number = 0
+            for number, piece in enumerate(stream.feed(part), start=1):
+                yield piece
+                if number % _PIECES_WITHOUT_A_PAUSE == 0:
+                    await asyncio.sleep(0)
+            if not number:
+                yield b""
     stream.end()
 
 

@@ -11,28 +11,75 @@ import httpx
 
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.platforms.http.certificates import causes, refused_certificate
+from connector_pipeline.platforms.http.content_coding import SpoiledGzip
+from connector_pipeline.platforms.http.redirects import leads_nowhere
+from connector_pipeline.platforms.http.resolving import NotPublic
 
 _BY_PROXY: Final = re.compile(r"answered ([1-5][0-9]{2}) to CONNECT")
 _AUTHENTICATION: Final = 407
+
+
+FAILED_TRIES: Final = (
+    NotPublic,
+    TimeoutError,
+    httpx.RequestError,
+    # httpx reads a Location even where it is not asked to follow it.
+    httpx.InvalidURL,
+    UnicodeError,
+    SpoiledGzip,
+)
+"""The exceptions of a request that gets no whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """The error to raise, whether the host was reached, and what may help.
 
-    Another try may, where it `may_pass`, and a smaller answer, where it is `heavy`.
+    Another try may, where it `may_pass`, and a smaller answer, where it is `heavy` or `slow`.
     """
 
     error: PlatformUnavailable
     reached: bool = False
-    may_pass: bool = True
     heavy: bool = False
+    slow: bool = False
+    may_pass: bool = True
 
 
-def unreadable(error: httpx.RequestError, where: str, verb: str) -> Unreadable:
-    """What a failed request to `where` means. `verb` says what any other connection did."""
-    if isinstance(error, httpx.ProxyError):
-        return _by_proxy(error, where)
+def unreadable(error: Exception, where: str, verb: str, seconds: float) -> Unreadable:
+    """What a failed request to `where` means: one of FAILED_TRIES.
+
+    `verb` says what a connection did of which no more is known. `seconds` are the longest try.
+    Raises InvalidResponse where the host is not public, or redirects to no address.
+    """
+    if isinstance(error, NotPublic):
+        raise error.refusal(where) from None
+    if isinstance(error, httpx.TimeoutException):
+        # A smaller answer does not help a host that cannot be connected to.
+        return Unreadable(
+            PlatformUnavailable(f"{where} timed out ({type(error).__name__})."),
+            slow=not isinstance(error, httpx.ConnectTimeout),
+        )
+    if isinstance(error, TimeoutError):
+        too_slow = f"{where} sends too slowly: its answer was not whole after {seconds:g} s."
+        return Unreadable(PlatformUnavailable(too_slow), slow=True)
+    if isinstance(error, SpoiledGzip):
+        return Unreadable(PlatformUnavailable(f"{where} sent a body that {error}."), heavy=True)
+    if isinstance(error, UnicodeError) or any(
+        # Where httpx finds no address in a Location, it raises the error of answers that break
+        # HTTP, and those may pass.
+        isinstance(each, httpx.InvalidURL)
+        for each in causes(error)
+    ):
+        # What is in a Location may be as secret as the URL that led to it.
+        raise leads_nowhere(where) from None
+    return (
+        _by_proxy(error, where)
+        if isinstance(error, httpx.ProxyError)
+        else _by_connection(error, where, verb)
+    )
+
+
+def _by_connection(error: Exception, where: str, verb: str) -> Unreadable:
     refused = refused_certificate(error)
     if refused is not None:
         return Unreadable(

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.bounds import Bound, TooLarge
 from connector_pipeline.platforms.http.challenge import PageMark, TroublePages
 from connector_pipeline.platforms.http.judging import Judge
 from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.http.retrying import RetryAfter
 from connector_pipeline_tests.any_json import headers, near_json
 
-MOST = 10_000
+MOST = Bound(10_000, 100_000)
 PAGES = TroublePages(
     own=(PageMark(b"briefly unavailable", "a maintenance page", "Wait.", soon_over=True),),
     read_below="/wp-json/",
@@ -39,7 +40,7 @@ def test_any_answer_is_judged(status: int, sent: httpx.Headers, body: bytes) -> 
     judge = Judge("https://shop.example", MOST, RetryAfter(), PAGES)
     try:
         judged = judge.judged(status, sent, body)
-    except InvalidResponse as error:
+    except (InvalidResponse, TooLarge) as error:
         judged, refusal = None, error
     if judged is None:
         assert len(str(refusal)) < 1_000

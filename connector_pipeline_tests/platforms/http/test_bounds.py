@@ -134,6 +134,33 @@ async def test_no_more_is_read_than_the_bound(body: bytes, compressed: bool) -> 
     assert await refused(said, words="more than 2,097,152 bytes in one answer") == 1
 
 
+_HEAD_OF_GZIP = b"\x1f\x8b\x08%c\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _HEAD_OF_GZIP % 8 + b"a" * 9 * MB,
+        _HEAD_OF_GZIP % 16 + b"a" * 9 * MB,
+        _HEAD_OF_GZIP % 0 + b"\0\0\0\xff\xff" * 2 * MB,
+        gzip.compress(b"[1]") + b"\0" * 9 * MB,
+        gzip.compress(b"[1]") + b"a" * 9 * MB,
+    ],
+    ids=["a file name", "a comment", "empty blocks", "padding", "what follows"],
+)
+@pytest.mark.parametrize("status", ["200 OK", "403 Forbidden"])
+async def test_what_decodes_to_nothing_is_bounded_too(body: bytes, status: str) -> None:
+    """Gzip has room for bytes that are none of the body's, and for no more than a few of them."""
+    said = answer(body, status, "Content-Encoding: gzip")
+    async with loopback(said) as server:
+        if status.startswith("403"):
+            assert (await ask(server.url)).status == 403
+        else:
+            with pytest.raises(InvalidResponse, match="more than 2097152 bytes at once"):
+                await ask(server.url)
+        await server.broke_off.wait()
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -23,9 +23,8 @@ from connector_pipeline.platforms.http.client import (
     Answer,
     HeavyAnswer,
     OriginHttp,
-    PaceSignal,
-    Turn,
 )
+from connector_pipeline.platforms.http.pacing import PaceSignal, Turn
 from connector_pipeline.platforms.http.retrying import HttpPolicy, retry_after_seconds
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.rate_headers import RateHeaders
@@ -69,6 +68,8 @@ class Loopback:
         self.script = list(script)
         self.heard: list[str] = []
         self.url = ""
+        self.broke_off = asyncio.Event()
+        """Set when somebody hung up before an answer was whole."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -85,7 +86,7 @@ class Loopback:
                 writer.write(line)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+            self.broke_off.set()
         finally:
             writer.close()
 
@@ -428,6 +429,16 @@ async def test_a_redirect_to_nowhere_is_named(target: str) -> None:
     async with loopback(answer(b"", "302 Found", f"Location: {target}")) as server:
         with pytest.raises((InvalidResponse, PlatformUnavailable)):
             await ask(server.url)
+
+
+@pytest.mark.parametrize("target", ["//[::1", "http://a:80:80/", "http://1.1.1.1\x01/"])
+async def test_a_redirect_to_no_address_is_no_broken_answer(target: str) -> None:
+    """It is named at once, and not asked for again."""
+    report = FetchReport()
+    async with loopback(answer(b"", "302 Found", f"Location: {target}")) as server:
+        with pytest.raises(InvalidResponse, match="redirects to no readable address"):
+            await ask(server.url, report=report)
+    assert report.requests == 1
 
 
 async def test_a_circle_of_redirects_ends() -> None:

@@ -1,10 +1,11 @@
 """Promises about the connections of an HTTP client, kept against a real HTTPS server."""
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import psutil
@@ -19,6 +20,7 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 
 POLICY = HttpPolicy(allow_private_hosts=True, max_retries=0)
 BODY = b"[1, 2, 3]"
+_LONGEST_CLOSING: Final = 10.0
 ANSWER = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 
 
@@ -92,12 +94,21 @@ def open_to(port: int) -> int:
 
 
 async def none_is_open(port: int) -> bool:
-    """Whether the connections are closed: at once, or in a moment, when the loop comes to it."""
-    for _ in range(20):
-        if open_to(port) == 0:
-            return True
-        await asyncio.sleep(0.01)
-    return False
+    """Whether the connections are closed: at once, or in a moment, when the loop comes to it.
+
+    The garbage collector, which would close a lost one, waits meanwhile. The time only bounds the
+    failure of the test.
+    """
+    gc.disable()
+    try:
+        async with asyncio.timeout(_LONGEST_CLOSING):
+            while open_to(port):  # noqa: ASYNC110  the system has no event for it
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        return False
+    finally:
+        gc.enable()
+    return True
 
 
 async def one_after_the_other(port: int) -> None:

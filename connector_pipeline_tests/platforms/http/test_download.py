@@ -1,15 +1,21 @@
 """Promises of the streamed download, kept against a host on loopback."""
 
+import gc
 import gzip
 import hashlib
 import logging
+import random
 import re
+import sys
 import traceback
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import connector_pipeline
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.platforms.http.download import FileChanged, FileDownload, FileRefused
 from connector_pipeline.platforms.http.retrying import HttpPolicy
@@ -146,6 +152,31 @@ async def test_spoiled_compression_is_asked_for_again() -> None:
     assert len(host.heard) == 2
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_a_download_that_is_left_leaves_nothing_to_the_garbage_collector(
+    compressed: bool,
+) -> None:
+    """A generator that the collector finds ends only when its loop comes to it, or never."""
+    left: list[str] = []
+    before = sys.get_asyncgen_hooks()
+    content = random.Random(7).randbytes(3 * 1024 * 1024)
+    async with serving(FileHost(content, compressed=compressed)) as host:
+        sys.set_asyncgen_hooks(finalizer=lambda each: left.append(each.ag_code.co_filename))
+        try:
+            report = FetchReport()
+            async with (
+                FileDownload(host.url, hosts=STORAGE, policy=PATIENT, report=report) as download,
+                aclosing(download.parts()) as parts,
+            ):
+                await anext(parts)
+            del parts, download
+            gc.collect()
+        finally:
+            sys.set_asyncgen_hooks(*before)
+    ours = str(Path(connector_pipeline.__file__).parent)
+    assert [each for each in left if each.startswith(ours)] == []
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_a_refused_file_is_the_adapters_to_judge(status: int) -> None:
     """FileRefused is raised without a retry, which would not help."""
@@ -168,6 +199,17 @@ async def test_passing_troubles_are_retried_and_lasting_ones_named() -> None:
         host.answers = [late]
         with pytest.raises(RateLimited):
             await read(host)
+
+
+@pytest.mark.parametrize("target", ["//[::1", "http://a:80:80/", "http://1.1.1.1\x01/"])
+async def test_a_redirect_to_no_address_is_named_at_once(target: str) -> None:
+    """It is no broken answer, and no other answer is asked for."""
+    moved = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+    host = FileHost(TEXT, answers=[moved.encode()])
+    async with serving(host):
+        with pytest.raises(InvalidResponse, match="redirects to no readable address"):
+            await read(host)
+    assert len(host.heard) == 1
 
 
 @pytest.mark.parametrize("target", ["same", "stranger"])

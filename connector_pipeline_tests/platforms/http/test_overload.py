@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from connector_pipeline.model.errors import PlatformUnavailable, RateLimited
-from connector_pipeline.platforms.http.client import OriginHttp, PaceSignal, Turn
+from connector_pipeline.platforms.http.client import OriginHttp
+from connector_pipeline.platforms.http.pacing import PaceSignal, Turn
 from connector_pipeline.platforms.http.retrying import HttpPolicy, wait_for_the_end
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES

@@ -12,7 +12,7 @@ from collections import deque
 from statistics import median
 from typing import Final, Protocol
 
-from connector_pipeline.platforms.http.client import PaceSignal, Turn
+from connector_pipeline.platforms.http.pacing import PaceSignal, Turn
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 STARTING_LIMIT: Final = 2
@@ -109,7 +109,7 @@ class AdaptiveLimit:
 
 
 class Pace:
-    """Gives turns to the requests to one shop, in the order in which they ask; see `http.Pacer`.
+    """Gives turns to the requests to one shop, in the order in which they ask; see `http.pacing`.
 
     `highest` is the most requests that were under way at once.
     """

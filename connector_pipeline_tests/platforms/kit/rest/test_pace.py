@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.http.client import PaceSignal
+from connector_pipeline.platforms.http.pacing import PaceSignal
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
 
