@@ -31,6 +31,7 @@ from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_queue import sync_queue_sensor
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.garbage_collection import spare_what_is_there
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.platforms.adapters import build_adapters
@@ -115,6 +116,7 @@ def _in_runs_of(asset: AssetsDefinition, shops: int) -> AssetsDefinition:
     )
 
 
+guard_dagsters_output()
 defs = build_definitions(load_settings())
 
 spare_what_is_there()

@@ -24,7 +24,8 @@ def make_private_folder(folder: Path, *, passable: bool = False) -> None:
     """Make the folder with its parents, or take the rights of others to it away.
 
     `passable`: others may pass through to a folder below whose name they know. Leaves a folder as
-    it is that is not ours, or that everybody may write to, e.g. /tmp. Raises OSError.
+    it is that is not ours, that everybody may write to, e.g. /tmp, or whose file system keeps no
+    rights. Raises OSError.
     """
     wanted = _FOLDER | (stat.S_IXOTH if passable else 0)
     try:
@@ -36,7 +37,8 @@ def make_private_folder(folder: Path, *, passable: bool = False) -> None:
         found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)
     if mode != wanted and found.st_uid == os.geteuid() and not mode & stat.S_ISVTX:
-        folder.chmod(wanted)
+        with suppress(OSError):
+            folder.chmod(wanted)
 
 
 def make_private_folders(folder: Path, *, below: Path) -> None:
@@ -68,7 +70,7 @@ def open_private(path: Path, flags: int) -> BinaryIO:
     descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE)
     try:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != _FILE:
-            with suppress(PermissionError):
+            with suppress(OSError):
                 os.fchmod(descriptor, _FILE)
         return os.fdopen(descriptor, "wb")
     except BaseException:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
@@ -22,13 +23,22 @@ from pydantic import (
     ValidationError,
 )
 
+from connector_pipeline.model.redaction import SECRETS
+from connector_pipeline.model.storable import clipped_lines
+from connector_pipeline.model.url_secrets import secrets_in_address, secrets_in_url
+
+_LONGEST_LINE: Final = 4_000
+
 
 class SettingsError(Exception):
     """Wrong or missing settings: one line for each with the variable, the fault and an example."""
 
     def __init__(self, lines: list[str]):
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        self.lines = [clipped_lines(line, most_bytes=_LONGEST_LINE) for line in lines]
+        super().__init__("\n".join(self.lines))
+
+
+_BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
@@ -42,13 +52,25 @@ def _dagster_url(url: SecretStr) -> SecretStr:
     # (docs/facts/dagster.md, Database driver).
     if not url.get_secret_value().startswith("postgresql+psycopg2://"):
         raise ValueError("must start with postgresql+psycopg2://")
+    # SQLAlchemy's errors quote what it takes for the port, and that may be a part of the password.
+    written = url.get_secret_value()
+    try:
+        readable = urlsplit(written).port != 0 and not _BARE_PERCENT.search(written)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise ValueError(
+            "cannot be read: %, @, / and other special characters of the password must be "
+            "percent-encoded (% is %25, @ is %40, / is %2F)"
+        )
     return url
 
 
 def _http_url(url: str) -> str:
     if not url.startswith(("https://", "http://")):
         raise ValueError("must start with https:// or http://")
-    if "@" in url.split("/", 3)[2]:
+    # Anywhere: behind an unescaped / of a password, it is not where a URL has its credentials.
+    if "@" in url:
         raise ValueError("must not hold credentials")
     return url.rstrip("/")
 
@@ -182,8 +204,13 @@ def _nats_url(urls: str) -> str:
 
 
 def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError("is not a file")
+    try:
+        found = path.is_file()
+    except OSError:
+        # The path is too long, or leads through a folder that we may not enter.
+        found = False
+    if not found:
+        raise ValueError("is not a file that can be read")
     return path
 
 
@@ -343,12 +370,17 @@ class Settings(BaseModel):
     def only_for_a_sandbox(self) -> list[str]:
         """The variables with values that only a sandbox needs: a private host, shops over plain
         HTTP on this machine."""
-        templates = [
+        private = ["ALLOW_PRIVATE_HOSTS"] if self.allow_private_hosts else []
+        return [*self.templates_of_a_sandbox, *private]
+
+    @property
+    def templates_of_a_sandbox(self) -> list[str]:
+        """The variables that have shops asked over plain HTTP on this machine."""
+        return [
             name.upper()
             for name in type(self).model_fields
             if name.endswith("_base_url") and _is_plain_loopback(getattr(self, name))
         ]
-        return [*templates, *(["ALLOW_PRIVATE_HOSTS"] if self.allow_private_hosts else [])]
 
     @property
     def token_service_is_here(self) -> bool:
@@ -398,7 +430,25 @@ def _set(values: tuple[str | None, ...]) -> dict[str, Any]:
     return {name: value for name, value in zip(Settings.model_fields, values, strict=True) if value}
 
 
+# Some of these URLs may hold no credentials. A message must not show those that they do.
+_URLS: Final = tuple(name for name in Settings.model_fields if name.endswith("_url"))
+
+
+def _secrets_among(values: dict[str, Any]) -> Iterator[str]:
+    """What must not be shown of the values, valid or not: their errors quote them, too."""
+    for name, value in values.items():
+        given = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if name in _URLS:
+            for url in given.split(","):
+                yield from secrets_in_url(url)
+        if name == "alert_webhook_url":
+            yield from secrets_in_address(given)
+        elif name.endswith(("_secret", "_password", "_token")):
+            yield given
+
+
 def _parsed(values: dict[str, Any]) -> Settings:
+    SECRETS.keep(_secrets_among(values))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

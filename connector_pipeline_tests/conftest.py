@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
@@ -21,6 +21,10 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline_tests.parsers import PARSERS
+
+LONG: Final = 5_000
+"""Examples of each parser in the profile `long`, which takes some fifteen minutes on one core."""
 
 # No test measures time: a busy machine must not fail one by being slow. CI checks a commit with the
 # same examples each time; new ones are looked for where somebody can act on what they find.
@@ -30,7 +34,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize="CI" in os.environ,
 )
-hypothesis.settings.load_profile("connector")
+# For the marked parsers (parsers.py): many more examples than a change can wait for.
+hypothesis.settings.register_profile(
+    "long", parent=hypothesis.settings.get_profile("connector"), max_examples=LONG
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "connector"))
 
 TEST_SERVER_VARIABLE = "CONNECTOR_TEST_DATABASE_URL"
 
@@ -53,6 +61,16 @@ class EndWithoutWhatTestsShare:
 def pytest_configure(config: pytest.Config) -> None:
     """Registered, because a session's own hooks are not looked for in this folder."""
     config.pluginmanager.register(EndWithoutWhatTestsShare())
+    config.addinivalue_line("markers", "parser: the property test of a parser (parsers.py)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the parsers."""
+    tests = set(PARSERS.values())
+    for item in items:
+        place = item.nodeid.partition("connector_pipeline_tests/")[2]
+        if place.partition("[")[0] in tests:
+            item.add_marker("parser")
 
 
 @contextmanager

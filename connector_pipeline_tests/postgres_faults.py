@@ -72,7 +72,7 @@ def ordinary_user(url: str, *, most_connections: int = -1) -> Generator[str]:
         )
         admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(admin.info.user), role))
         try:
-            yield _of_user(url, name)
+            yield of_user(url, name)
         finally:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,)
@@ -316,7 +316,8 @@ def _table(name: str) -> sql.Composed:
     return sql.SQL("{}").format(sql.Identifier(*name.split(".")))
 
 
-def _of_user(url: str, name: str) -> str:
+def of_user(url: str, name: str) -> str:
+    """The URL for this user, whose password is PASSWORD."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{name}:{quote(PASSWORD, safe='')}@{where}"))

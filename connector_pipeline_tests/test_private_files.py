@@ -1,5 +1,6 @@
 """Folders and files are for their owner alone, and a file is written whole or not at all."""
 
+import errno
 import os
 import stat
 from collections.abc import Generator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.private_files import (
     bound_log,
     make_private_folder,
@@ -79,3 +81,26 @@ def test_a_log_that_grew_too_large_begins_anew(tmp_path: Path) -> None:
     assert (tmp_path / "daemon.log.old").read_bytes() == b"a" * 100 + b"b" * 400
     assert not bound_log(log, most_bytes=1_000)
     assert not bound_log(tmp_path / "none.log", most_bytes=1_000)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EROFS])
+def test_a_file_system_that_knows_no_rights_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """SMB, FAT and some mounts of clouds show rights that nobody can change."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "raw").mkdir(mode=0o755)
+    (tmp_path / "raw" / "page").touch(mode=0o644)
+    monkeypatch.setattr(os, "chmod", refused)
+    monkeypatch.setattr(os, "fchmod", refused)
+    storage = ArchiveStorage.at(str(tmp_path / "raw"))
+    storage.make_folder("shopify/acme.example")
+    for path in ("page", "shopify/acme.example/page"):
+        storage.write(path, b"content")
+        assert storage.read(path) == b"content"
+    with open_private(tmp_path / "raw" / "page", os.O_WRONLY) as file:
+        file.write(b"CONTENT")
+    assert storage.read("page") == b"CONTENT"

@@ -9,6 +9,7 @@ The manifest is written after the last page: a snapshot without a manifest does 
 manifest that does not parse, because a crash cut off its write, counts as none.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -128,6 +129,15 @@ def is_of_increment(path: str) -> bool:
     return path.endswith(_INCREMENT)
 
 
+_LONGEST_NAME: Final = 180
+"""Bytes. File systems take 255, and 51 are the time and the endings of a manifest being written."""
+_KEPT_OF_NAME: Final = 100
+
+
 def _file_name(sync_id: str) -> str:
     # A requester's sync_id may have slashes and dots, and must not choose another folder.
-    return quote(sync_id, safe="").replace(".", "%2E")
+    name = quote(sync_id, safe="").replace(".", "%2E")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    # No other name has a `=`.
+    return f"{name[:_KEPT_OF_NAME]}={hashlib.sha256(sync_id.encode()).hexdigest()}"

@@ -1,6 +1,6 @@
 """The raw archive: it opens writers for snapshots and finds the snapshots to read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,9 +41,20 @@ class RawArchive:
         """The file system behind the URL."""
         return ArchiveStorage.at(self.url)
 
-    def write(self, sync: Sync, *, clock: Callable[[], datetime] = _now) -> SnapshotWriter:
-        """A writer for this sync's pages. Readers see the snapshot once the writer finished it."""
-        return SnapshotWriter(self.storage(), sync, clock=clock, most_bytes=self.shop_bytes)
+    def write(
+        self,
+        sync: Sync,
+        *,
+        clock: Callable[[], datetime] = _now,
+        secrets: Callable[[], Iterable[str]] = tuple,
+    ) -> SnapshotWriter:
+        """A writer for this sync's pages. Readers see the snapshot once the writer finished it.
+
+        `secrets` says, whenever a page is written, what must not be archived with it.
+        """
+        return SnapshotWriter(
+            self.storage(), sync, clock=clock, most_bytes=self.shop_bytes, secrets=secrets
+        )
 
     def latest(self, partition_key: str) -> Snapshot:
         """The shop's newest finished snapshot. Raises SnapshotMissing."""

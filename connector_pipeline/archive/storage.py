@@ -41,8 +41,12 @@ class ArchiveStorage:
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The storage at an fsspec URL. Raises ValueError or ImportError for a bad one."""
-        file_system, root = cast("Any", fsspec).core.url_to_fs(url)
+        """The storage at an fsspec URL. Raises ArchiveUnavailable for one that nothing can read."""
+        try:
+            file_system, root = cast("Any", fsspec).core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            # `from None`, because fsspec quotes URLs, and they may hold credentials.
+            raise ArchiveUnavailable(f"the raw archive cannot be opened: {error}.") from None
         return cls(file_system, root, local=isinstance(file_system, _LocalFileSystem))
 
     def uri(self, path: str) -> str:

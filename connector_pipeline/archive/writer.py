@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import JsonValue
@@ -11,23 +12,29 @@ from pydantic import JsonValue
 from connector_pipeline.archive.manifest import (
     PageEntry,
     SnapshotManifest,
+    finished_at_of,
     is_manifest_of,
     manifest_name,
     manifests_folder,
     pages_folder,
     sync_file,
 )
+from connector_pipeline.archive.masking import Mask
 from connector_pipeline.archive.page_file import decode_page, encode_page
 from connector_pipeline.archive.reader import read_pages
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import CurrencyUnknown, SnapshotTooLarge
 from connector_pipeline.model.excerpt import bounded_lines, excerpt
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPage
 
 
 class SnapshotWriter:
-    """Writes the pages of one sync in order. All calls block; call from one thread at a time."""
+    """Writes the pages of one sync in order. All calls block; call from one thread at a time.
+
+    A page that quotes one of the `secrets` of the moment is archived without it.
+    """
 
     def __init__(
         self,
@@ -36,7 +43,11 @@ class SnapshotWriter:
         *,
         clock: Callable[[], datetime],
         most_bytes: int,
+        secrets: Callable[[], Iterable[str]] = tuple,
     ):
+        self._secrets = secrets
+        self._masked_for: tuple[str, ...] = ()
+        self._mask = Mask(())
         self._storage = storage
         self._sync = sync
         self._clock = clock
@@ -97,6 +108,7 @@ class SnapshotWriter:
 
     def write(self, page: RawPage) -> None:
         """Add a page. Raises ArchiveUnavailable, and SnapshotTooLarge past the bound of a shop."""
+        page = replace(page, body=self._without_secrets(page.body))
         number = len(self._entries) + 1
         content = encode_page(page)
         entry = _entry(_page_name(number, page.kind), page, stored=len(content))
@@ -165,17 +177,35 @@ class SnapshotWriter:
             waited_seconds=report.waited_seconds,
             details=_bounded(report.details, most_bytes=_MOST_DETAILS),
             warnings=tuple(
-                bounded_lines(report.warnings, most=_MOST_WARNINGS, most_bytes=_LONGEST_WARNING)
+                bounded_lines(
+                    (clipped(each, most_bytes=_LONGEST_WARNING) for each in report.warnings),
+                    most=_MOST_WARNINGS,
+                    most_bytes=_LONGEST_WARNING,
+                )
             ),
             learned=learned,
         )
         folder = manifests_folder(self._sync.partition_key)
         self._storage.make_folder(folder)
         self._storage.write(
-            f"{folder}/{manifest_name(finished_at, sync)}",
+            f"{folder}/{manifest_name(self._later_than_all(finished_at), sync)}",
             manifest.model_dump_json(indent=1).encode(),
         )
         return manifest
+
+    def _without_secrets(self, body: bytes) -> bytes:
+        secrets = tuple(self._secrets())
+        if secrets != self._masked_for:
+            # Credentials are renewed during a long sync.
+            self._mask, self._masked_for = Mask(secrets), secrets
+        return self._mask.masked(body)
+
+    def _later_than_all(self, time: datetime) -> datetime:
+        """The time, or one past those of the shop's manifests, which a wrong clock may have set."""
+        folder = manifests_folder(self._sync.partition_key)
+        others = (finished_at_of(path) for path in self._storage.files(folder))
+        newest = max((other for other in others if other is not None), default=None)
+        return time if newest is None or newest < time else newest + timedelta(microseconds=1)
 
     def _page_files(self) -> list[str]:
         return [path for path in self._storage.files(self._folder) if path.endswith(_SUFFIX)]
@@ -191,8 +221,24 @@ _MOST_LEARNED: Final = 256 * 1024
 
 
 def _bounded(details: Mapping[str, JsonValue], *, most_bytes: int) -> dict[str, JsonValue]:
-    cut = excerpt(details, most_bytes=most_bytes)
+    cut = _shown(excerpt(details, most_bytes=most_bytes))
     return cut if isinstance(cut, dict) else {}
+
+
+def _shown(value: JsonValue) -> JsonValue:
+    """A detail of the report, each text in it as a message may quote it: platforms wrote some."""
+    match value:
+        case str():
+            return clipped(value, most_bytes=_LONGEST_WARNING)
+        case list():
+            return [_shown(each) for each in value]
+        case dict():
+            return {
+                clipped(name, most_bytes=_LONGEST_WARNING): _shown(each)
+                for name, each in value.items()
+            }
+        case _:
+            return value
 
 
 def _page_name(number: int, kind: str) -> str:

@@ -5,25 +5,38 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
-from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableSchema
+from dagster import (
+    MetadataValue,
+    TableColumn,
+    TableColumnConstraints,
+    TableMetadataValue,
+    TableRecord,
+    TableSchema,
+    TextMetadataValue,
+)
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.reporting import PartitionMetadata
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.sync.publishing import Published
 
 TABLE_NAME: Final = "catalog.catalog_items"
+
+_LONGEST_CELL: Final = 100
+_LONGEST_TEXT: Final = 1_000
+_LONGEST_WARNING: Final = 2_000
 
 
 def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:
     """Metadata of a fetched shop: the snapshot's URI, the cost of the fetch, and its warnings."""
     return {
-        "dagster/uri": MetadataValue.text(archive.snapshot_uri(manifest)),
-        "sync_id": MetadataValue.text(manifest.sync.sync_id),
+        "dagster/uri": _text(archive.snapshot_uri(manifest)),
+        "sync_id": _text(manifest.sync.sync_id),
         "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
         "complete": MetadataValue.bool(manifest.complete),
-        "currency": MetadataValue.text(manifest.currency),
+        "currency": _text(manifest.currency),
         "pages": MetadataValue.int(len(manifest.pages)),
         "bytes": MetadataValue.int(manifest.bytes),
         "requests": MetadataValue.int(manifest.requests),
@@ -31,7 +44,7 @@ def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> Partit
         "seconds": MetadataValue.float(round(manifest.seconds, 3)),
         "waited_seconds": MetadataValue.float(round(manifest.waited_seconds, 3)),
         "details": MetadataValue.json(manifest.details),
-        "warnings": MetadataValue.json(list(manifest.warnings)),
+        "warnings": MetadataValue.json([_line(each) for each in manifest.warnings]),
     }
 
 
@@ -51,11 +64,13 @@ def publish_metadata(published: Published) -> PartitionMetadata:
         "pages": MetadataValue.int(len(manifest.pages)),
         "requests": MetadataValue.int(manifest.requests),
         "seconds": MetadataValue.float(round(manifest.seconds, 3)),
-        "sync_id": MetadataValue.text(manifest.sync.sync_id),
+        "sync_id": _text(manifest.sync.sync_id),
         "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
         "complete": MetadataValue.bool(manifest.complete),
-        "warnings": MetadataValue.json([*manifest.warnings, *published.warnings]),
-        "preview": MetadataValue.md(preview_table(published.preview)),
+        "warnings": MetadataValue.json(
+            [_line(each) for each in (*manifest.warnings, *published.warnings)]
+        ),
+        "preview": preview_table(published.preview),
         "dagster/column_schema": MetadataValue.table_schema(column_schema()),
     }
 
@@ -79,27 +94,31 @@ def column_schema() -> TableSchema:
     )
 
 
-def preview_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table of a few rows; titles cannot break out of their cells."""
-    lines = [
-        "| " + " | ".join(PREVIEW_COLUMNS) + " |",
-        "| " + " | ".join("---" for _ in PREVIEW_COLUMNS) + " |",
-    ]
-    lines += [
-        "| " + " | ".join(_cell(row[name]) for name in PREVIEW_COLUMNS) + " |" for row in rows
-    ]
-    return "\n".join(lines)
+def preview_table(rows: Sequence[Mapping[str, Any]]) -> TableMetadataValue:
+    """A few rows as a table.
+
+    Merchants write the titles. As Markdown, whatever is escaped in them, the UI would make links of
+    the addresses in them; the values of a table it shows as text.
+    """
+    return MetadataValue.table(
+        records=[TableRecord({name: _cell(row[name]) for name in PREVIEW_COLUMNS}) for row in rows],
+        schema=TableSchema(columns=[TableColumn(name) for name in PREVIEW_COLUMNS]),
+    )
 
 
-_ESCAPED: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#+!|~"})
-
-
-def _cell(value: object) -> str:
+def _cell(value: object) -> str | None:
     if value is None:
-        return "*null*"
+        return None
     if isinstance(value, Decimal):
         # The column has six decimals, more than any currency.
         value = f"{value.normalize():f}"
-    text = " ".join(str(value).split())
-    # Merchants write the titles, which could show links and images in the UI without escapes.
-    return (text if len(text) <= 60 else text[:59] + "…").translate(_ESCAPED)
+    return clipped(" ".join(str(value).split()), most_bytes=_LONGEST_CELL)
+
+
+def _line(warning: str) -> str:
+    return clipped(warning, most_bytes=_LONGEST_WARNING)
+
+
+def _text(value: str) -> TextMetadataValue:
+    """A text that others wrote: a platform its currency, a requester his sync_id."""
+    return MetadataValue.text(clipped(value, most_bytes=_LONGEST_TEXT))

@@ -7,7 +7,7 @@ Dagster refuses a run config that names a field of a resource before the run sta
 """
 
 import keyword
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from typing import Any, Final
 
 from dagster import (
@@ -18,6 +18,7 @@ from dagster import (
 )
 
 from connector_pipeline.assets.io_manager import CatalogIOManager
+from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.settings import SettingsError
 from connector_pipeline.sync.services import SyncServices
@@ -66,15 +67,17 @@ def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
     """
     names = tuple(platform_names)
 
-    def services(context: InitResourceContext) -> SyncServices:
+    def services(context: InitResourceContext) -> Generator[SyncServices]:
         found: Mapping[str, Any] = context.resources.original_resource_dict
-        return SyncServices(
-            database=found["database"],
-            registry=found["registry"],
-            token_service=found["token_service"],
-            raw_archive=found["raw_archive"],
-            adapters={name: found[name].for_one_run() for name in names},
-        )
+        # To the end of the run: Dagster makes events of its errors when our code has returned.
+        with SECRETS.holding():
+            yield SyncServices(
+                database=found["database"],
+                registry=found["registry"],
+                token_service=found["token_service"],
+                raw_archive=found["raw_archive"],
+                adapters={name: found[name].for_one_run() for name in names},
+            )
 
     return ResourceDefinition(
         services,

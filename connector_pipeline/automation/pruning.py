@@ -17,6 +17,7 @@ from dagster import (
 
 from connector_pipeline.archive import retention
 from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.automation.own_storage import StorageOfAnother, refuse_storage_of_another
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.postgres.bounded_connection import under
@@ -30,19 +31,26 @@ AT_NIGHT: Final = "17 3 * * *"
 
 
 @op(config_schema={})
-def prune_event_log(context: OpExecutionContext) -> None:
-    """Delete Dagster's runs older than EVENT_LOG_KEEP, except those that its UI still shows.
+def prune_event_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
+    """Delete our runs older than EVENT_LOG_KEEP from Dagster, except those its UI still shows.
 
-    Raises Failure if Dagster's storage is not one that engine/pruning.py was tried with.
+    Raises Failure if Dagster's storage is not one that engine/pruning.py was tried with, or is
+    another deployment's.
     """
     # Imported here: it brings SQLAlchemy, Alembic and Dagster's storage, which no other process
     # needs to load the definitions.
-    from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision, prune
+    from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision, prune, repository_of
 
     keep = load_settings().event_log_keep
     try:
-        counts = prune(context.instance, keep=keep, now=datetime.now(UTC)).counts()
-    except (NotPostgres, UnknownRevision) as error:
+        refuse_storage_of_another(context.instance, database, claims=False)
+        counts = prune(
+            context.instance,
+            keep=keep,
+            now=datetime.now(UTC),
+            repository=repository_of(context.run),
+        ).counts()
+    except (NotPostgres, UnknownRevision, StorageOfAnother) as error:
         raise Failure(str(error), allow_retries=False) from None
     _report(context, counts)
 

@@ -15,6 +15,7 @@ from dagster import (
 
 from connector_pipeline.assets.partitions import shops
 from connector_pipeline.automation.busy_shops import busy_shops
+from connector_pipeline.automation.own_storage import has_only, refuse_storage_of_another
 from connector_pipeline.engine.backfills import a_backfill_is_under_way
 from connector_pipeline.engine.runs_under_way import is_of_a_range, runs_under_way
 from connector_pipeline.model.errors import ConnectorError
@@ -48,6 +49,7 @@ def shop_partitions(
 ) -> SensorResult | SkipReason:
     """Compare the registry with the partitions and ask Dagster for the difference."""
     try:
+        refuse_storage_of_another(context.instance, registry.database)
         active = registry.active_partition_keys()
     except ConnectorError as error:
         # A registry that cannot be read is not an empty registry.
@@ -71,8 +73,14 @@ def shop_partitions(
 
 
 def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> None:
-    """Add the partitions that the next tick would add, so that a new run need not wait for it."""
+    """Add the partitions that the next tick would add, so that a new run need not wait for it.
+
+    Raises StorageOfAnother before it adds any, if Dagster's storage is another deployment's.
+    """
     existing = instance.get_dynamic_partitions(str(shops.name))
+    known = [shop.partition_key for shop in registry.list()]
+    # In a storage that nobody has claimed yet, partitions of others are a reason not to claim it.
+    refuse_storage_of_another(instance, registry.database, claims=has_only(existing, known))
     to_add, _ = partition_changes(
         active=registry.active_partition_keys(), existing=existing, in_runs=None
     )

@@ -14,14 +14,14 @@ from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
 from connector_pipeline.cli.progress import followed, sync_progress
-from connector_pipeline.cli.real_or_sandbox import refuse_sandbox_elsewhere
+from connector_pipeline.cli.real_or_sandbox import refuse_all_but_sandbox
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.model.extra import require
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.settings import SettingsError, load_settings
+from connector_pipeline.settings import load_settings
 from connector_pipeline.state.registry import ShopRegistry
 
 _ROWS: Final = 10
@@ -40,14 +40,10 @@ _ITEM_COLUMNS: Final = (
 def run_demo(*, as_json: bool) -> bool:
     """Sync every sandbox shop and show the outcomes. Returns whether all succeeded.
 
-    Raises SettingsError if TOKEN_SERVICE_URL or a database is set, and ExtraMissing.
+    Raises SettingsError where anything but the sandbox is set, and ExtraMissing.
     """
     settings = load_settings()
-    if settings.token_service_url is not None:
-        raise SettingsError(
-            ["TOKEN_SERVICE_URL: is set, but the demo syncs the sandbox's shops. Unset it."]
-        )
-    refuse_sandbox_elsewhere(settings)
+    refuse_all_but_sandbox(settings)
     require(*needed_extras(settings))
     with (
         local_services(SchemaUse.RUN_HERE, own_sandbox=True) as services,
@@ -143,4 +139,4 @@ def _show(
     print_rows(rows, columns=_ITEM_COLUMNS, as_json=False, empty="The catalog is empty.")
     for outcome, _ in timed:
         if outcome.failure is not None:
-            err.print(outcome.failure, markup=False, soft_wrap=True)
+            err.print(outcome.failure, soft_wrap=True)

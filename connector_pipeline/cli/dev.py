@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from dagster import DagsterInstance
 from rich.console import Console
+from rich.text import Text
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
@@ -155,7 +156,7 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: s
         ("Stop", f"Ctrl-C (logs are in {_short(services.settings.home / 'logs')})"),
     )
     for name, value in lines:
-        out.print(f"[bold]{name:<9}[/bold] {value}", highlight=False, soft_wrap=True)
+        out.print(Text.assemble((f"{name:<9}", "bold"), " ", value), soft_wrap=True)
 
 
 def _short(path: Path) -> str:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from threading import Thread
 from typing import Final
 
+from rich.text import Text
+
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import (
@@ -53,7 +55,8 @@ _PROXY_TIMEOUT: Final = 10.0
 _SERVES: Final = {
     Serves.REAL: "real shops",
     Serves.SANDBOX: "the sandbox's shops alone",
-    None: "not marked yet: the first credentials of a real Token Service mark it for real shops",
+    None: "not marked yet: the first credentials of a Token Service on another machine mark it "
+    "for real shops, or UPDATE connector.installation SET serves = 'real'",
 }
 _LONGEST_LOOK: Final = 30.0
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
@@ -67,12 +70,12 @@ def run_doctor(*, as_json: bool) -> bool:
         if as_json:
             print_json(asdict(finding))
         else:
-            mark = "[green]ok[/green]  " if finding.ok else "[red]fail[/red]"
+            mark = Text("ok  ", "green") if finding.ok else Text("fail", "red")
             text = f"{finding.subject}: {finding.seen}" + (
                 f" {finding.remedy}" if finding.remedy else ""
             )
             out.print(mark, end=" ")
-            out.print(text, markup=False, soft_wrap=True)
+            out.print(text, soft_wrap=True)
     return all(finding.ok for finding in found)
 
 
@@ -100,19 +103,23 @@ def findings() -> list[Finding]:
             return [*found, Finding("database", False, error.message, error.remedy)]
         except SettingsError as error:
             return [*found, *(Finding("settings", False, line) for line in error.lines)]
-        found += [
-            _looked_at("database", lambda: _database(services)),
-            migrations := _looked_at("migrations", lambda: _migrations(services.settings)),
-            _looked_at("dagster storage", lambda: _dagster_storage(services.settings)),
-            _looked_at("raw archive", lambda: _raw_archive(services.settings)),
+        # At once: each of them may wait for its time-out.
+        looks = [
+            _begun("database", lambda: _database(services)),
+            _begun("migrations", lambda: _migrations(services.settings)),
+            _begun("dagster storage", lambda: _dagster_storage(services.settings)),
+            _begun("raw archive", lambda: _raw_archive(services.settings)),
         ]
+        if (proxy := Proxy.of(services.settings)) is not None:
+            looks.append(_begun("proxy", lambda: _proxy(proxy)))
+        seen = [look() for look in looks]
+        migrations = seen[1]
+        found += seen
         elsewhere = sandbox_elsewhere(services.settings)
         found += [Finding("token service", False, line) for line in elsewhere]
         if not elsewhere:
             guarded = migrations.ok
             found.append(_looked_at("token service", lambda: _token_service(services, guarded)))
-        if (proxy := Proxy.of(services.settings)) is not None:
-            found.append(_looked_at("proxy", lambda: _proxy(proxy)))
         if not migrations.ok:
             # The findings below read tables, which this database has not, or has otherwise.
             return found
@@ -127,6 +134,13 @@ def findings() -> list[Finding]:
 
 
 def _looked_at(subject: str, look: Callable[[], str], *, longest: float = _LONGEST_LOOK) -> Finding:
+    return _begun(subject, look, longest=longest)()
+
+
+def _begun(
+    subject: str, look: Callable[[], str], *, longest: float = _LONGEST_LOOK
+) -> Callable[[], Finding]:
+    """Begin to look. Returns a function that waits for the finding."""
     seen: Future[str] = Future()
 
     def looking() -> None:
@@ -137,6 +151,10 @@ def _looked_at(subject: str, look: Callable[[], str], *, longest: float = _LONGE
 
     # A daemon: a look that hangs must not keep the command from ending.
     Thread(target=looking, name=f"doctor: {subject}", daemon=True).start()
+    return lambda: _finding(subject, seen, longest)
+
+
+def _finding(subject: str, seen: "Future[str]", longest: float) -> Finding:
     wait([seen], longest)
     if not seen.done():
         return _no_answer(subject, longest)

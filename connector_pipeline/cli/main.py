@@ -4,6 +4,7 @@ A command imports its module when it is called. Dagster, which most commands do 
 longer to import than they take to run.
 """
 
+import io
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -15,6 +16,7 @@ import typer
 from connector_pipeline.cli import catalog_commands, shops_commands
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
 from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
+from connector_pipeline.model.process_output import guard_output, traceback_text
 from connector_pipeline.model.sync import RequestedSyncType
 
 app = typer.Typer(
@@ -96,7 +98,7 @@ def sandbox(
         print_json(server.environment())
     else:
         for name, value in server.environment().items():
-            out.print(f"export {name}='{value}'", markup=False, soft_wrap=True)
+            out.print(f"export {name}='{value}'", soft_wrap=True)
     sys.stdout.flush()
     # An operator ends it by Ctrl-C, which is no error.
     with suppress(KeyboardInterrupt):
@@ -205,6 +207,11 @@ def backfill(
 
 def main() -> None:
     """Run the command line. Errors that an operator can correct are printed without a traceback."""
+    guard_output()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A title may have what the terminal's encoding has not.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:
@@ -213,9 +220,11 @@ def main() -> None:
 
         failure = failure_of(error)
         if failure is None:
-            raise
+            # Printed here: Python's own traceback quotes URLs and credentials.
+            sys.stderr.write(traceback_text(error))
+            sys.exit(1)
         for line in failure.lines:
-            err.print(line, markup=False, soft_wrap=True)
+            err.print(line, soft_wrap=True)
         sys.exit(failure.status)
 
 

@@ -70,7 +70,7 @@ def _print_script(script: str, *, as_json: bool) -> None:
 
 
 def _say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
 
 
 def _shown(revision: str | None) -> str:

@@ -1,4 +1,9 @@
-"""The output of commands: tables and sentences for people, or JSON objects with `--json`."""
+"""The output of commands: tables and sentences for people, or JSON objects with `--json`.
+
+Merchants write titles, platforms write errors, requesters write ids. Nothing of that may reach a
+terminal as it is: it could move the cursor, set the window's title, or turn a line around. So
+everything that a command prints goes through the consoles `out` and `err`, or through `print_json`.
+"""
 
 import json
 import sys
@@ -9,14 +14,40 @@ from enum import Enum
 from itertools import islice
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from connector_pipeline.model.process_output import shown
+
 _NARROWEST: Final = 14
 
-out: Final = Console(highlight=False)
-err: Final = Console(stderr=True, highlight=False)
+
+class SafeConsole(Console):
+    """A console that prints text as text, without secrets, and escapes what a terminal obeys.
+
+    Only what we ask Rich for itself, colours and the movement of progress bars, is obeyed. Markup
+    is off unless it is asked for: a title may look like it.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of anything that is printed, each in a form that a terminal only shows."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(shown(segment.text).replace("\t", " "), segment.style)
+
+
+def _console(*, stderr: bool) -> Console:
+    return SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+out: Final = _console(stderr=False)
+err: Final = _console(stderr=True)
 
 
 def print_rows(
@@ -64,8 +95,21 @@ def new_table() -> Table:
 
 
 def print_json(row: Mapping[Any, Any]) -> None:
-    """Print a JSON object on a line of its own: money as text, times in ISO 8601."""
-    sys.stdout.write(json.dumps(row, default=_json, ensure_ascii=False) + "\n")
+    r"""Print a JSON object on a line of its own: money as text, times in ISO 8601.
+
+    What does not print, halves of surrogate pairs too, is escaped as JSON escapes: `\u001b`.
+    """
+    text = json.dumps(row, default=_json, ensure_ascii=not _prints_unicode())
+    sys.stdout.write((text if text.isprintable() else _json_escaped(text)) + "\n")
+
+
+def _prints_unicode() -> bool:
+    return (sys.stdout.encoding or "").replace("-", "").lower() == "utf8"
+
+
+def _json_escaped(text: str) -> str:
+    # Outside of its strings, JSON has nothing but ASCII.
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def _json(value: object) -> object:
@@ -89,4 +133,4 @@ def _shown(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     # A tab or a newline in a title would break the line; JSON shows it as it is.
-    return " ".join(str(value).split())
+    return shown(" ".join(str(value).split()))

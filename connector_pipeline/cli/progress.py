@@ -25,9 +25,9 @@ def sync_progress(console: Console) -> Progress:
     """Bars for syncs: the shop, its pages and requests so far, the time since the start."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         console=console,
     )

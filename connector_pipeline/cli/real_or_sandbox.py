@@ -68,6 +68,28 @@ def sandbox_elsewhere(settings: Settings) -> list[str]:
     return lines
 
 
+def refuse_all_but_sandbox(settings: Settings) -> None:
+    """Raise SettingsError, a line for each variable to unset, if a setting is not for the sandbox.
+
+    This is for `demo`, which no Token Service can make run.
+    """
+    nats_url = settings.nats_url
+    found = {
+        "TOKEN_SERVICE_URL": settings.token_service_url is not None,
+        "CONNECTOR_DATABASE_URL": settings.connector_database_url is not None,
+        "DAGSTER_POSTGRES_URL": settings.dagster_postgres_url is not None,
+        "NATS_URL": nats_url is not None and not _are_here(nats_url),
+    }
+    if set_ones := [name for name, is_set in found.items() if is_set]:
+        raise SettingsError(
+            [
+                f"{name}: set, but the demo uses the sandbox and the embedded database alone. "
+                "Unset it."
+                for name in set_ones
+            ]
+        )
+
+
 def refuse_sandbox_elsewhere(settings: Settings) -> None:
     """Raise SettingsError if the sandbox would serve anything but the embedded database."""
     if lines := sandbox_elsewhere(settings):
@@ -140,16 +162,20 @@ def refuse_mixed(settings: Settings, url: str) -> None:
         return
 
 
-def token_service_to_look_at(settings: Settings, *, guarded: bool = True) -> TokenService:
+def token_service_to_look_at(
+    settings: Settings, *, guarded: bool = True, about_shops: bool = True
+) -> TokenService:
     """The Token Service, asked once and without marking the database.
 
     `guarded`: its answers are compared with the mark, which a database not migrated lacks.
+    `about_shops`: the questions are about shops of the registry.
     """
+    guard = SandboxGuard(Database(), marks=False, about_shops=about_shops)
     return TokenService(
         url=settings.token_service_url or "",
         timeout=settings.token_service_timeout,
         retry_count=0,
-        guard=SandboxGuard(Database(), marks=False) if guarded else None,
+        guard=guard if guarded else None,
     )
 
 
@@ -160,7 +186,8 @@ def ask_token_service(settings: Settings, *, guarded: bool = True) -> None:
     """
 
     async def ask() -> None:
-        async with token_service_to_look_at(settings, guarded=guarded).open("doctor") as client:
+        looked_at = token_service_to_look_at(settings, guarded=guarded, about_shops=False)
+        async with looked_at.open("doctor") as client:
             await client.credentials(_example_shop(), AnyCredentials)
 
     # A Token Service that does not know the shop answers as the contract says, too.

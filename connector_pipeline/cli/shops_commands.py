@@ -103,7 +103,7 @@ def import_csv(
         print_json(dict(outcomes))
     else:
         counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
-        out.print(f"{file}: {counted}.")
+        out.print(f"{file}: {counted}.", markup=False, soft_wrap=True)
 
 
 @app.command("list")
@@ -205,7 +205,7 @@ def _say(shop: str, outcome: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"shop": shop, "outcome": outcome})
     else:
-        out.print(f"{shop}: {outcome}.")
+        out.print(f"{shop}: {outcome}.", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -74,11 +74,9 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
         )
     elif outcome.failure is None:
         counts = ", ".join(f"{outcome.count(name)} {name}" for name in _COUNTS)
-        out.print(
-            f"{outcome.partition_key}: {items} items: {counts}.", markup=False, soft_wrap=True
-        )
+        out.print(f"{outcome.partition_key}: {items} items: {counts}.", soft_wrap=True)
     else:
-        err.print(outcome.failure, markup=False, soft_wrap=True)
+        err.print(outcome.failure, soft_wrap=True)
     if not as_json:
         for warning in outcome.warnings:
-            err.print(f"Warning: {warning}", markup=False, soft_wrap=True)
+            err.print(f"Warning: {warning}", soft_wrap=True)

@@ -44,6 +44,5 @@ def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> N
         out.print(
             f"{shop}: requested as sync {request.sync_id}; Dagster's daemon launches it, now or "
             "when it is started.",
-            markup=False,
             soft_wrap=True,
         )

@@ -17,6 +17,9 @@ from connector_pipeline.settings import Settings, load_settings
 SANDBOX_HEADER: Final = "x-connector-sandbox"
 """The sandbox's Token Service sends this header with every answer (docs/contracts.md)."""
 
+NO_SUCH_SHOP: Final = "no such shop"
+"""The header's value in an answer about a shop that the sandbox does not have."""
+
 _READ_AGAIN_SECONDS: Final = 60.0
 
 
@@ -51,6 +54,34 @@ def mixed_services(settings: Settings, marked: Serves | None, *, sandbox: bool) 
     return None
 
 
+def foreign_shop(settings: Settings) -> str:
+    """The line that refuses a sandbox's answer about a shop that it does not have.
+
+    Only a database that is marked as the sandbox's can have such a shop by mistake.
+    """
+    return (
+        f"TOKEN_SERVICE_URL: {settings.token_service_url} is a sandbox's and does not have this "
+        "shop, so it cannot say whether the shop has credentials. Set it to the real Token "
+        "Service. If all shops of the database are invented, mark it by "
+        "setting connector.installation.serves = 'sandbox'."
+    )
+
+
+def shops_elsewhere(settings: Settings) -> list[str]:
+    """A line for each variable that would send real credentials to a sandbox on this machine.
+
+    For credentials that no sandbox gave. A Token Service on this machine may be anything.
+    """
+    if settings.token_service_is_here:
+        return []
+    return [
+        f"{name}: asks all shops on this machine, as for a sandbox, but "
+        f"{settings.token_service_url} is no sandbox's. Unset it, or set TOKEN_SERVICE_URL to the "
+        "sandbox's Token Service."
+        for name in settings.templates_of_a_sandbox
+    ]
+
+
 def is_for_real_shops(settings: Settings) -> bool:
     """Whether the settings are those of a deployment, and of no sandbox or test on this machine."""
     return (
@@ -64,11 +95,13 @@ def is_for_real_shops(settings: Settings) -> bool:
 class SandboxGuard:
     """Refuses answers of the Token Service that do not fit the database's mark. For many threads.
 
-    The first real credentials mark a database that nobody has marked, if the guard `marks`.
+    The first real credentials mark a database that nobody has marked, if the guard `marks`. One
+    that is not `about_shops` is for questions about a shop that need not exist.
     """
 
     database: Database
     marks: bool = True
+    about_shops: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _marked: Serves | None = None
     _read_at: float | None = None
@@ -78,15 +111,20 @@ class SandboxGuard:
         if lines := mixed_settings(load_settings(), self._mark()):
             raise SandboxMixedWithReal(" ".join(lines))
 
-    def refuse_answer(self, *, sandbox: bool, has_credentials: bool) -> None:
-        """Judge a proper answer, with or without credentials, of a sandbox or not.
+    def refuse_answer(self, *, sandbox: str | None, has_credentials: bool) -> None:
+        """Judge a proper answer, with or without credentials.
 
-        Raises SandboxMixedWithReal, DatabaseUnavailable.
+        `sandbox` is the value of SANDBOX_HEADER, None without it. Raises SandboxMixedWithReal,
+        DatabaseUnavailable.
         """
         settings, marked = load_settings(), self._mark()
-        if line := mixed_services(settings, marked, sandbox=sandbox):
+        if line := mixed_services(settings, marked, sandbox=sandbox is not None):
             raise SandboxMixedWithReal(line)
-        if sandbox or not has_credentials or marked is not None or not self.marks:
+        if self.about_shops and sandbox == NO_SUCH_SHOP and marked is not Serves.SANDBOX:
+            raise SandboxMixedWithReal(foreign_shop(settings))
+        if sandbox is None and has_credentials and (lines := shops_elsewhere(settings)):
+            raise SandboxMixedWithReal(" ".join(lines))
+        if sandbox is not None or not has_credentials or marked is not None or not self.marks:
             return
         if is_for_real_shops(settings):
             with self.database.connect() as connection:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from connector_pipeline.credentials.real_or_sandbox import SANDBOX_HEADER, SandboxGuard
 from connector_pipeline.model.errors import (
@@ -16,12 +16,14 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     TokenServiceUnavailable,
 )
+from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.bounds import CREDENTIALS
 from connector_pipeline.platforms.http.client import Answer, OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy, own_delay
-from connector_pipeline.platforms.kit.contract import CredentialsT, FetchReport
-from connector_pipeline.platforms.kit.json_values import is_object
+from connector_pipeline.platforms.kit.contract import Credentials, CredentialsT, FetchReport
+from connector_pipeline.platforms.kit.json_values import is_object, value_at
 from connector_pipeline.settings import load_settings
 
 JWT_SUBJECT = "platform-connector"
@@ -80,7 +82,7 @@ class TokenServiceClient:
         if self._guard is not None and answer.status in {200, *_JUDGED}:
             await asyncio.to_thread(
                 self._guard.refuse_answer,
-                sandbox=SANDBOX_HEADER in answer.headers,
+                sandbox=answer.headers.get(SANDBOX_HEADER),
                 has_credentials=answer.status == 200,
             )
         if answer.status == 404:
@@ -97,7 +99,7 @@ class TokenServiceClient:
             raise TokenServiceUnavailable(
                 f"the Token Service answered {answer.status}.", partition_key=key
             )
-        # `from None`: pydantic's text would quote its input, which is a credential.
+        _keep_secrets(value_at(answer.json, "data"), model)
         try:
             return model.model_validate(answer.json["data"])
         except ValidationError as error:
@@ -130,8 +132,16 @@ class TokenServiceClient:
         headers = {"X-Correlation-ID": self._correlation_id}
         if self._jwt_secret is not None:
             token = bearer_token(self._jwt_secret, datetime.now(UTC))
+            SECRETS.keep([token], while_held=True)
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+
+def _keep_secrets(data: object, model: type[BaseModel]) -> None:
+    """Keep the credentials out of all messages, also those that turn out to be malformed."""
+    names = [name for name in model.model_fields if name not in Credentials.model_fields]
+    given = [value for name in names if isinstance(value := value_at(data, name), str)]
+    SECRETS.keep(with_logins(given), while_held=True)
 
 
 def _is_the_services_own(body: object) -> bool:
@@ -192,10 +202,11 @@ class TokenService:
             through_proxy=False,
         )
         async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:
-            yield TokenServiceClient(
-                http,
-                policy=policy,
-                correlation_id=correlation_id,
-                jwt_secret=load_settings().internal_jwt_secret,
-                guard=self.guard,
-            )
+            with SECRETS.holding():
+                yield TokenServiceClient(
+                    http,
+                    policy=policy,
+                    correlation_id=correlation_id,
+                    jwt_secret=load_settings().internal_jwt_secret,
+                    guard=self.guard,
+                )

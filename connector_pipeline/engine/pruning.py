@@ -12,20 +12,24 @@ however old, from these rows (Dagster 1.13.27, `partition_status_cache.py` and `
 So a run is deleted as a whole, with its events, tags and check executions, and only if it ended
 longer ago than runs are kept and has none of these rows. A run that is kept keeps its whole page.
 
+Other projects may share the storage. Their runs are left alone: Dagster labels a run with its
+repository (`RunDomain`, tag `.dagster/repository`), and a run that a command of ours executed has
+no label, but a tag that begins with `connector/`.
+
 Needs: the tables of Dagster's Postgres storage, and the storage's engine. Before anything is
 deleted, the schema revision of the tables is compared with those that this module was tried with.
 Tried with Dagster 1.13.27. Retention of runs and events by Dagster itself (dagster pull request
 33863) would replace this module.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster_postgres import PostgresEventLogStorage
@@ -54,6 +58,16 @@ _OLD_RUNS: Final = sa.text(
             WHERE run_tags.run_id = runs.run_id AND run_tags.key = 'dagster/backfill'
                 AND bulk_actions.status NOT IN :backfill_ended
         )
+        AND (CAST(:repository AS text) IS NULL OR EXISTS (
+            SELECT FROM run_tags
+            WHERE run_tags.run_id = runs.run_id AND key = '.dagster/repository'
+                AND value = :repository
+        ) OR (EXISTS (
+            SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key LIKE 'connector/%'
+        ) AND NOT EXISTS (
+            SELECT FROM run_tags
+            WHERE run_tags.run_id = runs.run_id AND key = '.dagster/repository'
+        )))
     ORDER BY id LIMIT :limit
     """
 ).bindparams(
@@ -112,6 +126,10 @@ _DELETE_RUNS: Final = sa.text("DELETE FROM runs WHERE run_id IN :runs").bindpara
     sa.bindparam("runs", expanding=True)
 )
 
+_THEIR_BACKFILLS: Final = sa.text(
+    "SELECT DISTINCT value FROM run_tags WHERE key = 'dagster/backfill' AND run_id IN :runs"
+).bindparams(sa.bindparam("runs", expanding=True))
+
 # The page of a backfill whose runs are all deleted would be empty.
 _OLD_BACKFILLS: Final = sa.text(
     """
@@ -152,11 +170,14 @@ class UnknownRevision(Exception):
     """Dagster's tables are at a revision that pruning was not tried with; nothing was deleted."""
 
 
-def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Pruned:
+def prune(
+    instance: DagsterInstance, *, keep: timedelta, now: datetime, repository: str | None = None
+) -> Pruned:
     """Delete runs and backfills that ended more than `keep` ago and that the UI does not need.
 
-    Deletes a batch of runs per transaction. Raises NotPostgres (a process without DAGSTER_HOME has
-    a temporary storage) and UnknownRevision.
+    `repository` is Dagster's label of the repository whose runs they are, beside those of our
+    commands; None: all runs. Deletes a batch of runs per transaction. Raises NotPostgres (a process
+    without DAGSTER_HOME has a temporary storage) and UnknownRevision.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, PostgresEventLogStorage):
@@ -167,6 +188,7 @@ def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Prune
         isolation_level="READ COMMITTED"
     )
     pruned = Pruned()
+    backfills: set[str] = set()
     with engine.begin() as connection:
         _refuse_unknown_revision(connection)
         latest_checks = set(connection.execute(_LATEST_CHECKS).scalars())
@@ -182,6 +204,7 @@ def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Prune
                     "finished": [status.value for status in FINISHED_STATUSES],
                     "backfill_ended": [status.value for status in BULK_ACTION_TERMINAL_STATUSES],
                     "limit": _RUNS_AT_ONCE,
+                    "repository": repository,
                 },
             ).all()
             if not old:
@@ -196,14 +219,23 @@ def prune(instance: DagsterInstance, *, keep: timedelta, now: datetime) -> Prune
             to_delete = [run for run in runs if run not in kept]
             pruned.kept_runs += len(runs) - len(to_delete)
             if to_delete:
+                backfills.update(
+                    connection.execute(_THEIR_BACKFILLS, {"runs": to_delete}).scalars()
+                )
                 _delete_runs(connection, to_delete, checks, pruned)
         for run_id in to_delete:
             # Deletes the captured output of the run's steps, if it is kept in files.
             with suppress(NotImplementedError, FileNotFoundError):
                 instance.compute_log_manager.delete_logs(prefix=[run_id])
     with engine.begin() as connection:
-        _delete_backfills(connection, before, pruned)
+        _delete_backfills(connection, before, pruned, of=None if repository is None else backfills)
     return pruned
+
+
+def repository_of(run: DagsterRun) -> str | None:
+    """Dagster's label of the run's repository; None for a run that a command of ours executes."""
+    origin = run.remote_job_origin
+    return None if origin is None else origin.repository_origin.get_label()
 
 
 def _refuse_unknown_revision(connection: sa.Connection) -> None:
@@ -232,9 +264,12 @@ def _delete_runs(
     pruned.runs += connection.execute(_DELETE_RUNS, values).rowcount
 
 
-def _delete_backfills(connection: sa.Connection, before: datetime, pruned: Pruned) -> None:
+def _delete_backfills(
+    connection: sa.Connection, before: datetime, pruned: Pruned, *, of: Collection[str] | None
+) -> None:
     ended = [status.value for status in BULK_ACTION_TERMINAL_STATUSES]
-    keys = list(connection.execute(_OLD_BACKFILLS, {"ended": ended, "before": before}).scalars())
+    found = connection.execute(_OLD_BACKFILLS, {"ended": ended, "before": before}).scalars()
+    keys = [key for key in found if of is None or key in of]
     if keys:
         connection.execute(_DELETE_BACKFILL_TAGS, {"keys": keys})
         pruned.backfills += connection.execute(_DELETE_BACKFILLS, {"keys": keys}).rowcount

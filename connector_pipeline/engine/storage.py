@@ -11,21 +11,24 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy
+from dagster import DagsterInstance
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 from dagster_postgres.utils import retry_pg_connection_fn
 from sqlalchemy.event import listen
 
 from connector_pipeline.engine.event_log import BatchingEventLog
+from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.engine.storage_server import wait_for_storage
 from connector_pipeline.postgres.connections import CONNECT_TIMEOUT_SECONDS
 from connector_pipeline.postgres.embedded.postmaster import running_server
-from connector_pipeline.postgres.limits import DAGSTER_STORAGE
+from connector_pipeline.postgres.limits import DAGSTER_STORAGE, Limits
 from connector_pipeline.settings import SettingsError, load_settings
 
 _KEPT_CONNECTIONS: Final = 2
@@ -86,7 +89,7 @@ class ConnectorStorage(DagsterPostgresStorage):
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
         )
-        listen(engine, "connect", _set_limits)
+        listen(engine, "connect", partial(_set_limits, DAGSTER_STORAGE))
         # Each of the three storages would look for its tables, over two connections that it closes.
         tables = retry_pg_connection_fn(lambda: sqlalchemy.inspect(engine).get_table_names())
         super().__init__(
@@ -109,6 +112,8 @@ class ConnectorStorage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> DagsterStorage:
         """Open the storage. Raises SettingsError and StorageUnavailable."""
+        # Every process of Dagster's comes by here, also those that do not load our definitions.
+        guard_dagsters_output()
         url = _postgres_url()
         if url is not None:
             # dagster.yaml cannot set these variables, and every process opens a storage.
@@ -128,10 +133,23 @@ class ConnectorStorage(DagsterPostgresStorage):
         return DagsterSqliteStorage(folder)
 
 
-def _set_limits(connection: Any, _: object) -> None:
+def bound_storage(instance: DagsterInstance, limits: Limits) -> None:
+    """Give this process's connections to the storage other limits; for a storage of ours.
+
+    Dagster's `optimize_for_webserver` would put a pool of its own in the place of each storage's,
+    which hands out connections that the server has ended and waits for minutes to connect.
+    """
+    storage = instance.run_storage
+    if isinstance(storage, PostgresRunStorage):
+        engine: sqlalchemy.Engine = storage._engine  # pyright: ignore[reportPrivateUsage]
+        listen(engine, "connect", partial(_set_limits, limits))
+        engine.dispose()
+
+
+def _set_limits(limits: Limits, connection: Any, _: object) -> None:
     # Not the search_path: Dagster's tables are wherever the user's own leads.
     with connection.cursor() as cursor:
-        cursor.execute(DAGSTER_STORAGE.statements())
+        cursor.execute(limits.statements())
     connection.commit()
 
 

@@ -1,9 +1,9 @@
 """Dagster's web server as an ASGI application, so that a gate can stand before it.
 
-Needs: `WorkspaceProcessContext`, `WorkspaceFileTarget`, `DagsterInstance.optimize_for_webserver`,
-`configure_loggers`, and `create_app_from_workspace_process_context` of dagster_webserver.app. They
-are used as the command `dagster-webserver` uses them, without its telemetry. Tried with Dagster
-1.13.27. A public factory of the application, or checks of Origin, Host and method in
+Needs: `WorkspaceProcessContext`, `WorkspaceFileTarget`, `configure_loggers`, and
+`create_app_from_workspace_process_context` of dagster_webserver.app. They are used as the command
+`dagster-webserver` uses them, without its telemetry and its pools of connections. Tried with
+Dagster 1.13.27. A public factory of the application, or checks of Origin, Host and method in
 dagster-webserver itself, would replace this module.
 """
 
@@ -18,14 +18,14 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._utils.log import configure_loggers
 
+from connector_pipeline.engine.storage import bound_storage
+from connector_pipeline.postgres.limits import DAGSTER_PAGES
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-_STATEMENT_TIMEOUT_MS: Final = 15_000
-_RECYCLE_SECONDS: Final = 3_600
-_MORE_CONNECTIONS: Final = 20
 _POLL_MS: Final = 2_000
-"""These four are the defaults of `dagster-webserver`."""
+"""The default of `dagster-webserver`."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def webserver_app(workspace: Path, *, read_only: bool, path_prefix: str) -> "Gen
 
     configure_loggers(log_level="INFO")
     with DagsterInstance.get() as instance:
-        instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLE_SECONDS, _MORE_CONNECTIONS)
+        bound_storage(instance, DAGSTER_PAGES)
         with WorkspaceProcessContext(
             instance,
             WorkspaceFileTarget([str(workspace)]),

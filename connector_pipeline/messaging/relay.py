@@ -35,6 +35,7 @@ from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.events import OutcomeType
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
@@ -43,6 +44,7 @@ from connector_pipeline.state.outbox import unsent
 
 SENT_A_TICK: Final = 2_000
 _CHUNK: Final = 50
+_LONGEST_PROBLEM: Final = 1_000
 _BUDGET_SECONDS: Final = 30.0
 """Dagster gives a tick 60 s. Events that are left wait for the next tick."""
 
@@ -50,7 +52,7 @@ INTERRUPTED_HELD: Final = timedelta(minutes=2)
 """How long the failure of an interrupted sync is held back: if Dagster retries the run, the sync
 has not ended yet."""
 
-_LEASE: Final = "relay"
+_LOCK: Final = "relay"
 """Two relays at once would mix up a shop's events."""
 
 # A failure is held if its sync is under way again or was interrupted just now, because a success
@@ -133,10 +135,10 @@ class _Relay:
 
     async def run(self, database: Database) -> Relayed:
         async with event_stream(self._settings) as stream:
-            # Of its own, because the lease ends with the session.
+            # Of its own, because the lock ends with the session.
             with connect(database.connection_url()) as connection:
                 key = named_locks.begin_session(connection)
-                other = named_locks.take(connection, key, _LEASE, holder="a relay")
+                other = named_locks.take(connection, key, _LOCK, holder="a relay")
                 connection.commit()
                 if other is not None:
                     self._done.problems.append("Another relay is at work.")
@@ -148,8 +150,8 @@ class _Relay:
                         break
                     after = last
                 self._done.waiting = unsent(connection)
-                # A session that was closed holds its lease until Postgres sees that.
-                named_locks.release(connection, key, _LEASE)
+                # A session that was closed holds its lock until Postgres sees that.
+                named_locks.release(connection, key, _LOCK)
         return self._done
 
     @property
@@ -258,7 +260,7 @@ class _Relay:
 
     def _problem(self, text: str) -> None:
         if len(self._done.problems) < 20:
-            self._done.problems.append(text)
+            self._done.problems.append(clipped(text, most_bytes=_LONGEST_PROBLEM))
 
 
 async def _send(stream: EventStream, subject: str, event_id: str, body: bytes) -> None:

@@ -28,12 +28,19 @@
     InvalidShop                    a shop that cannot be registered (a ValueError)
 
 A message never holds a credential: the code that raises one of these errors builds its message from
-names, numbers and statuses, not from requests or URLs with a query.
+names, numbers and statuses, not from requests or URLs with a query. Where it quotes a platform, a
+requester or a server, it does so by `clipped`; what it forgot is made up for here.
 """
 
 import traceback
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
+
+from connector_pipeline.model.storable import clipped, clipped_lines
+
+LONGEST_MESSAGE: Final = 8_000
+"""Bytes of a message, and of a remedy: the end of a server's log fits in."""
+_LONGEST_KEY: Final = 400
 
 
 class ConnectorError(Exception):
@@ -45,10 +52,10 @@ class ConnectorError(Exception):
     def __init__(
         self, message: str, *, partition_key: str | None = None, remedy: str | None = None
     ):
-        super().__init__(message)
-        self.message = message
+        self.message = clipped_lines(message, most_bytes=LONGEST_MESSAGE)
+        super().__init__(self.message)
         self.partition_key = partition_key
-        self.remedy = remedy or self.default_remedy
+        self.remedy = clipped_lines(remedy or self.default_remedy, most_bytes=LONGEST_MESSAGE)
 
     @property
     def code(self) -> str:
@@ -56,7 +63,8 @@ class ConnectorError(Exception):
         return type(self).__name__
 
     def __str__(self) -> str:
-        where = f"{self.partition_key}: " if self.partition_key else ""
+        key = clipped(self.partition_key or "", most_bytes=_LONGEST_KEY)
+        where = f"{key}: " if key else ""
         return f"{where}{self.message} {self.remedy}"
 
     def of(self, partition_key: str) -> "ConnectorError":
@@ -288,4 +296,7 @@ class Defect(ConnectorError):
 
 
 class InvalidShop(ValueError):
-    """A shop that cannot be registered, with the reason."""
+    """A shop that cannot be registered, with the reason, which may quote whoever names the shop."""
+
+    def __init__(self, reason: str):
+        super().__init__(clipped_lines(reason, most_bytes=LONGEST_MESSAGE))

@@ -24,6 +24,7 @@ from connector_pipeline.model.shop import (
     valid_path,
     valid_platform_name,
 )
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.kit.contract import Adapter, Credentials
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
@@ -198,7 +199,7 @@ def _loaded(name: str, claimants: list[EntryPoint]) -> type[Adapter]:
         raise _UnusableError(f"{brought} is not used: {error}.") from error
     # A module that calls sys.exit when it is imported must not end the process either.
     except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split())[:_SHOWN]
+        said = clipped(" ".join(str(error).split()), most_bytes=_SHOWN)
         raise _UnusableError(
             f"{brought} cannot be loaded from {claimants[0].value}: {type(error).__name__}: {said}"
         ) from error
@@ -227,7 +228,9 @@ def _problem(name: str, brought: Any) -> str | None:
 def _distributions(claimants: list[EntryPoint]) -> str:
     """The distributions that bring these entry points, with their versions."""
     named = [
-        "an unnamed distribution" if each.dist is None else f"{each.dist.name} {each.dist.version}"
+        "an unnamed distribution"
+        if each.dist is None
+        else clipped(f"{each.dist.name} {each.dist.version}", most_bytes=_SHOWN)
         for each in claimants
     ]
     return " and ".join(dict.fromkeys(named))

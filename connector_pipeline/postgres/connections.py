@@ -71,7 +71,8 @@ def open_connection(
     parameters: dict[str, Any] = {**_parameters(url, setting), **options, "autocommit": True}
     try:
         connection = BoundedConnection.connect(**parameters)
-    except psycopg.OperationalError as error:
+    # psycopg reads some options itself, and Python's own codec refuses some names of hosts.
+    except (psycopg.Error, UnicodeError) as error:
         raise unavailable(error, url, setting=setting) from None
     try:
         connection.limits = limits
@@ -108,7 +109,8 @@ def refuse_unreadable(url: str, setting: str) -> None:
 def _parameters(url: str, setting: str) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = dict(conninfo_to_dict(url))
-    except psycopg.Error:
+    # Percent-encoded bytes need not be UTF-8.
+    except (psycopg.Error, UnicodeError):
         raise not_a_url(setting) from None
     # An unescaped @ or / in a password moves a part of it into these values, and so into messages.
     where = [str(parameters.get(name) or "") for name in ("host", "port", "dbname")]

@@ -11,13 +11,13 @@ locks: Final = Table(
     "locks",
     metadata,
     Column("name", Id, primary_key=True, comment="What is locked, e.g. publish PARTITION_KEY."),
-    Column("holder", Text, comment="A held lease: the words for who holds it."),
-    Column("pid", Integer, comment="A held lease: the server's process of the holder's session."),
+    Column("holder", Text, comment="Of a session: the words for who holds it."),
+    Column("pid", Integer, comment="Of a session: the server's process of it."),
     Column(
         "session_key",
         BigInteger,
-        comment="A held lease: the advisory lock that the session holds for as long as it lives.",
+        comment="Of a session: the advisory lock that it holds for as long as it lives.",
     ),
     schema=CONNECTOR,
-    comment="Locks by name: of a transaction (its row is locked) or of a session (a lease).",
+    comment="Locks by name: of a transaction (its row is locked) or of a session.",
 )

@@ -102,6 +102,8 @@ def migration_sql(connection_url: str) -> str:
         name = sql.Identifier(user)
         statements = [
             sql.SQL("BEGIN"),
+            sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp"),
+            sql.SQL("SET LOCAL lock_timeout = '30s'"),
             sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({})").format(
                 sql.Literal(MIGRATION_LOCK)
             ),

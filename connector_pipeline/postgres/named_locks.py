@@ -4,9 +4,9 @@ An advisory lock of Postgres is open to every user of the database: a reader cou
 and stop a sync, as pg_locks shows everybody the keys that are in use.
 
 - A lock of a transaction is the lock of a row. It ends with the transaction.
-- A lease is for longer than a transaction may last: a row that names a session. It is held for as
-  long as that session lives. The session shows this by an advisory lock on a number of its own, and
-  counts only while it is the one that holds it, so that nobody gains by taking this number.
+- A lock of a session is for longer than a transaction may last: its row names the session, and it
+  is held for as long as that session lives. The session shows this by an advisory lock on a number
+  of its own. It counts only while this session holds it, so nobody gains by taking the number.
 """
 
 import secrets
@@ -21,22 +21,22 @@ _ADD: Final = "INSERT INTO connector.locks (name) VALUES (%s) ON CONFLICT (name)
 _ALIVE: Final = """EXISTS (
     SELECT FROM pg_catalog.pg_locks AS mark
     WHERE mark.locktype = 'advisory' AND mark.objsubid = 1 AND mark.granted
-        AND mark.pid = lease.pid
+        AND mark.pid = held.pid
         AND mark.database = (
             SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()
         )
-        AND mark.classid = ((lease.session_key >> 32) & 4294967295)::oid
-        AND mark.objid = (lease.session_key & 4294967295)::oid
+        AND mark.classid = ((held.session_key >> 32) & 4294967295)::oid
+        AND mark.objid = (held.session_key & 4294967295)::oid
 )"""
 _TAKE: Final = f"""
-    INSERT INTO connector.locks AS lease (name, holder, pid, session_key)
+    INSERT INTO connector.locks AS held (name, holder, pid, session_key)
     VALUES (%(name)s, %(holder)s, pg_backend_pid(), %(key)s)
     ON CONFLICT (name) DO UPDATE
     SET holder = excluded.holder, pid = excluded.pid, session_key = excluded.session_key
     WHERE NOT {_ALIVE}
 """  # noqa: S608
 _HOLDER: Final = f"""
-    SELECT lease.holder FROM connector.locks AS lease WHERE lease.name = %s AND {_ALIVE}
+    SELECT held.holder FROM connector.locks AS held WHERE held.name = %s AND {_ALIVE}
 """  # noqa: S608
 _RELEASE: Final = """
     DELETE FROM connector.locks WHERE name = %s AND pid = pg_backend_pid() AND session_key = %s
@@ -55,7 +55,7 @@ def lock(connection: psycopg.Connection, name: str) -> None:
 
 
 def begin_session(connection: psycopg.Connection) -> int:
-    """Make the session able to hold leases. Returns the key to give to `take` and `release`."""
+    """Make the session able to hold locks. Returns the key to give to `take` and `release`."""
     while True:
         key = secrets.randbits(64) - 2**63
         [(free,)] = connection.execute(
@@ -65,15 +65,10 @@ def begin_session(connection: psycopg.Connection) -> int:
             return key
 
 
-def end_session(connection: psycopg.Connection, key: int) -> None:
-    """End all leases of the session, which a closed connection does, too, as soon as it is seen."""
-    connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", (key,))
-
-
 def take(connection: psycopg.Connection, key: int, name: str, *, holder: str) -> str | None:
-    """Take the lease and return None, or return the words for its holder if it is held.
+    """Take the lock for the session and return None, or return the words for its holder.
 
-    For a connection in autocommit, as others see the lease from the commit on.
+    For a connection in autocommit, as others see it from the commit on.
     """
     values = {"name": name, "holder": holder, "key": key}
     while connection.execute(_TAKE, values).rowcount == 0:
@@ -83,11 +78,11 @@ def take(connection: psycopg.Connection, key: int, name: str, *, holder: str) ->
 
 
 def held_by(connection: psycopg.Connection, name: str) -> str | None:
-    """The words for the lease's holder, None if nobody holds it."""
+    """The words for the session that holds the lock, None if nobody holds it."""
     row = connection.execute(_HOLDER, (name,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def release(connection: psycopg.Connection, key: int, name: str) -> None:
-    """End the session's lease of this name, if it still has it."""
+    """Give the session's lock of this name back, if it still has it."""
     connection.execute(_RELEASE, (name, key))

@@ -86,7 +86,9 @@ def outage(
 
     `parameters` are the connection's, `setting` is the variable that names the server.
     """
-    reason = " ".join(str(error).split()) or type(error).__name__
+    # libpq guesses at the cause on lines of their own, which begin with a tab.
+    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+    reason = " ".join(" ".join(lines).split()) or type(error).__name__
     password = str(parameters.get("password") or "")
     if password:
         reason = reason.replace(password, "***")

@@ -3,7 +3,7 @@
 docs/contracts.md, Token Service.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import jwt
 from starlette.requests import Request
@@ -14,6 +14,9 @@ from connector_pipeline.sandbox.answers import json_answer
 from connector_pipeline.sandbox.shops.store import Store
 
 PREFIX = "/token-service/api/v1/tokens"
+
+_NO_SUCH_SHOP: Final = {"X-Connector-Sandbox": "no such shop"}
+"""No answer about a shop: of another one the sandbox cannot know whether it has credentials."""
 
 
 class TokenServiceServer:
@@ -34,7 +37,8 @@ class TokenServiceServer:
         platform, domain = request.path_params["platform"], request.path_params["domain"]
         shop = self._store.get(platform, domain)
         if shop is None or shop.credentials.removed:
-            return json_answer({"error": f"no credentials for {platform}/{domain}"}, 404)
+            error = {"error": f"no credentials for {platform}/{domain}"}
+            return json_answer(error, 404, headers=_NO_SUCH_SHOP if shop is None else None)
         issued = shop.credentials
         data: dict[str, Any] = {"access_token": issued.access_token}
         if platform == "woocommerce":

@@ -3,11 +3,12 @@
 from typing import Final
 
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.storable import escaped
+from connector_pipeline.model.storable import clipped_lines
 
 LONGEST: Final = 4_000
+"""Bytes."""
 
 
 def stored_text(error: ConnectorError) -> str:
-    """The error's message and remedy. A message may quote a platform, so it is escaped and cut."""
-    return escaped(f"{error.message} {error.remedy}")[:LONGEST]
+    """The error's message and remedy, in at most so many bytes."""
+    return clipped_lines(f"{error.message} {error.remedy}", most_bytes=LONGEST)

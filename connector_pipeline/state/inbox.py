@@ -21,6 +21,7 @@ from connector_pipeline.model.sync_request import (
 )
 from connector_pipeline.postgres.savepoint import OF_THE_DATA, savepoint
 from connector_pipeline.state import sync_log, sync_queue
+from connector_pipeline.state.error_text import stored_text
 from connector_pipeline.state.registry import add_shop
 from connector_pipeline.state.request_judging import JudgedRequest, judged
 from connector_pipeline.state.sync_queue import QueuedRequest
@@ -136,7 +137,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
 
 def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncRequest) -> None:
     """Refuse a request for good. Its sync has failed."""
-    _end(connection, [sync_id], refusal=f"{error.message} {error.remedy}")
+    _end(connection, [sync_id], refusal=stored_text(error))
     sync_log.fail(connection, sync_id, error)
 
 

@@ -1,7 +1,7 @@
 """Whether a tick that found nothing to do may look on for what arrives.
 
 `connector-pipeline dev` stops Dagster's daemon, which waits for its ticks. So it forbids them to
-look on meanwhile, by a lease, which no crash leaves behind.
+look on meanwhile, by a lock, which no crash leaves behind.
 """
 
 from collections.abc import Generator
@@ -15,7 +15,7 @@ from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 
-_LEASE: Final = "ticks do not look on"
+_LOCK: Final = "ticks do not look on"
 
 
 @contextmanager
@@ -27,16 +27,16 @@ def forbidden(database: Database) -> Generator[None]:
             connection.autocommit = True
             key = named_locks.begin_session(connection)
             # A second `dev` that stops at the same time finds it held, which is as well.
-            named_locks.take(connection, key, _LEASE, holder="connector-pipeline dev, which stops")
+            named_locks.take(connection, key, _LOCK, holder="connector-pipeline dev, which stops")
             held.callback(_release, connection, key)
         yield
 
 
 def is_forbidden(connection: psycopg.Connection) -> bool:
     """Whether a process forbids ticks to look on just now."""
-    return named_locks.held_by(connection, _LEASE) is not None
+    return named_locks.held_by(connection, _LOCK) is not None
 
 
 def _release(connection: psycopg.Connection, key: int) -> None:
     with suppress(psycopg.Error):
-        named_locks.release(connection, key, _LEASE)
+        named_locks.release(connection, key, _LOCK)

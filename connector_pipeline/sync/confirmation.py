@@ -62,8 +62,9 @@ async def confirmed_in_increment(
         report.complete = False
         report.learned = dict(shop.learned)
         report.warnings.append(
-            f"{said}, and asking for them by id failed ({error.code}: {error.message}) This sync "
-            "deletes none of them; the next one asks again."
+            f"{said}, and asking for them by id failed ({error.code}: "
+            f"{error.message.rstrip('.')}). This sync deletes none of them; the next one asks "
+            "again."
         )
         return Confirmed()
     report.details["gone"] = len(gone)
@@ -180,7 +181,7 @@ async def confirmed(
         report.complete = False
         report.warnings.append(
             f"{_absent(missing)} and asking for them by id failed ({error.code}: "
-            f"{error.message}) This sync adds and updates items, and deletes none."
+            f"{error.message.rstrip('.')}). This sync adds and updates items, and deletes none."
         )
         return Confirmed()
     kept.difference_update(gone)

@@ -36,6 +36,7 @@ from connector_pipeline.model.sync import (
 )
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.contract import (
+    Credentials,
     CredentialSource,
     FetchReport,
     RawPage,
@@ -159,10 +160,17 @@ class ShopFetcher:
         self.services.registry.start_sync(sync, shop, self.run.run_id)
         # One interrupted sync of a shop stays: the newest, which is this one.
         self.services.raw_archive.forget_interrupted(partition_key, but=sync_id)
-        writer = self.services.raw_archive.write(sync)
+        writer = self._writer(sync)
         if interrupted is None:
             writer.begin()
         return _Begun(shop, sync, writer, resumed=interrupted is not None)
+
+    def _writer(self, sync: Sync) -> SnapshotWriter:
+        def secrets() -> Iterable[str]:
+            given = self._given.get(sync.partition_key)
+            return given.secrets() if isinstance(given, Credentials) else ()
+
+        return self.services.raw_archive.write(sync, secrets=secrets)
 
     def _refused(self, partition_key: str, error: ConnectorError) -> str | None:
         given = self._given.get(partition_key)
@@ -319,7 +327,7 @@ class ShopFetcher:
         """Begin the increment anew as a full sync of the same id."""
         sync = begun.sync.model_copy(update={"sync_type": SyncType.FULL, "since": None})
         self.services.registry.start_sync(sync, begun.shop, self.run.run_id)
-        writer = self.services.raw_archive.write(sync)
+        writer = self._writer(sync)
         writer.begin()
         again = report.for_another_reading()
         again.reading = 1

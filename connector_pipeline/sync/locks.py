@@ -1,4 +1,4 @@
-"""Leases in Postgres, so that one run at a time fetches a shop."""
+"""Locks in Postgres, so that one run at a time fetches a shop."""
 
 import asyncio
 import threading
@@ -39,19 +39,19 @@ _ANSWERS: Final = Limits(
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """The connection that holds a run's leases (postgres/named_locks.py), and its key to them."""
+    """The connection that holds a run's locks (postgres/named_locks.py), and its key to them."""
 
     connection: BoundedConnection
     key: int
 
     def take(self, partition_key: str, run_id: str) -> str | None:
-        return named_locks.take(self.connection, self.key, _lease(partition_key), holder=run_id)
+        return named_locks.take(self.connection, self.key, _lock_name(partition_key), holder=run_id)
 
     def release(self, partition_key: str) -> None:
-        named_locks.release(self.connection, self.key, _lease(partition_key))
+        named_locks.release(self.connection, self.key, _lock_name(partition_key))
 
 
-def _lease(partition_key: str) -> str:
+def _lock_name(partition_key: str) -> str:
     # Not the name of the publish lock (catalog/publish_lock.py): a shop's newest snapshot may be
     # published while the shop is fetched.
     return f"fetch {partition_key}"

@@ -7,7 +7,11 @@ the adapters' loggers and of libraries. A filter would see only the records of i
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from connector_pipeline.model.storable import clipped
+
+_LONGEST: Final = 400
 
 
 class _Sync(NamedTuple):
@@ -21,7 +25,8 @@ _current: ContextVar[_Sync | None] = ContextVar("connector_pipeline_sync", defau
 def log_as(sync_id: str, correlation_id: str) -> None:
     """Name this sync in all records that this task or thread logs from here on."""
     _install()
-    _current.set(_Sync(sync_id, correlation_id))
+    # Requesters choose both.
+    _current.set(_Sync(*(clipped(each, most_bytes=_LONGEST) for each in (sync_id, correlation_id))))
 
 
 def log_as_none() -> None:
@@ -37,10 +42,10 @@ def _install() -> None:
 
 class _NamesTheSync:
     def __init__(self, factory: Callable[..., logging.LogRecord]):
-        self._factory = factory
+        self.factory = factory
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = self._factory(*args, **kwargs)
+        record = self.factory(*args, **kwargs)
         sync = _current.get()
         # A library may have put its own factory around this one, and then this one is there twice.
         if sync is not None and not hasattr(record, "sync_id"):

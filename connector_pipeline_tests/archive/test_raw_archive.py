@@ -64,6 +64,52 @@ def test_pages_are_read_back_as_received(archive: RawArchive) -> None:
     assert found.manifest.seconds == 10
 
 
+@pytest.mark.parametrize("hours", [1, 24 * 365 * 50])
+def test_the_last_snapshot_is_the_newest_though_the_clock_went_back(
+    tmp_path: Path, hours: int
+) -> None:
+    """The other machine's clock was ahead, and what was read since must not be passed over."""
+    archive = RawArchive(url=str(tmp_path), keep=2)
+    snapshot(archive, "ahead", hours * 3600)
+    for seconds, sync_id in enumerate(("right-1", "right-2", "right-3"), start=1):
+        snapshot(archive, sync_id, seconds)
+        archive.retain(SHOP)
+        newest = archive.latest(SHOP).manifest
+        assert newest.sync.sync_id == sync_id
+        assert newest.finished_at == STARTED + timedelta(seconds=seconds)
+    assert archive.finished(SHOP, "ahead") is None
+    assert archive.finished(SHOP, "right-2") is not None
+
+
+LONG_IDS = {
+    "letters": "a" * 200,
+    "slashes": "/" * 200,
+    "dots": "." * 200,
+    "a URN with parameters": "urn:sync:" + "?shop=a%2Fb&n=1;" * 11,
+    "one like it": "urn:sync:" + "?shop=a%2Fb&n=1;" * 10 + "?shop=a%2Fb&n=2;",
+}
+
+
+def test_a_sync_of_any_id_is_archived_and_told_from_the_others(tmp_path: Path) -> None:
+    """A file system takes 255 bytes for a name, and the shop must not be read for nothing."""
+    archive = RawArchive(url=str(tmp_path), keep=len(LONG_IDS))
+    for seconds, sync_id in enumerate(LONG_IDS.values(), start=1):
+        snapshot(archive, sync_id, seconds)
+        archive.retain(SHOP)
+        assert archive.latest(SHOP).manifest.sync.sync_id == sync_id
+        assert list(archive.latest(SHOP).pages()) == PAGES
+    for sync_id in LONG_IDS.values():
+        found = archive.finished(SHOP, sync_id)
+        assert found is not None
+        assert found.sync.sync_id == sync_id
+    interrupted = archive.write(sync("+" * 200), clock=at(60))
+    interrupted.begin()
+    assert archive.unfinished(SHOP, "+" * 200) == sync("+" * 200)
+    archive.forget_interrupted(SHOP, but="another")
+    assert archive.unfinished(SHOP, "+" * 200) is None
+    assert len(list((tmp_path / SHOP / "pages").iterdir())) == len(LONG_IDS)
+
+
 def test_a_snapshot_without_its_manifest_does_not_exist(archive: RawArchive) -> None:
     """A fetch that was killed before its end leaves nothing for readers."""
     writer = archive.write(sync(), clock=at(10))

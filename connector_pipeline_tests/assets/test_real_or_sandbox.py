@@ -3,6 +3,7 @@
 import pytest
 
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
+from connector_pipeline.model.errors import SandboxMixedWithReal
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.serves import Serves, mark, serves
@@ -64,6 +65,42 @@ def test_a_run_sends_no_real_credentials_to_the_sandbox(
     assert pipeline.sandbox.requests.requests() == []
 
 
+def test_a_sandbox_disconnects_no_shop_of_a_database_that_nobody_has_marked(
+    pipeline: Pipeline,
+) -> None:
+    """An older version made it, or `migrate` in a shell without the other variables."""
+    pipeline.register(REAL)
+    assert "serves = 'sandbox'" in refused_by(pipeline, code="SandboxMixedWithReal")
+
+
+def test_a_sandbox_may_have_lost_a_shop_of_its_own_database(pipeline: Pipeline) -> None:
+    """There the answer is what it is for: the shop has no credentials."""
+    pipeline.register(REAL)
+    mark_as(pipeline.database, Serves.SANDBOX)
+    result = pipeline.materialize(REAL)
+    assert "no credentials for this shop" in pipeline.failure(result)
+    assert pipeline.registry.list()[0].last_error_code == "AccessRefused"
+
+
+@pytest.mark.parametrize("name", ["SHOPIFY_BASE_URL", "WOOCOMMERCE_BASE_URL"])
+def test_credentials_of_another_machine_go_to_no_sandbox_on_this_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It knows none of their shops, and its refusals would disconnect each."""
+    for each in SANDBOX_ONLY:
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "https://tokens.internal")
+    guard = SandboxGuard(database)
+    monkeypatch.setenv(name, "http://127.0.0.1:4000/{domain}")
+    with pytest.raises(SandboxMixedWithReal, match=f"^{name}: "):
+        guard.refuse_answer(sandbox=None, has_credentials=True)
+    guard.refuse_answer(sandbox="true", has_credentials=True)
+    monkeypatch.setenv("TOKEN_SERVICE_URL", "http://127.0.0.1:4001")
+    guard.refuse_answer(sandbox=None, has_credentials=True)
+    with database.connect() as connection:
+        assert serves(connection) is None
+
+
 def test_a_run_without_a_token_service_disconnects_nothing(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +121,7 @@ def test_the_first_real_credentials_mark_a_database(
 
     def after(*, sandbox: bool, has_credentials: bool, marks: bool = True) -> Serves | None:
         guard = SandboxGuard(database, marks=marks)
-        guard.refuse_answer(sandbox=sandbox, has_credentials=has_credentials)
+        guard.refuse_answer(sandbox="true" if sandbox else None, has_credentials=has_credentials)
         with database.connect() as connection:
             return serves(connection)
 

@@ -7,6 +7,7 @@ from dagster import ExecuteInProcessResult, SensorResult, build_sensor_context
 from connector_pipeline.assets.sync_shops import JOB
 from connector_pipeline.automation.sync_queue import sync_queue_sensor
 from connector_pipeline.definitions import build_definitions
+from connector_pipeline.postgres.serves import Serves, mark
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import Pipeline
@@ -46,6 +47,8 @@ def ended(requests: Inbox) -> list[tuple[str, str, str | None]]:
 
 def test_an_unknown_shop_without_credentials_fails_with_one_event(pipeline: Pipeline) -> None:
     """The shop is registered and tried, and the event has the request's ids."""
+    with pipeline.database.connect() as connection:
+        mark(connection, Serves.SANDBOX)
     requests = Inbox(pipeline.database)
     requests.put(request("s-1", "nobody", correlation_id="c-1"))
     assert not run_requested(pipeline).success

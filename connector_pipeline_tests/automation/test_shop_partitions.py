@@ -1,5 +1,7 @@
 """The partitions equal the active shops of the registry."""
 
+from collections.abc import Callable
+
 import pytest
 from dagster import (
     DagsterInstance,
@@ -14,7 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.automation.shop_partitions import partition_changes, shop_partitions
+from connector_pipeline.automation.own_storage import StorageOfAnother
+from connector_pipeline.automation.shop_partitions import (
+    add_active_partitions,
+    partition_changes,
+    shop_partitions,
+)
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
@@ -87,6 +94,48 @@ def test_a_tick_adds_and_removes(registry: ShopRegistry) -> None:
         tick(instance, registry)
         assert instance.get_dynamic_partitions("shops") == [ACME]
         assert isinstance(tick(instance, registry), SkipReason)
+
+
+def other_deployment(new_database: Callable[[str | None], str], template: str) -> ShopRegistry:
+    """The registry of another deployment, without a shop."""
+    registry = ShopRegistry(database=Database(url=new_database(template)))
+    with registry.database.connect() as connection:
+        # Every database is made at another time, but for the tests' copies of one template.
+        connection.execute("UPDATE connector.installation SET made_at = made_at - interval '1 h'")
+    return registry
+
+
+def test_a_storage_of_another_deployment_keeps_its_partitions(
+    registry: ShopRegistry, new_database: Callable[[str | None], str], migrated_template: str
+) -> None:
+    """The default database `dagster` of a server is the same for two catalogs beside it."""
+    other = other_deployment(new_database, migrated_template)
+    with DagsterInstance.ephemeral() as instance:
+        registry.add(shop(ACME))
+        tick(instance, registry)
+        result = tick(instance, other)
+        assert isinstance(result, SkipReason)
+        assert "DAGSTER_POSTGRES_URL: " in str(result.skip_message)
+        other.add(shop(BETA))
+        with pytest.raises(StorageOfAnother, match=r"^DAGSTER_POSTGRES_URL: "):
+            add_active_partitions(instance, other)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+
+
+def test_a_command_does_not_claim_a_storage_with_partitions_of_others(
+    registry: ShopRegistry, new_database: Callable[[str | None], str], migrated_template: str
+) -> None:
+    """An older version noted no owner, and its daemon is to do so at its first tick."""
+    other = other_deployment(new_database, migrated_template)
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("shops", [ACME])
+        registry.add(shop(ACME))
+        other.add(shop(BETA))
+        add_active_partitions(instance, other)
+        assert not isinstance(tick(instance, registry), SkipReason)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+        with pytest.raises(StorageOfAnother):
+            add_active_partitions(instance, other)
 
 
 def test_a_registry_that_cannot_be_read_is_not_an_empty_one() -> None:

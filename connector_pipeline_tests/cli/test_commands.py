@@ -9,6 +9,7 @@ import pytest
 
 from connector_pipeline.cli import doctor
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.serves import Serves, mark
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.store import Store
@@ -124,9 +125,11 @@ def shopify_finding(command: Command) -> tuple[bool, str]:
 
 
 def test_doctor_compares_the_api_version_with_the_one_a_shop_serves(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It lists the supported ones. Without a shop that answers, the finding is no failure."""
+    with database.connect() as connection:
+        mark(connection, Serves.SANDBOX)
     ok, seen = shopify_finding(command)
     assert ok
     assert "no active Shopify shop" in seen

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from connector_pipeline.platforms.adapters import BUILT_IN
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.serves import Serves, mark
 from connector_pipeline_tests.cli.conftest import Command
 
 ACME = "shopify/acme.myshopify.com"
@@ -20,6 +22,18 @@ def test_a_shop_is_added_once(command: Command) -> None:
     assert command("shops", "add", ACME, "--merchant-id", "m-2").out == f"{ACME}: updated.\n"
     [row] = command("shops", "list", "--json").rows()
     assert (row["shop"], row["merchant_id"], row["state"]) == (ACME, "m-2", "active")
+
+
+def test_the_longest_key_and_any_files_name_are_printed_as_they_are(
+    command: Command, tmp_path: Path
+) -> None:
+    """A line that is broken at the terminal's width is no key for another command."""
+    domain = f"{'.'.join(letter * 63 for letter in 'abc')}.{'d' * 61}"
+    added = command("shops", "add", f"woocommerce/{domain}", "--merchant-id", "m-1")
+    assert added.out == f"woocommerce/{domain}: added.\n"
+    file = tmp_path / "[bold]shops[/red].csv"
+    file.write_text(HEADER)
+    assert command("shops", "import", str(file)).out.startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize(
@@ -90,8 +104,10 @@ def test_an_empty_list_of_a_state_says_nothing_about_the_registry(command: Comma
     assert command("shops", "list", "--state", "disconnected").err == "No shop is disconnected.\n"
 
 
-def test_the_list_names_the_error_of_a_failing_shop(command: Command) -> None:
+def test_the_list_names_the_error_of_a_failing_shop(command: Command, database: Database) -> None:
     """A shop that fails is active all the same, so its state does not show it."""
+    with database.connect() as connection:
+        mark(connection, Serves.SANDBOX)
     command("shops", "add", ACME, "--merchant-id", "m-1")
     assert command("sync", ACME).status == 1
     rows = {row["shop"]: row for row in command("shops", "list", "--json").rows()}

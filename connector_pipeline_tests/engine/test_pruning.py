@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     DagsterInstance,
+    DagsterRunStatus,
     DefaultScheduleStatus,
     Definitions,
     DynamicPartitionsDefinition,
@@ -29,7 +31,13 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.events import DagsterEventType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.execution.plan.outputs import StepOutputData
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.test_utils import create_run_for_test
 
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.engine.pruning import (
@@ -245,6 +253,58 @@ def test_a_run_that_goes_on_is_never_pruned(instance: DagsterInstance) -> None:
     assert instance.get_run_by_id(of_backfill) is not None
     assert instance.get_run_by_id(going_on) is not None
     assert [each.backfill_id for each in instance.get_backfills()] == ["underway"]
+
+
+OURS = RemoteRepositoryOrigin(
+    GrpcServerCodeLocationOrigin("localhost", port=4000, location_name="connector_pipeline"),
+    "__repository__",
+)
+THEIRS = RemoteRepositoryOrigin(
+    GrpcServerCodeLocationOrigin("localhost", port=4001, location_name="another_project"),
+    "__repository__",
+)
+
+
+def stored(
+    instance: DagsterInstance, of: RemoteRepositoryOrigin | None, tags: dict[str, str]
+) -> str:
+    """An old run that succeeded. Returns its id."""
+    made = create_run_for_test(
+        instance,
+        status=DagsterRunStatus.SUCCESS,
+        tags=tags,
+        remote_job_origin=None if of is None else RemoteJobOrigin(of, "job"),
+        job_code_origin=None,
+    )
+    age(made.run_id, 30)
+    return made.run_id
+
+
+def test_runs_and_backfills_of_other_projects_are_left_alone(instance: DagsterInstance) -> None:
+    """Several projects may share Dagster's storage, and each keeps its runs as long as it likes."""
+    for key in ("ours", "theirs"):
+        backfill = PartitionBackfill(
+            backfill_id=key,
+            status=BulkActionStatus.COMPLETED_SUCCESS,
+            from_failure=False,
+            tags={},
+            backfill_timestamp=time.time() - 30 * 86_400,
+        )
+        instance.add_backfill(backfill)
+    ours = {
+        stored(instance, OURS, {"dagster/backfill": "ours"}),
+        stored(instance, OURS, {}),
+        stored(instance, None, {"connector/sync_id": "of-the-command-sync"}),
+    }
+    theirs = {
+        stored(instance, THEIRS, {}),
+        stored(instance, THEIRS, {"connector/sync_id": "a-copy-of-ours"}),
+        stored(instance, None, {"team": "of-their-command"}),
+    }
+    pruned = prune(instance, keep=KEEP, now=datetime.now(UTC), repository=OURS.get_label())
+    assert pruned.runs == len(ours)
+    assert {run.run_id for run in instance.get_runs()} == theirs
+    assert [each.backfill_id for each in instance.get_backfills()] == ["theirs"]
 
 
 def test_a_temporary_storage_is_left_alone() -> None:

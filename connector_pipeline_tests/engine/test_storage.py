@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import psycopg
 import pytest
 from dagster import AssetMaterialization, DagsterInstance, OpExecutionContext, job, op
 from dagster._core.execution.asset_backfill import _get_next_latest_storage_id
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
+from dagster_postgres import PostgresRunStorage
 
-from connector_pipeline.engine.storage import ConnectorStorage
+from connector_pipeline.engine.storage import ConnectorStorage, bound_storage
+from connector_pipeline.engine.webserver import webserver_app
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.limits import DAGSTER_PAGES
 from connector_pipeline.settings import SettingsError
 
 QUICK = {"fsync": "off"}
@@ -115,6 +119,44 @@ def test_connections_that_the_server_closed_are_not_used(stored_instance: Dagste
     )
     assert closed
     assert stored_instance.get_runs() == []
+
+
+@pytest.mark.usefixtures("stored_instance")
+async def test_the_web_server_uses_no_connections_that_the_server_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else the first clicks after a restart of Postgres fail, and one leaves half a run."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text("load_from: []\n")
+    of_each_storage = (
+        "{runsOrError{... on Runs{count}} assetRecordsOrError{... on AssetRecordConnection{cursor}}"
+        " instance{daemonHealth{allDaemonStatuses{lastHeartbeatTime}}}}"
+    )
+
+    async def ask() -> dict[str, object]:
+        return (await pages.post("/graphql", json={"query": of_each_storage})).json()
+
+    with webserver_app(workspace, read_only=False, path_prefix="") as app:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://ui"
+        ) as pages:
+            first = await ask()
+            assert "errors" not in first
+            assert admin(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            assert await ask() == first
+
+
+def test_the_web_server_gives_a_page_less_time(stored_instance: DagsterInstance) -> None:
+    """A page for which Postgres works for minutes has no reader any more."""
+    bound_storage(stored_instance, DAGSTER_PAGES)
+    storage = stored_instance.run_storage
+    assert isinstance(storage, PostgresRunStorage)
+    with storage.connect() as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "15s"
 
 
 def test_a_backfill_sees_events_that_were_committed_after_later_ones(

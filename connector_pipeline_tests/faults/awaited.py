@@ -10,6 +10,7 @@ from connector_pipeline_tests.faults.storage_cells import STORAGE_CELLS
 _DRIPS: Final = "no bound on an answer as a whole"
 _ENDLESS: Final = "no bound on a shop's pages"
 _TEXT: Final = "texts of strangers enter messages as they are"
+_LONG_IDS: Final = "a shop's ids may have any number of digits"
 _INTERNAL: Final = "errors of the server itself are taken for defects"
 _UNREADABLE: Final = "an archive that cannot be read is taken for a defect"
 
@@ -27,6 +28,12 @@ def _awaited() -> dict[str, str]:
             and cell.fault.name in ("hostile text in a 400", "hostile text in GraphQL errors")
         ):
             found[key] = _TEXT
+        elif (
+            cell.phase.platform == "woocommerce"
+            and cell.phase.name in ("first page", "later page", "variations")
+            and cell.fault.name in ("ids of 20 digits", "ids of 4,000 digits")
+        ):
+            found[key] = _LONG_IDS
     for platform in ("shopify", "woocommerce"):
         for key, of_storage in STORAGE_CELLS.items():
             if of_storage.phase.startswith("Postgres") and of_storage.fault in (

@@ -87,10 +87,15 @@ def _http_date(distance: timedelta) -> str:
     return format_datetime(datetime.now(UTC) + distance, usegmt=True)
 
 
-def _json_at(*names: tuple[str, str], json: str) -> dict[str, Any]:
+def _json_at(*names: tuple[str, str], json: str, gid: str = "") -> dict[str, Any]:
+    """Another value in a member of each object; of a `gid`, Shopify's form with this number."""
+
     def places(phase: Phase, items: tuple[Any, ...]) -> list[dict[str, Any]]:
         of_platform = [name for platform, name in names if platform == phase.platform]
-        return [{"path": [*items, "*", name], "json": json} for name in of_platform]
+        kind = "ProductVariant" if phase.name == "variants" else "Product"
+        of_shopify = gid and phase.platform == "shopify"
+        text = f'"gid://shopify/{kind}/{gid}"' if of_shopify else json
+        return [{"path": [*items, "*", name], "json": text} for name in of_platform]
 
     return {"kind": "edit", "edits": PLACES, "places": places}
 
@@ -161,6 +166,14 @@ BODIES: Final = (
         _json_at(("shopify", "title"), ("woocommerce", "price"), json="9" * 10_000),
     ),
     Fault("ids of another type", _json_at(("shopify", "id"), ("woocommerce", "id"), json="{}")),
+    Fault(
+        "ids of 20 digits",
+        _json_at(("shopify", "id"), ("woocommerce", "id"), json="9" * 20, gid="9" * 20),
+    ),
+    Fault(
+        "ids of 4,000 digits",
+        _json_at(("shopify", "id"), ("woocommerce", "id"), json="9" * 4_000, gid="9" * 4_000),
+    ),
     Fault("ids missing", _json_at(("shopify", "id"), ("woocommerce", "id"), json="null")),
 )
 REDIRECTS: Final = (

@@ -34,16 +34,16 @@ class StorageCell:
         return f"{self.phase}: {self.fault}"
 
 
-def _files(operation: str, suffix: str, number: int, *, cut: bool = False) -> Played:
+def _files(operation: str, place: str, number: int, *, cut: bool = False) -> Played:
     def played(_: World, times: int | None) -> AbstractContextManager[object]:
-        return under(Trouble(operation, suffix, number, times=times, cut=cut))
+        return under(Trouble(operation, place, number, times=times, cut=cut))
 
     return played
 
 
-def _then(operation: str, suffix: str, then: Callable[[str], object]) -> Played:
+def _then(operation: str, place: str, then: Callable[[str], object]) -> Played:
     def played(_: World, times: int | None) -> AbstractContextManager[object]:
-        return under(Trouble(operation, suffix, times=times, then=then))
+        return under(Trouble(operation, place, times=times, then=then))
 
     return played
 
@@ -76,18 +76,18 @@ _LOSING: Final = {"lost": _lose, "cut short": _cut_short, "damaged": _damage}
 
 
 def _archive() -> Generator[StorageCell]:
-    for phase, operation, suffix in (
-        ("archive: begin", "write", "sync.json"),
+    for phase, operation, place in (
+        ("archive: begin", "write", "/sync.json"),
         ("archive: page", "write", ".zst"),
-        ("archive: manifest", "write", ".json"),
+        ("archive: manifest", "write", "/snapshots/"),
     ):
         for fault, number in _WRITING.items():
-            yield StorageCell(phase, fault, _files(operation, suffix, number))
+            yield StorageCell(phase, fault, _files(operation, place, number))
         yield StorageCell(
-            phase, "disk full amid a file", _files(operation, suffix, errno.ENOSPC, cut=True)
+            phase, "disk full amid a file", _files(operation, place, errno.ENOSPC, cut=True)
         )
         for fault, then in _LOSING.items():
-            yield StorageCell(phase, f"{fault} afterwards", _then(operation, suffix, then))
+            yield StorageCell(phase, f"{fault} afterwards", _then(operation, place, then))
     for fault in ("no permission", "I/O error", "store out of reach"):
         yield StorageCell("archive: list", fault, _files("list", "", _WRITING[fault]))
         yield StorageCell("archive: read", fault, _files("read", ".zst", _WRITING[fault]))
@@ -95,21 +95,38 @@ def _archive() -> Generator[StorageCell]:
 
 @contextmanager
 def troubled_table(
-    url: str, table: str, action: str, *, times: int | None, at_commit: bool = False
+    url: str,
+    table: str,
+    action: str,
+    *,
+    times: int | None,
+    at_commit: bool = False,
+    only: str | None = None,
 ) -> Generator[None]:
-    """Statements that write to the table, or the commits after them, meet the PL/pgSQL action."""
+    """Statements that write to the table, or the commits after them, meet the PL/pgSQL action.
+
+    `only`: a condition on the new row; the action comes before it is inserted.
+    """
     name = f"fault_{uuid4().hex[:12]}"
     schema = table.split(".", maxsplit=1)[0]
     whole = f"{schema}.{name}"
     counted = "true" if times is None else f"nextval('{whole}_count') <= {times}"
-    body = f"BEGIN IF {counted} THEN {action} END IF; RETURN NULL; END"
-    when = (
-        f"CREATE CONSTRAINT TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} "
-        f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {whole}()"
-        if at_commit
-        else f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {whole}()"
-    )
+    body = f"BEGIN IF {counted} THEN {action} END IF; RETURN NEW; END"
+    if at_commit:
+        when = (
+            f"CREATE CONSTRAINT TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} "
+            f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {whole}()"
+        )
+    elif only is not None:
+        when = (
+            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW WHEN ({only}) "
+            f"EXECUTE FUNCTION {whole}()"
+        )
+    else:
+        when = (
+            f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {whole}()"
+        )
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(cast("LiteralString", f"CREATE SEQUENCE {whole}_count"))
         admin.execute(
@@ -135,7 +152,7 @@ def _raise(sqlstate: str, message: str) -> str:
     return f"RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}';"
 
 
-_ERRORS: Final = {
+ERRORS: Final = {
     "disk full": _raise("53100", 'could not extend file "base/1/2": No space left on device'),
     "out of memory": _raise("53200", "out of memory"),
     "victim of a deadlock": _raise("40P01", "deadlock detected"),
@@ -158,10 +175,15 @@ def _table(table: str, action: str, *, at_commit: bool = False) -> Played:
 def _session_ended(world: World, times: int | None) -> AbstractContextManager[object]:
     """While a page is read back, which is in the middle of the COPY."""
 
-    def end(_: str) -> None:
-        end_sessions(world.database.url, application_name="connector-pipeline%", query="COPY%")
+    ended = 0
 
-    return under(Trouble("read", ".zst", times=times, then=end))
+    def end(_: str) -> None:
+        nonlocal ended
+        if times is None or ended < times:
+            name = "connector-pipeline%"
+            ended += end_sessions(world.database.url, application_name=name, query="COPY%")
+
+    return under(Trouble("read", ".zst", then=end))
 
 
 def _postgres() -> Generator[StorageCell]:
@@ -171,7 +193,7 @@ def _postgres() -> Generator[StorageCell]:
         ("Postgres: commit", "catalog.catalog_items", True, True),
         ("Postgres: event written", "connector.outbox", False, False),
     ):
-        for fault, action in _ERRORS.items():
+        for fault, action in ERRORS.items():
             yield StorageCell(
                 phase, fault, _table(table, action, at_commit=at_commit), recorded=recorded
             )

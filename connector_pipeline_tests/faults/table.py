@@ -115,6 +115,7 @@ def _parsed(title: str, column: str, fault: str, text: str) -> dict[str, CellOut
     return {
         storage_key(name, phase): _outcome(each)
         for name, each in zip(PLATFORMS, of_each, strict=True)
+        if each != _NONE
     }
 
 

@@ -18,14 +18,14 @@ PROTOCOL: Final = "troubled"
 
 @dataclass
 class Trouble:
-    """What happens when files are touched whose path ends so.
+    """What happens to one operation on files and folders whose path has a part like `place`.
 
     `number`: the operation fails with this errno, `times` times (None: always). `cut`: half of the
     file is written before that. `then` is called after the operation, in place of an error.
     """
 
     operation: str
-    suffix: str
+    place: str
     number: int = 0
     times: int | None = None
     cut: bool = False
@@ -34,7 +34,7 @@ class Trouble:
 
     def hit(self, operation: str, path: str) -> bool:
         """Count an operation. Returns whether the trouble comes to it."""
-        if operation != self.operation or not path.endswith(self.suffix):
+        if operation != self.operation or self.place not in path:
             return False
         if self.times is not None and self.hits >= self.times:
             return False

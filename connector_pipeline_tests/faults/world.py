@@ -44,13 +44,17 @@ Rows = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Ended:
-    """How one sync ended: the manifest and the changes, or the error; its log and its requests."""
+    """How one sync ended: the manifest and the changes, or the error; its log and its requests.
+
+    `tokens` counts the questions for credentials before the first other one.
+    """
 
     sync_id: str
     error: ConnectorError | None
     manifest: SnapshotManifest | None
     published: Published | None
     requests: int
+    tokens: int
     log: Sequence[str]
 
 
@@ -144,7 +148,9 @@ class World:
         first, last = seen[0], seen[-1]
         title = "title" if shop.spec.platform == "shopify" else "name"
         shop.edit_product(first, {title: f"Edited {number}"}, at=now)
-        shop.append_products(1, at=now)
+        [added] = shop.append_products(1, at=now)
+        if shop.spec.platform == "woocommerce":
+            shop.edit_product(added, {"status": "publish"}, at=now)
         shop.remove_product(last, at=now)
 
     def an_hour_later(self, shop: SandboxShop) -> None:
@@ -229,16 +235,15 @@ class World:
                 fetched=fetched,
                 published=published,
             )
-        requests = sum(
-            self.sandbox.requests.shop(service, shop.spec.domain).count
-            for service in ("token-service", "shopify", "storage", "woocommerce")
-        )
+        asked = [each.service for each in self.sandbox.requests.requests(domain=shop.spec.domain)]
+        others = (place for place, service in enumerate(asked) if service != "token-service")
         return Ended(
             sync_id,
             fetched.failed.get(shop.key) or published.failed.get(shop.key),
             fetched.succeeded.get(shop.key),
             published.succeeded.get(shop.key),
-            requests,
+            len(asked),
+            next(others, len(asked)),
             [*kept.lines, *lines],
         )
 

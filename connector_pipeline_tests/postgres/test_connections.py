@@ -69,13 +69,19 @@ def test_a_mistake_of_ours_is_not_taken_for_an_outage(database_url: str) -> None
         "postgresql://someone:%hunter2@127.0.0.1:1/catalog",
         "postgresql://someone@127.0.0.1:1/catalog?password=hunter2",
         "postgresql://someone@127.0.0.1:1/catalog?passwort=hunter2",
+        # A bare % before two hexadecimal digits is read as a byte, which is no UTF-8.
+        "postgresql://someone:hunter2%ec@127.0.0.1:1/catalog",
+        "postgresql://someone@127.0.0.1:1/catalog?password=hunter2%FF",
+        "postgresql://someone:hunter2@127.0.0.1:1/catalog?connect_timeout=soon",
+        "postgresql://someone:hunter2@{label}.invalid/catalog",
+        "postgresql://someone:hunter2@127.0.0.1:99999/catalog",
     ],
 )
 def test_no_failure_shows_the_password(url: str, home: Path) -> None:
     """Its traceback does not either, however the URL is misspelled."""
     with (
         pytest.raises(DatabaseUnavailable) as failed,
-        connect(url.replace("{home}", str(home))),
+        connect(url.replace("{home}", str(home)).replace("{label}", "a" * 64)),
     ):
         pass
     shown = "".join(traceback.format_exception(failed.value))

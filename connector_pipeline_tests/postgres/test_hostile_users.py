@@ -141,7 +141,7 @@ async def test_a_reader_who_takes_the_keys_in_use_stops_no_fetch(database: Datab
             pass
 
 
-async def test_a_lease_of_a_session_that_ended_is_free(database: Database) -> None:
+async def test_a_lock_of_a_session_that_ended_is_free(database: Database) -> None:
     """Its row is left by a process that was killed. A reader may hold the key that it names."""
     with connect(database.url) as ended:
         ended.autocommit = True
@@ -153,7 +153,7 @@ async def test_a_lease_of_a_session_that_ended_is_free(database: Database) -> No
             pass
 
 
-def test_a_lease_is_one_sessions(database: Database) -> None:
+def test_a_lock_is_one_sessions(database: Database) -> None:
     """Of many that ask at once, one gets it. The others learn who has it."""
     with ThreadPoolExecutor(8) as threads:
 

@@ -143,9 +143,9 @@ def test_a_right_that_is_missing_is_named(database_url: str) -> None:
     """Not as a defect: an administrator grants it."""
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute("DROP ROLE IF EXISTS without_rights")
-        admin.execute("CREATE ROLE without_rights LOGIN PASSWORD 'x'")
+        admin.execute(f"CREATE ROLE without_rights LOGIN PASSWORD '{faults.PASSWORD}'")
     try:
-        url = database_url.replace("//postgres@", "//without_rights:x@")
+        url = faults.of_user(database_url, "without_rights")
         with pytest.raises(DatabaseUnavailable) as failed, connect(url) as connection:
             connection.execute(WRITE)
     finally:

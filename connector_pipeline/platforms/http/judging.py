@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.http.bounds import MOST_OF_A_REFUSAL, Bound, TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages, challenge, own_trouble
 from connector_pipeline.platforms.http.json_body import UnreadableJson, parse_json
@@ -23,8 +24,8 @@ _SLOW: Final = frozenset({408, 504, 524})
 _BROKE: Final = frozenset({500, 502, 503, 508, 520, 521, 522, 523, 524})
 
 _REMEDY_OF_TOO_LARGE: Final = (
-    "Only the next sync tries again. No page of this size was asked for: ask the merchant which "
-    "plugin or server makes the answers of the shop's API so large."
+    "Only the next sync tries again. No page needs as much: ask the merchant which plugin or "
+    "server makes the answers of the shop's API so large."
 )
 _REMEDY_OF_UNREADABLE: Final = (
     "Only the next sync tries again. Something of the shop writes what is no JSON into the answers "
@@ -83,7 +84,7 @@ class Judge:
         """The exception for a body of more bytes than are read."""
         return TooLarge(
             InvalidResponse(
-                f"{self.where} sent more than {self.bound.body} bytes at once.",
+                f"{self.where} sent more than {self.bound.body:,} bytes in one answer.",
                 remedy=_REMEDY_OF_TOO_LARGE,
             )
         )
@@ -172,7 +173,9 @@ class Judge:
             )
         else:
             looks_like, remedy = "a captcha, a maintenance page or a body cut off", None
-        media_type = headers.get("Content-Type", "no content type").split(";")[0][:40]
+        media_type = clipped(
+            headers.get("Content-Type", "no content type").split(";")[0], most_bytes=40
+        )
         return Trouble(
             PlatformUnavailable(
                 f"{self.where} answered {status} with {len(body)} bytes of "

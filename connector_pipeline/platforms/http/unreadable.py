@@ -1,5 +1,7 @@
 """The words for a request that got no whole answer: a certificate, the proxy, the connection."""
 
+import errno
+import os
 import re
 import socket
 from dataclasses import dataclass
@@ -91,9 +93,19 @@ def _by_connection(error: Exception, where: str, verb: str) -> Unreadable:
     if any(isinstance(each, socket.gaierror) for each in causes(error)):
         return Unreadable(PlatformUnavailable(f"{where}: the host name does not resolve."))
     return Unreadable(
-        PlatformUnavailable(f"{where} {verb} ({type(error).__name__})."),
+        PlatformUnavailable(f"{where} {verb} ({type(error).__name__}{_of_the_system(error)})."),
         heavy=not isinstance(error, httpx.ConnectError),
     )
+
+
+def _of_the_system(error: BaseException) -> str:
+    """The operating system's words for it, e.g. `: Connection refused`, or nothing."""
+    for each in causes(error):
+        number = each.errno if isinstance(each, OSError) else None
+        # Some errors of asyncio and of the resolver have numbers of their own, or none.
+        if number is not None and number in errno.errorcode:
+            return f": {os.strerror(number)}"
+    return ""
 
 
 def _by_proxy(error: httpx.ProxyError, where: str) -> Unreadable:

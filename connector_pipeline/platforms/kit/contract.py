@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop, valid_host_name
+from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
 from connector_pipeline.platforms.kit.remarks import Remarks
@@ -42,6 +43,18 @@ class Credentials(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     expires_at: datetime | None = None
+
+    def secrets(self) -> list[str]:
+        """The secrets themselves, and each pair as Basic authentication sends it. Never show them.
+
+        They are handed to the redaction, so that no text of ours quotes them.
+        """
+        held = [
+            value.get_secret_value()
+            for name in type(self).model_fields
+            if isinstance(value := getattr(self, name), SecretStr)
+        ]
+        return with_logins(held)
 
 
 class CredentialSource(Protocol):

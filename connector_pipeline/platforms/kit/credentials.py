@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
+from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import Credentials, CredentialSource
 
@@ -69,6 +70,8 @@ class ShopCredentials(Generic[HeldT]):
             held = self._held
             if held is None or (self._renewal is not None and self._clock() >= self._renewal):
                 held = await self._source.credentials(self._shop, self._model)
+                # Whichever source gave them: no message of this shop's may quote them.
+                SECRETS.keep(held.secrets(), while_held=True)
                 self._held, self._renewal = held, renewal_time(held, self._clock())
             return held
 

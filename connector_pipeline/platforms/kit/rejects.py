@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from connector_pipeline.model.catalog_item import ProductStatus, RejectedVariant, kept_text
+from connector_pipeline.model.storable import clipped
 
 MappedT = TypeVar("MappedT")
 
@@ -25,11 +26,15 @@ _NUMBER: Final = re.compile(
 _WHOLE_NUMBER: Final = re.compile(r"(-?[0-9]{1,20})\.0+")
 
 
+_LONGEST: Final = 60
+"""Bytes of a value that a reason quotes."""
+
+
 class FieldError(ValueError):
     """A field whose value the platform does not document, with its name, problem and value."""
 
     def __init__(self, field: str, problem: str, *value: object):
-        shown = "".join(f" ({_shown(each):.60})" for each in value)
+        shown = "".join(f" ({_shown(each)})" for each in value)
         super().__init__(f"{field}: {problem}{shown}")
 
 
@@ -40,8 +45,8 @@ _brief.maxstring = _brief.maxother = _brief.maxlong = 130
 
 
 def _shown(value: object) -> str:
-    # repr, because no NUL and no half of a surrogate pair may reach the reason.
-    return str(value) if isinstance(value, Decimal) else _brief.repr(value)
+    text = str(value) if isinstance(value, Decimal) else _brief.repr(value)
+    return clipped(text, most_bytes=_LONGEST)
 
 
 def rejected(

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.http.challenge import TroublePages, challenge
 from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.kit.json_values import is_list, is_object, objects_in, value_at
 from connector_pipeline.platforms.shopify.failed_fields import failed_fields
 
-_MESSAGE_LIMIT: Final = 300
+_LONGEST_MESSAGE: Final = 300
+_MOST_SCOPES: Final = 10
 
 
 class Meaning(Enum):
@@ -59,7 +61,7 @@ _REFUSED_STATUSES: Final = {
 }
 _REFUSES_THE_TOKEN: Final = frozenset({401, 403})
 # "`read_products` access scope. Also: ..."
-_SCOPE: Final = re.compile(r"\b(?:unauthenticated_)?(?:read|write)_[a-z_]+\b")
+_SCOPE: Final = re.compile(r"\b(?:unauthenticated_)?(?:read|write)_[a-z_]{1,60}\b")
 _OUR_SCOPES: Final = ("read_products",)
 _REQUIRED_ACCESS: Final = ("extensions", "requiredAccess")
 _UNAVAILABLE_STATUSES: Final = {
@@ -142,7 +144,9 @@ def _is_shopifys(body: object) -> bool:
 
 def _foreign(answer: Answer) -> JudgedAnswer:
     """The judgement of a page of a firewall, a proxy or a hotel's login, which passes in time."""
-    media_type = answer.headers.get("Content-Type", "no content type").split(";")[0][:40]
+    media_type = clipped(
+        answer.headers.get("Content-Type", "no content type").split(";")[0], most_bytes=40
+    )
     found = challenge(answer.status, answer.headers, answer.body, TroublePages())
     looks_like = f": {found.looks_like}" if found else ""
     return JudgedAnswer(
@@ -211,7 +215,7 @@ def _missing_scopes(error: dict[str, Any]) -> tuple[str, ...]:
     for stated in (value_at(error, *_REQUIRED_ACCESS), error.get("message")):
         named = _SCOPE.findall(stated) if isinstance(stated, str) else []
         if named:
-            return tuple(dict.fromkeys(named))
+            return tuple(dict.fromkeys(named))[:_MOST_SCOPES]
     return _OUR_SCOPES
 
 
@@ -232,4 +236,6 @@ def _search_warnings(body: dict[str, Any]) -> Iterator[str]:
 
 def _shortened(message: object) -> str:
     text = " ".join(message.split()) if isinstance(message, str) else repr(message)
-    return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}..."
+    shown = clipped(text, most_bytes=_LONGEST_MESSAGE)
+    # A sentence goes on behind it.
+    return f"{shown[:-1]}..." if shown.endswith("…") else shown

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse, PlatformUnavailable, RateLimited
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.http.client import Answer, HeavyAnswer, OriginHttp, SlowAnswer
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import CredentialSource, FetchReport
@@ -162,12 +163,12 @@ class ShopifyClient:
                     usable = is_page and usable_in_part(judged, answer, credentials)
                     again = failed < min(1, self._policy.max_retries)
                     if is_page and judged.heavy and not (again and judged.retry):
-                        raise TooHeavyError(reason(judged, credentials), answer if usable else None)
+                        raise TooHeavyError(reason(judged), answer if usable else None)
                     # A field that failed once may be read the next time.
                     if usable and not again:
                         return answer
                     if failed >= retries or not (judged.retry or usable):
-                        raise failure(judged, credentials)
+                        raise failure(judged)
                     await self._sleep(self._backoff(failed))
                     failed += 1
                     self._report.retries += 1
@@ -302,7 +303,7 @@ class ShopifyClient:
         served = answer.headers.get("X-Shopify-API-Version")
         if served is None:
             return
-        served = served[:_LONGEST_VERSION]
+        served = clipped(served, most_bytes=_LONGEST_VERSION)
         self._report.details["api_version"] = served
         many = len(self._versions_warned_of) >= _MOST_VERSIONS
         if served == self._api_version or served in self._versions_warned_of or many:

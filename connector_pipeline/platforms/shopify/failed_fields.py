@@ -9,12 +9,14 @@ that is the whole `data` (https://spec.graphql.org/October2021/#sec-Handling-Fie
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.kit.json_values import is_list, is_object, objects_in, value_at
 
 UNREAD: Final = "unread"
 """The page fact of a page that has ids only: the reason why Shopify could not read the rest."""
 
 _SHOWN: Final = 100
+"""Bytes."""
 _FEW: Final = 10
 """If more products fail, and more than half of a page, the page failed and not the products."""
 
@@ -93,6 +95,4 @@ def _message(error: dict[str, Any]) -> str:
 
 
 def _short(text: str) -> str:
-    printable = "".join(each if each.isprintable() else " " for each in text[: 4 * _SHOWN])
-    line = " ".join(printable.split())
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+    return clipped(" ".join(text.split()), most_bytes=_SHOWN)

@@ -27,7 +27,7 @@ def disconnected(
     judged: JudgedAnswer, refused: ShopifyCredentials, credentials: ShopifyCredentials
 ) -> ShopDisconnected:
     """The error for a second refusal, of `credentials`, after one of the credentials `refused`."""
-    said = reason(judged, credentials)
+    said = reason(judged)
     if not judged.about_credentials:
         return ShopDisconnected(said, remedy=_ASKED_AGAIN, about_credentials=False)
     remedy = None
@@ -45,9 +45,9 @@ def disconnected(
     return ShopDisconnected(f"{said} {confirmed}", remedy=remedy)
 
 
-def failure(judged: JudgedAnswer, credentials: ShopifyCredentials) -> ConnectorError:
+def failure(judged: JudgedAnswer) -> ConnectorError:
     """The error for an answer that is invalid, or of a Shopify that is unavailable."""
-    said = reason(judged, credentials)
+    said = reason(judged)
     if judged.meaning is Meaning.INVALID:
         return InvalidResponse(said)
     remedy = _SOMEBODY_BETWEEN if judged.foreign else LOOK_AT_ITS_STATUS
@@ -69,7 +69,6 @@ def token(credentials: ShopifyCredentials) -> str:
     return credentials.access_token.get_secret_value()
 
 
-def reason(judged: JudgedAnswer, credentials: ShopifyCredentials) -> str:
-    """The reason as a sentence, without the token: Shopify's message may quote it."""
-    said = judged.reason.replace(token(credentials), "***")
-    return f"Shopify {said.removesuffix('.')}."
+def reason(judged: JudgedAnswer) -> str:
+    """The reason as a sentence."""
+    return f"Shopify {judged.reason.removesuffix('.')}."

@@ -1,5 +1,7 @@
 """The sandbox's Token Service says with every answer that it is a sandbox's.
 
+Of a shop that the sandbox does not have at all it says that, too (`token_service.py`).
+
 A connector that serves real shops must not believe it that a shop has no credentials any more.
 """
 
@@ -26,7 +28,10 @@ class OwnNameMiddleware:
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), _HEADER]
+                headers = list(message.get("headers", ()))
+                if all(name != _HEADER[0] for name, _ in headers):
+                    headers.append(_HEADER)
+                message["headers"] = headers
             await send(message)
 
         await self._app(scope, receive, named)

@@ -32,30 +32,28 @@ def edited(content: bytes, edits: Sequence[Mapping[str, Any]], number: int) -> b
     texts: list[str] = []
     for edit in edits:
         places = count(1)
+
+        def made(edit: Mapping[str, Any] = edit, places: Iterator[int] = places) -> Any:
+            if "json" not in edit:
+                return _filled(edit.get("value"), number, next(places))
+            texts.append(_filled(str(edit["json"]), number, next(places)))
+            return f"{_MARK}{len(texts) - 1}\ue000"
+
         path = list(edit["path"])
-        if "json" in edit:
-            texts.append(str(edit["json"]))
-            value: Any = f"{_MARK}{len(texts) - 1}\ue000"
-        else:
-            value = edit.get("value")
-
-        def put(_: Any, value: Any = value, places: Iterator[int] = places) -> Any:
-            return _filled(value, number, next(places))
-
         if path:
-            _at(body, path, put, remove=bool(edit.get("remove")))
+            _at(body, path, made, remove=bool(edit.get("remove")))
         else:
-            body = put(body)
+            body = made()
     spoiled = json_bytes(body)
     for index, text in enumerate(texts):
-        mark = f'"{_MARK}{index}\ue000"'
-        filled = text.replace("{n}", str(number)).encode()
-        spoiled = spoiled.replace(mark.encode(), filled)
-        spoiled = spoiled.replace(json.dumps(mark[1:-1]).encode(), filled)
+        mark = f"{_MARK}{index}\ue000"
+        # As UTF-8, or as escapes beside half a surrogate.
+        for written in (json.dumps(mark, ensure_ascii=False), json.dumps(mark)):
+            spoiled = spoiled.replace(written.encode(), text.encode())
     return spoiled
 
 
-def _at(body: Any, path: list[Any], put: Callable[[Any], Any], *, remove: bool) -> None:
+def _at(body: Any, path: list[Any], made: Callable[[], Any], *, remove: bool) -> None:
     key, rest = path[0], path[1:]
     if isinstance(body, list):
         found = cast("list[Any]", body)
@@ -67,11 +65,11 @@ def _at(body: Any, path: list[Any], put: Callable[[Any], Any], *, remove: bool) 
         return
     for each in reversed(keys) if remove else keys:
         if rest:
-            _at(body[each], rest, put, remove=remove)
+            _at(body[each], rest, made, remove=remove)
         elif remove:
             del body[each]
         else:
-            body[each] = put(body[each])
+            body[each] = made()
 
 
 def _filled(value: Any, number: int, place: int) -> Any:

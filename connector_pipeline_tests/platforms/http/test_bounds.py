@@ -131,7 +131,7 @@ async def test_no_more_is_read_than_the_bound(body: bytes, compressed: bool) -> 
         if compressed
         else answer(body)
     )
-    assert await refused(said, words="more than 2097152 bytes at once") == 1
+    assert await refused(said, words="more than 2,097,152 bytes in one answer") == 1
 
 
 _HEAD_OF_GZIP = b"\x1f\x8b\x08%c\0\0\0\0\0\0"

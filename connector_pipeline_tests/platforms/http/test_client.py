@@ -161,7 +161,7 @@ async def test_trouble_that_may_pass_is_retried(trouble: bytes | str) -> None:
 @pytest.mark.parametrize(
     ("trouble", "error", "words"),
     [
-        (RESET, PlatformUnavailable, "could not be read (ReadError)"),
+        (RESET, PlatformUnavailable, "could not be read (ReadError: Connection reset by peer)"),
         (HANG, PlatformUnavailable, "timed out (ReadTimeout)"),
         (answer(b"[1", length=90), PlatformUnavailable, "RemoteProtocolError"),
         (answer(HTML, media_type="text/html"), PlatformUnavailable, "text/html that are not JSON"),
@@ -182,6 +182,16 @@ async def test_lasting_trouble_is_named_after_the_last_retry(
     assert words in str(caught.value)
     assert (report.requests, report.retries) == (3, 2)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_refused_connection_is_named_as_such() -> None:
+    """ConnectError alone would not say whether the address or the network is at fault."""
+    with socket.socket() as taken:
+        # Nobody listens there, and nobody else is given the port meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(PlatformUnavailable, match=r"ConnectError: Connection refused\)"):
+            await ask(url, policy=patient_but_with(RESET, read_timeout=1.0))
 
 
 async def test_a_request_searches_for_no_module(monkeypatch: pytest.MonkeyPatch) -> None:

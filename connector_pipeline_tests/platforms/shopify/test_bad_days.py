@@ -281,23 +281,23 @@ def long_titles(kilobytes: int) -> dict[str, Any]:
 
 
 async def test_a_page_too_large_for_us_is_asked_for_in_smaller_ones(sandbox: SandboxServer) -> None:
-    """40 products of 150 kB are 6 MB. The size that is small enough is remembered."""
-    reading = Reading(sandbox, "c05e.myshopify.com", products=40, batch_size=40)
-    sandbox.faults.set([long_titles(150)])
+    """100 products of 60 kB are 6 MB. The size that is small enough is remembered."""
+    reading = Reading(sandbox, "c05e.myshopify.com", products=100, batch_size=100)
+    sandbox.faults.set([long_titles(60)])
     items = await reading.read()
     assert reading.report.complete
-    assert reading.report.page_sizes["products.first"] == 20
+    assert reading.report.page_sizes["products.first"] == 50
     assert [item["variant_id"] for item in items] == [
         item["variant_id"] for item in reading.expected()
     ]
-    assert {len(item["product_title"]) for item in items} == {150 * 1024}
+    assert {len(item["product_title"]) for item in items} == {60 * 1024}
 
 
 async def test_a_product_too_large_for_us_is_called_that(sandbox: SandboxServer) -> None:
     """No page is small enough, and the error says where; no sizes stay behind."""
     reading = Reading(sandbox, "c05f.myshopify.com", products=40, batch_size=40)
     sandbox.faults.set([long_titles(5 * 1024)])
-    with pytest.raises(InvalidResponse, match="more than 4194304 bytes at once") as raised:
+    with pytest.raises(InvalidResponse, match="more than 4,194,304 bytes in one answer") as raised:
         await reading.read()
     assert "Even the smallest page is too large, at the product after" in raised.value.message
     assert reading.report.page_sizes == {}

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from connector_pipeline.model.errors import InvalidResponse, ShopDisconnected
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.json_values import (
     is_list,
@@ -275,7 +276,8 @@ def _refusal(payload: dict[str, Any]) -> tuple[str, str] | None:
         raise InvalidResponse("Shopify does not say whether it started a bulk operation.")
     if not errors:
         return None
-    return str(value_at(errors[0], "code")), f"{value_at(errors[0], 'message')!s:.200}"
+    code, message = (str(value_at(errors[0], name)) for name in ("code", "message"))
+    return clipped(code, most_bytes=60), clipped(message, most_bytes=200)
 
 
 def _operation(node: object, gid: str) -> BulkOperation:
@@ -285,7 +287,7 @@ def _operation(node: object, gid: str) -> BulkOperation:
     return BulkOperation(
         gid=gid,
         status=BulkStatus.of(node),
-        error_code=None if error_code is None else f"{error_code!s:.50}",
+        error_code=None if error_code is None else clipped(str(error_code), most_bytes=60),
         objects=_count(node, "objectCount"),
         root_objects=_count(node, "rootObjectCount"),
         created_at=time_of(node.get("createdAt")),
@@ -308,4 +310,6 @@ def _count(node: Mapping[str, Any], name: str) -> int:
         return int(count)
     if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
         return count
-    raise InvalidResponse(f"Shopify's bulk operation counts no {name}: {count!r:.40}.")
+    raise InvalidResponse(
+        f"Shopify's bulk operation counts no {name}: {clipped(repr(count), most_bytes=40)}."
+    )

@@ -47,7 +47,7 @@ class VariantsPage:
         nodes = _nodes(connection, what)
         following, end = _cursors(connection, what)
         chained = not first or following is not None
-        return cls(len(nodes), following, _ids_of(nodes) if chained else frozenset(), end)
+        return cls(len(nodes), following, _ids_of(nodes, what) if chained else frozenset(), end)
 
     @property
     def size(self) -> int:
@@ -186,9 +186,13 @@ def _product(node: object) -> ProductOnPage:
     return ProductOnPage(variants.variants, variants.following, variants.ids, variants.end, number)
 
 
-def _ids_of(nodes: list[Any]) -> frozenset[str]:
-    ids = (value_at(node, "id") for node in nodes)
-    return frozenset(each for each in ids if isinstance(each, str))
+def _ids_of(nodes: list[Any], what: str) -> frozenset[str]:
+    given = [value_at(node, "id") for node in nodes]
+    ids = [each for each in given if isinstance(each, str)]
+    if len(set(ids)) < len(ids):
+        # It stands in the place of another, which would be absent although the counts agree.
+        raise InvalidResponse(f"Shopify's page of {what} has one of them twice.")
+    return frozenset(ids)
 
 
 def _cursors(connection: dict[str, Any], what: str) -> tuple[str | None, str | None]:

@@ -44,21 +44,20 @@ def upgrade() -> None:
             nullable=False,
             comment="What is locked, e.g. publish PARTITION_KEY.",
         ),
-        sa.Column("holder", sa.Text, comment="A held lease: the words for who holds it."),
+        sa.Column("holder", sa.Text, comment="Of a session: the words for who holds it."),
         sa.Column(
             "pid",
             sa.Integer,
-            comment="A held lease: the server's process of the holder's session.",
+            comment="Of a session: the server's process of it.",
         ),
         sa.Column(
             "session_key",
             sa.BigInteger,
-            comment="A held lease: the advisory lock that the session holds for as long as it "
-            "lives.",
+            comment="Of a session: the advisory lock that it holds for as long as it lives.",
         ),
         sa.PrimaryKeyConstraint("name", name=op.f("locks_pkey")),
         schema="connector",
-        comment="Locks by name: of a transaction (its row is locked) or of a session (a lease).",
+        comment="Locks by name: of a transaction (its row is locked) or of a session.",
     )
 
 

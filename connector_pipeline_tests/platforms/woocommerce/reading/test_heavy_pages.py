@@ -276,7 +276,7 @@ async def test_a_shop_of_objects_all_too_large_fails_with_their_size(
     sandbox.faults.set([full_of_text(3 * 1024)])
     reading = Reading(sandbox, spec, max_retries=0)
     said = await reading.fails(InvalidResponse)
-    assert "more than 2097152 bytes at once" in said
+    assert "more than 2,097,152 bytes in one answer" in said
     assert len(sandbox.requests.requests()) < 40
 
 
