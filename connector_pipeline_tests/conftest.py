@@ -23,8 +23,8 @@ from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.parsers import PARSERS
 
-LONG: Final = 5_000
-"""Examples of each parser in the profile `long`, which takes some fifteen minutes on one core."""
+LONG: Final = 3_000
+"""Examples of each parser in the profile `long`, which take ten to fifteen minutes on one core."""
 
 # No test measures time: a busy machine must not fail one by being slow. CI checks a commit with the
 # same examples each time; new ones are looked for where somebody can act on what they find.

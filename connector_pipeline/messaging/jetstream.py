@@ -18,6 +18,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import BadRequestError, NotFoundError
 
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.settings import Settings
 
 SUBJECTS: Final = ("evt.>", "cmd.>", "dlq.>")
@@ -169,6 +170,7 @@ def _credentials(file: Path) -> str:
     try:
         if token is None or seed is None:
             raise ValueError
+        SECRETS.keep([seed[1].decode(), token[0].split()[-1].decode()])
         nkeys.from_seed(bytearray(seed[1])).wipe()  # pyright: ignore[reportUnknownMemberType]
     except (ValueError, nkeys.NkeysError):
         raise NatsUnavailable(

@@ -54,7 +54,7 @@ class ConnectorError(Exception):
     ):
         self.message = clipped_lines(message, most_bytes=LONGEST_MESSAGE)
         super().__init__(self.message)
-        self.partition_key = partition_key
+        self.partition_key = partition_key and clipped(partition_key, most_bytes=_LONGEST_KEY)
         self.remedy = clipped_lines(remedy or self.default_remedy, most_bytes=LONGEST_MESSAGE)
 
     @property
@@ -63,13 +63,12 @@ class ConnectorError(Exception):
         return type(self).__name__
 
     def __str__(self) -> str:
-        key = clipped(self.partition_key or "", most_bytes=_LONGEST_KEY)
-        where = f"{key}: " if key else ""
+        where = f"{self.partition_key}: " if self.partition_key else ""
         return f"{where}{self.message} {self.remedy}"
 
     def of(self, partition_key: str) -> "ConnectorError":
         """The same error, as one of this shop. An error that names a shop keeps that one."""
-        self.partition_key = self.partition_key or partition_key
+        self.partition_key = self.partition_key or clipped(partition_key, most_bytes=_LONGEST_KEY)
         return self
 
 

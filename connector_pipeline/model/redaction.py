@@ -127,9 +127,9 @@ class Secrets:
         return text
 
     def forms(self) -> set[str]:
-        """The secrets as texts may have them. Never show them."""
+        """The secrets as texts may have them, but for base64. Never show them."""
         with self._lock:
-            return {form for secret in self._kept for form in _forms_of(secret)}
+            return {form for secret in self._kept for form in _readable_forms(secret)}
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where parts of secrets are, as beginnings and ends in their order, none overlapping."""

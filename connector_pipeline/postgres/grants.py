@@ -22,6 +22,8 @@ _PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CONNECTOR, "alembic_version"): "SELECT",
     # The first real credentials mark an unmarked database.
     (CONNECTOR, "installation"): "SELECT, UPDATE (serves)",
+    # To lock a row takes the right to update it.
+    (CONNECTOR, "locks"): _ROWS,
     (CONNECTOR, "outbox"): _ROWS,
     (CONNECTOR, "rejected_variants"): "SELECT, INSERT, DELETE",
     (CONNECTOR, "run_workers"): _ROWS,

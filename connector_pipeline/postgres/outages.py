@@ -51,8 +51,8 @@ _MEANINGS: Final = (
     ),
     _Meaning(
         errors.InsufficientPrivilege,
-        "An administrator can grant the right, or run the SQL that `connector-pipeline migrate "
-        "--sql` prints",
+        "Connect as a user in the role of the pipeline: an administrator makes it, with all of its "
+        "rights, by the SQL that `connector-pipeline migrate --roles` prints",
     ),
     _Meaning(errors.DiskFull, "Make room on the server's disk"),
     _Meaning(errors.ConfigurationLimitExceeded, "Raise the server's temp_file_limit"),

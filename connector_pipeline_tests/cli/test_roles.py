@@ -125,7 +125,7 @@ FORBIDDEN: Final[dict[str, list[LiteralString]]] = {
         "TRUNCATE catalog.catalog_items",
         "DELETE FROM catalog.catalog_items",
         "UPDATE connector.alembic_version SET version_num = '1'",
-        "UPDATE connector.installation SET lock_space = 1",
+        "UPDATE connector.installation SET made_at = now()",
         "DELETE FROM connector.installation",
     ],
     "service": [
@@ -235,5 +235,5 @@ def test_migrate_names_each_grant_that_its_user_lacks(
     line = lacking(command)
     assert '`GRANT INSERT, UPDATE ON connector.alembic_version TO "some-one"`' in line
     server.run("GRANT INSERT, UPDATE ON connector.alembic_version TO connector_owner")
-    server.run("DROP TABLE connector.installation")
+    server.run("DROP TABLE connector.installation, connector.locks")
     assert command("migrate").status == 0

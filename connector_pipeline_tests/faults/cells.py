@@ -127,7 +127,7 @@ CONNECTION: Final = (
     Fault("reset amid the body", {"kind": "reset", "at": "middle"}),
     Fault("no answer", {"kind": "hang"}, slow=True),
     Fault("stands still amid the body", {"kind": "hang", "at": "middle"}, slow=True),
-    Fault("drips", {"kind": "drip", "size": 1, "seconds": 0.01}, slow=True),
+    Fault("drips", {"kind": "drip", "size": 1, "seconds": 0.05}, slow=True),
     Fault("cut off", {"kind": "truncate"}),
     Fault("chunks cut off", {"kind": "chunks"}),
     Fault("Content-Length too large", {"kind": "length", "size": 100}),
@@ -142,7 +142,7 @@ BODIES: Final = (
     Fault("100 MB in zstd", {"kind": "bomb", "size": 100 * MIB, "encodings": ["zstd"]}),
     Fault("100 MB, not compressed", {"kind": "large", "size": 100 * MIB}),
     Fault("JSON 100,000 deep", _raw("[" * 100_000 + "]" * 100_000)),
-    Fault("millions of empty lists", _raw("[" + "[]," * 1_000_000 + "[]]")),
+    Fault("300,000 empty lists", _raw("[" + "[]," * 300_000 + "[]]")),
     Fault("JSON null", _raw("null")),
     Fault("JSON text", _raw('"text"')),
     Fault("JSON number", _raw("42")),
@@ -272,6 +272,8 @@ FAULTS: Final = (
 
 def excluded(phase: Phase, fault: Fault) -> str | None:
     """Why there is no such cell; None where there is one."""
+    if fault.name == "pages without end":
+        return "the shop's deadline ends such a list, and a cell has no time for that"
     first = ("token", "shop", "discovery", "bulk download")
     if fault.closed and phase.name not in first:
         return "the connection is kept from the phase before; refused, it is a reset"

@@ -2,14 +2,13 @@
 
 import pytest
 
-from connector_pipeline_tests.faults.awaited import marked
 from connector_pipeline_tests.faults.cells import CELLS, Cell
 from connector_pipeline_tests.faults.outcomes import Outcomes
 from connector_pipeline_tests.faults.running import Shops, run_cell
 from connector_pipeline_tests.faults.world import World
 
 
-@pytest.mark.parametrize("cell", [marked(key, CELLS[key]) for key in CELLS], ids=list(CELLS))
+@pytest.mark.parametrize("cell", CELLS.values(), ids=list(CELLS))
 def test_the_catalog_is_as_before_or_true_and_recovers(
     world: World, shops: Shops, outcomes: Outcomes, cell: Cell
 ) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from connector_pipeline_tests.faults.awaited import marked
 from connector_pipeline_tests.faults.outcomes import Outcomes
 from connector_pipeline_tests.faults.running import Shops, run_storage_cell
 from connector_pipeline_tests.faults.storage_cells import STORAGE_CELLS
@@ -12,7 +11,7 @@ from connector_pipeline_tests.faults.world import World
 _CELLS = {storage_key(name, key): (name, key) for name in PLATFORMS for key in STORAGE_CELLS}
 
 
-@pytest.mark.parametrize("cell", [marked(key, _CELLS[key]) for key in _CELLS], ids=list(_CELLS))
+@pytest.mark.parametrize("cell", _CELLS.values(), ids=list(_CELLS))
 def test_the_catalog_is_as_before_or_true_and_recovers(
     world: World, storage_shops: Shops, outcomes: Outcomes, cell: tuple[str, str]
 ) -> None:

@@ -31,13 +31,13 @@ from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
 from connector_pipeline_tests.canaries import Canaries
 
-PATIENT: Final = 20.0
+PATIENT: Final = 60.0
 """Seconds: no answer of the sandbox takes as long, however busy the machine is."""
 IMPATIENT: Final = 0.15
 """Seconds that a sync waits for an answer that a fault holds back."""
 RETRIES: Final = 1
 DELAY: Final = 0.002
-LONGEST: Final = timedelta(seconds=10)
+LONGEST: Final = timedelta(minutes=2)
 
 Rows = dict[str, dict[str, Any]]
 

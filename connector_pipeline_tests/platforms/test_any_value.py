@@ -57,7 +57,7 @@ LARGE: Final = {
     "the first day, east of Greenwich": '"0001-01-01T00:00:00+14:00"',
     "the last day, west of Greenwich": '"9999-12-31T23:59:59-12:00"',
     "an offset out of range": '"2026-01-01T00:00:00+99:99"',
-    "300 levels": "[" * 300 + "]" * 300,
+    "90 levels": "[" * 90 + "]" * 90,
     "100,000 entries": json.dumps([{"id": 5}] * 100_000),
 }
 
@@ -152,7 +152,7 @@ def assert_published(publisher: Publisher, case: str, value: str) -> None:
 )
 @given(value=VALUES)
 @example(value='"\\u0000\\ud800"')
-@example(value="[" * 300 + "]" * 300)
+@example(value="[" * 90 + "]" * 90)
 @example(value="1e999999999999999999999")
 def test_any_value_in_any_field_stops_no_other_variant(
     publisher: Publisher, case: str, value: str

@@ -26,8 +26,8 @@ def parse_json(body: bytes) -> Any:
     """Parse JSON. A UTF-8 BOM is allowed, fractions become Decimal, and NaN is refused.
 
     Of several values under one name, the last one counts. Half a surrogate pair stays in a text. A
-    number that Python cannot hold, of more than MOST_DIGITS or with an exponent out of reach,
-    becomes its text: whatever reads that field refuses it, and the rest of the page stays readable.
+    whole number of more than MOST_DIGITS becomes a Decimal, and one with an exponent out of reach
+    an infinite one: whatever reads that field refuses it, and the rest of the page stays readable.
     Raises ValueError, which is UnreadableJson for NaN and for values nested too deeply.
     """
     body = body.removeprefix(_BOM)
@@ -59,12 +59,13 @@ def _by_the_standard_library(body: bytes) -> Any:
     return parsed
 
 
-def _whole(written: str) -> int | str:
-    return int(written) if len(written) <= MOST_DIGITS else written
+def _whole(written: str) -> int | Decimal:
+    # Not its text: a field for text would take that.
+    return int(written) if len(written) <= MOST_DIGITS else Decimal(written)
 
 
-def _fraction(written: str) -> Decimal | str:
+def _fraction(written: str) -> Decimal:
     try:
         return Decimal(written)
     except InvalidOperation:
-        return written
+        return Decimal("-Infinity" if written.startswith("-") else "Infinity")
