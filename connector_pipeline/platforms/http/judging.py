@@ -123,7 +123,7 @@ class Judge:
         return TooLarge(
             InvalidResponse(
                 f"{self.where} sent {length} bytes of JSON that may take more than "
-                f"{self.bound.parsed} bytes of memory.",
+                f"{self.bound.parsed:,} bytes of memory.",
                 remedy=_REMEDY_OF_TOO_LARGE,
             )
         )
