@@ -341,9 +341,13 @@ def test_the_job_prunes_every_day(
 
 @pytest.mark.parametrize("revisions", [[], ["of-another-version"], ["29b539ebc72a", "another"]])
 def test_nothing_is_deleted_from_tables_of_an_unknown_revision(
-    instance: DagsterInstance, revisions: list[str]
+    instance: DagsterInstance,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    revisions: list[str],
 ) -> None:
     """The job fails and names the revisions."""
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", database_url)
     old = run(instance, 0, 1, days=90)
     run(instance, 0, 1, days=0)
     with admin() as connection:
