@@ -207,7 +207,10 @@ def deadlock(url: str, table: str) -> Generator[None]:
         "IF NOT pg_catalog.pg_try_advisory_xact_lock({theirs}) THEN"
         "  PERFORM pg_catalog.pg_advisory_xact_lock({ours});"
         "  WHILE NOT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory'"
-        "    AND objid = {ours} AND NOT granted) LOOP"
+        "    AND objid = {ours} AND NOT granted)"
+        # The other session may still be about to end, when the victim tries again.
+        "    AND EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory'"
+        "    AND objid = {theirs} AND granted) LOOP"
         "    PERFORM pg_catalog.pg_sleep(0.01); END LOOP;"
         "  PERFORM pg_catalog.pg_advisory_xact_lock({theirs});"
         "END IF;"

@@ -170,8 +170,11 @@ def test_a_failure_of_the_token_service_is_reported_as_such(
 
 def test_a_shop_the_token_service_does_not_know_is_disconnected(pipeline: Pipeline) -> None:
     """The registry marks it so minutes later, and the error says how to resume it."""
-    unknown = "shopify/nobody.myshopify.com"
+    unknown = SHOPIFY
     pipeline.register(unknown)
+    shop = pipeline.sandbox.store.get(*unknown.split("/"))
+    assert shop is not None
+    shop.credentials.removed = True
     assert "AccessRefused" in pipeline.failure(pipeline.materialize(unknown))
     minutes_pass(pipeline.database)
     result = pipeline.materialize(unknown)

@@ -26,6 +26,8 @@ SHOP = "shopify/nordic-tea.myshopify.com"
 HOSTILE = (
     "\x1b[2J\x1b]0;pwned\x07 \x9b31m \u202egnp.exe \u200b\x7f[red]x[/red]:skull: [link=http://e]"
 )
+pytestmark = pytest.mark.usefixtures("environment")
+
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=80)
 
 
@@ -35,11 +37,9 @@ def is_plain(text: str) -> bool:
 
 
 @pytest.fixture
-def sandbox(environment: None, monkeypatch: pytest.MonkeyPatch) -> Generator[SandboxServer]:
-    """A sandbox whose shop has hostile titles; the settings name it."""
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Generator[SandboxServer]:
+    """A sandbox whose shop has hostile titles, in place of the other one."""
     with SandboxServer() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
         monkeypatch.setenv("CONNECTOR_RETRY_DELAY", "0.01")
         shop = server.store.shop(*SHOP.split("/"))
         first, second = shop.product_ids()[:2]
