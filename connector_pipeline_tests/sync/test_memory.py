@@ -51,14 +51,14 @@ def page_of(objects: str, number: int = 100) -> Rule:
 
 
 NOT_READ: Final[dict[str, tuple[Rule, str]]] = {
-    "gzip": (bomb("gzip"), "more than 2097152 bytes"),
+    "gzip": (bomb("gzip"), "more than 2,097,152 bytes"),
     "zstd-in-zstd": (bomb("zstd", "zstd", size=1024 * MIB), "compressed 2 times"),
     "zstd": (bomb("zstd"), "compressed by 'zstd'"),
     "deflate": (bomb("deflate"), "compressed by 'deflate'"),
     "gzip-in-gzip": (bomb("gzip", "gzip"), "compressed 2 times"),
-    "plain": ({"kind": "large", "size": 100 * MIB}, "more than 2097152 bytes"),
+    "plain": ({"kind": "large", "size": 100 * MIB}, "more than 2,097,152 bytes"),
     "lists": (body("[" + "[]," * 600_000 + "0]"), "bytes of memory"),
-    "many-lists": (body("[" + "[]," * 20 * MIB + "0]"), "more than 2097152 bytes"),
+    "many-lists": (body("[" + "[]," * 20 * MIB + "0]"), "more than 2,097,152 bytes"),
     "numbers": (body("[" + "1.5," * 400_000 + "0]"), "bytes of memory"),
     "keys": (body("{" + ",".join(f'"{n}":{{}}' for n in range(120_000)) + "}"), "of memory"),
     "deep": (body('{"a":' * 200_000 + "1" + "}" * 200_000), "bytes of memory"),
@@ -74,7 +74,7 @@ NOT_READ: Final[dict[str, tuple[Rule, str]]] = {
 """By kind of answer the rule that sends it, and words of the error with which the shop fails."""
 
 OF_SHOPIFY: Final[dict[str, tuple[str, Rule, str]]] = {
-    "s-gzip": ("shopify", bomb("gzip"), "more than 4194304 bytes"),
+    "s-gzip": ("shopify", bomb("gzip"), "more than 4,194,304 bytes"),
     "s-zstd": ("shopify", bomb("zstd", "zstd"), "compressed 2 times"),
     "s-lists": ("shopify", body("[" + "[]," * 600_000 + "0]"), "bytes of memory"),
     "s-line": ("storage", bomb("gzip"), "a line of over 1048576 bytes"),

@@ -156,7 +156,7 @@ async def test_what_decodes_to_nothing_is_bounded_too(body: bytes, status: str) 
         if status.startswith("403"):
             assert (await ask(server.url)).status == 403
         else:
-            with pytest.raises(InvalidResponse, match="more than 2097152 bytes at once"):
+            with pytest.raises(InvalidResponse, match="more than 2,097,152 bytes in one answer"):
                 await ask(server.url)
         await server.broke_off.wait()
 
@@ -173,7 +173,7 @@ async def test_what_decodes_to_nothing_is_bounded_too(body: bytes, status: str) 
 )
 async def test_json_is_bounded_by_what_it_costs(body: bytes) -> None:
     """A body of a usual length may take a gigabyte once it is parsed."""
-    assert await refused(answer(body), words="may take more than 16777216 bytes of memory") == 1
+    assert await refused(answer(body), words="may take more than 16,777,216 bytes of memory") == 1
 
 
 @pytest.mark.parametrize(

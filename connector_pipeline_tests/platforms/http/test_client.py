@@ -385,7 +385,7 @@ async def test_a_body_past_the_limit_is_refused() -> None:
     policy = HttpPolicy(allow_private_hosts=True, bound=Bound(1000, 100_000))
     report = FetchReport()
     async with loopback(answer(b"[" + b"1," * 1000 + b"1]")) as server:
-        with pytest.raises(InvalidResponse, match="more than 1000 bytes"):
+        with pytest.raises(InvalidResponse, match="more than 1,000 bytes"):
             await ask(server.url, policy=policy, report=report)
     assert report.requests == 1
 
@@ -395,7 +395,7 @@ async def test_the_limit_counts_what_a_compressed_body_becomes() -> None:
     policy = HttpPolicy(allow_private_hosts=True, bound=Bound(100_000, 10_000_000))
     bomb = gzip.compress(b"[" + b" " * 10_000_000 + b"]")
     async with loopback(answer(bomb, "200 OK", "Content-Encoding: gzip")) as server:
-        with pytest.raises(InvalidResponse, match="more than 100000 bytes"):
+        with pytest.raises(InvalidResponse, match="more than 100,000 bytes"):
             await ask(server.url, policy=policy)
     assert len(bomb) < 100_000
 

@@ -212,7 +212,7 @@ async def test_hidden_gzip_is_bounded() -> None:
         loopback(answer(large)) as shop,
         OriginHttp(shop.url, policy=policy, report=FetchReport()) as http,
     ):
-        with pytest.raises(InvalidResponse, match="more than 10000 bytes"):
+        with pytest.raises(InvalidResponse, match="more than 10,000 bytes"):
             await http.request("GET", "/products")
 
 
