@@ -63,7 +63,7 @@ def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database
     _report(context, counts)
 
 
-@op
+@op(config_schema={})
 def prune_raw_archive(
     context: OpExecutionContext,
     database: ResourceParam[Database],

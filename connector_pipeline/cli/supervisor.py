@@ -1,6 +1,7 @@
 """The child processes of `connector-pipeline dev`. Each has a log file; none is left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from connector_pipeline.private_files import (
 )
 
 _LAST_LINES: Final = 15
+# Dagster colours its logs, and where we show a part of one, codes would be escaped.
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ChildEnded(Exception):
@@ -64,7 +67,8 @@ class Supervisor:
             bound_log(child.log, most_bytes=LARGEST_LOG)
             status = child.process.poll()
             if status is not None:
-                tail = child.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+                log = _COLOURS.sub("", child.log.read_text(errors="replace"))
+                tail = log.splitlines()[-_LAST_LINES:]
                 raise ChildEnded(
                     f"{child.name} ended with status {status}; the end of {child.log}:\n"
                     + "\n".join(tail)

@@ -10,7 +10,7 @@ import pytest
 
 from connector_pipeline.cli import supervisor as supervising
 from connector_pipeline.cli.dev_session import DevSession, announce, running_session, sole_session
-from connector_pipeline.cli.supervisor import Supervisor
+from connector_pipeline.cli.supervisor import ChildEnded, Supervisor
 
 
 def mode(path: Path) -> int:
@@ -44,6 +44,19 @@ def test_a_childs_log_does_not_grow_for_ever(
     assert (logs / "chatty.log.old").stat().st_size <= 100_000
     # A file with a hole would begin with zero bytes.
     assert child.log.read_bytes()[:1] in (b"x", b"\n", b"")
+
+
+def test_the_end_of_a_log_is_shown_without_its_colours(tmp_path: Path) -> None:
+    """The terminal shows codes as text, because anybody may have written into a log."""
+    supervisor = Supervisor(tmp_path / "logs")
+    coloured = r"print('\x1b[32m2026-11-28\x1b[0m - \x1b[1;34mINFO\x1b[0m - done')"
+    child = supervisor.start("coloured", [sys.executable, "-c", coloured])
+    try:
+        child.process.wait(60)
+        with pytest.raises(ChildEnded, match="2026-11-28 - INFO - done"):
+            supervisor.check()
+    finally:
+        supervisor.stop_all(patience=5)
 
 
 def test_the_session_of_dev_is_its_owners(tmp_path: Path) -> None:

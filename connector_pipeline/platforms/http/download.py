@@ -194,9 +194,9 @@ class FileDownload:
                 raise TooSlow(PlatformUnavailable(f"{where} sends less than it was asked for."))
 
     def _check_range(self, response: httpx.Response, offset: int) -> None:
-        stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        stated = _stated_range(response)
         if response.headers.get("Content-Encoding", "identity") != "identity" or (
-            stated is None or not offset == int(stated[1]) <= int(stated[2]) < int(stated[3])
+            stated is None or stated[0] != offset
         ):
             # The host sent another range. From now on, read the whole file and skip its beginning.
             self._ranges = False
@@ -263,8 +263,8 @@ class FileDownload:
             return
         length = response.headers.get("Content-Length")
         if response.status_code == 206:
-            stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            length = stated[3] if stated else None
+            stated = _stated_range(response)
+            length = str(stated[1]) if stated else None
         seen = FileIdentity(
             response.headers.get("ETag"), int(length) if length and length.isdecimal() else None
         )
@@ -283,3 +283,12 @@ class FileDownload:
 
     def _where(self) -> str:
         return shown(self._url)
+
+
+def _stated_range(response: httpx.Response) -> tuple[int, int] | None:
+    """The first byte and the file's length, where the answer states a range that can be."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None:
+        return None
+    first, last, length = map(int, found.groups())
+    return (first, length) if first <= last < length else None

@@ -64,13 +64,24 @@ def test_nan_and_infinity_are_not_json(constant: bytes) -> None:
 
 
 def standard(body: bytes) -> str:
-    """The value that the standard library reads, as text that tells 1 from 1.0 and True."""
+    """The value that the standard library reads, as text that tells 1 from 1.0 and True.
+
+    Of numbers that it refuses for their length, the Decimal.
+    """
 
     def refuse(constant: str) -> Any:
         raise ValueError(constant)
 
+    def whole(digits: str) -> int | Decimal:
+        return int(digits) if len(digits) <= 4_300 else Decimal(digits)
+
     try:
-        read = json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
+        read = json.loads(
+            body.decode("utf-8-sig"),
+            parse_int=whole,
+            parse_float=Decimal,
+            parse_constant=refuse,
+        )
     except (ValueError, RecursionError, InvalidOperation):
         return "refused"
     return repr(read)
