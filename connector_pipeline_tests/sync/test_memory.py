@@ -74,7 +74,7 @@ NOT_READ: Final[dict[str, tuple[Rule, str]]] = {
 """By kind of answer the rule that sends it, and words of the error with which the shop fails."""
 
 OF_SHOPIFY: Final[dict[str, tuple[str, Rule, str]]] = {
-    "s-gzip": ("shopify", bomb("gzip"), "more than 4194304 bytes"),
+    "s-gzip": ("shopify", bomb("gzip"), "more than 4,194,304 bytes"),
     "s-zstd": ("shopify", bomb("zstd", "zstd"), "compressed 2 times"),
     "s-lists": ("shopify", body("[" + "[]," * 600_000 + "0]"), "bytes of memory"),
     "s-line": ("storage", bomb("gzip"), "a line of over 1048576 bytes"),

@@ -111,11 +111,14 @@ class FileDownload:
         failed = 0
         while True:
             try:
-                async with self._answer({"Range": "bytes=0-0", "Accept-Encoding": "identity"}):
+                async with self._answer({"Range": "bytes=0-0", "Accept-Encoding": "identity"}, 0):
                     return self.identity
             except NoSuchRange:
                 self._changed()
             except BrokenOff as broken:
+                if not self._ranges:
+                    # A host that sends another range does not say of which file it is.
+                    return self.identity
                 failed = await self._wait(failed, broken)
 
     async def parts(self, offset: int = 0, read: Digest | None = None) -> AsyncGenerator[bytes]:
@@ -147,6 +150,8 @@ class FileDownload:
                 failed = await self._wait(failed, broken)
             else:
                 return
+        if offset > self.identity.length:
+            self._changed()
 
     async def _wait(self, failed: int, broken: BrokenOff) -> int:
         if failed >= self._policy.max_retries:
@@ -163,10 +168,9 @@ class FileDownload:
             headers["Range"] = f"bytes={offset}-"
             if self.identity.etag is not None and not self.identity.etag.startswith("W/"):
                 headers["If-Range"] = self.identity.etag
-        async with self._answer(headers) as response:
-            skipped = 0
+        async with self._answer(headers, offset) as response:
+            skipped, reached = 0, offset
             if response.status_code == 206:
-                self._check_range(response, offset)
                 skipped = offset
             beginning = hashlib.sha256()
             where = self._where()
@@ -182,9 +186,12 @@ class FileDownload:
                         if skipped == offset and beginning.digest() != read.digest():
                             self._changed()
                     if fresh:
+                        reached += len(fresh)
                         yield fresh
             if skipped < offset:
                 self._changed()
+            if response.status_code == 206 and reached < (self.identity.length or 0):
+                raise TooSlow(PlatformUnavailable(f"{where} sends less than it was asked for."))
 
     def _check_range(self, response: httpx.Response, offset: int) -> None:
         stated = _stated_range(response)
@@ -196,14 +203,17 @@ class FileDownload:
             raise BrokenOff(PlatformUnavailable(f"{self._where()} answers with other ranges."))
 
     @asynccontextmanager
-    async def _answer(self, headers: dict[str, str]) -> AsyncGenerator[httpx.Response]:
-        """An unread answer with the file or a part of it. Errors of httpx are raised as ours."""
+    async def _answer(self, headers: dict[str, str], offset: int) -> AsyncGenerator[httpx.Response]:
+        """An unread answer with the file, or with the part of it that begins at `offset`.
+
+        Errors of httpx are raised as ours.
+        """
         request = self._client.build_request("GET", self._url, headers=headers)
         self._report.requests += 1
         try:
             response = await self._head(request)
             try:
-                self._judge(response)
+                self._judge(response, offset)
                 yield response
             finally:
                 await response.aclose()
@@ -225,7 +235,7 @@ class FileDownload:
                 )
             ) from error
 
-    def _judge(self, response: httpx.Response) -> None:
+    def _judge(self, response: httpx.Response, offset: int) -> None:
         status = response.status_code
         if status in RETRIED_STATUSES:
             kind = RateLimited if status == 429 else PlatformUnavailable
@@ -243,6 +253,8 @@ class FileDownload:
             )
         if status not in (200, 206):
             raise InvalidResponse(f"{self._where()} answered {status} where a file should be.")
+        if status == 206:
+            self._check_range(response, offset)
         self._recognize(response)
 
     def _recognize(self, response: httpx.Response) -> None:
@@ -257,10 +269,11 @@ class FileDownload:
             response.headers.get("ETag"), int(length) if length and length.isdecimal() else None
         )
         known = self.identity
-        # A whole file is compared by its bytes. For a range, only its identity can be compared.
-        if response.status_code == 206 and (
-            (known.etag and seen.etag and known.etag != seen.etag)
-            or (known.length is not None and known.length != seen.length)
+        # A whole file is compared by its bytes, too; of a range, the identity alone can be.
+        other_length = known.length is not None and known.length != seen.length
+        if (other_length and seen.length is not None) or (
+            response.status_code == 206
+            and (other_length or (known.etag and seen.etag and known.etag != seen.etag))
         ):
             self._changed()
         self.identity = FileIdentity(seen.etag or known.etag, seen.length)

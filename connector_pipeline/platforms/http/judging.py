@@ -122,7 +122,7 @@ class Judge:
     def _too_costly(self, length: int) -> TooLarge:
         return TooLarge(
             InvalidResponse(
-                f"{self.where} sent {length} bytes of JSON that may take more than "
+                f"{self.where} sent {length:,} bytes of JSON that may take more than "
                 f"{self.bound.parsed:,} bytes of memory.",
                 remedy=_REMEDY_OF_TOO_LARGE,
             )

@@ -152,6 +152,46 @@ async def test_spoiled_compression_is_asked_for_again() -> None:
     assert len(host.heard) == 2
 
 
+def part(first: int, last: int, of: int, body: bytes) -> bytes:
+    lines = [
+        "HTTP/1.1 206 Partial Content",
+        f"Content-Range: bytes {first}-{last}/{of}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("of", [0, 1, 700, 701])
+async def test_another_range_says_nothing_of_where_the_file_ends(of: int) -> None:
+    """What was read before it would be taken for the whole file."""
+    host = FileHost(TEXT, etag=None)
+    async with serving(host):
+        host.answers = [sent(TEXT)[: -len(TEXT) + 700], part(0, 0, of, b"l")]
+        assert await read(host) == TEXT
+
+
+async def test_a_part_of_a_range_is_followed_by_the_rest() -> None:
+    """A host may send less than it was asked for; it may not for ever."""
+    host = FileHost(TEXT)
+    async with serving(host):
+        host.answers = [part(5, 9, len(TEXT), TEXT[5:10]), part(10, 10, len(TEXT), TEXT[10:11])]
+        assert await read(host, offset=5, before=TEXT[:5]) == TEXT[5:]
+        host.answers = [part(n, n, len(TEXT), TEXT[n : n + 1]) for n in range(5, 50)]
+        with pytest.raises(PlatformUnavailable, match="sends less than it was asked for"):
+            await read(host, offset=5, before=TEXT[:5])
+
+
+async def test_a_shorter_file_that_breaks_off_is_another_file() -> None:
+    """Its end is not that of the one which was read."""
+    host = FileHost(TEXT, etag=None, ranges=False)
+    async with serving(host):
+        shorter = TEXT[:650]
+        host.answers = [sent(TEXT)[: -len(TEXT) + 700], sent(shorter)[:-100]]
+        with pytest.raises(FileChanged):
+            await read(host)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_a_download_that_is_left_leaves_nothing_to_the_garbage_collector(
     compressed: bool,
