@@ -8,6 +8,7 @@ import pytest
 from connector_pipeline.assets.run_identity import CORRELATION_ID_TAG
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.platforms.adapters import BUILT_IN
+from connector_pipeline.postgres.serves import Serves, mark
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import (
     CATALOG_ITEMS,
@@ -171,6 +172,8 @@ def test_a_failure_of_the_token_service_is_reported_as_such(
 def test_a_shop_the_token_service_does_not_know_is_disconnected(pipeline: Pipeline) -> None:
     """The registry marks it so minutes later, and the error says how to resume it."""
     unknown = "shopify/nobody.myshopify.com"
+    with pipeline.database.connect() as connection:
+        mark(connection, Serves.SANDBOX)
     pipeline.register(unknown)
     assert "AccessRefused" in pipeline.failure(pipeline.materialize(unknown))
     minutes_pass(pipeline.database)
