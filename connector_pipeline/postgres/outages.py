@@ -18,6 +18,8 @@ OUTAGES: Final = (
     errors.TransactionTimeout,
     errors.ReadOnlySqlTransaction,
     errors.InsufficientPrivilege,
+    errors.DataCorrupted,
+    errors.IndexCorrupted,
 )
 """Errors after which the same statement may succeed, once the server is well or somebody acted."""
 
@@ -54,6 +56,11 @@ _MEANINGS: Final = (
         "Connect as a user in the role of the pipeline: an administrator makes it, with all of its "
         "rights, by the SQL that `connector-pipeline migrate --roles` prints",
     ),
+    _Meaning(
+        errors.DataCorrupted,
+        "The server's files are damaged: look at its log, check its disk, and restore",
+    ),
+    _Meaning(errors.IndexCorrupted, "REINDEX the index on the server, and check its disk"),
     _Meaning(errors.DiskFull, "Make room on the server's disk"),
     _Meaning(errors.ConfigurationLimitExceeded, "Raise the server's temp_file_limit"),
     _Meaning(errors.OutOfMemory, "Give the server more memory"),
