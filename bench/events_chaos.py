@@ -22,34 +22,29 @@ latency from the publish of a request to the launch of its run.
 import argparse
 import asyncio
 import json
-import os
 import random
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import nats
-import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dagster import DagsterInstance, RunRecord  # noqa: E402
+from deployment import deployment  # noqa: E402
 
 from connector_pipeline.assets.run_identity import LAUNCH_TAG  # noqa: E402
-from connector_pipeline.cli.local_services import instance_config  # noqa: E402
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres  # noqa: E402
 from connector_pipeline.postgres.migrate import migrate  # noqa: E402
 from connector_pipeline.sandbox.controls.faults import FaultRule  # noqa: E402
@@ -61,48 +56,6 @@ SUBJECT = "evt.catalog.sync.requested"
 STREAM = "GLAM_EVENTS"
 
 Problems = list[str]
-
-
-class Process:
-    """One of Dagster's processes in a group of its own, so that kill -9 ends its children, too."""
-
-    def __init__(self, name: str, command: list[str], logs: Path):
-        self.name, self._command, self._log = name, command, logs / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, start_new_session=True
-            )
-
-    @property
-    def pid(self) -> int:
-        """The process id while it runs; 0 otherwise."""
-        return 0 if self._process is None else self._process.pid
-
-    def kill(self) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-    def kill_worker(self) -> bool:
-        """Kill one of its run workers at random; False if it has none."""
-        workers: list[psutil.Process] = []
-        with suppress(psutil.Error):
-            if self._process is not None:
-                workers = [
-                    child
-                    for child in psutil.Process(self._process.pid).children(recursive=True)
-                    if any("spawn_main" in word for word in child.cmdline())
-                ]
-        if not workers:
-            return False
-        with suppress(psutil.Error):
-            random.choice(workers).kill()
-        return True
 
 
 def specs(count: int) -> list[ShopSpec]:
@@ -196,45 +149,15 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
         NatsServer(folder / "nats") as server,
     ):
         sandbox.faults.set([FaultRule("latency", seconds=options.latency)])
-        home = folder / "dagster"
-        home.mkdir()
-        # Everything is as shipped, except that a dead worker is noticed sooner.
-        config = instance_config().read_text()
-        config = config.replace("poll_interval_seconds: 30", "poll_interval_seconds: 5")
-        config = config.replace("start_timeout_seconds: 180", "start_timeout_seconds: 120")
-        (home / "dagster.yaml").write_text(config)
         migrate(postgres.url("catalog"))
-        os.environ |= sandbox.environment() | {
-            "CONNECTOR_HOME": str(folder),
-            "CONNECTOR_DATABASE_URL": postgres.url("catalog"),
-            "DAGSTER_POSTGRES_URL": postgres.dagster_url,
-            "DAGSTER_HOME": str(home),
-            "RAW_ARCHIVE_URL": str(folder / "raw"),
-            "NATS_URL": server.url,
-            "SHOPS_PER_RUN": str(options.shops_per_run),
-            # A sweep at the full hour would add runs of its own.
-            "SYNC_CRON": "0 0 1 1 *",
-        }
-        socket = folder / "code"
-        workspace = folder / "workspace.yaml"
-        workspace.write_text(
-            json.dumps(
-                {"load_from": [{"grpc_server": {"socket": str(socket), "location_name": "c"}}]}
-            )
-        )
-        code = Process(
-            "code",
-            [
-                *(sys.executable, "-m", "dagster", "code-server", "start", "--socket", str(socket)),
-                *("--module-name", "connector_pipeline.definitions"),
-            ],
+        deployed = deployment(
             folder,
+            sandbox,
+            postgres,
+            NATS_URL=server.url,
+            SHOPS_PER_RUN=str(options.shops_per_run),
         )
-        daemon = Process(
-            "daemon",
-            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)],
-            folder,
-        )
+        code, daemon = deployed.code, deployed.daemon
         with DagsterInstance.get() as instance:
             instance.add_dynamic_partitions("shops", [])
             code.start()

@@ -17,7 +17,6 @@ ends by itself.
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -33,10 +32,9 @@ from typing import Any, Final
 
 import psutil
 import psycopg
-from events_chaos import Process
+from deployment import Deployment, deployment
 from sandbox_process import write_csv
 
-from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.controls.faults import FaultRule
@@ -127,14 +125,12 @@ def edit(shop: SandboxShop) -> None:
 
 @dataclass(slots=True)
 class Soak:
-    """What a trial runs: the deployment's processes and servers."""
+    """What a trial runs: the deployment and its servers."""
 
     folder: Path
     sandbox: SandboxServer
     postgres: EmbeddedPostgres
-    code: Process
-    daemon: Process
-    socket: Path
+    deployed: Deployment
 
     def connect(self, database: str = "catalog") -> psycopg.Connection:
         return psycopg.connect(self.postgres.url(database), autocommit=True)
@@ -149,25 +145,21 @@ class Soak:
                 check=False,
             )
 
-    def start_code(self) -> None:
-        self.socket.unlink(missing_ok=True)
-        self.code.start()
-
     def kill(self, victim: str) -> str:
         """Kill one of the processes and start it again. Returns what was killed."""
         match victim:
-            case "worker" if self.code.kill_worker():
+            case "worker" if self.deployed.code.kill_worker():
                 return victim
             case "worker":
                 return "no worker"
             case "daemon":
-                self.daemon.kill()
+                self.deployed.daemon.kill()
                 time.sleep(random.uniform(0, 3))
-                self.daemon.start()
+                self.deployed.daemon.start()
             case "code":
-                self.code.kill()
+                self.deployed.code.kill()
                 time.sleep(random.uniform(0, 3))
-                self.start_code()
+                self.deployed.start_code()
             case _:
                 pid_file = data_directory(self.folder / "postgres") / "postmaster.pid"
                 pid = int(pid_file.read_text().split()[0])
@@ -207,7 +199,7 @@ def different(soak: Soak) -> Iterator[str]:
 def resources(soak: Soak) -> dict[str, float]:
     """Megabytes and counts, as they are now."""
     found: dict[str, float] = {}
-    for process in (soak.code, soak.daemon):
+    for process in (soak.deployed.code, soak.deployed.daemon):
         with suppress(psutil.Error):
             of = psutil.Process(process.pid)
             found[f"{process.name} MB"] = of.memory_info().rss / MEGABYTE
@@ -281,23 +273,6 @@ def trial(soak: Soak, options: argparse.Namespace) -> int:
     return wrong
 
 
-def _processes(folder: Path, socket: Path, workspace: Path) -> tuple[Process, Process]:
-    code = Process(
-        "code",
-        [
-            *(sys.executable, "-m", "dagster", "code-server", "start", "--socket", str(socket)),
-            *("--module-name", "connector_pipeline.definitions"),
-        ],
-        folder,
-    )
-    daemon = Process(
-        "daemon",
-        [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)],
-        folder,
-    )
-    return code, daemon
-
-
 def main() -> None:
     """Run the trial in a folder of its own, which is deleted."""
     parser = argparse.ArgumentParser(
@@ -318,40 +293,26 @@ def main() -> None:
             SandboxServer(specs(options.shops)) as sandbox,
             EmbeddedPostgres(folder / "postgres") as postgres,
         ):
-            home = folder / "dagster"
-            home.mkdir()
-            config = instance_config().read_text()
-            # A dead worker is noticed sooner; all else is as shipped.
-            config = config.replace("poll_interval_seconds: 30", "poll_interval_seconds: 5")
-            (home / "dagster.yaml").write_text(config)
-            os.environ |= sandbox.environment() | {
-                "CONNECTOR_HOME": str(folder),
-                "CONNECTOR_DATABASE_URL": postgres.url("catalog"),
-                "DAGSTER_POSTGRES_URL": postgres.dagster_url,
-                "DAGSTER_HOME": str(home),
-                "RAW_ARCHIVE_URL": str(folder / "raw"),
-                "TMPDIR": str(folder / "tmp"),
-                "SHOPS_PER_RUN": "25",
-                "SYNC_CRON": "0 0 1 1 *",
+            deployed = deployment(
+                folder,
+                sandbox,
+                postgres,
+                TMPDIR=str(folder / "tmp"),
+                SHOPS_PER_RUN="25",
                 # So that rounds have full syncs too, which the archive forgets older pages by.
-                "FULL_SYNC_EVERY": "5m",
-            }
-            socket, workspace = folder / "code", folder / "workspace.yaml"
-            server = {"grpc_server": {"socket": str(socket), "location_name": "c"}}
-            workspace.write_text(json.dumps({"load_from": [server]}))
-            code, daemon = _processes(folder, socket, workspace)
-            soak = Soak(folder, sandbox, postgres, code, daemon, socket)
+                FULL_SYNC_EVERY="5m",
+            )
+            soak = Soak(folder, sandbox, postgres, deployed)
             soak.command("migrate").check_returncode()
             shops = write_csv(folder / "shops.csv", (each.spec for each in sandbox.store))
             soak.command("shops", "import", str(shops)).check_returncode()
-            soak.start_code()
-            wait_for(socket.exists, patience=120)
-            daemon.start()
+            deployed.start_code()
+            wait_for(deployed.socket.exists, patience=120)
+            deployed.daemon.start()
             try:
                 wrong = trial(soak, options)
             finally:
-                daemon.kill()
-                code.kill()
+                deployed.kill()
     print(f"{wrong} shops were wrong after a round")
     sys.exit(bool(wrong))
 
