@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = "connector-pipeline"
-PRODUCTION = ("ui", "nats")
+PRODUCTION = ("ui", "nats", "celery", "s3", "metrics", "traces")
 """The extras that a deployment may install (docs/operating.md)."""
 
 # Libraries in wheels whose own licence is another than their package's. Sources: the notices of

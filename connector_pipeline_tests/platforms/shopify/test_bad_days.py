@@ -3,6 +3,7 @@
 Each is played by the sandbox over HTTP, as `trouble` or as faults of the shop.
 """
 
+import re
 from collections.abc import Iterator, Set
 from datetime import UTC, datetime
 from typing import Any
@@ -265,7 +266,8 @@ async def test_a_shop_at_which_the_smallest_page_fails_is_unavailable(
     reading.fault(status=504, skip=3, body="<h1>504</h1>", type="text/html")
     with pytest.raises(PlatformUnavailable) as raised:
         await reading.read()
-    assert "at the product after the first 20" in raised.value.message
+    # The count is asked for beside the pages, and may be the third request or the fourth.
+    assert re.search("at the product after the first [12]0", raised.value.message)
     assert "www.shopifystatus.com" in raised.value.remedy
     assert reading.report.page_sizes == {}
 
