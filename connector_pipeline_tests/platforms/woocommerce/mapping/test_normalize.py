@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
@@ -535,6 +535,7 @@ def test_no_value_in_a_product_breaks_the_mapping(changed: dict[str, Any]) -> No
     st.dictionaries(st.sampled_from(VARIATION_FIELDS + LATER_VARIATION_FIELDS), json_values),
     st.dictionaries(st.sampled_from(PRODUCT_FIELDS), json_values, max_size=1),
 )
+@example({"name": 2.5443427273599464e16}, {})
 def test_no_value_in_a_variation_breaks_the_mapping(
     changed: dict[str, Any], parent_changed: dict[str, Any]
 ) -> None:
@@ -550,8 +551,10 @@ def test_no_value_in_a_variation_breaks_the_mapping(
 
 
 def as_text(sent: Any) -> Any:
-    """Numbers as they are written, because PHP makes numbers of texts of digits."""
-    return str(sent) if isinstance(sent, int | float) and not isinstance(sent, bool) else sent
+    """Numbers with the digits that are written, because PHP makes numbers of texts of digits."""
+    if isinstance(sent, float):
+        return str(Decimal(repr(sent)))
+    return str(sent) if isinstance(sent, int) and not isinstance(sent, bool) else sent
 
 
 def assert_values_are_as_sent(row: CatalogItem, sent: dict[str, Any]) -> None:
