@@ -1,4 +1,4 @@
-"""The SQL by which an administrator makes the roles: owner, pipeline, readers, requesters and monitors."""
+"""The SQL by which an administrator makes the roles, and the rights of each."""
 
 from typing import Final
 

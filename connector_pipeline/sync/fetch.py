@@ -387,7 +387,11 @@ class ShopFetcher:
         fetched_at: datetime | None = None,
     ) -> None:
         self.services.registry.record_progress(
-            sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
+            sync.sync_id,
+            pages=writer.pages,
+            requests=report.requests,
+            waited_seconds=report.waited_seconds,
+            fetched_at=fetched_at,
         )
 
 

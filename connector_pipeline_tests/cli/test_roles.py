@@ -148,7 +148,6 @@ FORBIDDEN: Final[dict[str, list[LiteralString]]] = {
         "SELECT * FROM connector.shops",
         "SELECT * FROM connector.syncs",
         "SELECT * FROM catalog.catalog_items",
-        "DELETE FROM connector.metrics",
         "CREATE TEMPORARY TABLE mine ()",
         INSERT,
     ],
