@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
@@ -281,6 +281,7 @@ _EXAMPLES: Final = {
     "event_log_keep": "EVENT_LOG_KEEP=14d",
     "sync_log_keep": "SYNC_LOG_KEEP=90d",
     "alert_webhook_url": "ALERT_WEBHOOK_URL=https://alerts.internal/connector",
+    "log_format": "LOG_FORMAT=json",
     "nats_url": "NATS_URL=nats://nats.internal:4222",
     "nats_stream": "NATS_STREAM=GLAM_EVENTS",
     "nats_credentials_file": "NATS_CREDENTIALS_FILE=/etc/connector/nats.creds",
@@ -344,6 +345,7 @@ class Settings(BaseModel):
     event_log_keep: LongDuration = timedelta(days=14)
     sync_log_keep: LongDuration = timedelta(days=90)
     alert_webhook_url: SecretUrl | None = None
+    log_format: Literal["text", "json"] = "text"
 
     nats_url: NatsUrl | None = None
     nats_stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "GLAM_EVENTS"

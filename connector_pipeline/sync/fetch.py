@@ -1,6 +1,7 @@
 """Fetch one shop into the raw archive, and keep the record of its sync up to date."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import aclosing, contextmanager, suppress
@@ -53,12 +54,14 @@ from connector_pipeline.sync.full_syncs import (
     full_sync_warnings,
 )
 from connector_pipeline.sync.interruptible import in_thread
-from connector_pipeline.sync.log_context import log_as
+from connector_pipeline.sync.log_context import log_as, logging_as
 from connector_pipeline.sync.outcomes import as_connector_error
 from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
 
 _PROGRESS_EVERY: Final = 0.5
+
+_log: Final = logging.getLogger(__name__)
 
 RESUMABLE_FOR: Final = timedelta(hours=6)
 """An interrupted sync that is older than this is not resumed: its first pages are as old."""
@@ -100,7 +103,12 @@ class ShopFetcher:
         the caller then either calls `record_failure` or makes another attempt.
         """
         began = time.monotonic()
-        log_as(self._sync_id(partition_key), self._correlation_id(partition_key))
+        log_as(
+            self._sync_id(partition_key),
+            self._correlation_id(partition_key),
+            shop=partition_key,
+            run_id=self.run.run_id,
+        )
         try:
             return await self._attempt(partition_key)
         except Exception as error:
@@ -121,6 +129,19 @@ class ShopFetcher:
         the error as recorded: a ShopDisconnected may not be believed yet. `refused_in_run` is the
         share of the platform's shops that this run found refused, None if it was cut off before.
         """
+        with logging_as(
+            self._sync_id(partition_key),
+            self._correlation_id(partition_key),
+            shop=partition_key,
+            run_id=self.run.run_id,
+        ):
+            recorded = self._recorded(partition_key, error, refused_in_run)
+            _log.info("the sync has failed: %s: %s", recorded.code, recorded)
+        return recorded
+
+    def _recorded(
+        self, partition_key: str, error: ConnectorError, refused_in_run: Share | None
+    ) -> ConnectorError:
         sync_id = self._sync_id(partition_key)
         # If the database is down, the failure of the shop's partition still reports the error.
         with suppress(DatabaseUnavailable, UnknownShop):
