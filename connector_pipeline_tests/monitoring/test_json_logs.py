@@ -25,6 +25,7 @@ __all__ = ["environment", "sandbox"]
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 180
+FINISHED: Final = "RUN_SUCCESS - Finished execution"
 TOKEN: Final = "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"
 
 LOGGING: Final = f"""
@@ -126,7 +127,7 @@ def test_daemon_code_server_and_run_write_objects_alone(
                 assert status != "failed"
                 assert time.monotonic() < until, written.read_text()
                 time.sleep(0.2)
-            while "RUN_SUCCESS" not in written.read_text():
+            while FINISHED not in written.read_text():
                 assert time.monotonic() < until, written.read_text()
                 time.sleep(0.2)
         finally:
@@ -139,7 +140,7 @@ def test_daemon_code_server_and_run_write_objects_alone(
     assert {each["correlation_id"] for each in of_sync} == {"c-1"}
     assert {each["shop"] for each in of_sync} == {shop.partition_key}
     [run_id] = {each["run_id"] for each in of_sync}
-    assert run_id in {each["run_id"] for each in found if "RUN_SUCCESS" in each["message"]}
+    assert run_id in {each["run_id"] for each in found if FINISHED in each["message"]}
 
 
 def _status(database: Database) -> str | None:
