@@ -56,7 +56,7 @@ def run_metrics(*, host: str, port: int) -> None:
         make_wsgi_app,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     )
 
-    from connector_pipeline.cli.metrics_page import MetricsPage
+    from connector_pipeline.cli.prometheus.page import MetricsPage
 
     registry = CollectorRegistry()
     registry.register(MetricsPage(_read))

@@ -41,7 +41,6 @@ _INSTEAD: Final = {
     Extra.SANDBOX: "set TOKEN_SERVICE_URL",
     Extra.EMBEDDED: "set CONNECTOR_DATABASE_URL",
     Extra.NATS: "unset NATS_URL",
-    Extra.TRACES: "unset OTEL_EXPORTER_OTLP_ENDPOINT",
 }
 
 

@@ -10,7 +10,6 @@ span is written when the sync ends.
 """
 
 import hashlib
-import importlib.util
 import logging
 import os
 import threading
@@ -19,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
+from connector_pipeline.model.extra import Extra
 from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.storable import clipped
 
@@ -29,7 +29,6 @@ Value = str | int | float | bool | None
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _HEADERS: Final = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
-_PACKAGES: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _LONGEST: Final = 400
 _FLUSHED_WITHIN: Final = 5.0
 """How long the end of a run waits for its spans to be sent. A receiver that is down loses them."""
@@ -159,7 +158,7 @@ def _make() -> "ExportedSpans | None":
         or os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
     ):
         return None
-    if not all(_installed(package) for package in _PACKAGES):
+    if not Extra.TRACES.installed:
         _log.warning(
             "No traces are sent: the extra `traces` is not installed. Run `pip install "
             "'connector-pipeline[traces]'`, or unset OTEL_EXPORTER_OTLP_ENDPOINT."
@@ -173,10 +172,3 @@ def _make() -> "ExportedSpans | None":
     from connector_pipeline.model.exported_spans import ExportedSpans
 
     return ExportedSpans()
-
-
-def _installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector_pipeline.cli.metrics_page import OF_THE_EXPORTER, MetricsPage
+from connector_pipeline.cli.prometheus.page import OF_THE_EXPORTER, MetricsPage
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
