@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
@@ -150,10 +150,30 @@ def _at_least_a_day(duration: timedelta) -> timedelta:
     return duration
 
 
-def _secret_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("https://", "http://")):
-        raise ValueError("must start with https:// or http://")
-    return url
+_ALERT_URL: Final = re.compile(r"(?:(plain|slack|teams|pagerduty)\+)?https?://(?P<rest>\S+)")
+_ROUTING_KEY: Final = re.compile(r"[0-9a-zA-Z]{32}")
+
+
+def _alert_urls(written: SecretStr) -> SecretStr:
+    for url in written.get_secret_value().split():
+        match = _ALERT_URL.fullmatch(url)
+        try:
+            parts = urlsplit(f"https://{match['rest']}") if match is not None else None
+        except ValueError:
+            parts = None
+        if match is None or parts is None or not parts.hostname:
+            raise ValueError(
+                "must be URLs that start with https:// or http://, perhaps after slack+, teams+, "
+                "pagerduty+ or plain+; several separated by spaces"
+            )
+        events = parts.hostname in ("events.pagerduty.com", "events.eu.pagerduty.com")
+        is_pagerduty = match[1] == "pagerduty" or (match[1] is None and events)
+        if is_pagerduty and not _ROUTING_KEY.fullmatch(parts.fragment):
+            raise ValueError(
+                "needs the routing key of 32 characters after a # for PagerDuty: "
+                "https://events.pagerduty.com/v2/enqueue#KEY"
+            )
+    return written
 
 
 def _proxy_url(url: SecretStr) -> SecretStr:
@@ -233,7 +253,7 @@ SomeTime = Annotated[Duration, AfterValidator(_some_time)]
 LongDuration = Annotated[Duration, AfterValidator(_at_least_a_day)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 HostsWithoutProxy = Annotated[str, AfterValidator(_hosts_without_proxy)]
-SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+AlertUrls = Annotated[SecretStr, AfterValidator(_alert_urls)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -281,6 +301,7 @@ _EXAMPLES: Final = {
     "event_log_keep": "EVENT_LOG_KEEP=14d",
     "sync_log_keep": "SYNC_LOG_KEEP=90d",
     "alert_webhook_url": "ALERT_WEBHOOK_URL=https://alerts.internal/connector",
+    "log_format": "LOG_FORMAT=json",
     "nats_url": "NATS_URL=nats://nats.internal:4222",
     "nats_stream": "NATS_STREAM=GLAM_EVENTS",
     "nats_credentials_file": "NATS_CREDENTIALS_FILE=/etc/connector/nats.creds",
@@ -343,7 +364,8 @@ class Settings(BaseModel):
 
     event_log_keep: LongDuration = timedelta(days=14)
     sync_log_keep: LongDuration = timedelta(days=90)
-    alert_webhook_url: SecretUrl | None = None
+    alert_webhook_url: AlertUrls | None = None
+    log_format: Literal["text", "json"] = "text"
 
     nats_url: NatsUrl | None = None
     nats_stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "GLAM_EVENTS"
@@ -439,10 +461,11 @@ def _secrets_among(values: dict[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         given = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         if name in _URLS:
-            for url in given.split(","):
+            for url in re.split(r"[,\s]+", given):
                 yield from secrets_in_url(url)
         if name == "alert_webhook_url":
-            yield from secrets_in_address(given)
+            for url in given.split():
+                yield from secrets_in_address(url)
         elif name.endswith(("_secret", "_password", "_token")):
             yield given
 

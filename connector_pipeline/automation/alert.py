@@ -7,10 +7,12 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel
 
+from connector_pipeline.model.storable import clipped_lines
 from connector_pipeline.state.sweeps import Sweep
 from connector_pipeline.state.troubles import Trouble
 
 MOST_SHOPS_NAMED: Final = 100
+_LONGEST_ERROR: Final = 1_000
 
 
 class DisconnectedShop(BaseModel):
@@ -50,7 +52,7 @@ class Alert(BaseModel):
 
 def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
     """Make one alert for all shops of a tick: a sweep may find many at once."""
-    named = list(shops[:MOST_SHOPS_NAMED])
+    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
     count = "A shop" if len(shops) == 1 else f"{len(shops)} shops"
     return Alert(
         alert_id=_alert_id(*(f"{shop.shop} {shop.since.isoformat()}" for shop in shops)),
@@ -121,6 +123,12 @@ def trouble_alert(troubles: Sequence[Trouble], now: datetime) -> Alert:
             for each in troubles
         ],
     )
+
+
+def _bounded(shop: DisconnectedShop) -> DisconnectedShop:
+    # Of a hundred shops: PagerDuty refuses more than 512 KB.
+    error = shop.error and clipped_lines(shop.error, most_bytes=_LONGEST_ERROR)
+    return shop.model_copy(update={"error": error})
 
 
 def _alert_id(*of: str) -> str:

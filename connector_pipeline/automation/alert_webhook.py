@@ -1,4 +1,4 @@
-"""Post alerts to the webhook at ALERT_WEBHOOK_URL, which may hold a token and is never logged."""
+"""Post alerts to a webhook of ALERT_WEBHOOK_URL, which may hold a token and is never logged."""
 
 import asyncio
 import json
@@ -17,7 +17,14 @@ _SECONDS: Final = 10.0
 
 
 class NotDelivered(Exception):
-    """The webhook did not take the alert; the text is its status or the kind of error."""
+    """The webhook did not take the alert; the text is its status or the kind of error.
+
+    `answered` is false where no status came: another alert would wait as long in vain.
+    """
+
+    def __init__(self, reason: str, *, answered: bool):
+        super().__init__(reason)
+        self.answered = answered
 
 
 def post(url: SecretStr, payload: Mapping[str, Any], *, seconds: float = _SECONDS) -> None:
@@ -28,9 +35,9 @@ def post(url: SecretStr, payload: Mapping[str, Any], *, seconds: float = _SECOND
     try:
         status = asyncio.run(_status(url, payload, seconds))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        raise NotDelivered(type(error).__name__) from None
+        raise NotDelivered(type(error).__name__, answered=False) from None
     if not 200 <= status < 300:
-        raise NotDelivered(f"status {status}")
+        raise NotDelivered(f"status {status}", answered=True)
 
 
 async def _status(url: SecretStr, payload: Mapping[str, Any], seconds: float) -> int:
@@ -40,7 +47,8 @@ async def _status(url: SecretStr, payload: Mapping[str, Any], seconds: float) ->
         client.stream(
             "POST",
             url.get_secret_value(),
-            content=json.dumps(payload),
+            # Not in ASCII: Teams counts bytes, and an escape is three times a letter.
+            content=json.dumps(payload, ensure_ascii=False).encode(errors="backslashreplace"),
             headers={"Content-Type": "application/json"},
         ) as answer,
     ):

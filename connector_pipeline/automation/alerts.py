@@ -4,13 +4,15 @@ One trouble is one alert. While most shops of a platform fail or are refused, a 
 no other reason raises none, and it is the other way round where the sweep's alert came first.
 
 It reads the project's own tables, because a run status sensor of Dagster handles five runs a tick
-and never comes back to a run that it missed. Each alert is logged, and posted if ALERT_WEBHOOK_URL
-is set. The cursor records the alerts that the webhook took. So an alert that it did not take is
-posted again at the next tick. If a tick dies after the webhook took an alert, the alert is posted
-again under the same `alert_id`.
+and never comes back to a run that it missed. Each alert is logged, and posted to every target of
+ALERT_WEBHOOK_URL. The cursor records for the log and for each target what was reported to it. So an
+alert that a target did not take is posted there again at the next tick, and holds up no other alert
+and no other target. If a tick dies after a target took an alert, the alert is posted there again
+under the same `alert_id`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -34,6 +36,8 @@ from connector_pipeline.automation.alert import (
     sweep_alert,
     trouble_alert,
 )
+from connector_pipeline.automation.alert_forms import body
+from connector_pipeline.automation.alert_targets import Target, targets
 from connector_pipeline.automation.alert_webhook import NotDelivered, post
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
@@ -59,6 +63,24 @@ class Reported(BaseModel):
     disconnected: dict[str, datetime] = {}
     sweeps: list[str] = []
     platforms: list[str] = []
+
+
+class Cursor(BaseModel):
+    """What has been reported to the log and to each target, by its digest."""
+
+    log: Reported = Reported()
+    targets: dict[str, Reported] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A new trouble: its alert, and what is reported once that was delivered.
+
+    None in place of an alert: another one has reported the same trouble.
+    """
+
+    alert: Alert | None
+    reports: Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +121,63 @@ def alerts(
     context: SensorEvaluationContext, database: ResourceParam[Database]
 ) -> SensorResult | SkipReason:
     """Raise an alert for each new disconnected shop, trouble of many shops and failing sweep."""
-    reported = _reported(context.cursor)
+    cursor = _read(context.cursor)
     try:
         with database.connect() as connection:
             found = _found(connection)
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error}")
-    still = _still(reported, found)
-    count = 0
-    for alert, afterwards in new_alerts(still, found, datetime.now(UTC)):
-        if alert is not None:
-            if (undelivered := _deliver(context, alert)) is not None:
-                return SensorResult(skip_reason=undelivered, cursor=still.model_dump_json())
-            count += 1
-        still = afterwards
-    reason = f"Alerts raised: {count}." if count else "There is no new alert."
-    return SensorResult(skip_reason=reason, cursor=still.model_dump_json())
+    now = datetime.now(UTC)
+    log = _still(cursor.log, found)
+    new = new_alerts(log, found, now)
+    for each in new:
+        log = _with(log, each.reports)
+        if each.alert is not None:
+            context.log.warning(f"{each.alert.kind}: {each.alert.message}")
+    receivers = targets(load_settings().alert_webhook_url)
+
+    def post_to(target: Target) -> tuple[Reported, list[str]]:
+        return _post(
+            target, _still(cursor.targets.get(target.digest, Reported()), found), found, now
+        )
+
+    # A receiver that is down takes its time, and another's alerts must not wait for it.
+    with ThreadPoolExecutor(max(len(receivers), 1)) as threads:
+        posted = list(threads.map(post_to, receivers))
+    refusals = [refusal for _, refused in posted for refusal in refused]
+    for refusal in refusals:
+        context.log.warning(refusal)
+    count = sum(each.alert is not None for each in new)
+    raised = [f"Alerts raised: {count}."] if count else []
+    reports = {target.digest: to for target, (to, _) in zip(receivers, posted, strict=True)}
+    return SensorResult(
+        skip_reason=" ".join([*raised, *refusals]) or "There is no new alert.",
+        cursor=Cursor(log=log, targets=reports).model_dump_json(),
+    )
+
+
+def _post(
+    target: Target, reported: Reported, found: Found, now: datetime
+) -> tuple[Reported, list[str]]:
+    """Post what is new to the target. Returns what is reported to it now, and why the rest is not.
+
+    A target that does not answer is not tried again in this tick.
+    """
+    refused: list[str] = []
+    for each in new_alerts(reported, found, now):
+        if each.alert is not None:
+            try:
+                post(target.url, body(each.alert, target))
+            except NotDelivered as trouble:
+                refused.append(
+                    f"ALERT_WEBHOOK_URL: {target.name} did not take {each.alert.kind} ({trouble}); "
+                    f"it is posted there again in {EVERY_SECONDS} s."
+                )
+                if trouble.answered:
+                    continue
+                break
+        reported = _with(reported, each.reports)
+    return reported, refused
 
 
 def _found(connection: psycopg.Connection) -> Found:
@@ -153,32 +216,42 @@ def _still(reported: Reported, found: Found) -> Reported:
     )
 
 
-def new_alerts(
-    reported: Reported, found: Found, now: datetime
-) -> Iterator[tuple[Alert | None, Reported]]:
-    """Yield each new alert, and the cursor for when it has been delivered.
+def new_alerts(reported: Reported, found: Found, now: datetime) -> list[New]:
+    """The new troubles, of those that were not reported. Each can be delivered without the others.
 
-    None in place of an alert: another alert has reported the same trouble.
+    A sweep that fails by a platform's trouble alone is quiet, and so is a trouble of sweeps that
+    were reported.
     """
+    new: list[New] = []
     shops = newly_disconnected(found.disconnected, reported.disconnected.items())
     if shops:
         since = {shop.shop: shop.since for shop in found.disconnected}
-        reported = reported.model_copy(update={"disconnected": since})
-        yield disconnected_alert(shops, now), reported
-    new = [each for each in found.troubles if each.platform_name not in reported.platforms]
+        new.append(New(disconnected_alert(shops, now), Reported(disconnected=since)))
+    troubles_now = [each for each in found.troubles if each.platform_name not in reported.platforms]
     for of_refusals in (True, False):
-        alike = [each for each in new if each.of_refusals is of_refusals]
+        alike = [each for each in troubles_now if each.of_refusals is of_refusals]
         if not alike:
             continue
         loud = [each for each in alike if not _is_of_sweeps(each, reported.sweeps)]
-        names = [*reported.platforms, *(each.platform_name for each in alike)]
-        reported = reported.model_copy(update={"platforms": names})
-        yield trouble_alert(loud, now) if loud else None, reported
-    for sweep in found.sweeps:
-        if sweep.sweep_id not in reported.sweeps:
-            reported = reported.model_copy(update={"sweeps": [*reported.sweeps, sweep.sweep_id]})
-            explained = sweep.sweep_id in found.explained
-            yield None if explained else sweep_alert(sweep, now), reported
+        names = [each.platform_name for each in alike]
+        new.append(New(trouble_alert(loud, now) if loud else None, Reported(platforms=names)))
+    new += [
+        New(
+            None if sweep.sweep_id in found.explained else sweep_alert(sweep, now),
+            Reported(sweeps=[sweep.sweep_id]),
+        )
+        for sweep in found.sweeps
+        if sweep.sweep_id not in reported.sweeps
+    ]
+    return new
+
+
+def _with(reported: Reported, more: Reported) -> Reported:
+    return Reported(
+        disconnected=reported.disconnected | more.disconnected,
+        sweeps=[*reported.sweeps, *more.sweeps],
+        platforms=[*reported.platforms, *more.platforms],
+    )
 
 
 def _is_of_sweeps(trouble: Trouble, sweep_ids: Collection[str]) -> bool:
@@ -189,23 +262,6 @@ def _is_of_sweeps(trouble: Trouble, sweep_ids: Collection[str]) -> bool:
     if trouble.of_refusals or not trouble.sweep_ids:
         return False
     return set(trouble.sweep_ids) <= set(sweep_ids)
-
-
-def _deliver(context: SensorEvaluationContext, alert: Alert) -> str | None:
-    """Post the alert if there is a webhook, and log it. Returns why that failed, or None."""
-    url = load_settings().alert_webhook_url
-    if url is not None:
-        try:
-            post(url, alert.model_dump(mode="json", exclude_none=True))
-        except NotDelivered as trouble:
-            reason = (
-                f"ALERT_WEBHOOK_URL did not take {alert.kind} ({trouble}); "
-                f"it is posted again in {EVERY_SECONDS} s."
-            )
-            context.log.warning(reason)
-            return reason
-    context.log.warning(f"{alert.kind}: {alert.message}")
-    return None
 
 
 def _disconnected(connection: psycopg.Connection) -> list[DisconnectedShop]:
@@ -220,9 +276,9 @@ def _disconnected(connection: psycopg.Connection) -> list[DisconnectedShop]:
     ).fetchall()
 
 
-def _reported(cursor: str | None) -> Reported:
+def _read(cursor: str | None) -> Cursor:
     try:
-        return Reported.model_validate_json(cursor or "{}")
+        return Cursor.model_validate_json(cursor or "{}")
     except ValidationError:
         # Somebody edited the cursor in the UI: an alert twice is better than none.
-        return Reported()
+        return Cursor()

@@ -1,5 +1,7 @@
 """The sensor that ends runs whose worker is dead, and syncs whose run did not record their end.
 
+It also counts the syncs that ended (`sync_totals`), because it looks at syncs all the time.
+
 A run that is killed, cancelled while it waits, or fails before its first step records nothing. The
 sensor goes by the project's record of unfinished syncs and Dagster's record of started runs,
 because Dagster's run status sensors look at few runs at a time and may skip some.
@@ -28,7 +30,7 @@ from connector_pipeline.engine.code_servers import is_of_another_location
 from connector_pipeline.engine.retries import LastRun, last_runs
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_log, sync_queue
+from connector_pipeline.state import sync_log, sync_queue, sync_totals
 
 EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000
@@ -128,6 +130,8 @@ def sync_outcomes(
     """Look at every unfinished sync, and end those that no run works on any more."""
     now = datetime.now(UTC)
     try:
+        with database.connect() as connection:
+            sync_totals.count(connection)
         syncs = end_abandoned_syncs(context.instance, database, now=now)
         workers = fail_runs_of_dead_workers(
             context.instance,

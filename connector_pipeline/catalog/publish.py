@@ -32,6 +32,7 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, Reje
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.tracing import span
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.state import full_sync_failures, sync_log
 from connector_pipeline.state.sync_log import PublishCounts
@@ -252,7 +253,10 @@ def publish(
     may_delete = whole_shop or bool(confirmed)
     with connection.transaction(), ExitStack() as limited:
         limited.enter_context(under(connection, STAGING))
-        staged = stage(connection, shop, rows)
+        with span("normalize") as normalizing:
+            staged = stage(connection, shop, rows)
+            normalizing.set(rejected=staged.rejected, duplicates=staged.duplicates)
+        limited.enter_context(span("write"))
         locked_at = wait_for_lock(connection, shop)
         limited.enter_context(under(connection, WRITING))
         values: dict[str, object] = {

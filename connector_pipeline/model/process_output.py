@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from connector_pipeline.model import json_lines
 from connector_pipeline.model.redaction import redacted
 from connector_pipeline.model.storable import printable
 
@@ -19,8 +20,11 @@ from connector_pipeline.model.storable import printable
 def guard_output() -> None:
     """Redact every log record and every traceback of this process from here on.
 
-    Each process calls it at its start; a second call changes nothing.
+    Each process calls it at its start; a second call changes nothing. Where LOG_FORMAT asks for
+    JSON, records and tracebacks are written as JSON, too.
     """
+    if json_lines.wanted():
+        json_lines.write_json_lines()
     factory = logging.getLogRecordFactory()
     if not _is_guarded(factory):
         logging.setLogRecordFactory(_Redacting(factory))
@@ -94,6 +98,8 @@ def _print_unraisable(caught: "sys.UnraisableHookArgs") -> None:
 
 
 def _print(text: str) -> None:
+    if json_lines.wanted():
+        text = f"{json_lines.line_of_error(text)}\n"
     if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # pythonw has none
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -45,13 +45,14 @@ def secrets_in_url(url: str) -> list[str]:
 
 
 def secrets_in_address(url: str) -> list[str]:
-    """The path and query of a URL that serves as its own password, as a webhook's does."""
+    """The path, query and fragment of a URL that serves as its own password, as a webhook's."""
     parts = _split(url)
     where = f"{parts.path}?{parts.query}" if parts.query else parts.path
     pieces = re.split(r"[/?&=]", where)
     named = [each for each in pieces if len(each) >= PART and not _WORDS.fullmatch(each)]
+    key = [parts.fragment] if parts.fragment else []
     # Of a short path, a part would be in too many others.
-    return [*named, where] if named else []
+    return [*named, where, *key] if named else key
 
 
 def basic_login(user: str, password: str) -> str:

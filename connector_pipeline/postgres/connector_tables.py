@@ -196,6 +196,11 @@ syncs: Final = Table(
     Column("progressed_at", Time, comment="When pages and requests were last written."),
     Column("fetched_at", Time, comment="When the last page was in the archive."),
     Column("finished_at", Time, comment="When it succeeded or failed."),
+    Column(
+        "waited_seconds",
+        Double[float](),
+        comment="Seconds spent waiting so far as the platform asked, or between retries.",
+    ),
     one_of("sync_type", SyncType),
     one_of("status", SyncStatus),
     Index(None, "platform_name", "domain", "started_at"),
@@ -204,6 +209,7 @@ syncs: Final = Table(
         "sync_id",
         postgresql_where=text("status IN ('pending', 'running')"),
     ),
+    Index(None, "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     schema=CONNECTOR,
     comment="One row per attempt to bring a shop's catalog up to date.",
 )

@@ -1,4 +1,4 @@
-"""The roles of the pipeline, of readers and of requesters, and the rights of each."""
+"""The roles of the pipeline, of readers, requesters and monitors, and the rights of each."""
 
 import logging
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
 
 READER_ROLE: Final = "catalog_reader"
 REQUESTER_ROLE: Final = "sync_requester"
+MONITOR_ROLE: Final = "connector_monitor"
 
 OWNER_ROLE: Final = "connector_owner"
 PIPELINE_ROLE: Final = "connector_pipeline"
@@ -24,12 +25,14 @@ _PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CONNECTOR, "installation"): "SELECT, UPDATE (serves)",
     # To lock a row takes the right to update it.
     (CONNECTOR, "locks"): _ROWS,
+    (CONNECTOR, "metrics"): "SELECT",
     (CONNECTOR, "outbox"): _ROWS,
     (CONNECTOR, "rejected_variants"): "SELECT, INSERT, DELETE",
     (CONNECTOR, "run_workers"): _ROWS,
     (CONNECTOR, "shops"): _ROWS,
     (CONNECTOR, "sync_queue"): _ROWS,
     (CONNECTOR, "sync_requests"): _ROWS,
+    (CONNECTOR, "sync_totals"): "SELECT, INSERT, UPDATE",
     (CONNECTOR, "syncs"): _ROWS,
 }
 """What the code does with each table, and nothing more."""
@@ -45,6 +48,11 @@ _GRANTS: Final[dict[str, tuple[LiteralString, ...]]] = {
         # The connector alone writes the other columns, which say how far a request is.
         "GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, "
         "sync_type, correlation_id) ON {connector}.sync_requests TO {role}",
+    ),
+    MONITOR_ROLE: (
+        "GRANT USAGE ON SCHEMA {connector} TO {role}",
+        # The view reads its tables by the rights of their owner.
+        "GRANT SELECT ON {connector}.metrics TO {role}",
     ),
 }
 

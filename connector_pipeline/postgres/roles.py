@@ -1,8 +1,9 @@
-"""The SQL by which an administrator makes the roles: owner, pipeline, readers and requesters."""
+"""The SQL by which an administrator makes the roles, and the rights of each."""
 
 from typing import Final
 
 from connector_pipeline.postgres.grants import (
+    MONITOR_ROLE,
     OWNER_ROLE,
     PIPELINE_ROLE,
     READER_ROLE,
@@ -23,6 +24,7 @@ _HEAD: Final = """\
 --   {pipeline}  reads and writes rows, and owns nothing; all other processes connect as it
 --   {reader}      reads the schema {catalog}
 --   {requester}      leaves sync requests in {connector}.sync_requests
+--   {monitor}   reads the view {connector}.metrics
 --
 -- No role may log in yet. Give {owner} a password for migrations
 --     ALTER ROLE {owner} LOGIN PASSWORD '...';
@@ -76,13 +78,13 @@ END $$;
 -- 4. The rights of each role. A pipeline stages a shop in temporary tables.
 DO $$ BEGIN
     EXECUTE format(
-        'GRANT CONNECT ON DATABASE %I TO {owner}, {pipeline}, {reader}, {requester}',
+        'GRANT CONNECT ON DATABASE %I TO {owner}, {pipeline}, {reader}, {requester}, {monitor}',
         current_database()
     );
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {pipeline}', current_database());
 END $$;
 GRANT USAGE ON SCHEMA {catalog} TO {pipeline}, {reader};
-GRANT USAGE ON SCHEMA {connector} TO {pipeline}, {requester};
+GRANT USAGE ON SCHEMA {connector} TO {pipeline}, {requester}, {monitor};
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {catalog} GRANT SELECT ON TABLES TO {reader};
 GRANT SELECT ON ALL TABLES IN SCHEMA {catalog} TO {reader};
 DO $$ BEGIN
@@ -131,9 +133,10 @@ _REQUESTS: Final = (
 def roles_sql() -> str:
     """The SQL, with comments for the administrator. It is the same for every database."""
     names = {"owner": OWNER_ROLE, "pipeline": PIPELINE_ROLE}
-    names |= {"reader": READER_ROLE, "requester": REQUESTER_ROLE}
+    names |= {"reader": READER_ROLE, "requester": REQUESTER_ROLE, "monitor": MONITOR_ROLE}
     grants = [(table, grant.as_string(None)) for table, grant in pipeline_table_grants()] + [
-        (f"{CONNECTOR}.sync_requests", _REQUESTS)
+        (f"{CONNECTOR}.sync_requests", _REQUESTS),
+        (f"{CONNECTOR}.metrics", f"GRANT SELECT ON {CONNECTOR}.metrics TO {MONITOR_ROLE}"),
     ]
     return _HEAD.format(
         **names,

@@ -253,12 +253,23 @@ class ShopRegistry:
             sync_log.start(connection, sync, shop, run_id)
 
     def record_progress(
-        self, sync_id: str, *, pages: int, requests: int, fetched_at: datetime | None = None
+        self,
+        sync_id: str,
+        *,
+        pages: int,
+        requests: int,
+        waited_seconds: float = 0.0,
+        fetched_at: datetime | None = None,
     ) -> None:
         """Record how far a running sync is. See sync_log.record_progress."""
         with self.database.connect() as connection:
             sync_log.record_progress(
-                connection, sync_id, pages=pages, requests=requests, fetched_at=fetched_at
+                connection,
+                sync_id,
+                pages=pages,
+                requests=requests,
+                waited_seconds=waited_seconds,
+                fetched_at=fetched_at,
             )
 
     def keep_page_sizes(self, key: str, sizes: Mapping[str, int]) -> None:

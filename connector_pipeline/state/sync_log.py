@@ -84,8 +84,9 @@ def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | 
             merchant_id = excluded.merchant_id, sync_type = excluded.sync_type,
             status = excluded.status, correlation_id = excluded.correlation_id,
             run_id = coalesce(excluded.run_id, syncs.run_id), started_at = excluded.started_at,
-            complete = NULL, pages = NULL, requests = NULL, seconds = NULL, error_code = NULL,
-            error_message = NULL, progressed_at = NULL, fetched_at = NULL, finished_at = NULL,
+            complete = NULL, pages = NULL, requests = NULL, waited_seconds = NULL,
+            seconds = NULL, error_code = NULL, error_message = NULL, progressed_at = NULL,
+            fetched_at = NULL, finished_at = NULL,
             published_by = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         """,
@@ -100,17 +101,21 @@ def record_progress(
     *,
     pages: int,
     requests: int,
+    waited_seconds: float = 0.0,
     fetched_at: datetime | None = None,
 ) -> None:
-    """Record how far a running sync is; `fetched_at` is when its last page was archived."""
+    """Record how far a running sync is; `fetched_at` is when its last page was archived.
+
+    `waited_seconds`: of the whole sync so far, as the platform asked or between retries.
+    """
     connection.execute(
         """
         UPDATE connector.syncs
-        SET pages = %s, requests = %s, fetched_at = coalesce(%s, fetched_at),
-            progressed_at = clock_timestamp()
+        SET pages = %s, requests = %s, waited_seconds = %s,
+            fetched_at = coalesce(%s, fetched_at), progressed_at = clock_timestamp()
         WHERE sync_id = %s
         """,
-        (pages, requests, fetched_at, sync_id),
+        (pages, requests, waited_seconds, fetched_at, sync_id),
     )
     if fetched_at is not None:
         refusals.shop_answers(connection, sync_id)

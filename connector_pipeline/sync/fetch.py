@@ -1,6 +1,7 @@
 """Fetch one shop into the raw archive, and keep the record of its sync up to date."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import aclosing, contextmanager, suppress
@@ -16,6 +17,7 @@ from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.catalog.read import live_products
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.remembering import RememberingSource
+from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
     ConnectorError,
@@ -53,12 +55,14 @@ from connector_pipeline.sync.full_syncs import (
     full_sync_warnings,
 )
 from connector_pipeline.sync.interruptible import in_thread
-from connector_pipeline.sync.log_context import log_as
+from connector_pipeline.sync.log_context import log_as, logging_as
 from connector_pipeline.sync.outcomes import as_connector_error
 from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
 
 _PROGRESS_EVERY: Final = 0.5
+
+_log: Final = logging.getLogger(__name__)
 
 RESUMABLE_FOR: Final = timedelta(hours=6)
 """An interrupted sync that is older than this is not resumed: its first pages are as old."""
@@ -88,6 +92,7 @@ class ShopFetcher:
     deadline: timedelta
     _spent: dict[str, float] = field(default_factory=dict[str, float])
     _awaited: dict[str, float] = field(default_factory=dict[str, float])
+    _began: dict[str, datetime] = field(default_factory=dict[str, datetime])
     _given: dict[str, BaseModel | None] = field(
         default_factory=dict[str, "BaseModel | None"], repr=False
     )
@@ -100,9 +105,26 @@ class ShopFetcher:
         the caller then either calls `record_failure` or makes another attempt.
         """
         began = time.monotonic()
-        log_as(self._sync_id(partition_key), self._correlation_id(partition_key))
+        log_as(
+            self._sync_id(partition_key),
+            self._correlation_id(partition_key),
+            shop=partition_key,
+            run_id=self.run.run_id,
+        )
+        self._began.setdefault(partition_key, datetime.now(UTC))
         try:
-            return await self._attempt(partition_key)
+            with (
+                tracing.of_sync(self._sync_id(partition_key)),
+                tracing.span("fetch", shop=partition_key) as fetching,
+            ):
+                manifest = await self._attempt(partition_key)
+                fetching.set(
+                    sync_type=manifest.sync.sync_type.value,
+                    requests=manifest.requests,
+                    waited_seconds=manifest.waited_seconds,
+                    complete=manifest.complete,
+                )
+                return manifest
         except Exception as error:
             failure = _as_connector_error(error).of(partition_key)
             if failure is error:
@@ -121,6 +143,30 @@ class ShopFetcher:
         the error as recorded: a ShopDisconnected may not be believed yet. `refused_in_run` is the
         share of the platform's shops that this run found refused, None if it was cut off before.
         """
+        with logging_as(
+            self._sync_id(partition_key),
+            self._correlation_id(partition_key),
+            shop=partition_key,
+            run_id=self.run.run_id,
+        ):
+            recorded = self._recorded(partition_key, error, refused_in_run)
+            _log.info("the sync has failed: %s: %s", recorded.code, recorded)
+        if isinstance(recorded, ShopBusy):
+            # It goes on in another run, or waits for one.
+            return recorded
+        tracing.end_sync(
+            self._sync_id(partition_key),
+            since=self._began.get(partition_key) or datetime.now(UTC),
+            error=recorded,
+            shop=partition_key,
+            correlation_id=self._correlation_id(partition_key),
+            run_id=self.run.run_id,
+        )
+        return recorded
+
+    def _recorded(
+        self, partition_key: str, error: ConnectorError, refused_in_run: Share | None
+    ) -> ConnectorError:
         sync_id = self._sync_id(partition_key)
         # If the database is down, the failure of the shop's partition still reports the error.
         with suppress(DatabaseUnavailable, UnknownShop):
@@ -337,9 +383,10 @@ class ShopFetcher:
         self, sync: Sync, writer: SnapshotWriter, report: FetchReport, gone: Confirmed
     ) -> SnapshotManifest:
         """Make a snapshot of the pages, and delete those that it replaces."""
-        manifest = writer.finish(report, gone=gone.gone, absences_confirmed=gone.every_absence)
-        self._record_progress(sync, writer, report, fetched_at=manifest.finished_at)
-        self.services.raw_archive.retain(sync.partition_key)
+        with tracing.span("archive", pages=writer.pages):
+            manifest = writer.finish(report, gone=gone.gone, absences_confirmed=gone.every_absence)
+            self._record_progress(sync, writer, report, fetched_at=manifest.finished_at)
+            self.services.raw_archive.retain(sync.partition_key)
         return manifest
 
     async def _read(
@@ -359,13 +406,18 @@ class ShopFetcher:
         )
         # Closed at once if something fails: its connections must not stay open until the garbage
         # collector comes.
-        async with aclosing(pages):
-            async for page in pages:
-                refuse_another_currency(shop, sync, report)
-                await in_thread(writer.write, page)
-                if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
-                    last_recorded = time.monotonic()
-                    await in_thread(self._record_progress, sync, writer, report)
+        archiving = 0.0
+        with tracing.span("read", reading=report.reading) as reading:
+            async with aclosing(pages):
+                async for page in pages:
+                    refuse_another_currency(shop, sync, report)
+                    began = time.monotonic()
+                    await in_thread(writer.write, page)
+                    archiving += time.monotonic() - began
+                    if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
+                        last_recorded = time.monotonic()
+                        await in_thread(self._record_progress, sync, writer, report)
+            reading.set(pages=writer.pages, requests=report.requests, archive_seconds=archiving)
 
     async def _confirmed(
         self,
@@ -387,7 +439,11 @@ class ShopFetcher:
         fetched_at: datetime | None = None,
     ) -> None:
         self.services.registry.record_progress(
-            sync.sync_id, pages=writer.pages, requests=report.requests, fetched_at=fetched_at
+            sync.sync_id,
+            pages=writer.pages,
+            requests=report.requests,
+            waited_seconds=report.waited_seconds,
+            fetched_at=fetched_at,
         )
 
 

@@ -5,7 +5,8 @@ the adapters' loggers and of libraries. A filter would see only the records of i
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
@@ -17,16 +18,33 @@ _LONGEST: Final = 400
 class _Sync(NamedTuple):
     sync_id: str
     correlation_id: str
+    shop: str
+    run_id: str
 
 
 _current: ContextVar[_Sync | None] = ContextVar("connector_pipeline_sync", default=None)
 
 
-def log_as(sync_id: str, correlation_id: str) -> None:
-    """Name this sync in all records that this task or thread logs from here on."""
+def log_as(sync_id: str, correlation_id: str, *, shop: str, run_id: str) -> None:
+    """Name this sync in all records that this task or thread logs from here on.
+
+    `shop` is its partition key. Shop and run are fields of a record alone: most texts have both.
+    """
     _install()
-    # Requesters choose both.
-    _current.set(_Sync(*(clipped(each, most_bytes=_LONGEST) for each in (sync_id, correlation_id))))
+    # Requesters choose the first two.
+    ids = (clipped(each, most_bytes=_LONGEST) for each in (sync_id, correlation_id))
+    _current.set(_Sync(*ids, shop=shop, run_id=run_id))
+
+
+@contextmanager
+def logging_as(sync_id: str, correlation_id: str, *, shop: str, run_id: str) -> Generator[None]:
+    """Name this sync in all records of the block, and afterwards the one that was named before."""
+    before = _current.get()
+    log_as(sync_id, correlation_id, shop=shop, run_id=run_id)
+    try:
+        yield
+    finally:
+        _current.set(before)
 
 
 def log_as_none() -> None:
@@ -49,7 +67,8 @@ class _NamesTheSync:
         sync = _current.get()
         # A library may have put its own factory around this one, and then this one is there twice.
         if sync is not None and not hasattr(record, "sync_id"):
-            record.sync_id, record.correlation_id = sync
+            record.sync_id, record.correlation_id = sync.sync_id, sync.correlation_id
+            record.shop, record.run_id = sync.shop, sync.run_id
             names = f"sync_id={sync.sync_id}"
             if sync.correlation_id != sync.sync_id:
                 names += f" correlation_id={sync.correlation_id}"
@@ -57,4 +76,5 @@ class _NamesTheSync:
             # handler logs a text again that has the names already.
             message, named = record.getMessage(), f" [{names}]"
             record.msg, record.args = message.removesuffix(named) + named, ()
+            record.names_in_text = named
         return record

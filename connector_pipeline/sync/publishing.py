@@ -1,17 +1,19 @@
 """Publish the newest snapshots of a run's shops, each shop in a transaction of its own."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import preview
+from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, SnapshotMissing
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.platforms.adapters import adapter_of
@@ -28,6 +30,8 @@ PUBLISHED_AT_ONCE: Final = 2
 hundred shops of twenty variants take 2.3 s instead of 3.0 s; three at a time are no faster."""
 
 _PREVIEW_ROWS: Final = 5
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,44 +86,67 @@ class ShopPublisher:
                     remedy="See whether another program deletes files there; sync the shop again.",
                 )
             sync = manifest.sync
-            log_as(sync.sync_id, sync.correlation_id)
-            counts = None
-            if self.run.is_retry:
-                # Published once more, all items would be counted as unchanged.
-                counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
-            adapter = adapter_of(shop, self.services.adapters)
-            remarks, refused = Remarks(), list[str]()
-            with self.services.database.connect() as connection:
-                if counts is None:
-                    counts = publish(
-                        connection,
-                        shop=shop,
-                        sync=sync,
-                        complete=manifest.complete,
-                        all_read=manifest.all_read,
-                        currency=manifest.currency,
-                        learned=manifest.learned,
-                        as_of=manifest.as_of,
-                        gone=manifest.gone,
-                        absences_confirmed=manifest.absences_confirmed,
-                        rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),
-                        whole_products=adapter.whole_products,
-                        allow_shrink=self.allow_shrink,
-                        published_by=self.run.root_run_id,
-                        warn=refused.append,
-                    )
-                rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
+            self._log_as(sync)
+            with tracing.of_sync(sync.sync_id), tracing.span("publish") as publishing:
+                counts = None
+                if self.run.is_retry:
+                    # Published once more, all items would be counted as unchanged.
+                    counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
+                adapter = adapter_of(shop, self.services.adapters)
+                remarks, refused = Remarks(), list[str]()
+                with self.services.database.connect() as connection:
+                    if counts is None:
+                        counts = publish(
+                            connection,
+                            shop=shop,
+                            sync=sync,
+                            complete=manifest.complete,
+                            all_read=manifest.all_read,
+                            currency=manifest.currency,
+                            learned=manifest.learned,
+                            as_of=manifest.as_of,
+                            gone=manifest.gone,
+                            absences_confirmed=manifest.absences_confirmed,
+                            rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),
+                            whole_products=adapter.whole_products,
+                            allow_shrink=self.allow_shrink,
+                            published_by=self.run.root_run_id,
+                            warn=refused.append,
+                        )
+                    rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
+                publishing.set(**asdict(counts))
         except Exception as error:
             return NotPublished(as_connector_error(error), sync)
+        _log.info("the sync is published: %s", counts)
+        self._end_trace(sync, counts=counts)
         return Published(manifest, counts, rows, [*remarks.warnings(), *refused])
 
     def record_failure(self, failed: NotPublished) -> None:
         """Record that the shop's sync failed, and that this run does not try it again."""
         if failed.sync is not None:
-            log_as(failed.sync.sync_id, failed.sync.correlation_id)
+            self._log_as(failed.sync)
             # If the database is down, the failure of the shop's partition still reports the error.
             with suppress(DatabaseUnavailable):
                 self.services.registry.fail_sync(failed.sync.sync_id, failed.error)
+            _log.info("the sync has failed: %s: %s", failed.error.code, failed.error)
+            self._end_trace(failed.sync, error=failed.error)
+
+    def _end_trace(
+        self, sync: Sync, *, counts: PublishCounts | None = None, error: Exception | None = None
+    ) -> None:
+        tracing.end_sync(
+            sync.sync_id,
+            since=sync.started_at,
+            error=error,
+            shop=sync.partition_key,
+            correlation_id=sync.correlation_id,
+            run_id=self.run.run_id,
+            sync_type=sync.sync_type.value,
+            **({} if counts is None else asdict(counts)),
+        )
+
+    def _log_as(self, sync: Sync) -> None:
+        log_as(sync.sync_id, sync.correlation_id, shop=sync.partition_key, run_id=self.run.run_id)
 
 
 class Publishes:

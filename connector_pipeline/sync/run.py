@@ -10,6 +10,7 @@ from typing import Final
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.model.errors import FailedBefore, SyncInterrupted
 from connector_pipeline.model.sync import ShopToSync
+from connector_pipeline.model.tracing import spans_sent
 from connector_pipeline.settings import Settings
 from connector_pipeline.state import sync_log
 from connector_pipeline.state.liveness import alive
@@ -42,7 +43,7 @@ def fetch_shops(
     Raises Interrupted after SIGINT or SIGTERM; every unfinished sync is then recorded as failed.
     """
     fetcher = _fetcher(services, shops, run, settings)
-    with alive(services.database, run.run_id):
+    with alive(services.database, run.run_id), spans_sent():
         _fetch(fetcher, settings, outcomes, fetched=_nothing)
 
 
@@ -57,7 +58,11 @@ def publish_shops(
 ) -> None:
     """Publish each shop's newest snapshot; record its changes or its error in `outcomes`."""
     publisher = ShopPublisher(services=services, run=run, allow_shrink=allow_shrink)
-    with alive(services.database, run.run_id), Publishes(publisher, outcomes) as publishes:
+    with (
+        alive(services.database, run.run_id),
+        spans_sent(),
+        Publishes(publisher, outcomes) as publishes,
+    ):
         for key in partition_keys:
             publishes.submit(key)
         publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
@@ -84,7 +89,7 @@ def sync_shops(
         shops = [shop for shop in shops if shop.partition_key not in failures]
     fetcher = _fetcher(services, shops, run, settings)
     publisher = ShopPublisher(services=services, run=run, allow_shrink=False)
-    with alive(services.database, run.run_id):
+    with alive(services.database, run.run_id), spans_sent():
         try:
             with Publishes(publisher, published) as publishes:
 

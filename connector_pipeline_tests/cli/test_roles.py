@@ -32,6 +32,7 @@ LOGINS: Final = {
     "connector": "connector_pipeline",
     "service": "catalog_reader",
     "asker": "sync_requester",
+    "watcher": "connector_monitor",
 }
 """A user for each role. Migrations connect as the role that owns the tables."""
 
@@ -143,6 +144,13 @@ FORBIDDEN: Final[dict[str, list[LiteralString]]] = {
         "UPDATE connector.sync_requests SET accepted_at = now()",
         "SELECT pg_advisory_xact_lock(1)",
     ],
+    "watcher": [
+        "SELECT * FROM connector.shops",
+        "SELECT * FROM connector.syncs",
+        "SELECT * FROM catalog.catalog_items",
+        "CREATE TEMPORARY TABLE mine ()",
+        INSERT,
+    ],
 }
 
 
@@ -150,6 +158,7 @@ def test_each_role_may_do_what_is_promised_and_no_more(with_roles: Server) -> No
     """Nobody but the owner owns anything, and nobody but us takes our locks."""
     with_roles.run("SELECT * FROM catalog.catalog_items, catalog.available_items", "service")
     with_roles.run(INSERT, "asker")
+    with_roles.run("SELECT * FROM connector.metrics", "watcher")
     with_roles.run("SELECT pg_advisory_xact_lock(1); CREATE TEMPORARY TABLE mine ()", "connector")
     for user, statements in FORBIDDEN.items():
         for statement in statements:
@@ -235,5 +244,9 @@ def test_migrate_names_each_grant_that_its_user_lacks(
     line = lacking(command)
     assert '`GRANT INSERT, UPDATE ON connector.alembic_version TO "some-one"`' in line
     server.run("GRANT INSERT, UPDATE ON connector.alembic_version TO connector_owner")
-    server.run("DROP TABLE connector.installation, connector.locks")
+    server.run(
+        "DROP VIEW connector.metrics; DROP INDEX connector.syncs_finished_at_idx;"
+        " ALTER TABLE connector.syncs DROP COLUMN waited_seconds;"
+        " DROP TABLE connector.installation, connector.locks, connector.sync_totals"
+    )
     assert command("migrate").status == 0

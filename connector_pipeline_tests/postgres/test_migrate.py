@@ -31,6 +31,7 @@ from connector_pipeline.postgres import (  # noqa: F401 - they add their tables 
     installation,
     lock_tables,
     request_tables,
+    totals_table,
 )
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.grants import READER_ROLE
@@ -130,6 +131,7 @@ FROZEN = {
     "0002_sync_queue": "4307ffb3a32308dd6233d6998e8da1fd",
     "0003_bad_days": "542c4084d58eba9d8e83d9b9312e60d6",
     "0004_installation": "349e22bd768a8c303b86cc23faf658e4",
+    "0005_operations": "3d7dc35c7539cc55bc2502188c1da5d7",
 }
 """Each migration and the first half of its file's SHA-256, since the day it was merged."""
 

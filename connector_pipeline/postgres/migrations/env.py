@@ -13,6 +13,7 @@ from connector_pipeline.postgres import (  # noqa: F401
     installation,  # pyright: ignore[reportUnusedImport]
     lock_tables,  # pyright: ignore[reportUnusedImport]
     request_tables,  # pyright: ignore[reportUnusedImport]
+    totals_table,  # pyright: ignore[reportUnusedImport]
 )
 from connector_pipeline.postgres.schema import metadata
 from connector_pipeline.postgres.schema_names import CONNECTOR

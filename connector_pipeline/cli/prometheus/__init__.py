@@ -1,0 +1,1 @@
+"""The page for Prometheus. An extra brings its packages; only the command `metrics` imports it."""
