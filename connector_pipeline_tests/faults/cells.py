@@ -272,8 +272,6 @@ FAULTS: Final = (
 
 def excluded(phase: Phase, fault: Fault) -> str | None:
     """Why there is no such cell; None where there is one."""
-    if fault.name == "pages without end":
-        return "the shop's deadline ends such a list, and a cell has no time for that"
     first = ("token", "shop", "discovery", "bulk download")
     if fault.closed and phase.name not in first:
         return "the connection is kept from the phase before; refused, it is a reset"
