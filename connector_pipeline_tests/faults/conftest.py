@@ -3,10 +3,13 @@
 import socket
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
+from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.canaries import Canaries
 from connector_pipeline_tests.conftest import enterable_directory
@@ -37,6 +40,22 @@ def shops(world: World) -> Shops:
 def storage_shops(world: World) -> Shops:
     """A shop of each platform for the faults of the storage."""
     return Shops(world)
+
+
+@pytest.fixture(scope="session")
+def own_world(world: World) -> Generator[World]:
+    """The same with a small server of its own, that may be stopped."""
+    settings = {"fsync": "off", "max_connections": "16"}
+    with enterable_directory() as home, EmbeddedPostgres(home, settings=settings) as server:
+        url = server.url("catalog")
+        migrate(url)
+        yield replace(world, database=Database(url=url), shops={})
+
+
+@pytest.fixture(scope="session")
+def own_shops(own_world: World) -> Shops:
+    """A shop of each platform for the faults of a whole server."""
+    return Shops(own_world)
 
 
 @pytest.fixture(scope="session")
