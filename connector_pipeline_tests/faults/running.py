@@ -12,7 +12,7 @@ from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import Platform
 from connector_pipeline.sync.full_syncs import MISSES_SOMETHING
 from connector_pipeline_tests.canaries import texts
-from connector_pipeline_tests.faults.cells import Cell
+from connector_pipeline_tests.faults.cells import PLAIN_HTTP, Cell
 from connector_pipeline_tests.faults.phases import PHASES, Phase
 from connector_pipeline_tests.faults.storage_cells import StorageCell
 from connector_pipeline_tests.faults.troubled_files import PROTOCOL
@@ -116,7 +116,7 @@ def _faulted(
         ended = _with_a_closed_port(world, phase, shop)
     else:
         match = {"platform": phase.service, "domain": shop.spec.domain, **phase.match}
-        world.sandbox.faults.set([{"match": match, "times": times, **cell.rule}])
+        world.sandbox.faults.set([{"match": match, "times": times, **_rule(world, cell, shop)}])
         ended = world.sync(shop, by_bulk=phase.by_bulk, patience=patience)
         [rule] = world.sandbox.faults.as_json()
         assert rule["applied"], "the fault came to no request"
@@ -138,6 +138,13 @@ def _faulted(
     assert code == ended.error.code
     assert ended.error.code != "Defect", str(ended.error)
     return Outcome(ended.error.code, retried=retried)
+
+
+def _rule(world: World, cell: Cell, shop: SandboxShop) -> dict[str, Any]:
+    rule = cell.rule
+    if rule.get("location") == PLAIN_HTTP:
+        rule["location"] = f"{world.plain_url}/{shop.spec.platform}/{shop.spec.domain}/"
+    return rule
 
 
 def retried_by_itself(ended: Ended) -> bool:

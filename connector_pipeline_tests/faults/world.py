@@ -69,13 +69,17 @@ class _Kept(logging.Handler):
 
 @dataclass
 class World:
-    """Makes shops and syncs them. `closed_port`: nothing listens there."""
+    """Makes shops and syncs them. `closed_port`: nothing listens there.
+
+    `plain_url` leads to a sandbox without TLS, where this one's has it.
+    """
 
     sandbox: SandboxServer
     database: Database
     archive_url: str
     closed_port: int
     canaries: Canaries
+    plain_url: str = ""
     shops: dict[str, SandboxShop] = field(default_factory=dict[str, SandboxShop])
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
