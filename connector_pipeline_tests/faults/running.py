@@ -140,6 +140,39 @@ def _faulted(
     return Outcome(ended.error.code, retried=retried)
 
 
+def leave(world: World, shops: Shops, cell: Cell) -> tuple[Ended, SandboxShop]:
+    """Run a sync under the fault and leave everything as it is: no sync without it follows.
+
+    The platform quotes the shop's credentials in its error, where the fault is one with a text.
+    """
+    shop = shops.take(cell.phase)
+    world.edit(shop)
+    rule = _rule(world, cell, shop)
+    said = f"You sent {' and '.join(world.secrets(shop))}"
+    if rule["kind"] == "status":
+        rule["headers"] = {**rule["headers"], "X-Said": said}
+    elif rule["kind"] == "html":
+        rule["body"] = f"<html>{said}</html>"
+    elif rule["kind"] == "body" and rule.get("status", 200) >= 400:
+        rule["body"] = {"code": "bad", "message": said, "errors": said}
+    match = {"platform": cell.phase.service, "domain": shop.spec.domain, **cell.phase.match}
+    world.sandbox.faults.set([{"match": match, **rule}])
+    ended = world.sync(shop, by_bulk=cell.phase.by_bulk)
+    world.sandbox.faults.clear()
+    return ended, shop
+
+
+def leave_stored(
+    world: World, shops: Shops, platform: Platform, cell: StorageCell
+) -> tuple[Ended, SandboxShop]:
+    """The same for a fault of the storage."""
+    shop = shops.take(Phase(platform, "storage", platform))
+    world.edit(shop)
+    with cell.played(world, None):
+        ended = world.sync(shop, archive=_troubled(world))
+    return ended, shop
+
+
 def _rule(world: World, cell: Cell, shop: SandboxShop) -> dict[str, Any]:
     rule = cell.rule
     if rule.get("location") == PLAIN_HTTP:
