@@ -1,6 +1,6 @@
 """Whatever the environment holds, the settings are read or refused in one line a variable."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.settings import Settings, SettingsError, load_settings
@@ -21,6 +21,7 @@ VALUES = (
 
 
 @given(st.dictionaries(st.sampled_from(list(Settings.model_fields)), VALUES, max_size=6))
+@example({"connector_home": "https://{domain}https://user:hunter2-secret@proxy:3128"})
 def test_any_value_is_read_or_refused_by_its_variable(given_values: dict[str, str]) -> None:
     """A refusal says the variable, and not the value, which may be a secret."""
     try:

@@ -1,9 +1,7 @@
 """Dagster's processes under `connector-pipeline dev`: code server, webserver, daemon."""
 
 import json
-import socket
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -14,6 +12,7 @@ import psutil
 
 from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import free_port
+from connector_pipeline.cli.socket_folder import SocketFolder, answers
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
 from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.postgres.database import Database
@@ -34,9 +33,8 @@ class DagsterProcesses:
         self._workspace = home / "dagster" / "workspace.yaml"
         self._daemon: Child | None = None
         # The code server listens on a socket and not on a port: gRPC lets two servers share a port,
-        # and a second `dev` on this machine would launch its runs with our settings. The folder is
-        # a temporary one, whose path is short enough for a socket.
-        self._sockets = tempfile.TemporaryDirectory(prefix="connector-")
+        # and a second `dev` on this machine would launch its runs with our settings.
+        self._sockets = SocketFolder()
 
     def start(self, port: int) -> str:
         """Start all three and wait until the UI answers. Returns its URL.
@@ -45,7 +43,7 @@ class DagsterProcesses:
         or if the UI does not answer in time.
         """
         self._own_runs.fail_lost()
-        code_socket = Path(self._sockets.name) / "code-server"
+        code_socket = self._sockets.socket
         self._own_runs.begin(code_socket)
         self._supervisor.start(
             "code-server",
@@ -56,7 +54,7 @@ class DagsterProcesses:
         )
         self._write_workspace(code_socket)
         # A webserver that finds no code server shows an error until somebody reloads it.
-        self._wait_until("the code server", lambda: _answers(code_socket))
+        self._wait_until("the code server", lambda: answers(code_socket))
         self._daemon = self._supervisor.start("daemon", daemon_command(self._workspace))
         for _ in range(_TRIES):
             port = free_port(port)
@@ -112,7 +110,7 @@ class DagsterProcesses:
 
     def _stop_all(self) -> None:
         self._supervisor.stop_all(patience=_STOP_PATIENCE)
-        self._sockets.cleanup()
+        self._sockets.remove()
 
     def _write_workspace(self, code_socket: Path) -> None:
         make_private_folder(self._workspace.parent)
@@ -127,12 +125,6 @@ class DagsterProcesses:
             if time.monotonic() > until:
                 raise ChildEnded(f"{server} did not answer within {_START_PATIENCE:.0f} s.")
             time.sleep(0.1)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1)
-        return connection.connect_ex(str(path)) == 0
 
 
 def _has_port(child: Child, port: int) -> bool:

@@ -46,6 +46,7 @@ from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import LOOKING
 from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
+from connector_pipeline.postgres.rights import refuse_without_rights
 from connector_pipeline.postgres.serves import Serves, serves
 from connector_pipeline.settings import Settings, SettingsError, load_settings
 from connector_pipeline.state.outbox import unsent
@@ -107,6 +108,7 @@ def findings() -> list[Finding]:
         looks = [
             _begun("database", lambda: _database(services)),
             _begun("migrations", lambda: _migrations(services.settings)),
+            _begun("rights", lambda: _rights(services.settings)),
             _begun("dagster storage", lambda: _dagster_storage(services.settings)),
             _begun("raw archive", lambda: _raw_archive(services.settings)),
         ]
@@ -186,6 +188,12 @@ def _migrations(settings: Settings) -> str:
     with connect(database_url(settings), limits=LOOKING) as connection:
         refuse_other_than_needed(connection)
     return f"at {needed_revision()}"
+
+
+def _rights(settings: Settings) -> str:
+    with connect(database_url(settings), limits=LOOKING) as connection:
+        refuse_without_rights(connection)
+        return f"user {connection.info.user} may do all that a pipeline does"
 
 
 def _dagster_storage(settings: Settings) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
-from connector_pipeline.model.errors import UnknownShop
 from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
@@ -180,13 +179,13 @@ def _set_states(
     with _registry() as registry:
         known = None if keys is None else registry.registered(keys)
         changed = registry.set_states(state, keys=known, now_in=now_in, platform_name=platform)
+        unknown = registry.unknown(sorted(set(keys or ()) - set(known or ())))
     for key in changed:
         _say(key, state.value, as_json=as_json)
-    unknown = sorted(set(keys or ()) - set(known or ()))
     if not as_json and len(changed) != 1:
         out.print(f"{len(changed)} shops: {state.value}.")
-    for key in unknown:
-        err.print(f"{UnknownShop.__name__}: {UnknownShop('is not in the registry.').of(key)}")
+    for error in unknown:
+        err.print(f"{error.code}: {error}")
     if unknown:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from connector_pipeline.model.storable import checked
+from connector_pipeline.model.storable import checked, shows
 
 LONGEST_ID: Final = 255
 """Bytes of an id. Postgres refuses an index row of more than 2,704 bytes, and the key has three."""
@@ -76,7 +76,7 @@ def kept_text(text: str) -> str:
 
 def _short_id(text: str) -> str:
     # An id that does not show could not be told from another one.
-    if not text.isprintable():
+    if not shows(text):
         raise ValueError("contains characters that do not show")
     if not text.isascii() and len(text.encode()) > LONGEST_ID:
         raise ValueError(f"is longer than {LONGEST_ID} bytes")

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from connector_pipeline.model.errors import InvalidShop
+from connector_pipeline.model.storable import shows
 
 
 class ShopState(StrEnum):
@@ -45,13 +46,9 @@ LONGEST_TEXT: Final = 255
 
 
 def _has_text(value: str) -> str:
-    # Nothing unprintable: such a text could not be told from another one, or would move a
-    # terminal's cursor. No half of a surrogate pair is printable.
-    if (
-        not value.isprintable()
-        or value != value.strip()
-        or not 0 < len(value.encode()) <= LONGEST_TEXT
-    ):
+    # Nothing that does not show: such a text could not be told from another one, or would move a
+    # terminal's cursor. No half of a surrogate pair shows.
+    if not shows(value) or value != value.strip() or not 0 < len(value.encode()) <= LONGEST_TEXT:
         raise ValueError(
             f"must not be empty or longer than {LONGEST_TEXT} bytes, nor have spaces at its ends, "
             "control characters or others that do not show"

@@ -21,6 +21,7 @@ _WITHOUT_SHAPE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0d\uffa0"
     "\U0001d159\U000e0100-\U000e01ef]"
 )
+_EMOJI_OR_NOT: Final = re.compile("[\ufe0e\ufe0f]")
 _SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _MARK: Final = "…"
 
@@ -63,6 +64,16 @@ def printable(text: str) -> str:
 def in_one_line(text: str) -> str:
     r"""The text as `printable` has it, with escapes for line breaks and tabs, too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shows(text: str) -> bool:
+    """Whether every character of the text shows, so that it can be told from others by eye.
+
+    An id has to. Letters of all scripts do; spaces of other widths, joiners and fillers do not.
+    """
+    if text.isascii():
+        return text.isprintable()
+    return text.isprintable() and not (_WITHOUT_SHAPE.search(text) or _EMOJI_OR_NOT.search(text))
 
 
 def clipped(text: str, *, most_bytes: int) -> str:

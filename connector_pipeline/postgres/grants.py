@@ -17,7 +17,7 @@ OWNER_ROLE: Final = "connector_owner"
 PIPELINE_ROLE: Final = "connector_pipeline"
 
 _ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
-_PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
+PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CATALOG, "catalog_items"): "SELECT, INSERT, UPDATE",
     (CATALOG, "available_items"): "SELECT",
     (CONNECTOR, "alembic_version"): "SELECT",
@@ -97,7 +97,7 @@ def pipeline_table_grants() -> list[tuple[str, sql.Composed]]:
                 sql.SQL(rights), sql.Identifier(*table), sql.Identifier(PIPELINE_ROLE)
             ),
         )
-        for table, rights in _PIPELINE_RIGHTS.items()
+        for table, rights in PIPELINE_RIGHTS.items()
     ]
 
 

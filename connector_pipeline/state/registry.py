@@ -24,6 +24,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import refusals, sync_log
 from connector_pipeline.state.refusals import NOT_REFUSED, Refusal
 from connector_pipeline.state.sync_log import SyncProgress
+from connector_pipeline.state.unknown_shops import unknown_shop
 
 Added = Literal["added", "updated", "unchanged"]
 
@@ -60,6 +61,10 @@ _ADD: Final = """
 """
 
 
+_LOOKED_UP: Final = 20
+"""Of so many unknown shops, similar names are looked for: each look reads the whole registry."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShopRegistry:
     """The shops, their states, and the record of their syncs. Many threads may use it at once.
@@ -81,8 +86,8 @@ class ShopRegistry:
                 (platform_name, domain),
             )
             row = found.fetchone()
-        if row is None:
-            raise _unknown(key)
+            if row is None:
+                raise _unknown(connection, key)
         return RegisteredShop.model_validate(row)
 
     def list(self, state: ShopState | None = None) -> Sequence[RegisteredShop]:
@@ -173,7 +178,8 @@ class ShopRegistry:
         """Pause, resume or disconnect a shop; see `set_states`. Raises UnknownShop."""
         parse_partition_key(key)
         if not self.set_states(state, keys=[key]):
-            raise _unknown(key)
+            with self.database.connect() as connection:
+                raise _unknown(connection, key)
 
     def set_states(
         self,
@@ -235,6 +241,14 @@ class ShopRegistry:
                 columns_of(set(keys)),
             )
             return [key for (key,) in rows]
+
+    def unknown(self, keys: Sequence[str]) -> Sequence[UnknownShop]:
+        """The errors for partition keys without a shop. The first name similar ones with a shop."""
+        looked_up, others = keys[:_LOOKED_UP], keys[_LOOKED_UP:]
+        with self.database.connect() as connection:
+            named = [unknown_shop(connection, key) for key in looked_up]
+        message = "is not in the registry."
+        return [*named, *(UnknownShop(message, partition_key=key) for key in others)]
 
     def remove(self, key: str) -> None:
         """Delete a shop. Its catalog rows and its syncs stay. Raises UnknownShop."""
@@ -316,7 +330,7 @@ class ShopRegistry:
                 statement, values | {"platform_name": platform_name, "domain": domain}
             )
             if changed.rowcount == 0:
-                raise _unknown(key)
+                raise _unknown(connection, key)
 
 
 def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
@@ -335,9 +349,9 @@ def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
         raise UnknownShop(f"{error}.", partition_key=key) from None
 
 
-def _unknown(key: str) -> UnknownShop:
+def _unknown(connection: psycopg.Connection, key: str) -> UnknownShop:
     from connector_pipeline.platforms.adapters import parse_shop_key
 
     # Checked only now: a registered shop may have a platform whose adapter is no longer installed.
     parse_shop_key(key)
-    return UnknownShop("is not in the registry.", partition_key=key)
+    return unknown_shop(connection, key)

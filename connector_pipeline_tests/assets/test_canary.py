@@ -188,6 +188,14 @@ def _quoting(deployment: Deployment) -> dict[str, tuple[str, dict[str, Any]]]:
             "woocommerce",
             {"kind": "html", "status": 403, "body": f"<html>{url} {json.dumps(refused)}</html>"},
         ),
+        "an overloaded host with the key": (
+            "woocommerce",
+            {"kind": "status", "status": 503, "headers": {"X-Request": url}},
+        ),
+        "a limit with the token": (
+            "shopify",
+            {"kind": "status", "status": 429, "headers": {"Retry-After": "3600", "X-Sent": token}},
+        ),
         "a redirect with the key": (
             "woocommerce",
             {"kind": "redirect", "location": f"https://{key}:{secret}@{key}.example{url}"},
@@ -282,6 +290,18 @@ def test_nothing_is_left_behind_by_an_adapter_whose_exceptions_quote_its_passwor
     written = log.read_text()
     assert "cannot log in with ***" in written
     assert deployment.left(written) == []
+
+
+def test_nothing_is_left_behind_where_the_archive_cannot_be_written(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its URL holds the keys of an object store, which errors quote."""
+    key = deployment.canaries.add("the key of an object store", "canary-0f-a-st0re/key%x")
+    monkeypatch.setenv("RAW_ARCHIVE_URL", f"file:///dev/null/raw?secret_key={quote(key, safe='')}")
+    for each in (SHOPIFY, WOOCOMMERCE):
+        result = deployment.pipeline.materialize(each)
+        assert "ArchiveUnavailable" in deployment.pipeline.failure(result)
+    assert deployment.left() == []
 
 
 def test_nothing_is_left_behind_while_a_database_is_down(

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 from urllib.parse import urlsplit
 
 import psycopg
@@ -14,6 +14,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.grants import pipeline_table_grants
 from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.rights import missing_grants
 from connector_pipeline.postgres.roles import roles_sql
 from connector_pipeline.postgres.schema import metadata
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
@@ -114,6 +115,53 @@ def test_everything_a_pipeline_does_is_done_by_its_role(
     assert command("shops", "pause", first).status == 0
     assert ShopRegistry(database=database).list(ShopState.PAUSED)
     assert command("shops", "remove", first).status == 0
+
+
+def rights(command: Command) -> dict[str, Any]:
+    """The finding of `doctor` about the rights of its user."""
+    ended = command("doctor", "--json")
+    [finding] = [row for row in ended.rows() if row["subject"] == "rights"]
+    assert ended.status == (0 if finding["ok"] else 1)
+    return finding
+
+
+LACKING: Final = {
+    "REVOKE INSERT, DELETE ON connector.syncs FROM connector_pipeline": (
+        'GRANT INSERT, DELETE ON "connector"."syncs" TO "connector"'
+    ),
+    "REVOKE UPDATE (serves) ON connector.installation FROM connector_pipeline": (
+        'GRANT UPDATE (serves) ON "connector"."installation" TO "connector"'
+    ),
+    "REVOKE TEMPORARY ON DATABASE catalog FROM connector_pipeline": (
+        'GRANT TEMPORARY ON DATABASE "catalog" TO "connector"'
+    ),
+    "REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) FROM connector_pipeline": (
+        'GRANT EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) TO "connector"'
+    ),
+    "REVOKE USAGE ON SCHEMA catalog FROM connector_pipeline": (
+        'GRANT USAGE ON SCHEMA "catalog" TO "connector"'
+    ),
+}
+
+
+def test_doctor_names_each_grant_that_the_pipelines_user_lacks(
+    command: Command, with_roles: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each remedy works. A right that a reader has is not enough, and the role has them all."""
+    for taken, grant in LACKING.items():
+        with_roles.run(taken)
+        with psycopg.connect(with_roles.url("connector"), autocommit=True) as connection:
+            assert missing_grants(connection) == [grant]
+            with_roles.run(grant)
+            assert missing_grants(connection) == []
+
+    with_roles.run(roles_sql())
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", with_roles.url("service"))
+    finding = rights(command)
+    assert 'user "service" may not do all that a pipeline does' in finding["seen"]
+    assert '`GRANT connector_pipeline TO "service"`' in finding["remedy"]
+    with_roles.run('GRANT connector_pipeline TO "service"')
+    assert rights(command)["ok"]
 
 
 FORBIDDEN: Final[dict[str, list[LiteralString]]] = {

@@ -9,6 +9,7 @@ from typing import Any, Final
 from connector_pipeline_tests.faults.phases import PHASES, Phase
 
 MIB: Final = 1024 * 1024
+PLAIN_HTTP: Final = "the shop over plain HTTP"
 ELSEWHERE: Final = "https://elsewhere.example/"
 _HOUR: Final = timedelta(hours=1)
 # What a merchant's server, or an attacker, may write into an error's message.
@@ -28,13 +29,15 @@ _MAINTENANCE: Final = (
 class Fault:
     """One fault: the sandbox's rule without its match. `slow`: the sync has to lose patience.
 
-    `closed`: nothing listens where the phase asks.
+    `closed`: nothing listens where the phase asks. `tls`: the shop is asked over HTTPS, and
+    PLAIN_HTTP in a rule is the same shop without.
     """
 
     name: str
     rule: Mapping[str, Any] = field(default_factory=dict[str, Any])
     slow: bool = False
     closed: bool = False
+    tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ BODIES: Final = (
 REDIRECTS: Final = (
     Fault("redirect to itself", {"kind": "redirect", "location": "#"}),
     Fault("redirect to another host", {"kind": "redirect", "location": ELSEWHERE}),
+    Fault("redirect to plain HTTP", {"kind": "redirect", "location": PLAIN_HTTP}, tls=True),
     Fault(
         "redirect to a metadata address",
         {"kind": "redirect", "location": "http://169.254.169.254/latest/meta-data/"},
@@ -272,11 +276,13 @@ FAULTS: Final = (
 
 def excluded(phase: Phase, fault: Fault) -> str | None:
     """Why there is no such cell; None where there is one."""
-    if fault.name == "pages without end":
-        return "the shop's deadline ends such a list, and a cell has no time for that"
-    first = ("token", "shop", "discovery", "bulk download")
-    if fault.closed and phase.name not in first:
+    first = ("token", "shop", "discovery")
+    if fault.closed and phase.name not in (*first, "bulk download"):
         return "the connection is kept from the phase before; refused, it is a reset"
+    if fault.tls and phase.name not in (*first, "first page"):
+        return "all requests go through one client, and these are with and without a credential"
+    if fault.name == "drips" and phase.key in ("shopify: later page", "shopify: variants"):
+        return "the same as in the first page, and it takes ten times as long as another cell"
     if fault in SHOPIFYS and (phase.platform != "shopify" or phase.service != "shopify"):
         return "only Shopify's API says it so"
     if fault.rule.get("edits") == PLACES and phase.items is None:

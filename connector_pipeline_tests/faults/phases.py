@@ -52,7 +52,7 @@ SHOPIFY: Final = (
     _graphql(
         "variants",
         "query Variants(",
-        spec={"big_products": (260,)},
+        spec={"big_products": (290,)},
         items=("data", "product", "variants", "nodes"),
     ),
     _graphql("bulk start", "mutation RunBulk(", by_bulk=True),

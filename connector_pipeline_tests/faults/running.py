@@ -12,7 +12,7 @@ from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import Platform
 from connector_pipeline.sync.full_syncs import MISSES_SOMETHING
 from connector_pipeline_tests.canaries import texts
-from connector_pipeline_tests.faults.cells import Cell
+from connector_pipeline_tests.faults.cells import PLAIN_HTTP, Cell
 from connector_pipeline_tests.faults.phases import PHASES, Phase
 from connector_pipeline_tests.faults.storage_cells import StorageCell
 from connector_pipeline_tests.faults.troubled_files import PROTOCOL
@@ -116,7 +116,7 @@ def _faulted(
         ended = _with_a_closed_port(world, phase, shop)
     else:
         match = {"platform": phase.service, "domain": shop.spec.domain, **phase.match}
-        world.sandbox.faults.set([{"match": match, "times": times, **cell.rule}])
+        world.sandbox.faults.set([{"match": match, "times": times, **_rule(world, cell, shop)}])
         ended = world.sync(shop, by_bulk=phase.by_bulk, patience=patience)
         [rule] = world.sandbox.faults.as_json()
         assert rule["applied"], "the fault came to no request"
@@ -138,6 +138,46 @@ def _faulted(
     assert code == ended.error.code
     assert ended.error.code != "Defect", str(ended.error)
     return Outcome(ended.error.code, retried=retried)
+
+
+def leave(world: World, shops: Shops, cell: Cell) -> tuple[Ended, SandboxShop]:
+    """Run a sync under the fault and leave everything as it is: no sync without it follows.
+
+    The platform quotes the shop's credentials in its error, where the fault is one with a text.
+    """
+    shop = shops.take(cell.phase)
+    world.edit(shop)
+    rule = _rule(world, cell, shop)
+    said = f"You sent {' and '.join(world.secrets(shop))}"
+    if rule["kind"] == "status":
+        rule["headers"] = {**rule["headers"], "X-Said": said}
+    elif rule["kind"] == "html":
+        rule["body"] = f"<html>{said}</html>"
+    elif rule["kind"] == "body" and rule.get("status", 200) >= 400:
+        rule["body"] = {"code": "bad", "message": said, "errors": said}
+    match = {"platform": cell.phase.service, "domain": shop.spec.domain, **cell.phase.match}
+    world.sandbox.faults.set([{"match": match, **rule}])
+    ended = world.sync(shop, by_bulk=cell.phase.by_bulk)
+    world.sandbox.faults.clear()
+    return ended, shop
+
+
+def leave_stored(
+    world: World, shops: Shops, platform: Platform, cell: StorageCell
+) -> tuple[Ended, SandboxShop]:
+    """The same for a fault of the storage."""
+    shop = shops.take(Phase(platform, "storage", platform))
+    world.edit(shop)
+    with cell.played(world, None):
+        ended = world.sync(shop, archive=_troubled(world))
+    return ended, shop
+
+
+def _rule(world: World, cell: Cell, shop: SandboxShop) -> dict[str, Any]:
+    rule = cell.rule
+    if rule.get("location") == PLAIN_HTTP:
+        rule["location"] = f"{world.plain_url}/{shop.spec.platform}/{shop.spec.domain}/"
+    return rule
 
 
 def retried_by_itself(ended: Ended) -> bool:
@@ -194,10 +234,12 @@ def run_storage_cell(
     before = world.rows(shop)
     world.edit(shop)
     lasting = _stored(world, cell, shop, before, times=None)
-    between = world.rows(shop)
-    world.edit(shop)
-    once = _stored(world, cell, shop, between, times=1)
-    if world.rows(shop) != world.truth(shop) or once.code != "published":
+    once = None
+    if cell.once:
+        between = world.rows(shop)
+        world.edit(shop)
+        once = _stored(world, cell, shop, between, times=1)
+    if world.rows(shop) != world.truth(shop) or once is None or once.code != "published":
         healthy = world.sync(shop, archive=_troubled(world))
         assert healthy.error is None, str(healthy.error)
     assert world.rows(shop) == world.truth(shop)

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, LiteralString, cast
@@ -11,9 +11,11 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from connector_pipeline.postgres.pool import close_idle_connections
+from connector_pipeline_tests.faults.held_locks import held_lock
 from connector_pipeline_tests.faults.troubled_files import Trouble, under
 from connector_pipeline_tests.faults.world import World
-from connector_pipeline_tests.postgres_faults import end_sessions
+from connector_pipeline_tests.postgres_faults import connections_used_up, end_sessions, restart
 
 Played = Callable[[World, int | None], AbstractContextManager[object]]
 """Makes the fault come so often (None: always) while its block runs."""
@@ -21,12 +23,17 @@ Played = Callable[[World, int | None], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class StorageCell:
-    """A fault at one point of a sync of any platform. `recorded`: its failure can be recorded."""
+    """A fault at one point of a sync of any platform. `recorded`: its failure can be recorded.
+
+    `own_server`: the fault is one of the whole server. `once`: it can come only once.
+    """
 
     phase: str
     fault: str
     played: Played
     recorded: bool = True
+    own_server: bool = False
+    once: bool = True
 
     @property
     def key(self) -> str:
@@ -198,6 +205,68 @@ def _postgres() -> Generator[StorageCell]:
                 phase, fault, _table(table, action, at_commit=at_commit), recorded=recorded
             )
     yield StorageCell("Postgres: stage", "session ended", _session_ended)
+    for phase, table, rows, recorded in (
+        ("Postgres: sync recorded", "connector.syncs", "connector.shops", False),
+        ("Postgres: rows written", "catalog.catalog_items", "catalog.catalog_items", True),
+        ("Postgres: event written", "connector.outbox", None, False),
+    ):
+        yield StorageCell(phase, "table locked by another session", _held(table), recorded=recorded)
+        if rows is not None:
+            fault = "rows locked by another session"
+            yield StorageCell(phase, fault, _held(rows, rows=True), recorded=recorded)
 
 
-STORAGE_CELLS: Final = {cell.key: cell for cell in (*_archive(), *_postgres())}
+def _held(table: str, *, rows: bool = False) -> Played:
+    def played(world: World, times: int | None) -> AbstractContextManager[object]:
+        return held_lock(world.database.url, table, rows=rows, until_awaited=times is not None)
+
+    return played
+
+
+@contextmanager
+def _used_up(world: World, _: int | None) -> Generator[None]:
+    """A process that begins has no connection from before."""
+    close_idle_connections()
+    with connections_used_up(world.database.url):
+        yield
+
+
+@contextmanager
+def _used_up_amid(world: World, _: int | None) -> Generator[None]:
+    """While a page is read back: from then on nobody gets one more."""
+    with ExitStack() as taken:
+
+        def take(_: str) -> None:
+            taken.enter_context(connections_used_up(world.database.url))
+
+        with under(Trouble("read", ".zst", then=take, times=1)):
+            yield
+
+
+def _restarted(operation: str, place: str, mode: str) -> Played:
+    def played(world: World, times: int | None) -> AbstractContextManager[object]:
+        def then(_: str) -> None:
+            restart(world.database.url, mode=mode)
+
+        return under(Trouble(operation, place, then=then, times=times))
+
+    return played
+
+
+def _server() -> Generator[StorageCell]:
+    used_up = "connections used up"
+    yield StorageCell(
+        "Postgres: sync recorded", used_up, _used_up, recorded=False, own_server=True, once=False
+    )
+    yield StorageCell("Postgres: stage", used_up, _used_up_amid, own_server=True, once=False)
+    for fault, mode in (("server restarted", "fast"), ("server crashed", "immediate")):
+        for phase, operation, place in (
+            ("Postgres: sync recorded", "write", "/sync.json"),
+            ("Postgres: stage", "read", ".zst"),
+        ):
+            played = _restarted(operation, place, mode)
+            # The failure may come to be recorded while the server is still down.
+            yield StorageCell(phase, fault, played, recorded=False, own_server=True)
+
+
+STORAGE_CELLS: Final = {cell.key: cell for cell in (*_archive(), *_postgres(), *_server())}

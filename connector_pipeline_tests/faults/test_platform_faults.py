@@ -10,7 +10,9 @@ from connector_pipeline_tests.faults.world import World
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=list(CELLS))
 def test_the_catalog_is_as_before_or_true_and_recovers(
-    world: World, shops: Shops, outcomes: Outcomes, cell: Cell
+    request: pytest.FixtureRequest, outcomes: Outcomes, cell: Cell
 ) -> None:
     """The error is the table's, legible, and without a secret; the shop stays connected."""
+    world: World = request.getfixturevalue("secure_world" if cell.fault.tls else "world")
+    shops: Shops = request.getfixturevalue("secure_shops" if cell.fault.tls else "shops")
     outcomes.ended(cell.key, run_cell(world, shops, cell))

@@ -13,9 +13,12 @@ _CELLS = {storage_key(name, key): (name, key) for name in PLATFORMS for key in S
 
 @pytest.mark.parametrize("cell", _CELLS.values(), ids=list(_CELLS))
 def test_the_catalog_is_as_before_or_true_and_recovers(
-    world: World, storage_shops: Shops, outcomes: Outcomes, cell: tuple[str, str]
+    request: pytest.FixtureRequest, outcomes: Outcomes, cell: tuple[str, str]
 ) -> None:
     """The error is the table's and legible, and the next sync makes every row true."""
     platform, key = cell
-    ended = run_storage_cell(world, storage_shops, platform, STORAGE_CELLS[key])
+    of_own = STORAGE_CELLS[key].own_server
+    world: World = request.getfixturevalue("own_world" if of_own else "world")
+    shops: Shops = request.getfixturevalue("own_shops" if of_own else "storage_shops")
+    ended = run_storage_cell(world, shops, platform, STORAGE_CELLS[key])
     outcomes.ended(storage_key(platform, key), ended)

@@ -69,13 +69,17 @@ class _Kept(logging.Handler):
 
 @dataclass
 class World:
-    """Makes shops and syncs them. `closed_port`: nothing listens there."""
+    """Makes shops and syncs them. `closed_port`: nothing listens there.
+
+    `plain_url` leads to a sandbox without TLS, where this one's has it.
+    """
 
     sandbox: SandboxServer
     database: Database
     archive_url: str
     closed_port: int
     canaries: Canaries
+    plain_url: str = ""
     shops: dict[str, SandboxShop] = field(default_factory=dict[str, SandboxShop])
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -112,15 +116,16 @@ class World:
                 domain=made.domain,
             )
         )
-        issued = shop.credentials
-        secrets = (
-            (issued.access_token,)
-            if platform == "shopify"
-            else (issued.consumer_key, issued.consumer_secret)
-        )
-        for place, secret in enumerate(secrets):
+        for place, secret in enumerate(self.secrets(shop)):
             self.canaries.add(f"secret {place} of {shop.key}", secret)
         return shop
+
+    def secrets(self, shop: SandboxShop) -> tuple[str, ...]:
+        """The shop's credentials."""
+        issued = shop.credentials
+        if shop.spec.platform == "shopify":
+            return (issued.access_token,)
+        return issued.consumer_key, issued.consumer_secret
 
     def truth(self, shop: SandboxShop) -> Rows:
         """The rows that a correct reader has of the shop."""

@@ -129,9 +129,25 @@ IDS = ["merchant_id", "platform_shop_id", "domain", "product_id", "variant_id"]
 
 
 @pytest.mark.parametrize("field", IDS)
-@pytest.mark.parametrize("text", ["", "1" * 256, "9" * 4_000, "é" * 128, "😀" * 64, "1\n", "\x00"])
-def test_an_id_that_no_index_could_hold_is_refused(field: str, text: str) -> None:
-    """It is judged in bytes; the error names the field."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1" * 256,
+        "9" * 4_000,
+        "é" * 128,
+        "😀" * 64,
+        "1\n",
+        "\x00",
+        "1\u3164",
+        "1\u200b",
+        "1\ufe0f",
+    ],
+)
+def test_an_id_that_no_index_could_hold_or_nobody_tell_from_another_is_refused(
+    field: str, text: str
+) -> None:
+    """It is judged in bytes, and every character shows; the error names the field."""
     with pytest.raises(ValidationError) as refused:
         item(**{field: text})
     assert [problem["loc"] for problem in refused.value.errors()] == [(field,)]

@@ -160,7 +160,23 @@ def test_a_text_that_is_no_currency_code_is_refused(currency: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " m", "m ", "m\n1", "m\x00", "m\x7f", "m\x9b", "m\u202e1", "m\u2066", "\ud800", "é" * 128],
+    [
+        "",
+        " m",
+        "m ",
+        "m\n1",
+        "m\x00",
+        "m\x7f",
+        "m\x9b",
+        "m\u202e1",
+        "m\u2066",
+        "\ud800",
+        "é" * 128,
+        "m\u3164",
+        "\u115f",
+        "m\u2800",
+        "m\ufe0f",
+    ],
 )
 def test_an_id_that_does_not_show_or_is_too_long_is_refused(text: str) -> None:
     """The error names the field. A text of 255 bytes is the longest."""

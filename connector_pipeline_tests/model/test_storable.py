@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.redaction import SECRETS
-from connector_pipeline.model.storable import checked, clipped, clipped_lines, printable
+from connector_pipeline.model.storable import checked, clipped, clipped_lines, printable, shows
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 WITHOUT_SHAPE = "\u034f\u115f\u1160\u2800\u3164\uffa0\ufe00\U000e0100"
@@ -43,6 +43,20 @@ def test_a_text_that_shows_and_fits_stays(text: str) -> None:
     """A character takes four bytes at most."""
     if not set(text) & set("=:" + WITHOUT_SHAPE) and printable(text) == text:
         assert clipped(text, most_bytes=240) == text
+
+
+def test_a_text_shows_if_each_of_its_characters_does() -> None:
+    """Fillers, joiners, selectors and spaces of other widths do not; letters of any script do."""
+    for each in (*WITHOUT_SHAPE, *"\ufe0e\ufe0f\u200b\u200d\xa0\u3000\u202e\x00\n\x7f\ud800"):
+        assert not shows(f"id{each}1"), ascii(each)
+    for text in (
+        "id-1",
+        "Müller & söner",
+        "\u5546\u5e97",
+        "\u0645\u062a\u062c\u0631",
+        "\U0001f6cd",
+    ):
+        assert shows(text), text
 
 
 def test_a_cut_and_an_escape_are_seen() -> None:

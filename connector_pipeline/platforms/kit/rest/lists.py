@@ -14,6 +14,7 @@ from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.json_values import is_object, list_at
+from connector_pipeline.platforms.kit.list_bound import ListBound
 from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.rest.paging import Paging, Params, no_total
 from connector_pipeline.platforms.kit.rest.tally import Tally
@@ -98,12 +99,15 @@ class ListReader:
     async def pages(self, wanted: ListOf) -> AsyncGenerator[ListPage]:
         """Yield every page of a list, in order, also pages that the list gains meanwhile.
 
-        Raises InvalidResponse for a page that is no list or leads in a circle, and what the client
-        raises.
+        Raises InvalidResponse for a page that is no list, leads in a circle or goes on far beyond
+        the length that the first one states, and what the client raises.
         """
         tally = Tally()
+        bound: ListBound | None = None
         async with aclosing(self._walk(wanted)) as pages:
             async for page in pages:
+                bound = bound or ListBound(wanted.path, page.total)
+                bound.add(len(page.objects))
                 tally.add(page)
                 yield page
         self._report.details[wanted.kind] = tally.distinct

@@ -5,6 +5,7 @@ temporary SQLite database, and so are variants whose product has not come yet. T
 to an unnamed file that ends with the process.
 """
 
+import re
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ T = TypeVar("T")
 _CACHED_PRODUCTS: Final = 4_096
 _CACHED_BYTES: Final = 16 * MEGABYTE
 """The most bytes of lines whose products are cached. A line takes some hundred."""
+_GID: Final = re.compile(r"gid://shopify/([A-Za-z]+)/[0-9]+")
 _SCHEMA: Final = (
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",
@@ -63,9 +65,10 @@ class BulkJoin(Generic[T]):
                 self._opened.execute(statement)
         return self._opened
 
-    def feed(self, lines: bytes) -> Iterator[tuple[T, dict[str, Any]]]:
+    def feed(self, lines: bytes) -> Iterator[tuple[T | None, dict[str, Any]]]:
         """Take in whole lines. Yield each variant whose product is known, with the product.
 
+        A line that has no usable id, its own or its product's, is yielded as it is, with None.
         Raises InvalidResponse for a line that is no product and no variant, and ArchiveUnavailable
         where the disk of temporary files is full.
         """
@@ -78,14 +81,17 @@ class BulkJoin(Generic[T]):
                 "again.",
             ) from error
 
-    def _joined(self, lines: bytes) -> Iterator[tuple[T, dict[str, Any]]]:
+    def _joined(self, lines: bytes) -> Iterator[tuple[T | None, dict[str, Any]]]:
         for line in lines.split(b"\n"):
             if not line or line.isspace():
                 continue
             record = _record(line)
             if "__parentId" in record:
-                product_id = _id(record.pop("__parentId"), "Product")
-                _id(record.get("id"), "ProductVariant")
+                product_id = usable_id(record["__parentId"], "Product")
+                if product_id is None or usable_id(record.get("id"), "ProductVariant") is None:
+                    yield None, record
+                    continue
+                del record["__parentId"]
                 product = self._known(product_id)
                 if product is None:
                     self._database.execute(
@@ -95,7 +101,10 @@ class BulkJoin(Generic[T]):
                 else:
                     yield product[0], record
             else:
-                product_id = _id(record.get("id"), "Product")
+                product_id = usable_id(record.get("id"), "Product")
+                if product_id is None:
+                    yield None, record
+                    continue
                 self._database.execute(
                     "INSERT OR REPLACE INTO products VALUES (?, ?)", (_signed(product_id), line)
                 )
@@ -166,17 +175,20 @@ def _record(line: bytes) -> dict[str, Any]:
     return record
 
 
-def _id(gid: object, type_name: str) -> int:
+def usable_id(gid: object, type_name: str) -> int | None:
+    """The number in a gid of this type; None for what is no gid, or has no number of 64 bits.
+
+    Raises InvalidResponse for the gid of another type: the result is that of another query.
+    """
     number = numeric_id(gid, type_name)
-    if number is None:
+    found = _GID.fullmatch(gid) if isinstance(gid, str) else None
+    if found is not None and found[1] != type_name:
         raise InvalidResponse(
             f"A line of Shopify's bulk result is of {gid!r:.60} where a {type_name} should be."
         )
-    return int(number)
+    return int(number) if number is not None and int(number) < 2**64 else None
 
 
 def _signed(number: int) -> int:
-    # SQLite's integers are signed, of 64 bits; gids are unsigned, and of up to 20 digits.
-    if number >= 2**64:
-        raise InvalidResponse(f"Shopify's id {number} is longer than 64 bits.")
+    # SQLite's integers are signed, of 64 bits; gids are unsigned.
     return number - 2**64 if number >= 2**63 else number

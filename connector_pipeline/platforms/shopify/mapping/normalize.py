@@ -30,7 +30,7 @@ from connector_pipeline.platforms.kit.rejects import (
 )
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
 from connector_pipeline.platforms.shopify.bulk.download import BULK
-from connector_pipeline.platforms.shopify.bulk.join import BulkJoin
+from connector_pipeline.platforms.shopify.bulk.join import BulkJoin, usable_id
 from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.mapping.selling import product_sells, quantity, sellable
@@ -62,15 +62,16 @@ def normalize(
 
     A variant that cannot be an item becomes a RejectedVariant (`raw`: the `variant`, and its
     `product` without variants), and so does one of which Shopify could not read a field. A variant
-    that comes twice is yielded twice. Raises InvalidResponse for a page of another
-    structure.
+    that comes twice is yielded twice. A line of a bulk result without a usable id is a reject
+    without that id, so nothing of its product is absent, or of the shop if it names no product.
+    Raises InvalidResponse for a page of another structure.
     """
     of_shop = shop_columns(shop, currency)
     with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
         for page in pages:
             if page.kind == BULK:
                 for product, variant in join.feed(page.body):
-                    yield product.item(variant)
+                    yield _unusable(variant) if product is None else product.item(variant)
             else:
                 body = _body(page)
                 unread = UnreadFields.of(page, body)
@@ -168,6 +169,33 @@ class _ProductColumns:
             )
         except (ValidationError, FieldError) as error:
             return _rejected(self._product, variant, error)
+
+
+def _unusable(line: dict[str, Any]) -> RejectedVariant:
+    """The reject for a line of a bulk result that has no usable id, by those that it has."""
+    gid, type_name = line.get("id"), "ProductVariant" if "__parentId" in line else "Product"
+    product_id: str | None = None
+    variant_id: str | None = None
+    field = "product_id" if type_name == "Product" else "variant_id"
+    raw: dict[str, Any] = {"variant": None, "product": line}
+    if "__parentId" in line:
+        parent = line["__parentId"]
+        product_id, variant_id = _usable_id(parent, "Product"), _usable_id(gid, type_name)
+        if variant_id is not None:
+            gid, type_name, field = parent, "Product", "product_id"
+        variant = {name: value for name, value in line.items() if name != "__parentId"}
+        raw = {"variant": variant, "product": {"id": parent}}
+    problem = f"is not gid://shopify/{type_name}/ and a number of 64 bits"
+    return rejected(
+        FieldError(field, problem, gid),
+        product_id=product_id,
+        variant_id=variant_id,
+        raw=raw,
+    )
+
+
+def _usable_id(gid: object, type_name: str) -> str | None:
+    return None if usable_id(gid, type_name) is None else numeric_id(gid, type_name)
 
 
 def _rejected(

@@ -15,6 +15,7 @@ from connector_pipeline.platforms.kit.json_values import (
     object_at,
     value_at,
 )
+from connector_pipeline.platforms.kit.list_bound import ListBound
 from connector_pipeline.platforms.shopify.gid import numeric_id
 
 _ANSWER: Final = "Shopify's answer"
@@ -112,8 +113,8 @@ class Chain(Generic[PageT]):
     """Follows the cursors of one connection. It must end, so no cursor may come twice.
 
     It begins after `cursor`, behind the page `before`, if there is one. A page may have `at_most`
-    so many objects. `may_come_again`: the order is that of changes, so a few objects may come again
-    on the next page, but not all of a page.
+    so many objects, and all pages together what `bound` allows. `may_come_again`: the order is that
+    of changes, so a few objects may come again on the next page, but not all of a page.
     """
 
     def __init__(
@@ -123,12 +124,14 @@ class Chain(Generic[PageT]):
         cursor: str | None = None,
         *,
         at_most: int,
+        bound: ListBound | None = None,
         before: _Leading | None = None,
         may_come_again: bool = False,
     ):
         self._what = what
         self._page_of = page_of
         self._at_most = at_most
+        self._bound = bound or ListBound(what)
         self._may_come_again = may_come_again
         self._seen: set[str] = set() if cursor is None else {cursor}
         self._ids: frozenset[str] = frozenset() if before is None else before.ids
@@ -165,7 +168,8 @@ class Chain(Generic[PageT]):
         return page
 
     def follow(self, page: _Leading) -> None:
-        """Go on with the page that follows this one."""
+        """Go on with the page that follows this one. Raises InvalidResponse past the bound."""
+        self._bound.add(page.size)
         self.cursor = page.following
         self.more = page.following is not None
         self._empty = 0 if page.size else self._empty + 1

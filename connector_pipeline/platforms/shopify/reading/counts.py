@@ -17,6 +17,7 @@ from connector_pipeline.model.errors import (
     InvalidResponse,
 )
 from connector_pipeline.platforms.kit.json_values import list_at, object_at, value_at
+from connector_pipeline.platforms.kit.list_bound import ListBound
 from connector_pipeline.platforms.shopify.asking import Asks, TooExpensiveError
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.reading.chains import LONGEST_CURSOR
@@ -126,11 +127,15 @@ class CountedProduct:
     variants: int | None
 
 
-async def counted_products(client: Asks, *, newest_first: bool) -> AsyncGenerator[CountedProduct]:
+async def counted_products(
+    client: Asks, *, expected: int, newest_first: bool
+) -> AsyncGenerator[CountedProduct]:
     """The shop's products with their numbers of variants, by id, the newest first or last.
 
-    It ends early, without an error, where Shopify refuses the question or answers in another form.
+    About `expected` products are. It ends early, without an error, where Shopify refuses the
+    question, answers in another form, or gives far more of them.
     """
+    bound = ListBound("products", expected)
     after: str | None = None
     seen: set[str] = set()
     while True:
@@ -141,6 +146,7 @@ async def counted_products(client: Asks, *, newest_first: bool) -> AsyncGenerato
             )
             products = object_at(answer.json, "data", "products", of=_ANSWER)
             nodes = list_at(products, "nodes", of=_ANSWER)
+            bound.add(len(nodes))
         except (ConnectorError, TooExpensiveError):
             return
         for node in nodes:
@@ -172,7 +178,8 @@ async def created_since(client: Asks, since: datetime | None, read: ReadProducts
     """
     products = variants = 0
     if since is not None:
-        async with aclosing(counted_products(client, newest_first=True)) as newest:
+        found = counted_products(client, expected=len(read), newest_first=True)
+        async with aclosing(found) as newest:
             async for product in newest:
                 if product.created_at is None or product.created_at < since:
                     break

@@ -12,6 +12,7 @@ from typing import Final
 
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
+from connector_pipeline.platforms.kit.list_bound import ListBound
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.shopify.cost import largest_of_equal_cost, requested_cost
 from connector_pipeline.platforms.shopify.queries import (
@@ -106,18 +107,20 @@ class CatalogWalk:
                 self._variants_count.ahead()
             yield self._page(reply)
             self._report.currency = shop.currency
-            steps = self._everything(shop) if self._since is None else self._changes(self._since)
+            steps = (
+                self._everything(shop) if self._since is None else self._changes(self._since, shop)
+            )
             async with aclosing(steps) as pages:
                 async for page in pages:
                     yield page
         self._report.details.update(products=self._tally.products, variants=self._tally.variants)
 
-    async def _changes(self, since: datetime) -> AsyncGenerator[RawPage]:
+    async def _changes(self, since: datetime, shop: ShopPage) -> AsyncGenerator[RawPage]:
         async with Deletions(
             self._client, since, self._archived, self._report.learned
         ) as deletions:
             deletions.ahead()
-            async with aclosing(self._listed(self._chain())) as pages:
+            async with aclosing(self._listed(self._chain(shop))) as pages:
                 async for page in pages:
                     yield page
             # Shopify does not count changes, and their ids do not ascend. Every chain was followed
@@ -135,7 +138,7 @@ class CatalogWalk:
 
     async def _everything(self, shop: ShopPage) -> AsyncGenerator[RawPage]:
         began = datetime.now(UTC)
-        async with aclosing(self._listed(self._chain(), shop)) as pages:
+        async with aclosing(self._listed(self._chain(shop), shop)) as pages:
             async for page in pages:
                 yield page
         missing = await self._variants_count.missing(self._tally.variants)
@@ -146,7 +149,7 @@ class CatalogWalk:
             yield self._page(reply)
             shop = ShopPage.of(reply.data)
             if not shop.counts(self._tally.products) and self._tally.end is not None:
-                async with aclosing(self._listed(self._chain(self._tally.end))) as pages:
+                async with aclosing(self._listed(self._chain(shop, self._tally.end))) as pages:
                     async for page in pages:
                         yield page
         async with aclosing(self._missing_variants()) as pages:
@@ -156,12 +159,14 @@ class CatalogWalk:
             self._report.details["products_read_again"] = self._read_again
         await self._judge(shop, began)
 
-    def _chain(self, cursor: str | None = None) -> "Chain[ProductsPage]":
+    def _chain(self, shop: ShopPage, cursor: str | None = None) -> "Chain[ProductsPage]":
+        counted = shop.products if shop.exact and isinstance(shop.products, int) else None
         return Chain(
             "products",
             ProductsPage.of,
             cursor,
             at_most=self._batch_size,
+            bound=ListBound("products", counted),
             may_come_again=self._since is not None,
         )
 
@@ -174,10 +179,10 @@ class CatalogWalk:
             reply = await self._questions.answer(question, chain.read)
             try:
                 products = chain.read(reply.data)
+                chain.follow(products)
             except InvalidResponse:
                 yield self._page(reply)
                 raise
-            chain.follow(products)
             self._tally.add(products)
             if chain.more:
                 following = self._products_after(chain.cursor)
@@ -240,7 +245,10 @@ class CatalogWalk:
         if not await self._variants_count.missing(self._tally.variants):
             return
         agree = 0
-        async with aclosing(counted_products(self._client, newest_first=False)) as counted:
+        all_counted = counted_products(
+            self._client, expected=self._tally.products, newest_first=False
+        )
+        async with aclosing(all_counted) as counted:
             async for product in counted:
                 read = self._tally.read.variants_of(product.number)
                 if read is None or product.variants is None:
@@ -308,6 +316,7 @@ def _variants_chain(number: str, page: VariantsPage | None = None) -> "Chain[Var
         partial(variants_page, number=number),
         None if page is None else page.following,
         at_most=VARIANTS_PER_PAGE,
+        bound=ListBound(f"variants of product {number}", VARIANTS_PER_PAGE),
         before=page,
     )
 

@@ -11,6 +11,7 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import Answer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.json_values import value_at
+from connector_pipeline.platforms.kit.list_bound import refuse_count
 from connector_pipeline.platforms.woocommerce.mapping.normalize import object_id, objects_of
 
 _NUMBER: Final = re.compile(r"[0-9]{1,4}")
@@ -90,11 +91,16 @@ def allowed_by_refusal(answer: Answer, asked: int) -> int | None:
 
 
 def list_page(answer: Answer, number: int, endpoint: str, *, per_page: int = 100) -> ListPage:
-    """Read page `number` of a list. Raises InvalidResponse for an answer that is no list."""
+    """Read page `number` of a list.
+
+    Raises InvalidResponse for an answer that is no list, and for a list of impossible length.
+    """
+    total = _counted(answer.headers, "X-WP-Total", endpoint)
+    refuse_count(endpoint, total)
     return ListPage(
         number=number,
         per_page=per_page,
-        total=_counted(answer.headers, "X-WP-Total", endpoint),
+        total=total,
         total_pages=_counted(answer.headers, "X-WP-TotalPages", endpoint),
         objects=objects_of(answer.json),
         body=answer.body,

@@ -19,6 +19,7 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.http.client import SlowAnswer
 from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.contract import RawPage
+from connector_pipeline.platforms.kit.list_bound import ListBound
 from connector_pipeline.platforms.kit.rest.in_order import in_order
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import objects_of
@@ -105,19 +106,29 @@ class ListReader:
 
         Archived pages come first. `first` are the pages at the list's beginning, if they were asked
         for before; they are used where no page is archived. Raises InvalidResponse where the pages
-        prove that the shop ignores parameters.
+        prove that the shop ignores parameters, or where the list grows without end.
         """
         status = wanted.params.get("status")
         works = PagingWorks(wanted.path, status=status)
+        bound: ListBound | None = None
         reached, end = 0, 1
+
+        def checked(page: ListPage) -> ListPage:
+            nonlocal bound
+            works.check(page)
+            bound = bound or ListBound(wanted.path, page.total)
+            # A position that the shop gave nothing for counts, too.
+            bound.add(max(0, page.stop - reached))
+            return page
+
         while reached < end and (page := await self._archived(wanted, reached)) is not None:
             # It was checked when it came.
             works.remember(page)
+            bound = bound or ListBound(wanted.path, max(page.total, page.stop))
             yield page
             reached, end = page.stop, page.end
         for page in first if reached == 0 else ():
-            works.check(page)
-            yield page
+            yield checked(page)
             reached, end = page.stop, page.end
         while reached < end:
             steps = self._steps(wanted, reached, end)
@@ -126,8 +137,7 @@ class ListReader:
                 async with aclosing(in_order(readings, self.ahead if reached else 1)) as results:
                     async for pages in results:
                         for page in pages:
-                            works.check(page)
-                            yield page
+                            yield checked(page)
                             reached, end = max(reached, page.stop), page.end
             except PageTooLarge as too_large:
                 # The rest is read in the smaller pages that are remembered now.

@@ -148,3 +148,35 @@ async def test_a_page_that_is_no_list_is_archived_and_used_again() -> None:
     other = Fixed({"currency": "EUR"})
     again = await ListReader(other, ArchivedPages([page]), FetchReport()).single("shop", "/shop")
     assert again == page
+
+
+class Endless(Mugs):
+    """A shop whose list has two more mugs with every answer."""
+
+    async def get(self, path: str, params: Params) -> Answer:
+        """Answer with one page, and make the next ones."""
+        answer = await super().get(path, params)
+        self.ids += [self.ids[-1] + each for each in (1, 2, 3)]
+        return answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_list_that_grows_for_ever_ends_in_an_error_with_the_numbers(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the list has a length, twice that and some more are read; elsewhere a high ceiling."""
+    monkeypatch.setattr("connector_pipeline.platforms.kit.list_bound.MOST_OBJECTS", 600)
+    mugs = Endless([1, 2, 3, 4])
+    with pytest.raises(InvalidResponse, match=r"/mugs does not end: \d{3} objects") as caught:
+        await read(mugs, WAYS[way])
+    assert len(mugs.asked) < 220
+    assert "merchant" in caught.value.remedy
+
+
+async def test_a_list_of_impossible_length_is_not_read() -> None:
+    """Its first page says so, and no other is asked for."""
+    mugs = Mugs([1, 2, 3, 4])
+    wanted = ListOf("mugs", "/mugs", PageNumbers(3), ("mugs",), lambda _: 900_000_000)
+    with pytest.raises(InvalidResponse, match="900000000 objects"):
+        await read(mugs, wanted)
+    assert len(mugs.asked) == 1

@@ -16,6 +16,9 @@ from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.bulk import join as bulk_join
 from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.mapping.normalize import normalize
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline_tests.catalog.snapshots import Publisher
 from connector_pipeline_tests.platforms.shopify.scripted import product, products_body, variant
 
 SHOP = Shop(
@@ -142,14 +145,10 @@ def test_a_variant_whose_product_never_comes_is_rejected_by_name() -> None:
         b"null",
         b'"gid://shopify/Product/1"',
         b"{",
-        b"{}",
-        b'{"id": 7}',
         b'{"id": "gid://shopify/Collection/1"}',
         b'{"id": "gid://shopify/MediaImage/1", "__parentId": "gid://shopify/Product/1"}',
         b'{"id": "gid://shopify/ProductVariant/1"}',
         b'{"id": "gid://shopify/ProductVariant/1", "__parentId": "gid://shopify/Order/1"}',
-        b'{"id": "gid://shopify/ProductVariant/1", "__parentId": null}',
-        b'{"id": "gid://shopify/Product/99999999999999999999"}',
         b'{"id": "gid://shopify/Product/1", "price": NaN}',
         b"\xff\xfe",
     ],
@@ -159,6 +158,67 @@ def test_a_line_that_is_no_product_and_no_variant_breaks_the_contract(line: byte
     good = lines_of([product(1, [variant(11)])])
     with pytest.raises(InvalidResponse):
         items(bulk_pages([*good, line]))
+
+
+BAD_IDS: list[Any] = [
+    None,
+    7,
+    {},
+    "",
+    "gid://shopify/Product/",
+    f"gid://shopify/Product/{9 * 10**19}",
+]
+
+
+@pytest.mark.parametrize("bad", [*BAD_IDS, "missing"])
+def test_a_line_without_a_usable_id_rejects_its_product_or_variant_alone(bad: Any) -> None:
+    """Its reject has the ids that can be read, and the others' items are as without it."""
+    own = bad if bad != BAD_IDS[-1] else bad.replace("Product", "ProductVariant")
+    products = [product(number, [variant(10 * number + 1)]) for number in (1, 2, 3)]
+    lines = [json.loads(line) for line in lines_of(products)]
+    for line, name, value in ((lines[1], "id", own), (lines[3], "__parentId", bad)):
+        if bad != "missing":
+            line[name] = value
+        elif name == "id":
+            del line[name]
+    lines.append({"title": "A product"} if bad == "missing" else {"id": bad, "title": "A product"})
+    found = items(bulk_pages([json.dumps(line).encode() for line in lines]))
+    good = [each for each in found if isinstance(each, CatalogItem)]
+    rejects = [each for each in found if isinstance(each, RejectedVariant)]
+    ids = [(each.product_id, each.variant_id) for each in rejects]
+    if bad == "missing":
+        assert ids == [("1", None), (None, None)]
+        assert [each.variant_id for each in good] == ["21", "31"]
+    else:
+        assert ids == [("1", None), (None, "21"), (None, None)]
+        assert [each.variant_id for each in good] == ["31"]
+    assert all("a number of 64 bits" in each.reason for each in rejects)
+
+
+def test_nothing_is_deleted_for_a_line_without_a_usable_id(database: Database) -> None:
+    """A product that the result names keeps its rows; without any name, the whole shop does."""
+    ShopRegistry(database=database).add(SHOP)
+    publisher = Publisher(database)
+    products = [product(n, [variant(10 * n + 1), variant(10 * n + 2)]) for n in (1, 2, 3)]
+    whole = [json.loads(line) for line in lines_of(products)]
+    # A variant of product 1 has no id. Later, product 2 has none. Product 3 was deleted.
+    no_variant = [{**line, "id": 7} if at == 1 else line for at, line in enumerate(whole[:6])]
+    no_product = [{**line, "id": 7} if at == 3 else line for at, line in enumerate(whole[:4])]
+
+    def live_after(lines: list[dict[str, Any]]) -> set[str]:
+        found = items(bulk_pages([json.dumps(line).encode() for line in lines]))
+        publisher(
+            [each for each in found if isinstance(each, CatalogItem)],
+            [each for each in found if isinstance(each, RejectedVariant)],
+            shop=SHOP,
+        )
+        with database.connect() as connection:
+            live = "SELECT variant_id FROM catalog.catalog_items WHERE deleted_at IS NULL"
+            return {each for (each,) in connection.execute(live)}
+
+    assert live_after(whole) == {"11", "12", "21", "22", "31", "32"}
+    assert live_after(no_product) == {"11", "12", "21", "22", "31", "32"}
+    assert live_after(no_variant) == {"11", "12", "21", "22"}
 
 
 @given(st.lists(st.binary(max_size=60) | st.just(b'{"id": "gid:\\/\\/shopify\\/Product\\/1"}')))

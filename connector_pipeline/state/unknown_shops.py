@@ -1,0 +1,63 @@
+"""The error for a shop that is not in the registry, with the registered ones of a similar name."""
+
+from difflib import get_close_matches
+from typing import Final
+
+import psycopg
+
+from connector_pipeline.model.errors import UnknownShop
+from connector_pipeline.model.shop import parse_partition_key
+
+_NAMED: Final = 3
+_ALIKE: Final = 0.8
+_COMPARED: Final = 2_000
+
+# One slip of the fingers leaves the first or the second half of a name as it is.
+_SIMILAR: Final = """
+    SELECT platform_name || '/' || domain FROM connector.shops
+    WHERE domain = ANY (%(same)s)
+        OR left(domain, %(half)s) = %(begin)s
+        OR right(split_part(domain, '.', 1), %(half)s) = %(end)s
+    ORDER BY domain = ANY (%(same)s) DESC, abs(length(domain) - %(length)s), platform_name, domain
+    LIMIT %(most)s
+"""
+
+
+def unknown_shop(connection: psycopg.Connection, key: str) -> UnknownShop:
+    """The error for this partition key. It names registered shops that may have been meant."""
+    platform_name, domain = parse_partition_key(key)
+    same = [domain, domain.removeprefix("www."), f"www.{domain}"]
+    label = domain.partition(".")[0]
+    half = max(2, len(label) // 2)
+    rows = connection.execute(
+        _SIMILAR,
+        {
+            "same": same,
+            "half": half,
+            "begin": domain[:half],
+            "end": label[-half:],
+            "length": len(domain),
+            "most": _COMPARED,
+        },
+    ).fetchall()
+    found = [key for (key,) in rows]
+    meant = [each for each in found if each.partition("/")[2] in same]
+    # The end of a name that all shops of a platform share must not make them alike.
+    names = {each: _own_name(each) for each in found if each.startswith(f"{platform_name}/")}
+    close = get_close_matches(_own_name(key), names.values(), n=_NAMED, cutoff=_ALIKE)
+    meant += [each for name in close for each in names if names[each] == name]
+    meant = list(dict.fromkeys(meant))[:_NAMED]
+    if not meant:
+        return UnknownShop("is not in the registry.", partition_key=key)
+    return UnknownShop(
+        f"is not in the registry; {' and '.join(meant)} {'is' if len(meant) == 1 else 'are'}.",
+        partition_key=key,
+        remedy=f"Use that name if it was meant. Otherwise: {UnknownShop.default_remedy}",
+    )
+
+
+def _own_name(key: str) -> str:
+    """The part of a domain that distinguishes the shop: `acme` of acme.myshopify.com."""
+    domain = key.partition("/")[2].removeprefix("www.")
+    name, _, rest = domain.partition(".")
+    return name if rest.count(".") == 1 else domain
