@@ -27,7 +27,7 @@ from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.revision import (
     DatabaseNotMigrated,
-    refuse_other_than_needed,
+    refuse_unsuitable,
 )
 from connector_pipeline.private_files import make_private_folder
 from connector_pipeline.settings import Settings, SettingsError, load_settings
@@ -98,7 +98,7 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
             with connect(database_url(settings)) as connection:
-                refuse_other_than_needed(connection)
+                refuse_unsuitable(connection)
         yield settings
 
 
