@@ -166,6 +166,20 @@ def local_services(
         )
 
 
+@contextmanager
+def dagster_services(settings: Settings) -> Generator[None]:
+    """Dagster's database and home, for a command that uses its storage and syncs nothing.
+
+    Within `database_services`. Raises as it does, and SettingsError.
+    """
+    with ExitStack() as stack:
+        if settings.dagster_postgres_url is None:
+            dagster_url = _dagster_database(database_url(settings))
+            stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
+        stack.enter_context(_exported(_dagster_home(settings.home)))
+        yield
+
+
 def sandbox_server(port: int | None) -> "SandboxServer":
     """A sandbox that is not started yet, on `port` or the next free one. Needs its extra."""
     # Imported here: its packages are an extra.
