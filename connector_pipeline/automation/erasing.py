@@ -37,7 +37,7 @@ from connector_pipeline.postgres.limits import DAGSTER_STORAGE
 from connector_pipeline.state import erasing as state_erasing
 from connector_pipeline.sync.locks import lock_name
 
-HOLDER: Final = "`shops erase`"
+HOLDER: Final = "`connector-pipeline shops erase`"
 _LOOKED_EVERY: Final = 1.0
 
 
@@ -159,7 +159,7 @@ def _held(database: Database, partition_key: str, *, waits: bool) -> Generator[p
         while (other := named_locks.take(connection, key, name, holder=HOLDER)) is not None:
             if not waits:
                 raise ShopBusy(
-                    f"{other} holds the shop's lock.",
+                    f"{other} has the shop.",
                     partition_key=partition_key,
                     remedy="Nothing was erased, and the shop is paused. Erase again when that run "
                     "has ended; `--wait` waits.",

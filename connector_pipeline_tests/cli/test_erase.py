@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zlib
@@ -15,6 +16,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus
 
 from connector_pipeline.automation import erasing
 from connector_pipeline.automation.erasing import HOLDER
+from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.engine import mentions
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
@@ -72,6 +74,17 @@ def materialized(instance: DagsterInstance) -> set[str]:
     return set(instance.get_materialized_partitions(AssetKey("catalog_items")))
 
 
+@pytest.fixture(autouse=True)
+def dagsters_home(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's folder is where the commands would make it."""
+    folder = home() / "dagster"
+    folder.mkdir(parents=True)
+    shutil.copyfile(instance_config(), folder / "dagster.yaml")
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    # The second attempt at a shop comes ten times as long after the first.
+    monkeypatch.setenv("CONNECTOR_RETRY_DELAY", "0.01")
+
+
 @pytest.fixture
 def synced(command: Command, sandbox: SandboxServer, sandbox_shops: list[str]) -> list[str]:
     """The sandbox's shops after real runs: of each alone, of all, and some that failed."""
@@ -84,6 +97,12 @@ def synced(command: Command, sandbox: SandboxServer, sandbox_shops: list[str]) -
     assert command("sync", first).status == 1
     sandbox.faults.set([])
     assert command("sync", first, "--request").status == 0
+    with psycopg.connect(os.environ["CONNECTOR_DATABASE_URL"]) as connection:
+        connection.execute(
+            "INSERT INTO connector.rejected_variants (platform_name, domain, reason, raw, sync_id,"
+            " rejected_at) VALUES (%s, %s, 'no price', '{}', 's', now())",
+            first.split("/"),
+        )
     logs = home() / "logs"
     logs.mkdir(exist_ok=True)
     (logs / "daemon.log").write_text(f"reads {first}\nreads my-{domain} and {domain}.example\n")
@@ -185,7 +204,7 @@ def test_a_shop_that_a_run_has_is_not_erased(
         refused = command("shops", "erase", first, "--yes")
     assert refused.status == 1
     assert "ShopBusy" in refused.err
-    assert "run-1 holds the shop's lock" in refused.err
+    assert "run-1 has the shop" in refused.err
     with DagsterInstance.get() as instance:
         from connector_pipeline.assets.sync_shops import run_config
         from connector_pipeline.definitions import build_definitions
