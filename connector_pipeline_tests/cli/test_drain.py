@@ -43,8 +43,6 @@ def rows(url: str, query: str) -> list[Any]:
 def deployment(home: Path) -> Generator[list[subprocess.Popen[bytes]]]:
     """A code server and a daemon on this home and its databases."""
     folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dagster.yaml").write_bytes(instance_config().read_bytes())
     socket = home / "code"
     server = {"socket": str(socket), "location_name": "connector_pipeline"}
     workspace = folder / "workspace.yaml"
@@ -81,11 +79,13 @@ def test_a_deployment_is_drained_upgraded_and_started_again(
     catalog, dagster = (
         os.environ[name] for name in ("CONNECTOR_DATABASE_URL", "DAGSTER_POSTGRES_URL")
     )
+    (home / "dagster").mkdir()
+    (home / "dagster" / "dagster.yaml").write_bytes(instance_config().read_bytes())
     refused = command("queue", "stop")
     assert (refused.status, "no daemon has run" in refused.err) == (1, True)
     slow, waits = sandbox_shops[0], sandbox_shops[1]
-    platform, domain = slow.split("/")
-    sandbox.faults.set([{"match": {"domain": domain}, "kind": "delay", "seconds": 3, "times": 2}])
+    domain = slow.partition("/")[2]
+    sandbox.faults.set([{"match": {"domain": domain}, "kind": "latency", "seconds": 3, "times": 2}])
     with deployment(home) as processes:
         assert command("sync", slow, "--request").status == 0
         under_way = f"SELECT FROM connector.syncs WHERE domain = '{domain}' AND status = 'running'"
@@ -95,9 +95,10 @@ def test_a_deployment_is_drained_upgraded_and_started_again(
         assert rows(catalog, "SELECT status FROM connector.syncs") == [("succeeded",)]
         assert command("sync", waits, "--request").status == 0
     # The version is replaced now. Dagster's storage gets its migrations through our storage class:
-    # it is at the revision before the last one, as an older Dagster left it.
+    # it is as Dagster 1.9 left it, without the column of a later migration.
     with psycopg.connect(dagster.replace("+psycopg2", "")) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'f495c27d5019'")
+        connection.execute("ALTER TABLE concurrency_limits DROP COLUMN using_default_limit")
+        connection.execute("UPDATE alembic_version SET version_num = '6b7fb194ff9c'")
     migrated = subprocess.run(
         [sys.executable, "-m", "dagster", "instance", "migrate"],
         capture_output=True,
@@ -110,6 +111,7 @@ def test_a_deployment_is_drained_upgraded_and_started_again(
     assert {row[0] for row in rows(dagster, "SELECT version_num FROM alembic_version")} == set(
         RIGHT_REVISIONS
     )
+    assert rows(dagster, "SELECT count(using_default_limit) FROM concurrency_limits") == [(0,)]
     ended = "SELECT status FROM connector.syncs ORDER BY started_at"
     with deployment(home) as processes:
         beats = "SELECT max(timestamp) FROM daemon_heartbeats WHERE daemon_type = 'SENSOR'"
