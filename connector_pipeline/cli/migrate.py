@@ -29,8 +29,8 @@ def run_downgrade(revision: str, *, yes: bool, as_json: bool) -> None:
         undone = steps_back(url, revision)
         if undone:
             for step in undone:
-                err.print(f"{step.revision} is undone. Lost: {step.lost_by_downgrade}")
-            err.print("First stop every process of a version that needs a later revision.")
+                _warn(f"{step.revision} is undone. Lost: {step.lost_by_downgrade}")
+            _warn("First stop every process of a version that needs a later revision.")
             confirm(revision, yes=yes, as_json=as_json)
         done = downgrade(url, revision)
     if as_json:
@@ -113,6 +113,10 @@ def _moved(done: migrations.Migration) -> str:
 
 def _say(text: str) -> None:
     out.print(text, soft_wrap=True)
+
+
+def _warn(text: str) -> None:
+    err.print(text, soft_wrap=True)
 
 
 def _shown(revision: str | None) -> str:
