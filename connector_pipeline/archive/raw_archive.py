@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from connector_pipeline.archive.manifest import SnapshotManifest, is_manifest_of, sync_file
+from connector_pipeline.archive.manifest import (
+    SnapshotManifest,
+    is_manifest_of,
+    manifests_folder,
+    sync_file,
+)
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.archive.retention import (
     delete_interrupted,
@@ -21,6 +26,14 @@ from connector_pipeline.model.sync import Sync
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was deleted of a shop: its finished snapshots, and the bytes of all its files."""
+
+    snapshots: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +119,15 @@ class RawArchive:
     def forget_interrupted(self, partition_key: str, *, but: str) -> None:
         """Delete the pages of all interrupted syncs of the shop but this one."""
         delete_interrupted(self.storage(), partition_key, but=but)
+
+    def erase(self, partition_key: str) -> Erased:
+        """Delete all that the archive has of the shop, while no sync of it is writing.
+
+        After a kill the rest is deleted by the next call. Raises ArchiveUnavailable.
+        """
+        storage = self.storage()
+        erased = Erased(len(manifests(storage, partition_key)), storage.size(partition_key))
+        # A manifest before its pages: a reader finds none whose pages are being deleted.
+        storage.delete(manifests_folder(partition_key))
+        storage.delete(partition_key)
+        return erased

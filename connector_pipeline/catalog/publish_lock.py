@@ -27,13 +27,18 @@ WRITING: Final = Limits(statement=LONGEST_PUBLISH, lock=timedelta(minutes=1))
 """A publish once it has its lock: a statement of LONGEST_PUBLISH cannot be committed any more."""
 
 
+def lock_name(partition_key: str) -> str:
+    """The name of the shop's lock."""
+    return f"publish {partition_key}"
+
+
 def wait_for_lock(connection: psycopg.Connection, shop: Shop) -> datetime:
     """Wait for the shop's lock and return the time. The lock is held until the transaction ends.
 
     This time, and not the transaction's start, dates the rows: of two publishes of one shop the
     later one's rows have the later date.
     """
-    named_locks.lock(connection, f"publish {shop.partition_key}")
+    named_locks.lock(connection, lock_name(shop.partition_key))
     return _server_time(connection)
 
 

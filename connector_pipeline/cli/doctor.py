@@ -45,7 +45,7 @@ from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import LOOKING
-from connector_pipeline.postgres.revision import needed_revision, refuse_other_than_needed
+from connector_pipeline.postgres.revision import needed_revision, refuse_unsuitable
 from connector_pipeline.postgres.rights import refuse_without_rights
 from connector_pipeline.postgres.serves import Serves, serves
 from connector_pipeline.settings import Settings, SettingsError, load_settings
@@ -186,8 +186,9 @@ def _database(services: LocalServices) -> str:
 
 def _migrations(settings: Settings) -> str:
     with connect(database_url(settings), limits=LOOKING) as connection:
-        refuse_other_than_needed(connection)
-    return f"at {needed_revision()}"
+        revision = refuse_unsuitable(connection)
+    needed = needed_revision()
+    return f"at {revision}" + ("" if revision == needed else f", with which {needed} works, too")
 
 
 def _rights(settings: Settings) -> str:

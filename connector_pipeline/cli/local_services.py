@@ -27,7 +27,7 @@ from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.revision import (
     DatabaseNotMigrated,
-    refuse_other_than_needed,
+    refuse_unsuitable,
 )
 from connector_pipeline.private_files import make_private_folder
 from connector_pipeline.settings import Settings, SettingsError, load_settings
@@ -98,7 +98,7 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
             with connect(database_url(settings)) as connection:
-                refuse_other_than_needed(connection)
+                refuse_unsuitable(connection)
         yield settings
 
 
@@ -164,6 +164,20 @@ def local_services(
         yield LocalServices(
             settings=load_settings(), embedded=embedded, sandbox=sandbox, sandbox_url=sandbox_url
         )
+
+
+@contextmanager
+def dagster_services(settings: Settings) -> Generator[None]:
+    """Dagster's database and home, for a command that uses its storage and syncs nothing.
+
+    Within `database_services`. Raises as it does, and SettingsError.
+    """
+    with ExitStack() as stack:
+        if settings.dagster_postgres_url is None:
+            dagster_url = _dagster_database(database_url(settings))
+            stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
+        stack.enter_context(_exported(_dagster_home(settings.home)))
+        yield
 
 
 def sandbox_server(port: int | None) -> "SandboxServer":

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from connector_pipeline.cli import catalog_commands, shops_commands
-from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
+from connector_pipeline.cli import catalog_commands, queue_commands, shops_commands
+from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
 from connector_pipeline.model.process_output import guard_output, traceback_text
 from connector_pipeline.model.sync import RequestedSyncType
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
+app.add_typer(queue_commands.app, name="queue")
 
 
 def _prefix(path: str) -> str:
@@ -139,13 +140,21 @@ def migrate(
             "--roles", help="Change nothing; print the SQL that makes the roles, for once."
         ),
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Go back to this older revision, for a rollback."),
+    ] = None,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Bring the database's schemas to the revision that this version needs."""
-    from connector_pipeline.cli.migrate import run_migrate
+    from connector_pipeline.cli.migrate import run_downgrade, run_migrate
 
-    if check + print_sql + print_roles > 1:
-        raise typer.BadParameter("choose one of --check, --sql and --roles.")
+    if check + print_sql + print_roles + (to is not None) > 1:
+        raise typer.BadParameter("choose one of --check, --sql, --roles and --to.")
+    if to is not None:
+        run_downgrade(to, yes=yes, as_json=as_json)
+        return
     run_migrate(check=check, print_sql=print_sql, print_roles=print_roles, as_json=as_json)
 
 

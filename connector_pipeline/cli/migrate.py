@@ -4,13 +4,45 @@ import sys
 
 import typer
 
+from connector_pipeline.cli.asked_first import confirm
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
-from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
 from connector_pipeline.postgres import migrate as migrations
 from connector_pipeline.postgres.connections import connect
-from connector_pipeline.postgres.revision import database_revision, needed_revision
+from connector_pipeline.postgres.downgrade import downgrade, steps_back
+from connector_pipeline.postgres.revision import (
+    database_revision,
+    is_newer_and_suits,
+    needed_revision,
+)
 from connector_pipeline.postgres.roles import roles_sql
+
+
+def run_downgrade(revision: str, *, yes: bool, as_json: bool) -> None:
+    """Take the database back to an older revision, after it was said what is lost and confirmed.
+
+    Raises typer.Exit and BadParameter as `confirm` does, and what `downgrade` raises.
+    """
+    with database_services(SchemaUse.INSPECT) as settings:
+        url = database_url(settings)
+        undone = steps_back(url, revision)
+        if undone:
+            for step in undone:
+                _warn(f"{step.revision} is undone. Lost: {step.lost_by_downgrade}")
+            _warn("First stop every process of a version that needs a later revision.")
+            confirm(revision, yes=yes, as_json=as_json)
+        done = downgrade(url, revision)
+    if as_json:
+        print_json(
+            {
+                "before": done.before,
+                "revision": done.after,
+                "lost": {step.revision: step.lost_by_downgrade for step in undone},
+            }
+        )
+    else:
+        _say(_moved(done))
 
 
 def run_migrate(*, check: bool, print_sql: bool, print_roles: bool, as_json: bool) -> None:
@@ -35,10 +67,8 @@ def _migrate(*, as_json: bool) -> None:
         mark_if_for_real_shops(settings, database_url(settings))
     if as_json:
         print_json({"before": done.before, "revision": done.after, "granted": done.granted})
-    elif done.before == done.after:
-        _say(f"The database is at revision {done.after} already.")
     else:
-        _say(f"The database was at {_shown(done.before)} and is at revision {done.after}.")
+        _say(_moved(done))
 
 
 def _check(*, as_json: bool) -> None:
@@ -47,12 +77,18 @@ def _check(*, as_json: bool) -> None:
         connect(database_url(settings)) as connection,
     ):
         revision = database_revision(connection)
+        newer = revision is not None and is_newer_and_suits(connection, revision)
     needed = needed_revision()
     if as_json:
-        print_json({"revision": revision, "needed": needed})
+        print_json({"revision": revision, "needed": needed, "works": newer or revision == needed})
+    elif newer:
+        _say(
+            f"A newer version brought the database to revision {revision}, and this version, of "
+            f"{needed}, works with it."
+        )
     else:
         _say(f"The database is at {_shown(revision)}, and this version needs {needed}.")
-    if revision != needed:
+    if revision != needed and not newer:
         raise typer.Exit(1)
 
 
@@ -69,8 +105,18 @@ def _print_script(script: str, *, as_json: bool) -> None:
         sys.stdout.write(script)
 
 
+def _moved(done: migrations.Migration) -> str:
+    if done.before == done.after:
+        return f"The database is at revision {done.after} already."
+    return f"The database was at {_shown(done.before)} and is at revision {done.after}."
+
+
 def _say(text: str) -> None:
     out.print(text, soft_wrap=True)
+
+
+def _warn(text: str) -> None:
+    err.print(text, soft_wrap=True)
 
 
 def _shown(revision: str | None) -> str:

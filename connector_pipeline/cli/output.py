@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from itertools import islice
 from typing import Any, Final
+from uuid import UUID
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -99,7 +100,7 @@ def print_json(row: Mapping[Any, Any]) -> None:
 
     What does not print, halves of surrogate pairs too, is escaped as JSON escapes: `\u001b`.
     """
-    text = json.dumps(row, default=_json, ensure_ascii=not _prints_unicode())
+    text = json.dumps(row, default=as_stored, ensure_ascii=not _prints_unicode())
     sys.stdout.write((text if text.isprintable() else _json_escaped(text)) + "\n")
 
 
@@ -112,8 +113,9 @@ def _json_escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def _json(value: object) -> object:
-    if isinstance(value, Decimal):
+def as_stored(value: object) -> object:
+    """What JSON has no type for: money and UUIDs as text, times in ISO 8601. Raises TypeError."""
+    if isinstance(value, Decimal | UUID):
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
+from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
 from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
@@ -151,11 +151,46 @@ def resume(
 
 @app.command()
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
-    """Remove a shop from the registry; its catalog rows stay until they are deleted by hand."""
+    """Remove a shop from the registry; its catalog rows and its history stay: see `erase`."""
     parse_partition_key(shop)
     with _registry() as registry:
         registry.remove(shop)
     _say(shop, "removed", as_json=as_json)
+
+
+@app.command()
+def erase(
+    shop: Annotated[
+        str | None, typer.Argument(metavar="[SHOP]", help="Partition key: PLATFORM/DOMAIN")
+    ] = None,
+    merchant_id: Annotated[str | None, typer.Option(help="All shops of this merchant.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the runs that have the shop.")
+    ] = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete all that is stored of a shop, here, in the archive and in Dagster, for good."""
+    from connector_pipeline.cli.shops_erase import run_erase
+
+    if (shop is None) == (merchant_id is None):
+        raise typer.BadParameter("name a shop, or a --merchant-id.")
+    run_erase(shop, merchant_id=merchant_id, waits=wait, yes=yes, as_json=as_json)
+
+
+@app.command()
+def export(
+    shop: ShopArgument,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A new folder, or a file whose name ends in .zip."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write all that is stored of a shop to files, for a merchant who asks for it."""
+    from connector_pipeline.cli.shops_export import run_export
+
+    run_export(shop, to=to, as_json=as_json)
 
 
 def _set_states(

@@ -106,7 +106,7 @@ _LATEST_CHECKS: Final = sa.text(
     ) AS evaluated
     """
 )
-_CHECKS: Final = sa.text("SELECT DISTINCT asset_key, check_name FROM asset_check_executions")
+CHECKS: Final = sa.text("SELECT DISTINCT asset_key, check_name FROM asset_check_executions")
 
 _DELETE_CHECKS: Final = sa.text(
     "DELETE FROM asset_check_executions "
@@ -190,9 +190,9 @@ def prune(
     pruned = Pruned()
     backfills: set[str] = set()
     with engine.begin() as connection:
-        _refuse_unknown_revision(connection)
+        refuse_unknown_revision(connection)
         latest_checks = set(connection.execute(_LATEST_CHECKS).scalars())
-        checks = [dict[str, Any](row) for row in connection.execute(_CHECKS).mappings()]
+        checks = [dict[str, Any](row) for row in connection.execute(CHECKS).mappings()]
     after = 0
     while True:
         with engine.begin() as connection:
@@ -222,7 +222,7 @@ def prune(
                 backfills.update(
                     connection.execute(_THEIR_BACKFILLS, {"runs": to_delete}).scalars()
                 )
-                _delete_runs(connection, to_delete, checks, pruned)
+                delete_runs(connection, to_delete, checks, pruned)
         for run_id in to_delete:
             # Deletes the captured output of the run's steps, if it is kept in files.
             with suppress(NotImplementedError, FileNotFoundError):
@@ -238,23 +238,28 @@ def repository_of(run: DagsterRun) -> str | None:
     return None if origin is None else origin.repository_origin.get_label()
 
 
-def _refuse_unknown_revision(connection: sa.Connection) -> None:
+def refuse_unknown_revision(connection: sa.Connection) -> None:
+    """Raise UnknownRevision unless this project was tried with the revision of Dagster's tables."""
     revisions = set(connection.execute(_REVISIONS).scalars())
     if len(revisions) != 1 or not revisions <= RIGHT_REVISIONS:
         raise UnknownRevision(
             f"Dagster's tables are at revision {', '.join(sorted(revisions)) or 'none'}, and "
-            f"pruning was tried with {', '.join(sorted(RIGHT_REVISIONS))} alone. No run and no "
+            f"deleting was tried with {', '.join(sorted(RIGHT_REVISIONS))} alone. No run and no "
             "event was deleted. Install a version of connector-pipeline that knows this version of "
             "Dagster, or delete old runs in Dagster's UI."
         )
 
 
-def _delete_runs(
+def delete_runs(
     connection: sa.Connection,
     runs: Sequence[str],
     checks: Sequence[Mapping[str, Any]],
     pruned: Pruned,
 ) -> None:
+    """Delete these runs with all that belongs to them, and count it in `pruned`.
+
+    `checks` are the rows of CHECKS: executions of checks have an index by their names alone.
+    """
     values = {"runs": list(runs)}
     for check in checks:
         pruned.check_executions += connection.execute(_DELETE_CHECKS, {**check, **values}).rowcount

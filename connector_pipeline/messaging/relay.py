@@ -33,7 +33,7 @@ from connector_pipeline.messaging.jetstream import (
 )
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.events import OutcomeType
+from connector_pipeline.model.events import SHOP_ERASED, OutcomeType
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.postgres import named_locks
@@ -212,7 +212,11 @@ class _Relay:
             self._problem(f"{row['subject']} of {key}: {error}")
             return
         connection.execute(
-            "UPDATE connector.outbox SET sent_at = clock_timestamp() WHERE id = %s", (row["id"],)
+            # It names an erased shop, of which nothing is to be kept.
+            "DELETE FROM connector.outbox WHERE id = %s"
+            if row["subject"] == SHOP_ERASED
+            else "UPDATE connector.outbox SET sent_at = clock_timestamp() WHERE id = %s",
+            (row["id"],),
         )
         self._done.sent += 1
 

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.model.sync import SyncId
 
 SOURCE_SERVICE: Final = "platform-connector"
@@ -135,6 +136,38 @@ class ProductsFetched(Event):
 def batch_id(sync_id: str, batch_num: int) -> UUID:
     """The id of a batch's event. It is the same each time that the batch is sent."""
     return uuid5(NAMESPACE_URL, f"connector-pipeline:{sync_id}:{PRODUCTS_FETCHED}:{batch_num}")
+
+
+SHOP_ERASED: Final = "evt.platform.shop.erased"
+
+
+class ErasedShop(BaseModel):
+    """A shop of which nothing is stored any more."""
+
+    model_config = ConfigDict(frozen=True)
+
+    merchant_id: str
+    platform_name: str
+    platform_shop_id: str
+    domain: str
+
+    @classmethod
+    def of(cls, partition_key: str, merchant_id: str, platform_shop_id: str) -> Self:
+        """The shop of a partition key. Raises InvalidShop for a malformed one."""
+        platform_name, domain = parse_partition_key(partition_key)
+        return cls(
+            merchant_id=merchant_id,
+            platform_name=platform_name,
+            platform_shop_id=platform_shop_id,
+            domain=domain,
+        )
+
+
+class ShopErased(Event):
+    """The event that tells readers to delete what they copied of a shop: no tombstone tells it."""
+
+    event_type: Literal["evt.platform.shop.erased"] = SHOP_ERASED
+    data: ErasedShop
 
 
 DEAD_LETTERS: Final = "dlq.evt.catalog.sync.requested"

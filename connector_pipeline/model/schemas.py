@@ -14,12 +14,14 @@ from pydantic import BaseModel
 from connector_pipeline.model.events import (
     DEAD_LETTERS,
     PRODUCTS_FETCHED,
+    SHOP_ERASED,
     DeadLetter,
     Envelope,
     FetchCompleted,
     FetchFailed,
     OutcomeType,
     ProductsFetched,
+    ShopErased,
 )
 from connector_pipeline.model.sync_request import SUBJECT, SyncRequest
 
@@ -30,6 +32,7 @@ _SENT: Final[dict[str, type[BaseModel]]] = {
     OutcomeType.COMPLETED.value: Envelope[FetchCompleted],
     OutcomeType.FAILED.value: Envelope[FetchFailed],
     PRODUCTS_FETCHED: ProductsFetched,
+    SHOP_ERASED: ShopErased,
     DEAD_LETTERS: DeadLetter,
 }
 

@@ -1,4 +1,4 @@
-"""Connections to a database at the revision that this version of the code needs."""
+"""Connections to a database at a revision with which this version of the code works."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 
 from connector_pipeline.postgres.pool import pooled_connection
-from connector_pipeline.postgres.revision import refuse_other_than_needed
+from connector_pipeline.postgres.revision import refuse_unsuitable
 
 COMPARED_EVERY_SECONDS: Final = 60.0
 """A process that executes many runs must not write for weeks into a database that a newer version
@@ -26,13 +26,13 @@ def connect_at_needed_revision(url: str) -> Generator[psycopg.Connection]:
     A process does that every COMPARED_EVERY_SECONDS for a database, and when a statement misses a
     table or a column: somebody may have migrated the database meanwhile.
     Raises DatabaseUnavailable; DatabaseNotMigrated for an older revision or none; SchemaNotOurs
-    for a newer one.
+    for a newer one with which this version does not work.
     """
     try:
         with pooled_connection(url) as connection:
             now = time.monotonic()
             if now - _found_right.get(url, -math.inf) > COMPARED_EVERY_SECONDS:
-                refuse_other_than_needed(connection)
+                refuse_unsuitable(connection)
                 _found_right[url] = now
             yield connection
     except (
@@ -42,6 +42,6 @@ def connect_at_needed_revision(url: str) -> Generator[psycopg.Connection]:
     ):
         _found_right.pop(url, None)
         with pooled_connection(url) as connection:
-            refuse_other_than_needed(connection)
+            refuse_unsuitable(connection)
         # The revision is right, so the statement is wrong.
         raise

@@ -1,7 +1,6 @@
 """Bring the schemas `catalog` and `connector` to the revision that this code needs."""
 
 import io
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,43 +8,39 @@ from typing import Final
 
 import psycopg
 from alembic import command
-from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import Connection, NullPool, create_engine
-from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+from sqlalchemy import Connection
+from sqlalchemy.exc import ProgrammingError
 
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.postgres.connections import (
-    connect,
-    open_connection,
-    outages_of,
-    unavailable,
-)
+from connector_pipeline.postgres.compatibility import VERSION_TABLE
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.grants import (
     all_grants,
     grant_all,
     missing_roles,
     pipeline_grants,
 )
-from connector_pipeline.postgres.limits import MIGRATING
-from connector_pipeline.postgres.outages import is_outage
 from connector_pipeline.postgres.revision import (
-    VERSION_TABLE,
     SchemaNotOurs,
     database_revision,
+    is_newer_and_suits,
     needed_revision,
     refuse_unknown,
 )
 from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
+from connector_pipeline.postgres.steps import (
+    ALEMBIC,
+    MIGRATION_LOCK,
+    alembic_config,
+    driver_connection,
+    marked_at,
+    transaction,
+)
 
 OLDEST_POSTGRES: Final = 15
 _INHERITS_BY_GRANT: Final = 160_000
 """From this version on, a role inherits by its memberships, and not by an attribute of its own."""
-# Any number will do. Another user of the database can take this lock, too, as there may be no table
-# yet whose rows he may not lock; then the error names his session.
-MIGRATION_LOCK: Final = 0x636F6E6E6563746F
-
-_alembic: Final = threading.Lock()
 
 
 class MayNotMigrate(ConnectorError):
@@ -64,26 +59,26 @@ class Migration:
 def migrate(connection_url: str) -> Migration:
     """Apply the missing migrations and grant the roles their rights, all in one transaction.
 
-    Several processes may do this at once: each waits for the one before. Raises
+    Several processes may do this at once: each waits for the one before. A database that a newer
+    version migrated, and that is marked as one for this version too, stays as it is. Raises
     DatabaseUnavailable; SchemaNotOurs for a database that is too old, not UTF-8, or at a revision
     that no migration leads on from; MayNotMigrate, which names the right that the user lacks.
     """
-    with _transaction(connection_url) as connection:
-        driver_connection = _driver_connection(connection)
-        _refuse_unsuitable(driver_connection)
-        _refuse_without_lock(driver_connection)
-        driver_connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-        before = database_revision(driver_connection)
+    with migrating(connection_url) as connection:
+        driver = driver_connection(connection)
+        before = database_revision(driver)
+        if before is not None and is_newer_and_suits(driver, before):
+            return Migration(before=before, after=before, granted=True)
         refuse_unknown(before)
         if before != needed_revision():
-            _create_schemas(driver_connection)
-            _refuse_without_rights(driver_connection)
-            config = _config()
+            _create_schemas(driver)
+            refuse_without_rights(driver)
+            config = alembic_config()
             config.attributes["connection"] = connection
-            # Alembic keeps its state in a module, so one thread at a time may use it.
-            with _alembic:
+            with ALEMBIC:
                 command.upgrade(config, "head")
-        granted = grant_all(driver_connection)
+                driver.execute(marked_at(needed_revision()))
+        granted = grant_all(driver)
     return Migration(before=before, after=needed_revision(), granted=granted)
 
 
@@ -97,6 +92,8 @@ def migration_sql(connection_url: str) -> str:
     with connect(connection_url) as connection:
         _refuse_unsuitable(connection)
         revision = database_revision(connection)
+        if revision is not None and is_newer_and_suits(connection, revision):
+            return f"-- The database is at revision {revision}, with which this version works.\n"
         refuse_unknown(revision)
         user, database = connection.info.user, connection.info.dbname
         name = sql.Identifier(user)
@@ -139,41 +136,33 @@ def _upgrade_sql(revision: str | None) -> str:
     if revision == needed_revision():
         return ""
     printed = io.StringIO()
-    config = _config()
+    config = alembic_config()
     config.output_buffer = printed
-    with _alembic:
+    with ALEMBIC:
         command.upgrade(config, f"{revision or 'base'}:head", sql=True)
-    return printed.getvalue().strip() + "\n"
+        marked = marked_at(needed_revision()).as_string(None)
+    return f"{printed.getvalue().strip()}\n\n{marked};\n"
 
 
 @contextmanager
-def _transaction(connection_url: str) -> Generator[Connection]:
-    opened = open_connection(connection_url, limits=MIGRATING)
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: opened,
-        poolclass=NullPool,
-    )
+def migrating(connection_url: str) -> Generator[Connection]:
+    """A transaction that waits for its turn and may change the schemas.
+
+    Raises DatabaseUnavailable, SchemaNotOurs and MayNotMigrate as `migrate` does.
+    """
     try:
-        with outages_of(opened, connection_url), engine.begin() as connection:
+        with transaction(connection_url) as connection:
+            driver = driver_connection(connection)
+            _refuse_unsuitable(driver)
+            _refuse_without_lock(driver)
+            driver.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
             yield connection
-    except (OperationalError, InternalError) as error:
-        if error.orig is None or not is_outage(error.orig):
-            raise
-        raise unavailable(error.orig, connection_url, blocked_by=opened.blocked_by) from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not(str(error.diag.message_primary)) from None
     except ProgrammingError as error:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise _may_not(str(error.orig.diag.message_primary)) from None
         raise
-
-
-def _driver_connection(connection: Connection) -> psycopg.Connection:
-    driver_connection = connection.connection.driver_connection
-    if not isinstance(driver_connection, psycopg.Connection):
-        raise TypeError("migrations run on psycopg 3")
-    return driver_connection  # pyright: ignore[reportUnknownVariableType]
 
 
 def _missing_schemas(connection: psycopg.Connection) -> list[str]:
@@ -223,7 +212,7 @@ def _refuse_without_lock(connection: psycopg.Connection) -> None:
         )
 
 
-def _refuse_without_rights(connection: psycopg.Connection) -> None:
+def refuse_without_rights(connection: psycopg.Connection) -> None:
     """Raise MayNotMigrate if the user may not change what exists, or may not make tables."""
     user = connection.info.user
     quoted_user = sql.Identifier(user).as_string(connection)
@@ -301,9 +290,3 @@ def _refuse_unsuitable(connection: psycopg.Connection) -> None:
             f"the database's encoding is {encoding}, which cannot hold every title.",
             remedy="Create it with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
         )
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
-    return config

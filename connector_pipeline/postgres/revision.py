@@ -8,10 +8,10 @@ import psycopg
 from psycopg import sql
 
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.postgres.compatibility import VERSION_TABLE, oldest_code
 from connector_pipeline.postgres.schema_names import CONNECTOR
 
 VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
-VERSION_TABLE: Final = "alembic_version"
 _UNRELEASED: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007"})
 """The revisions from before the first release. No migration leads on from them."""
 
@@ -110,11 +110,22 @@ def refuse_unknown(revision: str | None) -> None:
     )
 
 
-def refuse_other_than_needed(connection: psycopg.Connection) -> None:
-    """Raise DatabaseNotMigrated or SchemaNotOurs unless the database is at the needed revision."""
+def is_newer_and_suits(connection: psycopg.Connection, revision: str) -> bool:
+    """Whether a newer version migrated the database to `revision`, and this one works with it."""
+    known = known_revisions()
+    return revision not in known and oldest_code(connection, revision) in known
+
+
+def refuse_unsuitable(connection: psycopg.Connection) -> str:
+    """The database's revision, with which this version works: the needed one, or a newer one.
+
+    Raises DatabaseNotMigrated or SchemaNotOurs for any other.
+    """
     revision = database_revision(connection)
+    if revision is not None and (
+        revision == needed_revision() or is_newer_and_suits(connection, revision)
+    ):
+        return revision
     refuse_unknown(revision)
-    if revision == needed_revision():
-        return
     where = "was never migrated" if revision is None else f"is at revision {revision}"
     raise DatabaseNotMigrated(f"the database {where}, and this version needs {needed_revision()}.")

@@ -45,13 +45,16 @@ class _Session:
     key: int
 
     def take(self, partition_key: str, run_id: str) -> str | None:
-        return named_locks.take(self.connection, self.key, _lock_name(partition_key), holder=run_id)
+        return named_locks.take(
+            self.connection, self.key, lock_name(partition_key), holder=f"Dagster run {run_id}"
+        )
 
     def release(self, partition_key: str) -> None:
-        named_locks.release(self.connection, self.key, _lock_name(partition_key))
+        named_locks.release(self.connection, self.key, lock_name(partition_key))
 
 
-def _lock_name(partition_key: str) -> str:
+def lock_name(partition_key: str) -> str:
+    """The name of the lock under which one run at a time fetches the shop."""
     # Not the name of the publish lock (catalog/publish_lock.py): a shop's newest snapshot may be
     # published while the shop is fetched.
     return f"fetch {partition_key}"
@@ -113,9 +116,7 @@ class ShopLocks:
             lambda session: (session, session.take(partition_key, self._run_id))
         )
         if holder is not None:
-            raise ShopBusy(
-                f"Dagster run {holder} is fetching the shop.", partition_key=partition_key
-            )
+            raise ShopBusy(f"{holder} has the shop.", partition_key=partition_key)
         lost = asyncio.timeout(None)
         try:
             async with lost:

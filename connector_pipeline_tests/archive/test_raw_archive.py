@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.archive.page_file import decode_page, encode_page
-from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.archive.raw_archive import Erased, RawArchive
 from connector_pipeline.model.errors import CurrencyUnknown, SnapshotMissing
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
@@ -141,6 +141,25 @@ def test_shops_do_not_see_each_other(archive: RawArchive) -> None:
     snapshot(archive, "sync-1", 10)
     with pytest.raises(SnapshotMissing):
         archive.latest("shopify/other.myshopify.com")
+
+
+def test_an_erased_shop_has_no_file_left_and_the_others_have_theirs(archive: RawArchive) -> None:
+    """Its snapshots and the pages of interrupted syncs. Erased again, there is nothing."""
+    other = "shopify/my-acme.myshopify.com"
+    for shop in (SHOP, other):
+        writer = archive.write(sync("whole", shop), clock=at(10))
+        writer.begin()
+        writer.write(PAGES[0])
+        writer.finish(FetchReport(currency="SEK", complete=True))
+    interrupted = archive.write(sync("cut-off"))
+    interrupted.begin()
+    interrupted.write(PAGES[0])
+    size = archive.storage().size(SHOP)
+    assert archive.erase(SHOP) == Erased(snapshots=1, bytes=size)
+    assert archive.storage().files(SHOP) == []
+    assert archive.storage().size(SHOP) == 0
+    assert archive.erase(SHOP) == Erased(snapshots=0, bytes=0)
+    assert list(archive.latest(other).pages()) == PAGES[:1]
 
 
 def test_only_the_newest_snapshots_are_kept(archive: RawArchive) -> None:

@@ -96,7 +96,10 @@ def test_migrate_brings_a_database_to_the_needed_revision(
     """--check reports it before and after, by its exit status too."""
     head = needed_revision()
     checked = command("migrate", "--check", "--json")
-    assert (checked.status, checked.rows()) == (1, [{"revision": None, "needed": head}])
+    assert (checked.status, checked.rows()) == (
+        1,
+        [{"revision": None, "needed": head, "works": False}],
+    )
     assert f"no revision and is at revision {head}" in command("migrate").out
     assert command("migrate", "--json").rows() == [
         {"before": head, "revision": head, "granted": True}

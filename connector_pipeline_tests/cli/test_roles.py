@@ -115,6 +115,13 @@ def test_everything_a_pipeline_does_is_done_by_its_role(
     assert command("shops", "pause", first).status == 0
     assert ShopRegistry(database=database).list(ShopState.PAUSED)
     assert command("shops", "remove", first).status == 0
+    # Nor does it delete what readers have; the owner of the tables does.
+    refused = command("shops", "erase", first, "--yes")
+    assert (refused.status, "MayNotErase: user connector may not" in refused.err) == (1, True)
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", with_roles.url("connector_owner"))
+    erased = command("shops", "erase", first, "--yes", "--json")
+    assert erased.status == 0, erased.err
+    assert erased.rows()[0]["catalog_items"] > 0
 
 
 def rights(command: Command) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from connector_pipeline.messaging.jetstream import NatsUnavailable
 from connector_pipeline.messaging.relay import ReadProducts, Relayed, SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus
 from connector_pipeline.model.errors import PlatformUnavailable, SnapshotMissing, SyncInterrupted
-from connector_pipeline.model.events import LARGEST_BATCH, DeadLetter, ProductsFetched
+from connector_pipeline.model.events import LARGEST_BATCH, DeadLetter, ErasedShop, ProductsFetched
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
+from connector_pipeline.state import erasing
 from connector_pipeline.state.outbox import put_dead_letter
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME
@@ -65,6 +66,23 @@ def test_events_are_sent_in_their_order_and_once(
         "error": "PlatformUnavailable: answered 503. Wait.",
     }
     assert event["correlation_id"] == "correlation of s-2"
+
+
+def test_the_event_of_an_erased_shop_is_not_kept_once_it_is_sent(
+    settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
+) -> None:
+    """It is the last row that names the shop."""
+    syncs.complete("s-1")
+    relay(settings, database)
+    erased = ErasedShop.of(ACME.partition_key, ACME.merchant_id, ACME.platform_shop_id)
+    with database.connect() as connection:
+        erasing.erase(connection, ACME.partition_key, locks=[])
+        erasing.put_event(connection, ACME.partition_key, erased)
+    assert relay(settings, database).sent == 1
+    [event] = neighbour.received("evt.platform.shop.erased")
+    assert event["data"] == erased.model_dump()
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM connector.outbox").fetchone() == (0,)
 
 
 def test_an_event_sent_before_a_crash_is_not_received_twice(

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from connector_pipeline.model.events import Envelope, FetchCompleted, FetchFailed, ProductsFetched
+from connector_pipeline.model.events import (
+    Envelope,
+    FetchCompleted,
+    FetchFailed,
+    ProductsFetched,
+    ShopErased,
+)
 from connector_pipeline.model.schemas import FOLDER, schemas, texts
 from connector_pipeline.model.sync_request import SUBJECT, SyncRequest
 
@@ -26,6 +32,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "evt.platform.fetch.completed": Envelope[FetchCompleted],
     "evt.platform.fetch.failed": Envelope[FetchFailed],
     "evt.platform.products.fetched": ProductsFetched,
+    "evt.platform.shop.erased": ShopErased,
 }
 
 

@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 
 from connector_pipeline.model.errors import DatabaseUnavailable, ShopBusy
-from connector_pipeline.postgres import migrate as migrating
 from connector_pipeline.postgres import named_locks
+from connector_pipeline.postgres import steps as migrating
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import Limits

@@ -45,6 +45,7 @@ from connector_pipeline.postgres.revision import (
 )
 from connector_pipeline.postgres.schema import metadata
 from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
+from connector_pipeline.postgres.steps import steps
 
 # Every column, constraint, index and comment of both schemas, as Postgres itself describes them.
 DESCRIBE = """
@@ -160,6 +161,18 @@ def test_the_newest_file_is_the_revision_that_alembic_ends_at() -> None:
     assert scripts.get_current_head() == needed_revision()
 
 
+def test_a_migration_states_which_older_code_it_suits_and_what_its_undoing_loses() -> None:
+    """Those before the first that older code could outlive state neither: there is no way back."""
+    config = Config()
+    config.set_main_option("script_location", "connector_pipeline.postgres:migrations")
+    for script in ScriptDirectory.from_config(config).walk_revisions():
+        stated = set(vars(script.module)) & {"compatible_from", "lost_by_downgrade"}
+        assert len(stated) == (0 if script.revision < "0005" else 2), script.revision
+    for step in steps():
+        assert step.compatible_from in known_revisions()
+        assert step.compatible_from <= step.revision
+
+
 def test_a_new_migration_has_what_the_tables_gained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +199,9 @@ def test_a_new_migration_has_what_the_tables_gained(
     text = written.read_text()
     assert 'revision = "9999_weights"' in text.replace("'", '"')
     assert f'down_revision = "{needed_revision()}"' in text.replace("'", '"')
+    # Until its author states otherwise, no older code may go on, and there is no way back.
+    assert 'compatible_from = "9999_weights"' in text.replace("'", '"')
+    assert "lost_by_downgrade = None" in text
     assert text.count("op.add_column") == 1
     assert "weight" in text
 

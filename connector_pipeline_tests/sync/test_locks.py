@@ -30,7 +30,7 @@ async def test_a_shop_that_is_fetched_is_busy_and_says_who_fetches_it(database: 
         ShopLocks(database, run_id="run-2") as second,
     ):
         async with first.hold(KEY):
-            with pytest.raises(ShopBusy, match="Dagster run run-1 is fetching the shop"):
+            with pytest.raises(ShopBusy, match="Dagster run run-1 has the shop"):
                 async with second.hold(KEY):
                     pass
             async with second.hold(OTHER):
@@ -179,7 +179,7 @@ async def test_a_shop_that_stays_busy_fails_alone_and_counts_as_healthy(
     assert pipeline.materialized(RAW_PRODUCTS, result.run_id).keys() == {free.key}
     text = pipeline.failure(result)
     assert "ShopBusy (1)." in text
-    assert f"{busy.key}: Dagster run another-run is fetching the shop." in text
+    assert f"{busy.key}: Dagster run another-run has the shop." in text
     assert pipeline.sandbox.requests.shop("shopify", busy.spec.domain).count == 0
     with pipeline.database.connect() as connection:
         rows = connection.execute(
