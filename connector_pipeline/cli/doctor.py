@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Final
+from uuid import uuid4
 
 from rich.text import Text
 
@@ -30,7 +31,7 @@ from connector_pipeline.cli.real_or_sandbox import (
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
-from connector_pipeline.model.errors import ConnectorError, Defect
+from connector_pipeline.model.errors import ArchiveUnavailable, ConnectorError, Defect
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import RegisteredShop, ShopState
@@ -219,11 +220,18 @@ def _dagster_database_to_come(settings: Settings) -> str:
 
 def _raw_archive(settings: Settings) -> str:
     storage = ArchiveStorage.at(settings.archive_url)
-    probe = "doctor/probe"
-    storage.make_folder("doctor")
-    storage.write(probe, b"can be written")
-    storage.read(probe)
-    storage.delete("doctor")
+    # Its own name: another `doctor` may look at the same time.
+    folder = f"doctor/{uuid4()}"
+    storage.make_folder(folder)
+    storage.write(f"{folder}/probe", b"can be written")
+    storage.read(f"{folder}/probe")
+    storage.delete(folder)
+    if storage.files(folder):
+        # s3fs says nothing of an object that it may not delete.
+        raise ArchiveUnavailable(
+            f"{storage.uri(folder)} cannot be deleted.",
+            remedy="Allow the credentials in use to delete; else old snapshots stay for ever.",
+        )
     return f"{storage.uri('')} can be written"
 
 

