@@ -27,11 +27,15 @@ class ServerSilent(psycopg.OperationalError):
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A psycopg connection under Limits. `blocked_by` is set once a statement has waited long."""
+    """A psycopg connection under Limits. `blocked_by` is set once a statement has waited long.
+
+    `pooled`: a pooler is in between, which gives this connection a session of its own.
+    """
 
     limits: Limits = ORDINARY
-    look_for_blockers: Callable[[int], str | None] | None = None
+    look_for_blockers: Callable[[], str | None] | None = None
     blocked_by: str | None = None
+    pooled: bool = False
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
         """Wait as psycopg does, and raise ServerSilent past the limits' `longest_silence`."""
@@ -61,7 +65,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
     def _look(self) -> None:
         if self.look_for_blockers is not None:
-            self.blocked_by = self.look_for_blockers(self.info.backend_pid)
+            self.blocked_by = self.look_for_blockers()
 
 
 @contextmanager
