@@ -27,10 +27,11 @@ from sqlalchemy.event import listen
 from connector_pipeline.engine.event_log import BatchingEventLog
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.engine.storage_server import conninfo, wait_for_storage
+from connector_pipeline.postgres.bounded_connection import Pooling
 from connector_pipeline.postgres.connections import CONNECT_TIMEOUT_SECONDS
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.postgres.limits import DAGSTER_STORAGE, Limits
-from connector_pipeline.postgres.pooler import shares_sessions
+from connector_pipeline.postgres.pooler import pooling
 from connector_pipeline.settings import SettingsError, load_settings
 
 _KEPT_CONNECTIONS: Final = 2
@@ -155,9 +156,8 @@ def _set_limits(limits: Limits, url: str, connection: Any, _: object) -> None:
         cursor.execute("SELECT pg_catalog.pg_backend_pid()")
         [(process,)] = cursor.fetchall()
         # Behind a pooler of transactions another process would get the limits of this one.
-        if not shares_sessions(
-            connection.get_backend_pid(), process, conninfo_to_dict(conninfo(url))
-        ):
+        parameters = conninfo_to_dict(conninfo(url))
+        if pooling(connection.get_backend_pid(), process, parameters) is not Pooling.TRANSACTIONS:
             cursor.execute(limits.statements())
     connection.commit()
 

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import click
-import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.bounded_connection import BoundedConnection
 from connector_pipeline.postgres.connections import connect, not_a_url, refuse_unreadable
 from connector_pipeline.postgres.limits import LOOKING
 
@@ -43,7 +43,7 @@ class StorageUnavailable(DatabaseUnavailable, click.ClickException):
 
 
 @contextmanager
-def storage_connection(url: str) -> Generator[psycopg.Connection]:
+def storage_connection(url: str) -> Generator[BoundedConnection]:
     """A connection to Dagster's database, for a look. Raises DatabaseUnavailable."""
     # Dagster's tables are wherever the user's own search_path leads.
     with connect(

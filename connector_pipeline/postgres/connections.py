@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.postgres.blocking import blockers
-from connector_pipeline.postgres.bounded_connection import BoundedConnection
+from connector_pipeline.postgres.bounded_connection import BoundedConnection, Pooling
 from connector_pipeline.postgres.limits import ORDINARY, Limits
 from connector_pipeline.postgres.outages import (
     CONNECTOR_DATABASE,
@@ -19,7 +19,7 @@ from connector_pipeline.postgres.outages import (
     outage,
     place_of,
 )
-from connector_pipeline.postgres.pooler import server_process, shares_sessions
+from connector_pipeline.postgres.pooler import pooling, server_process
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 
@@ -90,9 +90,8 @@ def open_connection(
     try:
         connection.limits = limits
         process = server_process(connection)
-        stated = connection.info.backend_pid
-        connection.pooled = stated != process
-        if shares_sessions(stated, process, parameters):
+        connection.pooled = pooling(connection.info.backend_pid, process, parameters)
+        if connection.pooled is Pooling.TRANSACTIONS:
             if not shared:
                 connection.close()
                 raise _needs_a_session(parameters, setting)

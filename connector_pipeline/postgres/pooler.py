@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
-from connector_pipeline.postgres.bounded_connection import BoundedConnection
+from connector_pipeline.postgres.bounded_connection import BoundedConnection, Pooling
 from connector_pipeline.postgres.limits import LOOKING
 
 _ROUNDS: Final = 8
@@ -20,7 +20,7 @@ client may be faster, but hardly so often."""
 
 _PROCESS: Final = "SELECT pg_catalog.pg_backend_pid()"
 
-_found: Final[dict[Hashable, bool]] = {}
+_found: Final[dict[Hashable, Pooling]] = {}
 """What this process has found, by where it connected."""
 
 
@@ -30,18 +30,18 @@ def server_process(connection: psycopg.Connection) -> int:
     return process
 
 
-def shares_sessions(stated: int, process: int, parameters: Mapping[str, Any]) -> bool:
-    """Whether a pooler of transactions is behind these parameters of libpq.
+def pooling(stated: int, process: int, parameters: Mapping[str, Any]) -> Pooling | None:
+    """How the connections with these parameters of libpq are pooled; None if they are not.
 
     `stated` is the process as the protocol states it, `process` the server's own answer. Where they
     differ, two more connections are opened, once in this process. Raises psycopg's errors.
     """
     if stated == process:
-        return False
+        return None
     place = tuple(str(parameters.get(name)) for name in ("host", "port", "dbname", "user"))
     if place not in _found:
         with _opened(parameters) as one, _opened(parameters) as other:
-            _found[place] = _share(one, other)
+            _found[place] = Pooling.TRANSACTIONS if _share(one, other) else Pooling.SESSIONS
     return _found[place]
 
 
