@@ -115,12 +115,12 @@ def test_a_process_uses_no_more_connections_than_its_budget(
         thread.start()
     all_begun.wait(PATIENCE)
     assert sessions(database_url) == 2 * pool.MOST_AT_ONCE
-    with (
-        monkeypatch.context() as impatient,
-        pytest.raises(DatabaseUnavailable, match="16 threads of this process") as refused,
-    ):
+    with monkeypatch.context() as impatient:
         impatient.setattr(pool, "LONGEST_WAIT_SECONDS", 0.0)
-        with pooled_connection(database_url):
+        with (
+            pytest.raises(DatabaseUnavailable, match="16 threads of this process") as refused,
+            pooled_connection(database_url),
+        ):
             pass
     assert refused.value.retryable
     for thread in later:
