@@ -78,6 +78,13 @@ _REFUSED_FOR_NUMBER: Final = (
     "query_wait_timeout",
 )
 """A refused connection has no SQLSTATE, only the server's words."""
+_NOT_VERIFIED: Final = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "server does not support SSL",
+)
+"""The words of libpq, and of OpenSSL below it."""
 
 
 def is_outage(error: BaseException) -> bool:
@@ -116,6 +123,11 @@ def _remedy(error: BaseException, reason: str, setting: str) -> str:
     then = "; the next sync tries again." if setting == CONNECTOR_DATABASE else "."
     if any(words in reason for words in _REFUSED_FOR_NUMBER):
         return _CONNECTIONS + then
+    if any(words in reason for words in _NOT_VERIFIED):
+        return (
+            f"Let {setting} name the server as its certificate does, and the certificate's "
+            f"authority by sslrootcert=FILE{then}"
+        )
     for meaning in _MEANINGS:
         if isinstance(error, meaning.error):
             return meaning.remedy.format(setting=setting) + then
