@@ -72,7 +72,7 @@ class ObjectStore:
         return f"Run `pip install 'connector-pipeline[{self.extra.label}]'`."
 
     def options(self) -> dict[str, Any]:
-        """The options of its file system: bounds in time, and no listing kept.
+        """The options of its file system: bounds in time, no listing kept, one request a file.
 
         Another process may have written since a listing. What the operator set for fsspec
         (FSSPEC_S3) goes before our bounds.
@@ -80,7 +80,12 @@ class ObjectStore:
         if self.extra is not Extra.S3:
             return {}
         given: dict[str, Any] = cast("Any", conf).get("s3", {}).get("config_kwargs", {})
-        return {"use_listings_cache": False, "config_kwargs": {**_S3_BOUNDS, **given}}
+        return {
+            "use_listings_cache": False,
+            # With more, s3fs asks for the size of each file before it reads it.
+            "max_concurrency": 1,
+            "config_kwargs": {**_S3_BOUNDS, **given},
+        }
 
     def bound(self, file_system: Any) -> None:
         """Bound what is no option of the file system."""
