@@ -195,8 +195,10 @@ def paused(url: str, table: str, *, at_commit: bool = False) -> Generator[Pause]
             try:
                 yield Pause(holder)
             finally:
-                # The trigger cannot be dropped while somebody stands at it.
-                holder.execute("SELECT pg_advisory_unlock_all()")
+                # The trigger cannot be dropped while somebody stands at it. After a restart of the
+                # server nobody does.
+                with suppress(psycopg.OperationalError):
+                    holder.execute("SELECT pg_advisory_unlock_all()")
 
 
 @contextmanager

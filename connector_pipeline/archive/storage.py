@@ -4,10 +4,12 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast
+from urllib.parse import urlsplit
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  # ships none; the Protocol below types it
 import fsspec.implementations.local as local_files  # pyright: ignore[reportMissingTypeStubs]
 
+from connector_pipeline.archive.object_store import ObjectStore, lacks_bucket, reason_of
 from connector_pipeline.model.errors import ArchiveUnavailable
 from connector_pipeline.private_files import make_private_folders, write_private_file
 
@@ -34,20 +36,48 @@ class ArchiveStorage:
     ArchiveUnavailable if the file system does not do what it is asked to.
     """
 
-    def __init__(self, file_system: FileSystem, root: str, *, local: bool = False):
+    def __init__(
+        self,
+        file_system: FileSystem,
+        root: str,
+        *,
+        local: bool = False,
+        store: ObjectStore | None = None,
+    ):
         self._file_system = file_system
         self._root = root.rstrip("/")
         self._local = local
+        self._store = store
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The storage at an fsspec URL. Raises ArchiveUnavailable for one that nothing can read."""
+        """The storage at an fsspec URL. Raises ArchiveUnavailable for one that nothing can read.
+
+        A process may fork afterwards: fsspec keeps a client for each process, and none of a store
+        is connected before its first use.
+        """
+        store = ObjectStore.of(url)
+        if store is not None:
+            _refuse_password(url)
         try:
-            file_system, root = cast("Any", fsspec).core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
+            options = {} if store is None else store.options()
+            file_system, root = cast("Any", fsspec).core.url_to_fs(url, **options)
+        except ImportError as error:
+            if store is None:
+                raise ArchiveUnavailable(f"the raw archive cannot be opened: {error}.") from None
+            raise ArchiveUnavailable(
+                f"the raw archive cannot be opened: the extra `{store.extra.label}` is not "
+                "installed.",
+                remedy=store.missing_extra,
+            ) from None
+        except ValueError as error:
             # `from None`, because fsspec quotes URLs, and they may hold credentials.
             raise ArchiveUnavailable(f"the raw archive cannot be opened: {error}.") from None
-        return cls(file_system, root, local=isinstance(file_system, _LocalFileSystem))
+        if store is not None:
+            store.bound(file_system)
+            if not root.partition("/")[0]:
+                raise ArchiveUnavailable("the raw archive cannot be opened: no bucket is named.")
+        return cls(file_system, root, local=isinstance(file_system, _LocalFileSystem), store=store)
 
     def uri(self, path: str) -> str:
         """The URI of the path, for an operator to open."""
@@ -58,7 +88,8 @@ class ArchiveStorage:
         with self._reported("written"):
             if self._local:
                 make_private_folders(Path(self._path(path)), below=Path(self._root))
-            else:
+            elif self._store is None:
+                # In an object store it would make the bucket, wherever and open to whomever.
                 self._file_system.makedirs(self._path(path), exist_ok=True)
 
     def write(self, path: str, content: bytes) -> None:
@@ -67,11 +98,12 @@ class ArchiveStorage:
             if self._local:
                 write_private_file(Path(self._path(path)), content)
             else:
+                # One request: s3fs uploads less than 100 MB at once, and no page is so large.
                 self._file_system.pipe_file(self._path(path), content)
 
     def read(self, path: str) -> bytes:
         """Read a whole file. Raises FileNotFoundError."""
-        with self._reported("read"):
+        with self._reported("read", may_lack=True):
             return self._file_system.cat_file(self._path(path))
 
     def files(self, folder: str) -> list[str]:
@@ -82,7 +114,9 @@ class ArchiveStorage:
             self._file_system.invalidate_cache(self._path(folder))
             try:
                 entries = self._file_system.ls(self._path(folder), detail=False)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if lacks_bucket(error):
+                    raise
                 return []
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
         return sorted(f"{folder}/{name}" if folder else name for name in names)
@@ -92,32 +126,60 @@ class ArchiveStorage:
         with self._reported("read"):
             try:
                 return self._file_system.du(self._path(folder))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if lacks_bucket(error):
+                    raise
                 return 0
 
     def delete(self, path: str) -> None:
         """Delete a file, or a folder with all its content, if it exists."""
-        with self._reported("written"), suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._reported("written", may_lack=True):
             self._file_system.rm(self._path(path), recursive=True)
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"
 
     @contextmanager
-    def _reported(self, done: str) -> Generator[None]:
+    def _reported(self, done: str, *, may_lack: bool = False) -> Generator[None]:
+        """Report errors by name. `may_lack`: a file that is not there is the caller's matter."""
         try:
             yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise ArchiveUnavailable(
-                f"the raw archive cannot be {done} ({type(error).__name__}: {error.strerror})."
-            ) from error
+        except FileNotFoundError as error:
+            if self._store is None or (may_lack and not lacks_bucket(error)):
+                raise
+            raise self._unusable(self._store, done, error) from error
         except Exception as error:
+            if self._store is not None:
+                raise self._unusable(self._store, done, error) from error
+            if isinstance(error, OSError):
+                raise ArchiveUnavailable(
+                    f"the raw archive cannot be {done} ({type(error).__name__}: {error.strerror})."
+                ) from error
             if self._local:
                 raise
-            # The libraries of object stores have errors of their own, whose texts may hold more
-            # than an operator should see.
+            # The libraries of remote file systems have errors of their own, whose texts may hold
+            # more than an operator should see.
             raise ArchiveUnavailable(
                 f"the raw archive cannot be {done} ({type(error).__name__})."
             ) from error
+
+    def _unusable(self, store: ObjectStore, done: str, error: Exception) -> ArchiveUnavailable:
+        reason = reason_of(error)
+        bucket = self._root.partition("/")[0]
+        return ArchiveUnavailable(
+            f"the raw archive in bucket {bucket} cannot be {done} ({reason}).",
+            remedy=store.remedy(reason),
+        )
+
+
+def _refuse_password(url: str) -> None:
+    try:
+        held = urlsplit(url).password is not None
+    except ValueError:
+        held = False
+    if held:
+        raise ArchiveUnavailable(
+            "the raw archive cannot be opened: RAW_ARCHIVE_URL holds a password.",
+            remedy="Give credentials in the store's own variables (docs/operating.md, Object "
+            "storage), and replace those that the URL showed.",
+        )

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Final
+from uuid import uuid4
 
 from rich.text import Text
 
@@ -30,7 +31,7 @@ from connector_pipeline.cli.real_or_sandbox import (
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
-from connector_pipeline.model.errors import ConnectorError, Defect
+from connector_pipeline.model.errors import ArchiveUnavailable, ConnectorError, Defect
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import RegisteredShop, ShopState
@@ -42,6 +43,7 @@ from connector_pipeline.platforms.adapters import (
 from connector_pipeline.platforms.http.connecting import reach_proxy
 from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.platforms.kit.contract import Adapter
+from connector_pipeline.postgres.bounded_connection import Pooling
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import LOOKING
@@ -58,6 +60,12 @@ _SERVES: Final = {
     Serves.SANDBOX: "the sandbox's shops alone",
     None: "not marked yet: the first credentials of a Token Service on another machine mark it "
     "for real shops, or UPDATE connector.installation SET serves = 'real'",
+}
+_BEHIND: Final = {
+    None: "",
+    Pooling.SESSIONS: ", behind a pooler of sessions",
+    Pooling.TRANSACTIONS: ", behind a pooler of transactions: only its user's own settings bound "
+    "statements (ALTER ROLE … SET statement_timeout)",
 }
 _LONGEST_LOOK: Final = 30.0
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
@@ -180,8 +188,9 @@ def _no_answer(subject: str, seconds: float) -> Finding:
 def _database(services: LocalServices) -> str:
     with connect(database_url(services.settings), limits=LOOKING) as connection:
         version = connection.info.server_version // 10_000
+        pooled = _BEHIND[connection.pooled]
     where = "embedded" if services.embedded else "CONNECTOR_DATABASE_URL"
-    return f"PostgreSQL {version} ({where})"
+    return f"PostgreSQL {version} ({where}{pooled})"
 
 
 def _migrations(settings: Settings) -> str:
@@ -202,9 +211,10 @@ def _dagster_storage(settings: Settings) -> str:
         return _dagster_database_to_come(settings)
     with storage_connection(settings.dagster_postgres_url.get_secret_value()) as connection:
         runs = stored_runs(connection)
+        behind = _BEHIND[connection.pooled]
     if runs is None:
-        return "no tables yet: the first process that runs syncs makes them"
-    return f"{runs} runs"
+        return f"no tables yet: the first process that runs syncs makes them{behind}"
+    return f"{runs} runs{behind}"
 
 
 def _dagster_database_to_come(settings: Settings) -> str:
@@ -228,11 +238,18 @@ def _dagster_database_to_come(settings: Settings) -> str:
 
 def _raw_archive(settings: Settings) -> str:
     storage = ArchiveStorage.at(settings.archive_url)
-    probe = "doctor/probe"
-    storage.make_folder("doctor")
-    storage.write(probe, b"can be written")
-    storage.read(probe)
-    storage.delete("doctor")
+    # Its own name: another `doctor` may look at the same time.
+    folder = f"doctor/{uuid4()}"
+    storage.make_folder(folder)
+    storage.write(f"{folder}/probe", b"can be written")
+    storage.read(f"{folder}/probe")
+    storage.delete(folder)
+    if storage.files(folder):
+        # s3fs says nothing of an object that it may not delete.
+        raise ArchiveUnavailable(
+            f"{storage.uri(folder)} cannot be deleted.",
+            remedy="Allow the credentials in use to delete; else old snapshots stay for ever.",
+        )
     return f"{storage.uri('')} can be written"
 
 

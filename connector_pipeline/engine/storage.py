@@ -21,14 +21,17 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 from dagster_postgres.utils import retry_pg_connection_fn
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.event import listen
 
 from connector_pipeline.engine.event_log import BatchingEventLog
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
-from connector_pipeline.engine.storage_server import wait_for_storage
+from connector_pipeline.engine.storage_server import conninfo, wait_for_storage
+from connector_pipeline.postgres.bounded_connection import Pooling
 from connector_pipeline.postgres.connections import CONNECT_TIMEOUT_SECONDS
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.postgres.limits import DAGSTER_STORAGE, Limits
+from connector_pipeline.postgres.pooler import pooling
 from connector_pipeline.settings import SettingsError, load_settings
 
 _KEPT_CONNECTIONS: Final = 2
@@ -89,7 +92,7 @@ class ConnectorStorage(DagsterPostgresStorage):
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
         )
-        listen(engine, "connect", partial(_set_limits, DAGSTER_STORAGE))
+        listen(engine, "connect", partial(_set_limits, DAGSTER_STORAGE, postgres_url))
         # Each of the three storages would look for its tables, over two connections that it closes.
         tables = retry_pg_connection_fn(lambda: sqlalchemy.inspect(engine).get_table_names())
         super().__init__(
@@ -142,14 +145,20 @@ def bound_storage(instance: DagsterInstance, limits: Limits) -> None:
     storage = instance.run_storage
     if isinstance(storage, PostgresRunStorage):
         engine: sqlalchemy.Engine = storage._engine  # pyright: ignore[reportPrivateUsage]
-        listen(engine, "connect", partial(_set_limits, limits))
+        url = engine.url.render_as_string(hide_password=False)
+        listen(engine, "connect", partial(_set_limits, limits, url))
         engine.dispose()
 
 
-def _set_limits(limits: Limits, connection: Any, _: object) -> None:
+def _set_limits(limits: Limits, url: str, connection: Any, _: object) -> None:
     # Not the search_path: Dagster's tables are wherever the user's own leads.
     with connection.cursor() as cursor:
-        cursor.execute(limits.statements())
+        cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+        [(process,)] = cursor.fetchall()
+        # Behind a pooler of transactions another process would get the limits of this one.
+        parameters = conninfo_to_dict(conninfo(url))
+        if pooling(connection.get_backend_pid(), process, parameters) is not Pooling.TRANSACTIONS:
+            cursor.execute(limits.statements())
     connection.commit()
 
 

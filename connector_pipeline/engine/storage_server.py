@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import click
-import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.postgres.bounded_connection import BoundedConnection
 from connector_pipeline.postgres.connections import connect, not_a_url, refuse_unreadable
 from connector_pipeline.postgres.limits import LOOKING
 
@@ -43,10 +43,12 @@ class StorageUnavailable(DatabaseUnavailable, click.ClickException):
 
 
 @contextmanager
-def storage_connection(url: str) -> Generator[psycopg.Connection]:
+def storage_connection(url: str) -> Generator[BoundedConnection]:
     """A connection to Dagster's database, for a look. Raises DatabaseUnavailable."""
     # Dagster's tables are wherever the user's own search_path leads.
-    with connect(_conninfo(url), limits=LOOKING, setting=SETTING, search_path=None) as connection:
+    with connect(
+        conninfo(url), limits=LOOKING, setting=SETTING, search_path=None, shared=True
+    ) as connection:
         yield connection
 
 
@@ -54,11 +56,11 @@ def wait_for_storage(url: str) -> None:
     """Return once the database can be connected to. Raises StorageUnavailable within 10 s or so."""
     until = time.monotonic() + _TRIED_SECONDS
     try:
-        conninfo = make_conninfo(_conninfo(url), connect_timeout=int(_TRIED_SECONDS))
-        refuse_unreadable(conninfo, SETTING)
+        tried = make_conninfo(conninfo(url), connect_timeout=int(_TRIED_SECONDS))
+        refuse_unreadable(tried, SETTING)
         while True:
             try:
-                with connect(conninfo, limits=LOOKING, setting=SETTING, search_path=None):
+                with connect(tried, limits=LOOKING, setting=SETTING, search_path=None, shared=True):
                     return
             except DatabaseUnavailable:
                 if time.monotonic() > until:
@@ -68,7 +70,7 @@ def wait_for_storage(url: str) -> None:
         raise StorageUnavailable(error.message, remedy=error.remedy) from None
 
 
-def _conninfo(url: str) -> str:
+def conninfo(url: str) -> str:
     """The URL as SQLAlchemy reads it, which Dagster connects with: libpq refuses a bare `%`."""
     try:
         _, options = dialect().create_connect_args(make_url(url))

@@ -17,6 +17,9 @@ class Extra(Enum):
     NATS = ("nats", "nkeys")
     METRICS = ("prometheus_client",)
     TRACES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+    S3 = ("s3fs",)
+    GCS = ("gcsfs",)
+    AZURE = ("adlfs",)
 
     @property
     def label(self) -> str:

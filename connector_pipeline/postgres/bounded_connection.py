@@ -8,6 +8,7 @@ to act on it.
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -22,16 +23,27 @@ _LOOKS_AFTER: Final = 0.75
 """The part of the bound of a lock after which we look who holds it: it is freed at the end."""
 
 
+class Pooling(Enum):
+    """A pooler of connections in between: what it gives a client a session of the server for."""
+
+    SESSIONS = "as long as the client is connected"
+    TRANSACTIONS = "a transaction"
+
+
 class ServerSilent(psycopg.OperationalError):
     """The server has the connection, and has not answered a statement for too long."""
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A psycopg connection under Limits. `blocked_by` is set once a statement has waited long."""
+    """A psycopg connection under Limits. `blocked_by` is set once a statement has waited long.
+
+    `pooled` is None where no pooler is in between.
+    """
 
     limits: Limits = ORDINARY
-    look_for_blockers: Callable[[int], str | None] | None = None
+    look_for_blockers: Callable[[], str | None] | None = None
     blocked_by: str | None = None
+    pooled: Pooling | None = None
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
         """Wait as psycopg does, and raise ServerSilent past the limits' `longest_silence`."""
@@ -61,7 +73,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
     def _look(self) -> None:
         if self.look_for_blockers is not None:
-            self.blocked_by = self.look_for_blockers(self.info.backend_pid)
+            self.blocked_by = self.look_for_blockers()
 
 
 @contextmanager

@@ -10,9 +10,16 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.postgres.blocking import blockers
-from connector_pipeline.postgres.bounded_connection import BoundedConnection
+from connector_pipeline.postgres.bounded_connection import BoundedConnection, Pooling
 from connector_pipeline.postgres.limits import ORDINARY, Limits
-from connector_pipeline.postgres.outages import CONNECTOR_DATABASE, OUTAGES, is_outage, outage
+from connector_pipeline.postgres.outages import (
+    CONNECTOR_DATABASE,
+    OUTAGES,
+    is_outage,
+    outage,
+    place_of,
+)
+from connector_pipeline.postgres.pooler import pooling, server_process
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 
@@ -28,15 +35,20 @@ def connect(
     limits: Limits = ORDINARY,
     setting: str = CONNECTOR_DATABASE,
     search_path: str | None = SEARCH_PATH,
+    shared: bool = False,
 ) -> Generator[BoundedConnection]:
     """A connection, committed and closed at the end, rolled back and closed on an exception.
 
     Not in autocommit; READ COMMITTED; under the limits; the session's time zone is UTC and its
     search_path SEARCH_PATH (None: the user's own). Raises DatabaseUnavailable, with the server's
     message and the variable `setting` and never the password, if the server cannot be reached, ends
-    the connection while it is in use, or takes longer than the limits.
+    the connection while it is in use, or takes longer than the limits; and behind a pooler of
+    transactions, unless the user of the connection can do with a `shared` session, of which
+    nothing is set then.
     """
-    opened = open_connection(url, limits=limits, setting=setting, search_path=search_path)
+    opened = open_connection(
+        url, limits=limits, setting=setting, search_path=search_path, shared=shared
+    )
     # psycopg itself leaves a connection open whose commit fails.
     with outages_of(opened, url, setting), closing(opened), opened:
         yield opened
@@ -62,6 +74,7 @@ def open_connection(
     limits: Limits = ORDINARY,
     setting: str = CONNECTOR_DATABASE,
     search_path: str | None = SEARCH_PATH,
+    shared: bool = False,
     **options: str,
 ) -> BoundedConnection:
     """A connection as `connect` gives it, which the caller closes. `options` are libpq's.
@@ -76,18 +89,36 @@ def open_connection(
         raise unavailable(error, url, setting=setting) from None
     try:
         connection.limits = limits
-        # Not by `options`, which poolers of connections refuse or ignore (docs/operating.md).
-        path = "" if search_path is None else f"SET search_path = {search_path}; "
-        connection.execute(f"{path}SET TimeZone = 'UTC'; {limits.statements()}".encode())
+        process = server_process(connection)
+        connection.pooled = pooling(connection.info.backend_pid, process, parameters)
+        if connection.pooled is Pooling.TRANSACTIONS:
+            if not shared:
+                connection.close()
+                raise _needs_a_session(parameters, setting)
+            # A statement that was prepared for this connection is in another one's session.
+            connection.prepare_threshold = None
+        else:
+            # Not by `options`, which poolers refuse or ignore (docs/operating.md).
+            path = "" if search_path is None else f"SET search_path = {search_path}; "
+            connection.execute(f"{path}SET TimeZone = 'UTC'; {limits.statements()}".encode())
+            connection.look_for_blockers = lambda: blockers(parameters, process)
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        connection.look_for_blockers = lambda pid: blockers(parameters, pid)
     except psycopg.Error as error:
         connection.close()
         if not is_outage(error):
             raise
         raise unavailable(error, url, setting=setting) from None
     return connection
+
+
+def _needs_a_session(parameters: dict[str, Any], setting: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"Postgres at {place_of(parameters)}: a pooler in between gives each transaction another "
+        "session, so locks and bounds would be those of other clients.",
+        remedy=f"Let it pool sessions (PgBouncer: pool_mode=session for this database), or let "
+        f"{setting} lead to the server itself, and restart.",
+    )
 
 
 def unavailable(

@@ -66,15 +66,25 @@ _MEANINGS: Final = (
     _Meaning(errors.OutOfMemory, "Give the server more memory"),
 )
 _CONNECTIONS: Final = (
-    "Raise max_connections or the CONNECTION LIMIT of the role or database, or end sessions that "
-    "pg_stat_activity shows idle"
+    "Raise max_connections or the CONNECTION LIMIT of the role or database (of PgBouncer "
+    "max_client_conn or default_pool_size), or end sessions that pg_stat_activity shows idle"
 )
 _REFUSED_FOR_NUMBER: Final = (
     "too many clients",
     "too many connections",
     "remaining connection slots are reserved",
+    # PgBouncer's words for its own bounds.
+    "no more connections allowed",
+    "query_wait_timeout",
 )
 """A refused connection has no SQLSTATE, only the server's words."""
+_NOT_VERIFIED: Final = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "server does not support SSL",
+)
+"""The words of libpq, and of OpenSSL below it."""
 
 
 def is_outage(error: BaseException) -> bool:
@@ -103,7 +113,7 @@ def outage(
     blocking = f"; it waited for {blocked_by}" if blocked_by and waited else ""
     named = "" if setting == CONNECTOR_DATABASE else f" ({setting})"
     return DatabaseUnavailable(
-        f"Postgres at {_where(parameters)}{named}: {reason.rstrip('.?')}{blocking}.",
+        f"Postgres at {place_of(parameters)}{named}: {reason.rstrip('.?')}{blocking}.",
         remedy=_remedy(error, reason, setting),
     )
 
@@ -113,14 +123,19 @@ def _remedy(error: BaseException, reason: str, setting: str) -> str:
     then = "; the next sync tries again." if setting == CONNECTOR_DATABASE else "."
     if any(words in reason for words in _REFUSED_FOR_NUMBER):
         return _CONNECTIONS + then
+    if any(words in reason for words in _NOT_VERIFIED):
+        return (
+            f"Let {setting} name the server as its certificate does, and the certificate's "
+            f"authority by sslrootcert=FILE{then}"
+        )
     for meaning in _MEANINGS:
         if isinstance(error, meaning.error):
             return meaning.remedy.format(setting=setting) + then
     return f"Check {setting} and the server{then}"
 
 
-def _where(parameters: dict[str, Any]) -> str:
-    """`host:port, database name`; of several hosts each with its own port."""
+def place_of(parameters: dict[str, Any]) -> str:
+    """Where they lead: `host:port, database name`; of several hosts each with its own port."""
     hosts = str(parameters.get("host") or parameters.get("hostaddr") or "localhost").split(",")
     ports = str(parameters.get("port") or "").split(",")
     # libpq takes one port for all hosts, or one for each; an empty one is the usual one.

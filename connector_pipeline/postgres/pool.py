@@ -20,6 +20,7 @@ from typing import Final
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
+from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.postgres.bounded_connection import BoundedConnection
 from connector_pipeline.postgres.connections import (
     CONNECT_TIMEOUT_SECONDS,
@@ -29,6 +30,11 @@ from connector_pipeline.postgres.connections import (
 
 MOST_KEPT: Final = 8
 """Idle connections that a process keeps. The threads of a run rarely use more at one moment."""
+MOST_AT_ONCE: Final = 16
+"""Threads of a process that use connections at one time. Python has as many threads for blocking
+calls as the machine has cores, and four, so a server's slots would depend on the machine."""
+LONGEST_WAIT_SECONDS: Final = 60.0
+"""For a place; as long as an ordinary statement may take."""
 KEPT_IDLE_SECONDS: Final = 60.0
 """Then an idle one is closed. The sensors of a code server use theirs more often than that."""
 LONGEST_LIFE_SECONDS: Final = 1_800.0
@@ -49,22 +55,46 @@ def pooled_connection(url: str) -> Generator[BoundedConnection]:
 
     So nobody may leave anything of the session behind: use SET LOCAL, locks of the transaction and
     temporary tables that end with it. What needs a session of its own uses `connect`.
-    Raises DatabaseUnavailable as `connect` does.
+    Raises DatabaseUnavailable as `connect` does, and past LONGEST_WAIT_SECONDS without a place.
     """
-    connection = _pool.take(url) or _opened(url)
-    connection.driver.blocked_by = None
+    with _place():
+        connection = _pool.take(url) or _opened(url)
+        connection.driver.blocked_by = None
+        try:
+            with outages_of(connection.driver, url):
+                try:
+                    yield connection.driver
+                except BaseException:
+                    # A connection that cannot be rolled back is not kept.
+                    with suppress(psycopg.Error):
+                        connection.driver.rollback()
+                    raise
+                connection.driver.commit()
+        finally:
+            _pool.put_back(connection)
+
+
+@contextmanager
+def _place() -> Generator[None]:
+    """A place for this thread, unless it has one."""
+    if getattr(_has_place, "now", False):
+        yield
+        return
+    # A process that was forked meanwhile has others.
+    places = _pool.places
+    if not places.acquire(timeout=LONGEST_WAIT_SECONDS):
+        raise DatabaseUnavailable(
+            f"{MOST_AT_ONCE} threads of this process have used their connections to Postgres for "
+            f"{LONGEST_WAIT_SECONDS:.0f} s, and one more waited in vain.",
+            remedy="See in pg_stat_activity what slows or blocks the server; the next sync tries "
+            "again.",
+        )
+    _has_place.now = True
     try:
-        with outages_of(connection.driver, url):
-            try:
-                yield connection.driver
-            except BaseException:
-                # A connection that cannot be rolled back is not kept.
-                with suppress(psycopg.Error):
-                    connection.driver.rollback()
-                raise
-            connection.driver.commit()
+        yield
     finally:
-        _pool.put_back(connection)
+        _has_place.now = False
+        places.release()
 
 
 def close_idle_connections() -> None:
@@ -86,6 +116,7 @@ class _Pool:
         """With the times since when: the longest idle first."""
         self._closing: threading.Thread | None = None
         self._of_the_parent: list[_Connection] = []
+        self.places = threading.Semaphore(MOST_AT_ONCE)
 
     def take(self, url: str) -> _Connection | None:
         """The connection to this database that was used last, if it still works."""
@@ -136,6 +167,7 @@ class _Pool:
         """
         self._of_the_parent += [connection for _, connection in self._idle]
         self._lock, self._idle, self._closing = threading.Condition(), [], None
+        self.places = threading.Semaphore(MOST_AT_ONCE)
 
     def _close_the_long_idle(self) -> None:
         with self._lock:
@@ -183,6 +215,7 @@ def _reusable(driver: psycopg.Connection) -> bool:
     )
 
 
+_has_place: Final = threading.local()
 _pool: Final = _Pool()
 atexit.register(_pool.close_idle)
 os.register_at_fork(after_in_child=_pool.forget)

@@ -68,12 +68,10 @@ def prune(archive: RawArchive, *active: str, day: float) -> retention.Pruned:
     )
 
 
-@pytest.fixture(params=["folder", "memory"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path) -> RawArchive:
+@pytest.fixture
+def archive(archive_url: str) -> RawArchive:
     """An archive in a folder, and one in an object store."""
-    if request.param == "folder":
-        return RawArchive(url=str(tmp_path / "raw"), keep=2, shop_bytes=100_000)
-    return RawArchive(url=f"memory://{tmp_path.name}-{id(tmp_path)}", keep=2, shop_bytes=100_000)
+    return RawArchive(url=archive_url, keep=2, shop_bytes=100_000)
 
 
 def test_of_interrupted_syncs_the_newest_is_kept(archive: RawArchive) -> None:
@@ -107,8 +105,11 @@ def test_older_snapshots_go_where_the_newer_ones_take_the_shops_limit(archive: R
     assert archive.latest(SHOP).manifest.sync.sync_id == "three"
 
 
-def test_increments_are_bounded_while_full_syncs_fail(archive: RawArchive) -> None:
+def test_increments_are_bounded_while_full_syncs_fail(
+    archive: RawArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else they would stay until a full sync succeeds."""
+    monkeypatch.setattr(retention, "MOST_INCREMENTS", 7)
     archive = RawArchive(url=archive.url, keep=2)
     finished(archive, sync("full"))
     for number in range(retention.MOST_INCREMENTS + 3):
@@ -148,8 +149,9 @@ def test_files_of_others_in_the_archive_are_left_alone(archive: RawArchive) -> N
     assert archive.storage().read("notes/2026/read-me.txt") == b"1"
 
 
-def test_what_a_manifest_repeats_of_a_shop_is_bounded(archive: RawArchive) -> None:
+def test_what_a_manifest_repeats_of_a_shop_is_bounded(tmp_path: Path) -> None:
     """Warnings and details end up in Dagster's events, too."""
+    archive = RawArchive(url=str(tmp_path / "raw"))
     writer = archive.write(sync("talkative"))
     writer.begin()
     report = FetchReport(currency="SEK", complete=True)

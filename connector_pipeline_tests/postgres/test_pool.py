@@ -91,6 +91,47 @@ def test_a_block_commits_and_an_exception_rolls_back(database_url: str) -> None:
         assert connection.execute("SELECT number FROM public.kept").fetchall() == [(1,)]
 
 
+def test_a_process_uses_no_more_connections_than_its_budget(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many threads it has. The others wait for a place; a thread that has one does not."""
+    close_idle_connections()
+    most: list[int] = []
+    all_begun = threading.Barrier(pool.MOST_AT_ONCE + 1)
+    go_on = threading.Event()
+
+    def use() -> None:
+        with pooled_connection(database_url), pooled_connection(database_url):
+            all_begun.wait(PATIENCE)
+            assert go_on.wait(PATIENCE)
+
+    def use_later() -> None:
+        with pooled_connection(database_url):
+            most.append(1)
+
+    first = [threading.Thread(target=use) for _ in range(pool.MOST_AT_ONCE)]
+    later = [threading.Thread(target=use_later) for _ in range(20)]
+    for thread in first:
+        thread.start()
+    all_begun.wait(PATIENCE)
+    assert sessions(database_url) == 2 * pool.MOST_AT_ONCE
+    with monkeypatch.context() as impatient:
+        impatient.setattr(pool, "LONGEST_WAIT_SECONDS", 0.0)
+        with (
+            pytest.raises(DatabaseUnavailable, match="16 threads of this process") as refused,
+            pooled_connection(database_url),
+        ):
+            pass
+    assert refused.value.retryable
+    for thread in later:
+        thread.start()
+    assert most == []
+    go_on.set()
+    for thread in first + later:
+        thread.join()
+    assert len(most) == len(later)
+
+
 def test_users_at_the_same_time_have_sessions_of_their_own(database_url: str) -> None:
     """A thread that holds a connection and asks for a second gets it at once."""
     with ExitStack() as held:
