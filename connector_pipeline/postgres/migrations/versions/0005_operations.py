@@ -7,6 +7,9 @@ from alembic import op
 
 revision = "0005_operations"
 down_revision = "0004_installation"
+# Older code writes no seconds of waiting, and prunes syncs that were not counted yet.
+compatible_from = "0004_installation"
+lost_by_downgrade = "the sums in connector.sync_totals, and how long each sync waited"
 
 _ID = sa.Text(collation="C")
 _TIME = sa.DateTime(timezone=True)
