@@ -1,9 +1,10 @@
 """Launches runs as messages to Celery workers, and cancels them by their state in Dagster.
 
-Needs: `dagster_celery.launcher.CeleryRunLauncher`, `LaunchRunContext` and, for a broker that does
-not answer, `DagsterUserCodeUnreachableError`: it is the one error by which Dagster's daemon puts a
-run back into its queue (`max_user_code_failure_retries`). Any other fails the run. Tried with
-Dagster 1.13.27 and dagster-celery 0.29.27. What has to be changed of their launcher:
+Needs: `dagster_celery.launcher.CeleryRunLauncher` and its `_launch_celery_task_run`,
+`LaunchRunContext`, `ExecuteRunArgs` and, for a broker that does not answer,
+`DagsterUserCodeUnreachableError`: it is the one error by which Dagster's daemon puts a run back
+into its queue (`max_user_code_failure_retries`). Any other fails the run. Tried with Dagster
+1.13.27 and dagster-celery 0.29.27. What has to be changed of their launcher:
 
 - It cancels a run by `revoke(terminate=True)` alone. Dagster's worker takes a signal without the
   state CANCELING for a crash, so the run ends as FAILURE and is retried; and by the time when the
@@ -11,6 +12,8 @@ Dagster 1.13.27 and dagster-celery 0.29.27. What has to be changed of their laun
   looks at it (engine/warm_runs.py), cancels its own run.
 - It judges a run's health by Celery's results. They say nothing of a worker that was killed with
   its machine. `connector.run_workers` says so, for every launcher.
+- It defines its Celery task anew for each run, of which Celery 5.7 warns, and it sends all of
+  dagster.yaml along.
 
 A launcher that reports the state CANCELING would leave the first part to Dagster.
 """
@@ -20,7 +23,9 @@ from typing import Any
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import LaunchRunContext, ResumeRunContext
-from dagster._serdes import ConfigurableClassData
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import ConfigurableClassData, pack_value
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -39,8 +44,17 @@ class WarmRunLauncher(CeleryRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Send the run. If the broker does not answer, the daemon tries again later."""
+        run = context.dagster_run
+        if run.job_code_origin is None:
+            raise ValueError(f"run {run.run_id} does not say where its job is")
+        args = ExecuteRunArgs(job_origin=run.job_code_origin, run_id=run.run_id, instance_ref=None)
+        signature: Any = self.celery.signature(
+            TASK_EXECUTE_JOB_NAME,
+            kwargs={"execute_job_args_packed": pack_value(args)},
+            immutable=True,
+        )
         try:
-            super().launch_run(context)
+            self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
         except (OperationalError, RedisError) as error:
             raise DagsterUserCodeUnreachableError(
                 f"The broker at CELERY_BROKER_URL does not take the run: {type(error).__name__}. "
@@ -82,7 +96,7 @@ class WarmRunLauncher(CeleryRunLauncher):
         except BrokerUnavailable as error:
             return f"{error}"
         return (
-            f"{processes} worker processes are registered with the broker. If the run was to start, "
-            "none of them was free, or the broker has lost the message, for example in a restart. "
+            f"{processes} worker processes are registered with the broker. If the run waited for "
+            "one, none was free, or the broker has lost the message, for example in a restart. "
             "The run is retried."
         )

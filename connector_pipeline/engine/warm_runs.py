@@ -1,7 +1,7 @@
 """Executes one run after the other in this process, as Dagster's own run worker executes one.
 
-Needs: `_execute_run_command_body`, which is all of Dagster's run worker but its process;
-and `capture_interrupts`. Tried with Dagster 1.13.27. A public function that executes a stored run in
+Needs: `_execute_run_command_body`, which is all of Dagster's run worker but its process; and
+`capture_interrupts`. Tried with Dagster 1.13.27. A public function that executes a stored run in
 this process would replace this module.
 
 dagster_celery's task calls the same function. It opens Dagster's instance anew for each run; it
