@@ -6,7 +6,7 @@ long as it lives: its name, its number of processes, and until when the entry co
 """
 
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 
@@ -130,4 +130,5 @@ def _url_of_redis(url: str) -> str:
     if parts.scheme != "redis+socket":
         return url
     database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
-    return urlunsplit(parts._replace(scheme="unix", query=f"db={database}"))
+    # Not by urlunsplit, which leaves out the slashes where there is no password.
+    return f"unix://{parts.netloc}{parts.path}?db={database}"

@@ -18,7 +18,7 @@ into its queue (`max_user_code_failure_retries`). Any other fails the run. Tried
 A launcher that reports the state CANCELING would leave the first part to Dagster.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -48,13 +48,15 @@ class WarmRunLauncher(CeleryRunLauncher):
         if run.job_code_origin is None:
             raise ValueError(f"run {run.run_id} does not say where its job is")
         args = ExecuteRunArgs(job_origin=run.job_code_origin, run_id=run.run_id, instance_ref=None)
-        signature: Any = self.celery.signature(
+        # Celery has no types.
+        launcher = cast("Any", self)
+        signature = launcher.celery.signature(
             TASK_EXECUTE_JOB_NAME,
             kwargs={"execute_job_args_packed": pack_value(args)},
             immutable=True,
         )
         try:
-            self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
+            launcher._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
         except (OperationalError, RedisError) as error:
             raise DagsterUserCodeUnreachableError(
                 f"The broker at CELERY_BROKER_URL does not take the run: {type(error).__name__}. "

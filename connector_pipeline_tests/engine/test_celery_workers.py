@@ -14,7 +14,7 @@ from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from connector_pipeline.cli.failures import failure_of
 from connector_pipeline.cli.worker import run_worker
-from connector_pipeline.engine.celery_broker import QUEUE, BrokerUnavailable
+from connector_pipeline.engine.celery_broker import QUEUE, BrokerUnavailable, Workers
 from connector_pipeline.engine.celery_launcher import WarmRunLauncher
 from connector_pipeline.engine.run_tags import WILL_RETRY
 from connector_pipeline.postgres.database import Database
@@ -234,6 +234,15 @@ def test_a_broker_that_does_not_answer_costs_no_run(
         assert "CELERY_BROKER_URL" in text
         assert "Redis runs" in text
         assert PASSWORD not in text
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://127.0.0.1:1/0", "rediss://:p@127.0.0.1:1", "redis+socket:///nowhere/redis"]
+)
+def test_each_form_of_the_brokers_address_is_read(address: str) -> None:
+    """kombu and redis-py write that of a socket differently."""
+    with pytest.raises(BrokerUnavailable, match="does not serve"):
+        Workers(address).living_processes()
 
 
 def test_a_worker_without_its_settings_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
