@@ -1,4 +1,4 @@
-"""A real Redis on a socket of its own, for tests: without persistence, and it can be emptied."""
+"""A real Redis on a socket of its own, for tests, with the configuration that is shipped."""
 
 import subprocess
 import time
@@ -26,12 +26,15 @@ class RedisServer:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        command = [REDIS_SERVER_PATH, "--port", "0", "--unixsocket", str(self._socket)]
-        # The password by standard input: a command line is for all to see.
-        settings = f'requirepass {PASSWORD}\nsave ""\nappendonly no\n'
+        shipped = Path(__file__).parents[2] / "deploy" / "celery" / "redis.conf"
+        own = {"port": "0", "unixsocket": str(self._socket), "requirepass": PASSWORD}
+        settings = "\n".join(
+            [shipped.read_text(), *(f"{name} {value}" for name, value in own.items()), ""]
+        )
         with self._log.open("ab") as log:
+            # By standard input: a command line is for all to see.
             self._process = subprocess.Popen(
-                [*command, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log
+                [REDIS_SERVER_PATH, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log
             )
         assert self._process.stdin is not None
         self._process.stdin.write(settings.encode())
