@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ import psutil
 
 from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
-from connector_pipeline.sandbox.server import SandboxServer
 
 
 class Process:
@@ -78,12 +78,13 @@ class Deployment:
 
 
 def deployment(
-    folder: Path, sandbox: SandboxServer, postgres: EmbeddedPostgres, **variables: str
+    folder: Path, sandbox: Mapping[str, str], postgres: EmbeddedPostgres, **variables: str
 ) -> Deployment:
     """Set up a deployment in the folder, over these servers, with these settings besides.
 
-    The settings are those of this process, too. Everything is as shipped, except that a dead worker
-    is noticed sooner, and that no sweep at the full hour adds runs of its own.
+    `sandbox` are the settings that lead to the sandbox. All settings are those of this process,
+    too. Everything is as shipped, except that a dead worker is noticed sooner, and that no sweep at
+    the full hour adds runs of its own.
     """
     home = folder / "dagster"
     home.mkdir()
@@ -91,7 +92,7 @@ def deployment(
     config = config.replace("poll_interval_seconds: 30", "poll_interval_seconds: 5")
     config = config.replace("start_timeout_seconds: 180", "start_timeout_seconds: 120")
     (home / "dagster.yaml").write_text(config)
-    os.environ |= sandbox.environment() | {
+    os.environ |= dict(sandbox) | {
         "CONNECTOR_HOME": str(folder),
         "CONNECTOR_DATABASE_URL": postgres.url("catalog"),
         "DAGSTER_POSTGRES_URL": postgres.dagster_url,

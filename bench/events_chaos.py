@@ -152,7 +152,7 @@ def run(options: argparse.Namespace, folder: Path) -> Problems:
         migrate(postgres.url("catalog"))
         deployed = deployment(
             folder,
-            sandbox,
+            sandbox.environment(),
             postgres,
             NATS_URL=server.url,
             SHOPS_PER_RUN=str(options.shops_per_run),

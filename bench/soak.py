@@ -295,7 +295,7 @@ def main() -> None:
         ):
             deployed = deployment(
                 folder,
-                sandbox,
+                sandbox.environment(),
                 postgres,
                 TMPDIR=str(folder / "tmp"),
                 SHOPS_PER_RUN="25",

@@ -23,6 +23,7 @@ from pydantic import (
 from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.setting_values import (
     AlertUrls,
+    BrokerUrl,
     Cron,
     DagsterUrl,
     Duration,
@@ -86,6 +87,10 @@ _EXAMPLES: Final = {
     "shops_per_run": "SHOPS_PER_RUN=100",
     "shops_at_once": "SHOPS_AT_ONCE=16",
     "runs_at_once": "RUNS_AT_ONCE=4",
+    "run_launcher": "RUN_LAUNCHER=celery",
+    "celery_broker_url": "CELERY_BROKER_URL=redis://:password@redis.internal:6379/0",
+    "worker_runs_at_once": "WORKER_RUNS_AT_ONCE=2",
+    "worker_finish_within": "WORKER_FINISH_WITHIN=20s",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
     "sync_cron": 'SYNC_CRON="0 * * * *"',
     "event_log_keep": "EVENT_LOG_KEEP=14d",
@@ -149,6 +154,10 @@ class Settings(BaseModel):
     shops_per_run: PositiveInt = 100
     shops_at_once: PositiveInt = 16
     runs_at_once: PositiveInt | None = None
+    run_launcher: Literal["default", "celery"] = "default"
+    celery_broker_url: BrokerUrl | None = None
+    worker_runs_at_once: Annotated[int, Field(ge=1, le=256)] = 2
+    worker_finish_within: Duration = timedelta(seconds=20)
     full_sync_every: Duration = timedelta(hours=24)
     sync_cron: Cron = "0 * * * *"
 

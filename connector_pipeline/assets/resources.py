@@ -8,6 +8,7 @@ Dagster refuses a run config that names a field of a resource before the run sta
 
 import keyword
 from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 from dagster import (
@@ -21,6 +22,7 @@ from connector_pipeline.assets.io_manager import CatalogIOManager
 from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.settings import SettingsError
+from connector_pipeline.state.liveness import alive
 from connector_pipeline.sync.services import SyncServices
 
 SERVICES: Final = "services"
@@ -69,10 +71,13 @@ def services_resource(platform_names: Iterable[str]) -> ResourceDefinition:
 
     def services(context: InitResourceContext) -> Generator[SyncServices]:
         found: Mapping[str, Any] = context.resources.original_resource_dict
+        # Signs of life for all of the run: what its steps do after their syncs may take long, too.
+        run, database = context.run, found["database"]
+        signs = nullcontext() if run is None else alive(database, run.run_id)
         # To the end of the run: Dagster makes events of its errors when our code has returned.
-        with SECRETS.holding():
+        with signs, SECRETS.holding():
             yield SyncServices(
-                database=found["database"],
+                database=database,
                 registry=found["registry"],
                 token_service=found["token_service"],
                 raw_archive=found["raw_archive"],

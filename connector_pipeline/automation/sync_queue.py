@@ -139,7 +139,7 @@ def launch_next(instance: DagsterInstance, database: Database) -> tuple[list[Lau
     """
     settings = load_settings()
     most = most_runs_at_once(instance)
-    runs_at_once = settings.runs_at_once or most
+    runs_at_once = min(settings.runs_at_once or most, most)
     runs = runs_under_way(instance)
     with database.connect() as connection:
         _see(connection, instance)

@@ -87,6 +87,14 @@ def metrics(
 
 
 @app.command()
+def worker() -> None:
+    """Execute runs in warm processes, as the Celery broker brings them, until SIGTERM."""
+    from connector_pipeline.cli.worker import run_worker
+
+    raise typer.Exit(run_worker())
+
+
+@app.command()
 def demo(as_json: JsonFlag = False) -> None:
     """Sync every sandbox shop as real Dagster runs, without the UI, and show the catalog."""
     from connector_pipeline.cli.demo import run_demo

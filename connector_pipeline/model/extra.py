@@ -20,6 +20,7 @@ class Extra(Enum):
     S3 = ("s3fs",)
     GCS = ("gcsfs",)
     AZURE = ("adlfs",)
+    CELERY = ("dagster_celery", "redis")
 
     @property
     def label(self) -> str:
@@ -44,6 +45,7 @@ _INSTEAD: Final = {
     Extra.SANDBOX: "set TOKEN_SERVICE_URL",
     Extra.EMBEDDED: "set CONNECTOR_DATABASE_URL",
     Extra.NATS: "unset NATS_URL",
+    Extra.CELERY: "set RUN_LAUNCHER=default",
 }
 
 

@@ -22,12 +22,8 @@ def _postgres_url(url: SecretStr) -> SecretStr:
     return url
 
 
-def _dagster_url(url: SecretStr) -> SecretStr:
-    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, with which dagster-postgres breaks
-    # (docs/facts/dagster.md, Database driver).
-    if not url.get_secret_value().startswith("postgresql+psycopg2://"):
-        raise ValueError("must start with postgresql+psycopg2://")
-    # SQLAlchemy's errors quote what it takes for the port, and that may be a part of the password.
+def _readable(url: SecretStr) -> SecretStr:
+    # Libraries' errors quote what they take for the port, and that may be a part of the password.
     written = url.get_secret_value()
     try:
         readable = urlsplit(written).port != 0 and not _BARE_PERCENT.search(written)
@@ -39,6 +35,14 @@ def _dagster_url(url: SecretStr) -> SecretStr:
             "percent-encoded (% is %25, @ is %40, / is %2F)"
         )
     return url
+
+
+def _dagster_url(url: SecretStr) -> SecretStr:
+    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, with which dagster-postgres breaks
+    # (docs/facts/dagster.md, Database driver).
+    if not url.get_secret_value().startswith("postgresql+psycopg2://"):
+        raise ValueError("must start with postgresql+psycopg2://")
+    return _readable(url)
 
 
 def _http_url(url: str) -> str:
@@ -205,6 +209,13 @@ def _nats_url(urls: str) -> str:
     return urls
 
 
+def _broker_url(url: SecretStr) -> SecretStr:
+    written = url.get_secret_value()
+    if not written.startswith(("redis://", "rediss://", "redis+socket://")):
+        raise ValueError("must start with redis://, rediss:// or redis+socket://")
+    return _readable(url)
+
+
 def _file(path: Path) -> Path:
     try:
         found = path.is_file()
@@ -237,6 +248,7 @@ ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 HostsWithoutProxy = Annotated[str, AfterValidator(_hosts_without_proxy)]
 AlertUrls = Annotated[SecretStr, AfterValidator(_alert_urls)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]

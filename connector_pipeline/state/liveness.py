@@ -1,12 +1,20 @@
-"""`connector.run_workers`: the signs of life that run workers write.
+"""`connector.run_workers`: the signs of life that the processes which execute runs write.
 
-Dagster's default launcher cannot say whether a run worker lives. A run whose worker was killed
-together with its code server would stay "started" for hours, and hold up its shops. A sign is a row
-and not a session's lock, because such a lock does not survive a connection pooler.
+No launcher of Dagster's says reliably whether a run's process lives: the default one knows only
+what its code server knows, and Celery's only what the broker knows. These signs are the truth for
+each of them. A sign is a row and not a session's lock, because such a lock does not survive a
+connection pooler.
+
+The signs are a fence, too. Another process may take a run for dead, and sync its shops again, when
+it has been silent for `UNHEARD_FOR`. So a process that cannot write its signs ends its own run
+before that: it may be cut off from the database and still be talking to shops.
 """
 
+import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,9 +29,27 @@ import psycopg
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 
-BEAT_SECONDS: Final = 10.0
-SILENT_AFTER: Final = timedelta(seconds=40)
-"""A run worker without a sign of life for so long may be dead: three signs, and a slow one."""
+BEAT_SECONDS: Final = 5.0
+SILENT_AFTER: Final = timedelta(seconds=20)
+"""A run without a sign of life for so long may be dead: three signs, and a slow one."""
+UNHEARD_FOR: Final = timedelta(seconds=75)
+"""A run that is silent for so long is dead: its own process has ended it at `Fence.kill_after`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """When a process ends its own run, in seconds since its last sign of life was sent.
+
+    After `cancel_after` it interrupts the run, as SIGTERM does, so that the run cleans up. A run
+    that goes on all the same is ended with its process after `kill_after`. Both are counted from
+    before a sign is sent, so the database counts less.
+    """
+
+    cancel_after: float = 30.0
+    kill_after: float = 60.0
+
+
+FENCE: Final = Fence()
 
 _BEAT: Final = """
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
@@ -31,6 +57,11 @@ _BEAT: Final = """
     ON CONFLICT (run_id) DO UPDATE SET
         host = excluded.host, pid = excluded.pid, process_started = excluded.process_started,
         beat_at = excluded.beat_at
+"""
+_CLAIM: Final = """
+    INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
+    VALUES (%(run_id)s, %(host)s, %(pid)s, %(process_started)s, clock_timestamp())
+    ON CONFLICT (run_id) DO NOTHING
 """
 
 
@@ -52,55 +83,131 @@ class Worker:
         process = psutil.Process()
         return cls(this_host(), process.pid, process.create_time())
 
+    def sign(self, run_id: str) -> dict[str, str | int | float]:
+        """The values of a sign of life that this process writes."""
+        return {
+            "run_id": run_id,
+            "host": self.host,
+            "pid": self.pid,
+            "process_started": self.process_started,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A run without a sign of life: for how long by the database's clock, and its last worker.
+
+    Both are None if there was never a sign.
+    """
+
+    worker: Worker | None
+    lasted: timedelta | None
+
+
+def claim(database: Database, run_id: str) -> bool:
+    """Take the run for this process; False if any process has ever shown a sign of life for it.
+
+    A run that is retried has another id, so each id is executed once at most, however often a
+    broker delivers it. Raises DatabaseUnavailable.
+    """
+    with database.connect() as connection:
+        return connection.execute(_CLAIM, Worker.here().sign(run_id)).rowcount == 1
+
+
+def _now() -> float:
+    """Seconds on a clock that goes on while this process is stopped or this machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+_shown_here: Final[dict[str, int]] = {}
+"""How many blocks of this process show each run's signs of life."""
+_shown_lock: Final = threading.Lock()
+
 
 @contextmanager
-def alive(database: Database, run_id: str) -> Generator[None]:
-    """Write a sign of life for the run every BEAT_SECONDS until the end of the block."""
-    ended = threading.Event()
-    worker = Worker.here()
-    sign = {
-        "run_id": run_id,
-        "host": worker.host,
-        "pid": worker.pid,
-        "process_started": worker.process_started,
-    }
+def alive(database: Database, run_id: str, *, fence: Fence = FENCE) -> Generator[None]:
+    """Write a sign of life for the run every BEAT_SECONDS until the end of the block.
 
-    def beat() -> None:
-        while True:
-            # The run itself reports a database that does not answer. The next sign may reach it.
-            with suppress(ConnectorError), database.connect() as connection:
-                connection.execute(_BEAT, sign)
-            if ended.wait(BEAT_SECONDS):
-                break
-
-    thread = threading.Thread(target=beat, name="liveness", daemon=True)
-    thread.start()
+    If the signs cannot be written, end the run by the fence. Within another block of the same run,
+    do nothing: a worker shows a run's signs before Dagster executes it.
+    """
+    with _shown_lock:
+        first = run_id not in _shown_here
+        _shown_here[run_id] = _shown_here.get(run_id, 0) + 1
+    signs = _Signs(database, run_id, fence) if first else None
     try:
+        if signs is not None:
+            signs.start()
         yield
     finally:
-        ended.set()
-        thread.join()
+        if signs is not None:
+            signs.stop()
+        with _shown_lock:
+            _shown_here[run_id] -= 1
+            if not _shown_here[run_id]:
+                del _shown_here[run_id]
 
 
-def silent(connection: psycopg.Connection, run_ids: Iterable[str]) -> dict[str, Worker | None]:
-    """The runs without a sign of life since SILENT_AFTER, each with the worker of its last sign.
+class _Signs:
+    """Two threads: one writes the signs and may hang with the database, the other is the fence."""
 
-    The worker is None if there was never a sign. Signs older than a day are deleted.
-    """
+    def __init__(self, database: Database, run_id: str, fence: Fence):
+        self._database = database
+        self._sign = Worker.here().sign(run_id)
+        self._fence = fence
+        self._written_at = _now()
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for name, target in (("liveness", self._beat), ("fence", self._guard))
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.is_set():
+            sent_at = _now()
+            # The run itself reports a database that does not answer. The next sign may reach it.
+            with suppress(ConnectorError), self._database.connect() as connection:
+                connection.execute(_BEAT, self._sign)
+                connection.commit()
+                self._written_at = sent_at
+            self._ended.wait(BEAT_SECONDS)
+
+    def _guard(self) -> None:
+        cancelled = False
+        while not self._ended.wait(min(1.0, self._fence.cancel_after / 4)):
+            silent_for = _now() - self._written_at
+            if silent_for >= self._fence.kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif silent_for >= self._fence.cancel_after and not cancelled:
+                cancelled = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+def silent(connection: psycopg.Connection, run_ids: Iterable[str]) -> dict[str, Silence]:
+    """The runs without a sign of life since SILENT_AFTER. Signs older than a day are deleted."""
     connection.execute(
         "DELETE FROM connector.run_workers WHERE beat_at < clock_timestamp() - interval '1 day'"
     )
     rows = connection.execute(
         """
-        SELECT run_id.run_id, host, pid, process_started
+        SELECT run_id.run_id, host, pid, process_started, clock_timestamp() - beat_at
         FROM unnest(%s::text[]) AS run_id LEFT JOIN connector.run_workers AS worker USING (run_id)
         WHERE worker.run_id IS NULL OR worker.beat_at <= clock_timestamp() - %s
         """,
         (list(run_ids), SILENT_AFTER),
     )
     return {
-        run_id: None if host is None else Worker(host, pid, process_started)
-        for run_id, host, pid, process_started in rows
+        run_id: Silence(None if host is None else Worker(host, pid, process_started), lasted)
+        for run_id, host, pid, process_started, lasted in rows
     }
 
 

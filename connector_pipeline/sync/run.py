@@ -13,7 +13,6 @@ from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.model.tracing import spans_sent
 from connector_pipeline.settings import Settings
 from connector_pipeline.state import sync_log
-from connector_pipeline.state.liveness import alive
 from connector_pipeline.sync.fetch import ShopFetcher
 from connector_pipeline.sync.interruptible import run_interruptible
 from connector_pipeline.sync.locks import ShopLocks
@@ -43,7 +42,7 @@ def fetch_shops(
     Raises Interrupted after SIGINT or SIGTERM; every unfinished sync is then recorded as failed.
     """
     fetcher = _fetcher(services, shops, run, settings)
-    with alive(services.database, run.run_id), spans_sent():
+    with spans_sent():
         _fetch(fetcher, settings, outcomes, fetched=_nothing)
 
 
@@ -58,11 +57,7 @@ def publish_shops(
 ) -> None:
     """Publish each shop's newest snapshot; record its changes or its error in `outcomes`."""
     publisher = ShopPublisher(services=services, run=run, allow_shrink=allow_shrink)
-    with (
-        alive(services.database, run.run_id),
-        spans_sent(),
-        Publishes(publisher, outcomes) as publishes,
-    ):
+    with spans_sent(), Publishes(publisher, outcomes) as publishes:
         for key in partition_keys:
             publishes.submit(key)
         publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
@@ -89,22 +84,21 @@ def sync_shops(
         shops = [shop for shop in shops if shop.partition_key not in failures]
     fetcher = _fetcher(services, shops, run, settings)
     publisher = ShopPublisher(services=services, run=run, allow_shrink=False)
-    with alive(services.database, run.run_id), spans_sent():
-        try:
-            with Publishes(publisher, published) as publishes:
+    try:
+        with spans_sent(), Publishes(publisher, published) as publishes:
 
-                def publish(key: str) -> None:
-                    publishes.submit(key, fetched.succeeded[key])
+            def publish(key: str) -> None:
+                publishes.submit(key, fetched.succeeded[key])
 
-                _fetch(fetcher, settings, fetched, fetched=publish)
-                publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
-        finally:
-            ended = published.succeeded.keys() | published.failed.keys()
-            cut_off = fetched.succeeded.keys() - ended
-            for key in cut_off:
-                fetcher.record_failure(
-                    key, SyncInterrupted("the run ended before the shop was published.")
-                )
+            _fetch(fetcher, settings, fetched, fetched=publish)
+            publishes.to_the_end(again_after=settings.connector_retry_delay * RETRY_DELAYS)
+    finally:
+        ended = published.succeeded.keys() | published.failed.keys()
+        cut_off = fetched.succeeded.keys() - ended
+        for key in cut_off:
+            fetcher.record_failure(
+                key, SyncInterrupted("the run ended before the shop was published.")
+            )
 
 
 def _failed_before(services: SyncServices, shops: Sequence[ShopToSync]) -> dict[str, FailedBefore]:

@@ -11,6 +11,7 @@ from dagster import (
     AssetKey,
     DagsterInstance,
     DagsterRun,
+    DagsterRunStatus,
 )
 from dagster._core.test_utils import create_run_for_test
 
@@ -18,7 +19,16 @@ from connector_pipeline.assets.sync_shops import JOB
 from connector_pipeline.automation.dead_workers import is_dead
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import queued_runs
-from connector_pipeline.state.liveness import Worker, alive, lives, this_host
+from connector_pipeline.state.liveness import (
+    FENCE,
+    UNHEARD_FOR,
+    Silence,
+    Worker,
+    alive,
+    claim,
+    lives,
+    this_host,
+)
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.automation.test_sync_outcomes import (
     ASSETS,
@@ -26,6 +36,7 @@ from connector_pipeline_tests.automation.test_sync_outcomes import (
     FAILURE,
     GONE,
     HERE,
+    ORIGIN,
     STARTED,
     ago,
     last_beat,
@@ -84,22 +95,31 @@ def test_a_dead_workers_run_is_failed_though_its_syncs_have_ended(
 
 
 @pytest.mark.parametrize(
-    ("worker", "silent_for", "dead"),
+    ("worker", "lasted", "seen_for", "dead"),
     [
-        (HERE, timedelta(hours=3), False),
-        (GONE, timedelta(seconds=15), False),
-        (GONE, timedelta(seconds=31), True),
-        (ELSEWHERE, timedelta(minutes=9), False),
-        (ELSEWHERE, timedelta(minutes=11), True),
-        (None, timedelta(minutes=2), False),
-        (None, timedelta(minutes=4), True),
+        (HERE, timedelta(minutes=4), timedelta(minutes=4), False),
+        (HERE, timedelta(minutes=6), timedelta(minutes=6), True),
+        (GONE, timedelta(seconds=35), timedelta(seconds=15), False),
+        (GONE, timedelta(seconds=51), timedelta(seconds=31), True),
+        (ELSEWHERE, timedelta(seconds=70), timedelta(seconds=50), False),
+        (ELSEWHERE, timedelta(seconds=76), timedelta(seconds=30), True),
+        (ELSEWHERE, timedelta(minutes=30), timedelta(seconds=10), False),
+        (None, None, timedelta(minutes=1), False),
+        (None, None, timedelta(minutes=3), True),
     ],
 )
 def test_a_silent_worker_is_dead_when_its_process_is_gone(
-    worker: Worker | None, silent_for: timedelta, dead: bool
+    worker: Worker | None, lasted: timedelta | None, seen_for: timedelta, dead: bool
 ) -> None:
-    """A process that exists is busy. One that cannot be seen has more time to show a sign."""
-    assert is_dead(worker, silent_for=silent_for) == dead
+    """One that cannot be seen has more time, one that exists is busy for longer. After an outage of
+    the database all were silent, and only those that stay so are dead."""
+    assert is_dead(Silence(worker, lasted), seen_for=seen_for) == dead
+
+
+def test_a_worker_ends_its_run_before_another_can_take_it_for_dead() -> None:
+    """The fence has room for a sign that takes long to reach the database, and to be read there."""
+    assert FENCE.cancel_after < FENCE.kill_after
+    assert timedelta(seconds=FENCE.kill_after + 10) < UNHEARD_FOR
 
 
 def test_a_worker_elsewhere_cannot_be_seen_from_here() -> None:
@@ -118,7 +138,7 @@ def test_a_run_without_any_sign_has_time(
     made = launched(instance, database, STARTED)
     suspects = look(instance, database).suspects
     assert list(suspects) == [made.run_id]
-    assert look(instance, database, suspects, later=timedelta(minutes=2)).failed_runs == []
+    assert look(instance, database, suspects, later=timedelta(minutes=1)).failed_runs == []
     later = look(instance, database, suspects, later=timedelta(minutes=4))
     assert later.failed_runs == [made.run_id]
 
@@ -152,6 +172,39 @@ def test_a_commands_run_is_failed_once_its_command_is_dead(
     failed = instance.get_run_by_id(made.run_id)
     assert failed is not None
     assert failed.tags["dagster/will_retry"] == "false"
+
+
+def test_a_run_that_no_launcher_of_dagsters_knows_is_failed_too(
+    instance: DagsterInstance, database: Database, requests: Inbox
+) -> None:
+    """Only the default launcher tags its runs. A lost Celery worker's stayed started for hours."""
+    made = create_run_for_test(instance, JOB, status=STARTED, remote_job_origin=ORIGIN)
+    last_beat(database, made, ELSEWHERE)
+    suspects = look(instance, database).suspects
+    looked = look(instance, database, suspects, later=timedelta(seconds=20))
+    assert looked.failed_runs == [made.run_id]
+
+
+def test_a_run_that_was_taken_up_and_never_began_is_failed(
+    instance: DagsterInstance, database: Database
+) -> None:
+    """Its worker died while the run was starting. One that waits to be taken up is left alone."""
+    waiting, begun = (
+        create_run_for_test(
+            instance, JOB, status=DagsterRunStatus.STARTING, remote_job_origin=ORIGIN
+        )
+        for _ in range(2)
+    )
+    last_beat(database, begun, GONE)
+    looked = look(instance, database, {each.run_id: ago(days=1) for each in (waiting, begun)})
+    assert looked.failed_runs == [begun.run_id]
+
+
+def test_a_run_is_claimed_once(database: Database) -> None:
+    """However often a broker delivers it."""
+    assert claim(database, "r-1")
+    assert not claim(database, "r-1")
+    assert claim(database, "r-2")
 
 
 def test_a_commands_run_has_all_the_time_to_show_its_first_sign(

@@ -189,11 +189,11 @@ def die(instance: DagsterInstance, run: DagsterRun) -> None:
 
 
 def last_beat(database: Database, run: DagsterRun, worker: Worker) -> None:
-    """Record that the run's worker showed its last sign of life some minutes ago."""
+    """Record that the run's worker showed its last sign of life two minutes ago."""
     with database.connect() as connection:
         connection.execute(
             "INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)"
-            " VALUES (%s, %s, %s, %s, now() - interval '5 minutes')",
+            " VALUES (%s, %s, %s, %s, now() - interval '2 minutes')",
             (run.run_id, worker.host, worker.pid, worker.process_started),
         )
 

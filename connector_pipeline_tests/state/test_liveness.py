@@ -1,0 +1,103 @@
+"""A process that cannot show its signs of life ends its own run, before others believe it dead."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.state.liveness import SILENT_AFTER, silent
+
+PATIENCE = 120.0
+
+RUN = """
+import signal, sys, time
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import liveness
+
+def interrupted(*_):
+    print("interrupted", flush=True)
+    if sys.argv[2] == "cleans up":
+        sys.exit(0)
+
+signal.signal(signal.SIGTERM, interrupted)
+liveness.BEAT_SECONDS = 0.1
+with liveness.alive(Database(url=sys.stdin.readline().strip()), sys.argv[1],
+                    fence=liveness.Fence(cancel_after=1.0, kill_after=3.0)):
+    while True:
+        time.sleep(0.1)
+"""
+
+
+def test_a_run_that_is_cut_off_is_interrupted_and_then_killed(
+    new_database: Callable[[str | None], str], migrated_template: str
+) -> None:
+    """While the database refuses its signs. A run that hangs is ended together with its process."""
+    url = new_database(migrated_template)
+    database = Database(url=url)
+    runs = {"r-1": "cleans up", "r-2": "hangs"}
+    processes = {
+        run_id: subprocess.Popen(
+            [sys.executable, "-c", RUN, run_id, how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for run_id, how in runs.items()
+    }
+    for process in processes.values():
+        assert process.stdin is not None
+        process.stdin.write(f"{url}\n")
+        process.stdin.flush()
+    until = time.monotonic() + PATIENCE
+    while not _show_signs(database, runs):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    _cut_off(url)
+    ended = {run_id: process.communicate(timeout=PATIENCE) for run_id, process in processes.items()}
+    assert {run_id: out for run_id, (out, _) in ended.items()} == dict.fromkeys(
+        runs, "interrupted\n"
+    )
+    assert processes["r-1"].returncode == 0
+    assert processes["r-2"].returncode == -signal.SIGKILL
+
+
+def _show_signs(database: Database, run_ids: dict[str, str]) -> bool:
+    with database.connect() as connection:
+        return not silent(connection, run_ids)
+
+
+def _cut_off(url: str) -> None:
+    """Let the server refuse all connections to the database, and end those there are."""
+    name = urlsplit(url).path.removeprefix("/")
+    with psycopg.connect(url.replace(f"/{name}", "/postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
+        )
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+
+
+def test_silence_is_counted_by_the_database(database: Database) -> None:
+    """Hosts may differ in their clocks."""
+    with database.connect() as connection:
+        for run_id, seconds in (("r-1", 10), ("r-2", 100)):
+            connection.execute(
+                "INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)"
+                " VALUES (%s, 'elsewhere', 1, 1, now() - %s * interval '1 second')",
+                (run_id, seconds),
+            )
+        found = silent(connection, ["r-1", "r-2", "r-3"])
+    assert set(found) == {"r-2", "r-3"}
+    assert found["r-3"].worker is None
+    assert found["r-3"].lasted is None
+    lasted = found["r-2"].lasted
+    assert lasted is not None
+    assert lasted > SILENT_AFTER
+    assert lasted.total_seconds() >= 100
