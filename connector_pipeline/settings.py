@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
@@ -244,6 +244,43 @@ ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 HostNames = Annotated[str, AfterValidator(_host_names)]
 UiHosts = Annotated[str, AfterValidator(_ui_hosts)]
 
+_CODE_SERVER: Final = re.compile(
+    r"(?P<host>\[[0-9a-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<port>[0-9]{1,5})"
+)
+_LONGEST_SOCKET_PATH: Final = 107
+"""Bytes; Linux refuses to bind a longer one."""
+
+
+class CodeServerAddress(NamedTuple):
+    """Where the code server is: a host and a port, or the absolute path of a socket."""
+
+    host: str
+    port: int | None
+    socket: str | None
+
+    def __str__(self) -> str:
+        """As CONNECTOR_CODE_SERVER has it."""
+        return self.socket or f"{self.host}:{self.port}"
+
+
+def parse_code_server(written: str) -> CodeServerAddress:
+    """Read `host:port` or an absolute path. Raises ValueError, which says what it must be."""
+    if written.startswith("/"):
+        if len(os.fsencode(written)) > _LONGEST_SOCKET_PATH:
+            raise ValueError(f"must be a path of {_LONGEST_SOCKET_PATH} bytes at most")
+        return CodeServerAddress("localhost", None, written)
+    match = _CODE_SERVER.fullmatch(written)
+    if match is None or not 0 < int(match["port"]) < 65_536:
+        raise ValueError("must be host:port, or the absolute path of a socket")
+    return CodeServerAddress(match["host"], int(match["port"]), None)
+
+
+def _code_server(written: str) -> str:
+    return str(parse_code_server(written))
+
+
+CodeServer = Annotated[str, AfterValidator(_code_server)]
+
 ANY_SHOP: Final = "https://{domain}"
 
 _EXAMPLES: Final = {
@@ -270,6 +307,7 @@ _EXAMPLES: Final = {
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
     "connector_proxy_url": "CONNECTOR_PROXY_URL=http://user:password@proxy.internal:3128",
     "connector_no_proxy": "CONNECTOR_NO_PROXY=127.0.0.1,.internal",
+    "connector_code_server": "CONNECTOR_CODE_SERVER=127.0.0.1:4266",
     "connector_ui_hosts": "CONNECTOR_UI_HOSTS=dagster.example.com",
     "connector_shop_deadline": "CONNECTOR_SHOP_DEADLINE=30m",
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
@@ -331,6 +369,7 @@ class Settings(BaseModel):
     connector_proxy_url: ProxyUrl | None = None
     connector_no_proxy: HostsWithoutProxy = ""
 
+    connector_code_server: CodeServer = "127.0.0.1:4266"
     connector_ui_hosts: UiHosts = ""
 
     connector_shop_deadline: SomeTime = timedelta(minutes=30)
@@ -360,6 +399,11 @@ class Settings(BaseModel):
     def home(self) -> Path:
         """CONNECTOR_HOME as an absolute path: child processes may run elsewhere."""
         return self.connector_home.expanduser().absolute()
+
+    @property
+    def code_server(self) -> CodeServerAddress:
+        """Where the code server is."""
+        return parse_code_server(self.connector_code_server)
 
     @property
     def archive_url(self) -> str:
@@ -403,6 +447,11 @@ def _is_loopback(url: str) -> bool:
 
 
 _VARIABLES: Final = tuple(name.upper() for name in Settings.model_fields)
+
+
+def example_of(name: str) -> str:
+    """A line that sets this field of Settings in the environment; a secret one has no value."""
+    return _EXAMPLES.get(name, f"{name.upper()}=")
 
 
 def load_settings(**overrides: Any) -> Settings:
