@@ -38,6 +38,7 @@ RUN: Final = """
 query Run($id: ID!) { runOrError(runId: $id) {
   ... on Run { status jobName repositoryOrigin { repositoryLocationName repositoryName } } } }
 """
+STARTED: Final = "{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { count } } }"
 LOCATIONS: Final = """
 { workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }
 """
@@ -46,8 +47,9 @@ LOCATIONS: Final = """
 class Deployment:
     """The folder of a deployment, and the processes that run over it."""
 
-    def __init__(self, folder: Path, ui_port: int):
+    def __init__(self, folder: Path, ui_port: int, sandbox: SandboxServer):
         self.folder = folder
+        self.sandbox = sandbox
         self.ui_port = ui_port
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -143,7 +145,7 @@ def deployment() -> Generator[Deployment]:
         EmbeddedPostgres(directory / "server", settings={"fsync": "off"}) as server,
         SandboxServer() as sandbox,
     ):
-        made = Deployment(directory / "deployment", free_port(3970))
+        made = Deployment(directory / "deployment", free_port(3970), sandbox)
         subprocess.run(
             [sys.executable, "-m", "connector_pipeline.cli", "init", str(made.folder)],
             env=_bare_environment() | {"CONNECTOR_CODE_SERVER": f"127.0.0.1:{free_port(4270)}"},
@@ -249,9 +251,15 @@ def test_a_second_code_server_does_not_share_the_address(deployment: Deployment)
 
 
 def test_each_process_ends_by_sigterm(deployment: Deployment) -> None:
-    """A supervisor's stop is no failure. The last test of this module: it ends the deployment."""
-    for name in ("daemon", "ui", "code-server"):
+    """A stop is no failure, and a run goes on to its end. The last test: it ends the deployment."""
+    deployment.done("shops", "add", SHOP, "--merchant-id", "m-1")
+    slow = {"match": {"platform": SPEC.platform}, "kind": "latency", "seconds": 5, "times": 1}
+    deployment.sandbox.faults.set([slow])
+    asked = json.loads(deployment.done("sync", SHOP, "--request", "--json"))
+    deployment.until("no run goes on", lambda: deployment.graphql(STARTED)["runsOrError"]["count"])
+    for name in ("code-server", "daemon", "ui"):
         process = deployment.processes[name]
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONG) == 0, deployment.log(name)
         assert "Traceback" not in deployment.log(name)
+    assert deployment.catalog_has(asked["sync_id"])
