@@ -47,9 +47,10 @@ LOCATIONS: Final = """
 class Deployment:
     """The folder of a deployment, and the processes that run over it."""
 
-    def __init__(self, folder: Path, ui_port: int, sandbox: SandboxServer):
+    def __init__(self, folder: Path, ui_port: int, sandbox: SandboxServer, database: str):
         self.folder = folder
         self.sandbox = sandbox
+        self.database = database
         self.ui_port = ui_port
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -127,10 +128,13 @@ class Deployment:
         found: dict[str, Any] = self.graphql(RUN, id=run_id)["runOrError"]
         return found
 
-    def catalog_has(self, sync_id: str) -> bool:
-        """Whether this sync of the shop has published rows."""
-        shown = self.command("catalog", "show", SHOP, "--json").stdout
-        return any(json.loads(line)["sync_id"] == sync_id for line in shown.splitlines())
+    def has_synced(self, sync_id: str) -> bool:
+        """Whether this sync has succeeded."""
+        with psycopg.connect(self.database) as connection:
+            found = connection.execute(
+                "SELECT status FROM connector.syncs WHERE sync_id = %s", (sync_id,)
+            ).fetchone()
+        return found == ("succeeded",)
 
 
 def _bare_environment() -> dict[str, str]:
@@ -145,7 +149,7 @@ def deployment() -> Generator[Deployment]:
         EmbeddedPostgres(directory / "server", settings={"fsync": "off"}) as server,
         SandboxServer() as sandbox,
     ):
-        made = Deployment(directory / "deployment", free_port(3970), sandbox)
+        made = Deployment(directory / "deployment", free_port(3970), sandbox, server.url())
         subprocess.run(
             [sys.executable, "-m", "connector_pipeline.cli", "init", str(made.folder)],
             env=_bare_environment() | {"CONNECTOR_CODE_SERVER": f"127.0.0.1:{free_port(4270)}"},
@@ -201,7 +205,8 @@ def test_a_shop_is_synced_through_the_daemon(deployment: Deployment) -> None:
     deployment.done("doctor")
     deployment.done("shops", "add", SHOP, "--merchant-id", "m-1")
     asked = json.loads(deployment.done("sync", SHOP, "--request", "--json"))
-    deployment.until("no sync", lambda: deployment.catalog_has(asked["sync_id"]))
+    deployment.until("no sync", lambda: deployment.has_synced(asked["sync_id"]))
+    assert deployment.done("catalog", "show", SHOP, "--json")
 
 
 def test_the_run_of_a_command_can_be_executed_again_in_the_ui(deployment: Deployment) -> None:
@@ -262,4 +267,4 @@ def test_each_process_ends_by_sigterm(deployment: Deployment) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONG) == 0, deployment.log(name)
         assert "Traceback" not in deployment.log(name)
-    assert deployment.catalog_has(asked["sync_id"])
+    assert deployment.has_synced(asked["sync_id"])
