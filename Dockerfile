@@ -4,28 +4,34 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all:
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY constraints-build.txt constraints.txt constraints-stores.txt ./
 # The tools that install are not part of what is installed.
 RUN python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes --no-deps -r constraints-build.txt \
+    && /opt/build/bin/pip install --require-hashes --no-deps --only-binary :all: \
+        -r constraints-build.txt \
     && python -m venv --without-pip /opt/connector
 COPY pyproject.toml README.md LICENSE dagster.yaml ./
 COPY connector_pipeline connector_pipeline
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /src/wheel .
 # `gcs` and `azure` may be added. `embedded` brings a Postgres and `dev` compilers' kin: neither may.
+# A package without a wheel (nkeys) is built by the tools above; nothing here could compile C.
 ARG EXTRAS=celery,metrics,nats,s3,traces,ui
 RUN wheel=$(echo /src/wheel/*.whl) \
     && hash=$(sha256sum "$wheel" | cut -c 1-64) \
     && echo "connector-pipeline[${EXTRAS}] @ file://${wheel} --hash=sha256:${hash}" > requirements.txt \
-    && /opt/build/bin/pip --python /opt/connector/bin/python install --require-hashes \
-        -c constraints.txt -c constraints-stores.txt -r requirements.txt
+    && /opt/build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /src/wheels \
+        -c constraints.txt -c constraints-stores.txt -r requirements.txt \
+    && /opt/build/bin/pip --python /opt/connector/bin/python install --no-index --no-deps \
+        /src/wheels/*.whl
 
 FROM build AS build-sandbox
 RUN sed "s/\[[^]]*\]/[${EXTRAS},sandbox]/" requirements.txt > with-sandbox.txt \
-    && /opt/build/bin/pip --python /opt/connector/bin/python install --require-hashes \
-        -c constraints.txt -c constraints-stores.txt -r with-sandbox.txt
+    && /opt/build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /src/wheels \
+        -c constraints.txt -c constraints-stores.txt -r with-sandbox.txt \
+    && /opt/build/bin/pip --python /opt/connector/bin/python install --no-index --no-deps \
+        /src/wheels/*.whl
 
 FROM ${PYTHON_IMAGE} AS base
 ARG VERSION=0.1.0
