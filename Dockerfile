@@ -15,7 +15,7 @@ RUN python -m venv /opt/build \
 COPY pyproject.toml README.md LICENSE dagster.yaml ./
 COPY connector_pipeline connector_pipeline
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /src/wheel .
-# `gcs` and `azure` may be added. `embedded` brings a Postgres and `dev` compilers' kin: neither may.
+# `gcs` and `azure` may be added. The sandbox's packages come with `ui`. `embedded` brings a Postgres and `dev` compilers' kin: neither may.
 # A package without a wheel (nkeys) is built by the tools above; nothing here could compile C.
 ARG EXTRAS=celery,metrics,nats,s3,traces,ui
 RUN wheel=$(echo /src/wheel/*.whl) \
@@ -26,14 +26,7 @@ RUN wheel=$(echo /src/wheel/*.whl) \
     && /opt/build/bin/pip --python /opt/connector/bin/python install --no-index --no-deps \
         /src/wheels/*.whl
 
-FROM build AS build-sandbox
-RUN sed "s/\[[^]]*\]/[${EXTRAS},sandbox]/" requirements.txt > with-sandbox.txt \
-    && /opt/build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /src/wheels \
-        -c constraints.txt -c constraints-stores.txt -r with-sandbox.txt \
-    && /opt/build/bin/pip --python /opt/connector/bin/python install --no-index --no-deps \
-        /src/wheels/*.whl
-
-FROM ${PYTHON_IMAGE} AS base
+FROM ${PYTHON_IMAGE} AS connector
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="connector-pipeline" \
@@ -47,6 +40,7 @@ ENV PATH=/opt/connector/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/var/lib/connector \
     CONNECTOR_HOME=/var/lib/connector \
     DAGSTER_HOME=/etc/connector
+COPY --from=build /opt/connector /opt/connector
 COPY dagster.yaml /etc/connector/dagster.yaml
 # Dagster keeps what steps print below DAGSTER_HOME. All else of the root file system may be read-only.
 RUN install -d -m 0750 -o 10001 -g 10001 /var/lib/connector \
@@ -57,12 +51,3 @@ EXPOSE 4266 3000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["connector-pipeline", "code-server", "--check"]
 CMD ["connector-pipeline", "code-server", "--listen", "0.0.0.0:4266"]
-
-FROM base AS sandbox
-COPY --from=build-sandbox /opt/connector /opt/connector
-HEALTHCHECK NONE
-CMD ["connector-pipeline", "sandbox"]
-
-# The last stage is what a build without --target makes.
-FROM base AS connector
-COPY --from=build /opt/connector /opt/connector
