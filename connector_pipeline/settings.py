@@ -20,10 +20,12 @@ from pydantic import (
     ValidationError,
 )
 
+from connector_pipeline.model.code_server_address import CodeServerAddress, parse_code_server
 from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.setting_values import (
     AlertUrls,
     BrokerUrl,
+    CodeServer,
     Cron,
     DagsterUrl,
     Duration,
@@ -81,6 +83,7 @@ _EXAMPLES: Final = {
     "connector_retry_delay": "CONNECTOR_RETRY_DELAY=1",
     "connector_proxy_url": "CONNECTOR_PROXY_URL=http://user:password@proxy.internal:3128",
     "connector_no_proxy": "CONNECTOR_NO_PROXY=127.0.0.1,.internal",
+    "connector_code_server": "CONNECTOR_CODE_SERVER=127.0.0.1:4266",
     "connector_ui_hosts": "CONNECTOR_UI_HOSTS=dagster.example.com",
     "connector_shop_deadline": "CONNECTOR_SHOP_DEADLINE=30m",
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
@@ -147,6 +150,7 @@ class Settings(BaseModel):
     connector_proxy_url: ProxyUrl | None = None
     connector_no_proxy: HostsWithoutProxy = ""
 
+    connector_code_server: CodeServer = "127.0.0.1:4266"
     connector_ui_hosts: UiHosts = ""
 
     connector_shop_deadline: SomeTime = timedelta(minutes=30)
@@ -181,6 +185,11 @@ class Settings(BaseModel):
     def home(self) -> Path:
         """CONNECTOR_HOME as an absolute path: child processes may run elsewhere."""
         return self.connector_home.expanduser().absolute()
+
+    @property
+    def code_server(self) -> CodeServerAddress:
+        """Where the code server is."""
+        return parse_code_server(self.connector_code_server)
 
     @property
     def archive_url(self) -> str:
@@ -224,6 +233,11 @@ def _is_loopback(url: str) -> bool:
 
 
 _VARIABLES: Final = tuple(name.upper() for name in Settings.model_fields)
+
+
+def example_of(name: str) -> str:
+    """A line that sets this field of Settings in the environment; a secret one has no value."""
+    return _EXAMPLES.get(name, f"{name.upper()}=")
 
 
 def load_settings(**overrides: Any) -> Settings:

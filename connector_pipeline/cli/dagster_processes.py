@@ -14,7 +14,9 @@ from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.socket_folder import SocketFolder, answers
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
+from connector_pipeline.engine.code_server import grpc_server
 from connector_pipeline.engine.daemon import daemon_command
+from connector_pipeline.model.code_server_address import CodeServerAddress
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.private_files import make_private_folder
 from connector_pipeline.state import looking_on
@@ -114,7 +116,7 @@ class DagsterProcesses:
 
     def _write_workspace(self, code_socket: Path) -> None:
         make_private_folder(self._workspace.parent)
-        server = {"socket": str(code_socket), "location_name": "connector_pipeline"}
+        server = grpc_server(CodeServerAddress("localhost", None, str(code_socket)))
         # JSON is YAML, too.
         self._workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
 

@@ -37,6 +37,18 @@ def _prefix(path: str) -> str:
     return path
 
 
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        "-w",
+        exists=True,
+        dir_okay=False,
+        help="A file that names code servers, in place of the one at CONNECTOR_CODE_SERVER.",
+    ),
+]
+
+
 @app.command()
 def dev(
     port: Annotated[int, typer.Option(help="The UI's port; the next free one if taken.")] = UI_PORT,
@@ -52,16 +64,7 @@ def dev(
 def ui(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = UI_PORT,
-    workspace: Annotated[
-        Path,
-        typer.Option(
-            "--workspace",
-            "-w",
-            exists=True,
-            dir_okay=False,
-            help="The file that says where the code server is.",
-        ),
-    ] = Path("workspace.yaml"),
+    workspace: WorkspaceOption = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Launch and change nothing by this UI.")
     ] = False,
@@ -73,6 +76,48 @@ def ui(
     from connector_pipeline.cli.ui import run_ui
 
     run_ui(host=host, port=port, workspace=workspace, read_only=read_only, path_prefix=path_prefix)
+
+
+@app.command("code-server")
+def code_server(
+    listen: Annotated[
+        str | None,
+        typer.Option(help="Where to listen, if others reach it by CONNECTOR_CODE_SERVER."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start nothing; exit 1 unless one answers there.")
+    ] = False,
+) -> None:
+    """Serve the project's definitions to UI and daemon at CONNECTOR_CODE_SERVER, until Ctrl-C."""
+    from connector_pipeline.cli.code_server import run_code_server
+
+    run_code_server(listen=listen, check=check)
+
+
+@app.command()
+def daemon(
+    workspace: WorkspaceOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start nothing; exit 1 unless one has run within 90 s.")
+    ] = False,
+) -> None:
+    """Run sensors, schedules, the queue of runs and their retries, until Ctrl-C."""
+    from connector_pipeline.cli.daemon import run_daemon
+
+    run_daemon(workspace=workspace, check=check)
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="A new folder, or an empty one.")
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the folder of a deployment: dagster.yaml, settings, roles and what to do with them."""
+    from connector_pipeline.cli.init import run_init
+
+    run_init(folder, as_json=as_json)
 
 
 @app.command()

@@ -1,30 +1,29 @@
 """`connector-pipeline ui`: serves Dagster's UI behind the gate, in a deployment and in `dev`."""
 
-import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
+from connector_pipeline.cli.dagster_home import refuse_without_dagster_home
 from connector_pipeline.model.extra import Extra, require
-from connector_pipeline.settings import SettingsError, load_settings
+from connector_pipeline.settings import load_settings
 
 
-def run_ui(*, host: str, port: int, workspace: Path, read_only: bool, path_prefix: str) -> None:
+def run_ui(
+    *, host: str, port: int, workspace: Path | None, read_only: bool, path_prefix: str
+) -> None:
     """Serve the UI until Ctrl-C or SIGTERM.
 
     Raises ExtraMissing, SettingsError, AddressUnusable.
     """
     require(Extra.UI)
     settings = load_settings()
-    if not os.environ.get("DAGSTER_HOME"):
-        raise SettingsError(
-            [
-                "DAGSTER_HOME: not set; it is the folder that holds dagster.yaml. "
-                "Example: DAGSTER_HOME=/etc/connector"
-            ]
-        )
+    refuse_without_dagster_home()
     # Imported here: its packages are an extra.
     from connector_pipeline.ui.server import serve
 
+    # Uvicorn sends itself the signal that ended it once more. A supervisor's stop is no failure.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # An operator ends it by Ctrl-C, which is no error.
     with suppress(KeyboardInterrupt):
         serve(

@@ -1,17 +1,23 @@
-"""Dagster's daemon: the command that runs it, and whether one is running.
+"""Dagster's daemon: how to run it, and whether one is running.
 
-Needs: the module `dagster._daemon`, which `python -m` starts, the heartbeats that daemons store,
-and `DagsterInstance.get_sensor_settings`. Tried with Dagster 1.13.27. The public command
+Needs: the module `dagster._daemon`, which `python -m` starts, `daemon_controller_from_instance`,
+which is used as that module uses it, the heartbeats that daemons store, and
+`DagsterInstance.get_sensor_settings`. Tried with Dagster 1.13.27. The public command
 `dagster-daemon` is a script on PATH. If the environment is not activated, that script is missing or
-another environment's. A public `python -m dagster daemon` would replace the first function.
+another environment's. It takes a code server's address, but not the name of its location: it would
+keep the cursors of sensors under another name than the web server shows. A public
+`python -m dagster daemon` with that option would replace the first two functions.
 """
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from dagster import DagsterInstance
+from dagster._core.workspace.load_target import WorkspaceLoadTarget
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 
 _ALIVE_SECONDS: Final = 90.0
 """A daemon stores a heartbeat every 30 s."""
@@ -20,6 +26,26 @@ _ALIVE_SECONDS: Final = 90.0
 def daemon_command(workspace: Path) -> tuple[str, ...]:
     """The command that runs the daemon over this workspace file, with the present Python."""
     return (sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace))
+
+
+def run(workspace: WorkspaceLoadTarget) -> None:
+    """Run the daemon over this workspace until SIGINT or SIGTERM.
+
+    Raises SettingsError if Dagster's storage is not set, StorageUnavailable.
+    """
+    # Imported here: the commands that only look for a daemon do without.
+    from dagster._daemon.controller import (
+        daemon_controller_from_instance,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
+    )
+
+    setup_interrupt_handlers()
+    with (
+        suppress(KeyboardInterrupt),
+        capture_interrupts(),
+        DagsterInstance.get() as instance,
+        daemon_controller_from_instance(instance, workspace_load_target=workspace) as controller,
+    ):
+        controller.check_daemon_loop()
 
 
 def gives_each_sensor_a_thread(instance: DagsterInstance) -> bool:

@@ -12,9 +12,8 @@ however old, from these rows (Dagster 1.13.27, `partition_status_cache.py` and `
 So a run is deleted as a whole, with its events, tags and check executions, and only if it ended
 longer ago than runs are kept and has none of these rows. A run that is kept keeps its whole page.
 
-Other projects may share the storage. Their runs are left alone: Dagster labels a run with its
-repository (`RunDomain`, tag `.dagster/repository`), and a run that a command of ours executed has
-no label, but a tag that begins with `connector/`.
+Other projects may share the storage. Their runs are left alone: Dagster labels a run with the
+repository of its origin (tag `.dagster/repository`), and run_storage.py gives each of ours one.
 
 Needs: the tables of Dagster's Postgres storage, and the storage's engine. Before anything is
 deleted, the schema revision of the tables is compared with those that this module was tried with.
@@ -62,12 +61,7 @@ _OLD_RUNS: Final = sa.text(
             SELECT FROM run_tags
             WHERE run_tags.run_id = runs.run_id AND key = '.dagster/repository'
                 AND value = :repository
-        ) OR (EXISTS (
-            SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key LIKE 'connector/%'
-        ) AND NOT EXISTS (
-            SELECT FROM run_tags
-            WHERE run_tags.run_id = runs.run_id AND key = '.dagster/repository'
-        )))
+        ))
     ORDER BY id LIMIT :limit
     """
 ).bindparams(
@@ -175,9 +169,9 @@ def prune(
 ) -> Pruned:
     """Delete runs and backfills that ended more than `keep` ago and that the UI does not need.
 
-    `repository` is Dagster's label of the repository whose runs they are, beside those of our
-    commands; None: all runs. Deletes a batch of runs per transaction. Raises NotPostgres (a process
-    without DAGSTER_HOME has a temporary storage) and UnknownRevision.
+    `repository` is Dagster's label of the repository whose runs they are; None: all runs. Deletes a
+    batch of runs per transaction. Raises NotPostgres (a process without DAGSTER_HOME has a
+    temporary storage) and UnknownRevision.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, PostgresEventLogStorage):
@@ -233,7 +227,7 @@ def prune(
 
 
 def repository_of(run: DagsterRun) -> str | None:
-    """Dagster's label of the run's repository; None for a run that a command of ours executes."""
+    """Dagster's label of the run's repository; None for a run of a temporary storage."""
     origin = run.remote_job_origin
     return None if origin is None else origin.repository_origin.get_label()
 

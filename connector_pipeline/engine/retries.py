@@ -46,7 +46,7 @@ class LastRun:
 def last_runs(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, LastRun]:
     """Find the last run in each run's line of automatic retries; by the id of the first run.
 
-    Takes back Dagster's promise of a retry that Dagster has missed to make or cannot make.
+    Takes back Dagster's promise of a retry that Dagster has missed to make.
     """
     # Read before the runs: a failure that Dagster has looked at has its retry by then, or never.
     failures_seen = newest_failure_seen(instance)
@@ -65,10 +65,7 @@ def last_runs(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, La
             retried_as = record.dagster_run.tags.get(run_tags.RETRIED_AS)
             if retried_as is not None:
                 following[first] = retried_as
-            elif last.will_retry and (
-                run_tags.is_of_a_command(record.dagster_run)
-                or _failed_at(instance, run_id) <= failures_seen
-            ):
+            elif last.will_retry and _failed_at(instance, run_id) <= failures_seen:
                 # Dagster's own backfills would wait for a promised retry, too.
                 instance.add_run_tags(run_id, {run_tags.WILL_RETRY: "false"})
                 last = replace(last, will_retry=False)

@@ -32,6 +32,9 @@ RETRY_NUMBER: Final = RETRY_NUMBER_TAG
 WILL_RETRY: Final = WILL_RETRY_TAG
 RETRIED_AS: Final = AUTO_RETRY_RUN_ID_TAG
 
+EXECUTED_BY_A_COMMAND: Final = "connector/executed_by_a_command"
+"""Our own tag: its value is the id of the run. Set by run_storage.py."""
+
 BEHIND_OTHERS: Final = {PRIORITY_TAG: "-1"}
 """The tag of a run that waits in Dagster's queue until no run of normal priority waits there."""
 
@@ -51,11 +54,12 @@ def is_automatic_retry(run: DagsterRun) -> bool:
 
 
 def is_of_a_command(run: DagsterRun) -> bool:
-    """Whether one of the project's commands executes the run in its own process.
+    """Whether a command executes the run in its own process, ours or `dg launch`.
 
-    Such a run has no origin: Dagster does not know where its job is, and so cannot retry it.
+    Not if the run only executes such a run again: Dagster copies the tags of a run to its
+    re-execution.
     """
-    return run.remote_job_origin is None
+    return run.tags.get(EXECUTED_BY_A_COMMAND) == run.run_id
 
 
 def has_a_launched_worker(run: DagsterRun) -> bool:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from connector_pipeline.model.code_server_address import parse_code_server
+
 _BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -216,6 +218,10 @@ def _broker_url(url: SecretStr) -> SecretStr:
     return _readable(url)
 
 
+def _code_server(written: str) -> str:
+    return str(parse_code_server(written))
+
+
 def _file(path: Path) -> Path:
     try:
         found = path.is_file()
@@ -248,6 +254,7 @@ ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 HostsWithoutProxy = Annotated[str, AfterValidator(_hosts_without_proxy)]
 AlertUrls = Annotated[SecretStr, AfterValidator(_alert_urls)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+CodeServer = Annotated[str, AfterValidator(_code_server)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

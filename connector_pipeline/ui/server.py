@@ -6,6 +6,7 @@ from typing import Final
 
 import uvicorn
 
+from connector_pipeline.engine.code_location import workspace_target
 from connector_pipeline.engine.webserver import webserver_app
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.settings import Settings
@@ -28,19 +29,21 @@ def serve(
     *,
     host: str,
     port: int,
-    workspace: Path,
+    workspace: Path | None,
     read_only: bool,
     path_prefix: str,
 ) -> None:
     """Serve the UI on `host` and `port` until SIGINT or SIGTERM.
 
-    `workspace` is the file that names the code server; `path_prefix` the path below which a proxy
+    `workspace` is a file that names code servers, None for the one at CONNECTOR_CODE_SERVER;
+    `path_prefix` the path below which a proxy
     has the UI, `''` or `/` and a name. Raises SettingsError if Dagster's storage is not set,
     AddressUnusable.
     """
     written = (host, *filter(None, settings.connector_ui_hosts.split(",")))
     names = {name for name in map(normal_name, written) if name is not None}
-    with webserver_app(workspace, read_only=read_only, path_prefix=path_prefix) as app:
+    target = workspace_target(workspace, settings.code_server)
+    with webserver_app(target, read_only=read_only, path_prefix=path_prefix) as app:
         config = uvicorn.Config(
             Gate(app, names),
             host=host,

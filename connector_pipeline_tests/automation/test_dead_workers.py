@@ -14,9 +14,11 @@ from dagster import (
     DagsterRunStatus,
 )
 from dagster._core.test_utils import create_run_for_test
+from dagster._core.utils import make_new_run_id
 
 from connector_pipeline.assets.sync_shops import JOB
 from connector_pipeline.automation.dead_workers import is_dead
+from connector_pipeline.engine.run_tags import EXECUTED_BY_A_COMMAND
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import queued_runs
 from connector_pipeline.state.liveness import (
@@ -160,18 +162,17 @@ def test_a_commands_run_is_failed_once_its_command_is_dead(
 ) -> None:
     """Its shops wait again: a killed `backfill` leaves none behind."""
     launch = taken(database)
-    made = create_run_for_test(instance, JOB, status=STARTED)
+    run_id = make_new_run_id()
+    marks = {EXECUTED_BY_A_COMMAND: run_id}
+    made = create_run_for_test(instance, JOB, run_id=run_id, status=STARTED, tags=marks)
     with database.connect() as connection:
         queued_runs.seen(connection, {launch.launch_id: made.run_id})
     last_beat(database, made, GONE)
     # No other process can be about to start in its place.
     assert look(instance, database).failed_runs == [made.run_id]
-    # Dagster promises a retry, but does not know where the job of a command is.
-    instance.add_run_tags(made.run_id, {"dagster/will_retry": "true"})
+    # Dagster says so at once of a run that it may not retry (engine/run_storage.py).
+    instance.add_run_tags(made.run_id, {"dagster/will_retry": "false"})
     assert look(instance, database).relaunched == ["s-1"]
-    failed = instance.get_run_by_id(made.run_id)
-    assert failed is not None
-    assert failed.tags["dagster/will_retry"] == "false"
 
 
 def test_a_run_that_no_launcher_of_dagsters_knows_is_failed_too(

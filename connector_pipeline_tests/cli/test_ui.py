@@ -396,7 +396,7 @@ def test_no_run_config_shows_a_variable_of_the_environment(attacked: Attacked) -
         assert refused["__typename"] == "RunConfigValidationInvalid", refused
         assert "postgresql://" not in json.dumps(refused)
     shown = attacked.dev.graphql("{ instance { info } }")["instance"]["info"]
-    assert "ConnectorStorage" in shown or "PostgresRunStorage" in shown
+    assert "MarkingRunStorage" in shown
     assert "postgresql" not in shown
 
 

@@ -27,10 +27,12 @@ from dagster import (
     in_process_executor,
     multi_asset_check,
 )
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.events import DagsterEventType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.execution.plan.outputs import StepOutputData
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteJobOrigin,
@@ -266,15 +268,20 @@ THEIRS = RemoteRepositoryOrigin(
 
 
 def stored(
-    instance: DagsterInstance, of: RemoteRepositoryOrigin | None, tags: dict[str, str]
+    instance: DagsterInstance,
+    of: RemoteRepositoryOrigin | None,
+    tags: dict[str, str],
+    *,
+    module: str = "connector_pipeline.definitions",
 ) -> str:
-    """An old run that succeeded. Returns its id."""
+    """An old run that succeeded; if it is `of` none, `dg launch` of the module executed it."""
+    repository = RepositoryPythonOrigin("python", ModuleCodePointer(module, "defs"))
     made = create_run_for_test(
         instance,
         status=DagsterRunStatus.SUCCESS,
         tags=tags,
         remote_job_origin=None if of is None else RemoteJobOrigin(of, "job"),
-        job_code_origin=None,
+        job_code_origin=None if of else JobPythonOrigin("job", repository),
     )
     age(made.run_id, 30)
     return made.run_id
@@ -294,12 +301,12 @@ def test_runs_and_backfills_of_other_projects_are_left_alone(instance: DagsterIn
     ours = {
         stored(instance, OURS, {"dagster/backfill": "ours"}),
         stored(instance, OURS, {}),
-        stored(instance, None, {"connector/sync_id": "of-the-command-sync"}),
+        stored(instance, None, {}),
     }
     theirs = {
         stored(instance, THEIRS, {}),
         stored(instance, THEIRS, {"connector/sync_id": "a-copy-of-ours"}),
-        stored(instance, None, {"team": "of-their-command"}),
+        stored(instance, None, {}, module="another_project.definitions"),
     }
     pruned = prune(instance, keep=KEEP, now=datetime.now(UTC), repository=OURS.get_label())
     assert pruned.runs == len(ours)

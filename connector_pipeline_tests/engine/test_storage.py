@@ -12,6 +12,7 @@ import pytest
 from dagster import AssetMaterialization, DagsterInstance, OpExecutionContext, job, op
 from dagster._core.execution.asset_backfill import _get_next_latest_storage_id
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 from dagster_postgres import PostgresRunStorage
 
@@ -137,7 +138,8 @@ async def test_the_web_server_uses_no_connections_that_the_server_closed(
     async def ask() -> dict[str, object]:
         return (await pages.post("/graphql", json={"query": of_each_storage})).json()
 
-    with webserver_app(workspace, read_only=False, path_prefix="") as app:
+    target = WorkspaceFileTarget([str(workspace)])
+    with webserver_app(target, read_only=False, path_prefix="") as app:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://ui"
         ) as pages:
