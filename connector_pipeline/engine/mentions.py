@@ -39,17 +39,22 @@ from connector_pipeline.model.name_in_texts import PLACEHOLDER, pattern, replace
 _AT_ONCE: Final = 1_000
 """Rows that one transaction deletes or changes."""
 
+
+def _names_it(column: str) -> str:
+    # In this order, which a planner would turn around for AND: the pattern takes a hundred times as
+    # long as the search for the plain text.
+    return f"CASE WHEN strpos({column}, :domain) > 0 THEN {column} ~ :pattern ELSE false END"
+
+
 _TAGGED: Final = sa.text(
-    "SELECT DISTINCT run_id FROM run_tags WHERE strpos(value, :domain) > 0 AND value ~ :pattern"
+    f"SELECT DISTINCT run_id FROM run_tags WHERE {_names_it('value')}"  # noqa: S608  our own words
 )
-_CONFIGURED: Final = sa.text(
-    "SELECT run_id FROM runs WHERE strpos(run_body, :domain) > 0 AND run_body ~ :pattern"
-)
+_CONFIGURED: Final = sa.text(f"SELECT run_id FROM runs WHERE {_names_it('run_body')}")  # noqa: S608
 _OF_PARTITION: Final = sa.text("SELECT id FROM event_logs WHERE partition = :key")
 # The one look at every event: texts in them have no index.
 _NAMING: Final = sa.text(
-    "SELECT id, run_id, dagster_event_type IS NULL AS line FROM event_logs"
-    " WHERE strpos(event, :domain) > 0 AND event ~ :pattern"
+    "SELECT id, run_id, dagster_event_type IS NULL AS line FROM event_logs"  # noqa: S608
+    f" WHERE {_names_it('event')}"
 )
 _DELETE_TAGS: Final = sa.text("DELETE FROM asset_event_tags WHERE event_id = ANY(:ids)")
 _DELETE_EVENTS: Final = sa.text("DELETE FROM event_logs WHERE id = ANY(:ids)")
@@ -59,8 +64,8 @@ _REWRITE_EVENTS: Final = sa.text(
 )
 # Dagster computes both anew: from the next materialization, and from the events.
 _FORGET_LATEST: Final = sa.text(
-    "UPDATE asset_keys SET last_materialization = NULL, cached_status_data = NULL"
-    " WHERE last_materialization ~ :pattern OR cached_status_data ~ :pattern"
+    "UPDATE asset_keys SET last_materialization = NULL, cached_status_data = NULL"  # noqa: S608
+    f" WHERE {_names_it('last_materialization')} OR {_names_it('cached_status_data')}"
 )
 _TEXT_COLUMNS: Final = sa.text(
     "SELECT table_name, column_name FROM information_schema.columns"
@@ -170,12 +175,13 @@ def _rewrite_texts(engine: sa.Engine, names: dict[str, Any], erased: Erased) -> 
         erased.rewritten += connection.execute(_FORGET_LATEST, names).rowcount
         columns = connection.execute(_TEXT_COLUMNS).all()
     for table, column in columns:
+        quoted = f'"{column}"'
         with engine.begin() as connection:
             erased.rewritten += connection.execute(
                 sa.text(
-                    f'UPDATE "{table}" SET "{column}" = '  # noqa: S608  Dagster's own names
-                    f"regexp_replace(\"{column}\", :pattern, :placeholder, 'g') "
-                    f'WHERE strpos("{column}", :domain) > 0 AND "{column}" ~ :pattern'
+                    f'UPDATE "{table}" SET {quoted} = '  # noqa: S608  Dagster's own names
+                    f"regexp_replace({quoted}, :pattern, :placeholder, 'g') "
+                    f"WHERE {_names_it(quoted)}"
                 ),
                 names,
             ).rowcount
