@@ -26,8 +26,8 @@ ROWS: Final = """
         now() - age - interval '1 min', CASE WHEN status <> 'running' THEN now() - age END,
         1, 2, 3, 0, 4, 5, 6, 0.5, CASE WHEN status = 'failed' THEN 'RateLimited' END
     FROM (VALUES ('now', 'succeeded', interval '1 min'), ('bad', 'failed', interval '2 min'),
-        ('before', 'succeeded', interval '30 min'), ('long ago', 'failed', interval '2 hours'),
-        ('under way', 'running', interval '1 hour'), ('alive', 'running', interval '0'))
+        ('before', 'succeeded', interval '30 min'), ('long-ago', 'failed', interval '2 hours'),
+        ('under-way', 'running', interval '1 hour'), ('alive', 'running', interval '0'))
         AS sync (sync_id, status, age);
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
     VALUES ('r-alive', 'h', 1, 0, now()), ('r-of-an-ended-run', 'h', 2, 0, now() - interval '1 h');

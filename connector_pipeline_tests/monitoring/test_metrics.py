@@ -9,9 +9,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from dagster import DagsterInstance, build_sensor_context
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.cli.prometheus.page import OF_THE_EXPORTER, MetricsPage
 from connector_pipeline.model.errors import DatabaseUnavailable
 from connector_pipeline.postgres.connections import connect
@@ -139,6 +141,19 @@ def test_totals_outlive_the_rows_that_they_count(database: Database) -> None:
     assert values(view, "connector_rows_total")["deleted one"] == 12
     assert values(view, "connector_requests_total") == {"one": 18}
     assert values(view, "connector_waited_seconds_total") == {"one": 1.5}
+
+
+def test_the_daemon_counts(database: Database) -> None:
+    """The sensor that looks at syncs all the time does it."""
+    fill(database)
+    with database.connect() as connection:
+        connection.execute("DELETE FROM connector.sync_totals")
+    with (
+        DagsterInstance.ephemeral() as instance,
+        build_sensor_context(instance=instance, resources={"database": database}) as context,
+    ):
+        sync_outcomes(context)
+    assert sum(values(in_view(database), "connector_syncs_total").values()) == 2
 
 
 def test_an_empty_database_has_a_page(database: Database) -> None:

@@ -203,8 +203,9 @@ def test_a_running_sync_reports_its_progress(registry: ShopRegistry) -> None:
     assert registry.progress("sync-1") is None
     registry.start_sync(sync_of(ACME), ACME, "run-1")
     assert registry.progress("sync-1") == SyncProgress("running", pages=0, requests=0)
-    registry.record_progress("sync-1", pages=2, requests=3)
+    registry.record_progress("sync-1", pages=2, requests=3, waited_seconds=1.5)
     assert registry.progress("sync-1") == SyncProgress("running", pages=2, requests=3)
+    assert recorded(registry, "requests, waited_seconds") == (3, 1.5)
     assert recorded(registry, "run_id, merchant_id, sync_type, correlation_id") == (
         "run-1",
         "m1",
