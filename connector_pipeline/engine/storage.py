@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+import psycopg2
 import sqlalchemy
 from dagster import DagsterInstance
 from dagster._core.storage.base_storage import DagsterStorage
@@ -22,11 +23,13 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 from dagster_postgres.utils import retry_pg_connection_fn
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.dialects.postgresql.psycopg2 import dialect
 from sqlalchemy.event import listen
 
 from connector_pipeline.engine.event_log import BatchingEventLog
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.engine.run_storage import MarkingRunStorage
+from connector_pipeline.engine.silent_server import SilenceWatch, watched_cursor
 from connector_pipeline.engine.storage_server import conninfo, wait_for_storage
 from connector_pipeline.postgres.bounded_connection import Pooling
 from connector_pipeline.postgres.connections import CONNECT_TIMEOUT_SECONDS
@@ -79,13 +82,19 @@ class ConnectorStorage(DagsterPostgresStorage):
     """
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None):
+        given = sqlalchemy.make_url(postgres_url)
+        unless_given = {
+            name: value for name, value in _UNLESS_GIVEN.items() if name not in given.query
+        }
+        _, options = dialect().create_connect_args(given)
+        options |= unless_given
+        # libpq waits for ever where it is 0.
+        patience = int(options["connect_timeout"]) or CONNECT_TIMEOUT_SECONDS
+        options["connect_timeout"] = patience
+        watch = SilenceWatch(partial(psycopg2.connect, **options), patience=patience)
         engine = sqlalchemy.create_engine(
             postgres_url,
-            connect_args={
-                name: value
-                for name, value in _UNLESS_GIVEN.items()
-                if name not in sqlalchemy.make_url(postgres_url).query
-            },
+            connect_args={**unless_given, "cursor_factory": watched_cursor(watch)},
             isolation_level="AUTOCOMMIT",
             pool_size=_KEPT_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,

@@ -154,13 +154,13 @@ class Secrets:
                 del self._parts[part]
 
     def _find_words(self) -> None:
-        # A password that is an ordinary word in lower case would make riddles of our messages, and
-        # is taken out only where it stands as a credential.
+        # Decoded, a secret may be shorter than it is.
         forms = {
             re.escape(form)
             for secret in self._kept
-            if len(secret) < PART and not (secret.isalpha() and secret.islower())
+            if len(secret) < PART
             for form in _readable_forms(secret)
+            if not _is_in_any_text(form)
         }
         either = "|".join(sorted(forms, key=len, reverse=True))
         self._words = re.compile(f"(?<![0-9A-Za-z])(?:{either})(?![0-9A-Za-z])") if forms else None
@@ -173,6 +173,26 @@ SECRETS: Final = Secrets()
 def redacted(text: str) -> str:
     """The text without the secrets of this process."""
     return SECRETS.redacted(text)
+
+
+def without(text: str, secret: str) -> str:
+    """The text without one secret that may not be among those of this process.
+
+    One that may be in any text, because it is short or an ordinary word, is taken out only where it
+    stands as a whole value: in quotes, after an equals sign, or as a part of a URL.
+    """
+    one = Secrets()
+    one.keep([secret])
+    found = one.redacted(text)
+    forms = "|".join(re.escape(form) for form in _readable_forms(secret) if _is_in_any_text(form))
+    if not forms:
+        return found
+    return re.sub(f"(?<=[\"'`=:/@])(?:{forms})(?=[\"'`@&/:?#]|$)", MARK, found)
+
+
+def _is_in_any_text(form: str) -> bool:
+    # It would make riddles of our messages.
+    return len(form) < _SHORTEST or (len(form) < PART and form.isalpha() and form.islower())
 
 
 def _parts_of(secret: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors
 
 from connector_pipeline.model.errors import DatabaseUnavailable
+from connector_pipeline.model.redaction import without
 
 CONNECTOR_DATABASE: Final = "CONNECTOR_DATABASE_URL"
 _USUAL_PORT: Final = "5432"
@@ -107,8 +108,9 @@ def outage(
     lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
     reason = " ".join(" ".join(lines).split()) or type(error).__name__
     password = str(parameters.get("password") or "")
-    if password:
-        reason = reason.replace(password, "***")
+    # One that is the user's name, too, cannot be hidden, and is needed to read the message.
+    if password and password not in (parameters.get("user"), parameters.get("dbname")):
+        reason = without(reason, password)
     waited = isinstance(error, errors.LockNotAvailable | errors.QueryCanceled)
     blocking = f"; it waited for {blocked_by}" if blocked_by and waited else ""
     named = "" if setting == CONNECTOR_DATABASE else f" ({setting})"

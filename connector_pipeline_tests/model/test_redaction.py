@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector_pipeline.model.redaction import PART, Secrets
+from connector_pipeline.model.redaction import PART, Secrets, without
 from connector_pipeline.model.url_secrets import secrets_in_address, secrets_in_url, with_logins
 
 TOKEN = "shpat_0123456789abcdef0123456789abcdef"
@@ -104,6 +104,43 @@ def test_a_short_secret_does_not_make_stars_of_messages() -> None:
     message = "Postgres at db: run `connector-pipeline doctor` as postgres."
     assert secrets.redacted(message) == message
     assert secrets.redacted("password pw-1, x9y8z") == "password ***, x9y8z"
+
+
+def test_a_secret_that_is_short_once_decoded_does_not_either() -> None:
+    """Percent-encoded, it has three times as many characters."""
+    secrets = knowing("%61%62", "%69%6E", "%73%79%6E%63")
+    message = "ab in in the sync of a shop"
+    assert secrets.redacted(message) == message
+
+
+REASON = (
+    'connection to server at "db.internal" (10.0.0.1), port 5432 failed: FATAL: password '
+    'authentication failed for user "pipeline" in a database of e'
+)
+
+
+@given(st.text(st.sampled_from('aeiortn15.f "('), min_size=1, max_size=3))
+def test_a_short_password_leaves_a_message_readable(password: str) -> None:
+    """It is in any text."""
+    assert without(REASON, password) == REASON
+
+
+@pytest.mark.parametrize("password", ["e", "5", "(", "pw", "hunter"])
+def test_a_short_password_is_taken_out_as_a_whole_value(password: str) -> None:
+    """In quotes, behind an equals sign, or as a part of a URL."""
+    assert without(f'invalid port "{password}" of hunters', password) == (
+        'invalid port "***" of hunters'
+    )
+    assert without(f"password={password}", password) == "password=***"
+    assert without(f"cannot read //me:a/{password}@db", password) == "cannot read //me:a/***@db"
+
+
+def test_a_longer_password_is_taken_out_wherever_it_stands() -> None:
+    """With each of its parts, and an ordinary word where it is a value."""
+    assert without("no host s3cret-word-of-mine here", "s3cret-word-of-mine") == "no host *** here"
+    assert without("no host Tr0ub4, here", "Tr0ub4") == "no host ***, here"
+    assert without('invalid port "hunter" of hunters', "hunter") == 'invalid port "***" of hunters'
+    assert without("postgresql://me@pass/word@h", "word") == "postgresql://me@pass/***@h"
 
 
 def test_secrets_of_shops_are_dropped_when_nothing_is_held() -> None:
