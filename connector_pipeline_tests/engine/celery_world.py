@@ -15,7 +15,9 @@ from typing import Any
 import psutil
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RemoteRepositoryOrigin
 
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
@@ -23,6 +25,7 @@ from connector_pipeline.automation.sync_outcomes import end_abandoned_syncs
 from connector_pipeline.automation.sync_queue import launch_next, shops_of, tags_of
 from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.definitions import build_definitions
+from connector_pipeline.engine.code_location import workspace_target
 from connector_pipeline.engine.run_tags import RETRY_NUMBER, ROOT_RUN_ID, WILL_RETRY
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop
@@ -166,7 +169,12 @@ class World:
         job = build_definitions(load_settings()).resolve_job_def(JOB)
         pointer = ModuleCodePointer("connector_pipeline.definitions", "defs", str(Path.cwd()))
         origin = JobPythonOrigin(JOB, RepositoryPythonOrigin(sys.executable, pointer))
-        run = self.instance.create_run_for_job(job, job_code_origin=origin, **described)
+        # As the daemon's runs are: without it, the storage takes them for those of a command.
+        [location] = workspace_target(None, load_settings().code_server).create_origins()
+        remote = RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(JOB)
+        run = self.instance.create_run_for_job(
+            job, job_code_origin=origin, remote_job_origin=remote, **described
+        )
         self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
         return run.run_id
 

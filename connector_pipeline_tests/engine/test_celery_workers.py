@@ -145,7 +145,7 @@ def test_a_cancelled_run_ends_as_cancelled_and_its_process_goes_on(world: World)
 
 
 def test_the_runs_of_a_killed_worker_are_done_by_the_other(world: World) -> None:
-    """It is killed with its children, in mid-run. Its row waits again, for one that lives."""
+    """It is killed with its children, in mid-run. Dagster retries its run, in one that lives."""
     workers = world.living(2)
     keys = [world.new_shop(), world.new_shop()]
     world.hang(*keys)
@@ -161,10 +161,10 @@ def test_the_runs_of_a_killed_worker_are_done_by_the_other(world: World) -> None
     for run_id in set(runs) - set(of_killed):
         assert world.instance.run_coordinator.cancel_run(run_id)
         world.ended(run_id)
-    [again] = world.launch()
+    [lost] = of_killed
+    again = world.retry(lost)
     assert world.ended(again) is SUCCESS
     assert world.pid_of(again) in lives.children()
-    [lost] = of_killed
     [key] = [key for key, run_id in zip(keys, runs, strict=True) if run_id == lost]
     assert world.items(key) > 0
 
