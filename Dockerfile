@@ -42,9 +42,10 @@ ENV PATH=/opt/connector/bin:/usr/local/bin:/usr/bin:/bin \
     DAGSTER_HOME=/etc/connector
 COPY --from=build /opt/connector /opt/connector
 COPY dagster.yaml /etc/connector/dagster.yaml
-# Dagster keeps what steps print below DAGSTER_HOME. All else of the root file system may be read-only.
+# Dagster keeps what runs and ticks print below DAGSTER_HOME, and the root may be read-only. Not in /tmp:
+# that is memory, and these files stay until runs are pruned.
 RUN install -d -m 0750 -o 10001 -g 10001 /var/lib/connector \
-    && ln -s /tmp /etc/connector/storage
+    && ln -s /var/lib/connector /etc/connector/storage
 WORKDIR /var/lib/connector
 USER 10001:10001
 EXPOSE 4266 3000
