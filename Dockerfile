@@ -1,5 +1,5 @@
 # One image for every process of a deployment: code server, daemon, UI, worker, migrate.
-# docs/operating.md, Images, says how to pin the base image by digest, and what was tried of this file.
+# docs/deploying.md, Images, says how to pin the base image by digest, and what was tried of this file.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

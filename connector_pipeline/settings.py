@@ -111,7 +111,7 @@ _EXAMPLES: Final = {
 
 
 class Settings(BaseModel):
-    """All settings, each named as its variable in lower case. docs/operating.md explains them."""
+    """All settings, each named as its variable in lower case. docs/settings.md explains them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

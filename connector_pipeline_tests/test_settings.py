@@ -188,7 +188,7 @@ def test_hosts_of_the_ui_are_names_or_addresses(
 
 def test_the_operators_table_lists_the_settings_there_are() -> None:
     """It lists each once, and no variable that nothing reads."""
-    page = Path(__file__).parents[1] / "docs" / "operating.md"
+    page = Path(__file__).parents[1] / "docs" / "settings.md"
     [table] = re.findall(r"\| variable \|.*?\n\n", page.read_text(), re.DOTALL)
     listed = re.findall(r"`([A-Z][A-Z0-9_]+)`", "\n".join(re.findall(r"(?m)^\|([^|]*)\|", table)))
     assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)

@@ -180,6 +180,6 @@ def _refuse_password(url: str) -> None:
     if held:
         raise ArchiveUnavailable(
             "the raw archive cannot be opened: RAW_ARCHIVE_URL holds a password.",
-            remedy="Give credentials in the store's own variables (docs/operating.md, Object "
+            remedy="Give credentials in the store's own variables (docs/deploying.md, Object "
             "storage), and replace those that the URL showed.",
         )

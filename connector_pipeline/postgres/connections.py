@@ -98,7 +98,7 @@ def open_connection(
             # A statement that was prepared for this connection is in another one's session.
             connection.prepare_threshold = None
         else:
-            # Not by `options`, which poolers refuse or ignore (docs/operating.md).
+            # Not by `options`, which poolers refuse or ignore (docs/deploying.md).
             path = "" if search_path is None else f"SET search_path = {search_path}; "
             connection.execute(f"{path}SET TimeZone = 'UTC'; {limits.statements()}".encode())
             connection.look_for_blockers = lambda: blockers(parameters, process)

@@ -62,7 +62,7 @@ def test_a_restored_backup_is_synced_to_what_the_shops_are_now(
     # It gives the roles their rights, which a dump without them lacks.
     assert migrate(restored_url).before == migrate(restored_url).after
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", restored_url)
-    # As docs/operating.md has it; by itself the next sync would be incremental.
+    # As docs/deploying.md has it; by itself the next sync would be incremental.
     monkeypatch.setenv("FULL_SYNC_EVERY", "24h")
     with psycopg.connect(restored_url) as operator:
         operator.execute("UPDATE connector.shops SET last_full_sync_at = NULL")

@@ -1,4 +1,4 @@
-"""The table of outcomes in docs/operating.md: written from what the cells did, and read back."""
+"""The table of outcomes in docs/faults.md: written from what the cells did, and read back."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from connector_pipeline_tests.faults.phases import SHOPIFY, WOOCOMMERCE
 from connector_pipeline_tests.faults.running import CellOutcome, Outcome
 from connector_pipeline_tests.faults.storage_cells import STORAGE_CELLS
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "operating.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 VARIABLE: Final = "CONNECTOR_FAULT_TABLE"
 COMMAND: Final = f"{VARIABLE}=write .venv/bin/pytest connector_pipeline_tests/faults"
 

@@ -1,4 +1,4 @@
-"""The tables in docs/operating.md are those of the cells."""
+"""The tables in docs/faults.md are those of the cells."""
 
 import os
 

@@ -1,4 +1,4 @@
--- Splits catalog.catalog_items into 32 partitions by the hash of the shop. docs/operating.md,
+-- Splits catalog.catalog_items into 32 partitions by the hash of the shop. docs/deploying.md,
 -- Postgres in production, says when this is worth while. Run it once, as the owner of the table:
 --
 --     psql -v ON_ERROR_STOP=1 -f partition_catalog_items.sql DATABASE
