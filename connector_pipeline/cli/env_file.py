@@ -24,7 +24,13 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "connector_code_server": "where the code server listens, and UI and daemon find it: "
         "host:port, or the path of a socket; whoever reaches it can launch runs",
         "connector_ui_hosts": "the names under which people reach the UI",
-        "runs_at_once": "runs of the queue that go on at once; unset: as many as Dagster starts",
+        "run_launcher": "default: the code server starts the runs. celery: workers execute them; "
+        "the same for all processes",
+        "celery_broker_url": "the Redis of the workers (extra `celery`)",
+        "worker_runs_at_once": "processes of one worker, with one run each",
+        "worker_finish_within": "how long a worker that is stopped lets its runs go on",
+        "runs_at_once": "runs that go on at once; unset: 4, or with Celery as many as there are "
+        "worker processes",
         "shops_per_run": "shops in one run of many",
         "shops_at_once": "shops of one run that are fetched at once",
     },
@@ -61,7 +67,9 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "allow_private_hosts": "let shops resolve to private addresses: for sandboxes only",
     },
     "Watching and keeping": {
-        "alert_webhook_url": "where alerts are sent; unset: into the log alone",
+        "alert_webhook_url": "where alerts are sent, several URLs separated by spaces; unset: into "
+        "the log alone",
+        "log_format": "text, or json: one object a line",
         "event_log_keep": "how long Dagster's runs and events are kept",
         "sync_log_keep": "how long ended syncs are kept",
     },

@@ -24,7 +24,6 @@ BIN: Final = Path(sys.executable).parent
 MANIFESTS: Final = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 OF_OTHERS: Final = {"kustomization.yaml", "autoscaling.yaml", "dagster-values.yaml"}
 """Not of Kubernetes itself: of kustomize, KEDA, and Dagster's chart."""
-NOT_OF_THIS_BRANCH: Final = {"worker"}
 
 
 def composed() -> dict[str, Any]:
@@ -123,8 +122,6 @@ def test_every_command_is_one_of_ours_with_its_options() -> None:
     assert len(ours) > 12
     group = typer.main.get_command(app)
     for _, name, *words in ours:
-        if name in NOT_OF_THIS_BRANCH:
-            continue
         command = group.commands[name]  # type: ignore[attr-defined]
         command.make_context(name, list(words), resilient_parsing=False)
 
