@@ -65,7 +65,8 @@ def exporter(url: str) -> Generator[str]:
     finally:
         process.terminate()
         _, rest = process.communicate()
-    assert (process.returncode, rest) == (0, "")
+    assert process.returncode == 0, rest
+    assert rest == "", rest
 
 
 def page(url: str) -> str:
