@@ -263,12 +263,14 @@ def _metrics() -> str:
         UNION ALL
         -- By its name, because the view must not hold on to a table that is replaced by another;
         -- with the partitions that a table may have been split into.
-        SELECT 'connector_catalog_rows_estimate', '{{}}', coalesce(sum(greatest(part.reltuples, 0)), 0)
+        SELECT 'connector_catalog_rows_estimate', '{{}}',
+            coalesce(sum(greatest(part.reltuples, 0)), 0)
         FROM pg_class AS part JOIN pg_namespace ON pg_namespace.oid = part.relnamespace
-        WHERE nspname = 'catalog' AND part.relkind = 'r' AND (part.relname = 'catalog_items' OR EXISTS (
-            SELECT FROM pg_inherits JOIN pg_class AS whole ON whole.oid = inhparent
-            WHERE inhrelid = part.oid AND whole.relname = 'catalog_items'
-        ))
+        WHERE nspname = 'catalog' AND part.relkind = 'r'
+            AND (part.relname = 'catalog_items' OR EXISTS (
+                SELECT FROM pg_inherits JOIN pg_class AS whole ON whole.oid = inhparent
+                WHERE inhrelid = part.oid AND whole.relname = 'catalog_items'
+            ))
     )
     SELECT name, labels::jsonb AS labels, greatest(value, 0)::double precision AS value FROM metric
     """  # noqa: S608  our own words
