@@ -1,9 +1,11 @@
 """`connector-pipeline code-server`: serves the project's definitions to web server and daemon."""
 
 import errno
+import hashlib
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -38,10 +40,31 @@ def run_code_server(*, listen: str | None, check: bool) -> None:
             )
         return
     refuse_without_dagster_home()
+    _hold(address)
     refuse_taken(address)
     command = code_server_command(address)
     # Not a child: signals reach the server itself, and its end is ours.
     os.execv(command[0], command)  # noqa: S606  our own command, without a shell
+
+
+def _hold(address: CodeServerAddress) -> None:
+    """Raise CodeServerUnusable if another of these commands holds the address, or hold it.
+
+    It is held until this process ends, whatever it becomes. A server that was started at the same
+    moment listens only seconds later, when it has imported the code.
+    """
+    if sys.platform != "linux":
+        return
+    name = hashlib.sha256(f"connector-pipeline code-server {address}".encode()).hexdigest()
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        # Not a file: the kernel forgets the name with the process, and keeps it as it keeps ports.
+        holder.bind(f"\0{name}")
+    except OSError as error:
+        holder.close()
+        raise _unusable(address, error) from None
+    # Of the server alone: the processes that Dagster starts for runs inherit nothing.
+    os.set_inheritable(holder.detach(), True)
 
 
 def refuse_taken(address: CodeServerAddress) -> None:

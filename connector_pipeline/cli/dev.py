@@ -19,7 +19,12 @@ from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
 from connector_pipeline.cli.extras import needed_extras
-from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
+from connector_pipeline.cli.local_services import (
+    LocalServices,
+    SchemaUse,
+    exported,
+    local_services,
+)
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
@@ -55,7 +60,8 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     )
     with sole_session(settings.home):
         try:
-            with _stop_on_signals(console):
+            # `dev` starts no worker, and those of a deployment must not get its runs.
+            with _stop_on_signals(console), exported({"RUN_LAUNCHER": "default"}):
                 _run(console, port, shares_dagster=shares_dagster, as_json=as_json)
         except _Stop:
             console.print("Stopped.")

@@ -122,6 +122,8 @@ def findings() -> list[Finding]:
         ]
         if (proxy := Proxy.of(services.settings)) is not None:
             looks.append(_begun("proxy", lambda: _proxy(proxy)))
+        if services.settings.run_launcher == "celery":
+            looks.append(_begun("workers", lambda: _workers(services.settings)))
         seen = [look() for look in looks]
         migrations = seen[1]
         found += seen
@@ -172,6 +174,8 @@ def _finding(subject: str, seen: "Future[str]", longest: float) -> Finding:
         return Finding(subject, True, seen.result())
     except ConnectorError as error:
         return Finding(subject, False, error.message, error.remedy)
+    except SettingsError as error:
+        return Finding(subject, False, " ".join(error.lines))
     except OSError as error:
         return Finding(subject, False, f"{type(error).__name__}: {error.strerror}.")
 
@@ -340,6 +344,16 @@ def _last_synced_first(platform_name: str, shops: Sequence[RegisteredShop]) -> l
         key=lambda shop: shop.last_successful_sync_at or never,
         reverse=True,
     )
+
+
+def _workers(settings: Settings) -> str:
+    require(Extra.CELERY, setting_helps=True)
+    # Imported here: its packages are an extra.
+    from connector_pipeline.engine.celery_broker import Workers, broker_url
+
+    number = Workers(broker_url(settings)).living_processes()
+    waits = "" if number else "; runs wait until a `connector-pipeline worker` is started"
+    return f"{number} processes of workers are registered with the broker{waits}"
 
 
 def _nats(settings: Settings) -> str:

@@ -84,17 +84,17 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
             if use in (SchemaUse.INSPECT, SchemaUse.ROWS):
                 _refuse_without_server(settings.home)
             postgres = stack.enter_context(EmbeddedPostgres(settings.home))
-            exported = {"CONNECTOR_DATABASE_URL": postgres.url("catalog")}
+            found = {"CONNECTOR_DATABASE_URL": postgres.url("catalog")}
             if settings.dagster_postgres_url is None:
-                exported["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
-            stack.enter_context(_exported(exported))
+                found["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
+            stack.enter_context(exported(found))
             if use is SchemaUse.RUN_HERE:
                 # Imported here: it brings Alembic, and most commands migrate nothing.
                 from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
                 from connector_pipeline.postgres.migrate import migrate
 
-                migrate(exported["CONNECTOR_DATABASE_URL"])
-                mark_if_for_real_shops(settings, exported["CONNECTOR_DATABASE_URL"])
+                migrate(found["CONNECTOR_DATABASE_URL"])
+                mark_if_for_real_shops(settings, found["CONNECTOR_DATABASE_URL"])
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
             with connect(database_url(settings)) as connection:
@@ -146,21 +146,21 @@ def local_services(
             refuse_mixed(settings, database_url(settings))
         if settings.dagster_postgres_url is None and use is not SchemaUse.INSPECT:
             dagster_url = _dagster_database(database_url(settings))
-            stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
+            stack.enter_context(exported({"DAGSTER_POSTGRES_URL": dagster_url}))
         sandbox, sandbox_url = None, None
         if settings.token_service_url is None and not without_sandbox:
             if session is not None and running_sandbox:
-                stack.enter_context(_exported(running_sandbox))
+                stack.enter_context(exported(running_sandbox))
                 sandbox_url = session.sandbox_url
                 specs = []
             else:
                 sandbox = stack.enter_context(sandbox_server(sandbox_port))
-                stack.enter_context(_exported(sandbox.environment()))
+                stack.enter_context(exported(sandbox.environment()))
                 sandbox_url = sandbox.url
                 specs = [shop.spec for shop in sandbox.store]
             if checked:
                 claim_for_sandbox(database_url(settings), specs)
-        stack.enter_context(_exported(_dagster_home(settings.home)))
+        stack.enter_context(exported(_dagster_home(settings.home)))
         yield LocalServices(
             settings=load_settings(), embedded=embedded, sandbox=sandbox, sandbox_url=sandbox_url
         )
@@ -175,8 +175,8 @@ def dagster_services(settings: Settings) -> Generator[None]:
     with ExitStack() as stack:
         if settings.dagster_postgres_url is None:
             dagster_url = _dagster_database(database_url(settings))
-            stack.enter_context(_exported({"DAGSTER_POSTGRES_URL": dagster_url}))
-        stack.enter_context(_exported(_dagster_home(settings.home)))
+            stack.enter_context(exported({"DAGSTER_POSTGRES_URL": dagster_url}))
+        stack.enter_context(exported(_dagster_home(settings.home)))
         yield
 
 
@@ -197,7 +197,7 @@ def _refuse_without_server(home: Path) -> None:
 
 
 @contextmanager
-def _exported(variables: Mapping[str, str]) -> Generator[None]:
+def exported(variables: Mapping[str, str]) -> Generator[None]:
     """Set the variables in the environment until the end of the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -7,7 +7,9 @@ connection pooler.
 
 The signs are a fence, too. Another process may take a run for dead, and sync its shops again, when
 it has been silent for `UNHEARD_FOR`. So a process that cannot write its signs ends its own run
-before that: it may be cut off from the database and still be talking to shops.
+before that: it may be cut off from the database and still be talking to shops. A virtual machine
+that was paused may not see how long: its clocks stood still. So a sign is not written, and ends its
+process, if the database finds that the last one is too old.
 """
 
 import os
@@ -42,7 +44,7 @@ class Fence:
 
     After `cancel_after` it interrupts the run, as SIGTERM does, so that the run cleans up. A run
     that goes on all the same is ended with its process after `kill_after`. Both are counted from
-    before a sign is sent, so the database counts less.
+    before a sign is sent, so the database counts less. `kill_after` is counted by the database, too.
     """
 
     cancel_after: float = 30.0
@@ -57,6 +59,9 @@ _BEAT: Final = """
     ON CONFLICT (run_id) DO UPDATE SET
         host = excluded.host, pid = excluded.pid, process_started = excluded.process_started,
         beat_at = excluded.beat_at
+"""
+_BEAT_AGAIN: Final = f"""{_BEAT}
+    WHERE run_workers.beat_at > clock_timestamp() - %(most)s
 """
 _CLAIM: Final = """
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
@@ -172,13 +177,18 @@ class _Signs:
             thread.join()
 
     def _beat(self) -> None:
+        # Another process of the run may have ended long ago: the first sign follows none of ours.
+        sign = _BEAT
+        values = {**self._sign, "most": timedelta(seconds=self._fence.kill_after)}
         while not self._ended.is_set():
             sent_at = _now()
             # The run itself reports a database that does not answer. The next sign may reach it.
             with suppress(ConnectorError), self._database.connect() as connection:
-                connection.execute(_BEAT, self._sign)
+                written = connection.execute(sign, values).rowcount
                 connection.commit()
-                self._written_at = sent_at
+                if not written:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                self._written_at, sign = sent_at, _BEAT_AGAIN
             self._ended.wait(BEAT_SECONDS)
 
     def _guard(self) -> None:

@@ -82,8 +82,16 @@ class FetchRounds:
                         second.create_task(self._second(key))
             await self._judge_refusals()
         finally:
-            # A run that was cancelled between the rounds makes no second one, and judges nothing.
-            for key, error in (self._postponed | self._refused).items():
+            # A run that was interrupted between the rounds makes no second one, and judges nothing.
+            # Its retry tries these again.
+            for key, error in self._postponed.items():
+                self._fetcher.record_failure(
+                    key,
+                    SyncInterrupted(
+                        f"the run ended before it tried the shop once more. At first: {error}"
+                    ),
+                )
+            for key, error in self._refused.items():
                 self._fetcher.record_failure(key, error)
 
     async def _first(self, partition_key: str) -> None:

@@ -391,23 +391,38 @@ def test_a_cancelled_run_completes_what_it_publishes_and_fails_the_rest(
 def test_a_retry_goes_on_with_interrupted_shops_and_leaves_out_those_that_failed(
     twelve: Pipeline,
 ) -> None:
-    """A requester knows of the failure already. An interrupted shop's event is held back."""
-    broken, hanging, good = listed = [ShopToSync(key(n), sync_id=f"s-{n}") for n in range(3)]
-    breaks = {"domain": "listed-0.myshopify.com", "platform": "shopify"}
-    hangs = {"domain": "listed-1.myshopify.com", "platform": "shopify"}
-    twelve.sandbox.faults.set([FaultRule("empty_json", breaks), FaultRule("hang", hangs)])
+    """A requester knows of the failure already. An interrupted shop's event is held back.
 
-    def all_but_one() -> bool:
+    That of a shop that was to be tried once more, too.
+    """
+    broken, hanging, good, down = listed = [ShopToSync(key(n), sync_id=f"s-{n}") for n in range(4)]
+    breaks, hangs, fails = (
+        {"domain": f"listed-{n}.myshopify.com", "platform": "shopify"} for n in (0, 1, 3)
+    )
+    twelve.sandbox.faults.set(
+        [
+            FaultRule("empty_json", breaks),
+            FaultRule("hang", hangs),
+            FaultRule("status", fails, status=503),
+        ]
+    )
+
+    def all_but_two() -> bool:
         now = ended(twelve)
-        return (now.get(broken.partition_key), now.get(good.partition_key)) == (
+        if (now.get(broken.partition_key), now.get(good.partition_key)) != (
             ("failed", "InvalidResponse"),
             ("succeeded", None),
-        )
+        ):
+            return False
+        [run] = twelve.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+        postponed = "tries it once more"
+        return any(postponed in each.user_message for each in twelve.instance.all_logs(run.run_id))
 
     # Nobody cancelled the run: its machine is shut down.
-    with meanwhile(all_but_one, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+    with meanwhile(all_but_two, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         first = sync(twelve, listed)
-    assert ended(twelve)[hanging.partition_key] == ("failed", "SyncInterrupted")
+    for shop in (hanging, down):
+        assert ended(twelve)[shop.partition_key] == ("failed", "SyncInterrupted")
     twelve.sandbox.faults.clear()
     twelve.sandbox.requests.clear()
     retried = sync(twelve, listed, {ROOT_RUN_ID: first.run_id, RETRY_NUMBER: "1"})
@@ -418,10 +433,14 @@ def test_a_retry_goes_on_with_interrupted_shops_and_leaves_out_those_that_failed
         broken.partition_key: ("failed", "InvalidResponse"),
         hanging.partition_key: ("succeeded", None),
         good.partition_key: ("succeeded", None),
+        down.partition_key: ("succeeded", None),
     }
     asked = twelve.sandbox.requests.requests(service="shopify")
-    assert {f"shopify/{request.domain}" for request in asked} == {hanging.partition_key}
-    for shop in (hanging, good):
+    assert {f"shopify/{request.domain}" for request in asked} == {
+        hanging.partition_key,
+        down.partition_key,
+    }
+    for shop in (hanging, good, down):
         assert len(twelve.rows(shop.partition_key)) == len(twelve.served(shop.partition_key))
 
 

@@ -2,14 +2,20 @@
 
 import socket
 import stat
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from connector_pipeline.cli.code_server import CodeServerUnusable, refuse_taken
+from connector_pipeline.engine.code_server import serves
 from connector_pipeline.model.code_server_address import parse_code_server
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.conftest import enterable_directory
+from connector_pipeline_tests.engine.celery_world import dagster_home
 
 
 def only_line(ended_err: str) -> str:
@@ -55,6 +61,42 @@ def test_a_port_that_others_listen_on_is_refused(host: str) -> None:
         with pytest.raises(CodeServerUnusable, match=f"another process listens at {host}:{port}"):
             refuse_taken(parse_code_server(f"{host}:{port}"))
     refuse_taken(parse_code_server(f"{host}:{port}"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names of the kernel")
+def test_of_two_servers_that_start_at_once_one_serves(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither listens yet when the other looks. Both would, and share the requests."""
+    with enterable_directory() as folder, ExitStack() as started:
+        monkeypatch.setenv("DAGSTER_HOME", str(dagster_home(folder)))
+        address = str(folder / "code")
+        monkeypatch.setenv("CONNECTOR_CODE_SERVER", address)
+        servers = [
+            started.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "connector_pipeline.cli", "code-server"],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+        try:
+            assert serves(parse_code_server(address), within=120)
+            until = time.monotonic() + 120
+            while not (ended := [each for each in servers if each.poll() is not None]):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            [refused] = ended
+            assert refused.returncode == 1
+            assert refused.stderr is not None
+            assert f"another process listens at {address}" in only_line(refused.stderr.read())
+            assert serves(parse_code_server(address), within=120)
+        finally:
+            for each in servers:
+                each.kill()
 
 
 def test_an_address_of_another_machine_is_refused() -> None:

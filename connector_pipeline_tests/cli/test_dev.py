@@ -314,7 +314,9 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         assert "Traceback" not in said, said
     assert processes_of(own_home) == []
 
-    with dev(own_home, "--port", "3900") as again:
+    # It runs everything here, also beside the settings of a deployment with workers elsewhere.
+    celery = {"RUN_LAUNCHER": "celery", "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    with dev(own_home, "--port", "3900", **celery) as again:
         assert again.status(interrupted) == "CANCELED"
         assert again.syncs(interrupted) == [("failed", "SyncInterrupted")]
         assert {key: again.items(key) for key in published} == published

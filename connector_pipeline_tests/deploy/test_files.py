@@ -13,6 +13,7 @@ import typer
 import yaml
 
 from connector_pipeline.cli.main import app
+from connector_pipeline.cli.ports import METRICS_PORT
 from connector_pipeline.engine.code_server import LOCATION_NAME, workspace_file
 from connector_pipeline.model.code_server_address import parse_code_server
 from connector_pipeline.sandbox.server import SandboxServer
@@ -171,7 +172,7 @@ def test_the_manifests_confine_every_container_of_ours() -> None:
         for manifest in manifests()
         if manifest["kind"] in ("Deployment", "Job")
     ]
-    assert len(pods) == 3
+    assert len(pods) == 4
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
@@ -211,6 +212,32 @@ def test_the_sandbox_of_the_composition_is_where_its_settings_say() -> None:
     }
 
 
+def test_the_page_of_metrics_is_served_by_a_user_who_reads_nothing_else() -> None:
+    """It has no password, so nobody but Prometheus reaches it, and it knows no other secret."""
+    service = composed()["services"]["metrics"]
+    assert service["env_file"] == "deploy/compose/made/metrics.env"
+    assert (service["environment"], service["volumes"]) == ({}, [])
+    assert service["networks"] == ["inside"]
+    init = (DEPLOY / "compose/postgres-init.sh").read_text()
+    assert (
+        "CREATE ROLE connector_metrics LOGIN PASSWORD :'metrics' IN ROLE connector_monitor;" in init
+    )
+    [pod] = [
+        manifest["spec"]["template"]["spec"]["containers"][0]
+        for manifest in manifests()
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "connector-metrics"
+    ]
+    assert pod["envFrom"] == [{"secretRef": {"name": "connector-metrics"}}]
+    [policy] = [
+        manifest["spec"]
+        for manifest in manifests()
+        if manifest["kind"] == "NetworkPolicy"
+        and manifest["metadata"]["name"] == "connector-metrics"
+    ]
+    [way_in] = policy["ingress"]
+    assert [port["port"] for port in way_in["ports"]] == [METRICS_PORT]
+
+
 @pytest.mark.parametrize("sandbox", [True, False])
 def test_prepare_makes_the_secrets_once(tmp_path: Path, sandbox: bool) -> None:
     """The settings are valid ones, nobody else reads them, and a second time changes nothing."""
@@ -231,6 +258,9 @@ def test_prepare_makes_the_secrets_once(tmp_path: Path, sandbox: bool) -> None:
     values = dict(line.split("=", 1) for line in (made / "connector.env").read_text().splitlines())
     Settings.model_validate({name.lower(): value for name, value in values.items()})
     assert f":{(made / 'connector_password').read_text()}@" in values["CONNECTOR_DATABASE_URL"]
+    assert values["LOG_FORMAT"] == "text"
+    watches = (made / "metrics.env").read_text()
+    assert f"connector_metrics:{(made / 'metrics_password').read_text()}@" in watches
     before = (made / "connector.env").read_bytes()
     again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert (again.returncode, "nothing was changed" in again.stderr) == (1, True)

@@ -234,9 +234,12 @@ class World:
     def settle(self) -> list[str]:
         """Do what the sensor `sync_outcomes` does, as if minutes had passed. The runs it failed."""
         with self.database.connect() as connection:
-            # Of the killed alone: those that live write a new sign before this is looked at twice.
+            found = connection.execute("SELECT DISTINCT pid FROM connector.run_workers").fetchall()
+            # Not of those that live: their next sign would end them.
             connection.execute(
-                "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes'"
+                "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes' "
+                "WHERE pid = ANY(%s)",
+                ([pid for (pid,) in found if not _lives(pid)],),
             )
         now = datetime.now(UTC)
         first = fail_runs_of_dead_workers(
@@ -245,6 +248,13 @@ class World:
         second = fail_runs_of_dead_workers(self.instance, self.database, first.suspects, now=now)
         end_abandoned_syncs(self.instance, self.database, now=now + timedelta(minutes=5))
         return first.failed_runs + second.failed_runs
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def dagster_home(folder: Path) -> Path:

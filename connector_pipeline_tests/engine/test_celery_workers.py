@@ -12,11 +12,13 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import LaunchRunContext
 from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
+from connector_pipeline.cli.doctor import findings
 from connector_pipeline.cli.failures import failure_of
 from connector_pipeline.cli.worker import run_worker
 from connector_pipeline.engine.celery_broker import QUEUE, BrokerUnavailable, Workers
 from connector_pipeline.engine.celery_launcher import WarmRunLauncher
 from connector_pipeline.engine.run_tags import WILL_RETRY
+from connector_pipeline.model.finding import Finding
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import SettingsError
@@ -230,10 +232,27 @@ def test_a_broker_that_does_not_answer_costs_no_run(
     failure = failure_of(refused.value)
     assert failure is not None
     [line] = failure.lines
-    for text in (line, str(unreachable.value)):
+    found = seen_by_doctor()
+    assert not found.ok
+    for text in (line, str(unreachable.value), f"{found.seen} {found.remedy}"):
         assert "CELERY_BROKER_URL" in text
         assert "Redis runs" in text
         assert PASSWORD not in text
+
+
+def seen_by_doctor() -> Finding:
+    """The line of `doctor` about workers."""
+    [found] = [each for each in findings() if each.subject == "workers"]
+    return found
+
+
+def test_doctor_counts_the_workers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is no fault: they are started after it. A missing address is one."""
+    living = sum(len(worker.children()) for worker in world.living(1))
+    assert seen_by_doctor().seen.startswith(f"{living} processes of workers")
+    monkeypatch.delenv("CELERY_BROKER_URL")
+    found = seen_by_doctor()
+    assert (found.ok, "CELERY_BROKER_URL: not set" in found.seen) == (False, True)
 
 
 @pytest.mark.parametrize(

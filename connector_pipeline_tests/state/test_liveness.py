@@ -41,6 +41,35 @@ def test_a_run_that_is_cut_off_is_interrupted_and_then_killed(
     url = new_database(migrated_template)
     database = Database(url=url)
     runs = {"r-1": "cleans up", "r-2": "hangs"}
+    processes = _started(url, database, runs)
+    _cut_off(url)
+    ended = {run_id: process.communicate(timeout=PATIENCE) for run_id, process in processes.items()}
+    assert {run_id: out for run_id, (out, _) in ended.items()} == dict.fromkeys(
+        runs, "interrupted\n"
+    )
+    assert processes["r-1"].returncode == 0
+    assert processes["r-2"].returncode == -signal.SIGKILL
+
+
+def test_a_run_that_was_paused_without_seeing_it_is_killed(
+    new_database: Callable[[str | None], str], migrated_template: str
+) -> None:
+    """The clocks of a paused virtual machine stand still, and its run may be retried by then."""
+    url = new_database(migrated_template)
+    database = Database(url=url)
+    process = _started(url, database, {"r-1": "hangs"})["r-1"]
+    with database.connect() as connection:
+        connection.execute(
+            "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes'"
+        )
+    assert process.communicate(timeout=PATIENCE) == ("", None)
+    assert process.returncode == -signal.SIGKILL
+
+
+def _started(
+    url: str, database: Database, runs: dict[str, str]
+) -> dict[str, "subprocess.Popen[str]"]:
+    """Processes that show signs of life for these runs, once all have shown some."""
     processes = {
         run_id: subprocess.Popen(
             [sys.executable, "-c", RUN, run_id, how],
@@ -58,13 +87,7 @@ def test_a_run_that_is_cut_off_is_interrupted_and_then_killed(
     while not _show_signs(database, runs):
         assert time.monotonic() < until
         time.sleep(0.02)
-    _cut_off(url)
-    ended = {run_id: process.communicate(timeout=PATIENCE) for run_id, process in processes.items()}
-    assert {run_id: out for run_id, (out, _) in ended.items()} == dict.fromkeys(
-        runs, "interrupted\n"
-    )
-    assert processes["r-1"].returncode == 0
-    assert processes["r-2"].returncode == -signal.SIGKILL
+    return processes
 
 
 def _show_signs(database: Database, run_ids: dict[str, str]) -> bool:
