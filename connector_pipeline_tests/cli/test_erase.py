@@ -190,6 +190,29 @@ def test_an_erasure_that_was_killed_is_completed_by_the_next(
     assert list(left(first.partition("/")[2])) == []
 
 
+def test_an_erasure_does_not_wait_for_an_intake_that_waits_for_it(
+    command: Command, sandbox_shops: list[str], database_url: str
+) -> None:
+    """The intake locks requests before the queue, the erasure the queue before requests."""
+    first = sandbox_shops[0]
+    assert command("sync", first).status == 0
+    platform_name, _, domain = first.partition("/")
+    with psycopg.connect(database_url) as intake:
+        for sync_id in ("old", "new"):
+            intake.execute(
+                "INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,"
+                " domain, sync_id) VALUES ('m', %s, '1', %s, %s)",
+                (platform_name, domain, sync_id),
+            )
+        intake.commit()
+        intake.execute(
+            "SELECT FROM connector.sync_requests WHERE sync_id = 'new' FOR UPDATE SKIP LOCKED"
+        )
+        erased = command("shops", "erase", first, "--yes", "--json")
+        assert erased.status == 0, erased.err
+        assert erased.rows()[0]["requests"] == 1
+
+
 def test_a_shop_that_a_run_has_is_not_erased(
     command: Command, sandbox_shops: list[str], database_url: str
 ) -> None:
