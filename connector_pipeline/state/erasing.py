@@ -9,6 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.events import DEAD_LETTERS, SHOP_ERASED, ErasedShop, ShopErased
+from connector_pipeline.model.name_in_texts import pattern
 from connector_pipeline.model.shop import ShopState, parse_partition_key
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.refusals import NOT_REFUSED
@@ -32,7 +33,7 @@ _ERASE: Final[dict[str, LiteralString]] = {
     # A dead letter has the message as somebody sent it.
     "events": f"""
         DELETE FROM connector.outbox WHERE partition_key = %(key)s
-            OR partition_key = '{DEAD_LETTERS}' AND strpos(payload::text, %(domain)s) > 0
+            OR partition_key = '{DEAD_LETTERS}' AND lower(payload::text) ~ %(pattern)s
     """,  # noqa: S608
     "registry": f"DELETE FROM connector.shops WHERE {_OF_SHOP}",  # noqa: S608
     # Those of transactions. The one that is held for the erasure goes when it is given back.
@@ -83,6 +84,7 @@ def erase(
     Part of the caller's transaction.
     """
     values = {**_values(partition_key), "locks": list(locks)}
+    values["pattern"] = pattern(str(values["domain"]))
     sync_queue.lock(connection)
     counts = {
         name: connection.execute(statement, values).rowcount for name, statement in _ERASE.items()

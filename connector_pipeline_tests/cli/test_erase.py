@@ -18,6 +18,7 @@ from connector_pipeline.automation import erasing
 from connector_pipeline.automation.erasing import HOLDER
 from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.engine import mentions
+from connector_pipeline.model.events import DEAD_LETTERS
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.sandbox.server import SandboxServer
@@ -211,6 +212,26 @@ def test_an_erasure_does_not_wait_for_an_intake_that_waits_for_it(
         erased = command("shops", "erase", first, "--yes", "--json")
         assert erased.status == 0, erased.err
         assert erased.rows()[0]["requests"] == 1
+
+
+def test_dead_letters_that_name_an_erased_shop_go_and_no_others(
+    command: Command, sandbox_shops: list[str], database_url: str
+) -> None:
+    """A message names it as its sender wrote it; a longer name is another shop's."""
+    first = sandbox_shops[0]
+    domain = first.partition("/")[2]
+    written = [domain.upper(), f"other-{domain}", f"{domain}.example"]
+    with psycopg.connect(database_url) as connection:
+        for each in written:
+            connection.execute(
+                "INSERT INTO connector.outbox (partition_key, subject, event_id, payload)"
+                " VALUES (%s, %s, gen_random_uuid(), %s)",
+                (DEAD_LETTERS, DEAD_LETTERS, json.dumps({"raw": f'{{"domain": "{each}"}}'})),
+            )
+    assert command("shops", "erase", first, "--yes").status == 0
+    with psycopg.connect(database_url) as connection:
+        kept = connection.execute("SELECT payload ->> 'raw' FROM connector.outbox").fetchall()
+    assert sorted(json.loads(raw)["domain"] for (raw,) in kept) == sorted(written[1:])
 
 
 def test_a_shop_that_a_run_has_is_not_erased(
