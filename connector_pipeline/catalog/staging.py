@@ -69,8 +69,8 @@ def stage(
 ) -> Staged:
     """Copy the rows into `pg_temp.staged_items` and `staged_rejects`.
 
-    Their rows end with the transaction, the tables with the session. Of a variant that comes twice the later copy is kept.
-    Raises ValueError for another shop's row, and whatever `rows` raises.
+    Their rows end with the transaction, the tables with the session. Of a variant that comes twice
+    the later copy is kept. Raises ValueError for another shop's row, and whatever `rows` raises.
     """
     _create_tables(connection)
     item_types = _column_types(connection, "staged_items")
