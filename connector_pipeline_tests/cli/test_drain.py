@@ -17,10 +17,8 @@ import psycopg
 import pytest
 
 from connector_pipeline.cli.local_services import instance_config
-from connector_pipeline.engine.code_server import code_server_command
 from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.engine.pruning import RIGHT_REVISIONS
-from connector_pipeline.model.code_server_address import CodeServerAddress
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.cli.conftest import Command
 
@@ -49,7 +47,10 @@ def deployment(home: Path) -> Generator[list[subprocess.Popen[bytes]]]:
     server = {"socket": str(socket), "location_name": "connector_pipeline"}
     workspace = folder / "workspace.yaml"
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-    code_server = code_server_command(CodeServerAddress("localhost", None, str(socket)))
+    code_server = (
+        *(sys.executable, "-m", "connector_pipeline.cli", "code-server"),
+        *("--listen", str(socket)),
+    )
     # One that was killed leaves it behind.
     socket.unlink(missing_ok=True)
     environment = {**os.environ, "DAGSTER_HOME": str(folder)}

@@ -65,8 +65,7 @@ def exporter(url: str) -> Generator[str]:
     finally:
         process.terminate()
         _, rest = process.communicate()
-    assert process.returncode == 0, rest
-    assert rest == "", rest
+    assert (process.returncode, rest) == (0, ""), (process.returncode, rest)
 
 
 def page(url: str) -> str:
