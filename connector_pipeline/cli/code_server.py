@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import stat
 from pathlib import Path
@@ -39,6 +40,9 @@ def run_code_server(*, listen: str | None, check: bool) -> None:
         return
     refuse_without_dagster_home()
     refuse_taken(address)
+    # A shell script that starts it with `&` has it ignore SIGINT, and Dagster gives SIGTERM the
+    # handler of SIGINT: the server could not be stopped, nor its runs cancelled.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = code_server_command(address)
     # Not a child: signals reach the server itself, and its end is ours.
     os.execv(command[0], command)  # noqa: S606  our own command, without a shell
