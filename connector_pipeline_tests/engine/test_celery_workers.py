@@ -249,7 +249,7 @@ def seen_by_doctor() -> Finding:
 def test_doctor_counts_the_workers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is no fault: they are started after it. A missing address is one."""
     living = sum(len(worker.children()) for worker in world.living(1))
-    assert seen_by_doctor().seen.startswith(f"{living} processes of workers")
+    assert seen_by_doctor().seen.endswith(f"; {living} worker processes")
     monkeypatch.delenv("CELERY_BROKER_URL")
     found = seen_by_doctor()
     assert (found.ok, "CELERY_BROKER_URL: not set" in found.seen) == (False, True)
