@@ -23,7 +23,12 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import SettingsError
 from connector_pipeline_tests.conftest import enterable_directory
-from connector_pipeline_tests.engine.celery_world import World, dagster_home, wait_for
+from connector_pipeline_tests.engine.celery_world import (
+    PATIENCE,
+    World,
+    dagster_home,
+    wait_for,
+)
 from connector_pipeline_tests.engine.redis_server import PASSWORD, RedisServer
 
 SUCCESS, FAILURE = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
@@ -189,6 +194,28 @@ def test_a_worker_that_is_stopped_gives_its_runs_back(world: World) -> None:
     assert world.ended(waits) is SUCCESS
     assert world.ended(world.retry(at_work)) is SUCCESS
     assert world.items(key) > 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_lets_its_run_end_counts_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no more runs, so none may be launched for it. Workers register every 10 s."""
+    for worker in world.workers:
+        if worker.process.poll() is None:
+            worker.stop()
+    monkeypatch.setenv("WORKER_FINISH_WITHIN", "12s")
+    [stopped] = world.living(1)
+    key = world.new_shop()
+    world.hang(key)
+    at_work = world.launch_one(key)
+    wait_for(lambda: world.is_asked(key))
+    before = world.processes()
+    stopped.process.terminate()
+    wait_for(lambda: world.processes() == before - 1)
+    assert stopped.process.wait(timeout=PATIENCE) == 0, stopped.log
+    assert world.processes() == before - 1
+    assert world.status(at_work) is FAILURE
 
 
 def test_a_run_whose_message_is_lost_is_failed_with_the_likely_reason(world: World) -> None:
