@@ -44,7 +44,7 @@ class Fence:
 
     After `cancel_after` it interrupts the run, as SIGTERM does, so that the run cleans up. A run
     that goes on all the same is ended with its process after `kill_after`. Both are counted from
-    before a sign is sent, so the database counts less. `kill_after` is counted by the database, too.
+    before a sign is sent, so the database counts less. It counts `kill_after`, too.
     """
 
     cancel_after: float = 30.0
