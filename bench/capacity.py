@@ -321,7 +321,7 @@ def main() -> None:
             ]
             for spec in all_specs:
                 sandbox.store.put(spec).bucket.resize(20_000, 1_000)
-            deployed = deployment(folder, sandbox, postgres, SHOPS_PER_RUN="50")
+            deployed = deployment(folder, sandbox.environment(), postgres, SHOPS_PER_RUN="50")
             soak = Soak(folder, sandbox, postgres, deployed)
             soak.command("migrate").check_returncode()
             listed = write_csv(folder / "shops.csv", all_specs)

@@ -1,6 +1,7 @@
 """Dagster's private parts are used in one room; import-linter sees packages, not their insides."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,16 @@ def test_only_the_engine_reaches_inside_dagster() -> None:
         if any(private_parts_used(path.read_text()))
     }
     assert users == {"engine"}
+
+
+def test_the_page_on_architecture_lists_every_room_and_every_module_of_the_engine() -> None:
+    """A contributor finds there why each exists; it names no module that is gone."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    rooms = page.partition("## The rooms")[2].partition("\n## ")[0]
+    there = {path.name for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    there -= {"__init__.py", "__pycache__"}
+    named = {name.rstrip("/") for name in re.findall(r"`([a-z_]+(?:/|\.py))`", rooms)}
+    assert there <= named
+    engine = page.partition("## The engine")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`([a-z_]+\.py)`", engine))
+    assert listed == {path.name for path in (PACKAGE / "engine").glob("[!_]*.py")}

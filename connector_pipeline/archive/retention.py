@@ -52,7 +52,7 @@ def delete_older_snapshots(
         manifest = _manifest(storage, path) if wanted else None
         stored += 0 if manifest is None else manifest.stored
         if manifest is None or (kept_folders and stored > most_bytes):
-            storage.delete(path)
+            storage.delete_file(path)
             continue
         kept_folders.add(pages_folder(partition_key, manifest.sync.sync_id))
         full += not increment

@@ -26,6 +26,8 @@ class FileSystem(Protocol):
     def invalidate_cache(self, path: str | None = None) -> None: ...
     def ls(self, path: str, detail: bool = True) -> list[str]: ...
     def rm(self, path: str, recursive: bool = False) -> None: ...
+    def rm_file(self, path: str) -> None: ...
+    def exists(self, path: str) -> bool: ...
     def du(self, path: str) -> int: ...
 
 
@@ -131,10 +133,33 @@ class ArchiveStorage:
                     raise
                 return 0
 
-    def delete(self, path: str) -> None:
-        """Delete a file, or a folder with all its content, if it exists."""
+    def delete_file(self, path: str) -> None:
+        """Delete a file, if it exists. Of an object store it is one request."""
         with suppress(FileNotFoundError), self._reported("written", may_lack=True):
-            self._file_system.rm(self._path(path), recursive=True)
+            self._file_system.rm_file(self._path(path))
+
+    def delete(self, path: str) -> None:
+        """Delete a folder with all its content, if it exists.
+
+        Raises ArchiveUnavailable, also if a store has not done what it was asked to.
+        """
+        with suppress(FileNotFoundError):
+            with self._reported("written", may_lack=True):
+                self._file_system.rm(self._path(path), recursive=True)
+            if self._store is not None:
+                self._refuse_left(path, self._store)
+
+    def _refuse_left(self, path: str, store: ObjectStore) -> None:
+        # s3fs does not look for errors in the answer to a request that deletes many objects.
+        self._file_system.invalidate_cache(self._path(path))
+        with self._reported("read"):
+            left = self._file_system.exists(self._path(path))
+        if left:
+            raise ArchiveUnavailable(
+                f"the raw archive has not deleted {self.uri(path)}.",
+                remedy=f"Allow the credentials in use {store.rights}, and see whether the bucket "
+                "locks its objects; the next sync or erasure tries again.",
+            )
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"

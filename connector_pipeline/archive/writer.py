@@ -74,7 +74,7 @@ class SnapshotWriter:
         self._diverged = True
         for path in self._storage.files(manifests_folder(self._sync.partition_key)):
             if is_manifest_of(path, self._sync.sync_id):
-                self._storage.delete(path)
+                self._storage.delete_file(path)
         self._storage.delete(self._folder)
         self._storage.make_folder(self._folder)
         self._storage.write(
@@ -126,7 +126,7 @@ class SnapshotWriter:
             self._diverged = True
             for path in self._page_files():
                 if path.rsplit("/", 1)[-1] >= _page_name(number, ""):
-                    self._storage.delete(path)
+                    self._storage.delete_file(path)
         self._storage.write(f"{self._folder}/{entry.name}", content)
         self._entries.append(entry)
 

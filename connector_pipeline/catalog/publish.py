@@ -27,7 +27,7 @@ from connector_pipeline.catalog.publish_lock import (
     refuse_late_commit,
     wait_for_lock,
 )
-from connector_pipeline.catalog.staging import MOST_REJECTS_KEPT, stage
+from connector_pipeline.catalog.staging import MOST_REJECTS_KEPT, stage, without_leftovers
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
@@ -251,7 +251,7 @@ def publish(
     # A full snapshot that is not complete contradicts itself, so its products are not trusted.
     whole_products = whole_products and not is_full
     may_delete = whole_shop or bool(confirmed)
-    with connection.transaction(), ExitStack() as limited:
+    with without_leftovers(connection), connection.transaction(), ExitStack() as limited:
         limited.enter_context(under(connection, STAGING))
         with span("normalize") as normalizing:
             staged = stage(connection, shop, rows)

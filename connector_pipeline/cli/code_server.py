@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import signal
 import socket
 import stat
 import sys
@@ -42,6 +43,9 @@ def run_code_server(*, listen: str | None, check: bool) -> None:
     refuse_without_dagster_home()
     _hold(address)
     refuse_taken(address)
+    # A shell script that starts it with `&` has it ignore SIGINT, and Dagster gives SIGTERM the
+    # handler of SIGINT: the server could not be stopped, nor its runs cancelled.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = code_server_command(address)
     # Not a child: signals reach the server itself, and its end is ours.
     os.execv(command[0], command)  # noqa: S606  our own command, without a shell

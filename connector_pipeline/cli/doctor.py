@@ -14,6 +14,7 @@ from rich.text import Text
 
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.doctor_processes import code_server_seen, daemon_seen, workers_seen
 from connector_pipeline.cli.local_services import (
     DAGSTER_DATABASE,
     LocalServices,
@@ -120,6 +121,11 @@ def findings() -> list[Finding]:
             _begun("dagster storage", lambda: _dagster_storage(services.settings)),
             _begun("raw archive", lambda: _raw_archive(services.settings)),
         ]
+        if services.settings.dagster_postgres_url is not None and not session:
+            looks.append(_begun("daemon", daemon_seen))
+            looks.append(_begun("code server", lambda: code_server_seen(services.settings)))
+        if services.settings.run_launcher == "celery":
+            looks.append(_begun("workers", lambda: workers_seen(services.settings)))
         if (proxy := Proxy.of(services.settings)) is not None:
             looks.append(_begun("proxy", lambda: _proxy(proxy)))
         if services.settings.run_launcher == "celery":
@@ -248,12 +254,6 @@ def _raw_archive(settings: Settings) -> str:
     storage.write(f"{folder}/probe", b"can be written")
     storage.read(f"{folder}/probe")
     storage.delete(folder)
-    if storage.files(folder):
-        # s3fs says nothing of an object that it may not delete.
-        raise ArchiveUnavailable(
-            f"{storage.uri(folder)} cannot be deleted.",
-            remedy="Allow the credentials in use to delete; else old snapshots stay for ever.",
-        )
     return f"{storage.uri('')} can be written"
 
 

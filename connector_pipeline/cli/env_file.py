@@ -90,7 +90,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 
 _HEAD: Final = """\
 # The environment of every process of connector-pipeline. It will hold secrets: keep it private.
-# Empty variables count as unset. Values of several words are in quotes.
+# Empty variables count as unset. A shell reads this file: put a value
+# with spaces or any of & ; ? * $ # ( ) into single quotes.
 
 # The folder of dagster.yaml.
 DAGSTER_HOME={folder}

@@ -20,9 +20,10 @@ _README: Final = """\
 
 `connector-pipeline init` wrote this folder. It is Dagster's DAGSTER_HOME, so it stays where it is.
 
-1. As an administrator of Postgres, in the database of the catalog: `psql -f roles.sql`. Give
-   `connector_owner` a password, make a user in `connector_pipeline` and a database for Dagster
-   that this user owns; the head of the file has the statements.
+1. As a superuser of Postgres: `createdb --template=template0 --encoding=UTF8 catalog` and
+   `psql -v ON_ERROR_STOP=1 -f roles.sql catalog`. Give `connector_owner` a password, make a user
+   in `connector_pipeline` and a database for Dagster that this user owns; the head of the file has
+   the statements.
 2. Fill in `connector.env`: at least CONNECTOR_DATABASE_URL, DAGSTER_POSTGRES_URL and
    TOKEN_SERVICE_URL.
 3. In each shell, and in the service of each process: `set -a; . ./connector.env; set +a`
@@ -31,7 +32,8 @@ _README: Final = """\
    `CONNECTOR_DATABASE_URL=postgresql://connector_owner:…@…/… connector-pipeline migrate`
 5. `connector-pipeline doctor` looks whether everything can be reached.
 6. Three processes, each by a supervisor that starts it again:
-   `connector-pipeline code-server`, `connector-pipeline daemon`, `connector-pipeline ui`.
+   `connector-pipeline code-server`, `connector-pipeline daemon`, `connector-pipeline ui`;
+   with `RUN_LAUNCHER=celery` also `connector-pipeline worker`, at least one.
    The UI has no authentication: leave it on loopback, behind a proxy that has.
 7. `connector-pipeline shops add SHOP --merchant-id M`, then
    `connector-pipeline sync SHOP --request`, and see the run in the UI.

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
@@ -24,6 +24,16 @@ from psycopg2.extensions import cursor as Psycopg2Cursor  # noqa: N812
 
 ASKED_AFTER: Final = 30.0
 """Seconds after which a server is asked whether it is there, and again after as many."""
+
+
+ANSWERS_WITHIN: Final = 60.0
+"""Seconds that a server may take for the least of statements, once it is connected. Behind a pooler
+it waits for a session until then, because all may be in use by statements that take long."""
+
+
+class _Place(NamedTuple):
+    host: str | None
+    port: int | None
 
 
 class SilenceWatch:
@@ -68,23 +78,28 @@ class SilenceWatch:
                     self._changed.wait(self._asked_after / 2)
                     continue
                 asked = [(number, self._running[number][0]) for number in due]
+            # Once for all that lead to the same server: a look takes its time where none answers.
+            answers: dict[_Place, bool] = {}
             for number, connection in asked:
-                answers = self._server_answers(connection)
+                place = _place_of(connection)
+                if place not in answers:
+                    answers[place] = self._server_answers(place)
                 with self._changed:
                     if number not in self._running:
                         continue
-                    if answers:
+                    if answers[place]:
                         self._running[number] = connection, time.monotonic() + self._asked_after
                     else:
                         del self._running[number]
                         _cut(connection)
 
-    def _server_answers(self, connection: Psycopg2Connection) -> bool:
+    def _server_answers(self, place: _Place) -> bool:
         began = time.monotonic()
         try:
             # Of several hosts the one that the connection leads to: another one may answer.
-            at = connection.info
-            with closing(self._connect(host=at.host, port=at.port)):
+            with closing(self._connect(**place._asdict())) as asked, _cut_after(asked):
+                # A pooler greets its clients itself, and a disk that hangs may be in no greeting.
+                asked.cursor().execute("SELECT 1")
                 return True
         except psycopg2.Error:
             # A refusal is an answer, e.g. that there are too many connections.
@@ -104,6 +119,26 @@ def watched_cursor(watch: SilenceWatch) -> type[Psycopg2Cursor]:
                 return super().executemany(*statement, **values)
 
     return WatchedCursor
+
+
+def _place_of(connection: Psycopg2Connection) -> _Place:
+    try:
+        at = connection.info
+        return _Place(at.host, at.port)
+    except psycopg2.Error:
+        # It was closed meanwhile.
+        return _Place(None, None)
+
+
+@contextmanager
+def _cut_after(connection: Psycopg2Connection) -> Generator[None]:
+    timer = threading.Timer(ANSWERS_WITHIN, _cut, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _cut(connection: Psycopg2Connection) -> None:

@@ -54,7 +54,7 @@ def pooled_connection(url: str) -> Generator[BoundedConnection]:
     """A connection as `connect` gives it; after its use it is kept for the next user.
 
     So nobody may leave anything of the session behind: use SET LOCAL, locks of the transaction and
-    temporary tables that end with it. What needs a session of its own uses `connect`.
+    temporary tables without rows. What needs a session of its own uses `connect`.
     Raises DatabaseUnavailable as `connect` does, and past LONGEST_WAIT_SECONDS without a place.
     """
     with _place():

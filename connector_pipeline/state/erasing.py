@@ -9,6 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.events import DEAD_LETTERS, SHOP_ERASED, ErasedShop, ShopErased
+from connector_pipeline.model.name_in_texts import pattern
 from connector_pipeline.model.shop import ShopState, parse_partition_key
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.refusals import NOT_REFUSED
@@ -18,17 +19,21 @@ _OF_SHOP: Final = "platform_name = %(platform_name)s AND domain = %(domain)s"
 _ERASE: Final[dict[str, LiteralString]] = {
     # First, as requests and syncs of the queue lock in this order, too.
     "queue": f"DELETE FROM connector.sync_queue WHERE {_OF_SHOP}",  # noqa: S608  our own words
-    # A request that was refused has the domain as the requester wrote it.
+    # A request that was refused has the domain as the requester wrote it. The intake locks rows that
+    # it takes before the queue: waited for, it would wait for this. Its requests came later.
     "requests": """
-        DELETE FROM connector.sync_requests
-        WHERE lower(platform_name) = %(platform_name)s AND lower(domain) = %(domain)s
+        DELETE FROM connector.sync_requests WHERE id IN (
+            SELECT id FROM connector.sync_requests
+            WHERE lower(platform_name) = %(platform_name)s AND lower(domain) = %(domain)s
+            FOR UPDATE SKIP LOCKED
+        )
     """,
     "syncs": f"DELETE FROM connector.syncs WHERE {_OF_SHOP}",  # noqa: S608
     "rejected_variants": f"DELETE FROM connector.rejected_variants WHERE {_OF_SHOP}",  # noqa: S608
     # A dead letter has the message as somebody sent it.
     "events": f"""
         DELETE FROM connector.outbox WHERE partition_key = %(key)s
-            OR partition_key = '{DEAD_LETTERS}' AND strpos(payload::text, %(domain)s) > 0
+            OR partition_key = '{DEAD_LETTERS}' AND lower(payload::text) ~ %(pattern)s
     """,  # noqa: S608
     "registry": f"DELETE FROM connector.shops WHERE {_OF_SHOP}",  # noqa: S608
     # Those of transactions. The one that is held for the erasure goes when it is given back.
@@ -79,6 +84,7 @@ def erase(
     Part of the caller's transaction.
     """
     values = {**_values(partition_key), "locks": list(locks)}
+    values["pattern"] = pattern(str(values["domain"]))
     sync_queue.lock(connection)
     counts = {
         name: connection.execute(statement, values).rowcount for name, statement in _ERASE.items()

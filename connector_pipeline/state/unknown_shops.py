@@ -57,7 +57,7 @@ def unknown_shop(connection: psycopg.Connection, key: str) -> UnknownShop:
 
 
 def _own_name(key: str) -> str:
-    """The part of a domain that distinguishes the shop: `acme` of acme.myshopify.com."""
+    """The part of a domain that distinguishes the shop: `acme` of acme.example.com."""
     domain = key.partition("/")[2].removeprefix("www.")
     name, _, rest = domain.partition(".")
     return name if rest.count(".") == 1 else domain

@@ -1,5 +1,6 @@
 """The archive on a real S3-compatible server: what goes wrong there is one line with its remedy."""
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,20 @@ from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.archive.conftest import ObjectServer, s3_environment
 from connector_pipeline_tests.archive.stalling_proxy import StallingProxy
 from connector_pipeline_tests.archive.test_raw_archive import SHOP, interrupted, snapshot, sync
+
+MAY_NOT_DELETE = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:DeleteObject",
+                "Resource": "arn:aws:s3:::BUCKET/*",
+            }
+        ],
+    }
+)
 
 LARGE = 60_000_000
 """Bytes of a page that does not become smaller. s3fs uploads in parts from 100 MB on."""
@@ -253,6 +268,21 @@ def test_doctor_writes_reads_and_deletes_in_the_bucket(
         seen.append(doctor._looked_at("raw archive", lambda: doctor._raw_archive(load_settings())))
     assert seen[0] == Finding("raw archive", True, f"s3://{bucket}/raw/ can be written")
     assert (seen[1].ok, seen[1].remedy[:15]) == (False, "Make the bucket")
+    assert s3.keys(bucket) == []
+
+
+def test_what_the_store_refuses_to_delete_is_not_reported_as_deleted(s3: ObjectServer) -> None:
+    """S3 answers such a request with 200, and names each object that it kept in the body."""
+    bucket = s3.new_bucket()
+    archive = RawArchive(url=f"s3://{bucket}/raw")
+    snapshot(archive, "sync-1", 10)
+    before = s3.keys(bucket)
+    s3.client.put_bucket_policy(Bucket=bucket, Policy=MAY_NOT_DELETE.replace("BUCKET", bucket))
+    with pytest.raises(ArchiveUnavailable, match="has not deleted s3://.*s3:DeleteObject"):
+        archive.erase(SHOP)
+    assert s3.keys(bucket) == before
+    s3.client.delete_bucket_policy(Bucket=bucket)
+    assert archive.erase(SHOP).snapshots == 1
     assert s3.keys(bucket) == []
 
 

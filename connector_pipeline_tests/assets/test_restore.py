@@ -9,9 +9,11 @@ import psycopg
 import pytest
 
 from connector_pipeline.automation.own_storage import StorageOfAnother, refuse_storage_of_another
+from connector_pipeline.postgres.compatibility import oldest_code
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.programs import program_file
 from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.revision import database_revision, needed_revision
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.assets.conftest import Pipeline
 
@@ -27,6 +29,13 @@ def right(pipeline: Pipeline, key: str) -> bool:
     """Whether the catalog's live rows of the shop have the prices that the shop serves."""
     prices = {row["variant_id"]: row["price"] for row in pipeline.rows(key).to_dict("records")}
     return prices == {name: item["price"] for name, item in pipeline.served(key).items()}
+
+
+def database_mark(url: str) -> tuple[str, str | None]:
+    """The revision, and the oldest one whose code works on."""
+    with psycopg.connect(url) as connection:
+        revision = str(database_revision(connection))
+        return revision, oldest_code(connection, revision)
 
 
 def test_a_restored_backup_is_synced_to_what_the_shops_are_now(
@@ -59,6 +68,9 @@ def test_a_restored_backup_is_synced_to_what_the_shops_are_now(
 
     restored_url = new_database(None)
     run("pg_restore", "--exit-on-error", f"--dbname={restored_url}", backup)
+    # The mark by which the version before knows that it may go on is kept.
+    marks = [database_mark(url) for url in (database_url, restored_url)]
+    assert marks[0] == marks[1] != (needed_revision(), None)
     # It gives the roles their rights, which a dump without them lacks.
     assert migrate(restored_url).before == migrate(restored_url).after
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", restored_url)

@@ -214,11 +214,14 @@ def test_a_commands_run_has_all_the_time_to_show_its_first_sign(
     """The command executes it in its own process. A job that syncs nothing never shows a sign."""
     syncs = Syncs(database, registry)
     run_id = make_new_run_id()
-    marks = {EXECUTED_BY_A_COMMAND: run_id}
-    made = create_run_for_test(
-        instance, run_id=run_id, status=STARTED, asset_selection=ASSETS, tags=marks
+    create_run_for_test(
+        instance,
+        run_id=run_id,
+        status=STARTED,
+        asset_selection=ASSETS,
+        tags={EXECUTED_BY_A_COMMAND: run_id},
     )
-    registry.start_sync(syncs.sync("own"), ACME, made.run_id)
+    registry.start_sync(syncs.sync("own"), ACME, run_id)
     create_run_for_test(
         instance, job_name="prune_logs", status=STARTED, tags={".dagster/grpc_info": "{}"}
     )

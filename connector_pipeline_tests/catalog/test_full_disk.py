@@ -17,6 +17,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.account import server_user_account
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.pool import close_idle_connections
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.catalog.snapshots import ACME, Publisher, item, many
 from connector_pipeline_tests.conftest import TEST_SERVER_VARIABLE
@@ -58,11 +59,15 @@ def tablespace(disk: Path, publisher: Publisher) -> Generator[str]:
         )
         yield SPACE
         admin.execute("ALTER TABLE catalog.catalog_items SET TABLESPACE pg_default")
+        # A session drops its temporary tables after its client has closed the connection.
+        close_idle_connections()
+        while admin.execute("SELECT FROM pg_class WHERE relpersistence = 't'").fetchall():
+            time.sleep(0.02)
         admin.execute(sql.SQL("DROP TABLESPACE {}").format(sql.Identifier(SPACE)))
 
 
 def test_a_disk_that_is_full_of_staged_rows_is_one_clear_line(
-    publisher: Publisher, tablespace: str
+    publisher: Publisher, tablespace: str, disk: Path
 ) -> None:
     """Temporary tables lie on it; a smaller snapshot is published as if nothing had been."""
     options = quote(f"-c temp_tablespaces={tablespace}")
@@ -73,6 +78,8 @@ def test_a_disk_that_is_full_of_staged_rows_is_one_clear_line(
         small(many(20_000))
     assert_one_clear_line(full.value)
     assert publisher.live() == {"1"}
+    # The rows do not stay on it until the session ends.
+    assert shutil.disk_usage(disk).free > 1_500_000
     assert small([item("1"), item("2")]).inserted == 1
 
 

@@ -55,6 +55,12 @@ def test_it_keeps_its_shape_its_rows_and_its_rights(publisher: Publisher) -> Non
     with publisher.database.connect() as connection:
         assert live_checksum(connection) == checksum(each.model_dump() for each in version_items(0))
         connection.execute("DROP TABLE catalog.catalog_items_plain")
+        connection.execute("ANALYZE catalog.catalog_items")
+        [(rows, estimated)] = connection.execute(
+            "SELECT (SELECT count(*) FROM catalog.catalog_items), value FROM connector.metrics"
+            " WHERE name = 'connector_catalog_rows_estimate'"
+        ).fetchall()
+        assert rows == estimated > 0
     migration = migrate(publisher.database.url)
     assert migration.before == migration.after
 

@@ -124,6 +124,44 @@ def test_a_duplicate_keeps_the_later_copy(publisher: Publisher) -> None:
     assert publisher.rows()["1"]["sku"] == "c"
 
 
+def test_a_session_publishes_by_the_same_tables_again(publisher: Publisher) -> None:
+    """Tables made for each publish were most of what a sync wrote to Postgres's log."""
+
+    def staged() -> list[tuple[Any, ...]]:
+        with publisher.database.connect() as connection:
+            return connection.execute(
+                "SELECT pg_backend_pid(), staged, pg_relation_size(staged) FROM unnest(ARRAY["
+                "to_regclass('pg_temp.staged_items'), to_regclass('pg_temp.staged_rejects')])"
+                " AS staged"
+            ).fetchall()
+
+    publisher(many(300), [rejected("x")])
+    before = staged()
+    assert [size for _, _, size in before] == [0, 0]
+    publisher(many(200), [rejected("x")])
+    assert staged() == before
+
+
+def test_what_a_publish_left_that_was_rolled_back_is_in_none(publisher: Publisher) -> None:
+    """Of the next one's duplicates, too, the later copy is kept."""
+
+    publisher(many(300))
+    before = publisher.rows()
+
+    def cut_off() -> Iterator[CatalogRow | RejectedVariant]:
+        yield from rows([item("left", sku="left"), *many(200)], [rejected("left")])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        publisher.publish_rows(cut_off())
+    copies = [item("0-0", sku=str(number)) for number in range(50)]
+    assert publisher([*copies, *many(300)[1:]]).duplicates == 49
+    assert publisher.rows()["0-0"]["sku"] == "49"
+    assert publisher.rows().keys() == before.keys()
+    with publisher.database.connect() as connection:
+        assert list(rejects(connection, ACME.partition_key)) == []
+
+
 def test_a_rejected_variant_keeps_its_last_good_row(publisher: Publisher) -> None:
     """It is neither updated nor deleted, and the rest of the shop is published."""
     publisher([item("1"), item("2"), item("3")])

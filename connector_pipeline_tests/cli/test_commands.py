@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from connector_pipeline.cli import doctor
+from connector_pipeline.engine.celery_broker import Workers
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.serves import Serves, mark
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline_tests.cli.conftest import Command
+from connector_pipeline_tests.engine.redis_server import PASSWORD, RedisServer
 from connector_pipeline_tests.messaging.nats_server import NatsServer
 from connector_pipeline_tests.platforms.http.dripping import dripping
 from connector_pipeline_tests.platforms.stand_in_package import install
@@ -260,6 +262,40 @@ def test_doctor_looks_at_nats_where_it_is_set(
     [(ok, text)] = seen()
     assert not ok
     assert "Nothing is lost" in text
+
+
+def test_doctor_says_which_processes_run(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None before they are started, which is no failure; a broker that is away is one."""
+
+    def seen(subject: str) -> tuple[bool, str]:
+        rows = {row["subject"]: row for row in command("doctor", "--json").rows()}
+        return rows[subject]["ok"], rows[subject]["seen"] + rows[subject]["remedy"]
+
+    monkeypatch.setenv("CONNECTOR_CODE_SERVER", str(home / "code"))
+    assert seen("code server")[0]
+    assert "none answers" in seen("code server")[1]
+    assert seen("daemon") == (
+        True,
+        "none runs, so nothing is synced by itself: the last heartbeat of a daemon was never.",
+    )
+    monkeypatch.setenv("RUN_LAUNCHER", "celery")
+    assert "CELERY_BROKER_URL: not set" in seen("workers")[1]
+    redis = RedisServer(home)
+    monkeypatch.setenv("CELERY_BROKER_URL", redis.url)
+    ok, text = seen("workers")
+    assert (ok, "Look whether Redis runs" in text, PASSWORD in text) == (False, True, False)
+    redis.start()
+    try:
+        assert seen("workers") == (
+            True,
+            "the broker answers, and no worker runs: runs wait until one does",
+        )
+        Workers(redis.url).register("one", 3)
+        assert seen("workers") == (True, "the broker answers; 3 worker processes")
+    finally:
+        redis.stop()
 
 
 def test_doctor_finds_a_database_that_is_down(

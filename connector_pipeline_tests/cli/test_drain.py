@@ -48,9 +48,11 @@ def deployment(home: Path) -> Generator[list[subprocess.Popen[bytes]]]:
     workspace = folder / "workspace.yaml"
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
     code_server = (
-        *(sys.executable, "-m", "dagster", "code-server", "start"),
-        *("--socket", str(socket), "--module-name", "connector_pipeline.definitions"),
+        *(sys.executable, "-m", "connector_pipeline.cli", "code-server"),
+        *("--listen", str(socket)),
     )
+    # One that was killed leaves it behind.
+    socket.unlink(missing_ok=True)
     environment = {**os.environ, "DAGSTER_HOME": str(folder)}
     processes: list[subprocess.Popen[bytes]] = []
     with (home / "processes.log").open("ab") as log:

@@ -18,6 +18,7 @@ from connector_pipeline.automation import erasing
 from connector_pipeline.automation.erasing import HOLDER
 from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.engine import mentions
+from connector_pipeline.model.events import DEAD_LETTERS
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.sandbox.server import SandboxServer
@@ -188,6 +189,49 @@ def test_an_erasure_that_was_killed_is_completed_by_the_next(
     assert command("shops", "erase", first, "--yes").status == 0
     (home() / "logs" / "daemon.log").unlink()
     assert list(left(first.partition("/")[2])) == []
+
+
+def test_an_erasure_does_not_wait_for_an_intake_that_waits_for_it(
+    command: Command, sandbox_shops: list[str], database_url: str
+) -> None:
+    """The intake locks requests before the queue, the erasure the queue before requests."""
+    first = sandbox_shops[0]
+    assert command("sync", first).status == 0
+    platform_name, _, domain = first.partition("/")
+    with psycopg.connect(database_url) as intake:
+        for sync_id in ("old", "new"):
+            intake.execute(
+                "INSERT INTO connector.sync_requests (merchant_id, platform_name, platform_shop_id,"
+                " domain, sync_id) VALUES ('m', %s, '1', %s, %s)",
+                (platform_name, domain, sync_id),
+            )
+        intake.commit()
+        intake.execute(
+            "SELECT FROM connector.sync_requests WHERE sync_id = 'new' FOR UPDATE SKIP LOCKED"
+        )
+        erased = command("shops", "erase", first, "--yes", "--json")
+        assert erased.status == 0, erased.err
+        assert erased.rows()[0]["requests"] == 1
+
+
+def test_dead_letters_that_name_an_erased_shop_go_and_no_others(
+    command: Command, sandbox_shops: list[str], database_url: str
+) -> None:
+    """A message names it as its sender wrote it; a longer name is another shop's."""
+    first = sandbox_shops[0]
+    domain = first.partition("/")[2]
+    written = [domain.upper(), f"other-{domain}", f"{domain}.example"]
+    with psycopg.connect(database_url) as connection:
+        for each in written:
+            connection.execute(
+                "INSERT INTO connector.outbox (partition_key, subject, event_id, payload)"
+                " VALUES (%s, %s, gen_random_uuid(), %s)",
+                (DEAD_LETTERS, DEAD_LETTERS, json.dumps({"raw": f'{{"domain": "{each}"}}'})),
+            )
+    assert command("shops", "erase", first, "--yes").status == 0
+    with psycopg.connect(database_url) as connection:
+        kept = connection.execute("SELECT payload ->> 'raw' FROM connector.outbox").fetchall()
+    assert sorted(json.loads(raw)["domain"] for (raw,) in kept) == sorted(written[1:])
 
 
 def test_a_shop_that_a_run_has_is_not_erased(

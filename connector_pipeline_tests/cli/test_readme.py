@@ -35,7 +35,7 @@ def commands(page: str) -> list[list[str]]:
 
 def run_by_ci(words: list[str]) -> bool:
     """Whether CI runs the command, or is the command."""
-    scripts = [script.read_text() for script in (PROJECT / ".ci").iterdir()]
+    scripts = [script.read_text() for script in (PROJECT / ".ci").iterdir() if script.is_file()]
     return words == [".ci/run"] or any(shlex.join(words) in script for script in scripts)
 
 

@@ -23,11 +23,11 @@ signal.pause()
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The temporary folder of this process and its children."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def temporary(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of this process and its children, short enough for sockets."""
+    monkeypatch.setenv("TMPDIR", str(home))
     monkeypatch.setattr("tempfile.tempdir", None)
-    return tmp_path
+    return home
 
 
 def begun() -> tuple[subprocess.Popen[str], Path]:

@@ -1,5 +1,6 @@
 """A Postgres that holds its connections and never answers stops no process of Dagster's."""
 
+import tempfile
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from connector_pipeline.engine import silent_server
 from connector_pipeline.engine.storage import ConnectorStorage
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline_tests import postgres_faults as faults
+from connector_pipeline_tests.postgres.pgbouncer import PROGRAM, pgbouncer, through
 
 _HANGS = 120.0
 """Seconds after which a test that waits for something fails."""
@@ -60,3 +62,33 @@ def test_a_statement_at_a_server_that_stands_still_ends_in_an_error(
 def test_a_long_statement_at_a_server_that_answers_goes_on(engine: sqlalchemy.Engine) -> None:
     """However often the server was asked meanwhile: a migration of Dagster's may take long."""
     assert ask(engine, "SELECT 1 FROM pg_sleep(1.5)") == 1
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+def test_a_server_that_stands_still_behind_a_pooler_is_given_up(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pooler goes on greeting clients. All that wait end together, after one look."""
+    monkeypatch.setattr(silent_server, "ASKED_AFTER", 0.2)
+    monkeypatch.setattr(silent_server, "ANSWERS_WITHIN", 3.0)
+    url = urlsplit(server)._replace(scheme="postgresql").geturl()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pgbouncer(url, open_to_others(folder), pool_mode="transaction") as pooler,
+    ):
+        behind = urlsplit(through(pooler, url))._replace(
+            scheme="postgresql+psycopg2", query="connect_timeout=2"
+        )
+        engine = ConnectorStorage(behind.geturl()).run_storage._engine  # pyright: ignore
+        assert ask(engine) == 1
+        with ThreadPoolExecutor(4) as threads, faults.frozen(url):
+            for each in [threads.submit(ask, engine) for _ in range(4)]:
+                with pytest.raises(OperationalError):
+                    each.result(_HANGS)
+
+
+def open_to_others(folder: str) -> Path:
+    """The folder, which another account may enter."""
+    path = Path(folder)
+    path.chmod(0o755)
+    return path

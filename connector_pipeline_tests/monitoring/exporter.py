@@ -65,7 +65,7 @@ def exporter(url: str) -> Generator[str]:
     finally:
         process.terminate()
         _, rest = process.communicate()
-    assert (process.returncode, rest) == (0, "")
+    assert (process.returncode, rest) == (0, ""), (process.returncode, rest)
 
 
 def page(url: str) -> str:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.engine.code_server import DEFINITIONS_MODULE, LOCATION_NAME
 from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
@@ -101,8 +102,10 @@ def test_daemon_code_server_and_run_write_objects_alone(
     """A requested sync by real processes: its lines name it, by the requester's ids."""
     home = tmp_path / "dagster"
     home.mkdir()
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copy(ROOT / name, home)
+    shutil.copy(ROOT / "dagster.yaml", home)
+    # Here the daemon starts the code server itself.
+    module = {"module_name": DEFINITIONS_MODULE, "location_name": LOCATION_NAME}
+    (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"python_module": module}]}))
     spec = next(each for each in DEFAULT_SHOPS if each.platform == "shopify")
     [shop] = register_sandbox_shops(registry, [spec])
     with psycopg.connect(database.connection_url()) as connection:

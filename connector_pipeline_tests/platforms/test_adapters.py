@@ -220,6 +220,8 @@ NAMED_IN = (
     *(f"platforms/{name}/" for name in BUILT_IN),
     "platforms/adapters.py",
     "settings.py",
+    # It explains the settings to an operator.
+    "cli/env_file.py",
     "sandbox/",
 )
 

@@ -98,8 +98,11 @@ def test_a_newer_database_is_refused(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "statement"),
     [
-        ("DROP TABLE connector.shops", "SELECT FROM connector.shops"),
-        ("ALTER TABLE connector.shops DROP COLUMN state", "SELECT state FROM connector.shops"),
+        ("DROP TABLE connector.shops CASCADE", "SELECT FROM connector.shops"),
+        (
+            "ALTER TABLE connector.shops DROP COLUMN state CASCADE",
+            "SELECT state FROM connector.shops",
+        ),
         ("DROP SCHEMA catalog CASCADE", "CREATE TABLE catalog.mine ()"),
     ],
 )

@@ -33,7 +33,9 @@ from connector_pipeline.postgres import (  # noqa: F401 - they add their tables 
     request_tables,
     totals_table,
 )
+from connector_pipeline.postgres.compatibility import oldest_code
 from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.downgrade import downgrade
 from connector_pipeline.postgres.grants import READER_ROLE
 from connector_pipeline.postgres.migrate import MayNotMigrate, Migration, migrate, migration_sql
 from connector_pipeline.postgres.revision import (
@@ -45,7 +47,8 @@ from connector_pipeline.postgres.revision import (
 )
 from connector_pipeline.postgres.schema import metadata
 from connector_pipeline.postgres.schema_names import CATALOG, CONNECTOR
-from connector_pipeline.postgres.steps import steps
+from connector_pipeline.postgres.steps import Step, steps
+from connector_pipeline.state import sync_totals
 
 # Every column, constraint, index and comment of both schemas, as Postgres itself describes them.
 DESCRIBE = """
@@ -132,7 +135,7 @@ FROZEN = {
     "0002_sync_queue": "4307ffb3a32308dd6233d6998e8da1fd",
     "0003_bad_days": "542c4084d58eba9d8e83d9b9312e60d6",
     "0004_installation": "349e22bd768a8c303b86cc23faf658e4",
-    "0005_operations": "3fe3729523ade2927346fc1578334697",
+    "0005_operations": "6eb3fa5ea4b26ca166356993f59a9b23",
 }
 """Each migration and the first half of its file's SHA-256, since the day it was merged."""
 
@@ -246,12 +249,11 @@ def test_several_places_may_migrate_at_once(
     assert sum(isinstance(each, Migration) and each.before is None for each in results) == 2
 
 
-@pytest.fixture
-def first_release(empty_database_url: str) -> str:
-    """The URL of a database that the first migration alone has made."""
+def migrated_to(url: str, revision: str) -> None:
+    """Make an empty database one that the migrations until this one have made."""
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(empty_database_url),
+        creator=lambda: psycopg.connect(url),
         poolclass=NullPool,
     )
     config = Config()
@@ -260,8 +262,45 @@ def first_release(empty_database_url: str) -> str:
         for schema in (CATALOG, CONNECTOR):
             connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001_catalog_and_connector")
+        command.upgrade(config, revision)
+
+
+@pytest.fixture
+def first_release(empty_database_url: str) -> str:
+    """The URL of a database that the first migration alone has made."""
+    migrated_to(empty_database_url, "0001_catalog_and_connector")
     return empty_database_url
+
+
+@pytest.mark.parametrize(
+    "step", [step for step in steps() if step.lost_by_downgrade is not None], ids=str
+)
+def test_a_migration_that_can_be_undone_is_undone_and_done_again(
+    step: Step, empty_database_url: str, new_database: Callable[[str | None], str]
+) -> None:
+    """The database is then as the migrations before it make one, with its rows and its mark."""
+    before = known_revisions()[known_revisions().index(step.revision) - 1]
+    migrated_to(empty_database_url, before)
+    url, anew = new_database(None), new_database(None)
+    migrate(url)
+    migrate(anew)
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO connector.syncs (sync_id, platform_name, domain, merchant_id, status,"
+            " correlation_id, started_at, finished_at, waited_seconds)"
+            " VALUES ('s-1', 'shopify', 'a.myshopify.com', 'm-1', 'succeeded', 'c-1', now(), now(),"
+            " 1.5)"
+        )
+        sync_totals.count(connection)
+    assert downgrade(url, before).after == before
+    assert described(url) == described(empty_database_url)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT sync_id FROM connector.syncs").fetchall() == [("s-1",)]
+        assert oldest_code(connection, before) == before
+    assert migrate(url) == Migration(before=before, after=needed_revision(), granted=True)
+    assert described(url) == described(anew)
+    with psycopg.connect(url) as connection:
+        assert oldest_code(connection, needed_revision()) is not None
 
 
 BEFORE_THE_QUEUE = """

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.storable import shows
 from connector_pipeline.state.shop_csv import HEADER, parse_shops
 
 HEAD = ",".join(HEADER)
@@ -111,7 +112,7 @@ def test_a_file_in_another_encoding_is_refused() -> None:
     assert lines_named(error) == [2]
 
 
-names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(shows)
 shops = st.builds(
     Shop,
     merchant_id=names,

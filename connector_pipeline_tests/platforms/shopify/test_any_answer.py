@@ -145,7 +145,9 @@ def test_any_counts_end(body: Any) -> None:
     client = Asked(body)
 
     async def counted() -> int:
-        return len([each async for each in counted_products(client, newest_first=True)])
+        return len(
+            [each async for each in counted_products(client, expected=10, newest_first=True)]
+        )
 
     with suppress(InvalidResponse):
         assert asyncio.run(counted()) <= 2 * client.asked
