@@ -32,7 +32,7 @@ from connector_pipeline.cli.real_or_sandbox import (
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
-from connector_pipeline.model.errors import ArchiveUnavailable, ConnectorError, Defect
+from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import RegisteredShop, ShopState
@@ -128,8 +128,6 @@ def findings() -> list[Finding]:
             looks.append(_begun("workers", lambda: workers_seen(services.settings)))
         if (proxy := Proxy.of(services.settings)) is not None:
             looks.append(_begun("proxy", lambda: _proxy(proxy)))
-        if services.settings.run_launcher == "celery":
-            looks.append(_begun("workers", lambda: _workers(services.settings)))
         seen = [look() for look in looks]
         migrations = seen[1]
         found += seen
@@ -344,16 +342,6 @@ def _last_synced_first(platform_name: str, shops: Sequence[RegisteredShop]) -> l
         key=lambda shop: shop.last_successful_sync_at or never,
         reverse=True,
     )
-
-
-def _workers(settings: Settings) -> str:
-    require(Extra.CELERY, setting_helps=True)
-    # Imported here: its packages are an extra.
-    from connector_pipeline.engine.celery_broker import Workers, broker_url
-
-    number = Workers(broker_url(settings)).living_processes()
-    waits = "" if number else "; runs wait until a `connector-pipeline worker` is started"
-    return f"{number} processes of workers are registered with the broker{waits}"
 
 
 def _nats(settings: Settings) -> str:

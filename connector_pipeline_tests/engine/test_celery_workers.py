@@ -315,7 +315,7 @@ def seen_by_doctor() -> Finding:
 def test_doctor_counts_the_workers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is no fault: they are started after it. A missing address is one."""
     world.living(1)
-    assert re.match(r"[1-9]\d* processes of workers", seen_by_doctor().seen)
+    assert re.search(r"answers; [1-9]\d* worker processes", seen_by_doctor().seen)
     monkeypatch.delenv("CELERY_BROKER_URL")
     found = seen_by_doctor()
     assert (found.ok, "CELERY_BROKER_URL: not set" in found.seen) == (False, True)
