@@ -66,6 +66,7 @@ class WarmWorker:
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._app = _app(broker, processes, signs)
         self._registering: Any = None
+        self._leaves = False
         _signals.worker_ready.connect(self._ready, weak=False)
         _signals.worker_shutting_down.connect(self._stopping, weak=False)
 
@@ -100,12 +101,16 @@ class WarmWorker:
         self._register()
 
     def _register(self) -> None:
+        if self._leaves:
+            return
         # Celery itself connects again and again. Meanwhile nobody can ask how many workers live.
         with suppress(BrokerUnavailable):
             self._workers.register(self._name, self._processes)
 
     def _stopping(self, **_: Any) -> None:
         """In a signal handler of the parent: Celery takes no more messages from now on."""
+        # Its timer goes on while runs end.
+        self._leaves = True
         threading.Thread(target=self._stop, name="stopping", daemon=True).start()
 
     def _stop(self) -> None:

@@ -46,6 +46,11 @@ def execute_run(instance: DagsterInstance, run_id: str, signs: Signs) -> str:
     """
     run = instance.get_run_by_id(run_id)
     if run is None:
+        _log.error(
+            f"run {run_id} is not in this deployment's Dagster storage: it was deleted, or another "
+            "deployment uses the same broker, and its runs are lost here. Give each deployment a "
+            "database of Redis of its own in CELERY_BROKER_URL."
+        )
         return "gone"
     if run.status is DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, "The run was cancelled before a worker took it up.")

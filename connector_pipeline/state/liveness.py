@@ -12,6 +12,7 @@ that was paused may not see how long: its clocks stood still. So a sign is not w
 process, if the database finds that the last one is too old.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -44,8 +45,7 @@ class Fence:
 
     After `cancel_after` it interrupts the run, as SIGTERM does, so that the run cleans up. A run
     that goes on all the same is ended with its process after `kill_after`. Both are counted from
-    before a sign is sent, so the database counts less. `kill_after` is counted by the database,
-    too.
+    before a sign is sent, so the database counts less. It counts `kill_after`, too.
     """
 
     cancel_after: float = 30.0
@@ -53,6 +53,9 @@ class Fence:
 
 
 FENCE: Final = Fence()
+_LOGGED_WITHIN_SECONDS: Final = 1.0
+
+_log: Final = logging.getLogger(__name__)
 
 _BEAT: Final = """
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
@@ -188,7 +191,7 @@ class _Signs:
                 written = connection.execute(sign, values).rowcount
                 connection.commit()
                 if not written:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    self._end("its last sign of life is too old: was this machine paused?")
                 self._written_at, sign = sent_at, _BEAT_AGAIN
             self._ended.wait(BEAT_SECONDS)
 
@@ -196,11 +199,24 @@ class _Signs:
         cancelled = False
         while not self._ended.wait(min(1.0, self._fence.cancel_after / 4)):
             silent_for = _now() - self._written_at
+            why = f"it could not write a sign of life for {silent_for:.0f} s."
             if silent_for >= self._fence.kill_after:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._end(why)
             elif silent_for >= self._fence.cancel_after and not cancelled:
                 cancelled = True
+                self._log(f"is interrupted: {why}")
                 os.kill(os.getpid(), signal.SIGTERM)
+
+    def _end(self, why: str) -> None:
+        self._log(f"is ended with its process: {why}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _log(self, what: str) -> None:
+        # By a thread of its own: a log that hangs must not keep the fence from its work.
+        text = f"run {self._sign['run_id']} {what}"
+        writing = threading.Thread(target=_log.error, args=(text,), daemon=True)
+        writing.start()
+        writing.join(_LOGGED_WITHIN_SECONDS)
 
 
 def silent(connection: psycopg.Connection, run_ids: Iterable[str]) -> dict[str, Silence]:

@@ -42,8 +42,7 @@ def test_a_childs_log_does_not_grow_for_ever(
     assert {mode(path) for path in logs.iterdir()} == {0o600}
     assert {path.name for path in logs.iterdir()} == {"chatty.log", "chatty.log.old"}
     assert (logs / "chatty.log.old").stat().st_size <= 100_000
-    # A file with a hole would begin with zero bytes. The child may have printed a traceback at
-    # its end.
+    # A file with a hole has zero bytes. Its child may have printed a traceback at its end.
     assert b"\0" not in child.log.read_bytes()
 
 

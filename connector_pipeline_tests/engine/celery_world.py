@@ -74,8 +74,10 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """As if its machine had gone: nothing of it is left, and nothing was cleaned up."""
+        children = self.children()
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        wait_for(lambda: not any(_lives(pid) for pid in children))
 
     def stop(self) -> int:
         """Stop it as an orchestrator does, and return its exit status."""

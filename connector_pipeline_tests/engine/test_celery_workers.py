@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,12 +20,18 @@ from connector_pipeline.cli.worker import run_worker
 from connector_pipeline.engine.celery_broker import QUEUE, BrokerUnavailable, Workers
 from connector_pipeline.engine.celery_launcher import WarmRunLauncher
 from connector_pipeline.engine.run_tags import WILL_RETRY
+from connector_pipeline.engine.warm_runs import execute_run
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import SettingsError
 from connector_pipeline_tests.conftest import enterable_directory
-from connector_pipeline_tests.engine.celery_world import World, dagster_home, wait_for
+from connector_pipeline_tests.engine.celery_world import (
+    PATIENCE,
+    World,
+    dagster_home,
+    wait_for,
+)
 from connector_pipeline_tests.engine.redis_server import PASSWORD, RedisServer
 
 SUCCESS, FAILURE = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
@@ -146,6 +154,37 @@ def test_a_cancelled_run_ends_as_cancelled_and_its_process_goes_on(world: World)
     assert world.pid_of(again) in pids
 
 
+def test_a_broker_that_restarts_in_mid_run_costs_nothing(world: World) -> None:
+    """The run goes on, the worker counts again, and takes the next run; no log has the password."""
+    for worker in world.living(1)[1:]:
+        worker.stop()
+    key = world.new_shop()
+    world.hang(key)
+    at_work = world.launch_one(key)
+    wait_for(lambda: world.is_asked(key))
+    pid = world.pid_of(at_work)
+    world.redis.stop()
+    world.redis.start()
+    wait_for(lambda: world.processes() == 1)
+    assert world.status(at_work) is DagsterRunStatus.STARTED
+    assert world.instance.run_coordinator.cancel_run(at_work)
+    assert world.ended(at_work) is CANCELED
+    world.sandbox.faults.clear()
+    following = world.launch_one(world.new_shop())
+    assert world.ended(following) is SUCCESS
+    assert world.pid_of(following) == pid
+    for worker in world.workers:
+        assert PASSWORD not in worker.log
+
+
+def test_a_run_of_another_deployment_is_reported(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two deployments with one broker take each other's runs."""
+    assert execute_run(world.instance, "not-ours", lambda _: nullcontext(True)) == "gone"
+    assert "another deployment uses the same broker" in caplog.text
+
+
 def test_the_runs_of_a_killed_worker_are_done_by_the_other(world: World) -> None:
     """It is killed with its children, in mid-run. Dagster retries its run, in one that lives."""
     workers = world.living(2)
@@ -189,6 +228,33 @@ def test_a_worker_that_is_stopped_gives_its_runs_back(world: World) -> None:
     assert world.ended(waits) is SUCCESS
     assert world.ended(world.retry(at_work)) is SUCCESS
     assert world.items(key) > 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_lets_its_run_end_counts_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no more runs, so none may be launched for it. Workers register every 10 s."""
+    for worker in world.workers:
+        if worker.process.poll() is None:
+            worker.stop()
+    monkeypatch.setenv("WORKER_FINISH_WITHIN", "12s")
+    [stopped] = world.living(1)
+    key = world.new_shop()
+    world.hang(key)
+    at_work = world.launch_one(key)
+    wait_for(lambda: world.is_asked(key))
+
+    def counts() -> bool:
+        entries = world.redis.client.zrange("connector-pipeline.workers", 0, -1)
+        return any(entry.endswith(f"-{stopped.process.pid}") for entry in entries)
+
+    assert counts()
+    stopped.process.terminate()
+    wait_for(lambda: not counts())
+    assert stopped.process.wait(timeout=PATIENCE) == 0, stopped.log
+    assert not counts()
+    assert world.status(at_work) is FAILURE
 
 
 def test_a_run_whose_message_is_lost_is_failed_with_the_likely_reason(world: World) -> None:
@@ -248,8 +314,8 @@ def seen_by_doctor() -> Finding:
 
 def test_doctor_counts_the_workers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is no fault: they are started after it. A missing address is one."""
-    living = sum(len(worker.children()) for worker in world.living(1))
-    assert seen_by_doctor().seen.endswith(f"; {living} worker processes")
+    world.living(1)
+    assert re.search(r"answers; [1-9]\d* worker processes", seen_by_doctor().seen)
     monkeypatch.delenv("CELERY_BROKER_URL")
     found = seen_by_doctor()
     assert (found.ok, "CELERY_BROKER_URL: not set" in found.seen) == (False, True)

@@ -47,6 +47,9 @@ def test_a_run_that_is_cut_off_is_interrupted_and_then_killed(
     assert {run_id: out for run_id, (out, _) in ended.items()} == dict.fromkeys(
         runs, "interrupted\n"
     )
+    # Else an operator takes the kill for that of a system without memory.
+    assert "run r-1 is interrupted: it could not write a sign of life for" in ended["r-1"][1]
+    assert "run r-2 is ended with its process: it could not write" in ended["r-2"][1]
     assert processes["r-1"].returncode == 0
     assert processes["r-2"].returncode == -signal.SIGKILL
 
@@ -62,8 +65,10 @@ def test_a_run_that_was_paused_without_seeing_it_is_killed(
         connection.execute(
             "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes'"
         )
-    assert process.communicate(timeout=PATIENCE) == ("", None)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
+    assert out == ""
+    assert "run r-1 is ended with its process: its last sign of life is too old" in err
 
 
 def _started(
@@ -75,6 +80,7 @@ def _started(
             [sys.executable, "-c", RUN, run_id, how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for run_id, how in runs.items()
