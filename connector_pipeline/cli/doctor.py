@@ -31,7 +31,7 @@ from connector_pipeline.cli.real_or_sandbox import (
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
-from connector_pipeline.model.errors import ArchiveUnavailable, ConnectorError, Defect
+from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import RegisteredShop, ShopState

@@ -278,7 +278,7 @@ def test_what_the_store_refuses_to_delete_is_not_reported_as_deleted(s3: ObjectS
     snapshot(archive, "sync-1", 10)
     before = s3.keys(bucket)
     s3.client.put_bucket_policy(Bucket=bucket, Policy=MAY_NOT_DELETE.replace("BUCKET", bucket))
-    with pytest.raises(ArchiveUnavailable, match="has not deleted s3://.*s3:DeleteObject"):
+    with pytest.raises(ArchiveUnavailable, match=r"has not deleted s3://.*s3:DeleteObject"):
         archive.erase(SHOP)
     assert s3.keys(bucket) == before
     s3.client.delete_bucket_policy(Bucket=bucket)
