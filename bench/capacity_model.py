@@ -16,7 +16,7 @@ BUSY: Final = 0.7
 """Of a core or a worker, the share that may be in use: what waits grows without end beyond."""
 
 SYNC, EVENT, QUEUED = 640, 670, 770
-"""Bytes that a sync leaves in `connector.syncs`, `.outbox` and `.sync_queue` (bench/sync_log.py)."""
+"""Bytes that a sync leaves in connector.syncs, .outbox and .sync_queue (bench/sync_log.py)."""
 
 
 @dataclass(frozen=True, slots=True)
