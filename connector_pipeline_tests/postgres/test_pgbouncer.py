@@ -117,7 +117,7 @@ async def test_one_of_two_runs_holds_a_shop_behind_a_pooler_of_sessions(
     """The lock is free for the other once the first run's connection is closed."""
     async with ShopLocks(database, run_id="run-2") as second:
         async with ShopLocks(database, run_id="run-1") as first, first.hold(SHOPIFY):
-            with pytest.raises(ShopBusy, match="Dagster run run-1 is fetching the shop"):
+            with pytest.raises(ShopBusy, match="Dagster run run-1 has the shop"):
                 async with second.hold(SHOPIFY):
                     pass
         async with second.hold(SHOPIFY):
