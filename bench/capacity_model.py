@@ -15,6 +15,9 @@ DAY: Final = 24 * 3600
 BUSY: Final = 0.7
 """Of a core or a worker, the share that may be in use: what waits grows without end beyond."""
 
+SYNC, EVENT, QUEUED = 640, 670, 770
+"""Bytes that a sync leaves in connector.syncs, .outbox and .sync_queue (bench/sync_log.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -171,7 +174,9 @@ def simulate(costs: Costs, load: Load, limits: Limits) -> Demand:
     a_day = sum(minutes, start=Cost())
     busiest = max(minutes, key=lambda minute: minute.worker_cpu).times(1 / 60)
     # A full sync that finds nothing new adds no rows but its own, as an increment does.
-    kept = costs.unchanged.catalog * syncs * load.sync_days
+    # The growth of a small database is mostly pages that are half empty, and of each table a sync's
+    # row is kept for another time.
+    kept = syncs * (SYNC * load.sync_days + EVENT * 7 + QUEUED * 3)
     catalog = full.catalog * load.shops + kept
     dagster = a_day.dagster * load.event_days
     return Demand(

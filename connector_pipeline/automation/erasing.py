@@ -11,11 +11,12 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import psycopg
-from dagster import DagsterInstance
+from dagster import DagsterInstance, RunsFilter
 
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.partitions import shops
@@ -39,6 +40,7 @@ from connector_pipeline.sync.locks import lock_name
 
 HOLDER: Final = "`connector-pipeline shops erase`"
 _LOOKED_EVERY: Final = 1.0
+_CLOCKS_DIFFER_BY: Final = timedelta(minutes=5)
 
 
 class MayNotErase(ConnectorError):
@@ -72,8 +74,10 @@ def erase_shop(
     `logs`: the folder of this machine's processes' logs. `tells_readers`: whether to put the event
     of it into the outbox. `waits`: for runs that have the shop; otherwise ShopBusy is raised for
     them, and the shop stays paused. Raises MayNotErase, StorageOfAnother, DatabaseUnavailable,
-    ArchiveUnavailable, and what `erase_mentions` raises.
+    ArchiveUnavailable, and what `erase_mentions` raises. Where all was deleted and a run that began
+    meanwhile names the shop in Dagster again, ShopBusy is raised, too.
     """
+    began = datetime.now(UTC)
     _, domain = parse_partition_key(partition_key)
     refuse_without_rights(database)
     refuse_storage_of_another(instance, database, claims=False)
@@ -104,6 +108,7 @@ def erase_shop(
             if shop is not None and tells_readers:
                 state_erasing.put_event(connection, partition_key, shop)
             _refuse_lost(held, partition_key)
+    _refuse_later_runs(instance, partition_key, since=began)
     return {
         "catalog_items": items,
         **rows,
@@ -169,6 +174,17 @@ def _held(database: Database, partition_key: str, *, waits: bool) -> Generator[p
             yield connection
         finally:
             named_locks.release(connection, key, name)
+
+
+def _refuse_later_runs(instance: DagsterInstance, partition_key: str, *, since: datetime) -> None:
+    # Dagster's server has a clock of its own. An older run does not name the shop any more.
+    runs = instance.get_runs(RunsFilter(created_after=since - _CLOCKS_DIFFER_BY))
+    if naming := [run for run in runs if partition_key in busy_shops(instance, [run])]:
+        raise ShopBusy(
+            f"Dagster run {naming[0].run_id} began while the shop was erased, and names it.",
+            partition_key=partition_key,
+            remedy="All else is erased. Erase the shop again when that run has ended.",
+        )
 
 
 def _refuse_lost(held: psycopg.Connection, partition_key: str) -> None:

@@ -80,7 +80,7 @@ def end_sync(
 def spans_sent() -> Generator[None]:
     """Send what has ended by the end of the block, for a few seconds at most.
 
-    A process may end after it.
+    A process may end after it. While an earlier call still sends, it is not waited for again.
     """
     try:
         yield
@@ -89,10 +89,16 @@ def spans_sent() -> Generator[None]:
 
 
 def _flush() -> None:
-    if (exported := _exported()) is not None:
-        sending = threading.Thread(target=exported.flush, daemon=True)
-        sending.start()
-        sending.join(_FLUSHED_WITHIN)
+    global _sending
+    if (exported := _exported()) is None:
+        return
+    with _lock:
+        if _sending is not None and _sending.is_alive():
+            # The receiver hangs since an earlier run, and each would leave another thread.
+            return
+        _sending = threading.Thread(target=exported.flush, name="spans", daemon=True)
+        _sending.start()
+    _sending.join(_FLUSHED_WITHIN)
 
 
 def trace_id(sync_id: str) -> str:
@@ -135,6 +141,7 @@ def _id_of(sync_id: str) -> tuple[int, int]:
 
 _made: "ExportedSpans | None" = None
 _looked = False
+_sending: threading.Thread | None = None
 
 
 def _exported() -> "ExportedSpans | None":

@@ -19,8 +19,8 @@ _OF_SHOP: Final = "platform_name = %(platform_name)s AND domain = %(domain)s"
 _ERASE: Final[dict[str, LiteralString]] = {
     # First, as requests and syncs of the queue lock in this order, too.
     "queue": f"DELETE FROM connector.sync_queue WHERE {_OF_SHOP}",  # noqa: S608  our own words
-    # A request that was refused has the domain as the requester wrote it. The intake locks rows
-    # that it takes before the queue: waited for, it would wait for this. Its requests came later.
+    # A request that was refused has the domain as the requester wrote it. The intake locks the rows
+    # that it takes before the queue: it would wait for us while we wait for it. Those came later.
     "requests": """
         DELETE FROM connector.sync_requests WHERE id IN (
             SELECT id FROM connector.sync_requests

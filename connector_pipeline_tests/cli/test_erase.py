@@ -12,16 +12,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 
+from connector_pipeline.assets.sync_shops import run_config
 from connector_pipeline.automation import erasing
 from connector_pipeline.automation.erasing import HOLDER
 from connector_pipeline.cli.local_services import instance_config
+from connector_pipeline.definitions import build_definitions
 from connector_pipeline.engine import mentions
 from connector_pipeline.model.events import DEAD_LETTERS
+from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.settings import load_settings
 from connector_pipeline.sync.locks import lock_name
 from connector_pipeline_tests.canaries import database, files
 from connector_pipeline_tests.cli.conftest import Command
@@ -234,6 +238,40 @@ def test_dead_letters_that_name_an_erased_shop_go_and_no_others(
     assert sorted(json.loads(raw)["domain"] for (raw,) in kept) == sorted(written[1:])
 
 
+def started_run(instance: DagsterInstance, shop: str) -> DagsterRun:
+    """A run that has the shop, as the queue launches it."""
+    return instance.create_run_for_job(
+        build_definitions(load_settings()).resolve_job_def("sync_shops"),
+        run_config=run_config([ShopToSync(partition_key=shop)]),
+        status=DagsterRunStatus.STARTED,
+    )
+
+
+def test_a_run_that_began_meanwhile_is_not_overlooked(
+    command: Command, sandbox_shops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody launches one by hand, say. Dagster's texts had been searched already."""
+    first = sandbox_shops[0]
+    assert command("sync", first).status == 0
+    begun: list[DagsterRun] = []
+    refuse_lost = erasing._refuse_lost
+
+    def launch(held: psycopg.Connection, key: str) -> None:
+        with DagsterInstance.get() as instance:
+            begun.append(started_run(instance, first))
+        refuse_lost(held, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasing, "_refuse_lost", launch)
+        refused = command("shops", "erase", first, "--yes")
+    assert refused.status == 1
+    assert f"Dagster run {begun[0].run_id} began while the shop was erased" in refused.err
+    with DagsterInstance.get() as instance:
+        instance.report_run_canceled(begun[0])
+    assert command("shops", "erase", first, "--yes").status == 0
+    assert list(left(first.partition("/")[2])) == []
+
+
 def test_a_shop_that_a_run_has_is_not_erased(
     command: Command, sandbox_shops: list[str], database_url: str
 ) -> None:
@@ -250,16 +288,7 @@ def test_a_shop_that_a_run_has_is_not_erased(
     assert "ShopBusy" in refused.err
     assert "run-1 has the shop" in refused.err
     with DagsterInstance.get() as instance:
-        from connector_pipeline.assets.sync_shops import run_config
-        from connector_pipeline.definitions import build_definitions
-        from connector_pipeline.model.sync import ShopToSync
-        from connector_pipeline.settings import load_settings
-
-        run = instance.create_run_for_job(
-            build_definitions(load_settings()).resolve_job_def("sync_shops"),
-            run_config=run_config([ShopToSync(partition_key=first)]),
-            status=DagsterRunStatus.STARTED,
-        )
+        run = started_run(instance, first)
         refused = command("shops", "erase", first, "--yes")
         assert f"Dagster run {run.run_id} has the shop" in refused.err
         assert "--wait" in refused.err

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -210,3 +211,28 @@ def test_a_run_goes_on_without_extra_or_receiver(before: str, said: str) -> None
     )
     assert ended.returncode == 0, ended.stderr
     assert said in ended.stderr
+
+
+RUNS: Final = """
+import threading
+for _ in range(3):
+    with tracing.spans_sent(), tracing.of_sync("s-1"), tracing.span("part"):
+        pass
+print(sum(each.name == "spans" for each in threading.enumerate()))
+"""
+
+
+def test_a_receiver_that_hangs_holds_no_more_than_one_thread() -> None:
+    """Of a worker that executes one run after the other; it is waited for once."""
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        ended = subprocess.run(
+            [sys.executable, "-c", OFF + RUNS],
+            env={
+                **os.environ,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{hangs.getsockname()[1]}",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr

@@ -172,7 +172,7 @@ def _metrics() -> str:
             jsonb_build_object('platform', platform_name, 'error', coalesce(last_error_code, '')),
             count(*)
         FROM shop WHERE state = 'active' AND consecutive_failures > 0
-        GROUP BY platform_name, last_error_code
+        GROUP BY platform_name, coalesce(last_error_code, '')
         UNION ALL
         SELECT 'connector_queue_shops', jsonb_build_object('reason', reason, 'state', state), rows
         FROM queued
@@ -221,7 +221,7 @@ def _metrics() -> str:
             count(*)
         FROM finished JOIN span ON finished.finished_at > span.since
         WHERE status = 'failed'
-        GROUP BY span.name, platform_name, error_code
+        GROUP BY span.name, platform_name, coalesce(error_code, '')
         UNION ALL
         SELECT 'connector_syncs_total',
             jsonb_build_object('platform', platform_name, 'status', status, 'error', error_code),
