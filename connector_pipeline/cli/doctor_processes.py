@@ -22,7 +22,7 @@ def daemon_seen() -> str:
         run_daemon(workspace=None, check=True)
     except NoDaemon as error:
         return f"none runs, so nothing is synced by itself: {error.message}"
-    return "runs"
+    return "gave a sign of life within 90 s"
 
 
 def code_server_seen(settings: Settings) -> str:
