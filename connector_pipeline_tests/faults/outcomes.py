@@ -29,8 +29,7 @@ class Outcomes:
         self.ran[key] = outcome
         if not self.writing:
             assert self.stated.get(key) == outcome, (
-                f"docs/faults.md states another outcome. If the new one is right: "
-                f"{table.COMMAND}"
+                f"docs/faults.md states another outcome. If the new one is right: {table.COMMAND}"
             )
 
     def write(self) -> None:
