@@ -297,6 +297,9 @@ def test_each_line_of_the_page_works_in_its_order(deployment: Deployment) -> Non
             ended = deployment.run(line)
             assert ended.returncode == 0, (line, ended.stdout, ended.stderr)
             done.add(line.partition("connector-pipeline ")[2])
+            if " queue " in line:
+                stopped = "queue: stopped" in deployment.run("connector-pipeline doctor").stdout
+                assert stopped == ("queue stop" in line)
             if " init " in line:
                 fill_in(deployment)
     within_the_text = {
