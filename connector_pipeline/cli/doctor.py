@@ -14,7 +14,12 @@ from rich.text import Text
 
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli.dev_session import running_session
-from connector_pipeline.cli.doctor_processes import code_server_seen, daemon_seen, workers_seen
+from connector_pipeline.cli.doctor_processes import (
+    code_server_seen,
+    daemon_seen,
+    queue_seen,
+    workers_seen,
+)
 from connector_pipeline.cli.local_services import (
     DAGSTER_DATABASE,
     LocalServices,
@@ -121,8 +126,9 @@ def findings() -> list[Finding]:
             _begun("dagster storage", lambda: _dagster_storage(services.settings)),
             _begun("raw archive", lambda: _raw_archive(services.settings)),
         ]
-        if services.settings.dagster_postgres_url is not None and not session:
+        if (dagster := services.settings.dagster_postgres_url) is not None and not session:
             looks.append(_begun("daemon", daemon_seen))
+            looks.append(_begun("queue", lambda: queue_seen(dagster.get_secret_value())))
             looks.append(_begun("code server", lambda: code_server_seen(services.settings)))
         if services.settings.run_launcher == "celery":
             looks.append(_begun("workers", lambda: workers_seen(services.settings)))

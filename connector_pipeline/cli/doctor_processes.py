@@ -9,11 +9,14 @@ from typing import Final
 
 from connector_pipeline.cli.daemon import NoDaemon, run_daemon
 from connector_pipeline.engine.code_server import serves
+from connector_pipeline.engine.storage_server import storage_connection
+from connector_pipeline.engine.stored_sensor_state import is_switched_off
 from connector_pipeline.model.code_server_address import CodeServerAddress
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.settings import Settings
 
 _ANSWERS_WITHIN: Final = 5.0
+_QUEUE_SENSOR: Final = "sync_queue"
 
 
 def daemon_seen() -> str:
@@ -22,7 +25,15 @@ def daemon_seen() -> str:
         run_daemon(workspace=None, check=True)
     except NoDaemon as error:
         return f"none runs, so nothing is synced by itself: {error.message}"
-    return "runs"
+    return "gave a sign of life within 90 s"
+
+
+def queue_seen(dagster_url: str) -> str:
+    """Whether runs of the queue are launched. Raises StorageUnavailable."""
+    with storage_connection(dagster_url) as connection:
+        if is_switched_off(connection, _QUEUE_SENSOR):
+            return "stopped, so no run is launched: `connector-pipeline queue start`"
+    return "not stopped"
 
 
 def code_server_seen(settings: Settings) -> str:

@@ -297,6 +297,9 @@ def test_each_line_of_the_page_works_in_its_order(deployment: Deployment) -> Non
             ended = deployment.run(line)
             assert ended.returncode == 0, (line, ended.stdout, ended.stderr)
             done.add(line.partition("connector-pipeline ")[2])
+            if " queue " in line:
+                stopped = "queue: stopped" in deployment.run("connector-pipeline doctor").stdout
+                assert stopped == ("queue stop" in line)
             if " init " in line:
                 fill_in(deployment)
     within_the_text = {
@@ -342,3 +345,13 @@ def test_each_statement_of_a_page_suits_the_schemas(name: str, database_url: str
         for statement in statements:
             connection.execute(statement.replace("PID", "0").encode())
         connection.rollback()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_read_in_a_terminal(name: str) -> None:
+    """Its lines fit, and no sentence begins with a bare "Who" or "What"."""
+    text = page(name)
+    outside_tables = [line for line in text.splitlines() if not line.startswith("|")]
+    assert [line for line in outside_tables if len(line) > 120] == []
+    begins = r"(?:^|[.:;] |\n\n|- |\*\*|\| )(?:Who|What|Whoever|Whatever) "
+    assert re.findall(begins, text) == []

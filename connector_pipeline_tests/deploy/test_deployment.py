@@ -241,6 +241,9 @@ def test_the_checks_of_a_running_deployment_succeed(deployment: Deployment) -> N
     deployment.until(
         "no heartbeat", lambda: deployment.command("daemon", "--check").returncode == 0
     )
+    looked = deployment.done("doctor")
+    assert "daemon: gave a sign of life" in looked
+    assert "code server: answers at" in looked
     free = f"127.0.0.1:{free_port(4290)}"
     ended = deployment.command("code-server", "--check", "--listen", free)
     [line] = ended.stderr.splitlines()
