@@ -85,6 +85,10 @@ class TroubledFiles(AbstractFileSystem):
         """Delete a file or a folder."""
         self._files.rm(path, recursive=recursive, maxdepth=maxdepth)
 
+    def rm_file(self, path: str) -> None:
+        """Delete a file."""
+        self._files.rm_file(path)
+
     def info(self, path: str, **more: Any) -> Any:
         """What a path is."""
         return self._files.info(path, **more)
