@@ -190,11 +190,11 @@ def measured(measuring: Measuring, shops: int, partitions: int) -> Costs:
     sync = (unchanged.cost - single.times(unchanged.runs)).times(
         1 / (unchanged.syncs - unchanged.runs)
     )
-    run = single - sync
+    run = (single - sync).not_below_nothing()
     return Costs(
         full=Line.through((FEW, small.a_sync(run)), (MANY, large.a_sync(run))),
-        unchanged=sync,
-        changed=changed.a_sync(run),
+        unchanged=sync.not_below_nothing(),
+        changed=changed.a_sync(run).not_below_nothing(),
         run=run,
         partition_seconds=partition_seconds(partitions),
     )

@@ -45,6 +45,10 @@ class Cost:
         """This cost so many times."""
         return type(self)(*(getattr(self, each.name) * factor for each in fields(self)))
 
+    def not_below_nothing(self) -> Self:
+        """This cost, where a difference of two measurements came out below nothing."""
+        return type(self)(*(max(0.0, getattr(self, each.name)) for each in fields(self)))
+
     def _each(self, other: Self, combine) -> Self:
         names = [each.name for each in fields(self)]
         return type(self)(*(combine(getattr(self, n), getattr(other, n)) for n in names))
@@ -65,8 +69,7 @@ class Line:
 
     def at(self, variants: float) -> Cost:
         """The cost of a shop of so many variants; nothing is less than free."""
-        cost = self.base + self.variant.times(variants)
-        return Cost(*(max(0.0, getattr(cost, each.name)) for each in fields(cost)))
+        return (self.base + self.variant.times(variants)).not_below_nothing()
 
 
 @dataclass(frozen=True, slots=True)
