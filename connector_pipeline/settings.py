@@ -96,6 +96,10 @@ _EXAMPLES: Final = {
     "worker_finish_within": "WORKER_FINISH_WITHIN=20s",
     "full_sync_every": "FULL_SYNC_EVERY=24h",
     "sync_cron": 'SYNC_CRON="0 * * * *"',
+    "webhooks_url": "WEBHOOKS_URL=https://hooks.example.com",
+    "hint_pause": "HINT_PAUSE=5s",
+    "change_looks_per_minute": "CHANGE_LOOKS_PER_MINUTE=60",
+    "change_look_every": "CHANGE_LOOK_EVERY=5m",
     "event_log_keep": "EVENT_LOG_KEEP=14d",
     "sync_log_keep": "SYNC_LOG_KEEP=90d",
     "alert_webhook_url": "ALERT_WEBHOOK_URL=https://alerts.internal/connector",
@@ -164,6 +168,13 @@ class Settings(BaseModel):
     worker_finish_within: Duration = timedelta(seconds=20)
     full_sync_every: Duration = timedelta(hours=24)
     sync_cron: Cron = "0 * * * *"
+
+    webhooks_url: HttpUrl | None = None
+    webhook_keys: SecretStr | None = None
+    shopify_webhook_secrets: SecretStr | None = None
+    hint_pause: Duration = timedelta(seconds=5)
+    change_looks_per_minute: Annotated[int, Field(ge=0, le=60_000)] = 60
+    change_look_every: Duration = timedelta(minutes=5)
 
     event_log_keep: LongDuration = timedelta(days=14)
     sync_log_keep: LongDuration = timedelta(days=90)
@@ -281,6 +292,8 @@ def _secrets_among(values: dict[str, Any]) -> Iterator[str]:
                 yield from secrets_in_address(url)
         elif name.endswith(("_secret", "_password", "_token")):
             yield given
+        elif name.endswith(("_secrets", "_keys")):
+            yield from given.split()
 
 
 def _parsed(values: dict[str, Any]) -> Settings:

@@ -47,6 +47,16 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "connector_max_retries": "retries of a request that failed for a passing reason",
         "connector_retry_delay": "seconds before the first retry; each further one waits longer",
     },
+    "Hints of changes": {
+        "webhooks_url": "the URL under which platforms reach `connector-pipeline webhooks`",
+        "webhook_keys": "the key from which each shop's webhook secret is made, where the shop has "
+        "its own; while it is replaced: the new one, a space, the old one",
+        "shopify_webhook_secrets": "the secrets of the Shopify apps, separated by spaces; while "
+        "one is replaced: both",
+        "hint_pause": "how long a hint waits for further ones of its shop",
+        "change_looks_per_minute": "looks at change feeds, of all shops together; 0: none",
+        "change_look_every": "the shortest time between two looks at a shop's change feed",
+    },
     "Shopify": {
         "shopify_api_version": "the API version that is asked for",
         "shopify_batch_size": "products of a page",

@@ -21,6 +21,7 @@ class Extra(Enum):
     GCS = ("gcsfs",)
     AZURE = ("adlfs",)
     CELERY = ("dagster_celery", "redis")
+    WEBHOOKS = ("httptools", "uvicorn")
 
     @property
     def label(self) -> str:

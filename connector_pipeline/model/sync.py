@@ -12,10 +12,14 @@ from connector_pipeline.model.shop import RegisteredShop
 
 
 class SyncType(StrEnum):
-    """In a `full` sync an absent variant was deleted; in an `incremental` one it means nothing."""
+    """In a `full` sync an absent variant was deleted; in an `incremental` one it means nothing.
+
+    A `hinted` sync asks by id for the products that hints named. It says nothing of others.
+    """
 
     FULL = "full"
     INCREMENTAL = "incremental"
+    HINTED = "hinted"
 
 
 class RequestedSyncType(Enum):

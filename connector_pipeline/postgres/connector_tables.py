@@ -146,6 +146,23 @@ shops: Final = Table(
     ),
     Column("full_sync_error_code", Text, comment="The last failure's code of a full sync."),
     Column("full_sync_error_message", Text, comment="That failure in words."),
+    Column(
+        "last_hinted_sync_at",
+        Time,
+        comment="When the last hinted sync that was published started.",
+    ),
+    Column("last_hint_at", Time, comment="When the last hint about the shop arrived by webhook."),
+    Column(
+        "subscriptions_checked_at",
+        Time,
+        comment="When the platform was last asked for the shop's webhooks.",
+    ),
+    Column(
+        "subscribed",
+        Boolean,
+        comment="Whether all webhooks were active then. Null: nobody subscribed to any.",
+    ),
+    Column("subscriptions_trouble", Text, comment="What was wrong with them, in words."),
     one_of("state", ShopState),
     Index(None, "merchant_id"),
     schema=CONNECTOR,
@@ -164,7 +181,7 @@ syncs: Final = Table(
     Column("platform_name", Id, nullable=False, comment="The shop's platform."),
     Column("domain", Id, nullable=False, comment="The shop's domain."),
     Column("merchant_id", Id, nullable=False, comment="The merchant that owns the shop."),
-    Column("sync_type", Text, comment="full or incremental. Null: decided when it starts."),
+    Column("sync_type", Text, comment="How much it reads. Null: decided when it starts."),
     Column("status", Text, nullable=False, comment="Where the sync stands."),
     Column(
         "complete",
@@ -200,6 +217,16 @@ syncs: Final = Table(
         "waited_seconds",
         Double[float](),
         comment="Seconds spent waiting so far as the platform asked, or between retries.",
+    ),
+    Column("hinted", Integer, comment="Of a hinted sync: how many tokens it asked for."),
+    Column(
+        "freshness_seconds",
+        Double[float](),
+        comment="From the platform's change of a row to the commit, the median of the rows that "
+        "the sync changed. Null: nothing changed, or no time of a change is known.",
+    ),
+    Column(
+        "freshness_worst_seconds", Double[float](), comment="The same, the longest of those rows."
     ),
     one_of("sync_type", SyncType),
     one_of("status", SyncStatus),

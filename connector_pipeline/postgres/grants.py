@@ -21,6 +21,8 @@ PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CATALOG, "catalog_items"): "SELECT, INSERT, UPDATE",
     (CATALOG, "available_items"): "SELECT",
     (CONNECTOR, "alembic_version"): "SELECT",
+    (CONNECTOR, "change_looks"): _ROWS,
+    (CONNECTOR, "hints"): _ROWS,
     # The first real credentials mark an unmarked database.
     (CONNECTOR, "installation"): "SELECT, UPDATE (serves)",
     # To lock a row takes the right to update it.

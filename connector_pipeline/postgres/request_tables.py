@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from connector_pipeline.model.queue import Lane, QueueOutcome, QueueReason, QueueState
 from connector_pipeline.model.sync import RequestedSyncType
@@ -95,6 +96,13 @@ sync_queue: Final = Table(
         server_default="0",
         comment="How often it was put in again, because its run ended without a word about it.",
     ),
+    Column(
+        "hints",
+        JSONB,
+        comment="The tokens of the hints that the sync is for, each with the time of its newest "
+        "change or null. Null: it is a sync of the whole shop.",
+    ),
+    Column("not_before", Time, comment="It is not taken before: further hints may come."),
     Column("outcome", Text, comment="How it ended."),
     Column("error_code", Text, comment="The name of the error it failed with."),
     UniqueConstraint("sync_id"),

@@ -1,7 +1,7 @@
 """Metadata and column types that the tables of both schemas share.
 
-The metadata is whole once `catalog_tables`, `connector_tables`, `installation`, `lock_tables`,
-`request_tables` and `totals_table` are imported.
+The metadata is whole once `catalog_tables`, `connector_tables`, `hint_tables`, `installation`,
+`lock_tables`, `request_tables` and `totals_table` are imported.
 """
 
 from enum import Enum

@@ -25,6 +25,7 @@ from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
 from connector_pipeline.platforms.kit.remarks import Remarks
+from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState, WebhookReader
 from connector_pipeline.settings import Settings
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
@@ -107,6 +108,7 @@ class FetchReport:
 
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
+    `not_yet` are the tokens of hints whose change the platform's answers did not show yet.
     `listed` are the ids of everything that the shop lists, if the increment asked for them: live
     items of the catalog that it lacks are asked for by id, too. `in_catalog` tells which of some
     products have live items in the catalog; it is None where there is no catalog to ask.
@@ -127,6 +129,7 @@ class FetchReport:
     as_of: datetime | None = None
     awaiting: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
     perhaps_gone: set[str] = field(default_factory=set[str])
+    not_yet: set[str] = field(default_factory=set[str])
     listed: ListedIds | None = None
     in_catalog: InCatalog | None = None
     page_sizes: dict[str, int] = field(default_factory=dict[str, int])
@@ -257,6 +260,63 @@ class Adapter(ABC):
         As long as the next of them answers the next question, the adapter yields it again and asks
         the shop nothing. Raises the errors of model/errors.py.
         """
+
+    @property
+    def webhooks(self) -> WebhookReader | None:
+        """The reader of the platform's webhooks; None: it has none, or no adapter reads them."""
+        return None
+
+    def fetch_hinted(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        tokens: Mapping[str, datetime | None],
+        report: FetchReport,
+        archived: Iterable[RawPage] = (),
+    ) -> AsyncGenerator[RawPage, None] | None:
+        """Yield pages with the whole products that these tokens of hints name; None: it cannot.
+
+        Each token comes with the time of its newest change, where it is known. A product that the
+        platform does not have goes into `report.perhaps_gone`. A token that the platform answers as
+        it was before that time goes into `report.not_yet`, and is asked for again later. The rest
+        is as in `fetch`.
+        """
+        return None
+
+    async def changes(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        since: datetime,
+        cursor: str | None,
+    ) -> Changes | None:
+        """Look at the platform's change feed: what changed since a time, or since a cursor.
+
+        One or two small requests. None: the platform has no cheap way to tell. Raises what `fetch`
+        raises.
+        """
+        return None
+
+    async def subscriptions(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState | None:
+        """The shop's webhooks that deliver to this URL. None: the adapter cannot subscribe.
+
+        Raises what `fetch` raises.
+        """
+        return None
+
+    async def subscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
+    ) -> SubscriptionState | None:
+        """Make the webhooks that are missing, and restore those that the platform disabled.
+
+        `secret` signs the deliveries where the platform lets us choose. Returns the state
+        afterwards.
+        """
+        return None
 
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
         """Ask a shop that refused us one small question for its products.

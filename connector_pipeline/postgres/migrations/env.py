@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from connector_pipeline.postgres import (  # noqa: F401
     catalog_tables,  # pyright: ignore[reportUnusedImport]
     connector_tables,  # pyright: ignore[reportUnusedImport]
+    hint_tables,  # pyright: ignore[reportUnusedImport]
     installation,  # pyright: ignore[reportUnusedImport]
     lock_tables,  # pyright: ignore[reportUnusedImport]
     request_tables,  # pyright: ignore[reportUnusedImport]

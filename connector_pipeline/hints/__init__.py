@@ -1,0 +1,1 @@
+"""The receiver of webhooks, an optional extra (docs/architecture.md, Hints)."""

@@ -1,0 +1,33 @@
+"""A hint: somebody says that something changed in a shop. It is a question to ask, never data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+MOST_HINTED: Final = 250
+"""A hinted sync asks for so many tokens at most. A shop of more has an ordinary increment."""
+
+LONGEST_TOKEN: Final = 255
+"""Characters of a token."""
+
+
+class HintSource(StrEnum):
+    """Where a hint comes from: a webhook's delivery, or a look at the platform's change feed."""
+
+    WEBHOOK = "webhook"
+    FEED = "feed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something changed in a shop, as the platform says.
+
+    `topic` is the platform's own word for the occasion. `token` names what changed, in a form that
+    the shop's adapter chooses and reads again; None means that anything may have changed.
+    `changed_at` is when it changed by the platform's clock (UTC), None where that is not stated.
+    """
+
+    topic: str
+    token: str | None = None
+    changed_at: datetime | None = None

@@ -1,0 +1,185 @@
+"""Hints by webhooks and change feeds, hinted syncs, and how fresh each sync's rows are."""
+
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0006_hints"
+down_revision = "0005_operations"
+# Older code takes a row with hints as one of the whole shop.
+compatible_from = "0005_operations"
+lost_by_downgrade = "hints that wait, and how fresh each sync's rows were"
+
+_ID = sa.Text(collation="C")
+_TIME = sa.DateTime(timezone=True)
+
+_SHOP_COLUMNS: Final = (
+    ("last_hinted_sync_at", _TIME, "When the last hinted sync that was published started."),
+    ("last_hint_at", _TIME, "When the last hint about the shop arrived by webhook."),
+    (
+        "subscriptions_checked_at",
+        _TIME,
+        "When the platform was last asked for the shop's webhooks.",
+    ),
+    (
+        "subscribed",
+        sa.Boolean(),
+        "Whether all webhooks were active then. Null: nobody subscribed to any.",
+    ),
+    ("subscriptions_trouble", sa.Text(), "What was wrong with them, in words."),
+)
+_SYNC_COLUMNS: Final = (
+    ("hinted", sa.Integer(), "Of a hinted sync: how many tokens it asked for."),
+    (
+        "freshness_seconds",
+        sa.Double[float](),
+        "From the platform's change of a row to the commit, the median of the rows that the sync "
+        "changed. Null: nothing changed, or no time of a change is known.",
+    ),
+    (
+        "freshness_worst_seconds",
+        sa.Double[float](),
+        "The same, the longest of those rows.",
+    ),
+)
+_QUEUE_COLUMNS: Final = (
+    (
+        "hints",
+        JSONB(),
+        "The tokens of the hints that the sync is for, each with the time of its newest change or "
+        "null. Null: it is a sync of the whole shop.",
+    ),
+    ("not_before", _TIME, "It is not taken before: further hints may come."),
+)
+_ADDED: Final = (
+    ("shops", _SHOP_COLUMNS),
+    ("syncs", _SYNC_COLUMNS),
+    ("sync_queue", _QUEUE_COLUMNS),
+)
+
+
+def upgrade() -> None:
+    for table, columns in _ADDED:
+        for name, kind, comment in columns:
+            op.add_column(table, sa.Column(name, kind, comment=comment), schema="connector")
+    _know_sync_types("'full', 'incremental', 'hinted'")
+    op.alter_column("syncs", "sync_type", comment=_READS, schema="connector")
+    _create_hints()
+    _create_looks()
+
+
+def downgrade() -> None:
+    op.drop_table("change_looks", schema="connector")
+    op.drop_table("hints", schema="connector")
+    op.execute("UPDATE connector.syncs SET sync_type = 'incremental' WHERE sync_type = 'hinted'")
+    op.alter_column("syncs", "sync_type", comment=_READ_BEFORE, schema="connector")
+    _know_sync_types("'full', 'incremental'")
+    for table, columns in reversed(_ADDED):
+        for name, _, _ in reversed(columns):
+            op.drop_column(table, name, schema="connector")
+
+
+_READS: Final = "How much it reads. Null: decided when it starts."
+_READ_BEFORE: Final = "full or incremental. Null: decided when it starts."
+
+
+def _know_sync_types(words: str) -> None:
+    name = op.f("syncs_sync_type_known")
+    op.drop_constraint(name, "syncs", schema="connector", type_="check")
+    op.create_check_constraint(name, "syncs", f"sync_type IN ({words})", schema="connector")
+
+
+def _create_hints() -> None:
+    op.create_table(
+        "hints",
+        sa.Column(
+            "id",
+            sa.BigInteger,
+            sa.Identity(always=True),
+            nullable=False,
+            comment="Order of arrival.",
+        ),
+        sa.Column("platform_name", _ID, nullable=False, comment="The shop's platform."),
+        sa.Column("domain", _ID, nullable=False, comment="The shop's domain."),
+        sa.Column(
+            "source", sa.Text, nullable=False, comment="webhook, or a look at the change feed."
+        ),
+        sa.Column(
+            "delivery_id",
+            _ID,
+            comment="The delivery's id and the hint's number in it: a repeat has the same. Null: "
+            "the platform has no such id.",
+        ),
+        sa.Column(
+            "topic", sa.Text, nullable=False, comment="The platform's word for the occasion."
+        ),
+        sa.Column(
+            "token", _ID, comment="What changed, as the adapter names it. Null: anything may have."
+        ),
+        sa.Column(
+            "changed_at",
+            _TIME,
+            comment="When it changed, by the platform's clock. Null: unknown.",
+        ),
+        sa.Column(
+            "received_at",
+            _TIME,
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+            comment="When the hint arrived.",
+        ),
+        sa.Column("gathered_at", _TIME, comment="When it was put into connector.sync_queue."),
+        sa.CheckConstraint("source IN ('webhook', 'feed')", name=op.f("hints_source_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("hints_pkey")),
+        sa.UniqueConstraint(
+            "platform_name",
+            "domain",
+            "delivery_id",
+            name=op.f("hints_platform_name_domain_delivery_id_key"),
+        ),
+        schema="connector",
+        comment="Hints that something changed in a shop, until they are gathered into the queue, "
+        "and for a while after, so that repeats are known.",
+    )
+    op.create_index(
+        "hints_waiting_id_idx",
+        "hints",
+        ["id"],
+        schema="connector",
+        postgresql_where=sa.text("gathered_at IS NULL"),
+    )
+    op.create_index(op.f("hints_received_at_idx"), "hints", ["received_at"], schema="connector")
+
+
+def _create_looks() -> None:
+    op.create_table(
+        "change_looks",
+        sa.Column("platform_name", _ID, nullable=False, comment="The shop's platform."),
+        sa.Column("domain", _ID, nullable=False, comment="The shop's domain."),
+        sa.Column("cursor", sa.Text, comment="Where the next look begins, as the adapter has it."),
+        sa.Column("looked_at", _TIME, comment="When the last look was. Null: there was none."),
+        sa.Column("changed_at", _TIME, comment="When a look last saw a change."),
+        sa.Column("look_at", _TIME, nullable=False, comment="When the next look is due."),
+        sa.Column(
+            "changes_an_hour",
+            sa.Double[float](),
+            server_default="0",
+            nullable=False,
+            comment="How often an hour a look would have seen a change, of late.",
+        ),
+        sa.Column(
+            "failures",
+            sa.Integer,
+            server_default="0",
+            nullable=False,
+            comment="Looks that failed since the last that did not.",
+        ),
+        sa.PrimaryKeyConstraint("platform_name", "domain", name=op.f("change_looks_pkey")),
+        schema="connector",
+        comment="When each shop's change feed is looked at, by how often the shop changes.",
+    )
+    op.create_index(
+        op.f("change_looks_look_at_idx"), "change_looks", ["look_at"], schema="connector"
+    )
