@@ -68,9 +68,11 @@ def upgrade() -> None:
     op.alter_column("syncs", "sync_type", comment=_READS, schema="connector")
     _create_hints()
     _create_looks()
+    _create_demands()
 
 
 def downgrade() -> None:
+    op.drop_table("erase_demands", schema="connector")
     op.drop_table("change_looks", schema="connector")
     op.drop_table("hints", schema="connector")
     op.execute("UPDATE connector.syncs SET sync_type = 'incremental' WHERE sync_type = 'hinted'")
@@ -182,4 +184,24 @@ def _create_looks() -> None:
     )
     op.create_index(
         op.f("change_looks_look_at_idx"), "change_looks", ["look_at"], schema="connector"
+    )
+
+
+def _create_demands() -> None:
+    op.create_table(
+        "erase_demands",
+        sa.Column("platform_name", _ID, nullable=False, comment="The shop's platform."),
+        sa.Column("domain", _ID, nullable=False, comment="The shop's domain."),
+        sa.Column(
+            "demanded_at",
+            _TIME,
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+            comment="When the platform first demanded it.",
+        ),
+        sa.Column("tried_at", _TIME, comment="When the erasure was last tried. Null: never."),
+        sa.Column("trouble", sa.Text, comment="Why the last try failed, in words."),
+        sa.PrimaryKeyConstraint("platform_name", "domain", name=op.f("erase_demands_pkey")),
+        schema="connector",
+        comment="Shops of which the platform demands that everything is erased, until it is.",
     )
