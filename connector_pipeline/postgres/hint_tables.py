@@ -33,7 +33,7 @@ hints: Final = Table(
         "source",
         Text,
         nullable=False,
-        comment="webhook, feed: a look at the change feed, again: a sync that has to ask again.",
+        comment="webhook, feed: a look at the change feed, again: a sync that asks again.",
     ),
     Column(
         "delivery_id",

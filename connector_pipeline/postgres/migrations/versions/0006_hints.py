@@ -107,7 +107,7 @@ def _create_hints() -> None:
             "source",
             sa.Text,
             nullable=False,
-            comment="webhook, feed: a look at the change feed, again: a sync that has to ask again.",
+            comment="webhook, feed: a look at the change feed, again: a sync that asks again.",
         ),
         sa.Column(
             "delivery_id",
