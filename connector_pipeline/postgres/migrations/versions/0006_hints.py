@@ -48,8 +48,8 @@ _QUEUE_COLUMNS: Final = (
     (
         "hints",
         JSONB(),
-        "The tokens of the hints that the sync is for, each with the time of its newest change or "
-        "null. Null: it is a sync of the whole shop.",
+        "The tokens of the hints that the sync is for. Of each: changed_at, the time of its newest "
+        "change or null, and asked, as in connector.hints. Null: a sync of the whole shop.",
     ),
     ("not_before", _TIME, "It is not taken before: further hints may come."),
 )
@@ -106,7 +106,10 @@ def _create_hints() -> None:
         sa.Column("platform_name", _ID, nullable=False, comment="The shop's platform."),
         sa.Column("domain", _ID, nullable=False, comment="The shop's domain."),
         sa.Column(
-            "source", sa.Text, nullable=False, comment="webhook, or a look at the change feed."
+            "source",
+            sa.Text,
+            nullable=False,
+            comment="webhook, feed: a look at the change feed, again: a sync that asks again.",
         ),
         sa.Column(
             "delivery_id",
@@ -132,8 +135,18 @@ def _create_hints() -> None:
             nullable=False,
             comment="When the hint arrived.",
         ),
+        sa.Column(
+            "asked",
+            sa.SmallInteger,
+            server_default="0",
+            nullable=False,
+            comment="How many syncs asked for the token without an answer as new as the hint.",
+        ),
+        sa.Column("not_before", _TIME, comment="It is not gathered before. Null: it may be."),
         sa.Column("gathered_at", _TIME, comment="When it was put into connector.sync_queue."),
-        sa.CheckConstraint("source IN ('webhook', 'feed')", name=op.f("hints_source_known")),
+        sa.CheckConstraint(
+            "source IN ('webhook', 'feed', 'again')", name=op.f("hints_source_known")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("hints_pkey")),
         sa.UniqueConstraint(
             "platform_name",
