@@ -35,8 +35,10 @@ _SYNC_COLUMNS: Final = (
     (
         "freshness_seconds",
         sa.Double[float](),
-        "From the platform's change of a row to the commit, the median of the rows that the sync "
-        "changed. Null: nothing changed, or no time of a change is known.",
+        "From the platform's change of a row to the commit: the median of the rows that the sync "
+        "wrote because the platform changed them after the shop's high-water mark, less an hour, "
+        "and after its registration or state last changed. 0: by its clock it changed later. Null: "
+        "there is no such row.",
     ),
     (
         "freshness_worst_seconds",
