@@ -6,7 +6,7 @@ and the end of its row in the queue, or not at all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -31,6 +31,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state import full_sync_failures, refusals, sync_queue
 from connector_pipeline.state.error_text import stored_text
+from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.outbox import put_outcome
 from connector_pipeline.state.refusals import Refusal
 
@@ -87,7 +88,7 @@ def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | 
             complete = NULL, pages = NULL, requests = NULL, waited_seconds = NULL,
             seconds = NULL, error_code = NULL, error_message = NULL, progressed_at = NULL,
             fetched_at = NULL, finished_at = NULL,
-            published_by = NULL
+            published_by = NULL, freshness_seconds = NULL, freshness_worst_seconds = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         """,
         _identity(sync, shop) | {"run_id": run_id},
@@ -260,6 +261,7 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    changed: ChangeTimes | None = None,
     all_read: bool = False,
     absences_confirmed: bool = False,
     currency: str | None = None,
@@ -284,13 +286,16 @@ def succeed(
         INSERT INTO connector.syncs (
             sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
             started_at, complete, items, inserted, updated, unchanged, revived, deleted,
-            rejected, duplicates, published_by, finished_at, seconds
+            rejected, duplicates, published_by, finished_at, seconds, freshness_seconds,
+            freshness_worst_seconds
         ) VALUES (
             %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s,
             'succeeded', %(correlation_id)s, %(started_at)s, %(complete)s, %(items)s,
             %(inserted)s, %(updated)s, %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s,
             %(duplicates)s, %(published_by)s,
-            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
+            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s),
+            extract(epoch FROM greatest(clock_timestamp() - %(middle_change)s, %(no_change)s)),
+            extract(epoch FROM greatest(clock_timestamp() - %(first_change)s, %(no_change)s))
         )
         ON CONFLICT (sync_id) DO UPDATE SET
             sync_type = excluded.sync_type, status = excluded.status,
@@ -300,6 +305,8 @@ def succeed(
             revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
             duplicates = excluded.duplicates, finished_at = excluded.finished_at,
             seconds = excluded.seconds, published_by = excluded.published_by,
+            freshness_seconds = excluded.freshness_seconds,
+            freshness_worst_seconds = excluded.freshness_worst_seconds,
             error_code = NULL, error_message = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         RETURNING finished_at
@@ -316,6 +323,10 @@ def succeed(
             "rejected": counts.rejected,
             "duplicates": counts.duplicates,
             "published_by": published_by,
+            "middle_change": None if changed is None else changed.middle,
+            "first_change": None if changed is None else changed.first,
+            # A null among them would leave the other one, so that both are null.
+            "no_change": None if changed is None else timedelta(0),
         },
     )
     _refuse_foreign(published, sync, shop)
