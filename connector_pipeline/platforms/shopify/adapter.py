@@ -35,6 +35,7 @@ from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.queries import SHOP
 from connector_pipeline.platforms.shopify.reading import lookup
+from connector_pipeline.platforms.shopify.reading.by_id import BY_ID, HintedWalk
 from connector_pipeline.platforms.shopify.reading.counts import VariantsCount
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
@@ -161,6 +162,28 @@ class ShopifyAdapter(Adapter):
                     if bulk.finished:
                         return
                     bulk = None
+
+    async def fetch_hinted(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        tokens: Mapping[str, datetime | None],
+        report: FetchReport,
+        archived: Iterable[RawPage] = (),
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the products that the tokens name; see `Adapter.fetch_hinted`.
+
+        Products of every status are read, as `fetch` reads them. Raises what `fetch` raises.
+        """
+        report.details["api_version"] = self.api_version
+        async with self._client(shop, credential_source, report) as client:
+            walk = HintedWalk(client, tokens, report=report, archived=ArchivedPages(archived))
+            async with aclosing(walk.pages()) as pages:
+                async for page in pages:
+                    yield page
+                    if page.kind in ("shop", BY_ID):
+                        refuse_another_shop(page, shop, report)
 
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
         """Ask the shop to count its products, which takes the scope that a fetch needs."""
