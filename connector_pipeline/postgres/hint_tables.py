@@ -1,4 +1,4 @@
-"""The tables of the schema `connector` for hints, and for looks at the platforms' change feeds.
+"""The tables of the schema `connector` for what platforms say: hints, looks, demands to erase.
 
 The migrations make exactly these; a test compares the two. A change here needs a migration.
 """
@@ -95,4 +95,22 @@ change_looks: Final = Table(
     Index(None, "look_at"),
     schema=CONNECTOR,
     comment="When each shop's change feed is looked at, by how often the shop changes.",
+)
+
+erase_demands: Final = Table(
+    "erase_demands",
+    metadata,
+    Column("platform_name", Id, primary_key=True, comment="The shop's platform."),
+    Column("domain", Id, primary_key=True, comment="The shop's domain."),
+    Column(
+        "demanded_at",
+        Time,
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+        comment="When the platform first demanded it.",
+    ),
+    Column("tried_at", Time, comment="When the erasure was last tried. Null: never."),
+    Column("trouble", Text, comment="Why the last try failed, in words."),
+    schema=CONNECTOR,
+    comment="Shops of which the platform demands that everything is erased, until it is.",
 )

@@ -166,6 +166,12 @@ sync_requests: Final = Table(
     Column("accepted_at", Time, comment="When it was put into connector.sync_queue."),
     Column("refused_at", Time, comment="When the connector refused it for good."),
     Column("refusal", Text, comment="The reason of the refusal."),
+    Column(
+        "requested_by",
+        Id,
+        server_default=text("CURRENT_USER"),
+        comment="The database user that left the request. Null: it is older than the column.",
+    ),
     UniqueConstraint("sync_id"),
     CheckConstraint("sync_id ~ '^[!-~]{1,200}$'", name="sync_id_usable"),
     CheckConstraint("merchant_id <> ''", name="merchant_id_given"),
