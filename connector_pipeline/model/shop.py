@@ -168,6 +168,7 @@ class RegisteredShop(Shop):
     last_error_code: str | None = None
     last_full_sync_at: datetime | None = None
     last_successful_sync_at: datetime | None = None
+    last_hinted_sync_at: datetime | None = Field(default=None, exclude=True)
     high_water_mark: datetime | None = None
     published_currency: str | None = Field(default=None, exclude=True)
     page_sizes: dict[str, int] = Field(default_factory=dict[str, int], exclude=True)
