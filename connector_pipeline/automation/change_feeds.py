@@ -31,7 +31,6 @@ from connector_pipeline.model.errors import (
     ConnectorError,
     DatabaseUnavailable,
     PlatformUnavailable,
-    SandboxMixedWithReal,
     TokenServiceUnavailable,
 )
 from connector_pipeline.model.hint import Hint
@@ -274,7 +273,7 @@ class _Looks:
                 changes = await adapter.changes(
                     due.shop, client, since=due.synced_at - adapter.overlap, cursor=due.cursor
                 )
-        except (TokenServiceUnavailable, SandboxMixedWithReal) as error:
+        except TokenServiceUnavailable as error:
             # It is no trouble of the shop, which stays due. The others would fare no better.
             self.error, self._stopped = error, True
             return
