@@ -25,6 +25,7 @@ from connector_pipeline.platforms.kit.contract import (
 )
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.kit.webhooks import Changes
 from connector_pipeline.platforms.shopify import versions
 from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD, BulkExport
@@ -34,7 +35,7 @@ from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.queries import SHOP
-from connector_pipeline.platforms.shopify.reading import lookup
+from connector_pipeline.platforms.shopify.reading import change_feed, lookup
 from connector_pipeline.platforms.shopify.reading.by_id import BY_ID, HintedWalk
 from connector_pipeline.platforms.shopify.reading.counts import VariantsCount
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
@@ -189,6 +190,20 @@ class ShopifyAdapter(Adapter):
         """Ask the shop to count its products, which takes the scope that a fetch needs."""
         async with self._client(shop, credential_source, FetchReport()) as client:
             await client.ask(SHOP, {})
+
+    async def changes(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        since: datetime,
+        cursor: str | None,
+    ) -> Changes:
+        """Ask for changed and deleted products, in one request of 26 points at most."""
+        # A look comes again soon, and must not press a shop that is throttled or in trouble.
+        hasty = replace(self, max_retries=0)
+        async with hasty._client(shop, credential_source, FetchReport()) as client:
+            return await change_feed.look(client, since=since, cursor=cursor)
 
     async def look_up(
         self,

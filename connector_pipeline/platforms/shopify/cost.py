@@ -30,6 +30,7 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS,
 )
 from connector_pipeline.platforms.shopify.reading.check_queries import (
+    CHANGES,
     COUNT_VARIANTS,
     DELETIONS,
     PRODUCT_COUNTS,
@@ -113,6 +114,8 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     PRODUCT_COUNTS: _product_counts,
     # Events and bulk operations are both objects without objects in them.
     DELETIONS: _bulk_operations,
+    # Products and events. A list that is left out is priced all the same.
+    CHANGES: lambda variables: 2 * _bulk_operations(variables),
 }
 
 

@@ -26,9 +26,10 @@ from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.kit.webhooks import Changes
 from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, Normalizer
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
-from connector_pipeline.platforms.woocommerce.reading import lookup
+from connector_pipeline.platforms.woocommerce.reading import change_feed, lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
@@ -226,6 +227,28 @@ class WooCommerceAdapter(Adapter):
         pace = Pace(self.limit(), report)
         async with self._session(shop, credential_source, report, pace) as session:
             await session.ask(Question("/wc/v3/products", {"per_page": 1}))
+
+    async def changes(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        since: datetime,
+        cursor: str | None,
+    ) -> Changes | None:
+        """Ask for the newest changes of products and variations: a small request each, as a rule.
+
+        One request more, without a key, finds out where the shop answers. None: the shop cannot
+        sort its lists by their changes.
+        """
+        # A look comes again soon, and must not press a shop that is in trouble.
+        hasty = replace(self, max_retries=0)
+        report = FetchReport()
+        pace = Pace(self.limit(), report)
+        async with hasty._session(shop, credential_source, report, pace) as session:
+            return await change_feed.look(
+                session, statuses=self.statuses.split(","), since=since, cursor=cursor
+            )
 
     async def look_up(
         self,
