@@ -200,7 +200,10 @@ def fail(
             seconds = extract(epoch FROM clock_timestamp() - started_at)
         WHERE sync_id = %s
         RETURNING platform_name, domain, merchant_id, correlation_id, finished_at,
-            sync_type IS NOT DISTINCT FROM 'full'
+            sync_type IS NOT DISTINCT FROM 'full', (
+                SELECT platform_shop_id FROM connector.shops
+                WHERE (platform_name, domain) = (syncs.platform_name, syncs.domain)
+            )
         """,
         (error.code, message, sync_id),
     ).fetchone()
@@ -208,12 +211,20 @@ def fail(
     sync_queue.end(connection, sync_id, QueueOutcome.FAILED, error.code)
     if failed is None:
         return error
-    platform_name, domain, merchant_id, correlation_id, finished_at, full = failed
+    platform_name, domain, merchant_id, correlation_id, finished_at, full, platform_shop_id = failed
     if not isinstance(error, InvalidSyncRequest):
         _count_failure(connection, (platform_name, domain), error, message)
         if full and not isinstance(error, _NOT_OF_FULL_SYNCS):
             full_sync_failures.keep(connection, (platform_name, domain), error)
-    data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
+    data = FetchFailed(
+        merchant_id=merchant_id,
+        sync_id=sync_id,
+        platform_name=platform_name,
+        platform_shop_id=platform_shop_id,
+        domain=domain,
+        error_code=error.code,
+        error=f"{error.code}: {message}",
+    )
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
     return error
@@ -376,7 +387,12 @@ def succeed(
             partition_key=shop.partition_key,
         )
     data = FetchCompleted(
-        merchant_id=shop.merchant_id, sync_id=sync.sync_id, total_products=counts.items
+        merchant_id=shop.merchant_id,
+        sync_id=sync.sync_id,
+        platform_name=shop.platform_name,
+        platform_shop_id=shop.platform_shop_id,
+        domain=shop.domain,
+        total_products=counts.items,
     )
     [(finished_at,)] = published.fetchall()
     event = Envelope[FetchCompleted].of(

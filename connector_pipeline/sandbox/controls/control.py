@@ -135,16 +135,20 @@ class Control:
     async def _credentials(self, request: Request) -> Response:
         issued = self._shop(request).credentials
         body = await _json(request, {})
-        unknown = sorted(body.keys() - {"revoke", "rotate", "remove"})
+        unknown = sorted(body.keys() - {"revoke", "rotate", "remove", "write"})
         if unknown or not body:
-            raise InvalidEdit("expected revoke, rotate or remove")
+            raise InvalidEdit("expected revoke, rotate, remove or write")
         if body.get("rotate"):
             issued.rotate()
         if "revoke" in body:
             issued.revoked = bool(body["revoke"])
         if "remove" in body:
             issued.removed = bool(body["remove"])
-        return json_answer({"revoked": issued.revoked, "removed": issued.removed})
+        if "write" in body:
+            issued.may_write = bool(body["write"])
+        return json_answer(
+            {"revoked": issued.revoked, "removed": issued.removed, "write": issued.may_write}
+        )
 
     async def _put_forms(self, request: Request) -> Response:
         shop = self._shop(request)

@@ -51,8 +51,8 @@ _QUEUE_COLUMNS: Final = (
     (
         "hints",
         JSONB(),
-        "The tokens of the hints that the sync is for, each with the time of its newest change or "
-        "null. Null: it is a sync of the whole shop.",
+        "The tokens of the hints that the sync is for. Of each: changed_at, the time of its newest "
+        "change or null, and asked, as in connector.hints. Null: a sync of the whole shop.",
     ),
     ("not_before", _TIME, "It is not taken before: further hints may come."),
 )
@@ -71,12 +71,14 @@ def upgrade() -> None:
     op.alter_column("syncs", "sync_type", comment=_READS, schema="connector")
     _create_hints()
     _create_looks()
+    _create_demands()
     # The columns stay as they are, and with them the grants and the comments.
     op.execute(f"CREATE OR REPLACE VIEW connector.metrics AS {_metrics_before()} {_METRICS}")
 
 
 def downgrade() -> None:
     op.execute(f"CREATE OR REPLACE VIEW connector.metrics AS {_metrics_before()}")
+    op.drop_table("erase_demands", schema="connector")
     op.drop_table("change_looks", schema="connector")
     op.drop_table("hints", schema="connector")
     op.execute("UPDATE connector.syncs SET sync_type = 'incremental' WHERE sync_type = 'hinted'")
@@ -110,7 +112,10 @@ def _create_hints() -> None:
         sa.Column("platform_name", _ID, nullable=False, comment="The shop's platform."),
         sa.Column("domain", _ID, nullable=False, comment="The shop's domain."),
         sa.Column(
-            "source", sa.Text, nullable=False, comment="webhook, or a look at the change feed."
+            "source",
+            sa.Text,
+            nullable=False,
+            comment="webhook, feed: a look at the change feed, again: a sync that asks again.",
         ),
         sa.Column(
             "delivery_id",
@@ -136,8 +141,18 @@ def _create_hints() -> None:
             nullable=False,
             comment="When the hint arrived.",
         ),
+        sa.Column(
+            "asked",
+            sa.SmallInteger,
+            server_default="0",
+            nullable=False,
+            comment="How many syncs asked for the token without an answer as new as the hint.",
+        ),
+        sa.Column("not_before", _TIME, comment="It is not gathered before. Null: it may be."),
         sa.Column("gathered_at", _TIME, comment="When it was put into connector.sync_queue."),
-        sa.CheckConstraint("source IN ('webhook', 'feed')", name=op.f("hints_source_known")),
+        sa.CheckConstraint(
+            "source IN ('webhook', 'feed', 'again')", name=op.f("hints_source_known")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("hints_pkey")),
         sa.UniqueConstraint(
             "platform_name",
@@ -188,6 +203,26 @@ def _create_looks() -> None:
     )
     op.create_index(
         op.f("change_looks_look_at_idx"), "change_looks", ["look_at"], schema="connector"
+    )
+
+
+def _create_demands() -> None:
+    op.create_table(
+        "erase_demands",
+        sa.Column("platform_name", _ID, nullable=False, comment="The shop's platform."),
+        sa.Column("domain", _ID, nullable=False, comment="The shop's domain."),
+        sa.Column(
+            "demanded_at",
+            _TIME,
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+            comment="When the platform first demanded it.",
+        ),
+        sa.Column("tried_at", _TIME, comment="When the erasure was last tried. Null: never."),
+        sa.Column("trouble", sa.Text, comment="Why the last try failed, in words."),
+        sa.PrimaryKeyConstraint("platform_name", "domain", name=op.f("erase_demands_pkey")),
+        schema="connector",
+        comment="Shops of which the platform demands that everything is erased, until it is.",
     )
 
 
