@@ -32,6 +32,11 @@ from connector_pipeline.platforms.shopify.reading.check_queries import (
     DELETIONS,
     PRODUCT_COUNTS,
 )
+from connector_pipeline.platforms.shopify.webhook_queries import (
+    SUBSCRIBE,
+    SUBSCRIPTIONS,
+    UNSUBSCRIBE,
+)
 
 MAX_QUERY_COST: Final = 1_000
 
@@ -99,6 +104,10 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     PRODUCT_COUNTS: _product_counts,
     # Events and bulk operations are both objects without objects in them.
     DELETIONS: _bulk_operations,
+    # And so are webhooks.
+    SUBSCRIPTIONS: _bulk_operations,
+    SUBSCRIBE: _always(10),
+    UNSUBSCRIBE: _always(10),
 }
 
 
