@@ -25,8 +25,8 @@ from connector_pipeline.platforms.kit.contract import (
 )
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.kit.webhooks import Changes
-from connector_pipeline.platforms.shopify import versions
+from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState
+from connector_pipeline.platforms.shopify import subscriptions, versions
 from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD, BulkExport
 from connector_pipeline.platforms.shopify.bulk.operation import BulkPatience
@@ -204,6 +204,27 @@ class ShopifyAdapter(Adapter):
         hasty = replace(self, max_retries=0)
         async with hasty._client(shop, credential_source, FetchReport()) as client:
             return await change_feed.look(client, since=since, cursor=cursor)
+
+    async def subscriptions(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """The shop's webhooks that deliver to this URL; see `subscriptions`."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await subscriptions.subscriptions(client, url)
+
+    async def subscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
+    ) -> SubscriptionState:
+        """Make the webhooks that are missing. Shopify signs with the app's secret."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await subscriptions.subscribe(client, url)
+
+    async def unsubscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """Delete the webhooks that deliver to this URL."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await subscriptions.unsubscribe(client, url)
 
     async def look_up(
         self,

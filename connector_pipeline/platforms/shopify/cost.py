@@ -35,6 +35,11 @@ from connector_pipeline.platforms.shopify.reading.check_queries import (
     DELETIONS,
     PRODUCT_COUNTS,
 )
+from connector_pipeline.platforms.shopify.webhook_queries import (
+    SUBSCRIBE,
+    SUBSCRIPTIONS,
+    UNSUBSCRIBE,
+)
 
 MAX_QUERY_COST: Final = 1_000
 
@@ -116,6 +121,10 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     DELETIONS: _bulk_operations,
     # Products and events. A list that is left out is priced all the same.
     CHANGES: lambda variables: 2 * _bulk_operations(variables),
+    # And so are webhooks.
+    SUBSCRIPTIONS: _bulk_operations,
+    SUBSCRIBE: _always(10),
+    UNSUBSCRIBE: _always(10),
 }
 
 

@@ -26,7 +26,8 @@ from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.kit.webhooks import Changes
+from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState
+from connector_pipeline.platforms.woocommerce import subscriptions
 from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, Normalizer
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
 from connector_pipeline.platforms.woocommerce.reading import change_feed, lookup
@@ -223,9 +224,7 @@ class WooCommerceAdapter(Adapter):
 
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
         """Ask the shop for one of its products."""
-        report = FetchReport()
-        pace = Pace(self.limit(), report)
-        async with self._session(shop, credential_source, report, pace) as session:
+        async with self._aside(shop, credential_source) as session:
             await session.ask(Question("/wc/v3/products", {"per_page": 1}))
 
     async def changes(
@@ -249,6 +248,27 @@ class WooCommerceAdapter(Adapter):
             return await change_feed.look(
                 session, statuses=self.statuses.split(","), since=since, cursor=cursor
             )
+
+    async def subscriptions(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """The shop's webhooks that deliver to this URL; see `subscriptions`."""
+        async with self._aside(shop, credential_source) as session:
+            return await subscriptions.subscriptions(session, url)
+
+    async def subscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
+    ) -> SubscriptionState:
+        """Make the missing webhooks and restore the others, signed with the secret."""
+        async with self._aside(shop, credential_source) as session:
+            return await subscriptions.subscribe(session, url, secret)
+
+    async def unsubscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """Delete the webhooks that deliver to this URL."""
+        async with self._aside(shop, credential_source) as session:
+            return await subscriptions.unsubscribe(session, url)
 
     async def look_up(
         self,
@@ -275,6 +295,16 @@ class WooCommerceAdapter(Adapter):
             async with aclosing(lookups) as answers:
                 async for answer in answers:
                     yield answer
+
+    @asynccontextmanager
+    async def _aside(
+        self, shop: Shop, credential_source: CredentialSource
+    ) -> AsyncGenerator[WooCommerceSession]:
+        """A session for a few questions outside a sync."""
+        report = FetchReport()
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            yield session
 
     @asynccontextmanager
     async def _session(
