@@ -19,6 +19,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 from pydantic import JsonValue
 
+from connector_pipeline.catalog.freshness import NEWER_AT, TIMES_OF_CHANGES
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.catalog.publish_lock import (
     LONGEST_PUBLISH,
@@ -35,6 +36,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.tracing import span
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.state import full_sync_failures, sync_log
+from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.sync_log import PublishCounts
 
 _KEY: Final = ("platform_name", "domain", "variant_id")
@@ -64,12 +66,14 @@ _COMPARE: Final = f"""
         count(item_id) FILTER (WHERE NOT deleted) AS live,
         count(item_id) FILTER (WHERE NOT deleted AND staged_id IS NULL) AS missing,
         CASE WHEN count(*) FILTER (WHERE different) <= %(few)s
-            THEN array_agg(staged_id) FILTER (WHERE different) END AS few_to_update
+            THEN array_agg(staged_id) FILTER (WHERE different) END AS few_to_update,
+        {TIMES_OF_CHANGES}
     FROM (
         SELECT staged.variant_id AS staged_id, item.variant_id AS item_id,
             item.deleted_at IS NOT NULL AS deleted,
             staged.variant_id IS NOT NULL AND item.variant_id IS NOT NULL
-                AND (item.deleted_at IS NOT NULL OR {_DIFFERS}) AS different
+                AND (item.deleted_at IS NOT NULL OR {_DIFFERS}) AS different,
+            {NEWER_AT}
         FROM pg_temp.staged_items AS staged
         FULL JOIN (SELECT * FROM catalog.catalog_items AS item WHERE {_OF_THE_SHOP}) AS item
             ON item.variant_id = staged.variant_id
@@ -197,6 +201,7 @@ class _Comparison:
     `items` are staged, and of them `new` have no row, `returned` have a tombstone and `different`
     have a live row with other content. Of the shop's `live` rows `missing` have no staged item.
     `few_to_update` has the ids of those that returned or differ, unless there are none or many.
+    `middle_change` and `first_change` are the platform's times of the rows that freshness counts.
     """
 
     items: int
@@ -206,6 +211,13 @@ class _Comparison:
     live: int
     missing: int
     few_to_update: list[str] | None
+    middle_change: datetime | None
+    first_change: datetime | None
+
+    def changed(self) -> ChangeTimes | None:
+        if self.middle_change is None or self.first_change is None:
+            return None
+        return ChangeTimes(self.middle_change, self.first_change)
 
 
 def publish(
@@ -319,6 +331,7 @@ def publish(
             sync=sync,
             shop=shop,
             counts=counts,
+            changed=compared.changed(),
             complete=complete,
             all_read=all_read,
             absences_confirmed=absences_confirmed,

@@ -13,10 +13,14 @@ LONGEST_TOKEN: Final = 255
 
 
 class HintSource(StrEnum):
-    """Where a hint comes from: a webhook's delivery, or a look at the platform's change feed."""
+    """Where a hint comes from: a webhook's delivery, or a look at the platform's change feed.
+
+    `again` is a sync of ours whose question was not answered, or with an older state.
+    """
 
     WEBHOOK = "webhook"
     FEED = "feed"
+    AGAIN = "again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ and the end of its row in the queue, or not at all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -31,6 +31,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state import full_sync_failures, refusals, sync_queue
 from connector_pipeline.state.error_text import stored_text
+from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.outbox import put_outcome
 from connector_pipeline.state.refusals import Refusal
 
@@ -87,7 +88,7 @@ def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | 
             complete = NULL, pages = NULL, requests = NULL, waited_seconds = NULL,
             seconds = NULL, error_code = NULL, error_message = NULL, progressed_at = NULL,
             fetched_at = NULL, finished_at = NULL,
-            published_by = NULL
+            published_by = NULL, freshness_seconds = NULL, freshness_worst_seconds = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         """,
         _identity(sync, shop) | {"run_id": run_id},
@@ -199,7 +200,10 @@ def fail(
             seconds = extract(epoch FROM clock_timestamp() - started_at)
         WHERE sync_id = %s
         RETURNING platform_name, domain, merchant_id, correlation_id, finished_at,
-            sync_type IS NOT DISTINCT FROM 'full'
+            sync_type IS NOT DISTINCT FROM 'full', (
+                SELECT platform_shop_id FROM connector.shops
+                WHERE (platform_name, domain) = (syncs.platform_name, syncs.domain)
+            )
         """,
         (error.code, message, sync_id),
     ).fetchone()
@@ -207,12 +211,20 @@ def fail(
     sync_queue.end(connection, sync_id, QueueOutcome.FAILED, error.code)
     if failed is None:
         return error
-    platform_name, domain, merchant_id, correlation_id, finished_at, full = failed
+    platform_name, domain, merchant_id, correlation_id, finished_at, full, platform_shop_id = failed
     if not isinstance(error, InvalidSyncRequest):
         _count_failure(connection, (platform_name, domain), error, message)
         if full and not isinstance(error, _NOT_OF_FULL_SYNCS):
             full_sync_failures.keep(connection, (platform_name, domain), error)
-    data = FetchFailed(merchant_id=merchant_id, sync_id=sync_id, error=f"{error.code}: {message}")
+    data = FetchFailed(
+        merchant_id=merchant_id,
+        sync_id=sync_id,
+        platform_name=platform_name,
+        platform_shop_id=platform_shop_id,
+        domain=domain,
+        error_code=error.code,
+        error=f"{error.code}: {message}",
+    )
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
     return error
@@ -260,6 +272,7 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    changed: ChangeTimes | None = None,
     all_read: bool = False,
     absences_confirmed: bool = False,
     currency: str | None = None,
@@ -284,13 +297,16 @@ def succeed(
         INSERT INTO connector.syncs (
             sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
             started_at, complete, items, inserted, updated, unchanged, revived, deleted,
-            rejected, duplicates, published_by, finished_at, seconds
+            rejected, duplicates, published_by, finished_at, seconds, freshness_seconds,
+            freshness_worst_seconds
         ) VALUES (
             %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s,
             'succeeded', %(correlation_id)s, %(started_at)s, %(complete)s, %(items)s,
             %(inserted)s, %(updated)s, %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s,
             %(duplicates)s, %(published_by)s,
-            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
+            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s),
+            extract(epoch FROM greatest(clock_timestamp() - %(middle_change)s, %(no_change)s)),
+            extract(epoch FROM greatest(clock_timestamp() - %(first_change)s, %(no_change)s))
         )
         ON CONFLICT (sync_id) DO UPDATE SET
             sync_type = excluded.sync_type, status = excluded.status,
@@ -300,6 +316,8 @@ def succeed(
             revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
             duplicates = excluded.duplicates, finished_at = excluded.finished_at,
             seconds = excluded.seconds, published_by = excluded.published_by,
+            freshness_seconds = excluded.freshness_seconds,
+            freshness_worst_seconds = excluded.freshness_worst_seconds,
             error_code = NULL, error_message = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         RETURNING finished_at
@@ -316,6 +334,10 @@ def succeed(
             "rejected": counts.rejected,
             "duplicates": counts.duplicates,
             "published_by": published_by,
+            "middle_change": None if changed is None else changed.middle,
+            "first_change": None if changed is None else changed.first,
+            # A null among them would leave the other one, so that both are null.
+            "no_change": None if changed is None else timedelta(0),
         },
     )
     _refuse_foreign(published, sync, shop)
@@ -365,7 +387,12 @@ def succeed(
             partition_key=shop.partition_key,
         )
     data = FetchCompleted(
-        merchant_id=shop.merchant_id, sync_id=sync.sync_id, total_products=counts.items
+        merchant_id=shop.merchant_id,
+        sync_id=sync.sync_id,
+        platform_name=shop.platform_name,
+        platform_shop_id=shop.platform_shop_id,
+        domain=shop.domain,
+        total_products=counts.items,
     )
     [(finished_at,)] = published.fetchall()
     event = Envelope[FetchCompleted].of(

@@ -247,13 +247,17 @@ def test_every_sync_ends_in_one_event(pipeline: Pipeline) -> None:
     assert {key for key, _ in rows} == {SHOPIFY}
     completed, failed = (payload for _, payload in rows)
     assert {completed["correlation_id"], failed["correlation_id"]} == {"trace-1"}
-    merchant_id = pipeline.registry.get(SHOPIFY).merchant_id
+    shop = pipeline.registry.get(SHOPIFY)
     assert completed["data"] == {
-        "merchant_id": merchant_id,
+        "merchant_id": shop.merchant_id,
         "sync_id": "request-1",
+        "platform_name": shop.platform_name,
+        "platform_shop_id": shop.platform_shop_id,
+        "domain": shop.domain,
         "total_products": len(pipeline.served(SHOPIFY)),
     }
     assert failed["data"]["error"].startswith("PlatformUnavailable: ")
+    assert failed["data"]["error_code"] == "PlatformUnavailable"
     assert failed["data"]["sync_id"] == "request-2"
 
 

@@ -39,6 +39,7 @@ from connector_pipeline.platforms.shopify.reading.counts import VariantsCount
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
 from connector_pipeline.platforms.shopify.versions import ApiVersions
+from connector_pipeline.platforms.shopify.webhooks import ShopifyWebhooks
 from connector_pipeline.settings import ANY_SHOP, Settings
 
 # fullmatch, because `$` would accept a newline at the end (docs/facts/shopify.md, Shop domains).
@@ -110,6 +111,11 @@ class ShopifyAdapter(Adapter):
     def asked_elsewhere(self) -> str | None:
         """`base_url`, if it is not the shops' own."""
         return None if self.base_url == ANY_SHOP else self.base_url
+
+    @property
+    def webhooks(self) -> ShopifyWebhooks:
+        """The reader of the platform's webhooks."""
+        return ShopifyWebhooks()
 
     async def fetch(
         self,

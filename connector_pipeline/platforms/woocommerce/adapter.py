@@ -45,6 +45,7 @@ from connector_pipeline.platforms.woocommerce.talking.authentication import (
 from connector_pipeline.platforms.woocommerce.talking.origin import final_base_url
 from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
+from connector_pipeline.platforms.woocommerce.webhooks import WooCommerceWebhooks
 from connector_pipeline.settings import ANY_SHOP, Settings
 
 _logger = logging.getLogger(__name__)
@@ -111,6 +112,11 @@ class WooCommerceAdapter(Adapter):
     def asked_elsewhere(self) -> str | None:
         """`base_url`, if it is not the shops' own."""
         return None if self.base_url == ANY_SHOP else self.base_url
+
+    @property
+    def webhooks(self) -> WooCommerceWebhooks:
+        """The reader of the platform's webhooks."""
+        return WooCommerceWebhooks()
 
     async def fetch(
         self,
