@@ -119,6 +119,13 @@ class SandboxShop:
                 self._answers[key] = compute()
             return cast("T", self._answers[key])
 
+    def listen(self, listener: Listener) -> None:
+        """Let the listener hear of everything from now on."""
+        self.listener = listener
+        self.bulk.awaited = lambda: listener.awaits_bulk(self)
+        self.bulk.ended = lambda each: self.happened(Kind.BULK_FINISHED, each.number)
+        listener.joined(self)
+
     def happened(self, kind: Kind, about: int = 0, *, at: datetime | None = None) -> None:
         """Say that something happened, to whoever listens. An edit says so by itself."""
         if self.listener is not None:
