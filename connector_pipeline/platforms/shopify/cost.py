@@ -30,9 +30,15 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS,
 )
 from connector_pipeline.platforms.shopify.reading.check_queries import (
+    CHANGES,
     COUNT_VARIANTS,
     DELETIONS,
     PRODUCT_COUNTS,
+)
+from connector_pipeline.platforms.shopify.webhook_queries import (
+    SUBSCRIBE,
+    SUBSCRIPTIONS,
+    UNSUBSCRIBE,
 )
 
 MAX_QUERY_COST: Final = 1_000
@@ -113,6 +119,12 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     PRODUCT_COUNTS: _product_counts,
     # Events and bulk operations are both objects without objects in them.
     DELETIONS: _bulk_operations,
+    # Products and events. A list that is left out is priced all the same.
+    CHANGES: lambda variables: 2 * _bulk_operations(variables),
+    # And so are webhooks.
+    SUBSCRIPTIONS: _bulk_operations,
+    SUBSCRIBE: _always(10),
+    UNSUBSCRIBE: _always(10),
 }
 
 

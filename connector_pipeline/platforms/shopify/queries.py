@@ -16,7 +16,8 @@ not use come back:
     OWNERS, 100 inventory items                           500
     API_VERSIONS                                            1
 
-The documents that check a reading and name deletions are in `reading/check_queries.py`.
+The documents that check a reading and name deletions are in `reading/check_queries.py`, those of
+webhooks in `webhook_queries.py`.
 
 - Variants are nested by 250, the most that a nested connection gives. Costs grow with the logarithm
   of the page size: by 148, a page would request 365 points. That saves 15 % of the requested
@@ -46,6 +47,7 @@ from typing import Final
 
 from connector_pipeline.platforms.shopify.bulk.queries import BULK_DOCUMENTS
 from connector_pipeline.platforms.shopify.reading.check_queries import CHECK_DOCUMENTS
+from connector_pipeline.platforms.shopify.webhook_queries import WEBHOOK_DOCUMENTS
 
 VARIANTS_PER_PRODUCT: Final = 250
 """Variants of each product on a products page: the most that a nested connection gives."""
@@ -210,6 +212,7 @@ DOCUMENTS: Final = {
     "API_VERSIONS": API_VERSIONS,
     **BULK_DOCUMENTS,
     **CHECK_DOCUMENTS,
+    **WEBHOOK_DOCUMENTS,
 }
 
 
