@@ -244,13 +244,13 @@ def batches(ids: list[str]) -> Iterator[tuple[list[str], int]]:
         yield ids[start : start + size], room
 
 
-def products_by_id(page: RawPage, body: Any) -> list[dict[str, Any] | None]:
+def products_by_id(page: RawPage, body: Any) -> list[Any]:
     """The products on a page, by the places of their ids; None for one that Shopify has not.
 
     One that could not be read has its id alone. Raises InvalidResponse.
     """
     unread = {each.product for each in failed_fields(body)}
-    found: list[dict[str, Any] | None] = []
+    found: list[Any] = []
     for place, (number, node) in enumerate(_nodes(body, _ids_of(page))):
         failed = node is None and place in unread
         found.append({"id": f"gid://shopify/Product/{number}"} if failed else node)
