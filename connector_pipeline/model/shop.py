@@ -179,6 +179,10 @@ class RegisteredShop(Shop):
     full_sync_failures: int = Field(default=0, exclude=True)
     full_sync_error_code: str | None = None
     full_sync_error_message: str | None = None
+    last_hint_at: datetime | None = None
+    subscribed: bool | None = None
+    subscriptions_checked_at: datetime | None = None
+    subscriptions_trouble: str | None = None
 
 
 def partition_key(platform_name: str, domain: str) -> str:

@@ -33,7 +33,8 @@ _SELECT: Final = """
         consecutive_failures, last_error_code, last_full_sync_at, last_successful_sync_at,
         last_hinted_sync_at, high_water_mark, published_currency, page_sizes, learned, refused_at,
         full_sync_failing_since, full_sync_failed_at, full_sync_failures, full_sync_error_code,
-        full_sync_error_message
+        full_sync_error_message, last_hint_at, last_hinted_sync_at, subscribed,
+        subscriptions_checked_at, subscriptions_trouble
     FROM connector.shops
 """
 

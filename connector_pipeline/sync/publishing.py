@@ -18,6 +18,8 @@ from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable,
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.remarks import Remarks
+from connector_pipeline.state import freshness
+from connector_pipeline.state.freshness import Freshness
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.sync.log_context import log_as, log_as_none
@@ -39,13 +41,14 @@ class Published:
     """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop.
 
     `warnings` are those of normalizing, and of deletions that an increment does not make. The
-    warnings of the fetch are in the manifest.
+    warnings of the fetch are in the manifest. `freshness` is None where nothing told it.
     """
 
     manifest: SnapshotManifest
     counts: PublishCounts
     preview: Sequence[Mapping[str, Any]]
     warnings: Sequence[str] = ()
+    freshness: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +124,14 @@ class ShopPublisher:
                             published_by=self.run.root_run_id,
                             warn=refused.append,
                         )
+                    fresh = freshness.of_sync(connection, sync.sync_id)
                     rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
                 publishing.set(**asdict(counts))
         except Exception as error:
             return NotPublished(as_connector_error(error), sync)
         _log.info("the sync is published: %s", counts)
         self._end_trace(sync, counts=counts)
-        return Published(manifest, counts, rows, [*remarks.warnings(), *refused])
+        return Published(manifest, counts, rows, [*remarks.warnings(), *refused], fresh)
 
     def record_failure(self, failed: NotPublished) -> None:
         """Record that the shop's sync failed, and that this run does not try it again."""

@@ -313,11 +313,17 @@ class Adapter(ABC):
     async def subscribe(
         self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
     ) -> SubscriptionState | None:
-        """Make the webhooks that are missing, and restore those that the platform disabled.
+        """Make the webhooks that are missing, and restore those that do not deliver.
 
-        `secret` signs the deliveries where the platform lets us choose. Returns the state
-        afterwards.
+        `secret` signs the deliveries where the platform lets us choose; those that are there get
+        it, too. Returns the state afterwards. Raises what `fetch` raises.
         """
+        return None
+
+    async def unsubscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState | None:
+        """Delete the webhooks that deliver to this URL. Returns the state afterwards."""
         return None
 
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
