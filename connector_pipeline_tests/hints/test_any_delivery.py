@@ -13,6 +13,7 @@ from connector_pipeline.hints.asked_secrets import AskedSecrets
 from connector_pipeline.hints.body import Bodies
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder
+from connector_pipeline.hints.secrets import shop_secret
 from connector_pipeline.hints.sources import MOST_KEPT, Refusals, networks, source_of
 from connector_pipeline.model.hint import LONGEST_TOKEN
 from connector_pipeline.platforms.adapters import build_adapters
@@ -106,22 +107,27 @@ def test_any_request_has_a_status(path: str, headers: dict[bytes, bytes], body: 
 
 
 @given(
+    st.booleans(),
     st.sampled_from(TOPICS),
     any_json("id", "shop_domain", "inventory_item_id", "updated_at", "parent_id", "type"),
     st.dictionaries(st.sampled_from(HEADERS[3:]), odd_values),
 )
 def test_any_signed_body_is_read_or_refused(
-    topic: str, values: Any, headers: dict[bytes, bytes]
+    of_shopify: bool, topic: str, values: Any, headers: dict[bytes, bytes]
 ) -> None:
     """What is read of it can be stored: short words of ASCII, and times that Postgres has."""
     body = json.dumps(values).encode()
-    of_shopify = {
+    secret = NEW_SECRET if of_shopify else shop_secret(KEY, "woocommerce/shop.example.com")
+    good = {
         b"content-type": b"application/json",
         b"x-shopify-topic": topic.encode(),
         b"x-shopify-webhook-id": b"one",
-        b"x-shopify-hmac-sha256": signed(body, NEW_SECRET).encode(),
+        b"x-wc-webhook-topic": topic.encode(),
+        b"x-shopify-hmac-sha256": signed(body, secret).encode(),
+        b"x-wc-webhook-signature": signed(body, secret).encode(),
     }
-    status, recorded = answered(scope("/shopify/acme.myshopify.com", of_shopify | headers), body)
+    path = "/shopify/acme.myshopify.com" if of_shopify else "/woocommerce/shop.example.com"
+    status, recorded = answered(scope(path, good | headers), body)
     assert status in (200, 400)
     assert bool(recorded) == (status == 200)
     for each in recorded:
