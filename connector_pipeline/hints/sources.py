@@ -15,6 +15,9 @@ MOST_KEPT: Final = 10_000
 """Sources whose numbers are kept: the one that was refused the longest time ago is forgotten."""
 BURST: Final = 60
 REFUSALS_A_SECOND: Final = 1.0
+LINES_AT_ONCE: Final = 600
+LINES_A_SECOND: Final = 10.0
+"""Of all sources together: a flood from a thousand addresses must not fill the disk with its log."""
 _OWN_NETWORK: Final = 64
 """Bits of an IPv6 address that are given to one network: the rest is its owner's to choose."""
 
@@ -49,6 +52,7 @@ class Refusals:
         default_factory=OrderedDict[str, tuple[float, float]]
     )
     """By source: how many were left, and when that was."""
+    _lines: tuple[float, float] = (LINES_AT_ONCE, 0.0)
 
     def is_over(self, source: str, *, now: float) -> bool:
         """Whether the source has had more refusals than it may."""
@@ -63,6 +67,13 @@ class Refusals:
         if len(self._left) > MOST_KEPT:
             self._left.popitem(last=False)
         return with_care
+
+    def may_log(self, *, now: float) -> bool:
+        """Count a line of the log. Returns whether it may be written."""
+        left, at = self._lines
+        left = min(float(LINES_AT_ONCE), left + (now - at) * LINES_A_SECOND)
+        self._lines = (left - 1 if left >= 1 else left, now)
+        return left >= 1
 
     def _now_left(self, source: str, now: float) -> float:
         left, at = self._left.get(source, (float(BURST), now))

@@ -14,7 +14,7 @@ from connector_pipeline.hints.body import Bodies
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder
 from connector_pipeline.hints.secrets import shop_secret
-from connector_pipeline.hints.sources import MOST_KEPT, Refusals, networks, source_of
+from connector_pipeline.hints.sources import LINES_AT_ONCE, MOST_KEPT, Refusals, networks, source_of
 from connector_pipeline.model.hint import LONGEST_TOKEN
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
@@ -147,8 +147,11 @@ def test_any_forwarded_address_leads_to_a_source(client: str, junk: str, hops: l
 
 
 def test_a_flood_of_sources_fills_no_memory() -> None:
-    """Each of them has its number, and the oldest is forgotten."""
+    """Each of them has its number, and the oldest is forgotten; nor does it fill the log."""
     refusals = Refusals()
     for number in range(3 * MOST_KEPT):
         assert refusals.count(str(number), now=0.0)
     assert len(refusals._left) == MOST_KEPT  # pyright: ignore[reportPrivateUsage]
+    lines = [refusals.may_log(now=0.0) for _ in range(2 * LINES_AT_ONCE)]
+    assert sum(lines) == LINES_AT_ONCE
+    assert refusals.may_log(now=1.0)
