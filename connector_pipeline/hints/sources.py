@@ -17,8 +17,8 @@ BURST: Final = 60
 REFUSALS_A_SECOND: Final = 1.0
 LINES_AT_ONCE: Final = 600
 LINES_A_SECOND: Final = 10.0
-"""Of all sources together: a flood from a thousand addresses must not fill the disk with its log."""
-_OWN_NETWORK: Final = 64
+"""Of all sources together: a flood from a thousand addresses must not fill a disk with its log."""
+_NETWORK_BITS: Final = 64
 """Bits of an IPv6 address that are given to one network: the rest is its owner's to choose."""
 
 Network = IPv4Network | IPv6Network
@@ -105,4 +105,4 @@ def _network_of(source: str) -> str:
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return str(ip_network((int(address) >> _OWN_NETWORK << _OWN_NETWORK, _OWN_NETWORK)))
+    return str(ip_network((int(address) >> _NETWORK_BITS << _NETWORK_BITS, _NETWORK_BITS)))
