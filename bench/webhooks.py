@@ -23,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, takewhile
 from pathlib import Path
 from statistics import quantiles
 from typing import Final
@@ -77,7 +78,7 @@ def request(number: int, *, good: bool, source: str) -> bytes:
     ).encode() + body
 
 
-async def send(port: int, requests: Sequence[bytes], connections: int) -> list[tuple[int, float]]:
+async def send(port: int, requests: Iterable[bytes], connections: int) -> list[tuple[int, float]]:
     """Send them over so many connections; the status and the seconds of each."""
     waiting = iter(requests)
     done: list[tuple[int, float]] = []
@@ -131,19 +132,20 @@ def measured(pid: int, port: int, requests: Sequence[bytes]) -> Figures:
 def both(pid: int, port: int, good: Sequence[bytes], bad: Sequence[bytes]) -> tuple[Figures, float]:
     """Deliveries on 4 connections beside a flood on 28; and the flood's requests a second."""
 
-    async def run() -> tuple[list[tuple[int, float]], float, float]:
-        flood = asyncio.create_task(send(port, bad, CONNECTIONS - 4))
+    done: list[tuple[int, float]] = []
+
+    def endless() -> Iterator[bytes]:
+        return takewhile(lambda _: not done, cycle(bad))
+
+    async def run() -> tuple[float, float]:
         began = time.perf_counter()
-        done = await send(port, good, 4)
+        flood = asyncio.create_task(send(port, endless(), CONNECTIONS - 4))
+        done.extend(await send(port, good, 4))
         seconds = time.perf_counter() - began
-        still = not flood.done()
-        flooded = await flood
-        if not still:
-            raise RuntimeError("the flood ended before the deliveries: send more of it")
-        return done, seconds, len(flooded) / (time.perf_counter() - began)
+        return seconds, len(await flood) / (time.perf_counter() - began)
 
     cpu = cpu_seconds(pid)
-    done, seconds, rate = asyncio.run(run())
+    seconds, rate = asyncio.run(run())
     return figures(done, seconds, cpu_seconds(pid) - cpu, pid), rate
 
 
