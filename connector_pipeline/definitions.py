@@ -23,6 +23,7 @@ from connector_pipeline.assets.resources import (
 )
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
+from connector_pipeline.automation.change_feeds import change_feeds
 from connector_pipeline.automation.credential_probe import credential_probe
 from connector_pipeline.automation.erase_demands import (
     erase_demanded_shops,
@@ -59,6 +60,7 @@ def build_definitions(settings: Settings) -> Definitions:
         sensors=[
             shop_partitions,
             credential_probe,
+            change_feeds,
             sweep,
             alerts,
             sync_outcomes,
