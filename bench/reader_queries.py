@@ -55,10 +55,13 @@ INDEX_SIZES: Final = """
 
 
 def documented_queries() -> dict[str, LiteralString]:
-    """The query under each heading, with psycopg's parameters in place of `:name`."""
-    found = re.findall(r"^### ([^\n]+)\n\n```sql\n(.+?)```", CONTRACTS.read_text(), re.M | re.S)
+    """The query under each heading, with psycopg's parameters in place of psql's variables."""
+    _, _, queries = CONTRACTS.read_text().partition("\n## Five queries")
+    queries, _, _ = queries.partition("\n## ")
+    found = re.findall(r"^### ([^\n]+)\n\n```sql\n(.+?)```", queries, re.M | re.S)
     return {
-        title: cast("LiteralString", re.sub(r":(\w+)", r"%(\1)s", query)) for title, query in found
+        title: cast("LiteralString", re.sub(r":'(\w+)'", r"%(\1)s", query))
+        for title, query in found
     }
 
 

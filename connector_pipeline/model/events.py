@@ -1,6 +1,6 @@
 """The events by which the connector reports its syncs to the neighbours.
 
-Subjects and fields are the predecessor's (docs/contracts.md, Events).
+Subjects and fields are the predecessor's, and some fields more (docs/contracts.md, Events).
 """
 
 from datetime import datetime
@@ -34,16 +34,26 @@ class FetchCompleted(BaseModel):
 
     merchant_id: str
     sync_id: SyncId
+    platform_name: str
+    platform_shop_id: str
+    domain: str
     total_products: Annotated[int, Field(ge=0)]
 
 
 class FetchFailed(BaseModel):
-    """A sync failed. `error` is the error's code, a colon, its message and its remedy."""
+    """A sync failed. `error` is `error_code`, a colon, the error's message and its remedy.
+
+    `platform_shop_id` is null where the registry has no such shop: the request was refused.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     merchant_id: str
     sync_id: SyncId
+    platform_name: str
+    platform_shop_id: str | None
+    domain: str
+    error_code: str
     error: str
 
 

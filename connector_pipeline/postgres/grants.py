@@ -22,6 +22,7 @@ PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CATALOG, "available_items"): "SELECT",
     (CONNECTOR, "alembic_version"): "SELECT",
     (CONNECTOR, "change_looks"): _ROWS,
+    (CONNECTOR, "erase_demands"): _ROWS,
     (CONNECTOR, "hints"): _ROWS,
     # The first real credentials mark an unmarked database.
     (CONNECTOR, "installation"): "SELECT, UPDATE (serves)",
@@ -50,6 +51,8 @@ _GRANTS: Final[dict[str, tuple[LiteralString, ...]]] = {
         # The connector alone writes the other columns, which say how far a request is.
         "GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, "
         "sync_type, correlation_id) ON {connector}.sync_requests TO {role}",
+        # The view shows each requester its own requests.
+        "GRANT SELECT ON {connector}.sync_request_outcomes TO {role}",
     ),
     MONITOR_ROLE: (
         "GRANT USAGE ON SCHEMA {connector} TO {role}",

@@ -99,8 +99,9 @@ sync_queue: Final = Table(
     Column(
         "hints",
         JSONB,
-        comment="The tokens of the hints that the sync is for, each with the time of its newest "
-        "change or null. Null: it is a sync of the whole shop.",
+        comment="The tokens of the hints that the sync is for. Of each: changed_at, the time of "
+        "its newest change or null, and asked, as in connector.hints. Null: a sync of the whole "
+        "shop.",
     ),
     Column("not_before", Time, comment="It is not taken before: further hints may come."),
     Column("outcome", Text, comment="How it ended."),
@@ -165,6 +166,12 @@ sync_requests: Final = Table(
     Column("accepted_at", Time, comment="When it was put into connector.sync_queue."),
     Column("refused_at", Time, comment="When the connector refused it for good."),
     Column("refusal", Text, comment="The reason of the refusal."),
+    Column(
+        "requested_by",
+        Id,
+        server_default=text("CURRENT_USER"),
+        comment="The database user that left the request. Null: it is older than the column.",
+    ),
     UniqueConstraint("sync_id"),
     CheckConstraint("sync_id ~ '^[!-~]{1,200}$'", name="sync_id_usable"),
     CheckConstraint("merchant_id <> ''", name="merchant_id_given"),

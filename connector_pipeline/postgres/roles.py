@@ -23,7 +23,8 @@ _HEAD: Final = """\
 --   {owner}     owns the schemas and their tables; `connector-pipeline migrate` connects as it
 --   {pipeline}  reads and writes rows, and owns nothing; all other processes connect as it
 --   {reader}      reads the schema {catalog}
---   {requester}      leaves sync requests in {connector}.sync_requests
+--   {requester}      leaves sync requests in {connector}.sync_requests, and reads how its own
+--                       ended in {connector}.sync_request_outcomes
 --   {monitor}   reads the view {connector}.metrics
 --
 -- No role may log in yet. Give {owner} a password for migrations
@@ -128,6 +129,7 @@ _REQUESTS: Final = (
     f"GRANT INSERT (merchant_id, platform_name, platform_shop_id, domain, sync_id, sync_type, "
     f"correlation_id) ON {CONNECTOR}.sync_requests TO {REQUESTER_ROLE}"
 )
+_OUTCOMES: Final = f"GRANT SELECT ON {CONNECTOR}.sync_request_outcomes TO {REQUESTER_ROLE}"
 
 
 def roles_sql() -> str:
@@ -136,6 +138,7 @@ def roles_sql() -> str:
     names |= {"reader": READER_ROLE, "requester": REQUESTER_ROLE, "monitor": MONITOR_ROLE}
     grants = [(table, grant.as_string(None)) for table, grant in pipeline_table_grants()] + [
         (f"{CONNECTOR}.sync_requests", _REQUESTS),
+        (f"{CONNECTOR}.sync_request_outcomes", _OUTCOMES),
         (f"{CONNECTOR}.metrics", f"GRANT SELECT ON {CONNECTOR}.metrics TO {MONITOR_ROLE}"),
     ]
     return _HEAD.format(

@@ -28,6 +28,9 @@ _ERASE: Final[dict[str, LiteralString]] = {
             FOR UPDATE SKIP LOCKED
         )
     """,
+    "hints": f"DELETE FROM connector.hints WHERE {_OF_SHOP}",  # noqa: S608
+    "change_looks": f"DELETE FROM connector.change_looks WHERE {_OF_SHOP}",  # noqa: S608
+    "erase_demands": f"DELETE FROM connector.erase_demands WHERE {_OF_SHOP}",  # noqa: S608
     "syncs": f"DELETE FROM connector.syncs WHERE {_OF_SHOP}",  # noqa: S608
     "rejected_variants": f"DELETE FROM connector.rejected_variants WHERE {_OF_SHOP}",  # noqa: S608
     # A dead letter has the message as somebody sent it.

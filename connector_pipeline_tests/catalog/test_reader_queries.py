@@ -1,6 +1,9 @@
 """The queries in docs/contracts.md return what it says, and each uses an index."""
 
+import csv
+import os
 import re
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,21 +14,29 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from connector_pipeline.postgres.embedded.programs import program_file
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER, Publisher, item
 
 CONTRACTS = Path(__file__).parents[2] / "docs" / "contracts.md"
 Row = dict[str, Any]
 
 
-def documented_queries() -> dict[str, LiteralString]:
-    """Every query by its heading, with psycopg's parameters for `:name`."""
-    found = re.findall(r"^### ([^\n]+)\n\n```sql\n(.+?)```", CONTRACTS.read_text(), re.M | re.S)
+def documented(language: str) -> dict[str, str]:
+    """The five queries as written in SQL for psql, or in Python, by their headings."""
+    _, _, part = CONTRACTS.read_text(encoding="utf-8").partition("\n## Five queries")
+    part, _, _ = part.partition("\n## ")
     return {
-        title: cast("LiteralString", re.sub(r":(\w+)", r"%(\1)s", query)) for title, query in found
+        title: re.findall(rf"```{language}\n(.+?)```", text, re.S)[0]
+        for title, text in re.findall(r"^### ([^\n]+)\n(.+?)(?=\n### |\Z)", part, re.M | re.S)
     }
 
 
-QUERIES = documented_queries()
+FOR_PSQL = documented("sql")
+FOR_PSYCOPG = documented("python")
+QUERIES = {
+    title: cast("LiteralString", re.sub(r":'(\w+)'", r"%(\1)s", query))
+    for title, query in FOR_PSQL.items()
+}
 
 # 200 shops of 25 products of 4 variants, changed an hour apart; two shops a merchant. Of each
 # shop every tenth variant is deleted and the last product is a draft.
@@ -85,6 +96,33 @@ def test_there_are_five_queries() -> None:
         "A product's variants",
         "Changes since",
         "One item",
+    ]
+
+
+@pytest.mark.parametrize("title", QUERIES)
+def test_both_forms_of_a_query_run_as_they_are_written(
+    reader: psycopg.Connection[Row], title: str, tmp_path: Path
+) -> None:
+    """psql and psycopg find the same rows, in the same order."""
+    expected = reader.execute(QUERIES[title], VALUES).fetchall()
+    assert expected
+    names: dict[str, Any] = {"connection": reader} | VALUES
+    exec(FOR_PSYCOPG[title], names)
+    assert names["rows"] == expected
+    file = tmp_path / "query.sql"
+    file.write_text(FOR_PSQL[title], encoding="utf-8")
+    given = [word for name, value in VALUES.items() for word in ("-v", f"{name}={value}")]
+    printed = subprocess.run(
+        [program_file("psql"), reader.info.dsn, "-X", "--csv", *given, "-f", file],
+        env={**os.environ, "PGOPTIONS": "-c role=catalog_reader"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = list(csv.DictReader(printed.stdout.splitlines()))
+    texts = ("platform_name", "domain", "variant_id", "variant_title")
+    assert [[row.get(name) for name in texts] for row in found] == [
+        [row.get(name) for name in texts] for row in expected
     ]
 
 

@@ -63,6 +63,10 @@ def test_events_are_sent_in_their_order_and_once(
     assert event["data"] == {
         "merchant_id": ACME.merchant_id,
         "sync_id": "s-2",
+        "platform_name": ACME.platform_name,
+        "platform_shop_id": ACME.platform_shop_id,
+        "domain": ACME.domain,
+        "error_code": "PlatformUnavailable",
         "error": "PlatformUnavailable: answered 503. Wait.",
     }
     assert event["correlation_id"] == "correlation of s-2"

@@ -110,7 +110,14 @@ def test_a_published_sync_has_the_event_that_it_completed(syncs: Syncs) -> None:
         "correlation_id": "correlation of sync-1",
         "source_service": "platform-connector",
         # The copy counts once and the rejected one does not.
-        "data": {"merchant_id": "m1", "sync_id": "sync-1", "total_products": 3},
+        "data": {
+            "merchant_id": "m1",
+            "sync_id": "sync-1",
+            "platform_name": ACME.platform_name,
+            "platform_shop_id": ACME.platform_shop_id,
+            "domain": ACME.domain,
+            "total_products": 3,
+        },
     }
     assert event["event_id"] == UUID(payload["event_id"])
 
@@ -125,6 +132,10 @@ def test_a_failed_sync_has_an_event_with_the_reason(syncs: Syncs) -> None:
     assert sent.data == FetchFailed(
         merchant_id="m1",
         sync_id="sync-1",
+        platform_name=ACME.platform_name,
+        platform_shop_id=ACME.platform_shop_id,
+        domain=ACME.domain,
+        error_code="PlatformUnavailable",
         error="PlatformUnavailable: answered \\x00\\ud800. Wait.",
     )
 
