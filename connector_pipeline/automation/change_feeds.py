@@ -33,7 +33,7 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     TokenServiceUnavailable,
 )
-from connector_pipeline.model.hint import Hint
+from connector_pipeline.model.hint import Hint, HintSource
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.platforms.kit.webhooks import Changes
@@ -41,6 +41,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline.state import change_looks
 from connector_pipeline.state.change_looks import DueShop, Look
+from connector_pipeline.state.hints import ReceivedHint, put
 from connector_pipeline.state.look_distances import (
     Quota,
     distance,
@@ -143,9 +144,18 @@ def hints_to_put(
     One hint alone, without a token, where more changed than the look lists or can name.
     """
     by_token = newest_by_token(changes.hints)
-    times = {token: hint.changed_at for token, hint in by_token.items() if hint.changed_at}
+    product_of = {token: changes.products.get(token, token) for token in by_token}
+    times: dict[str, datetime] = {}
+    for token, hint in by_token.items():
+        if hint.changed_at is not None:
+            product = product_of[token]
+            times[product] = max(hint.changed_at, times.get(product, hint.changed_at))
     known = held(connection, partition_key, times) if times else set[str]()
-    left = [hint for token, hint in by_token.items() if token not in known]
+    left = [
+        hint
+        for token, hint in by_token.items()
+        if hint.changed_at is None or product_of[token] not in known
+    ]
     unnamed = [hint for hint in changes.hints if hint.token is None]
     if changes.too_many and left:
         unnamed.append(Hint(left[0].topic))
@@ -318,7 +328,13 @@ class _Looks:
             if not change_looks.holds(connection, due.shop):
                 return
             hints = hints_to_put(connection, due.shop.partition_key, changes)
-            change_looks.put_hints(connection, due.shop, hints)
+            put(
+                connection,
+                [
+                    ReceivedHint(due.shop.platform_name, due.shop.domain, HintSource.FEED, hint)
+                    for hint in hints
+                ],
+            )
             change_looks.record(connection, after_a_look(due, changes, hints, self.pacing, began))
         if hints:
             self.changed.append(due.shop.partition_key)
