@@ -15,7 +15,7 @@ from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import preview
 from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, SnapshotMissing
-from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.state import freshness
@@ -72,6 +72,9 @@ class ShopPublisher:
     ) -> Published | NotPublished:
         """Publish the shop's newest snapshot, unless the run that this run retries has done so.
 
+        A hinted snapshot is published by the run that made it alone: the newest one is always of
+        the whole shop, or of its changes.
+
         `fetched` is the snapshot that this run has just made: an older one is not published in its
         place. Raises nothing: an error is returned as NotPublished.
         """
@@ -79,7 +82,11 @@ class ShopPublisher:
         log_as_none()
         try:
             shop = registered_shop(self.services.registry, partition_key)
-            snapshot = self.services.raw_archive.latest(partition_key)
+            archive = self.services.raw_archive
+            if fetched is not None and fetched.sync.sync_type is SyncType.HINTED:
+                snapshot = archive.snapshot(fetched)
+            else:
+                snapshot = archive.latest(partition_key)
             manifest = snapshot.manifest
             if fetched is not None and manifest.finished_at < fetched.finished_at:
                 raise SnapshotMissing(
@@ -110,6 +117,7 @@ class ShopPublisher:
                             as_of=manifest.as_of,
                             gone=manifest.gone,
                             absences_confirmed=manifest.absences_confirmed,
+                            not_yet=manifest.not_yet,
                             rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),
                             whole_products=adapter.whole_products,
                             allow_shrink=self.allow_shrink,

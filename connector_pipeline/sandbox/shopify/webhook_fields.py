@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 from graphql import GraphQLResolveInfo
 
-from connector_pipeline.sandbox.shopify.fields import QueryContext, Resolver
+from connector_pipeline.sandbox.shopify.fields import Plain, QueryContext, Resolver
 from connector_pipeline.sandbox.shopify.leaves import Leaf, time_text
 from connector_pipeline.sandbox.shopify.paging import Connection, Key, page_of
 from connector_pipeline.sandbox.shopify.versions import API_VERSIONS, WEBHOOK_VERSION
@@ -88,6 +88,10 @@ WEBHOOK_RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
         "webhookSubscriptionUpdate": _update,
         "webhookSubscriptionDelete": _delete,
     },
+}
+"""Resolvers as graphql-core calls them."""
+
+WEBHOOK_RELATIONS: Final[dict[str, dict[str, Plain]]] = {
     "WebhookSubscription": {"apiVersion": _api_version},
     "WebhookSubscriptionConnection": {
         "edges": lambda page, _: page.edges(),
@@ -96,7 +100,7 @@ WEBHOOK_RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
     },
     "WebhookSubscriptionEdge": {"node": lambda edge, _: edge.node},
 }
-"""Resolvers as graphql-core calls them."""
+"""Fields with selections and no arguments, by type."""
 
 WEBHOOK_LEAVES: Final[dict[str, dict[str, Leaf]]] = {
     "WebhookSubscription": {

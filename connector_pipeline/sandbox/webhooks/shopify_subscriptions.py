@@ -106,6 +106,11 @@ class ShopifySubscriptions:
             self._existing(subscription_id)
             del self._kept[subscription_id]
 
+    def lose(self, subscription_id: int) -> None:
+        """Delete it as the platform itself does after failures, without a word."""
+        with self._lock:
+            self._kept.pop(subscription_id, None)
+
     def clear(self) -> None:
         """Delete all, as an uninstallation does."""
         with self._lock:

@@ -5,7 +5,7 @@ After WC_REST_Webhooks_V1_Controller of trunk (11.1 in development), read on 202
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
@@ -19,7 +19,11 @@ from connector_pipeline.sandbox.webhooks.woo_webhooks import HOOKS, STATUSES, Wo
 from connector_pipeline.sandbox.woocommerce.call import WooRefusal, no_route
 from connector_pipeline.sandbox.woocommerce.query import InvalidParameters, list_query
 
-_ORDERS: Final = ("date", "id", "title")
+_SORTS: Final[dict[str, Callable[[WooWebhook], Any]]] = {
+    "date": lambda each: (each.created_at, each.id),
+    "id": lambda each: each.id,
+    "title": lambda each: (each.name, each.id),
+}
 _URL_PROBLEM: Final = "Webhook delivery URL must be a valid URL starting with http:// or https://."
 
 
@@ -75,17 +79,13 @@ class WebhookCall:
             message = "status is not one of all, active, paused, and disabled."
             raise InvalidParameters({"status": ("rest_not_in_enum", message)})
         offset = timedelta(minutes=self._shop.spec.utc_offset_minutes)
-        query = list_query(given, orders=_ORDERS, utc_offset=offset)
+        query = list_query(given, orders=tuple(_SORTS), utc_offset=offset)
         found = [
             each
             for each in self._shop.webhooks.all()
             if wanted in ("all", each.status) and (not query.include or each.id in query.include)
         ]
-        keys = {"title": lambda each: each.name, "id": lambda each: each.id}
-        found.sort(
-            key=cast("Any", keys.get(query.orderby, lambda each: (each.created_at, each.id))),
-            reverse=query.order == "desc",
-        )
+        found.sort(key=_SORTS[query.orderby], reverse=query.order == "desc")
         page = found[query.start : query.start + query.per_page]
         headers = {
             "X-WP-Total": str(len(found)),
