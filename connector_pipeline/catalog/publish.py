@@ -7,7 +7,7 @@ deleted, and only rows that differ are written. A reader sees the whole change o
 changed or not.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from pydantic import JsonValue
 
 from connector_pipeline.catalog.freshness import NEWER_AT, TIMES_OF_CHANGES
 from connector_pipeline.catalog.guard import refusal
+from connector_pipeline.catalog.newer_rows import keep_newer_rows, later_hinted_syncs
 from connector_pipeline.catalog.publish_lock import (
     LONGEST_PUBLISH,
     STAGING,
@@ -36,6 +37,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.tracing import span
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.state import full_sync_failures, sync_log
+from connector_pipeline.state.asked_again import ask_again_for
 from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.sync_log import PublishCounts
 
@@ -111,7 +113,7 @@ _INSERT: Final = f"""
 # good row. A reject without a variant id may be any variant of its product, and one without a
 # product id any variant of the shop, so all of those keep their rows.
 _GONE: Final = f"""
-    {_OF_THE_SHOP} AND item.deleted_at IS NULL
+    {_OF_THE_SHOP} AND item.deleted_at IS NULL AND item.sync_id <> ALL(%(later_hinted)s::text[])
     AND (%(whole_shop)s OR item.variant_id = ANY(%(gone)s::text[]))
     AND NOT EXISTS (
         SELECT FROM pg_temp.staged_items AS staged WHERE staged.variant_id = item.variant_id
@@ -230,6 +232,7 @@ def publish(
     all_read: bool = False,
     gone: Iterable[str] = (),
     absences_confirmed: bool = False,
+    not_yet: Collection[str] = (),
     currency: str | None = None,
     learned: Mapping[str, JsonValue] = MappingProxyType({}),
     whole_products: bool = False,
@@ -245,7 +248,9 @@ def publish(
     `gone`, the variant ids that the platform said are gone (`absences_confirmed`: these are all
     that are absent). With `whole_products`, an increment forgets the rejects that its products no
     longer have. The sync counts as the shop's full one by the rule of `sync_log.succeed`.
-    Publishing the same snapshot again writes no catalog row. The records of the sync, the shop and
+    Publishing the same snapshot again writes no catalog row. No row becomes older than it was,
+    except by a full sync (`newer_rows`). The products that came too old, and the tokens `not_yet`,
+    are asked for again. The records of the sync, the shop and
     its rejects change in the same transaction.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
@@ -282,6 +287,19 @@ def publish(
             "few": _FEW,
             "most_rejects": MOST_REJECTS_KEPT,
         }
+        later = later_hinted_syncs(connection, shop, sync.started_at if as_of is None else as_of)
+        values["later_hinted"] = later
+        newer = keep_newer_rows(connection, shop, later, full=is_full)
+        left = ask_again_for(
+            connection,
+            (shop.platform_name, shop.domain),
+            sync.sync_id,
+            not_yet,
+            products=newer.products,
+        )
+        if warn is not None:
+            for warning in newer.warnings(left):
+                warn(warning)
         compared = _compare(connection, values)
         deleted = _count_gone(connection, values) if may_delete and compared.missing else 0
         shrank = _shrank(shop, compared, deleted, full=is_full)

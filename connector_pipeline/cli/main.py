@@ -21,6 +21,7 @@ from connector_pipeline.cli import (
 )
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
+from connector_pipeline.cli.version import VersionFlag
 from connector_pipeline.model.process_output import guard_output, traceback_text
 from connector_pipeline.model.sync import RequestedSyncType
 
@@ -35,6 +36,11 @@ app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
 app.add_typer(queue_commands.app, name="queue")
 app.add_typer(webhooks_commands.app, name="webhooks")
+
+
+@app.callback()
+def _options(version: VersionFlag = False) -> None:  # pyright: ignore[reportUnusedFunction]
+    """Keep a Postgres catalog true to thousands of merchants' shops."""
 
 
 def _prefix(path: str) -> str:

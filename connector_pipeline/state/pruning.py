@@ -24,6 +24,7 @@ _PRUNE: Final[dict[str, LiteralString]] = {
                     SELECT FROM connector.syncs AS later
                     WHERE later.platform_name = old.platform_name AND later.domain = old.domain
                         AND later.started_at > old.started_at AND later.status = 'succeeded'
+                        AND (later.sync_type IS DISTINCT FROM 'hinted' OR old.sync_type = 'hinted')
                 ))
             )
     """,

@@ -80,6 +80,27 @@ def state(connection: psycopg.Connection[Row], sync_id: str) -> tuple[Any, ...] 
     return row and (row["state"], row["error_code"], row["finished_at"] is not None)
 
 
+@pytest.mark.parametrize(
+    ("heading", "relation"),
+    [
+        ("The catalog: `catalog.catalog_items`", "catalog.catalog_items"),
+        ("How a request ended", "connector.sync_request_outcomes"),
+    ],
+)
+def test_the_contract_names_every_column(database_url: str, heading: str, relation: str) -> None:
+    """Its table has all columns that are there, and no other."""
+    _, _, part = CONTRACTS.partition(f" {heading}\n")
+    _, _, table = part.partition("| column |")
+    rows = table.partition("\n\n")[0].splitlines()[2:]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0",
+            (relation,),
+        )
+        assert documented == {name for (name,) in found}
+
+
 def test_a_documented_user_may_do_what_its_role_may(users: str) -> None:
     """The reader reads; after the documented GRANT it leaves requests as well."""
     with connected(users, re.findall(r"CATALOG_DSN=(\S+)", CONTRACTS)[0]) as reader:

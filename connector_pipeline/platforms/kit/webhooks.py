@@ -68,26 +68,35 @@ class WebhookReader(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A webhook that the platform has on record for us. `active`: the platform sends it."""
+    """A webhook that the platform has on record for us, which it sends if it is `active`.
+
+    `paused`: not for its failures; somebody of the shop does not want it.
+    """
 
     topic: str
-    url: str
-    active: bool
     subscription_id: str
-    detail: str = ""
+    active: bool = True
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
     """The subscriptions of a shop that deliver to our URL, and the topics that lack one.
 
-    `missing` are the topics that no active subscription delivers. `refused` says why they cannot
-    be made, in words for an operator, where the credentials do not allow it; None otherwise.
+    `missing` are the topics that no active subscription delivers, in the platform's words. Where
+    the credentials do not allow to list or make them, or the platform does not, `refused` says why,
+    and what to do, in words for an operator. `changed` is how many were made, restored or deleted.
     """
 
     subscriptions: Sequence[Subscription]
     missing: Sequence[str]
     refused: str | None = None
+    changed: int = 0
+
+    @property
+    def paused(self) -> Sequence[str]:
+        """The missing topics that somebody of the shop has paused."""
+        return [each.topic for each in self.subscriptions if each.paused]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Control:
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
             ("PUT", _SHOP + "/trouble", self._put_trouble),
+            ("PUT", _SHOP + "/lag", self._put_lag),
             ("PUT", _SHOP + "/mishaps", self._put_mishaps),
             ("PUT", _SHOP + "/script", self._put_script),
             ("GET", "/sandbox/faults", self._get_faults),
@@ -187,6 +188,11 @@ class Control:
         shop = self._shop(request)
         shop.trouble = trouble_from_json(await _json(request, {}))
         return json_answer(asdict(shop.trouble))
+
+    async def _put_lag(self, request: Request) -> Response:
+        seconds = float((await _json(request, {})).get("seconds", 0))
+        self._shop(request).stay_behind(seconds)
+        return json_answer({"seconds": seconds})
 
     async def _put_mishaps(self, request: Request) -> Response:
         shop = self._woocommerce(request)

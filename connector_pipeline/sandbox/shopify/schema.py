@@ -232,7 +232,12 @@ type ProductVariant implements Node {
   product: Product!
 }
 
-type InventoryItem implements Node { id: ID! sku: String tracked: Boolean! }
+type InventoryItem implements Node {
+  id: ID!
+  sku: String
+  tracked: Boolean!
+  variants(after: String, before: String, first: Int, last: Int): ProductVariantConnection
+}
 
 interface Event {
   id: ID!

@@ -1,6 +1,7 @@
 """One shop of a sandbox: its generated catalog, and the edits made to it since."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from threading import RLock
@@ -23,6 +24,7 @@ from connector_pipeline.sandbox.shops.records import (
     WooVariation,
     variants_of,
 )
+from connector_pipeline.sandbox.shops.replica import Replica
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.webhooks.happening import Happening, Kind, Listener
 from connector_pipeline.sandbox.webhooks.shopify_subscriptions import ShopifySubscriptions
@@ -87,6 +89,24 @@ class SandboxShop:
         self._answers: dict[Any, Any] = {}
         self._generated: dict[int, Product] = {}
         self._generated_variants = 0
+        self._replica: Replica[SandboxShop] = Replica()
+
+    def stay_behind(self, seconds: float) -> None:
+        """Show each edit to readers so many seconds late: inf shows none, 0 shows all at once."""
+        with self.lock:
+            self._replica.stay_behind(seconds, self._as_it_is())
+
+    def as_read(self) -> "SandboxShop":
+        """The shop as the platform's readers see it now."""
+        with self.lock:
+            return self._replica.shown() or self
+
+    def _as_it_is(self) -> "SandboxShop":
+        state = copy(self)
+        for name in ("_edited", "_removed", "_trashed", "_removed_variants", "_orphans", "events"):
+            setattr(state, name, copy(getattr(self, name)))
+        state._answers = {}
+        return state
 
     @property
     def key(self) -> str:
@@ -383,6 +403,8 @@ class SandboxShop:
 
     def _changed(self) -> None:
         self._answers.clear()
+        if self._replica.is_behind:
+            self._replica.keep(self._as_it_is())
 
 
 def _with_variants(product: Product, variants: Sequence[Variant]) -> Product:

@@ -56,7 +56,7 @@ class WooCommerceServer:
         if not below.startswith(root) or (root == _PRETTY and shop.spec.plain_permalinks):
             return error_page("404 Not Found", 404)
         path = below.removeprefix(root).rstrip("/")
-        call = Call(shop, path, dict(request.query_params), home)
+        call = Call(shop.as_read(), path, dict(request.query_params), home)
         try:
             call.authenticate(request)
             if is_webhook_path(path):
