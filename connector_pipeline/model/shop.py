@@ -180,7 +180,6 @@ class RegisteredShop(Shop):
     full_sync_error_code: str | None = None
     full_sync_error_message: str | None = None
     last_hint_at: datetime | None = None
-    last_hinted_sync_at: datetime | None = None
     subscribed: bool | None = None
     subscriptions_checked_at: datetime | None = None
     subscriptions_trouble: str | None = None
