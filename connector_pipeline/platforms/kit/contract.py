@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop, valid_host_name
+from connector_pipeline.model.sync import SyncType
 from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
@@ -291,6 +292,10 @@ class Adapter(ABC):
         is as in `fetch`.
         """
         return None
+
+    def has_whole_products(self, sync_type: SyncType) -> bool:
+        """Whether the products of a sync come with all their variants."""
+        return self.whole_products or sync_type is SyncType.HINTED
 
     async def changes(
         self,
