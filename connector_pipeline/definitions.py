@@ -23,7 +23,12 @@ from connector_pipeline.assets.resources import (
 )
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
+from connector_pipeline.automation.change_feeds import change_feeds
 from connector_pipeline.automation.credential_probe import credential_probe
+from connector_pipeline.automation.erase_demands import (
+    erase_demanded_shops,
+    erase_demanded_shops_quarter_hourly,
+)
 from connector_pipeline.automation.pruning import prune_logs, prune_logs_daily
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
@@ -50,11 +55,12 @@ def build_definitions(settings: Settings) -> Definitions:
             _in_runs_of(catalog_items, settings.shops_per_run + 1),
         ],
         asset_checks=[catalog_checks],
-        jobs=[sync_shops, prune_logs],
-        schedules=[prune_logs_daily],
+        jobs=[sync_shops, prune_logs, erase_demanded_shops],
+        schedules=[prune_logs_daily, erase_demanded_shops_quarter_hourly],
         sensors=[
             shop_partitions,
             credential_probe,
+            change_feeds,
             sweep,
             alerts,
             sync_outcomes,

@@ -36,6 +36,7 @@ from connector_pipeline.model.setting_values import (
     HttpUrl,
     LongDuration,
     NatsUrl,
+    Networks,
     PostgresUrl,
     ProxyUrl,
     ShopUrlTemplate,
@@ -97,6 +98,7 @@ _EXAMPLES: Final = {
     "full_sync_every": "FULL_SYNC_EVERY=24h",
     "sync_cron": 'SYNC_CRON="0 * * * *"',
     "webhooks_url": "WEBHOOKS_URL=https://hooks.example.com",
+    "webhooks_proxies": "WEBHOOKS_PROXIES=10.0.0.0/8",
     "hint_pause": "HINT_PAUSE=5s",
     "change_looks_per_minute": "CHANGE_LOOKS_PER_MINUTE=60",
     "change_look_every": "CHANGE_LOOK_EVERY=5m",
@@ -172,6 +174,7 @@ class Settings(BaseModel):
     webhooks_url: HttpUrl | None = None
     webhook_keys: SecretStr | None = None
     shopify_webhook_secrets: SecretStr | None = None
+    webhooks_proxies: Networks = ""
     hint_pause: Duration = timedelta(seconds=5)
     change_looks_per_minute: Annotated[int, Field(ge=0, le=60_000)] = 60
     change_look_every: Duration = timedelta(minutes=5)

@@ -3,7 +3,8 @@
     {root}/{platform}/{domain}/pages/{sync}/sync.json               the sync that fetched the pages
     {root}/{platform}/{domain}/pages/{sync}/0000001-products.zst
     {root}/{platform}/{domain}/snapshots/{finished}-{sync}.json     the manifest; of an incremental
-                                                                    sync it ends in .increment.json
+                                                                    sync it ends in .increment.json,
+                                                                    of a hinted one in .hinted.json
 
 The manifest is written after the last page: a snapshot without a manifest does not exist. A
 manifest that does not parse, because a crash cut off its write, counts as none.
@@ -42,7 +43,8 @@ class SnapshotManifest(BaseModel):
     deletion. Otherwise `gone` are the absent variants that the platform, asked by id, says are
     gone; `absences_confirmed` if it said so of all absent variants. `all_read`: all that the
     platform counts was read, or its lack is explained. `as_of` is the time of the data where that
-    is earlier than the start of the sync. `learned` is the adapter's memory.
+    is earlier than the start of the sync. `learned` is the adapter's memory. `not_yet` are tokens
+    of hints, or products, that are to be asked for again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +65,7 @@ class SnapshotManifest(BaseModel):
     details: dict[str, JsonValue]
     warnings: tuple[str, ...]
     learned: dict[str, JsonValue] = {}
+    not_yet: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -93,25 +96,29 @@ def manifests_folder(partition_key: str) -> str:
     return f"{partition_key}/snapshots"
 
 
-_INCREMENT: Final = ".increment.json"
+_ENDINGS: Final = {
+    SyncType.FULL: ".json",
+    SyncType.INCREMENTAL: ".increment.json",
+    SyncType.HINTED: ".hinted.json",
+}
 
 
 def manifest_name(finished_at: datetime, sync: Sync) -> str:
     """The manifest's file name: sorts by the time the snapshot was finished."""
-    suffix = ".json" if sync.sync_type is SyncType.FULL else _INCREMENT
-    return f"{finished_at:%Y%m%dT%H%M%S%f}Z-{_file_name(sync.sync_id)}{suffix}"
+    ending = _ENDINGS[sync.sync_type]
+    return f"{finished_at:%Y%m%dT%H%M%S%f}Z-{_file_name(sync.sync_id)}{ending}"
 
 
 def is_manifest_of(path: str, sync_id: str) -> bool:
     """Whether a manifest's path is of this sync."""
     name = _file_name(sync_id)
-    return path.endswith((f"Z-{name}.json", f"Z-{name}{_INCREMENT}"))
+    return path.endswith(tuple(f"Z-{name}{ending}" for ending in _ENDINGS.values()))
 
 
 def folder_of(partition_key: str, path: str) -> str:
     """The folder of the pages of a manifest's path, found by its name alone."""
     name = path.rsplit("/", 1)[-1].partition("Z-")[2]
-    return f"{partition_key}/pages/{name.removesuffix('.json').removesuffix('.increment')}"
+    return f"{partition_key}/pages/{name.removesuffix(_ENDINGS[sync_type_of(path)])}"
 
 
 def finished_at_of(path: str) -> datetime | None:
@@ -123,10 +130,13 @@ def finished_at_of(path: str) -> datetime | None:
         return None
 
 
-def is_of_increment(path: str) -> bool:
-    """Whether a manifest's path is of an incremental sync."""
+def sync_type_of(path: str) -> SyncType:
+    """The type of the sync that a manifest's path is of."""
     # A sync's own dots are escaped in its file name.
-    return path.endswith(_INCREMENT)
+    for sync_type in (SyncType.INCREMENTAL, SyncType.HINTED):
+        if path.endswith(_ENDINGS[sync_type]):
+            return sync_type
+    return SyncType.FULL
 
 
 _LONGEST_NAME: Final = 180

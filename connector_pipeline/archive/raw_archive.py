@@ -11,17 +11,19 @@ from connector_pipeline.archive.manifest import (
     is_manifest_of,
     manifests_folder,
     sync_file,
+    sync_type_of,
 )
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.archive.retention import (
     delete_interrupted,
+    delete_older_hinted,
     delete_older_snapshots,
     manifests,
 )
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.model.errors import SnapshotMissing
-from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync import Sync, SyncType
 
 
 def _now() -> datetime:
@@ -70,9 +72,14 @@ class RawArchive:
         )
 
     def latest(self, partition_key: str) -> Snapshot:
-        """The shop's newest finished snapshot. Raises SnapshotMissing."""
+        """The newest finished snapshot of the whole shop, or of its changes: no hinted one.
+
+        Raises SnapshotMissing.
+        """
         storage = self.storage()
         for path in reversed(manifests(storage, partition_key)):
+            if sync_type_of(path) is SyncType.HINTED:
+                continue
             try:
                 manifest = SnapshotManifest.model_validate_json(storage.read(path))
             except ValidationError:
@@ -82,6 +89,10 @@ class RawArchive:
         raise SnapshotMissing(
             "the raw archive holds no complete snapshot.", partition_key=partition_key
         )
+
+    def snapshot(self, manifest: SnapshotManifest) -> Snapshot:
+        """The snapshot of this manifest."""
+        return Snapshot(self.storage(), manifest)
 
     def finished(self, partition_key: str, sync_id: str) -> SnapshotManifest | None:
         """The manifest of this sync's snapshot; None if there is no finished one."""
@@ -105,16 +116,22 @@ class RawArchive:
 
     def snapshot_uri(self, manifest: SnapshotManifest) -> str:
         """The URI of the folder of a snapshot's pages, for an operator to open."""
-        return Snapshot(self.storage(), manifest).uri
+        return self.snapshot(manifest).uri
 
     def retain(self, partition_key: str) -> None:
         """Delete all but the `keep` newest full snapshots and the increments since the newest.
+
+        And but the newest hinted snapshots.
 
         Older ones go sooner where they would take more than `shop_bytes`.
         """
         delete_older_snapshots(
             self.storage(), partition_key, keep=self.keep, most_bytes=self.shop_bytes
         )
+
+    def retain_hinted(self, partition_key: str) -> None:
+        """Delete all hinted snapshots but the newest."""
+        delete_older_hinted(self.storage(), partition_key)
 
     def forget_interrupted(self, partition_key: str, *, but: str) -> None:
         """Delete the pages of all interrupted syncs of the shop but this one."""

@@ -12,17 +12,21 @@ from connector_pipeline.archive.manifest import (
     SnapshotManifest,
     finished_at_of,
     folder_of,
-    is_of_increment,
     manifests_folder,
     pages_folder,
+    sync_type_of,
 )
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync import Sync, SyncType
 
 MOST_INCREMENTS: Final = 100
 """Increments since the newest full snapshot. There is none to end them while full syncs fail."""
+
+MOST_HINTED_SNAPSHOTS: Final = 20
+"""Snapshots of hinted syncs, to look at what the platform said of late. Nothing is made of them
+again: a sync of the whole shop has the same products."""
 
 OLDEST_INTERRUPTED: Final = timedelta(days=1)
 """An interrupted sync is not resumed after six hours, and no sync takes a day."""
@@ -40,26 +44,53 @@ def delete_older_snapshots(
     """Keep the shop's newest `keep` full snapshots and the increments since the newest of them.
 
     Of these, the older ones that would take more than `most_bytes` with the newer ones are deleted,
-    and never the newest. Pages of unfinished or older syncs are deleted, too. Call it right after a
-    snapshot was finished, while no other sync of the shop is writing. A manifest is deleted before
-    its pages, so a reader never finds a manifest whose pages are being deleted.
+    and never the newest. The newest hinted snapshots stay beside them, and push none of them out;
+    together they take a tenth of `most_bytes`. Pages of unfinished or older syncs are deleted, too.
+    Call it right after a snapshot was finished, while no other sync of the shop is writing. A
+    manifest is deleted before its pages, so a reader never finds a manifest whose pages are being
+    deleted.
     """
+    kept = dict.fromkeys(SyncType, 0)
     kept_folders: set[str] = set()
-    full = increments = stored = 0
+    stored = stored_of_hinted = 0
     for path in reversed(manifests(storage, partition_key)):
-        increment = is_of_increment(path)
-        wanted = full == 0 and increments < MOST_INCREMENTS if increment else full < keep
+        sync_type = sync_type_of(path)
+        wanted = {
+            SyncType.FULL: kept[SyncType.FULL] < keep,
+            SyncType.INCREMENTAL: kept[SyncType.FULL] == 0
+            and kept[SyncType.INCREMENTAL] < MOST_INCREMENTS,
+            SyncType.HINTED: kept[SyncType.HINTED] < MOST_HINTED_SNAPSHOTS,
+        }[sync_type]
         manifest = _manifest(storage, path) if wanted else None
-        stored += 0 if manifest is None else manifest.stored
-        if manifest is None or (kept_folders and stored > most_bytes):
+        if manifest is not None and sync_type is SyncType.HINTED:
+            stored_of_hinted += manifest.stored
+            too_much = stored_of_hinted > most_bytes // _SHARE_OF_HINTED
+        else:
+            stored += 0 if manifest is None else manifest.stored
+            others = kept[SyncType.FULL] + kept[SyncType.INCREMENTAL]
+            too_much = others > 0 and stored > most_bytes
+        if manifest is None or too_much:
             storage.delete_file(path)
             continue
         kept_folders.add(pages_folder(partition_key, manifest.sync.sync_id))
-        full += not increment
-        increments += increment
+        kept[sync_type] += 1
     for folder in storage.files(f"{partition_key}/pages"):
         if folder not in kept_folders:
             storage.delete(folder)
+
+
+def delete_older_hinted(storage: ArchiveStorage, partition_key: str) -> None:
+    """Keep the shop's newest hinted snapshots, and leave all others as they are.
+
+    Call it right after a hinted snapshot was finished. It reads no file: there may be thousands of
+    hinted syncs a day. An interrupted sync of the whole shop keeps its pages.
+    """
+    hinted = [
+        path for path in manifests(storage, partition_key) if sync_type_of(path) is SyncType.HINTED
+    ]
+    for path in hinted[:-MOST_HINTED_SNAPSHOTS]:
+        storage.delete_file(path)
+        storage.delete(folder_of(partition_key, path))
 
 
 def delete_interrupted(storage: ArchiveStorage, partition_key: str, *, but: str) -> None:
@@ -72,6 +103,9 @@ def delete_interrupted(storage: ArchiveStorage, partition_key: str, *, but: str)
     for folder in storage.files(f"{partition_key}/pages"):
         if folder not in kept:
             storage.delete(folder)
+
+
+_SHARE_OF_HINTED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,7 @@ class SnapshotWriter:
                 )
             ),
             learned=learned,
+            not_yet=tuple(sorted(report.not_yet)),
         )
         folder = manifests_folder(self._sync.partition_key)
         self._storage.make_folder(folder)

@@ -20,6 +20,7 @@ from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.reporting import PartitionMetadata
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
 from connector_pipeline.model.storable import clipped
+from connector_pipeline.state.freshness import Freshness
 from connector_pipeline.sync.publishing import Published
 
 TABLE_NAME: Final = "catalog.catalog_items"
@@ -67,11 +68,26 @@ def publish_metadata(published: Published) -> PartitionMetadata:
         "sync_id": _text(manifest.sync.sync_id),
         "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
         "complete": MetadataValue.bool(manifest.complete),
+        **_freshness(published.freshness),
         "warnings": MetadataValue.json(
             [_line(each) for each in (*manifest.warnings, *published.warnings)]
         ),
         "preview": preview_table(published.preview),
         "dagster/column_schema": MetadataValue.table_schema(column_schema()),
+    }
+
+
+def _freshness(found: Freshness | None) -> PartitionMetadata:
+    """The seconds as numbers, of which the UI makes plots, and in words; none where none is known.
+
+    A 0 in place of a missing number would be plotted as a fresh shop.
+    """
+    if found is None:
+        return {}
+    return {
+        "freshness": MetadataValue.text(str(found)),
+        "freshness_seconds": MetadataValue.float(round(found.median, 3)),
+        "freshness_worst_seconds": MetadataValue.float(round(found.worst, 3)),
     }
 
 

@@ -57,7 +57,7 @@ def prune_event_log(context: OpExecutionContext, database: ResourceParam[Databas
 
 @op(config_schema={})
 def prune_sync_log(context: OpExecutionContext, database: ResourceParam[Database]) -> None:
-    """Delete the project's rows of syncs older than SYNC_LOG_KEEP, and the queue's ended ones."""
+    """Delete syncs older than SYNC_LOG_KEEP, the queue's ended rows, and hints of other days."""
     with database.connect() as connection, under(connection, PRUNING):
         counts = pruning.prune(connection, keep=load_settings().sync_log_keep)
     _report(context, counts)

@@ -1,6 +1,10 @@
-"""Take sync requests in: from a source into the inbox, and from the inbox into the queue."""
+"""Take in what asks for syncs: requests from a source into the inbox, from there into the queue.
+
+And hints, from where they arrived into the queue.
+"""
 
 import time
+from datetime import datetime, timedelta
 from typing import Final
 
 from dagster import SensorEvaluationContext
@@ -8,11 +12,12 @@ from dagster import SensorEvaluationContext
 from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, looking_on, sync_queue
+from connector_pipeline.state import gathering, inbox, looking_on, sync_queue
 from connector_pipeline.state.outbox import put_dead_letter
 
 ACCEPTED_AT_ONCE: Final = 1_000
 ACCEPTED_A_TICK: Final = 10_000
+HINTS_A_TICK: Final = 100_000
 """A tick may take 60 s."""
 _LOOKS_EVERY_SECONDS: Final = 0.2
 _ASKS_SOURCE_EVERY_SECONDS: Final = 1.0
@@ -24,9 +29,19 @@ _GATHERS_FOR_SECONDS: Final = 1.0
 
 
 class Intake:
-    """Takes in requests during one tick. `cursor` is where the source is to be read on from."""
+    """Takes in requests and hints during one tick. `cursor`: where the source is read on from.
 
-    def __init__(self, context: SensorEvaluationContext, database: Database, source: Source | None):
+    A shop waits `hint_pause` after its first hint, so that more of them share a sync.
+    """
+
+    def __init__(
+        self,
+        context: SensorEvaluationContext,
+        database: Database,
+        source: Source | None,
+        *,
+        hint_pause: timedelta,
+    ):
         self.cursor = context.cursor
         self._log = context.log
         self._database = database
@@ -34,16 +49,22 @@ class Intake:
         self._source_works = True
         self._source_asked = time.monotonic()
         self._newest = 0
+        self._hint_pause = hint_pause
+        self._looked_at: datetime | None = None
 
     def take_in(self) -> None:
         """Put what arrived into the queue. Raises DatabaseUnavailable."""
         self._ask_source()
         self._accept()
+        self._take_hints()
         with self._database.connect() as connection:
             self._newest = sync_queue.newest(connection)
+            _, self._looked_at = sync_queue.due_since(connection, None)
 
     def wait(self, until: float, *, shops_wait: bool) -> bool:
         """Wait until something arrives, and put it into the queue; where shops wait, for a second.
+
+        Hints that arrive are put there meanwhile, and end the wait when their shop's pause does.
 
         Returns whether to look for runs to launch again: not after `until`, a time of the monotonic
         clock, nor once a process has forbidden ticks to look on. Raises DatabaseUnavailable.
@@ -59,6 +80,8 @@ class Intake:
             if arrived:
                 self._gather()
                 self.take_in()
+                return True
+            if self._hinted_shop_is_due():
                 return True
             if shops_wait and time.monotonic() >= again:
                 return True
@@ -76,6 +99,28 @@ class Intake:
         with self._database.connect() as connection:
             arrived = inbox.arrived(connection) > 0 or sync_queue.newest(connection) > self._newest
             return arrived, looking_on.is_forbidden(connection)
+
+    def _hinted_shop_is_due(self) -> bool:
+        """Put hints into the queue, and say whether the pause of a shop is over."""
+        with self._database.connect() as connection:
+            hints_are_due = gathering.are_due(connection)
+        if hints_are_due:
+            self._take_hints()
+        with self._database.connect() as connection:
+            due, self._looked_at = sync_queue.due_since(connection, self._looked_at)
+        return due
+
+    def _take_hints(self) -> None:
+        """Put the hints that are due into the queue. Their rows do not count as arrived."""
+        for _ in range(0, HINTS_A_TICK, gathering.GATHERED_AT_ONCE):
+            with self._database.connect() as connection:
+                sync_queue.lock(connection)
+                others_arrived = sync_queue.newest(connection) > self._newest
+                gathered = gathering.gather(connection, pause=self._hint_pause)
+                if not others_arrived:
+                    self._newest = sync_queue.newest(connection)
+            if gathered < gathering.GATHERED_AT_ONCE:
+                return
 
     def _number(self) -> int:
         with self._database.connect() as connection:

@@ -100,7 +100,7 @@ def sync_queue_sensor(
         context: SensorEvaluationContext, database: ResourceParam[Database]
     ) -> SensorResult | SkipReason:
         """Take in the requests that arrived, then launch runs over the next shops."""
-        intake = Intake(context, database, source)
+        intake = Intake(context, database, source, hint_pause=load_settings().hint_pause)
         # Without threads the daemon ticks one sensor after the other, and the others would wait.
         may_look = gives_each_sensor_a_thread(context.instance)
         until = time.monotonic() + (looks_for if may_look else 0)

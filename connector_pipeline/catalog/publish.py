@@ -7,7 +7,7 @@ deleted, and only rows that differ are written. A reader sees the whole change o
 changed or not.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 from pydantic import JsonValue
 
+from connector_pipeline.catalog.freshness import NEWER_AT, TIMES_OF_CHANGES
 from connector_pipeline.catalog.guard import refusal
+from connector_pipeline.catalog.newer_rows import keep_newer_rows, later_hinted_syncs
 from connector_pipeline.catalog.publish_lock import (
     LONGEST_PUBLISH,
     STAGING,
@@ -35,6 +37,8 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.tracing import span
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.state import full_sync_failures, sync_log
+from connector_pipeline.state.asked_again import ask_again_for
+from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.sync_log import PublishCounts
 
 _KEY: Final = ("platform_name", "domain", "variant_id")
@@ -64,12 +68,14 @@ _COMPARE: Final = f"""
         count(item_id) FILTER (WHERE NOT deleted) AS live,
         count(item_id) FILTER (WHERE NOT deleted AND staged_id IS NULL) AS missing,
         CASE WHEN count(*) FILTER (WHERE different) <= %(few)s
-            THEN array_agg(staged_id) FILTER (WHERE different) END AS few_to_update
+            THEN array_agg(staged_id) FILTER (WHERE different) END AS few_to_update,
+        {TIMES_OF_CHANGES}
     FROM (
         SELECT staged.variant_id AS staged_id, item.variant_id AS item_id,
             item.deleted_at IS NOT NULL AS deleted,
             staged.variant_id IS NOT NULL AND item.variant_id IS NOT NULL
-                AND (item.deleted_at IS NOT NULL OR {_DIFFERS}) AS different
+                AND (item.deleted_at IS NOT NULL OR {_DIFFERS}) AS different,
+            {NEWER_AT}
         FROM pg_temp.staged_items AS staged
         FULL JOIN (SELECT * FROM catalog.catalog_items AS item WHERE {_OF_THE_SHOP}) AS item
             ON item.variant_id = staged.variant_id
@@ -107,7 +113,7 @@ _INSERT: Final = f"""
 # good row. A reject without a variant id may be any variant of its product, and one without a
 # product id any variant of the shop, so all of those keep their rows.
 _GONE: Final = f"""
-    {_OF_THE_SHOP} AND item.deleted_at IS NULL
+    {_OF_THE_SHOP} AND item.deleted_at IS NULL AND item.sync_id <> ALL(%(later_hinted)s::text[])
     AND (%(whole_shop)s OR item.variant_id = ANY(%(gone)s::text[]))
     AND NOT EXISTS (
         SELECT FROM pg_temp.staged_items AS staged WHERE staged.variant_id = item.variant_id
@@ -197,6 +203,7 @@ class _Comparison:
     `items` are staged, and of them `new` have no row, `returned` have a tombstone and `different`
     have a live row with other content. Of the shop's `live` rows `missing` have no staged item.
     `few_to_update` has the ids of those that returned or differ, unless there are none or many.
+    `middle_change` and `first_change` are the platform's times of the rows that freshness counts.
     """
 
     items: int
@@ -206,6 +213,13 @@ class _Comparison:
     live: int
     missing: int
     few_to_update: list[str] | None
+    middle_change: datetime | None
+    first_change: datetime | None
+
+    def changed(self) -> ChangeTimes | None:
+        if self.middle_change is None or self.first_change is None:
+            return None
+        return ChangeTimes(self.middle_change, self.first_change)
 
 
 def publish(
@@ -218,6 +232,7 @@ def publish(
     all_read: bool = False,
     gone: Iterable[str] = (),
     absences_confirmed: bool = False,
+    not_yet: Collection[str] = (),
     currency: str | None = None,
     learned: Mapping[str, JsonValue] = MappingProxyType({}),
     whole_products: bool = False,
@@ -233,7 +248,9 @@ def publish(
     `gone`, the variant ids that the platform said are gone (`absences_confirmed`: these are all
     that are absent). With `whole_products`, an increment forgets the rejects that its products no
     longer have. The sync counts as the shop's full one by the rule of `sync_log.succeed`.
-    Publishing the same snapshot again writes no catalog row. The records of the sync, the shop and
+    Publishing the same snapshot again writes no catalog row. No row becomes older than it was,
+    except by a full sync (`newer_rows`). The products that came too old, and the tokens `not_yet`,
+    are asked for again. The records of the sync, the shop and
     its rejects change in the same transaction.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
@@ -270,6 +287,19 @@ def publish(
             "few": _FEW,
             "most_rejects": MOST_REJECTS_KEPT,
         }
+        later = later_hinted_syncs(connection, shop, sync.started_at if as_of is None else as_of)
+        values["later_hinted"] = later
+        newer = keep_newer_rows(connection, shop, later, full=is_full)
+        left = ask_again_for(
+            connection,
+            (shop.platform_name, shop.domain),
+            sync.sync_id,
+            not_yet,
+            products=newer.products,
+        )
+        if warn is not None:
+            for warning in newer.warnings(left):
+                warn(warning)
         compared = _compare(connection, values)
         deleted = _count_gone(connection, values) if may_delete and compared.missing else 0
         shrank = _shrank(shop, compared, deleted, full=is_full)
@@ -319,6 +349,7 @@ def publish(
             sync=sync,
             shop=shop,
             counts=counts,
+            changed=compared.changed(),
             complete=complete,
             all_read=all_read,
             absences_confirmed=absences_confirmed,

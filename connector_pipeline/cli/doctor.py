@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Final
 from uuid import uuid4
@@ -57,6 +57,7 @@ from connector_pipeline.postgres.revision import needed_revision, refuse_unsuita
 from connector_pipeline.postgres.rights import refuse_without_rights
 from connector_pipeline.postgres.serves import Serves, serves
 from connector_pipeline.settings import Settings, SettingsError, load_settings
+from connector_pipeline.state import erase_demands
 from connector_pipeline.state.outbox import unsent
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -74,6 +75,8 @@ _BEHIND: Final = {
     "statements (ALTER ROLE … SET statement_timeout)",
 }
 _LONGEST_LOOK: Final = 30.0
+_ERASED_WITHIN: Final = timedelta(days=1)
+"""Then an operator is to look why it is not. Shopify gives thirty days (docs/facts/shopify.md)."""
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
@@ -148,6 +151,7 @@ def findings() -> list[Finding]:
         found += [
             *_serves(services),
             _looked_at("shops", _shops),
+            *_erase_demands(),
             *_platforms(services.settings),
         ]
         if services.settings.nats_url is not None:
@@ -297,6 +301,24 @@ def _shops() -> str:
     shops = ShopRegistry(database=Database()).list()
     counts = {state: sum(shop.state is state for shop in shops) for state in ShopState}
     return ", ".join(f"{count} {state.value}" for state, count in counts.items())
+
+
+def _erase_demands() -> list[Finding]:
+    """A finding if a platform's demand to erase a shop has waited for a day."""
+    with Database().connect() as connection:
+        demands = erase_demands.waiting(connection)
+    late = [each for each in demands if datetime.now(UTC) - each.demanded_at > _ERASED_WITHIN]
+    if not late:
+        return []
+    first = min(each.demanded_at for each in late)
+    return [
+        Finding(
+            "erase demands",
+            False,
+            f"platforms demand that {len(late)} shops are erased, since {first:%Y-%m-%d} and later",
+            "As the owner of the schemas: `connector-pipeline shops erase --demanded`.",
+        )
+    ]
 
 
 def _platforms(settings: Settings) -> list[Finding]:

@@ -53,6 +53,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "its own; while it is replaced: the new one, a space, the old one",
         "shopify_webhook_secrets": "the secrets of the Shopify apps, separated by spaces; while "
         "one is replaced: both",
+        "webhooks_proxies": "the proxies before the receiver, networks separated by commas; unset: "
+        "none",
         "hint_pause": "how long a hint waits for further ones of its shop",
         "change_looks_per_minute": "looks at change feeds, of all shops together; 0: none",
         "change_look_every": "the shortest time between two looks at a shop's change feed",

@@ -13,7 +13,12 @@ from typing import Annotated
 
 import typer
 
-from connector_pipeline.cli import catalog_commands, queue_commands, shops_commands
+from connector_pipeline.cli import (
+    catalog_commands,
+    queue_commands,
+    shops_commands,
+    webhooks_commands,
+)
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
 from connector_pipeline.cli.version import VersionFlag
@@ -30,6 +35,7 @@ app = typer.Typer(
 app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
 app.add_typer(queue_commands.app, name="queue")
+app.add_typer(webhooks_commands.app, name="webhooks")
 
 
 @app.callback()

@@ -5,6 +5,7 @@ from typing import Final
 
 UI_PORT: Final = 3000
 SANDBOX_PORT: Final = 4010
+WEBHOOKS_PORT: Final = 3001
 METRICS_PORT: Final = 9464
 _TRIES: Final = 100
 

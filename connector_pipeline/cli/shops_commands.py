@@ -164,6 +164,9 @@ def erase(
         str | None, typer.Argument(metavar="[SHOP]", help="Partition key: PLATFORM/DOMAIN")
     ] = None,
     merchant_id: Annotated[str | None, typer.Option(help="All shops of this merchant.")] = None,
+    demanded: Annotated[
+        bool, typer.Option("--demanded", help="All shops of which a platform demands it.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the runs that have the shop.")
     ] = False,
@@ -173,9 +176,16 @@ def erase(
     """Delete all that is stored of a shop, here, in the archive and in Dagster, for good."""
     from connector_pipeline.cli.shops_erase import run_erase
 
-    if (shop is None) == (merchant_id is None):
-        raise typer.BadParameter("name a shop, or a --merchant-id.")
-    run_erase(shop, merchant_id=merchant_id, waits=wait, yes=yes, as_json=as_json)
+    if (shop is not None) + (merchant_id is not None) + demanded != 1:
+        raise typer.BadParameter("name a shop, or a --merchant-id, or choose --demanded.")
+    run_erase(
+        shop,
+        merchant_id=merchant_id,
+        demanded=demanded,
+        waits=wait,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -17,12 +17,19 @@ from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision
 from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state import erase_demands
 
 
 def run_erase(
-    shop: str | None, *, merchant_id: str | None, waits: bool, yes: bool, as_json: bool
+    shop: str | None,
+    *,
+    merchant_id: str | None,
+    demanded: bool,
+    waits: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """Erase a shop, or all shops of a merchant, and print what was deleted of each.
+    """Erase a shop, all shops of a merchant, or all `demanded`; print what was deleted of each.
 
     Raises typer.Exit and BadParameter as `confirm` does, and what `erase_shop` raises.
     """
@@ -31,12 +38,17 @@ def run_erase(
     with database_services(SchemaUse.ROWS) as settings:
         database = Database()
         refuse_without_rights(database)
-        keys = [shop] if shop is not None else shops_of_merchant(database, merchant_id or "")
+        keys = _keys(database, shop, merchant_id)
         if not keys:
-            err.print(f"Nothing is stored of the merchant {merchant_id}.", soft_wrap=True)
+            nothing = (
+                "No platform demands that a shop is erased."
+                if demanded
+                else f"Nothing is stored of the merchant {merchant_id}."
+            )
+            err.print(nothing, soft_wrap=True)
             return
         _say_what_goes(keys)
-        confirm(shop or merchant_id or "", yes=yes, as_json=as_json)
+        confirm(shop or merchant_id or "demanded", yes=yes, as_json=as_json)
         with dagster_services(settings), DagsterInstance.get() as instance:
             for key in keys:
                 try:
@@ -53,6 +65,16 @@ def run_erase(
                     err.print(f"{type(error).__name__}: {error}", soft_wrap=True)
                     raise typer.Exit(1) from None
                 _print(key, counts, as_json=as_json)
+
+
+def _keys(database: Database, shop: str | None, merchant_id: str | None) -> Sequence[str]:
+    """The shops to erase: this one, the merchant's, or without either those that are demanded."""
+    if shop is not None:
+        return [shop]
+    if merchant_id is not None:
+        return shops_of_merchant(database, merchant_id)
+    with database.connect() as connection:
+        return [each.partition_key for each in erase_demands.waiting(connection)]
 
 
 def _say_what_goes(keys: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry, registered_shop
 
 _COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
+_FRESHNESS: Final = ("freshness_seconds", "freshness_worst_seconds")
 
 
 def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_json: bool) -> bool:
@@ -70,6 +71,7 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
                 **{
                     name: outcome.count(name) for name in (*_COUNTS, "pages", "requests", "seconds")
                 },
+                **{name: outcome.metadata.get(name) for name in _FRESHNESS},
             }
         )
     elif outcome.failure is None:

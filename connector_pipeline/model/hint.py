@@ -12,11 +12,22 @@ LONGEST_TOKEN: Final = 255
 """Characters of a token."""
 
 
+FINISHED_WORK: Final = "bulk/"
+"""A token that begins so names work that the platform has finished for a sync of ours.
+
+The sync that waits for it looks for it; no other sync is made of it.
+"""
+
+
 class HintSource(StrEnum):
-    """Where a hint comes from: a webhook's delivery, or a look at the platform's change feed."""
+    """Where a hint comes from: a webhook's delivery, or a look at the platform's change feed.
+
+    `again` is a sync of ours whose question was not answered, or with an older state.
+    """
 
     WEBHOOK = "webhook"
     FEED = "feed"
+    AGAIN = "again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +42,20 @@ class Hint:
     topic: str
     token: str | None = None
     changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HintedToken:
+    """A token that a sync is to ask for.
+
+    `changed_at` is the newest time that hints stated of it (UTC), None if none did. `asked` syncs
+    have asked for it already and got no answer as new as that.
+    """
+
+    changed_at: datetime | None = None
+    asked: int = 0
+
+    def and_of(self, other: "HintedToken") -> "HintedToken":
+        """Both as one: the newest change, which was asked for as rarely as either."""
+        times = [each for each in (self.changed_at, other.changed_at) if each is not None]
+        return HintedToken(max(times, default=None), min(self.asked, other.asked))

@@ -5,7 +5,7 @@ A value that is refused raises ValueError with what it must be; the value itself
 
 import re
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -265,3 +265,17 @@ ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 
 HostNames = Annotated[str, AfterValidator(_host_names)]
 UiHosts = Annotated[str, AfterValidator(_ui_hosts)]
+
+
+def _networks(written: str) -> str:
+    try:
+        parsed = [ip_network(each.strip()) for each in written.split(",") if each.strip()]
+    except ValueError:
+        raise ValueError(
+            "must be addresses or networks separated by commas, e.g. 10.0.0.0/8,127.0.0.1"
+        ) from None
+    return ",".join(map(str, parsed))
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
+"""Addresses and networks, separated by commas."""

@@ -168,6 +168,7 @@ class RegisteredShop(Shop):
     last_error_code: str | None = None
     last_full_sync_at: datetime | None = None
     last_successful_sync_at: datetime | None = None
+    last_hinted_sync_at: datetime | None = Field(default=None, exclude=True)
     high_water_mark: datetime | None = None
     published_currency: str | None = Field(default=None, exclude=True)
     page_sizes: dict[str, int] = Field(default_factory=dict[str, int], exclude=True)
@@ -178,6 +179,10 @@ class RegisteredShop(Shop):
     full_sync_failures: int = Field(default=0, exclude=True)
     full_sync_error_code: str | None = None
     full_sync_error_message: str | None = None
+    last_hint_at: datetime | None = None
+    subscribed: bool | None = None
+    subscriptions_checked_at: datetime | None = None
+    subscriptions_trouble: str | None = None
 
 
 def partition_key(platform_name: str, domain: str) -> str:

@@ -58,7 +58,8 @@ SyncId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=
 class Sync(BaseModel):
     """A sync as it starts. Times are UTC.
 
-    An incremental sync asks for the changes after `since`. A full one asks for everything.
+    An incremental sync asks for the changes after `since`, a hinted one for the products that
+    `hinted` tokens name. A full one asks for everything.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +70,7 @@ class Sync(BaseModel):
     correlation_id: str
     started_at: datetime
     since: datetime | None = None
+    hinted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,14 @@ FULL_AGAIN_AFTER: Final = timedelta(minutes=15)
 
 
 class SyncPlan(NamedTuple):
-    """A sync reads everything, or the changes since a time (UTC)."""
+    """A sync reads everything, the changes since a time (UTC), or what hints named."""
 
     sync_type: SyncType
     since: datetime | None
 
 
 _EVERYTHING: Final = SyncPlan(SyncType.FULL, None)
+_HINTED: Final = SyncPlan(SyncType.HINTED, None)
 _MOST_DOUBLED: Final = 20
 
 
@@ -112,20 +115,30 @@ def planned_sync(
     overlap: timedelta,
     full_sync_every: timedelta,
     now: datetime,
+    hinted: bool = False,
 ) -> SyncPlan:
     """The plan for a requested sync of a shop with this history.
 
     Without a high-water mark every sync is full: an increment has no time to begin at. `auto` is
     full once the last full sync is `full_sync_every` old: only a full one finds all deleted
     variants. While full syncs fail, `auto` tries one at growing distances, and between them brings
-    the changes: their prices are wanted all the same.
+    the changes: their prices are wanted all the same. A `hinted` one asks for what hints named,
+    even while a full one is due, which is left to a sweep.
     """
     mark = shop.high_water_mark
     if requested is RequestedSyncType.full or mark is None:
         return _EVERYTHING
+    if hinted:
+        return _HINTED
     if requested is RequestedSyncType.auto and _full_is_due(shop, full_sync_every, now):
         return _EVERYTHING
-    return SyncPlan(SyncType.INCREMENTAL, mark - overlap)
+    return increment_of(shop, overlap=overlap)
+
+
+def increment_of(shop: RegisteredShop, *, overlap: timedelta) -> SyncPlan:
+    """The plan of an increment, which without a high-water mark is a full sync."""
+    mark = shop.high_water_mark
+    return _EVERYTHING if mark is None else SyncPlan(SyncType.INCREMENTAL, mark - overlap)
 
 
 def _full_is_due(shop: RegisteredShop, full_sync_every: timedelta, now: datetime) -> bool:

@@ -222,8 +222,10 @@ syncs: Final = Table(
     Column(
         "freshness_seconds",
         Double[float](),
-        comment="From the platform's change of a row to the commit, the median of the rows that "
-        "the sync changed. Null: nothing changed, or no time of a change is known.",
+        comment="From the platform's change of a row to the commit: the median of the rows that "
+        "the sync wrote because the platform changed them after the shop's high-water mark, less "
+        "an hour, and after its registration or state last changed. 0: by its clock it changed "
+        "later. Null: there is no such row.",
     ),
     Column(
         "freshness_worst_seconds", Double[float](), comment="The same, the longest of those rows."

@@ -22,6 +22,7 @@ PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CATALOG, "available_items"): "SELECT",
     (CONNECTOR, "alembic_version"): "SELECT",
     (CONNECTOR, "change_looks"): _ROWS,
+    (CONNECTOR, "erase_demands"): _ROWS,
     (CONNECTOR, "hints"): _ROWS,
     # The first real credentials mark an unmarked database.
     (CONNECTOR, "installation"): "SELECT, UPDATE (serves)",

@@ -1,4 +1,4 @@
-"""The tables of the schema `connector` for hints, and for looks at the platforms' change feeds.
+"""The tables of the schema `connector` for what platforms say: hints, looks, demands to erase.
 
 The migrations make exactly these; a test compares the two. A change here needs a migration.
 """
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -28,7 +29,12 @@ hints: Final = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="Order of arrival."),
     Column("platform_name", Id, nullable=False, comment="The shop's platform."),
     Column("domain", Id, nullable=False, comment="The shop's domain."),
-    Column("source", Text, nullable=False, comment="webhook, or a look at the change feed."),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        comment="webhook, feed: a look at the change feed, again: a sync that asks again.",
+    ),
     Column(
         "delivery_id",
         Id,
@@ -45,6 +51,14 @@ hints: Final = Table(
         server_default=text("clock_timestamp()"),
         comment="When the hint arrived.",
     ),
+    Column(
+        "asked",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="How many syncs asked for the token without an answer as new as the hint.",
+    ),
+    Column("not_before", Time, comment="It is not gathered before. Null: it may be."),
     Column("gathered_at", Time, comment="When it was put into connector.sync_queue."),
     one_of("source", HintSource),
     UniqueConstraint("platform_name", "domain", "delivery_id"),
@@ -81,4 +95,22 @@ change_looks: Final = Table(
     Index(None, "look_at"),
     schema=CONNECTOR,
     comment="When each shop's change feed is looked at, by how often the shop changes.",
+)
+
+erase_demands: Final = Table(
+    "erase_demands",
+    metadata,
+    Column("platform_name", Id, primary_key=True, comment="The shop's platform."),
+    Column("domain", Id, primary_key=True, comment="The shop's domain."),
+    Column(
+        "demanded_at",
+        Time,
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+        comment="When the platform first demanded it.",
+    ),
+    Column("tried_at", Time, comment="When the erasure was last tried. Null: never."),
+    Column("trouble", Text, comment="Why the last try failed, in words."),
+    schema=CONNECTOR,
+    comment="Shops of which the platform demands that everything is erased, until it is.",
 )

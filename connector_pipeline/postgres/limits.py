@@ -48,6 +48,11 @@ LOOKING: Final = Limits(
 )
 """For commands that look and answer, such as `doctor`: a person waits for each."""
 
+DELIVERING: Final = Limits(
+    statement=timedelta(seconds=3), lock=timedelta(seconds=2), margin=timedelta(seconds=1)
+)
+"""For the receiver of webhooks: a platform waits for five seconds, and delivers again later."""
+
 MIGRATING: Final = Limits(statement=None, lock=timedelta(seconds=30))
 """An index of millions of rows may take long. But whoever waits for a table's lock makes everybody
 wait who comes to the table after him, so that wait is short."""

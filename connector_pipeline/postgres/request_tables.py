@@ -99,8 +99,9 @@ sync_queue: Final = Table(
     Column(
         "hints",
         JSONB,
-        comment="The tokens of the hints that the sync is for, each with the time of its newest "
-        "change or null. Null: it is a sync of the whole shop.",
+        comment="The tokens of the hints that the sync is for. Of each: changed_at, the time of "
+        "its newest change or null, and asked, as in connector.hints. Null: a sync of the whole "
+        "shop.",
     ),
     Column("not_before", Time, comment="It is not taken before: further hints may come."),
     Column("outcome", Text, comment="How it ended."),

@@ -17,22 +17,31 @@ from connector_pipeline.sandbox.controls.fault_middleware import TRANSPORT, Faul
 from connector_pipeline.sandbox.controls.faults import Faults
 from connector_pipeline.sandbox.controls.own_name import OwnNameMiddleware
 from connector_pipeline.sandbox.controls.request_log import RequestLog, RequestLogMiddleware
+from connector_pipeline.sandbox.controls.webhook_control import WebhookControl
 from connector_pipeline.sandbox.shopify.app import ShopifyServer
 from connector_pipeline.sandbox.shopify.bulk_storage import BulkStorage
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline.sandbox.token_service import TokenServiceServer
+from connector_pipeline.sandbox.webhooks.outbox import Outbox
+from connector_pipeline.sandbox.webhooks.sender import AppWebhooks, WebhookSender
 from connector_pipeline.sandbox.woocommerce.app import WooCommerceServer
 
 LOOPBACK = "127.0.0.1"
 
 
 def create_app(
-    shops: Iterable[ShopSpec] = DEFAULT_SHOPS, jwt_secret: str | None = None
+    shops: Iterable[ShopSpec] = DEFAULT_SHOPS,
+    jwt_secret: str | None = None,
+    webhooks: AppWebhooks | None = None,
 ) -> Starlette:
-    """All servers as one ASGI application; `app.state` has `store`, `faults` and `requests`."""
-    store, faults, requests = Store(shops), Faults(), RequestLog()
+    """All servers as one ASGI application.
+
+    `app.state` has `store`, `faults`, `requests` and `sender`.
+    """
+    sender = WebhookSender(Outbox(), webhooks)
+    store, faults, requests = Store(shops, sender), Faults(), RequestLog()
     app = Starlette(
         routes=[
             *TokenServiceServer(store, jwt_secret).routes(),
@@ -40,6 +49,7 @@ def create_app(
             *BulkStorage(store).routes(),
             *WooCommerceServer(store).routes(),
             *Control(store, faults, requests).routes(),
+            *WebhookControl(store, sender).routes(),
         ],
         middleware=[
             Middleware(OwnNameMiddleware),
@@ -48,6 +58,7 @@ def create_app(
         ],
     )
     app.state.store, app.state.faults, app.state.requests = store, faults, requests
+    app.state.sender = sender
     return app
 
 
@@ -63,7 +74,8 @@ class SandboxServer:
     """The sandbox in a thread of this process, for tests and demos. It is a context manager.
 
     `port` 0 takes a free one. With a `certificate`, a PEM file of its chain and private key, the
-    server speaks HTTPS. Raises OSError if the port is taken.
+    server speaks HTTPS. `webhooks` are those that every shop sends from the start; without them
+    nothing is sent until somebody subscribes. Raises OSError if the port is taken.
     """
 
     def __init__(
@@ -73,11 +85,13 @@ class SandboxServer:
         port: int = 0,
         jwt_secret: str | None = None,
         certificate: Path | None = None,
+        webhooks: AppWebhooks | None = None,
     ):
-        app = create_app(shops, jwt_secret)
+        app = create_app(shops, jwt_secret, webhooks)
         self.store: Store = app.state.store
         self.faults: Faults = app.state.faults
         self.requests: RequestLog = app.state.requests
+        self.sender: WebhookSender = app.state.sender
         # Bound before the start, so that the URL is known.
         self._socket = _listening_socket(port)
         self.port: int = self._socket.getsockname()[1]
@@ -114,8 +128,9 @@ class SandboxServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the server. Requests that a fault holds up end, too."""
+        """End the server. Requests that a fault holds up end, too, and nothing more is sent."""
         self.faults.closing = True
+        self.sender.outbox.close()
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(timeout=10)

@@ -6,6 +6,7 @@ credentials, other ones are a reason to ask at once. Each function is part of th
 transaction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,6 +68,35 @@ def next_after(connection: psycopg.Connection, key: str, *, limit: int) -> list[
         )
         for row in rows
     ]
+
+
+def ask_soon(connection: psycopg.Connection, shops: Sequence[tuple[str, str]]) -> int:
+    """Make those of these shops due that are disconnected. Returns how many became so.
+
+    A shop does so once an hour at most, however much it sends. A row that somebody else has locked
+    is left out, as the caller must not wait.
+    """
+    if not shops:
+        return 0
+    return connection.execute(
+        """
+        UPDATE connector.shops AS shop SET ask_again_at = now(), last_hint_at = now()
+        FROM (
+            SELECT platform_name, domain FROM connector.shops
+            JOIN unnest(%s::text[], %s::text[]) AS of (platform_name, domain)
+                USING (platform_name, domain)
+            WHERE state = %s AND ask_again_at > now()
+                AND coalesce(last_hint_at < now() - interval '1 hour', true)
+            FOR UPDATE OF shops SKIP LOCKED
+        ) AS due
+        WHERE shop.platform_name = due.platform_name AND shop.domain = due.domain
+        """,
+        (
+            [platform for platform, _ in shops],
+            [domain for _, domain in shops],
+            ShopState.DISCONNECTED,
+        ),
+    ).rowcount
 
 
 def reconnect(connection: psycopg.Connection, found: DisconnectedShop) -> bool:

@@ -70,6 +70,26 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "connector_recent_errors": Metric(
             "Syncs that failed in the last minutes, by error.", ("error", "platform", "window")
         ),
+        "connector_recent_freshness_seconds": Metric(
+            "Time from the platforms' changes to the commit in these syncs, each by its worst row: "
+            "so many percent were quicker. Absent where no change had a time.",
+            ("percentile", "platform", "sync_type", "window"),
+        ),
+        "connector_hints_waiting": Metric("Hints that are not in the queue yet."),
+        "connector_hints_oldest_age_seconds": Metric("Age of the first of these hints."),
+        "connector_recent_hints": Metric(
+            "Hints of the last minutes, by what gave them.", ("platform", "source", "window")
+        ),
+        "connector_recent_looks": Metric(
+            "Shops whose change feed was looked at in the last minutes.", ("platform", "window")
+        ),
+        "connector_looks_failing": Metric(
+            "Shops at whose change feed the last look failed.", ("platform",)
+        ),
+        "connector_shops_subscribed": Metric(
+            "Active shops with webhooks that we subscribed to: all active, or in trouble.",
+            ("platform", "state"),
+        ),
         "connector_syncs_total": Metric(
             "Syncs that ended at least ten minutes ago.", ("error", "platform", "status")
         ),

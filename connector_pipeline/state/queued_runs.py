@@ -38,7 +38,7 @@ _READY: Final = """
                 - (put_at < now() - 2 * %(one_class_up_after)s)::int
                 - (put_at < now() - 3 * %(one_class_up_after)s)::int) AS class
         FROM connector.sync_queue AS row
-        WHERE state = 'waiting'
+        WHERE state = 'waiting' AND (not_before IS NULL OR not_before <= clock_timestamp())
             AND (%(of)s::text IS NULL OR backfills @> ARRAY[%(of)s::text])
             AND NOT EXISTS (SELECT FROM busy
                 WHERE busy.platform_name = row.platform_name AND busy.domain = row.domain)

@@ -31,9 +31,10 @@ Added = Literal["added", "updated", "unchanged"]
 _SELECT: Final = """
     SELECT merchant_id, platform_name, platform_shop_id, domain, currency, path, state,
         consecutive_failures, last_error_code, last_full_sync_at, last_successful_sync_at,
-        high_water_mark, published_currency, page_sizes, learned, refused_at,
+        last_hinted_sync_at, high_water_mark, published_currency, page_sizes, learned, refused_at,
         full_sync_failing_since, full_sync_failed_at, full_sync_failures, full_sync_error_code,
-        full_sync_error_message
+        full_sync_error_message, last_hint_at, last_hinted_sync_at, subscribed,
+        subscriptions_checked_at, subscriptions_trouble
     FROM connector.shops
 """
 

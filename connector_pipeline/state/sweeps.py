@@ -65,7 +65,8 @@ _CANDIDATES: Final = """
     LEFT JOIN LATERAL (
         SELECT started_at, status, progressed_at FROM connector.syncs
         WHERE syncs.platform_name = shops.platform_name AND syncs.domain = shops.domain
-            AND started_at IS NOT NULL
+            -- A sync for hints is none of the whole shop.
+            AND started_at IS NOT NULL AND sync_type IS DISTINCT FROM 'hinted'
         ORDER BY started_at DESC LIMIT 1
     ) AS last ON true
     WHERE state = %(active)s

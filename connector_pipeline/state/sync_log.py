@@ -6,7 +6,7 @@ and the end of its row in the queue, or not at all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +22,7 @@ from connector_pipeline.model.errors import (
     ShopBusy,
     ShopDisconnected,
     SnapshotIncomplete,
+    SyncAbandoned,
     SyncInterrupted,
     UnknownShop,
 )
@@ -30,12 +31,40 @@ from connector_pipeline.model.queue import QueueOutcome
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state import full_sync_failures, refusals, sync_queue
+from connector_pipeline.state.asked_again import ask_again_all
 from connector_pipeline.state.error_text import stored_text
+from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.outbox import put_outcome
 from connector_pipeline.state.refusals import Refusal
 
 _NOT_OF_FULL_SYNCS: Final = (ShopBusy, SyncInterrupted, AccessRefused, ShopDisconnected)
 """Errors that say nothing of full syncs in particular: an increment ends them just as well."""
+
+_SHOP_AFTER: Final = """
+    UPDATE connector.shops
+    SET last_successful_sync_at = %(as_of)s,
+        high_water_mark =
+            CASE WHEN %(full)s OR %(increment)s AND high_water_mark IS NOT NULL
+            THEN %(as_of)s ELSE high_water_mark END,
+        last_full_sync_at = CASE WHEN %(full)s THEN %(as_of)s ELSE last_full_sync_at END,
+        full_sync_failing_since = CASE WHEN NOT %(full)s THEN full_sync_failing_since END,
+        full_sync_failed_at = CASE WHEN NOT %(full)s THEN full_sync_failed_at END,
+        full_sync_failures = CASE WHEN NOT %(full)s THEN full_sync_failures ELSE 0 END,
+        full_sync_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
+        full_sync_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END,
+        published_currency =
+            CASE WHEN %(full)s THEN coalesce(%(currency)s, published_currency)
+            ELSE published_currency END,
+        learned = %(learned)s, consecutive_failures = 0,
+        last_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
+        last_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+"""
+
+_SHOP_AFTER_HINTED: Final = """
+    UPDATE connector.shops SET last_hinted_sync_at = %(as_of)s
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +104,23 @@ def start(connection: psycopg.Connection, sync: Sync, shop: Shop, run_id: str | 
         """
         INSERT INTO connector.syncs (
             sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
-            run_id, started_at
+            run_id, started_at, hinted
         ) VALUES (
             %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s, 'running',
-            %(correlation_id)s, %(run_id)s, %(started_at)s
+            %(correlation_id)s, %(run_id)s, %(started_at)s, %(hinted)s
         )
         ON CONFLICT (sync_id) DO UPDATE SET
             merchant_id = excluded.merchant_id, sync_type = excluded.sync_type,
             status = excluded.status, correlation_id = excluded.correlation_id,
             run_id = coalesce(excluded.run_id, syncs.run_id), started_at = excluded.started_at,
-            complete = NULL, pages = NULL, requests = NULL, waited_seconds = NULL,
-            seconds = NULL, error_code = NULL, error_message = NULL, progressed_at = NULL,
+            hinted = excluded.hinted, complete = NULL, pages = NULL, requests = NULL,
+            waited_seconds = NULL, seconds = NULL, error_code = NULL, error_message = NULL,
+            progressed_at = NULL,
             fetched_at = NULL, finished_at = NULL,
-            published_by = NULL
+            published_by = NULL, freshness_seconds = NULL, freshness_worst_seconds = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         """,
-        _identity(sync, shop) | {"run_id": run_id},
+        _identity(sync, shop) | {"run_id": run_id, "hinted": sync.hinted},
     )
     _refuse_foreign(started, sync, shop)
 
@@ -186,7 +216,9 @@ def fail(
 
     Returns the error as recorded: an AccessRefused takes the place of a ShopDisconnected that is
     not believed yet, by what the run knows of the `refusal`. A believed one marks an active shop
-    disconnected. An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted.
+    disconnected. An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted. Nor
+    is what fails for hints alone: their tokens are asked for again, and whether the shop is well
+    is for the syncs of the whole shop to say.
     """
     if isinstance(error, ShopDisconnected):
         error = _judged(connection, sync_id, error, refusal)
@@ -199,7 +231,7 @@ def fail(
             seconds = extract(epoch FROM clock_timestamp() - started_at)
         WHERE sync_id = %s
         RETURNING platform_name, domain, merchant_id, correlation_id, finished_at,
-            sync_type IS NOT DISTINCT FROM 'full', (
+            sync_type, (
                 SELECT platform_shop_id FROM connector.shops
                 WHERE (platform_name, domain) = (syncs.platform_name, syncs.domain)
             )
@@ -209,11 +241,23 @@ def fail(
     # A shop's row may wait for a sync that was not recorded yet.
     sync_queue.end(connection, sync_id, QueueOutcome.FAILED, error.code)
     if failed is None:
+        ask_again_all(connection, sync_id)
         return error
-    platform_name, domain, merchant_id, correlation_id, finished_at, full, platform_shop_id = failed
-    if not isinstance(error, InvalidSyncRequest):
+    (
+        platform_name,
+        domain,
+        merchant_id,
+        correlation_id,
+        finished_at,
+        sync_type,
+        platform_shop_id,
+    ) = failed
+    hinted = sync_type == SyncType.HINTED
+    if hinted and not isinstance(error, SyncAbandoned):
+        ask_again_all(connection, sync_id)
+    if not isinstance(error, InvalidSyncRequest) and not (hinted and not _is_refusal(error)):
         _count_failure(connection, (platform_name, domain), error, message)
-        if full and not isinstance(error, _NOT_OF_FULL_SYNCS):
+        if sync_type == SyncType.FULL and not isinstance(error, _NOT_OF_FULL_SYNCS):
             full_sync_failures.keep(connection, (platform_name, domain), error)
     data = FetchFailed(
         merchant_id=merchant_id,
@@ -227,6 +271,10 @@ def fail(
     event = Envelope[FetchFailed].of(data, correlation_id=correlation_id, timestamp=finished_at)
     put_outcome(connection, f"{platform_name}/{domain}", event)
     return error
+
+
+def _is_refusal(error: ConnectorError) -> bool:
+    return isinstance(error, AccessRefused | ShopDisconnected)
 
 
 def _judged(
@@ -271,6 +319,7 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    changed: ChangeTimes | None = None,
     all_read: bool = False,
     absences_confirmed: bool = False,
     currency: str | None = None,
@@ -288,35 +337,43 @@ def succeed(
     deletion open: its snapshot is complete, or everything that the platform counts was read and the
     platform confirmed all absences. Such a sync moves the high-water mark, and ends the failures of
     full syncs. A complete increment moves the mark, too. While full syncs fail, their error stays
-    the shop's error. Raises UnknownShop if the shop is no longer in the registry.
+    the shop's error. A hinted sync says nothing of the whole shop, so it leaves all of that as it
+    is, failures included; only when it was is recorded. Raises UnknownShop if the shop is no longer
+    in the registry.
     """
     published = connection.execute(
         """
         INSERT INTO connector.syncs (
-            sync_id, platform_name, domain, merchant_id, sync_type, status, correlation_id,
+            sync_id, platform_name, domain, merchant_id, sync_type, hinted, status, correlation_id,
             started_at, complete, items, inserted, updated, unchanged, revived, deleted,
-            rejected, duplicates, published_by, finished_at, seconds
+            rejected, duplicates, published_by, finished_at, seconds, freshness_seconds,
+            freshness_worst_seconds
         ) VALUES (
-            %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s,
+            %(sync_id)s, %(platform_name)s, %(domain)s, %(merchant_id)s, %(sync_type)s, %(hinted)s,
             'succeeded', %(correlation_id)s, %(started_at)s, %(complete)s, %(items)s,
             %(inserted)s, %(updated)s, %(unchanged)s, %(revived)s, %(deleted)s, %(rejected)s,
             %(duplicates)s, %(published_by)s,
-            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s)
+            clock_timestamp(), extract(epoch FROM clock_timestamp() - %(started_at)s),
+            extract(epoch FROM greatest(clock_timestamp() - %(middle_change)s, %(no_change)s)),
+            extract(epoch FROM greatest(clock_timestamp() - %(first_change)s, %(no_change)s))
         )
         ON CONFLICT (sync_id) DO UPDATE SET
-            sync_type = excluded.sync_type, status = excluded.status,
+            sync_type = excluded.sync_type, hinted = excluded.hinted, status = excluded.status,
             complete = excluded.complete, items = excluded.items,
             inserted = excluded.inserted, updated = excluded.updated,
             unchanged = excluded.unchanged,
             revived = excluded.revived, deleted = excluded.deleted, rejected = excluded.rejected,
             duplicates = excluded.duplicates, finished_at = excluded.finished_at,
             seconds = excluded.seconds, published_by = excluded.published_by,
+            freshness_seconds = excluded.freshness_seconds,
+            freshness_worst_seconds = excluded.freshness_worst_seconds,
             error_code = NULL, error_message = NULL
         WHERE syncs.platform_name = excluded.platform_name AND syncs.domain = excluded.domain
         RETURNING finished_at
         """,
         _identity(sync, shop)
         | {
+            "hinted": sync.hinted,
             "complete": complete,
             "items": counts.items,
             "inserted": counts.inserted,
@@ -327,6 +384,10 @@ def succeed(
             "rejected": counts.rejected,
             "duplicates": counts.duplicates,
             "published_by": published_by,
+            "middle_change": None if changed is None else changed.middle,
+            "first_change": None if changed is None else changed.first,
+            # A null among them would leave the other one, so that both are null.
+            "no_change": None if changed is None else timedelta(0),
         },
     )
     _refuse_foreign(published, sync, shop)
@@ -339,27 +400,9 @@ def succeed(
             (shop.platform_name, shop.domain),
             SnapshotIncomplete("the last full sync misses something that the platform counts."),
         )
+    statement = _SHOP_AFTER_HINTED if sync.sync_type is SyncType.HINTED else _SHOP_AFTER
     known = connection.execute(
-        """
-        UPDATE connector.shops
-        SET last_successful_sync_at = %(as_of)s,
-            high_water_mark =
-                CASE WHEN %(full)s OR %(increment)s AND high_water_mark IS NOT NULL
-                THEN %(as_of)s ELSE high_water_mark END,
-            last_full_sync_at = CASE WHEN %(full)s THEN %(as_of)s ELSE last_full_sync_at END,
-            full_sync_failing_since = CASE WHEN NOT %(full)s THEN full_sync_failing_since END,
-            full_sync_failed_at = CASE WHEN NOT %(full)s THEN full_sync_failed_at END,
-            full_sync_failures = CASE WHEN NOT %(full)s THEN full_sync_failures ELSE 0 END,
-            full_sync_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
-            full_sync_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END,
-            published_currency =
-                CASE WHEN %(full)s THEN coalesce(%(currency)s, published_currency)
-                ELSE published_currency END,
-            learned = %(learned)s, consecutive_failures = 0,
-            last_error_code = CASE WHEN NOT %(full)s THEN full_sync_error_code END,
-            last_error_message = CASE WHEN NOT %(full)s THEN full_sync_error_message END
-        WHERE platform_name = %(platform_name)s AND domain = %(domain)s
-        """,
+        statement,
         _identity(sync, shop)
         | {
             "full": counts_as_full,

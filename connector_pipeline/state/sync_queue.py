@@ -2,7 +2,7 @@
 
 Requests, sweeps and backfills put rows in. One sensor takes them out, many shops to a run of
 Dagster. A row with a requester's sync_id leads to one sync of that id. A row that nobody waits for
-joins a waiting row of its shop.
+joins a waiting row of its shop. `gathering` puts in the rows of hints, which stand apart.
 
 The transaction that ends a row's sync ends the row. Each function is part of the caller's
 transaction. `queued_runs` takes rows out for runs.
@@ -10,7 +10,7 @@ transaction. `queued_runs` takes rows out for runs.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import psycopg
@@ -54,7 +54,7 @@ _PUT_SHOPS: Final = f"""
         SELECT DISTINCT ON (row.platform_name, row.domain) row.id, wanted.sync_type,
             {_COVERS} AS covers
         FROM connector.sync_queue AS row JOIN wanted USING (platform_name, domain)
-        WHERE row.state = 'waiting' AND ({_COVERS} OR NOT row.awaited)
+        WHERE row.state = 'waiting' AND row.hints IS NULL AND ({_COVERS} OR NOT row.awaited)
         ORDER BY row.platform_name, row.domain, row.priority, row.id
     ), joined AS (
         UPDATE connector.sync_queue AS row
@@ -94,6 +94,7 @@ _ABSORB: Final = f"""
         FROM connector.sync_queue AS row JOIN connector.sync_queue AS other
             USING (platform_name, domain)
         WHERE row.sync_id = ANY(%s) AND other.state = 'waiting' AND NOT other.awaited
+            AND other.hints IS NULL
         ORDER BY row.platform_name, row.domain, row.id, other.id
     ), absorbed AS (
         DELETE FROM connector.sync_queue AS other USING wanted, connector.sync_queue AS row
@@ -288,13 +289,31 @@ def newest(connection: psycopg.Connection) -> int:
     return int(number)
 
 
+def due_since(connection: psycopg.Connection, since: datetime | None) -> tuple[bool, datetime]:
+    """Whether a waiting row's `not_before` has come since then, and what time it is.
+
+    Both are times of the database's clock. Without a time no row counts.
+    """
+    [(due, now)] = connection.execute(
+        """
+        SELECT EXISTS (
+            SELECT FROM connector.sync_queue
+            WHERE state = 'waiting' AND not_before > %s AND not_before <= now.now
+        ), now.now FROM (SELECT clock_timestamp() AS now) AS now
+        """,
+        (since,),
+    ).fetchall()
+    return bool(due), now
+
+
 def waiting(connection: psycopg.Connection) -> tuple[int, int]:
-    """How many rows wait in the foreground, and how many in the background."""
+    """How many rows that may be taken wait in the foreground, and how many in the background."""
     [(foreground, background)] = connection.execute(
         """
         SELECT count(*) FILTER (WHERE priority <= %(last)s),
             count(*) FILTER (WHERE priority > %(last)s)
-        FROM connector.sync_queue WHERE state = 'waiting'
+        FROM connector.sync_queue
+        WHERE state = 'waiting' AND (not_before IS NULL OR not_before <= clock_timestamp())
         """,
         {"last": LAST_OF_FOREGROUND},
     ).fetchall()

@@ -38,7 +38,10 @@ _LAUNCHES: Final = """
         SELECT row.launch_id, row.platform_name, row.sweep_id, row.error_code, row.ended_at,
             row.outcome = 'failed' AND row.error_code <> ALL(%(left_out)s) AS failed,
             shop.state = %(active)s
-                AND coalesce(shop.last_successful_sync_at < row.ended_at, true) AS fails_still
+                -- What failed for hints alone is over with the next sync for hints.
+                AND coalesce(greatest(shop.last_successful_sync_at,
+                    CASE WHEN row.hints IS NOT NULL THEN shop.last_hinted_sync_at END)
+                    < row.ended_at, true) AS fails_still
         FROM connector.sync_queue AS row JOIN candidate USING (launch_id)
             LEFT JOIN connector.shops AS shop USING (platform_name, domain)
     )

@@ -33,7 +33,7 @@ async def confirmed_in_increment(
     lacks, and the ones that a product of the increment lacks, where products come whole. Returns
     those that are gone. If asking fails, none counts as gone, the report warns of it, the adapter's
     memory stays as it was, and the report is not complete, so the next increment begins where this
-    one did.
+    one did. The products in question go into `report.not_yet`.
     """
     suspects, lacking = await in_thread(_suspects, database, adapter, shop, writer, report)
     report.details |= {"suspected": len(suspects.absent), "gone": 0}
@@ -60,6 +60,7 @@ async def confirmed_in_increment(
                 gone += lookup.gone
     except ConnectorError as error:
         report.complete = False
+        report.not_yet.update(suspects.absent.values())
         report.learned = dict(shop.learned)
         report.warnings.append(
             f"{said}, and asking for them by id failed ({error.code}: "
@@ -71,6 +72,7 @@ async def confirmed_in_increment(
     still_there = lacking.difference(gone)
     if still_there:
         report.complete = False
+        report.not_yet.update(suspects.absent[variant_id] for variant_id in still_there)
         report.warnings.append(
             f"Products came without {len(still_there)} variants that the shop still has, so their "
             "lists ended too early. They stay as they are, and the next sync reads them again."

@@ -23,7 +23,7 @@ def counts_as_full(report: FetchReport, gone: Confirmed) -> bool:
 def full_sync_warnings(shop: RegisteredShop, sync: Sync, now: datetime) -> list[str]:
     """The warning of an increment while full syncs fail: for how long, and why."""
     since = shop.full_sync_failing_since
-    if sync.sync_type is SyncType.FULL or since is None:
+    if sync.sync_type is not SyncType.INCREMENTAL or since is None:
         return []
     return [
         f"No full sync has counted for {_in_words(now - since)} ({shop.full_sync_failures} tried). "

@@ -15,9 +15,11 @@ from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import preview
 from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, SnapshotMissing
-from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.remarks import Remarks
+from connector_pipeline.state import freshness
+from connector_pipeline.state.freshness import Freshness
 from connector_pipeline.state.registry import registered_shop
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.sync.log_context import log_as, log_as_none
@@ -39,13 +41,14 @@ class Published:
     """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop.
 
     `warnings` are those of normalizing, and of deletions that an increment does not make. The
-    warnings of the fetch are in the manifest.
+    warnings of the fetch are in the manifest. `freshness` is None where nothing told it.
     """
 
     manifest: SnapshotManifest
     counts: PublishCounts
     preview: Sequence[Mapping[str, Any]]
     warnings: Sequence[str] = ()
+    freshness: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ class ShopPublisher:
     ) -> Published | NotPublished:
         """Publish the shop's newest snapshot, unless the run that this run retries has done so.
 
+        A hinted snapshot is published by the run that made it alone: the newest one is always of
+        the whole shop, or of its changes.
+
         `fetched` is the snapshot that this run has just made: an older one is not published in its
         place. Raises nothing: an error is returned as NotPublished.
         """
@@ -76,7 +82,11 @@ class ShopPublisher:
         log_as_none()
         try:
             shop = registered_shop(self.services.registry, partition_key)
-            snapshot = self.services.raw_archive.latest(partition_key)
+            archive = self.services.raw_archive
+            if fetched is not None and fetched.sync.sync_type is SyncType.HINTED:
+                snapshot = archive.snapshot(fetched)
+            else:
+                snapshot = archive.latest(partition_key)
             manifest = snapshot.manifest
             if fetched is not None and manifest.finished_at < fetched.finished_at:
                 raise SnapshotMissing(
@@ -107,19 +117,21 @@ class ShopPublisher:
                             as_of=manifest.as_of,
                             gone=manifest.gone,
                             absences_confirmed=manifest.absences_confirmed,
+                            not_yet=manifest.not_yet,
                             rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),
                             whole_products=adapter.whole_products,
                             allow_shrink=self.allow_shrink,
                             published_by=self.run.root_run_id,
                             warn=refused.append,
                         )
+                    fresh = freshness.of_sync(connection, sync.sync_id)
                     rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
                 publishing.set(**asdict(counts))
         except Exception as error:
             return NotPublished(as_connector_error(error), sync)
         _log.info("the sync is published: %s", counts)
         self._end_trace(sync, counts=counts)
-        return Published(manifest, counts, rows, [*remarks.warnings(), *refused])
+        return Published(manifest, counts, rows, [*remarks.warnings(), *refused], fresh)
 
     def record_failure(self, failed: NotPublished) -> None:
         """Record that the shop's sync failed, and that this run does not try it again."""

@@ -116,10 +116,10 @@ def _failed_before(services: SyncServices, shops: Sequence[ShopToSync]) -> dict[
 def _fetcher(
     services: SyncServices, shops: Sequence[ShopToSync], run: RunIdentity, settings: Settings
 ) -> ShopFetcher:
-    return ShopFetcher(
-        services=services,
+    return ShopFetcher.of(
+        services,
+        {shop.partition_key: shop for shop in shops},
         run=run,
-        shops={shop.partition_key: shop for shop in shops},
         full_sync_every=settings.full_sync_every,
         deadline=settings.connector_shop_deadline,
     )

@@ -1,6 +1,7 @@
 """From a shop to its rows in Postgres, as real Dagster runs over real HTTP and a real database."""
 
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from connector_pipeline.assets.run_identity import CORRELATION_ID_TAG
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline.sandbox.shops.edits import now
 from connector_pipeline_tests.assets.conftest import (
     CATALOG_ITEMS,
     RAW_PRODUCTS,
@@ -67,6 +69,22 @@ def test_the_metadata_show_what_a_run_did(pipeline: Pipeline) -> None:
     raw = pipeline.materialized(RAW_PRODUCTS, result.run_id)[SHOPIFY]
     assert raw["complete"] is True
     assert raw["pages"] == metadata["pages"]
+
+
+@pytest.mark.parametrize("key", [SHOPIFY, WOOCOMMERCE])
+def test_the_metadata_show_how_fresh_the_rows_are(pipeline: Pipeline, key: str) -> None:
+    """In words and as numbers to plot; not for a first sync, of which nothing could be late."""
+    pipeline.register(key)
+    shop = pipeline.sandbox.store.shop(*key.split("/"))
+    first = pipeline.materialize(key)
+    assert "freshness_seconds" not in pipeline.materialized(CATALOG_ITEMS, first.run_id)[key]
+    variant = next(each for each in pipeline.served(key) if each.isdigit())
+    # The platforms' times are whole seconds, and what changed before the registration is not late.
+    shop.edit_variant(int(variant), {"price": "4711.00"}, at=now() + timedelta(seconds=1))
+    second = pipeline.materialize(key)
+    metadata = pipeline.materialized(CATALOG_ITEMS, second.run_id)[key]
+    assert 0 <= metadata["freshness_seconds"] <= metadata["freshness_worst_seconds"] < 3_600
+    assert metadata["freshness"].endswith("at worst")
 
 
 @pytest.mark.parametrize("key", [SHOPIFY, WOOCOMMERCE])

@@ -9,7 +9,7 @@ from dagster import DagsterInvalidConfigError, validate_run_config
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.settings import load_settings
 
-JOBS = ("__ASSET_JOB", "sync_shops", "prune_logs")
+JOBS = ("__ASSET_JOB", "sync_shops", "prune_logs", "erase_demanded_shops")
 SHOP = "shopify/nordic-tea.myshopify.com"
 
 

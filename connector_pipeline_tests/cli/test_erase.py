@@ -7,12 +7,19 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    build_schedule_context,
+)
 
 from connector_pipeline.assets.sync_shops import run_config
 from connector_pipeline.automation import erasing
@@ -24,8 +31,10 @@ from connector_pipeline.model.events import DEAD_LETTERS
 from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.postgres.connections import connect
+from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state import erase_demands
 from connector_pipeline.sync.locks import lock_name
 from connector_pipeline_tests.canaries import database, files
 from connector_pipeline_tests.cli.conftest import Command
@@ -108,6 +117,20 @@ def synced(command: Command, sandbox: SandboxServer, sandbox_shops: list[str]) -
             " rejected_at) VALUES (%s, %s, 'no price', '{}', 's', now())",
             first.split("/"),
         )
+        connection.execute(
+            "INSERT INTO connector.hints (platform_name, domain, source, topic)"
+            " VALUES (%s, %s, 'webhook', 'shop/update')",
+            first.split("/"),
+        )
+        connection.execute(
+            "INSERT INTO connector.change_looks (platform_name, domain, look_at)"
+            " VALUES (%s, %s, now()) ON CONFLICT DO NOTHING",
+            first.split("/"),
+        )
+        connection.execute(
+            "INSERT INTO connector.erase_demands (platform_name, domain) VALUES (%s, %s)",
+            first.split("/"),
+        )
     logs = home() / "logs"
     logs.mkdir(exist_ok=True)
     (logs / "daemon.log").write_text(f"reads {first}\nreads my-{domain} and {domain}.example\n")
@@ -161,6 +184,58 @@ def test_nothing_of_an_erased_shop_is_left_anywhere(
     assert {name: number for name, number in again.items() if number} == {"shop": first}
     assert counted(database_url) == before
     assert "there was nothing" in command("shops", "erase", first, "--yes").out
+
+
+def test_a_demand_of_a_platform_is_done_by_the_schedules_job(
+    command: Command, synced: list[str], database_url: str
+) -> None:
+    """One that cannot be done yet waits with the reason, and the others are done."""
+    first, second = synced[:2]
+    definitions = build_definitions(load_settings())
+
+    def demanded(key: str) -> None:
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                "INSERT INTO connector.erase_demands (platform_name, domain) VALUES (%s, %s)"
+                " ON CONFLICT DO NOTHING",
+                key.split("/"),
+            )
+
+    def waiting() -> dict[str, str | None]:
+        with Database(url=database_url).connect() as connection:
+            found = erase_demands.waiting(connection)
+        return {each.partition_key: each.trouble for each in found}
+
+    def launched() -> bool:
+        schedule = definitions.resolve_schedule_def("erase_demanded_shops_quarter_hourly")
+        with DagsterInstance.get() as instance:
+            context = build_schedule_context(
+                instance,
+                resources={"database": Database(url=database_url)},
+                scheduled_execution_time=datetime.now(UTC),
+            )
+            requests = schedule.evaluate_tick(context).run_requests
+            if not requests:
+                return False
+            job = definitions.resolve_job_def("erase_demanded_shops")
+            return job.execute_in_process(instance=instance).success
+
+    demanded(second)
+    with connect(database_url) as holder:
+        holder.autocommit = True
+        key = named_locks.begin_session(holder)
+        assert named_locks.take(holder, key, lock_name(second), holder="a test") is None
+        assert launched()
+    [(left_over, trouble)] = waiting().items()
+    assert left_over == second
+    assert "a test has the shop" in (trouble or "")
+    (home() / "logs" / "daemon.log").unlink()
+    assert list(left(first.partition("/")[2])) == []
+    assert launched()
+    assert waiting() == {}
+    assert list(left(second.partition("/")[2])) == []
+    assert not launched()
+    assert "No platform demands" in command("shops", "erase", "--demanded", "--yes").err
 
 
 def test_an_erasure_that_was_killed_is_completed_by_the_next(

@@ -29,6 +29,18 @@ ROWS: Final = """
         ('before', 'succeeded', interval '30 min'), ('long-ago', 'failed', interval '2 hours'),
         ('under-way', 'running', interval '1 hour'), ('alive', 'running', interval '0'))
         AS sync (sync_id, status, age);
+    UPDATE connector.syncs SET sync_type = 'hinted', freshness_seconds = 4,
+        freshness_worst_seconds = 8 WHERE sync_id = 'now';
+    UPDATE connector.syncs SET sync_type = 'hinted', freshness_seconds = 40,
+        freshness_worst_seconds = 80 WHERE sync_id = 'before';
+    UPDATE connector.shops SET subscribed = true WHERE domain = 'a';
+    UPDATE connector.shops SET subscribed = false, subscriptions_trouble = 'lost'
+    WHERE domain <> 'a';
+    INSERT INTO connector.hints (platform_name, domain, source, topic, received_at, gathered_at)
+    VALUES ('one', 'a', 'webhook', 't', now() - interval '90 s', NULL),
+        ('one', 'a', 'feed', 't', now() - interval '30 min', now());
+    INSERT INTO connector.change_looks (platform_name, domain, looked_at, look_at, failures)
+    VALUES ('one', 'a', now() - interval '20 min', now(), 0), ('one', 'b', now(), now(), 1);
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)
     VALUES ('r-alive', 'h', 1, 0, now()), ('r-of-an-ended-run', 'h', 2, 0, now() - interval '1 h');
     INSERT INTO connector.sync_queue (platform_name, domain, merchant_id, reason, priority, put_at)

@@ -117,6 +117,30 @@ def test_the_view_counts_what_is_there(database: Database) -> None:
     assert values(view, "connector_sync_requests_oldest_age_seconds")[""] >= 80
 
 
+def test_the_view_shows_freshness_hints_looks_and_subscriptions(database: Database) -> None:
+    """Freshness by percentiles of the worst rows; paused and disconnected shops do not count."""
+    fill(database)
+    view = in_view(database)
+    fresh = values(view, "connector_recent_freshness_seconds")
+    assert fresh["50 one hinted 1h"] == 8
+    assert fresh["99 one hinted 1h"] == fresh["100 one hinted 1h"] == 80
+    assert fresh["100 one hinted 5m"] == 8
+    assert len(fresh) == 8, "nothing is said of syncs without a time"
+    assert values(view, "connector_hints_waiting") == {"": 1}
+    assert values(view, "connector_hints_oldest_age_seconds")[""] >= 90
+    assert values(view, "connector_recent_hints") == {
+        "one webhook 1h": 1, "one feed 1h": 1, "one webhook 5m": 1, "one feed 5m": 0,
+        "two webhook 1h": 0, "two feed 1h": 0, "two webhook 5m": 0, "two feed 5m": 0,
+    }  # fmt: skip
+    assert values(view, "connector_recent_looks") == {
+        "one 1h": 2, "one 5m": 1, "two 1h": 0, "two 5m": 0
+    }  # fmt: skip
+    assert values(view, "connector_looks_failing") == {"one": 1, "two": 0}
+    assert values(view, "connector_shops_subscribed") == {
+        "one whole": 1, "one troubled": 1, "two whole": 0, "two troubled": 0
+    }  # fmt: skip
+
+
 def test_totals_outlive_the_rows_that_they_count(database: Database) -> None:
     """Each sync is counted once, ten minutes after its end, and stays when its row is deleted."""
     fill(database)

@@ -92,6 +92,8 @@ def server(running_server: SandboxServer) -> SandboxServer:
     """A sandbox with one small shop of each platform, no faults and an empty log."""
     for shop in running_server.store:
         running_server.store.remove(shop.spec.platform, shop.spec.domain)
+    running_server.sender.outbox.clear()
+    running_server.sender.loopback = False
     for spec in SMALL_SHOPS:
         running_server.store.put(spec)
     running_server.faults.clear()

@@ -100,15 +100,17 @@ class FetchReport:
     `unreadable` are the products and variants that the platform has and cannot give, by their ids.
     Their items stay as they were, and their absence leaves nothing open.
 
-    `published_at` is when the shop's last published sync began; an adapter that finds data of an
-    earlier sync takes none that is older. `as_of` is the time of such data, if it is earlier than
-    the start of this sync: the next increment begins there. `awaiting()` is entered while the
+    `published_at` is when the shop's last published sync began, of any type; an adapter that finds
+    data of an earlier sync takes none that is older. `as_of` is the time of such data, if it is
+    earlier than the start of this sync: the next increment begins there. `awaiting()` is entered
+    while the
     platform works for the adapter without being read, e.g. while it prepares an export: that time
     does not count towards the shop's deadline, and the adapter bounds it.
 
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
-    `not_yet` are the tokens of hints whose change the platform's answers did not show yet.
+    `not_yet` are the tokens of hints whose change the platform's answers did not show yet, and the
+    ids of products that were not read well: they are asked for again by a hinted sync.
     `listed` are the ids of everything that the shop lists, if the increment asked for them: live
     items of the catalog that it lacks are asked for by id, too. `in_catalog` tells which of some
     products have live items in the catalog; it is None where there is no catalog to ask.
@@ -311,11 +313,17 @@ class Adapter(ABC):
     async def subscribe(
         self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
     ) -> SubscriptionState | None:
-        """Make the webhooks that are missing, and restore those that the platform disabled.
+        """Make the webhooks that are missing, and restore those that do not deliver.
 
-        `secret` signs the deliveries where the platform lets us choose. Returns the state
-        afterwards.
+        `secret` signs the deliveries where the platform lets us choose; those that are there get
+        it, too. Returns the state afterwards. Raises what `fetch` raises.
         """
+        return None
+
+    async def unsubscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState | None:
+        """Delete the webhooks that deliver to this URL. Returns the state afterwards."""
         return None
 
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:

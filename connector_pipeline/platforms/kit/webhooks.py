@@ -3,20 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import ClassVar
 
 from connector_pipeline.model.hint import Hint
 from connector_pipeline.model.shop import Shop
-
-
-class Demand(StrEnum):
-    """What a delivery asks for beside, or in place of, a look at products."""
-
-    DISCONNECT = "disconnect"
-    """The merchant has removed the app: its credentials no longer work."""
-
-    ERASE = "erase"
-    """The platform demands that everything of the shop is erased."""
+from connector_pipeline.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +15,36 @@ class Delivery:
     """A verified delivery, read.
 
     `delivery_id` is the same for a repeat of the delivery, and for no other one; None where the
-    platform has no such id. Without hints and demands it is of no concern: it is acknowledged.
+    platform has no such id. `erases`: the platform demands that all that is stored of the shop is
+    erased. `acknowledges`: the delivery asks for nothing, and concerns also a shop that is not
+    registered, e.g. a question for data that no shop's catalog holds.
     """
 
+    topic: str
     delivery_id: str | None = None
     hints: Sequence[Hint] = ()
-    demands: Sequence[Demand] = ()
+    erases: bool = False
+    acknowledges: bool = False
 
 
 class WebhookReader(ABC):
     """Reads the deliveries of one platform's webhooks. It asks nobody, and keeps nothing.
 
-    Header names are in lower case. The receiver has bounded the body.
+    Header names are in lower case, and each is there once. The receiver has bounded the body.
     """
+
+    content_types: ClassVar[Sequence[str]] = ("application/json",)
+    """The media types of deliveries, in lower case."""
+
+    shops_have_secrets: ClassVar[bool]
+    """Whether each shop's webhooks have a secret of their own, which the receiver makes.
+
+    Then the secret proves which shop a delivery is of, whatever its headers say.
+    """
+
+    def app_secrets(self, settings: Settings) -> Sequence[str]:
+        """The secrets that sign for all shops; none by default."""
+        return ()
 
     @abstractmethod
     def claimed_domain(self, headers: Mapping[str, str]) -> str | None:
@@ -47,8 +55,11 @@ class WebhookReader(ABC):
         """Whether one of the secrets signed the raw body. Compares in constant time."""
 
     @abstractmethod
-    def read(self, headers: Mapping[str, str], body: bytes) -> Delivery:
-        """Read a signed delivery. Raises InvalidResponse for one not of the documented form."""
+    def read(self, domain: str, headers: Mapping[str, str], body: bytes) -> Delivery:
+        """Read a signed delivery of the shop. Raises InvalidResponse for an undocumented form.
+
+        Topics, tokens and ids are short texts of ASCII, which Postgres can store and index.
+        """
 
     def is_unsigned_ping(self, headers: Mapping[str, str], body: bytes) -> bool:
         """Whether this is a ping, which the platform does not sign and which has no effect."""
@@ -57,26 +68,35 @@ class WebhookReader(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A webhook that the platform has on record for us. `active`: the platform sends it."""
+    """A webhook that the platform has on record for us, which it sends if it is `active`.
+
+    `paused`: not for its failures; somebody of the shop does not want it.
+    """
 
     topic: str
-    url: str
-    active: bool
     subscription_id: str
-    detail: str = ""
+    active: bool = True
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
     """The subscriptions of a shop that deliver to our URL, and the topics that lack one.
 
-    `missing` are the topics that no active subscription delivers. `refused` says why they cannot
-    be made, in words for an operator, where the credentials do not allow it; None otherwise.
+    `missing` are the topics that no active subscription delivers, in the platform's words. Where
+    the credentials do not allow to list or make them, or the platform does not, `refused` says why,
+    and what to do, in words for an operator. `changed` is how many were made, restored or deleted.
     """
 
     subscriptions: Sequence[Subscription]
     missing: Sequence[str]
     refused: str | None = None
+    changed: int = 0
+
+    @property
+    def paused(self) -> Sequence[str]:
+        """The missing topics that somebody of the shop has paused."""
+        return [each.topic for each in self.subscriptions if each.paused]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from connector_pipeline.platforms.kit.contract import (
 )
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.resume import ArchivedPages
-from connector_pipeline.platforms.shopify import versions
+from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState
+from connector_pipeline.platforms.shopify import subscriptions, versions
 from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD, BulkExport
 from connector_pipeline.platforms.shopify.bulk.operation import BulkPatience
@@ -34,11 +35,13 @@ from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.mapping import normalize
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.queries import SHOP
-from connector_pipeline.platforms.shopify.reading import lookup
+from connector_pipeline.platforms.shopify.reading import change_feed, lookup
+from connector_pipeline.platforms.shopify.reading.by_id import BY_ID, HintedWalk
 from connector_pipeline.platforms.shopify.reading.counts import VariantsCount
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
 from connector_pipeline.platforms.shopify.versions import ApiVersions
+from connector_pipeline.platforms.shopify.webhooks import ShopifyWebhooks
 from connector_pipeline.settings import ANY_SHOP, Settings
 
 # fullmatch, because `$` would accept a newline at the end (docs/facts/shopify.md, Shop domains).
@@ -111,6 +114,11 @@ class ShopifyAdapter(Adapter):
         """`base_url`, if it is not the shops' own."""
         return None if self.base_url == ANY_SHOP else self.base_url
 
+    @property
+    def webhooks(self) -> ShopifyWebhooks:
+        """The reader of the platform's webhooks."""
+        return ShopifyWebhooks()
+
     async def fetch(
         self,
         shop: Shop,
@@ -156,10 +164,67 @@ class ShopifyAdapter(Adapter):
                         return
                     bulk = None
 
+    async def fetch_hinted(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        tokens: Mapping[str, datetime | None],
+        report: FetchReport,
+        archived: Iterable[RawPage] = (),
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the products that the tokens name; see `Adapter.fetch_hinted`.
+
+        Products of every status are read, as `fetch` reads them. Raises what `fetch` raises.
+        """
+        report.details["api_version"] = self.api_version
+        async with self._client(shop, credential_source, report) as client:
+            walk = HintedWalk(client, tokens, report=report, archived=ArchivedPages(archived))
+            async with aclosing(walk.pages()) as pages:
+                async for page in pages:
+                    yield page
+                    if page.kind in ("shop", BY_ID):
+                        refuse_another_shop(page, shop, report)
+
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
         """Ask the shop to count its products, which takes the scope that a fetch needs."""
         async with self._client(shop, credential_source, FetchReport()) as client:
             await client.ask(SHOP, {})
+
+    async def changes(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        since: datetime,
+        cursor: str | None,
+    ) -> Changes:
+        """Ask for changed and deleted products, in one request of 26 points at most."""
+        # A look comes again soon, and must not press a shop that is throttled or in trouble.
+        hasty = replace(self, max_retries=0)
+        async with hasty._client(shop, credential_source, FetchReport()) as client:
+            return await change_feed.look(client, since=since, cursor=cursor)
+
+    async def subscriptions(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """The shop's webhooks that deliver to this URL; see `subscriptions`."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await subscriptions.subscriptions(client, url)
+
+    async def subscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
+    ) -> SubscriptionState:
+        """Make the webhooks that are missing. Shopify signs with the app's secret."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await subscriptions.subscribe(client, url)
+
+    async def unsubscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """Delete the webhooks that deliver to this URL."""
+        async with self._client(shop, credential_source, FetchReport()) as client:
+            return await subscriptions.unsubscribe(client, url)
 
     async def look_up(
         self,

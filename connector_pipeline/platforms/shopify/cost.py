@@ -20,7 +20,9 @@ from connector_pipeline.platforms.shopify.queries import (
     API_VERSIONS,
     CHANGED_PRODUCTS,
     NODES,
+    OWNERS,
     PRODUCTS,
+    PRODUCTS_BY_ID,
     SHOP,
     UNREAD_CHANGED_PRODUCT,
     UNREAD_PRODUCT,
@@ -28,9 +30,15 @@ from connector_pipeline.platforms.shopify.queries import (
     VARIANTS,
 )
 from connector_pipeline.platforms.shopify.reading.check_queries import (
+    CHANGES,
     COUNT_VARIANTS,
     DELETIONS,
     PRODUCT_COUNTS,
+)
+from connector_pipeline.platforms.shopify.webhook_queries import (
+    SUBSCRIBE,
+    SUBSCRIPTIONS,
+    UNSUBSCRIBE,
 )
 
 MAX_QUERY_COST: Final = 1_000
@@ -71,6 +79,16 @@ def _nodes(variables: Variables) -> int:
     return len(cast("list[str]", variables["ids"]))
 
 
+def _products_by_id(variables: Variables) -> int:
+    the_shop = 1
+    return the_shop + _nodes(variables) * _product(variables)
+
+
+def _owners(variables: Variables) -> int:
+    item_and_its_variants = 1 + 2 + 1 + 1
+    return _nodes(variables) * item_and_its_variants
+
+
 def _bulk_operations(variables: Variables) -> int:
     return 2 + _factor(_size(variables, "first"))
 
@@ -90,6 +108,8 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     UNREAD_CHANGED_PRODUCT: _always(2 + 1),
     UNREAD_VARIANT: _always(1 + 2 + 1),
     NODES: _nodes,
+    PRODUCTS_BY_ID: _products_by_id,
+    OWNERS: _owners,
     API_VERSIONS: _always(1),
     RUN_BULK: _always(10),
     CANCEL_BULK: _always(10),
@@ -99,6 +119,12 @@ _COSTS: Final[Mapping[str, Callable[[Variables], int]]] = {
     PRODUCT_COUNTS: _product_counts,
     # Events and bulk operations are both objects without objects in them.
     DELETIONS: _bulk_operations,
+    # Products and events. A list that is left out is priced all the same.
+    CHANGES: lambda variables: 2 * _bulk_operations(variables),
+    # And so are webhooks.
+    SUBSCRIPTIONS: _bulk_operations,
+    SUBSCRIBE: _always(10),
+    UNSUBSCRIBE: _always(10),
 }
 
 

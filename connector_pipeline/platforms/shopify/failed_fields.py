@@ -6,7 +6,7 @@ that is the whole `data` (https://spec.graphql.org/October2021/#sec-Handling-Fie
 `path` leads to the field either way.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from connector_pipeline.model.storable import clipped
@@ -50,17 +50,31 @@ def failed_fields(body: object) -> tuple[FailedField, ...]:
     if len(failed) < len(errors):
         return ()
     products = len({each.product for each in failed})
-    nodes = value_at(body, "data", "products", "nodes")
+    asked_by_id = value_at(body, "data", "nodes")
+    nodes = asked_by_id or value_at(body, "data", "products", "nodes")
     most = len(nodes) / 2 if is_list(nodes) else 0
-    return () if products > max(_FEW, most) else failed
+    if products > max(_FEW, most):
+        return ()
+    if is_list(asked_by_id):
+        # The product itself is null where a field of its variants cannot be.
+        return tuple(_of_product(each, asked_by_id) for each in failed)
+    return failed
+
+
+def _of_product(failed: FailedField, nodes: list[Any]) -> FailedField:
+    at = failed.product
+    there = at is not None and at < len(nodes) and nodes[at] is not None
+    return failed if there else replace(failed, variant=None)
 
 
 def _failed_field(error: dict[str, Any]) -> FailedField | None:
     path: list[Any] = error["path"] if is_list(error.get("path")) else []
     product: int | None = None
     if path[:2] == ["products", "nodes"] and len(path) > 2:
-        product = _position(path[2])
-        below = path[3:]
+        path = path[1:]
+    if path[:1] == ["nodes"] and len(path) > 1:
+        product = _position(path[1])
+        below = path[2:]
         if product is None:
             return None
     elif path[:1] == ["product"]:

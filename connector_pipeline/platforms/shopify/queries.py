@@ -11,9 +11,13 @@ not use come back:
     UNREAD_PRODUCT, UNREAD_CHANGED_PRODUCT                  3
     UNREAD_VARIANT                                          4
     NODES, 100 ids                                        100
+    PRODUCTS_BY_ID, 25 ids, variants nested by 250        976
+    PRODUCTS_BY_ID, 55 ids, variants nested by 12         991
+    OWNERS, 100 inventory items                           500
     API_VERSIONS                                            1
 
-The documents that check a reading and name deletions are in `reading/check_queries.py`.
+The documents that check a reading and name deletions are in `reading/check_queries.py`, those of
+webhooks in `webhook_queries.py`.
 
 - Variants are nested by 250, the most that a nested connection gives. Costs grow with the logarithm
   of the page size: by 148, a page would request 365 points. That saves 15 % of the requested
@@ -43,6 +47,7 @@ from typing import Final
 
 from connector_pipeline.platforms.shopify.bulk.queries import BULK_DOCUMENTS
 from connector_pipeline.platforms.shopify.reading.check_queries import CHECK_DOCUMENTS
+from connector_pipeline.platforms.shopify.webhook_queries import WEBHOOK_DOCUMENTS
 
 VARIANTS_PER_PRODUCT: Final = 250
 """Variants of each product on a products page: the most that a nested connection gives."""
@@ -157,6 +162,36 @@ query Nodes($ids: [ID!]!) {
 }
 """
 
+# The products that hints name. `nodes` is no search, so no index lags behind it. It has no page of
+# products: each id costs as much as a product with a full page of variants. With the shop in it, a
+# hinted sync of a few products is one request.
+PRODUCTS_BY_ID: Final = f"""
+query ProductsById($ids: [ID!]!, $variants: Int!) {{
+  shop {{ id name myshopifyDomain currencyCode }}
+  nodes(ids: $ids) {{
+    ... on Product {{
+      ...ProductFields
+      variants(first: $variants, sortKey: ID) {{
+        pageInfo {{ hasNextPage endCursor }}
+        nodes {{ ...VariantFields }}
+      }}
+    }}
+  }}
+}}
+{_PRODUCT}{_VARIANT}"""
+
+# Two variants cost as much as one, and `variant` is deprecated.
+OWNERS: Final = """
+query Owners($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    ... on InventoryItem {
+      id
+      variants(first: 2) { nodes { product { id } } }
+    }
+  }
+}
+"""
+
 API_VERSIONS: Final = """
 query ApiVersions {
   publicApiVersions { handle supported }
@@ -172,9 +207,12 @@ DOCUMENTS: Final = {
     "UNREAD_CHANGED_PRODUCT": UNREAD_CHANGED_PRODUCT,
     "UNREAD_VARIANT": UNREAD_VARIANT,
     "NODES": NODES,
+    "PRODUCTS_BY_ID": PRODUCTS_BY_ID,
+    "OWNERS": OWNERS,
     "API_VERSIONS": API_VERSIONS,
     **BULK_DOCUMENTS,
     **CHECK_DOCUMENTS,
+    **WEBHOOK_DOCUMENTS,
 }
 
 

@@ -26,13 +26,16 @@ from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
+from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState
+from connector_pipeline.platforms.woocommerce import subscriptions
 from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, Normalizer
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
-from connector_pipeline.platforms.woocommerce.reading import lookup
+from connector_pipeline.platforms.woocommerce.reading import change_feed, lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ONCE, Endpoints
+from connector_pipeline.platforms.woocommerce.reading.hinted import HintedWalk
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
@@ -45,6 +48,7 @@ from connector_pipeline.platforms.woocommerce.talking.authentication import (
 from connector_pipeline.platforms.woocommerce.talking.origin import final_base_url
 from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
+from connector_pipeline.platforms.woocommerce.webhooks import WooCommerceWebhooks
 from connector_pipeline.settings import ANY_SHOP, Settings
 
 _logger = logging.getLogger(__name__)
@@ -112,6 +116,11 @@ class WooCommerceAdapter(Adapter):
         """`base_url`, if it is not the shops' own."""
         return None if self.base_url == ANY_SHOP else self.base_url
 
+    @property
+    def webhooks(self) -> WooCommerceWebhooks:
+        """The reader of the platform's webhooks."""
+        return WooCommerceWebhooks()
+
     async def fetch(
         self,
         shop: Shop,
@@ -127,17 +136,9 @@ class WooCommerceAdapter(Adapter):
         changes. Raises ShopDisconnected, PlatformUnavailable, RateLimited, InvalidResponse,
         CurrencyUnknown, and what `credential_source` raises. Each error names the shop.
         """
-        pace = Pace(self.limit(), report)
-        async with self._session(shop, credential_source, report, pace) as session:
-            sizes = PageSizes(report.page_sizes, self.batch_size)
-            around = AroundBroken(session, sizes)
-            reader = ListReader(
-                around,
-                sizes=sizes,
-                # So many that one slow page does not stop the others.
-                ahead=2 * self.max_concurrency,
-                archived=ArchivedPages(archived, archived_early=archived_early),
-            )
+        recovered = ArchivedPages(archived, archived_early=archived_early)
+        async with self._reading(shop, credential_source, report, recovered) as reading:
+            session, around, reader = reading
             statuses = self.statuses.split(",")
             endpoints = Endpoints(learned=report.learned)
             walk = (
@@ -164,6 +165,52 @@ class WooCommerceAdapter(Adapter):
                         yield await _with_facts_of_shop(page, session, shop, report)
                     else:
                         yield page
+
+    async def fetch_hinted(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        tokens: Mapping[str, datetime | None],
+        report: FetchReport,
+        archived: Iterable[RawPage] = (),
+    ) -> AsyncGenerator[RawPage, None]:
+        """Yield the products that the tokens name; see `Adapter.fetch_hinted`.
+
+        A product whose status is not one of `statuses` counts as absent, as it is in the lists.
+        Raises what `fetch` raises.
+        """
+        recovered = ArchivedPages(archived)
+        async with self._reading(shop, credential_source, report, recovered) as reading:
+            session, _, reader = reading
+            walk = HintedWalk(reader, tokens, statuses=self.statuses.split(","), report=report)
+            async with aclosing(walk.pages()) as pages:
+                async for page in pages:
+                    if report.currency is None:
+                        yield await _with_facts_of_shop(page, session, shop, report)
+                    else:
+                        yield page
+            if report.currency is None:
+                # No token names anything, and a snapshot has a currency all the same.
+                report.currency = await shop_currency(session, shop, report)
+
+    @asynccontextmanager
+    async def _reading(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        report: FetchReport,
+        archived: ArchivedPages,
+    ) -> AsyncGenerator[tuple[WooCommerceSession, AroundBroken, ListReader]]:
+        """A session with the shop and a reader of its lists. The report gets what was met there."""
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            sizes = PageSizes(report.page_sizes, self.batch_size)
+            around = AroundBroken(session, sizes)
+            # So many ahead that one slow page does not stop the others.
+            ahead = 2 * self.max_concurrency
+            reader = ListReader(around, sizes=sizes, ahead=ahead, archived=archived)
+            yield session, around, reader
             sizes.end_of_sync()
             report_left_out(around.found, report)
             report.details |= {
@@ -177,10 +224,51 @@ class WooCommerceAdapter(Adapter):
 
     async def answers(self, shop: Shop, credential_source: CredentialSource) -> None:
         """Ask the shop for one of its products."""
+        async with self._aside(shop, credential_source) as session:
+            await session.ask(Question("/wc/v3/products", {"per_page": 1}))
+
+    async def changes(
+        self,
+        shop: Shop,
+        credential_source: CredentialSource,
+        *,
+        since: datetime,
+        cursor: str | None,
+    ) -> Changes | None:
+        """Ask for the newest changes of products and variations: a small request each, as a rule.
+
+        One request more, without a key, finds out where the shop answers. None: the shop cannot
+        sort its lists by their changes.
+        """
+        # A look comes again soon, and must not press a shop that is in trouble.
+        hasty = replace(self, max_retries=0)
         report = FetchReport()
         pace = Pace(self.limit(), report)
-        async with self._session(shop, credential_source, report, pace) as session:
-            await session.ask(Question("/wc/v3/products", {"per_page": 1}))
+        async with hasty._session(shop, credential_source, report, pace) as session:
+            return await change_feed.look(
+                session, statuses=self.statuses.split(","), since=since, cursor=cursor
+            )
+
+    async def subscriptions(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """The shop's webhooks that deliver to this URL; see `subscriptions`."""
+        async with self._aside(shop, credential_source) as session:
+            return await subscriptions.subscriptions(session, url)
+
+    async def subscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str, secret: str
+    ) -> SubscriptionState:
+        """Make the missing webhooks and restore the others, signed with the secret."""
+        async with self._aside(shop, credential_source) as session:
+            return await subscriptions.subscribe(session, url, secret)
+
+    async def unsubscribe(
+        self, shop: Shop, credential_source: CredentialSource, *, url: str
+    ) -> SubscriptionState:
+        """Delete the webhooks that deliver to this URL."""
+        async with self._aside(shop, credential_source) as session:
+            return await subscriptions.unsubscribe(session, url)
 
     async def look_up(
         self,
@@ -207,6 +295,16 @@ class WooCommerceAdapter(Adapter):
             async with aclosing(lookups) as answers:
                 async for answer in answers:
                     yield answer
+
+    @asynccontextmanager
+    async def _aside(
+        self, shop: Shop, credential_source: CredentialSource
+    ) -> AsyncGenerator[WooCommerceSession]:
+        """A session for a few questions outside a sync."""
+        report = FetchReport()
+        pace = Pace(self.limit(), report)
+        async with self._session(shop, credential_source, report, pace) as session:
+            yield session
 
     @asynccontextmanager
     async def _session(

@@ -21,6 +21,7 @@ from connector_pipeline.sandbox.shops.records import Product, Variant
 from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
 from connector_pipeline.sandbox.shops.store import Store
+from connector_pipeline.sandbox.webhooks.happening import Kind
 from connector_pipeline.sandbox.woocommerce.mishaps import mishaps_from_json
 from connector_pipeline.sandbox.woocommerce.odd_forms import forms_from_json
 from connector_pipeline.sandbox.woocommerce.scripted_edits import script_from_json
@@ -61,6 +62,7 @@ class Control:
             ("GET", _SHOP + "/bulk", self._get_bulk),
             ("PUT", _SHOP + "/bulk", self._put_bulk),
             ("PUT", _SHOP + "/trouble", self._put_trouble),
+            ("PUT", _SHOP + "/lag", self._put_lag),
             ("PUT", _SHOP + "/mishaps", self._put_mishaps),
             ("PUT", _SHOP + "/script", self._put_script),
             ("GET", "/sandbox/faults", self._get_faults),
@@ -69,7 +71,7 @@ class Control:
             ("GET", "/sandbox/requests", self._get_requests),
             ("DELETE", "/sandbox/requests", self._delete_requests),
         ]
-        return [Route(path, _guarded(handler), methods=[method]) for method, path, handler in table]
+        return [Route(path, guarded(handler), methods=[method]) for method, path, handler in table]
 
     def _shop(self, request: Request) -> SandboxShop:
         return self._store.shop(request.path_params["platform"], request.path_params["domain"])
@@ -133,18 +135,25 @@ class Control:
         return json_answer(record_as_json(variant))
 
     async def _credentials(self, request: Request) -> Response:
-        issued = self._shop(request).credentials
+        shop = self._shop(request)
+        issued = shop.credentials
         body = await _json(request, {})
-        unknown = sorted(body.keys() - {"revoke", "rotate", "remove"})
+        unknown = sorted(body.keys() - {"revoke", "rotate", "remove", "write"})
         if unknown or not body:
-            raise InvalidEdit("expected revoke, rotate or remove")
+            raise InvalidEdit("expected revoke, rotate, remove or write")
         if body.get("rotate"):
             issued.rotate()
         if "revoke" in body:
-            issued.revoked = bool(body["revoke"])
+            before, issued.revoked = issued.revoked, bool(body["revoke"])
+            if issued.revoked and not before:
+                shop.happened(Kind.UNINSTALLED)
         if "remove" in body:
             issued.removed = bool(body["remove"])
-        return json_answer({"revoked": issued.revoked, "removed": issued.removed})
+        if "write" in body:
+            issued.may_write = bool(body["write"])
+        return json_answer(
+            {"revoked": issued.revoked, "removed": issued.removed, "write": issued.may_write}
+        )
 
     async def _put_forms(self, request: Request) -> Response:
         shop = self._shop(request)
@@ -179,6 +188,11 @@ class Control:
         shop = self._shop(request)
         shop.trouble = trouble_from_json(await _json(request, {}))
         return json_answer(asdict(shop.trouble))
+
+    async def _put_lag(self, request: Request) -> Response:
+        seconds = float((await _json(request, {})).get("seconds", 0))
+        self._shop(request).stay_behind(seconds)
+        return json_answer({"seconds": seconds})
 
     async def _put_mishaps(self, request: Request) -> Response:
         shop = self._woocommerce(request)
@@ -271,8 +285,10 @@ async def _json(request: Request, default: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", body)
 
 
-def _guarded(handler: Handler) -> Handler:
-    async def guarded(request: Request) -> Response:
+def guarded(handler: Handler) -> Handler:
+    """The handler, whose errors are answers of 400 and 404."""
+
+    async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except NoSuchRecord as error:
@@ -280,4 +296,4 @@ def _guarded(handler: Handler) -> Handler:
         except (InvalidSpec, InvalidEdit, InvalidFault, TypeError, ValueError) as error:
             return json_answer({"error": str(error)}, 400)
 
-    return guarded
+    return answer

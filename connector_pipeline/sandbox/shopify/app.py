@@ -41,7 +41,7 @@ class ShopifyServer:
         # Only pages with variants below are heavy: no list of ids, counts or events.
         if heavy is not None and b"variants(" in body and heavy.too_much(_variables(body)):
             return await _too_heavy(heavy, request, headers)
-        status, found = _answered(shop, request, body)
+        status, found = _answered(shop.as_read(), request, body)
         return json_answer(found, status, headers)
 
 

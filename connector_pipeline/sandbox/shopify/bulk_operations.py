@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from threading import Lock, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final
 
 from connector_pipeline.sandbox.shopify.bulk_result import BulkResult
@@ -132,6 +132,11 @@ class BulkOperation:
             and monotonic() - self.started >= self.plan.seconds
             and self.result.written
         ):
+            self.finish()
+
+    def finish(self) -> None:
+        """End as planned, if it is still under way."""
+        if self.status in _UNDER_WAY:
             self._end(self.plan.outcome)
             self.error_code = self.plan.error_code
 
@@ -148,6 +153,10 @@ class BulkOperations:
         self.plan = BulkPlan()
         self._lock = Lock()
         self._operations: list[BulkOperation] = []
+        self.awaited: Callable[[], bool] = lambda: False
+        """Whether a webhook tells of the end, so that an operation ends without being polled."""
+        self.ended: Callable[[BulkOperation], None] = lambda _: None
+        """Called once for each operation that has ended, without a lock held."""
 
     def set_plan(self, **changes: Any) -> None:
         """Change the plan for operations that start from now on, and for all downloads."""
@@ -181,17 +190,35 @@ class BulkOperations:
                 signature=sha256(f"signature:{self.domain}:{number}".encode()).hexdigest(),
             )
             self._operations.append(operation)
-        Thread(target=write, args=(operation.result,), name=f"bulk-{number}", daemon=True).start()
+        Thread(
+            target=self._write, args=(operation, write), name=f"bulk-{number}", daemon=True
+        ).start()
         return operation
+
+    def _write(self, operation: BulkOperation, write: WriteResult) -> None:
+        write(operation.result)
+        if not self.awaited() or operation.plan.outcome == "STALLED":
+            return
+        sleep(max(0.0, operation.started + operation.plan.seconds - monotonic()))
+        with self._lock:
+            before = operation.status
+            operation.finish()
+        if operation.status != before:
+            self.ended(operation)
 
     def poll(self, gid: str) -> BulkOperation | None:
         """The operation after one more poll."""
         with self._lock:
             for operation in self._operations:
                 if operation.gid == gid:
+                    before = operation.completed_at
                     operation.advance()
-                    return operation
-        return None
+                    break
+            else:
+                return None
+        if operation.completed_at != before:
+            self.ended(operation)
+        return operation
 
     def cancel(self, gid: str) -> BulkOperation | None:
         """Begin to cancel the operation. One that has ended stays as it is."""

@@ -29,6 +29,11 @@ from connector_pipeline.sandbox.shopify.cost import CostAnalysis, InvalidPage, Q
 from connector_pipeline.sandbox.shopify.fields import RELATIONS, RESOLVERS, QueryContext, type_of
 from connector_pipeline.sandbox.shopify.leaves import LEAVES, VariantNode
 from connector_pipeline.sandbox.shopify.schema import SDL
+from connector_pipeline.sandbox.shopify.webhook_fields import (
+    WEBHOOK_LEAVES,
+    WEBHOOK_RELATIONS,
+    WEBHOOK_RESOLVERS,
+)
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 
 MOST_PER_QUERY: Final = 1000
@@ -44,7 +49,13 @@ def sandbox_schema() -> GraphQLSchema:
         if is_interface_type(kind):
             cast("Any", kind).resolve_type = type_of
         if is_object_type(kind):
-            resolvers = (RELATIONS, RESOLVERS, BULK_RESOLVERS)
+            resolvers = (
+                RELATIONS,
+                RESOLVERS,
+                BULK_RESOLVERS,
+                WEBHOOK_RELATIONS,
+                WEBHOOK_RESOLVERS,
+            )
             for field, resolver in (
                 pair for each in resolvers for pair in each.get(name, {}).items()
             ):
@@ -53,7 +64,7 @@ def sandbox_schema() -> GraphQLSchema:
 
 
 SCHEMA: Final = sandbox_schema()
-_LEAVES: Final = {**LEAVES, **BULK_LEAVES}
+_LEAVES: Final = {**LEAVES, **BULK_LEAVES, **WEBHOOK_LEAVES}
 
 
 class _LeafExecution(ExecutionContext):

@@ -10,6 +10,7 @@ from graphql import GraphQLResolveInfo
 from connector_pipeline.sandbox.shopify.event_list import EVENT_FILTERS, event_page
 from connector_pipeline.sandbox.shopify.leaves import (
     Counted,
+    InventoryNode,
     MediaNode,
     VariantNode,
     product_media,
@@ -176,6 +177,9 @@ def _by_gid(shop: SandboxShop, gid: str) -> Any:
         return None
     if kind == "Product":
         return shop.product(int(number))
+    if kind == "InventoryItem":
+        found = _variant_node(shop, int(number))
+        return None if found is None else InventoryNode(found.product, found.variant)
     return _variant_node(shop, int(number)) if kind == "ProductVariant" else None
 
 
@@ -250,6 +254,11 @@ def _variants_of_product(
     return _nested_variants(product, info, arguments)
 
 
+def _variants_of_item(node: VariantNode, _: Any, **arguments: Any) -> Connection:
+    variant = VariantNode(node.product, node.variant)
+    return page_of([(node.variant.id, node.variant.id)], lambda _: variant, **arguments)
+
+
 def _media_of_product(product: ShopifyProduct, _: Any, **arguments: Any) -> Connection:
     return _media_page(product_media(product), arguments)
 
@@ -272,6 +281,7 @@ RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
     },
     "Product": {"media": _media_of_product, "variants": _variants_of_product},
     "ProductVariant": {"media": _media_of_variant},
+    "InventoryItem": {"variants": _variants_of_item},
 }
 """Fields with arguments, by type: resolvers as graphql-core calls them."""
 
@@ -317,6 +327,7 @@ def type_of(value: Any, *_: Any) -> str:
     kinds = {
         ShopifyProduct: "Product",
         VariantNode: "ProductVariant",
+        InventoryNode: "InventoryItem",
         MediaNode: "MediaImage",
         ShopEvent: "BasicEvent",
     }

@@ -19,6 +19,12 @@ class VariantNode:
     variant: ShopifyVariant
 
 
+class InventoryNode(VariantNode):
+    """A variant's inventory item, asked for by its id, which is the variant's here."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class MediaNode:
     """An image of a product or variant, as media."""

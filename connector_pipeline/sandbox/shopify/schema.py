@@ -43,6 +43,13 @@ type QueryRoot {
     after: String, before: String, first: Int, last: Int, reverse: Boolean = false,
     sortKey: BulkOperationsSortKeys = CREATED_AT
   ): BulkOperationConnection!
+  webhookSubscription(id: ID!): WebhookSubscription
+  webhookSubscriptions(
+    after: String, before: String, callbackUrl: URL, first: Int, format: WebhookSubscriptionFormat,
+    last: Int, reverse: Boolean = false,
+    sortKey: WebhookSubscriptionSortKeys = CREATED_AT, topics: [WebhookSubscriptionTopic!],
+    uri: String
+  ): WebhookSubscriptionConnection!
 }
 
 type Mutation {
@@ -50,6 +57,66 @@ type Mutation {
     groupObjects: Boolean! = false, query: String!
   ): BulkOperationRunQueryPayload
   bulkOperationCancel(id: ID!): BulkOperationCancelPayload
+  webhookSubscriptionCreate(
+    topic: WebhookSubscriptionTopic!, webhookSubscription: WebhookSubscriptionInput!
+  ): WebhookSubscriptionCreatePayload
+  webhookSubscriptionUpdate(
+    id: ID!, webhookSubscription: WebhookSubscriptionInput!
+  ): WebhookSubscriptionUpdatePayload
+  webhookSubscriptionDelete(id: ID!): WebhookSubscriptionDeletePayload
+}
+
+enum WebhookSubscriptionFormat { JSON XML }
+enum WebhookSubscriptionSortKeys { CREATED_AT ID }
+enum WebhookSubscriptionTopic {
+  APP_UNINSTALLED BULK_OPERATIONS_FINISH INVENTORY_ITEMS_CREATE INVENTORY_ITEMS_DELETE
+  INVENTORY_ITEMS_UPDATE INVENTORY_LEVELS_CONNECT INVENTORY_LEVELS_DISCONNECT
+  INVENTORY_LEVELS_UPDATE ORDERS_CREATE ORDERS_UPDATED PRODUCTS_CREATE PRODUCTS_DELETE
+  PRODUCTS_UPDATE SHOP_UPDATE VARIANTS_IN_STOCK VARIANTS_OUT_OF_STOCK
+}
+
+type WebhookSubscription implements Node {
+  id: ID!
+  legacyResourceId: UnsignedInt64!
+  apiVersion: ApiVersion!
+  topic: WebhookSubscriptionTopic!
+  uri: String!
+  callbackUrl: URL! @deprecated(reason: "Use `uri` instead.")
+  format: WebhookSubscriptionFormat!
+  filter: String
+  name: String
+  includeFields: [String!]!
+  metafieldNamespaces: [String!]!
+  createdAt: DateTime!
+  updatedAt: DateTime!
+}
+
+type WebhookSubscriptionConnection {
+  edges: [WebhookSubscriptionEdge!]!
+  nodes: [WebhookSubscription!]!
+  pageInfo: PageInfo!
+}
+type WebhookSubscriptionEdge { cursor: String! node: WebhookSubscription! }
+input WebhookSubscriptionInput {
+  callbackUrl: URL
+  filter: String
+  format: WebhookSubscriptionFormat
+  includeFields: [String!]
+  metafieldNamespaces: [String!]
+  name: String
+  uri: String
+}
+type WebhookSubscriptionCreatePayload {
+  webhookSubscription: WebhookSubscription
+  userErrors: [UserError!]!
+}
+type WebhookSubscriptionUpdatePayload {
+  webhookSubscription: WebhookSubscription
+  userErrors: [UserError!]!
+}
+type WebhookSubscriptionDeletePayload {
+  deletedWebhookSubscriptionId: ID
+  userErrors: [UserError!]!
 }
 
 enum BulkOperationsSortKeys { CREATED_AT }
@@ -165,7 +232,12 @@ type ProductVariant implements Node {
   product: Product!
 }
 
-type InventoryItem implements Node { id: ID! sku: String tracked: Boolean! }
+type InventoryItem implements Node {
+  id: ID!
+  sku: String
+  tracked: Boolean!
+  variants(after: String, before: String, first: Int, last: Int): ProductVariantConnection
+}
 
 interface Event {
   id: ID!

@@ -5,6 +5,9 @@ from typing import Final
 
 SUPPORTED_VERSIONS: Final = ("2026-01", "2026-04", "2026-07", "2026-10")
 
+WEBHOOK_VERSION: Final = "2026-07"
+"""The version that the app has chosen for its webhooks' payloads."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiVersion:

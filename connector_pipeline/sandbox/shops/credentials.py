@@ -16,6 +16,8 @@ class ShopCredentials:
         self._generation = 1
         self.revoked = False
         self.removed = False
+        self.may_write = False
+        """Whether the WooCommerce key may write, too. A connector needs one that reads."""
         self._nonces: set[str] = set()
 
     def rotate(self) -> None:

@@ -1,6 +1,7 @@
 """One shop of a sandbox: its generated catalog, and the edits made to it since."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from threading import RLock
@@ -23,7 +24,11 @@ from connector_pipeline.sandbox.shops.records import (
     WooVariation,
     variants_of,
 )
+from connector_pipeline.sandbox.shops.replica import Replica
 from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.webhooks.happening import Happening, Kind, Listener
+from connector_pipeline.sandbox.webhooks.shopify_subscriptions import ShopifySubscriptions
+from connector_pipeline.sandbox.webhooks.woo_webhooks import WooWebhooks
 from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
 from connector_pipeline.sandbox.woocommerce.mishaps import NONE
 
@@ -55,6 +60,12 @@ class SandboxShop:
         self.bucket = LeakyBucket()
         self.bulk = BulkOperations(spec.domain)
         self.trouble = Trouble()
+        self.subscriptions = ShopifySubscriptions(spec.domain)
+        """What an app has subscribed to at Shopify."""
+        self.webhooks = WooWebhooks()
+        """What a WooCommerce shop has on record."""
+        self.listener: Listener | None = None
+        """Hears of each edit that a platform may send webhooks of."""
         self.lock = RLock()
         self.broken: dict[int, str | None] = {}
         """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
@@ -78,6 +89,24 @@ class SandboxShop:
         self._answers: dict[Any, Any] = {}
         self._generated: dict[int, Product] = {}
         self._generated_variants = 0
+        self._replica: Replica[SandboxShop] = Replica()
+
+    def stay_behind(self, seconds: float) -> None:
+        """Show each edit to readers so many seconds late: inf shows none, 0 shows all at once."""
+        with self.lock:
+            self._replica.stay_behind(seconds, self._as_it_is())
+
+    def as_read(self) -> "SandboxShop":
+        """The shop as the platform's readers see it now."""
+        with self.lock:
+            return self._replica.shown() or self
+
+    def _as_it_is(self) -> "SandboxShop":
+        state = copy(self)
+        for name in ("_edited", "_removed", "_trashed", "_removed_variants", "_orphans", "events"):
+            setattr(state, name, copy(getattr(self, name)))
+        state._answers = {}
+        return state
 
     @property
     def key(self) -> str:
@@ -89,6 +118,18 @@ class SandboxShop:
             if key not in self._answers:
                 self._answers[key] = compute()
             return cast("T", self._answers[key])
+
+    def listen(self, listener: Listener) -> None:
+        """Let the listener hear of everything from now on."""
+        self.listener = listener
+        self.bulk.awaited = lambda: listener.awaits_bulk(self)
+        self.bulk.ended = lambda each: self.happened(Kind.BULK_FINISHED, each.number)
+        listener.joined(self)
+
+    def happened(self, kind: Kind, about: int = 0, *, at: datetime | None = None) -> None:
+        """Say that something happened, to whoever listens. An edit says so by itself."""
+        if self.listener is not None:
+            self.listener.happened(self, Happening(kind, about, at or now()))
 
     # Reading
 
@@ -175,7 +216,9 @@ class SandboxShop:
         with self.lock:
             product = self._existing(product_id)
             moved: dict[str, Any] = {} if at is None else {"updated_at": at}
-            return self._keep(edited(product, moved | dict(changes)))
+            kept = self._keep(edited(product, moved | dict(changes)))
+            self._edit_happened(Kind.PRODUCT_UPDATED, product_id, at)
+            return kept
 
     def edit_variant(
         self, variant_id: int, changes: Mapping[str, Any], *, at: datetime | None = None
@@ -196,9 +239,15 @@ class SandboxShop:
                 product,
                 [changed if other.id == variant_id else other for other in variants_of(product)],
             )
-            if at is not None and (isinstance(product, ShopifyProduct) or "price" in changes):
+            whole = isinstance(product, ShopifyProduct) or "price" in changes
+            if at is not None and whole:
                 product = replace(product, updated_at=at)
             self._keep(product)
+            self._edit_happened(Kind.VARIANT_UPDATED, variant_id, at)
+            if "inventory_quantity" in changes:
+                self._edit_happened(Kind.STOCK_CHANGED, variant_id, at)
+            if whole:
+                self._edit_happened(Kind.PRODUCT_UPDATED, product.id, at)
             return changed
 
     def remove_product(self, product_id: int, *, at: datetime | None = None) -> None:
@@ -210,6 +259,7 @@ class SandboxShop:
             self._removed[self._index(product_id)] = self._existing(product_id)
             self._tell("destroy", product_id, at or now())
             self._changed()
+            self.happened(Kind.PRODUCT_DELETED, product_id, at=at)
 
     def orphan_variations_of(self, product_id: int) -> list[int]:
         """Delete a product's row alone, as importers do: its variations become orphans.
@@ -236,6 +286,7 @@ class SandboxShop:
                 product, updated_at=at or product.updated_at
             )
             self._changed()
+            self.happened(Kind.PRODUCT_TRASHED, product_id, at=at)
 
     def remove_variant(self, variant_id: int, *, at: datetime | None = None) -> None:
         """Delete one variant, which on Shopify changes its product, too. Raises NoSuchRecord."""
@@ -250,15 +301,21 @@ class SandboxShop:
             if at is not None and isinstance(product, ShopifyProduct):
                 product = replace(product, updated_at=at)
             self._keep(product)
+            if isinstance(product, ShopifyProduct):
+                self._edit_happened(Kind.PRODUCT_UPDATED, product.id, at)
 
     def restore_product(self, product_id: int, *, at: datetime | None = None) -> Product:
         """Bring a removed or trashed product back. Raises NoSuchRecord."""
         with self.lock:
             index = self._index(product_id)
-            product = self._removed.pop(index, None) or self._trashed.pop(index, None)
+            removed, trashed = self._removed.pop(index, None), self._trashed.pop(index, None)
+            product = removed or trashed
             if product is None:
                 raise NoSuchRecord(f"{self.key} has no removed product {product_id}")
-            return self._keep(replace(product, updated_at=at or product.updated_at))
+            kept = self._keep(replace(product, updated_at=at or product.updated_at))
+            kind = Kind.PRODUCT_CREATED if trashed is None else Kind.PRODUCT_RESTORED
+            self._edit_happened(kind, product_id, at)
+            return kept
 
     def restore_variant(self, variant_id: int, *, at: datetime | None = None) -> Variant:
         """Bring a removed variant back to its place. Raises NoSuchRecord."""
@@ -275,6 +332,9 @@ class SandboxShop:
             if at is not None and isinstance(product, ShopifyProduct):
                 product = replace(product, updated_at=at)
             self._keep(product)
+            self._edit_happened(Kind.VARIANT_CREATED, variant_id, at)
+            if isinstance(product, ShopifyProduct):
+                self._edit_happened(Kind.PRODUCT_UPDATED, product.id, at)
             return variant
 
     def append_products(self, count: int, *, at: datetime | None = None) -> list[int]:
@@ -294,7 +354,15 @@ class SandboxShop:
                 self._edited[index] = product
                 self._tell("create", product.id, product.created_at)
             self._changed()
-            return [self.catalog.product_id(index) for index in added]
+            ids = [self.catalog.product_id(index) for index in added]
+            for product_id in ids:
+                self._edit_happened(Kind.PRODUCT_CREATED, product_id, at)
+            return ids
+
+    def _edit_happened(self, kind: Kind, about: int, at: datetime | None) -> None:
+        # An edit that moves no date is one straight in the shop's database: nothing hears of it.
+        if at is not None:
+            self.happened(kind, about, at=at)
 
     def _index(self, product_id: int) -> int:
         index = self.catalog.index_of_product(product_id)
@@ -335,6 +403,8 @@ class SandboxShop:
 
     def _changed(self) -> None:
         self._answers.clear()
+        if self._replica.is_behind:
+            self._replica.keep(self._as_it_is())
 
 
 def _with_variants(product: Product, variants: Sequence[Variant]) -> Product:

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator
 
 from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
+from connector_pipeline.sandbox.webhooks.happening import Listener
 
 
 class Store:
     """All shops of one sandbox, by platform and domain."""
 
-    def __init__(self, specs: Iterable[ShopSpec] = ()):
+    def __init__(self, specs: Iterable[ShopSpec] = (), listener: Listener | None = None):
+        self._listener = listener
         self._shops: dict[tuple[str, str], SandboxShop] = {}
         for spec in specs:
             self.put(spec)
@@ -17,6 +19,8 @@ class Store:
     def put(self, spec: ShopSpec) -> SandboxShop:
         """Create the shop, or replace it by a new one without edits."""
         shop = SandboxShop(spec)
+        if self._listener is not None:
+            shop.listen(self._listener)
         self._shops[spec.platform, spec.domain] = shop
         return shop
 

@@ -8,13 +8,18 @@ from starlette.routing import Route
 
 from connector_pipeline.sandbox.answers import json_bytes
 from connector_pipeline.sandbox.shops.store import Store
-from connector_pipeline.sandbox.woocommerce.call import Call, WooRefusal
+from connector_pipeline.sandbox.woocommerce.call import Call, WooRefusal, no_route
 from connector_pipeline.sandbox.woocommerce.query import InvalidParameters
 from connector_pipeline.sandbox.woocommerce.web_server import (
     error_page,
     home_page,
     moved,
     redirect_to,
+)
+from connector_pipeline.sandbox.woocommerce.webhook_calls import (
+    WebhookCall,
+    is_webhook_path,
+    sent_parameters,
 )
 
 _PRETTY: Final = "/wp-json/"
@@ -51,9 +56,16 @@ class WooCommerceServer:
         if not below.startswith(root) or (root == _PRETTY and shop.spec.plain_permalinks):
             return error_page("404 Not Found", 404)
         path = below.removeprefix(root).rstrip("/")
-        call = Call(shop, path, dict(request.query_params), home)
+        call = Call(shop.as_read(), path, dict(request.query_params), home)
         try:
             call.authenticate(request)
+            if is_webhook_path(path):
+                kind = request.headers.get("content-type", "")
+                given = sent_parameters(request.query_params, kind, await request.body())
+                found = WebhookCall(shop, home, given).answer(request.method, path)
+                return call.response(json_bytes(found.body), found.status, found.headers)
+            if request.method not in ("GET", "HEAD"):
+                raise no_route()
             if shop.script is not None:
                 shop.script.before_answer(shop)
             return call.answer()

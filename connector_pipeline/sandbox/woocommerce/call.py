@@ -94,9 +94,10 @@ class Call:
             key, secret = _basic(request.headers.get("authorization", ""))
         if request.url.scheme == "http" and "oauth_consumer_key" in self._given:
             url = f"{self._home}/{_below_home(request, spec)}"
-            if (reason := refused(request.method, url, self._given, issued)) is None:
-                return
-            raise WooRefusal(401, "woocommerce_rest_authentication_error", reason)
+            if reason := refused(request.method, url, self._given, issued):
+                raise WooRefusal(401, "woocommerce_rest_authentication_error", reason)
+            self._refuse_writing(request.method)
+            return
         if request.url.scheme == "http" and spec.signed_over_http:
             key = secret = None
         if not key or not issued.accepts_key(key):
@@ -109,7 +110,10 @@ class Call:
         if not issued.accepts_secret(secret or ""):
             message = "Consumer secret is invalid."
             raise WooRefusal(401, "woocommerce_rest_authentication_error", message)
-        if request.method not in ("GET", "HEAD"):
+        self._refuse_writing(request.method)
+
+    def _refuse_writing(self, method: str) -> None:
+        if method not in ("GET", "HEAD") and not self._shop.credentials.may_write:
             message = "The API key provided does not have write permissions."
             raise WooRefusal(401, "woocommerce_rest_authentication_error", message)
 

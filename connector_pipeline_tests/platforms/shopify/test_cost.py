@@ -20,13 +20,16 @@ from connector_pipeline.platforms.shopify.queries import (
     CHANGED_PRODUCTS,
     DOCUMENTS,
     NODES,
+    OWNERS,
     PRODUCTS,
+    PRODUCTS_BY_ID,
     SHOP,
     VARIANTS,
     VARIANTS_IN_A_SMALL_BUCKET,
     VARIANTS_PER_PAGE,
     VARIANTS_PER_PRODUCT,
 )
+from connector_pipeline.platforms.shopify.reading.by_id import batches
 from connector_pipeline.platforms.shopify.reading.lookup import IDS_AT_ONCE
 from connector_pipeline_tests.platforms.shopify.parsed_cost import parsed_cost
 
@@ -59,6 +62,9 @@ def test_every_document_is_priced_as_its_text_is(
         (VARIANTS, {"variants": VARIANTS_PER_PAGE}, 51),
         (VARIANTS, {"variants": VARIANTS_PER_PRODUCT}, 39),
         (NODES, {"ids": [GID] * 100}, 100),
+        (PRODUCTS_BY_ID, {"ids": [GID] * 25, "variants": VARIANTS_PER_PRODUCT}, 976),
+        (PRODUCTS_BY_ID, {"ids": [GID] * 55, "variants": 12}, 991),
+        (OWNERS, {"ids": [GID] * 100}, 500),
         (API_VERSIONS, {}, 1),
         (RUN_BULK, {}, 10),
         (CANCEL_BULK, {}, 10),
@@ -94,10 +100,24 @@ def test_no_document_requests_more_than_one_query_may() -> None:
             document, largest | ({"variants": VARIANTS_PER_PAGE} if name == "VARIANTS" else {})
         )
         for name, document in SENT.items()
+        # Its sizes depend on each other: the next test has them.
+        if name != "PRODUCTS_BY_ID"
     }
     for name, points in sorted(costs.items(), key=lambda cost: -cost[1]):
         print(f"{name}: {points} points requested")  # noqa: T201  shown by `pytest -rP`
-    assert max(costs.values()) == 431 < MAX_QUERY_COST
+    assert max(costs.values()) == 500 < MAX_QUERY_COST
+
+
+@given(number=st.integers(0, 600))
+def test_products_asked_for_by_id_never_request_more_than_one_query_may(number: int) -> None:
+    """Every product is in one question, and no question could have been left out."""
+    ids = [str(each) for each in range(number)]
+    planned = list(batches(ids))
+    assert [each for asked, _ in planned for each in asked] == ids
+    for asked, room in planned:
+        variables = {"ids": asked, "variants": room}
+        assert requested_cost(PRODUCTS_BY_ID, variables) <= MAX_QUERY_COST
+    assert len(planned) == -(-number // 55)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ from connector_pipeline.platforms.shopify.bulk.operation import BULK_OPERATION
 from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.mapping.selling import product_sells, quantity, sellable
 from connector_pipeline.platforms.shopify.mapping.unread import UnreadFields
+from connector_pipeline.platforms.shopify.reading.by_id import (
+    BY_ID,
+    OWNERS_OF_STOCK,
+    products_by_id,
+)
 from connector_pipeline.platforms.shopify.reading.deletions import DELETED
 
 # Decimal itself would also accept "NaN", "1_000" and the digits of other scripts. The length is
@@ -76,6 +81,8 @@ def normalize(
                 body = _body(page)
                 unread = UnreadFields.of(page, body)
                 for place, product in enumerate(_products(page, body)):
+                    if product is None:
+                        continue
                     if (hidden := unread.instead_of_variants(place, product)) is not None:
                         yield _rejected(product, None, hidden)
                         continue
@@ -89,9 +96,9 @@ def normalize(
 
 
 def _body(page: RawPage) -> Any:
-    if page.kind in ("shop", BULK_OPERATION, LOOKUP, DELETED):
+    if page.kind in ("shop", BULK_OPERATION, LOOKUP, DELETED, OWNERS_OF_STOCK):
         return None
-    if page.kind not in ("products", "variants"):
+    if page.kind not in ("products", "variants", BY_ID):
         raise InvalidResponse(f"{page.kind!r} is no kind of page of the Shopify adapter's.")
     return json_of(page, of="Shopify's")
 
@@ -102,6 +109,8 @@ def _products(page: RawPage, body: Any) -> list[Any]:
     data = object_at(body, "data", of=_PAGE)
     if page.kind == "products":
         return list_at(data, "products", "nodes", of=_PAGE)
+    if page.kind == BY_ID:
+        return products_by_id(page, body)
     if "product" in data and data["product"] is None:
         # The product was deleted after its products page was read, or could not be read.
         number = page.facts.get("product_id")

@@ -17,6 +17,7 @@ from connector_pipeline.model.catalog_item import SURELY_SHORT, CatalogRow
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.failed_fields import UNREAD
+from connector_pipeline.platforms.shopify.reading.by_id import BY_ID
 
 # No more decimals than the catalog holds, no more digits than Decimal's context keeps.
 _MONEY: Final = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,6})?")
@@ -95,6 +96,15 @@ class _ProductsBody(msgspec.Struct):
     errors: Any = None
 
 
+class _NodesData(msgspec.Struct):
+    nodes: list[_Product | None]
+
+
+class _NodesBody(msgspec.Struct):
+    data: _NodesData
+    errors: Any = None
+
+
 class _VariantsData(msgspec.Struct):
     product: _Product | None
 
@@ -105,6 +115,7 @@ class _VariantsBody(msgspec.Struct):
 
 
 _products_body: Final = msgspec.json.Decoder(_ProductsBody)
+_nodes_body: Final = msgspec.json.Decoder(_NodesBody)
 _variants_body: Final = msgspec.json.Decoder(_VariantsBody)
 
 
@@ -121,6 +132,9 @@ def plain_rows(shop: Shop, currency: str, page: RawPage) -> list[CatalogRow] | N
         if page.kind == "products":
             body = _products_body.decode(page.body)
             products = body.data.products.nodes
+        elif page.kind == BY_ID:
+            body = _nodes_body.decode(page.body)
+            products = [each for each in body.data.nodes if each is not None]
         elif page.kind == "variants":
             body = _variants_body.decode(page.body)
             products = [] if body.data.product is None else [body.data.product]

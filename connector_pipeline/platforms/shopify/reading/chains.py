@@ -6,6 +6,7 @@ of them than were asked for, or a cursor that leads back.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from connector_pipeline.model.errors import InvalidResponse
@@ -17,6 +18,7 @@ from connector_pipeline.platforms.kit.json_values import (
 )
 from connector_pipeline.platforms.kit.list_bound import ListBound
 from connector_pipeline.platforms.shopify.gid import numeric_id
+from connector_pipeline.platforms.shopify.queries import VARIANTS_PER_PAGE
 
 _ANSWER: Final = "Shopify's answer"
 
@@ -74,7 +76,7 @@ class ProductsPage:
     def of(cls, data: object) -> "ProductsPage":
         """The page in `data`. Raises InvalidResponse."""
         connection = object_at(data, "products", of=_ANSWER)
-        products = tuple(_product(node) for node in _nodes(connection, "products"))
+        products = tuple(product_on_page(node) for node in _nodes(connection, "products"))
         return cls(products, *_cursors(connection, "products"))
 
     @property
@@ -178,11 +180,24 @@ class Chain(Generic[PageT]):
             self._seen.add(page.following)
 
 
+def variants_chain(number: str, page: VariantsPage | None = None) -> Chain[VariantsPage | None]:
+    """The chain of a product's variants: from its beginning, or behind the page it came with."""
+    return Chain(
+        f"variants of product {number}",
+        partial(variants_page, number=number),
+        None if page is None else page.following,
+        at_most=VARIANTS_PER_PAGE,
+        bound=ListBound(f"variants of product {number}", VARIANTS_PER_PAGE),
+        before=page,
+    )
+
+
 _NO_CHANCE: Final = 2
 """So many changed products, all of a page, do not all change again before the next page."""
 
 
-def _product(node: object) -> ProductOnPage:
+def product_on_page(node: object) -> ProductOnPage:
+    """A product with the variants that came with it. Raises InvalidResponse."""
     number = numeric_id(value_at(node, "id"), "Product")
     if number is None:
         raise InvalidResponse("A product of Shopify's has no id of the form it promises.")

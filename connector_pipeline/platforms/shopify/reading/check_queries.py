@@ -1,6 +1,6 @@
-"""The documents that check what was read, and that name what was deleted.
+"""The documents that check what was read, and that name what was changed or deleted.
 
-Costs in points: COUNT_VARIANTS 10, PRODUCT_COUNTS 24 and DELETIONS 13, by pages of 250.
+Costs in points: COUNT_VARIANTS 10, PRODUCT_COUNTS 24, DELETIONS 13 and CHANGES 26, by pages of 250.
 """
 
 from datetime import UTC, datetime
@@ -35,10 +35,26 @@ query Deletions($deleted: String!, $first: Int!, $after: String) {
 }
 """
 
+# The newest first. `$changed` and `$deleted` are searches.
+CHANGES: Final = """
+query Changes($changed: String!, $deleted: String!, $first: Int!, $events: Boolean!) {
+  products(first: $first, sortKey: UPDATED_AT, reverse: true, query: $changed) {
+    pageInfo { hasNextPage }
+    nodes { id updatedAt }
+  }
+  events(first: $first, sortKey: CREATED_AT, reverse: true, query: $deleted)
+    @include(if: $events) {
+    pageInfo { hasNextPage }
+    nodes { id createdAt ... on BasicEvent { action subjectId subjectType } }
+  }
+}
+"""
+
 CHECK_DOCUMENTS: Final = {
     "COUNT_VARIANTS": COUNT_VARIANTS,
     "PRODUCT_COUNTS": PRODUCT_COUNTS,
     "DELETIONS": DELETIONS,
+    "CHANGES": CHANGES,
 }
 
 

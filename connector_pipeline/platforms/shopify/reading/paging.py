@@ -7,7 +7,6 @@ where somebody can inspect it.
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Final
 
 from connector_pipeline.model.errors import InvalidResponse
@@ -26,7 +25,7 @@ from connector_pipeline.platforms.shopify.reading.chains import (
     Chain,
     ProductsPage,
     VariantsPage,
-    variants_page,
+    variants_chain,
 )
 from connector_pipeline.platforms.shopify.reading.counts import (
     VariantsCount,
@@ -211,7 +210,7 @@ class CatalogWalk:
     async def _rest_of(self, products: ProductsPage) -> AsyncGenerator[RawPage, None]:
         """Yield the variants pages of products that have more variants than fit on the page."""
         chains = [
-            (product.number, _variants_chain(product.number, product))
+            (product.number, variants_chain(product.number, product))
             for product in products.products
             if product.following is not None
         ]
@@ -263,7 +262,7 @@ class CatalogWalk:
                     continue
                 self._read_again += 1
                 self._tally.forget_variants(product.number, read)
-                chain = _variants_chain(number)
+                chain = variants_chain(number)
                 async with aclosing(self._variants_of(number, chain)) as pages:
                     async for page in pages:
                         yield page
@@ -307,18 +306,6 @@ class CatalogWalk:
         if disagreement is not None:
             problems.append(disagreement)
         self._report.warnings += problems
-
-
-def _variants_chain(number: str, page: VariantsPage | None = None) -> "Chain[VariantsPage | None]":
-    """The chain of a product's variants: from its beginning, or behind the page it came with."""
-    return Chain(
-        f"variants of product {number}",
-        partial(variants_page, number=number),
-        None if page is None else page.following,
-        at_most=VARIANTS_PER_PAGE,
-        bound=ListBound(f"variants of product {number}", VARIANTS_PER_PAGE),
-        before=page,
-    )
 
 
 def _cheaper_than_a_page(data: object) -> bool:

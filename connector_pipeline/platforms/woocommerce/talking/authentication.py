@@ -9,7 +9,7 @@ import ipaddress
 import logging
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final, Literal, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from oauthlib import oauth1
@@ -42,6 +42,9 @@ class WooCommerceCredentials(Credentials):
         }
 
 
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
 class Authentication(StrEnum):
     """The ways to present a key, in the words that the UI shows."""
 
@@ -68,7 +71,7 @@ def ways(base_url: str, *, allow_private_hosts: bool) -> tuple[Authentication, .
 
 
 def presented(
-    credentials: WooCommerceCredentials, way: Authentication
+    credentials: WooCommerceCredentials, way: Authentication, *, method: Method = "GET"
 ) -> tuple[dict[str, str], Signer | None]:
     """The headers and the query parameters that present a key."""
     if way is Authentication.BASIC:
@@ -76,11 +79,16 @@ def presented(
     if way is Authentication.QUERY_STRING:
         parameters = credentials.query_string()
         return {}, lambda _: parameters
-    return {}, lambda url: oauth_parameters(credentials, url)
+    return {}, lambda url: oauth_parameters(credentials, url, method=method)
 
 
-def oauth_parameters(credentials: WooCommerceCredentials, url: str) -> Mapping[str, str]:
-    """The signature of one GET, with HMAC-SHA256 (OAuth 1.0a without a token), for one use."""
+def oauth_parameters(
+    credentials: WooCommerceCredentials, url: str, *, method: Method = "GET"
+) -> Mapping[str, str]:
+    """The signature of a request, with HMAC-SHA256 (OAuth 1.0a without a token), for one use.
+
+    A body of JSON is not signed.
+    """
     client = oauth1.Client(
         credentials.consumer_key.get_secret_value(),
         client_secret=credentials.consumer_secret.get_secret_value(),
@@ -88,7 +96,7 @@ def oauth_parameters(credentials: WooCommerceCredentials, url: str) -> Mapping[s
         signature_type=oauth1.SIGNATURE_TYPE_QUERY,
     )
     # The package has no types of its own.
-    signed = cast("str", client.sign(url, http_method="GET")[0])  # pyright: ignore[reportUnknownMemberType]
+    signed = cast("str", client.sign(url, http_method=method)[0])  # pyright: ignore[reportUnknownMemberType]
     pairs = parse_qsl(urlsplit(signed).query, keep_blank_values=True)
     return {name: value for name, value in pairs if name.startswith("oauth_")}
 

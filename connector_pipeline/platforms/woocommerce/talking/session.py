@@ -50,7 +50,7 @@ class Access:
 
 
 class WooCommerceSession:
-    """Sends GET requests with one shop's `credentials`, which it renews after a 401.
+    """Sends requests with one shop's `credentials`, which it renews after a 401.
 
     `http` sends to `base_url`, which ends with the shop's `path`, if it has one. The session tries
     the `ways` to present the key until the shop takes one. `known` is what an earlier session
@@ -143,9 +143,9 @@ class WooCommerceSession:
     async def _send(
         self, question: Question, credentials: WooCommerceCredentials, way: Authentication
     ) -> Answer:
-        headers, signer = presented(credentials, way)
+        headers, signer = presented(credentials, way, method=question.method)
         return await self._http.request(
-            "GET",
+            question.method,
             self._root + question.path,
             params=question.params,
             headers=headers,
@@ -154,6 +154,8 @@ class WooCommerceSession:
             accept_in_the_end=question.accept,
             retry_slow=question.retry_slow,
             retries_if_heavy=question.retries_if_heavy,
+            content=question.content,
+            most_retries=question.most_retries,
         )
 
 

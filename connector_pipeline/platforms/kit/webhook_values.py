@@ -1,0 +1,56 @@
+"""Reads what deliveries of webhooks hold: words and ids that go into columns, and times."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from connector_pipeline.model.errors import InvalidResponse
+from connector_pipeline.platforms.http.json_body import parse_json
+from connector_pipeline.platforms.kit.json_values import is_object
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_./:=+-]{1,200}")
+_MOST_DIGITS: Final = 20
+
+
+def word(written: str | None, *, of: str) -> str:
+    """A header's value, if it is one word of ASCII. Raises InvalidResponse, which names `of`."""
+    if written is None or not _WORD.fullmatch(written):
+        raise InvalidResponse(f"the delivery has no {of}, or one of another form.")
+    return written
+
+
+def payload(body: bytes, *, topic: str) -> Mapping[str, Any]:
+    """The object in the body of a delivery. Raises InvalidResponse for anything else."""
+    try:
+        parsed = parse_json(body)
+    except ValueError:
+        # Without its text, which quotes the body.
+        raise InvalidResponse(f"the body of a delivery of {topic} is not JSON.") from None
+    if not is_object(parsed):
+        raise InvalidResponse(f"the body of a delivery of {topic} is no JSON object.")
+    return parsed
+
+
+def id_in(values: Mapping[str, Any], field: str, *, topic: str) -> str:
+    """A positive whole number as text. Raises InvalidResponse for anything else."""
+    value = values.get(field)
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise InvalidResponse(f"a delivery of {topic} has no id in {field!r}.")
+    text = str(value)
+    if len(text) > _MOST_DIGITS:
+        raise InvalidResponse(f"a delivery of {topic} has no id in {field!r}.")
+    return text
+
+
+def time_in(written: object, *, without_zone_is_utc: bool = False) -> datetime | None:
+    """A time in UTC; None for anything else, as a hint may do without it."""
+    if not isinstance(written, str):
+        return None
+    try:
+        time = datetime.fromisoformat(written)
+        if time.tzinfo is None:
+            return time.replace(tzinfo=UTC) if without_zone_is_utc else None
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

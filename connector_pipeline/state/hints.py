@@ -1,0 +1,78 @@
+"""`connector.hints`: what platforms say has changed, until it is gathered into the queue.
+
+Each function is part of the caller's transaction. None of them locks a row of another table, so a
+delivery never waits for a sync.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import psycopg
+
+from connector_pipeline.model.hint import Hint, HintSource
+
+KEPT: Final = timedelta(days=1)
+"""A gathered hint is kept for so long after it arrived, so that a repeat of its delivery is known.
+Shopify repeats one for four hours (docs/facts/shopify.md, Webhooks)."""
+
+_PUT: Final = """
+    INSERT INTO connector.hints
+        (platform_name, domain, source, delivery_id, topic, token, changed_at)
+    SELECT * FROM unnest(
+        %(platform_name)s::text[], %(domain)s::text[], %(source)s::text[],
+        %(delivery_id)s::text[], %(topic)s::text[], %(token)s::text[],
+        %(changed_at)s::timestamptz[]
+    )
+    ON CONFLICT DO NOTHING
+"""
+
+_PRUNE: Final = """
+    DELETE FROM connector.hints WHERE received_at < now() - %s AND gathered_at IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedHint:
+    """A hint about a shop, and where it comes from.
+
+    Two hints of a shop with the same `delivery_id` are the same one, delivered twice.
+    """
+
+    platform_name: str
+    domain: str
+    source: HintSource
+    hint: Hint
+    delivery_id: str | None = None
+
+
+def put(connection: psycopg.Connection, hints: Iterable[ReceivedHint]) -> int:
+    """Put hints into the table. Returns how many are new: a repeat of a delivery is not put again.
+
+    Topics, tokens and ids are texts that Postgres can store and index.
+    """
+    # Sorted, because two transactions that put the same deliveries wait for each other's rows. The
+    # order of arrival stays where there is nothing to wait for.
+    sorted_hints = sorted(
+        hints, key=lambda each: (each.platform_name, each.domain, each.delivery_id or "")
+    )
+    if not sorted_hints:
+        return 0
+    return connection.execute(
+        _PUT,
+        {
+            "platform_name": [each.platform_name for each in sorted_hints],
+            "domain": [each.domain for each in sorted_hints],
+            "source": [each.source.value for each in sorted_hints],
+            "delivery_id": [each.delivery_id for each in sorted_hints],
+            "topic": [each.hint.topic for each in sorted_hints],
+            "token": [each.hint.token for each in sorted_hints],
+            "changed_at": [each.hint.changed_at for each in sorted_hints],
+        },
+    ).rowcount
+
+
+def prune(connection: psycopg.Connection) -> int:
+    """Delete hints that were gathered and are older than KEPT. Returns how many."""
+    return connection.execute(_PRUNE, (KEPT,)).rowcount

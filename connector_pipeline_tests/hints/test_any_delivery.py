@@ -1,0 +1,148 @@
+"""Whatever arrives is answered with a status, and nothing that is not signed is recorded."""
+
+import asyncio
+import json
+import string
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_pipeline.hints.asked_secrets import AskedSecrets
+from connector_pipeline.hints.body import Bodies
+from connector_pipeline.hints.receiver import Receiver
+from connector_pipeline.hints.recording import Recorder
+from connector_pipeline.hints.sources import MOST_KEPT, Refusals, networks, source_of
+from connector_pipeline.model.hint import LONGEST_TOKEN
+from connector_pipeline.platforms.adapters import build_adapters
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.settings import load_settings
+from connector_pipeline.state.deliveries import ReceivedDelivery
+from connector_pipeline_tests.any_json import any_json
+from connector_pipeline_tests.hints.receivers import KEY, NEW_SECRET, signed
+
+TOPICS = (
+    "products/update",
+    "inventory_levels/update",
+    "bulk_operations/finish",
+    "shop/redact",
+    "product.updated",
+    "product.deleted",
+)
+HEADERS = (
+    b"content-type",
+    b"content-length",
+    b"x-forwarded-for",
+    b"x-shopify-shop-domain",
+    b"x-shopify-topic",
+    b"x-shopify-webhook-id",
+    b"x-shopify-triggered-at",
+    b"x-wc-webhook-source",
+    b"x-wc-webhook-topic",
+)
+"""Those that are read, but for the signatures."""
+odd_values = st.one_of(
+    st.binary(max_size=300),
+    st.sampled_from([each.encode() for each in TOPICS]),
+    st.sampled_from([b"acme.myshopify.com", b"https://[::1", b"application/json", b"2026-11-28"]),
+)
+
+
+def answered(
+    scope: MutableMapping[str, Any], body: bytes
+) -> tuple[int, Sequence[ReceivedDelivery]]:
+    """The status of the answer, and what was recorded."""
+    recorded: list[ReceivedDelivery] = []
+    sent: list[MutableMapping[str, Any]] = []
+
+    def record(received: Sequence[ReceivedDelivery]) -> list[bool]:
+        recorded.extend(received)
+        return [True] * len(received)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    settings = load_settings(webhook_keys=KEY, shopify_webhook_secrets=NEW_SECRET)
+
+    async def deliver() -> None:
+        receiver = Receiver(
+            adapters=build_adapters(settings),
+            settings=settings,
+            recorder=Recorder(record),
+            asked=AskedSecrets(Database(), None),
+            bodies=Bodies(),
+            proxies=networks("127.0.0.0/8"),
+        )
+        await receiver(scope, receive, send)
+
+    asyncio.run(deliver())
+    assert [each["type"] for each in sent] == ["http.response.start", "http.response.body"]
+    return sent[0]["status"], recorded
+
+
+def scope(path: str, headers: dict[bytes, bytes], method: str = "POST") -> MutableMapping[str, Any]:
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": list(headers.items()),
+        "client": ("127.0.0.1", 1),
+    }
+
+
+@given(
+    st.sampled_from(["/shopify", "/woocommerce", "/shopify/acme.myshopify.com"]) | st.text(),
+    st.dictionaries(st.sampled_from(HEADERS) | st.binary(max_size=20), odd_values),
+    st.binary(max_size=200) | st.just(b"webhook_id=1"),
+)
+def test_any_request_has_a_status(path: str, headers: dict[bytes, bytes], body: bytes) -> None:
+    status, recorded = answered(scope(path, headers), body)
+    assert status in (200, 400, 401, 404, 413, 415)
+    assert not recorded
+
+
+@given(
+    st.sampled_from(TOPICS),
+    any_json("id", "shop_domain", "inventory_item_id", "updated_at", "parent_id", "type"),
+    st.dictionaries(st.sampled_from(HEADERS[3:]), odd_values),
+)
+def test_any_signed_body_is_read_or_refused(
+    topic: str, values: Any, headers: dict[bytes, bytes]
+) -> None:
+    """What is read of it can be stored: short words of ASCII, and times that Postgres has."""
+    body = json.dumps(values).encode()
+    of_shopify = {
+        b"content-type": b"application/json",
+        b"x-shopify-topic": topic.encode(),
+        b"x-shopify-webhook-id": b"one",
+        b"x-shopify-hmac-sha256": signed(body, NEW_SECRET).encode(),
+    }
+    status, recorded = answered(scope("/shopify/acme.myshopify.com", of_shopify | headers), body)
+    assert status in (200, 400)
+    assert bool(recorded) == (status == 200)
+    for each in recorded:
+        for hint in each.delivery.hints:
+            words = f"{each.delivery.delivery_id}{hint.topic}{hint.token or ''}"
+            assert set(words) <= set(string.printable)
+            assert len(hint.token or "") <= LONGEST_TOKEN
+            assert hint.changed_at is None or hint.changed_at.utcoffset() is not None
+
+
+@given(st.text(), st.text(), st.lists(st.sampled_from(["10.1.1.1", "2001:db8::7", "evil", ""])))
+def test_any_forwarded_address_leads_to_a_source(client: str, junk: str, hops: list[str]) -> None:
+    proxies = networks("10.0.0.0/8")
+    assert source_of(client, junk, ()) == source_of(client, "", ())
+    found = source_of("10.0.0.1", ",".join([junk, *hops, "2001:db8:1:2::7"]), proxies)
+    assert found == "2001:db8:1:2::/64"
+
+
+def test_a_flood_of_sources_fills_no_memory() -> None:
+    """Each of them has its number, and the oldest is forgotten."""
+    refusals = Refusals()
+    for number in range(3 * MOST_KEPT):
+        assert refusals.count(str(number), now=0.0)
+    assert len(refusals._left) == MOST_KEPT  # pyright: ignore[reportPrivateUsage]
