@@ -256,15 +256,20 @@ def batches(ids: list[str], least_room: int = _ROOM[-1]) -> Iterator[tuple[list[
 
 
 def products_by_id(page: RawPage, body: Any) -> list[Any]:
-    """The products on a page, by the places of their ids; None for one that Shopify has not.
+    """The products on a page, by the places of their ids.
 
-    One that could not be read has its id alone. Raises InvalidResponse.
+    One that Shopify does not have is without variants, so nothing is made of it. One that could not
+    be read has its id alone. Raises InvalidResponse.
     """
     unread = {each.product for each in failed_fields(body)}
     found: list[Any] = []
     for place, (number, node) in enumerate(_nodes(body, _ids_of(page))):
-        failed = node is None and place in unread
-        found.append({"id": f"gid://shopify/Product/{number}"} if failed else node)
+        if node is not None:
+            found.append(node)
+        elif place in unread:
+            found.append({"id": f"gid://shopify/Product/{number}"})
+        else:
+            found.append({"variants": {"nodes": []}})
     return found
 
 
