@@ -20,6 +20,7 @@ from connector_pipeline.cli.doctor_processes import (
     queue_seen,
     workers_seen,
 )
+from connector_pipeline.cli.doctor_webhooks import webhooks_seen
 from connector_pipeline.cli.local_services import (
     DAGSTER_DATABASE,
     LocalServices,
@@ -151,6 +152,7 @@ def findings() -> list[Finding]:
         found += [
             *_serves(services),
             _looked_at("shops", _shops),
+            *webhooks_seen(services.settings),
             *_erase_demands(),
             *_platforms(services.settings),
         ]

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connector_pipeline.credentials.webhook_secrets import made_secrets
 from connector_pipeline.hints.answers import TAKEN, Answer, Refused, Send, later, refused
 from connector_pipeline.hints.answers import send_answer as _send_answer
 from connector_pipeline.hints.asked_secrets import AskedSecrets
 from connector_pipeline.hints.body import Aborted, Bodies, Held, TooLarge, TooMany, TooSlow
 from connector_pipeline.hints.recording import NotRecorded, Recorder, Unstorable
-from connector_pipeline.hints.secrets import made_secrets
 from connector_pipeline.hints.sources import Network, Refusals, source_of
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse, InvalidShop
 from connector_pipeline.model.shop import valid_host_name
