@@ -6,7 +6,7 @@ delivery never waits for a sync.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import psycopg
@@ -26,6 +26,12 @@ _PUT: Final = """
         %(changed_at)s::timestamptz[]
     )
     ON CONFLICT DO NOTHING
+"""
+
+_ARRIVED: Final = """
+    SELECT FROM connector.hints
+    WHERE platform_name = %s AND domain = %s AND token = %s AND received_at >= %s
+    LIMIT 1
 """
 
 _PRUNE: Final = """
@@ -71,6 +77,20 @@ def put(connection: psycopg.Connection, hints: Iterable[ReceivedHint]) -> int:
             "changed_at": [each.hint.changed_at for each in sorted_hints],
         },
     ).rowcount
+
+
+def arrived(
+    connection: psycopg.Connection,
+    platform_name: str,
+    domain: str,
+    token: str,
+    *,
+    since: datetime,
+) -> bool:
+    """Whether a hint about the shop with this token has arrived since a time, gathered or not."""
+    return (
+        connection.execute(_ARRIVED, (platform_name, domain, token, since)).fetchone() is not None
+    )
 
 
 def prune(connection: psycopg.Connection) -> int:

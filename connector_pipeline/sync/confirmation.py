@@ -1,6 +1,7 @@
 """Ask the platform by id for the variants that a snapshot lacks, before they are deleted."""
 
 from contextlib import aclosing
+from functools import partial
 
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.catalog.read import live_variants, newest_item
@@ -26,16 +27,20 @@ async def confirmed_in_increment(
     credential_source: CredentialSource,
     writer: SnapshotWriter,
     report: FetchReport,
+    *,
+    whole_products: bool,
 ) -> Confirmed:
     """Ask the platform for the live variants that seem to be gone.
 
     Those are the variants of the products in `report.perhaps_gone`, the ones that `report.listed`
-    lacks, and the ones that a product of the increment lacks, where products come whole. Returns
+    lacks, and the ones that a product of the increment lacks, if they are `whole_products`. Returns
     those that are gone. If asking fails, none counts as gone, the report warns of it, the adapter's
     memory stays as it was, and the report is not complete, so the next increment begins where this
     one did. The products in question go into `report.not_yet`.
     """
-    suspects, lacking = await in_thread(_suspects, database, adapter, shop, writer, report)
+    suspects, lacking = await in_thread(
+        partial(_suspects, database, adapter, shop, writer, report, whole_products=whole_products)
+    )
     report.details |= {"suspected": len(suspects.absent), "gone": 0}
     if not suspects.absent:
         return Confirmed()
@@ -86,6 +91,8 @@ def _suspects(
     shop: RegisteredShop,
     writer: SnapshotWriter,
     report: FetchReport,
+    *,
+    whole_products: bool,
 ) -> tuple[Absence, frozenset[str]]:
     """The live variants that seem to be gone, with the item of a product that does not.
 
@@ -94,7 +101,7 @@ def _suspects(
     key, listed, products = shop.partition_key, report.listed, report.perhaps_gone
     suspected: dict[str, str] = {}
     witness: CatalogItem | None = None
-    if adapter.whole_products:
+    if whole_products:
         lacking = _lacking_in_products(database, adapter, shop, writer, report)
         suspected = lacking.absent
         if lacking.witness is not None and lacking.witness.product_id not in products:

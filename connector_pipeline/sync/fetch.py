@@ -29,6 +29,7 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import registered_shop
+from connector_pipeline.sync.announcements import Announcements
 from connector_pipeline.sync.beginning import Beginning, Begun
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.log_context import log_as, logging_as
@@ -165,6 +166,7 @@ class ShopFetcher:
             learned=dict(shop.learned),
             published_at=_last_published(shop),
             awaiting=partial(self.clocks.stopped, shop.partition_key, deadline),
+            announced=Announcements(self.services.database, shop.platform_name, shop.domain),
         )
         # A further reading of the shop replaces the report.
         reading: Reading | None = None

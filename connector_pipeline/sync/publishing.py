@@ -119,7 +119,7 @@ class ShopPublisher:
                             absences_confirmed=manifest.absences_confirmed,
                             not_yet=manifest.not_yet,
                             rows=adapter.rows(shop, manifest.currency, snapshot.pages(), remarks),
-                            whole_products=adapter.whole_products,
+                            whole_products=adapter.has_whole_products(sync.sync_type),
                             allow_shrink=self.allow_shrink,
                             published_by=self.run.root_run_id,
                             warn=refused.append,

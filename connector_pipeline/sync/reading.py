@@ -110,6 +110,7 @@ class Reading:
                 self._credentials,
                 begun.writer,
                 self.report,
+                whole_products=self._adapter().has_whole_products(begun.sync.sync_type),
             )
         gone = Confirmed()
         if self.report.complete or self.report.all_read:

@@ -121,7 +121,7 @@ def products(hinted: Hinted) -> dict[str, list[str]]:
 
 
 def test_what_hints_name_is_in_the_catalog_and_nothing_else_is_asked_for(hinted: Hinted) -> None:
-    """A new price, a new product, and one that is gone by the platform's own word."""
+    """A new price, and a product and a variant that are gone by the platform's own word."""
     before = hinted.pipeline.registry.get(hinted.key)
     of_products = products(hinted)
     repriced, doomed, unhinted, *_ = sorted(of_products)
@@ -130,14 +130,16 @@ def test_what_hints_name_is_in_the_catalog_and_nothing_else_is_asked_for(hinted:
             int(of_products[product_id][0]), {"price": "77.50"}, at=datetime.now(UTC)
         )
     hinted.shop.remove_product(int(doomed))
-    hinted.hint(repriced, doomed)
+    lost = of_products[repriced][1]
+    hinted.shop.remove_variant(int(lost))
+    hinted.hint(repriced, f"deleted/{doomed}")
     record = hinted.sync()
     assert (record["sync_type"], record["status"], record["hinted"]) == ("hinted", "succeeded", 2)
     live = hinted.live()
     assert live[of_products[repriced][0]]["price"] == Decimal("77.50")
     assert live[of_products[unhinted][0]]["price"] != Decimal("77.50")
-    assert not set(of_products[doomed]) & live.keys()
-    assert record["deleted"] == len(of_products[doomed])
+    assert not {lost, *of_products[doomed]} & live.keys()
+    assert record["deleted"] == 1 + len(of_products[doomed])
     assert hinted.requests() <= 8
     after = hinted.pipeline.registry.get(hinted.key)
     assert after.last_hinted_sync_at == record["started_at"]

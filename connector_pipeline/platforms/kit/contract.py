@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop, valid_host_name
+from connector_pipeline.model.sync import SyncType
 from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
@@ -82,6 +83,9 @@ class RawPage:
     facts: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
+Announced = Callable[[str, float], Awaitable[bool]]
+"""Waits until a hint with this token has arrived, for so many seconds at most. Has it?"""
+
 InCatalog = Callable[[Collection[str]], Awaitable[Collection[str]]]
 """Of these products, those that have live items in the catalog."""
 
@@ -105,7 +109,8 @@ class FetchReport:
     earlier than the start of this sync: the next increment begins there. `awaiting()` is entered
     while the
     platform works for the adapter without being read, e.g. while it prepares an export: that time
-    does not count towards the shop's deadline, and the adapter bounds it.
+    does not count towards the shop's deadline, and the adapter bounds it. `announced` waits for the
+    webhook that says that the platform is done; None where there is nobody to ask.
 
     `reading` is 2 when the first reading of the shop was neither, and the shop is read again.
     `perhaps_gone` are the products of an increment that seem to be gone; they are asked for by id.
@@ -130,6 +135,7 @@ class FetchReport:
     published_at: datetime | None = None
     as_of: datetime | None = None
     awaiting: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
+    announced: Announced | None = field(default=None, repr=False)
     perhaps_gone: set[str] = field(default_factory=set[str])
     not_yet: set[str] = field(default_factory=set[str])
     listed: ListedIds | None = None
@@ -148,6 +154,7 @@ class FetchReport:
             reading=self.reading + 1,
             published_at=self.published_at,
             awaiting=self.awaiting,
+            announced=self.announced,
             requests=self.requests,
             retries=self.retries,
             waited_seconds=self.waited_seconds,
@@ -285,6 +292,10 @@ class Adapter(ABC):
         is as in `fetch`.
         """
         return None
+
+    def has_whole_products(self, sync_type: SyncType) -> bool:
+        """Whether the products of a sync come with all their variants."""
+        return self.whole_products or sync_type is SyncType.HINTED
 
     async def changes(
         self,

@@ -26,7 +26,7 @@ _SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class HintedToken:
+class UsableToken:
     """A token as it was given, the kind and the number in it, and the time of its change."""
 
     text: str
@@ -37,12 +37,12 @@ class HintedToken:
 
 def read_tokens(
     tokens: Mapping[str, datetime | None], kinds: Collection[str], report: FetchReport
-) -> list[HintedToken]:
+) -> list[UsableToken]:
     """The tokens of these kinds: `<number>`, or `<kind>/<number>`.
 
     The report warns of the others, and they are left out.
     """
-    found: list[HintedToken] = []
+    found: list[UsableToken] = []
     unusable: list[str] = []
     for text, changed_at in tokens.items():
         match = _TOKEN.fullmatch(text)
@@ -50,7 +50,7 @@ def read_tokens(
         if match is None or kind not in kinds or int(match[2]) > _LARGEST_ID:
             unusable.append(text)
             continue
-        found.append(HintedToken(text, kind, match[2], changed_at))
+        found.append(UsableToken(text, kind, match[2], changed_at))
     if unusable:
         example = clipped(ascii(unusable[0]), most_bytes=_SHOWN)
         report.warnings.append(
@@ -67,15 +67,15 @@ class HintedProducts:
     product's: the platform may change one without the other.
     """
 
-    def __init__(self, tokens: Iterable[HintedToken] = ()):
-        self._tokens: dict[str, list[HintedToken]] = {}
+    def __init__(self, tokens: Iterable[UsableToken] = ()):
+        self._tokens: dict[str, list[UsableToken]] = {}
         self._shown: dict[str, datetime | None] = {}
         self._absent: set[str] = set()
         self._excluded: dict[str, datetime | None] = {}
         for token in tokens:
             self.add(token, token.number)
 
-    def add(self, token: HintedToken, product_id: str) -> None:
+    def add(self, token: UsableToken, product_id: str) -> None:
         """Note that the token is about a product."""
         self._tokens.setdefault(product_id, []).append(token)
 
@@ -142,11 +142,11 @@ class HintedProducts:
                 each.text for each in self._tokens_of(product_id) if each.kind == PRODUCT
             }
 
-    def _tokens_of(self, product_id: str) -> list[HintedToken]:
+    def _tokens_of(self, product_id: str) -> list[UsableToken]:
         return self._tokens.get(product_id, [])
 
 
-def _is_unanswered(token: HintedToken, shown_at: datetime | None) -> bool:
+def _is_unanswered(token: UsableToken, shown_at: datetime | None) -> bool:
     if token.kind == DELETED:
         return token.changed_at is None or shown_at is None or _older(shown_at, token.changed_at)
     if token.kind != PRODUCT or token.changed_at is None or shown_at is None:

@@ -11,7 +11,7 @@ from connector_pipeline.platforms.kit.hinted import (
     DELETED,
     PRODUCT,
     HintedProducts,
-    HintedToken,
+    UsableToken,
     read_tokens,
 )
 
@@ -51,22 +51,22 @@ def test_only_the_number_of_a_usable_token_is_left_of_it(
     ("token", "shown", "is_answered"),
     [
         # The platforms state whole seconds.
-        (HintedToken("1", PRODUCT, "1", AT), AT.replace(microsecond=0), True),
-        (HintedToken("1", PRODUCT, "1", AT), AT - timedelta(seconds=1), False),
-        (HintedToken("1", PRODUCT, "1", AT), AT + timedelta(days=1), True),
-        (HintedToken("1", PRODUCT, "1", AT), AT.astimezone(timezone(timedelta(hours=5))), True),
-        (HintedToken("1", PRODUCT, "1", None), AT, True),
-        (HintedToken("1", PRODUCT, "1", AT), None, True),
+        (UsableToken("1", PRODUCT, "1", AT), AT.replace(microsecond=0), True),
+        (UsableToken("1", PRODUCT, "1", AT), AT - timedelta(seconds=1), False),
+        (UsableToken("1", PRODUCT, "1", AT), AT + timedelta(days=1), True),
+        (UsableToken("1", PRODUCT, "1", AT), AT.astimezone(timezone(timedelta(hours=5))), True),
+        (UsableToken("1", PRODUCT, "1", None), AT, True),
+        (UsableToken("1", PRODUCT, "1", AT), None, True),
         # Shown although it was deleted: before the deletion, or restored after it.
-        (HintedToken("deleted/1", DELETED, "1", AT), AT - timedelta(seconds=1), False),
-        (HintedToken("deleted/1", DELETED, "1", AT), AT + timedelta(seconds=1), True),
-        (HintedToken("deleted/1", DELETED, "1", None), AT, False),
+        (UsableToken("deleted/1", DELETED, "1", AT), AT - timedelta(seconds=1), False),
+        (UsableToken("deleted/1", DELETED, "1", AT), AT + timedelta(seconds=1), True),
+        (UsableToken("deleted/1", DELETED, "1", None), AT, False),
         # The time of an inventory item is not the product's.
-        (HintedToken("inventory_item/9", "inventory_item", "9", AT), AT - timedelta(days=1), True),
+        (UsableToken("inventory_item/9", "inventory_item", "9", AT), AT - timedelta(days=1), True),
     ],
 )
 async def test_a_token_newer_than_what_is_shown_is_not_answered_yet(
-    token: HintedToken, shown: datetime | None, is_answered: bool
+    token: UsableToken, shown: datetime | None, is_answered: bool
 ) -> None:
     """Replicas and search indexes show a product as it was, for a while."""
     report = FetchReport()

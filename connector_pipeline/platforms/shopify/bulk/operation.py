@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from connector_pipeline.model.errors import InvalidResponse, ShopDisconnected
+from connector_pipeline.model.hint import FINISHED_WORK
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.kit.json_values import (
@@ -55,9 +56,12 @@ class BulkPatience:
     """How long operations are waited for, in seconds.
 
     Polls come `poll_interval` apart at first. Each interval is half as long again as the last, up
-    to `longest_interval`. An operation whose count of objects stands still for `stalled_after`, or
-    that is not done after `given_up_after`, is cancelled. Where five operations are under way, the
-    end of one is awaited for `end_awaited`, and so is the end of a cancelled operation.
+    to `longest_interval`. The webhook of the operation's end is followed by a poll at once, and the
+    intervals after it begin anew.
+
+    An operation whose count of objects stands still for `stalled_after`, or that is not done after
+    `given_up_after`, is cancelled. Where five operations are under way, the end of one is awaited
+    for `end_awaited`, and so is the end of a cancelled operation.
 
     An operation that an earlier sync left is adopted if it was completed no longer ago than
     `adopted_within`, or is under way for no longer than `given_up_after`.
@@ -175,6 +179,7 @@ class BulkOperations:
         started = moved = self._clock()
         interval = self._patience.poll_interval
         last: BulkOperation | None = None
+        is_announced = False
         while True:
             try:
                 operation = await self.poll(gid)
@@ -203,7 +208,23 @@ class BulkOperations:
                     f"the bulk operation was not done after {now - started:.0f} s "
                     f"({operation.objects} objects) and was cancelled"
                 )
-            interval = await self._pause(interval)
+            if is_announced or self._report.announced is None:
+                interval = await self._pause(interval)
+            elif is_announced := await self._is_announced(gid, interval):
+                # If the state lags behind the webhook, the next polls come soon.
+                interval = self._patience.poll_interval
+            else:
+                interval = self._longer(interval)
+
+    async def _is_announced(self, gid: str, interval: float) -> bool:
+        """Wait for the operation's webhook, until the next poll is due."""
+        began = self._clock()
+        announced = self._report.announced
+        came = announced is not None and await announced(f"{FINISHED_WORK}{gid}", interval)
+        self._report.waited_seconds += min(interval, self._clock() - began)
+        if came:
+            self._report.details["bulk_announced"] = True
+        return came
 
     async def cancel(self, gid: str) -> None:
         """Cancel the operation and wait for its end, for `end_awaited` at most.
@@ -251,6 +272,9 @@ class BulkOperations:
     async def _pause(self, interval: float) -> float:
         self._report.waited_seconds += interval
         await asyncio.sleep(interval)
+        return self._longer(interval)
+
+    def _longer(self, interval: float) -> float:
         return min(self._patience.longest_interval, interval * _INTERVAL_GROWTH)
 
 

@@ -91,7 +91,10 @@ class HintedWalk:
         usable = read_tokens(tokens, (PRODUCT, DELETED, INVENTORY_ITEM), report)
         self._items = {each.number: each for each in usable if each.kind == INVENTORY_ITEM}
         self._asked = HintedProducts(each for each in usable if each.kind != INVENTORY_ITEM)
-        self._pages = self._products = self._variants = 0
+        # The questions for products that are left: the ids, and the room for variants.
+        self._left: deque[tuple[list[str], int]] = deque()
+        self._pages = self._variants = 0
+        self._products: set[str] = set()
 
     async def pages(self) -> AsyncGenerator[RawPage]:
         """Yield every page. Raises InvalidResponse, and what the client raises."""
@@ -109,7 +112,7 @@ class HintedWalk:
                     yield page
         await self._asked.judge(self._report)
         self._report.complete = True
-        self._report.details.update(products=self._products, variants=self._variants)
+        self._report.details.update(products=len(self._products), variants=self._variants)
 
     async def _owners(self) -> AsyncGenerator[RawPage]:
         """Find the products of the inventory items. An item that Shopify has no more is left out.
@@ -142,7 +145,8 @@ class HintedWalk:
             self._report.details["unknown_inventory_items"] = unknown
 
     async def _products_by_id(self) -> AsyncGenerator[RawPage]:
-        left = deque(batches(self._asked.ids))
+        left = self._left
+        left.extend(batches(self._asked.ids))
         while left:
             ids, room = left.popleft()
             try:
@@ -199,11 +203,18 @@ class HintedWalk:
             product = product_on_page(node)
             if product.number != number:
                 raise InvalidResponse(f"Shopify answered for product {number} with another one.")
-            self._products += 1
+            self._products.add(number)
             self._variants += product.variants
             self._asked.was_shown(number, time_of(value_at(node, "updatedAt")))
             if product.following is not None:
                 large.append(product)
+        cut = [each.number for each in large if each.variants < VARIANTS_PER_PRODUCT]
+        if len(cut) > _AT_ONCE:
+            # Asked for together once more, with more room, they take fewer requests.
+            self._left.extend(batches(cut, VARIANTS_PER_PRODUCT))
+            again = {*cut}
+            self._variants -= sum(each.variants for each in large if each.number in again)
+            large = [each for each in large if each.number not in again]
         for position, product in enumerate(large):
             for other in large[position : position + _AT_ONCE]:
                 self._questions.ahead(Question("variants", other.following, other.number))
@@ -233,10 +244,10 @@ class HintedWalk:
         return page
 
 
-def batches(ids: list[str]) -> Iterator[tuple[list[str], int]]:
+def batches(ids: list[str], least_room: int = _ROOM[-1]) -> Iterator[tuple[list[str], int]]:
     """The ids in as few questions as possible, each with the room for variants that it can pay."""
-    smallest = _cost(1, _ROOM[-1]) - _cost(0, _ROOM[-1])
-    at_once = (MAX_QUERY_COST - _cost(0, _ROOM[-1])) // smallest
+    smallest = _cost(1, least_room) - _cost(0, least_room)
+    at_once = (MAX_QUERY_COST - _cost(0, least_room)) // smallest
     questions = math.ceil(len(ids) / at_once)
     size = math.ceil(len(ids) / questions) if questions else 1
     room = next(each for each in _ROOM if _cost(size, each) <= MAX_QUERY_COST)
@@ -244,13 +255,13 @@ def batches(ids: list[str]) -> Iterator[tuple[list[str], int]]:
         yield ids[start : start + size], room
 
 
-def products_by_id(page: RawPage, body: Any) -> list[dict[str, Any] | None]:
+def products_by_id(page: RawPage, body: Any) -> list[Any]:
     """The products on a page, by the places of their ids; None for one that Shopify has not.
 
     One that could not be read has its id alone. Raises InvalidResponse.
     """
     unread = {each.product for each in failed_fields(body)}
-    found: list[dict[str, Any] | None] = []
+    found: list[Any] = []
     for place, (number, node) in enumerate(_nodes(body, _ids_of(page))):
         failed = node is None and place in unread
         found.append({"id": f"gid://shopify/Product/{number}"} if failed else node)

@@ -20,6 +20,7 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shopify.bulk_operations import BulkPlan
 from connector_pipeline.sandbox.shopify.bulk_result import BulkResult
 from connector_pipeline.sandbox.shops.expected import expected_items
 from connector_pipeline.sandbox.shops.shop import SandboxShop
@@ -116,6 +117,48 @@ async def test_a_large_shop_is_read_by_one_bulk_operation(sandbox: SandboxServer
     assert details["variants"] == len(reading.rows())
     assert details["points"] <= 40
     assert downloads(sandbox) == [200]
+
+
+@pytest.mark.parametrize(("lags", "poll_interval"), [(False, 3600.0), (True, 0.005)])
+async def test_an_operation_is_fetched_when_its_webhook_comes(
+    sandbox: SandboxServer, held: SandboxShop, *, lags: bool, poll_interval: float
+) -> None:
+    """No poll is waited for. If the state lags behind the webhook, polls go on as without one."""
+    held.bulk.plan = BulkPlan(polls=5)
+    asked: list[str] = []
+
+    async def announced(token: str, seconds: float) -> bool:
+        assert seconds == poll_interval
+        asked.append(token)
+        operation = held.bulk.find(token.removeprefix("bulk/"))
+        assert operation is not None
+        for _ in range(2_000):
+            if operation.result.written:
+                break
+            await asyncio.sleep(0.005)
+        if not lags:
+            operation.finish()
+        return True
+
+    reading = Reading(sandbox, bulk_poll_interval=poll_interval)
+    reading.report.announced = announced
+    await reading.run()
+    reading.assert_whole()
+    assert asked == [f"bulk/{reading.report.details['bulk_operation']}"]
+    assert reading.report.details["bulk_announced"] is True
+
+
+async def test_without_a_webhook_an_operation_is_polled_as_ever(sandbox: SandboxServer) -> None:
+    """Deliveries are lost."""
+
+    async def announced(token: str, seconds: float) -> bool:
+        return False
+
+    reading = Reading(sandbox)
+    reading.report.announced = announced
+    await reading.run()
+    reading.assert_whole()
+    assert "bulk_announced" not in reading.report.details
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -112,6 +113,28 @@ async def test_250_products_take_five_requests_and_one_for_each_that_has_many_va
     assert [page.kind for page in pages].count("variants") == 2
     assert report.requests == len(pages) == 7
     assert report.retries == 0
+
+
+async def test_many_products_with_many_variants_are_asked_for_again_together(
+    sandbox: SandboxServer,
+) -> None:
+    """One by one they would take a request each."""
+    held = sandbox.store.put(replace(MUGS, variants=(13, 40), big_products=(), awkward=False))
+    held.bucket.resize(20_000, 20_000)
+    ids = held.product_ids()[:110]
+    report = FetchReport()
+    pages = await read(sandbox, {str(each): None for each in ids}, report)
+    last = {
+        (row["product_id"], row["variant_id"]): row for row in both_ways(sandbox, pages, report)
+    }
+    assert list(last.values()) == of_products(sandbox, ids)
+    assert report.requests == len(pages) == 2 + 6
+    assert report.details["products"] == 110
+    assert report.details["variants"] == len(last)
+    resumed = FetchReport()
+    again = await read(sandbox, {str(each): None for each in ids}, resumed, iter(pages))
+    assert again == pages
+    assert resumed.requests == 0
 
 
 async def test_a_deleted_product_seems_to_be_gone_and_a_draft_is_read(
