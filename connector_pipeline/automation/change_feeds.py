@@ -39,6 +39,7 @@ _SECONDS_A_TICK: Final = 20.0
 _SECONDS_WITHOUT_THREADS: Final = 3.0
 """The same where the daemon ticks one sensor after the other."""
 _MOST_DUE: Final = 1_000
+_SHOWN: Final = 20
 
 
 @sensor(
@@ -78,7 +79,9 @@ def change_feeds(
     finally:
         context.update_cursor(f"{quota.minute} {quota.used}")
     if looks.changed:
-        context.log.info(f"changed since the last look: {', '.join(sorted(looks.changed))}")
+        shown = ", ".join(sorted(looks.changed)[:_SHOWN])
+        more = ", …" if len(looks.changed) > _SHOWN else ""
+        context.log.info(f"changed since the last look: {shown}{more}")
     counts = (
         f"{len(due)} of {sum(rates.values())} shops were due; {looks.begun} looked at, "
         f"{len(looks.changed)} of them changed, {looks.failed} looks failed."
