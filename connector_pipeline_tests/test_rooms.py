@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_only_the_engine_reaches_inside_dagster() -> None:
         if any(private_parts_used(path.read_text()))
     }
     assert users == {"engine"}
+
+
+def test_the_picture_of_the_rooms_is_that_of_their_imports() -> None:
+    """docs/architecture.svg is drawn from the code."""
+    project = PACKAGE.parent
+    drawn = runpy.run_path(str(project / ".ci" / "architecture_picture.py"))["drawn"]()
+    assert (project / "docs" / "architecture.svg").read_text(encoding="utf-8") == drawn, (
+        "run `.venv/bin/python .ci/architecture_picture.py > docs/architecture.svg`"
+    )
 
 
 def test_the_page_on_architecture_lists_every_room_and_every_module_of_the_engine() -> None:

@@ -16,12 +16,14 @@ from connector_pipeline.private_files import (
 
 
 class DevSession(BaseModel):
-    """The addresses of a running `dev`, for other commands: its UI and its sandbox."""
+    """The addresses of a running `dev`, for other commands: its UI, its sandbox and its
+    receiver of webhooks."""
 
     pid: int
     ui_url: str
     sandbox_url: str | None = None
     sandbox_environment: dict[str, str] = {}
+    webhooks_url: str | None = None
 
 
 class AlreadyRunning(Exception):

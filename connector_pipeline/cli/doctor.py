@@ -77,7 +77,7 @@ _BEHIND: Final = {
 }
 _LONGEST_LOOK: Final = 30.0
 _ERASED_WITHIN: Final = timedelta(days=1)
-"""Then an operator is to look why it is not. Shopify gives thirty days (docs/facts/shopify.md)."""
+"""Then an operator is to look why it is not. A platform may give thirty (docs/facts/shopify.md)."""
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
