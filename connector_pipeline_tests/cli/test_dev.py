@@ -1,4 +1,4 @@
-"""A newcomer starts `connector-pipeline dev`, materializes in the UI, edits a shop, and stops it."""
+"""A newcomer starts `connector-pipeline dev`, materializes, edits a shop, and stops it."""
 
 import json
 import os
