@@ -285,7 +285,7 @@ def looked_at(connection: psycopg.Connection, specs: Sequence[ShopSpec]) -> bool
 def make_busy(connection: psycopg.Connection, specs: Sequence[ShopSpec], every: float) -> None:
     """Let the shops be known as ones that change all the time, and be looked at so often."""
     connection.execute(
-        "UPDATE connector.change_looks SET rate = 60, look_at = now() + random() * %s"
+        "UPDATE connector.change_looks SET changes_an_hour = 60, look_at = now() + random() * %s"
         " WHERE domain = ANY(%s)",
         (timedelta(seconds=every), [spec.domain for spec in specs]),
     )
@@ -320,16 +320,18 @@ def delete(
         print(f"{title}: {len(deleted)} not found within {patience:.0f} s: {sorted(deleted)[:4]}")
 
 
-def changes(
-    side: Side, control: httpx.Client, specs: Sequence[ShopSpec], given: argparse.Namespace
+def by_webhooks(
+    side: Side,
+    control: httpx.Client,
+    catalog: Catalog,
+    specs: Sequence[ShopSpec],
+    given: argparse.Namespace,
 ) -> int:
-    """The three measurements. Returns how many rows and shops were wrong."""
+    """The measurements with webhooks. Returns how many shops were wrong after the sweep."""
     plan = {"count": given.changes, "per_second": given.per_second, "shops": given.shops}
-    # The last ones get no price changes and no webhooks.
-    quiet, some = specs[given.shops :], random.sample(specs[: given.shops], k=min(10, given.shops))
+    some = random.sample(specs[: given.shops], k=min(10, given.shops))
     without_looks = {"CHANGE_LOOKS_PER_MINUTE": "0"}
     with side.connect() as connection:
-        catalog = Catalog(connection)
         with side.dev(**without_looks) as dev:
             send_to(control, dev.webhooks_url, specs)
             began = datetime.now(UTC)
@@ -355,21 +357,31 @@ def changes(
                 check=dev.check,
             )
             differing = wrong(connection, control, specs)
-            print(f"   after the sweep {differing} shops differ from the truth", flush=True)
+            print(
+                f"   after the sweep {differing} shops differ from the truth; {catalog.older()} "
+                "rows were replaced by an older one so far",
+                flush=True,
+            )
             clear = {"lost": 0, "doubled": 0, "reorder": 0}
             control.put("/sandbox/webhooks", json=clear).raise_for_status()
             delete("3. with webhooks", catalog, control, some, PATIENCE)
-        with side.dev(CHANGE_LOOK_EVERY=f"{given.look_every}s") as dev:
-            send_to(control, None, specs)
-            # A shop's first look shows where the next ones begin.
-            wait_for(
-                lambda: looked_at(connection, quiet), patience=PATIENCE, every=1, check=dev.check
-            )
-            make_busy(connection, quiet, given.look_every)
-            delete("3. by change feeds", catalog, control, quiet, given.feed_patience)
-        older = catalog.older()
-    print(f"{older} rows were replaced by an older one")
-    return differing + older
+    return differing
+
+
+def by_change_feeds(
+    side: Side,
+    control: httpx.Client,
+    catalog: Catalog,
+    quiet: Sequence[ShopSpec],
+    given: argparse.Namespace,
+) -> None:
+    """The measurement without webhooks, in shops that never sent one."""
+    with side.dev(CHANGE_LOOK_EVERY=f"{given.look_every}s") as dev, side.connect() as connection:
+        send_to(control, None, quiet)
+        # A shop's first look shows where the next ones begin.
+        wait_for(lambda: looked_at(connection, quiet), patience=PATIENCE, every=1, check=dev.check)
+        make_busy(connection, quiet, given.look_every)
+        delete("3. by change feeds", catalog, control, quiet, given.feed_patience)
 
 
 def main() -> None:
@@ -384,6 +396,7 @@ def main() -> None:
     options.add_argument("--sweep-after", type=int, default=3, help="minutes")
     options.add_argument("--look-every", type=int, default=60, help="seconds, CHANGE_LOOK_EVERY")
     options.add_argument("--feed-patience", type=float, default=PATIENCE, help="seconds")
+    options.add_argument("--feeds-alone", action="store_true", help="the last measurement alone")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     random.seed(given.seed)
@@ -401,9 +414,17 @@ def main() -> None:
             side.cli("backfill")
         with side.connect() as connection:
             connection.execute(WATCH)
-        with httpx.Client(base_url=origin, trust_env=False, timeout=60) as control:
-            failed = changes(side, control, specs, given)
-    sys.exit(bool(failed))
+        with (
+            httpx.Client(base_url=origin, trust_env=False, timeout=60) as control,
+            side.connect() as watching,
+        ):
+            catalog, failed = Catalog(watching), 0
+            if not given.feeds_alone:
+                failed = by_webhooks(side, control, catalog, specs, given)
+            by_change_feeds(side, control, catalog, specs[given.shops :], given)
+            older = catalog.older()
+    print(f"{older} rows were replaced by an older one")
+    sys.exit(bool(failed + older))
 
 
 if __name__ == "__main__":
