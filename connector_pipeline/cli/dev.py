@@ -86,13 +86,13 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
                 ui_url = processes.start(wanted_port)
                 _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
                 _print_if_moved(console, "the UI", wanted_port, ui_url)
-                session = _session(services, ui_url)
+                session = _session(services, ui_url, postgres)
                 announce(home, session)
                 if as_json:
                     print_json(session.model_dump())
                     sys.stdout.flush()
                 else:
-                    _welcome(services, registry.list(), ui_url)
+                    _welcome(services, registry.list(), session)
                 while True:
                     processes.check()
                     if postgres is not None and postgres.revive():
@@ -116,10 +116,11 @@ def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | 
         yield postgres
 
 
-def _session(services: LocalServices, ui_url: str) -> DevSession:
+def _session(services: LocalServices, ui_url: str, postgres: EmbeddedPostgres | None) -> DevSession:
     return DevSession(
         pid=os.getpid(),
         ui_url=ui_url,
+        database_url=None if postgres is None else postgres.url(),
         sandbox_url=services.sandbox_url,
         sandbox_environment=services.sandbox.environment() if services.sandbox else {},
     )
@@ -138,7 +139,7 @@ def _print_templates(console: Console, services: LocalServices) -> None:
             console.print(f"{name} shops are asked at {adapter.asked_elsewhere}.")
 
 
-def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: str) -> None:
+def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], session: DevSession) -> None:
     counts = Counter(shop.platform_name for shop in shops)
     counted = ", ".join(f"{number} {platform}" for platform, number in sorted(counts.items()))
     example = shops[0].partition_key if shops else "SHOP"
@@ -152,8 +153,9 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], ui_url: s
     )
     program = _short(Path(sys.argv[0]).absolute())
     lines = (
-        ("UI", ui_url),
+        ("UI", session.ui_url),
         ("Database", database),
+        *((("DSN", session.database_url),) if session.database_url else ()),
         (
             "Shops",
             f"{counted or 'none yet: connector-pipeline shops add'}; credentials from {origin}",

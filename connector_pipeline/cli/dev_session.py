@@ -16,10 +16,11 @@ from connector_pipeline.private_files import (
 
 
 class DevSession(BaseModel):
-    """The addresses of a running `dev`, for other commands: its UI and its sandbox."""
+    """The addresses of a running `dev`: its UI, its sandbox, and its Postgres if it is embedded."""
 
     pid: int
     ui_url: str
+    database_url: str | None = None
     sandbox_url: str | None = None
     sandbox_environment: dict[str, str] = {}
 
