@@ -56,7 +56,7 @@ class Controls:
         """Requests to shops since the last call."""
         found = self._json("GET", "/sandbox/requests")
         self.http.delete("/sandbox/requests").raise_for_status()
-        return sum(each["service"] == "shopify" for each in found)
+        return int(sum(shop["count"] for key, shop in found["shops"].items() if "shopify" in key))
 
     def _json(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.http.request(method, path, json=body)

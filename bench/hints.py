@@ -10,14 +10,16 @@ platform, 50 ms an answer. The sandbox sends webhooks to the receiver of `dev`.
    readable. Goal: a median of 10 s, and 20 s for 99 in a hundred.
 2. The same, while one delivery in five is lost, one in five comes twice, and all come out of order,
    up to three seconds late. After the next sweep each shop must equal the sandbox's truth.
-3. Products are deleted, with webhooks; then without them, so that looks at the change feeds find
-   the deletions. Printed are the seconds until their rows have `deleted_at`.
+3. Products are deleted, with webhooks; then, in shops that never sent one, without them, so that
+   looks at the change feeds find the deletions. These shops are known to change often, and are
+   looked at as often as CHANGE_LOOK_EVERY allows. Printed are the seconds until `deleted_at`.
 
 A trigger on the table of the catalog notes every row that is replaced by one with an older
 `updated_at`: there must be none. The exit status is 1 if there is one, or if a shop is wrong.
 """
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -34,7 +36,7 @@ from checkouts import NEVER, Side, sides
 from sandbox_process import shopify_shops
 from syncs import wait_for
 
-from connector_pipeline.hints.secrets import shop_secret
+from connector_pipeline.credentials.webhook_secrets import shop_secret
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.webhooks.sender import SHOPIFY_SECRET
 
@@ -66,14 +68,14 @@ WATCH: Final = """
 """
 
 
-def shops(count: int) -> list[ShopSpec]:
+def shops(count: int, prefix: str) -> list[ShopSpec]:
     """Half on each platform, each of 20 products of 1 to 3 variants."""
     woocommerce = [
         ShopSpec(
             platform="woocommerce",
-            domain=f"hints-{number}.example.com",
+            domain=f"{prefix}-{number}.example.com",
             merchant_id=f"merchant-{number}",
-            platform_shop_id=f"woo-{number}",
+            platform_shop_id=f"{prefix}-{number}",
             products=20,
             variants=(1, 3),
             seed=number + 1,
@@ -81,7 +83,7 @@ def shops(count: int) -> list[ShopSpec]:
         )
         for number in range(count // 2)
     ]
-    return [*shopify_shops("hints", count - count // 2, products=20, variants=2), *woocommerce]
+    return [*shopify_shops(prefix, count - count // 2, products=20, variants=2), *woocommerce]
 
 
 @dataclass(slots=True)
@@ -189,6 +191,35 @@ def shown(title: str, edits: Sequence[Edit]) -> None:
     )
 
 
+def stages(connection: psycopg.Connection, since: datetime) -> None:
+    """Print where the hinted syncs that were put into the queue since then spent their time."""
+    rows = connection.execute(
+        """
+        SELECT extract(epoch FROM taken_at - put_at), extract(epoch FROM started_at - taken_at),
+            extract(epoch FROM fetched_at - started_at),
+            extract(epoch FROM finished_at - fetched_at)
+        FROM connector.sync_queue JOIN connector.syncs USING (sync_id)
+        WHERE put_at >= %s AND hints IS NOT NULL AND finished_at IS NOT NULL
+        """,
+        (since,),
+    ).fetchall()
+    [(runs,)] = connection.execute(
+        "SELECT count(DISTINCT run_id) FROM connector.sync_queue"
+        " WHERE put_at >= %s AND hints IS NOT NULL",
+        (since,),
+    ).fetchall()
+    if rows:
+        waited, run, fetched, published = (
+            statistics.median(map(float, column)) for column in zip(*rows, strict=True)
+        )
+        print(
+            f"   {len(rows)} hinted syncs in {runs} runs; medians: {waited:.1f} s in the queue, "
+            f"{run:.1f} s until the run began them, {fetched:.1f} s asking the shop, "
+            f"{published:.1f} s publishing; the machine's load is {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+
+
 def wrong(connection: psycopg.Connection, control: httpx.Client, specs: Iterable[ShopSpec]) -> int:
     """How many shops' live rows differ from the sandbox's truth. Prints an example of each."""
     count = 0
@@ -241,6 +272,25 @@ def synced(connection: psycopg.Connection, since: datetime, count: int) -> bool:
     return found >= count
 
 
+def looked_at(connection: psycopg.Connection, specs: Sequence[ShopSpec]) -> bool:
+    """Whether the change feeds of all these shops were looked at."""
+    [(count,)] = connection.execute(
+        "SELECT count(*) FROM connector.change_looks"
+        " WHERE looked_at IS NOT NULL AND domain = ANY(%s)",
+        ([spec.domain for spec in specs],),
+    ).fetchall()
+    return count == len(specs)
+
+
+def make_busy(connection: psycopg.Connection, specs: Sequence[ShopSpec], every: float) -> None:
+    """Let the shops be known as ones that change all the time, and be looked at so often."""
+    connection.execute(
+        "UPDATE connector.change_looks SET changes_an_hour = 60, look_at = now() + random() * %s"
+        " WHERE domain = ANY(%s)",
+        (timedelta(seconds=every), [spec.domain for spec in specs]),
+    )
+
+
 def delete(
     title: str, catalog: Catalog, control: httpx.Client, specs: Sequence[ShopSpec], patience: float
 ) -> None:
@@ -270,18 +320,24 @@ def delete(
         print(f"{title}: {len(deleted)} not found within {patience:.0f} s: {sorted(deleted)[:4]}")
 
 
-def changes(
-    side: Side, control: httpx.Client, specs: Sequence[ShopSpec], given: argparse.Namespace
+def by_webhooks(
+    side: Side,
+    control: httpx.Client,
+    catalog: Catalog,
+    specs: Sequence[ShopSpec],
+    given: argparse.Namespace,
 ) -> int:
-    """The three measurements. Returns how many rows and shops were wrong."""
-    plan = {"count": given.changes, "per_second": given.per_second}
+    """The measurements with webhooks. Returns how many shops were wrong after the sweep."""
+    plan = {"count": given.changes, "per_second": given.per_second, "shops": given.shops}
+    some = random.sample(specs[: given.shops], k=min(10, given.shops))
     without_looks = {"CHANGE_LOOKS_PER_MINUTE": "0"}
     with side.connect() as connection:
-        catalog = Catalog(connection)
         with side.dev(**without_looks) as dev:
             send_to(control, dev.webhooks_url, specs)
+            began = datetime.now(UTC)
             control.post("/sandbox/price-edits", json=plan).raise_for_status()
             shown("1. webhooks", follow(catalog, control, PATIENCE))
+            stages(connection, began)
         sweep = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(
             seconds=60 * given.sweep_after
         )
@@ -301,17 +357,31 @@ def changes(
                 check=dev.check,
             )
             differing = wrong(connection, control, specs)
-            print(f"   after the sweep {differing} shops differ from the truth", flush=True)
+            print(
+                f"   after the sweep {differing} shops differ from the truth; {catalog.older()} "
+                "rows were replaced by an older one so far",
+                flush=True,
+            )
             clear = {"lost": 0, "doubled": 0, "reorder": 0}
             control.put("/sandbox/webhooks", json=clear).raise_for_status()
-            some = [*specs[:5], *specs[-5:]]
             delete("3. with webhooks", catalog, control, some, PATIENCE)
-        with side.dev(CHANGE_LOOK_EVERY=given.look_every) as dev:
-            send_to(control, None, specs)
-            delete("3. by change feeds", catalog, control, some, given.feed_patience)
-        older = catalog.older()
-    print(f"{older} rows were replaced by an older one")
-    return differing + older
+    return differing
+
+
+def by_change_feeds(
+    side: Side,
+    control: httpx.Client,
+    catalog: Catalog,
+    quiet: Sequence[ShopSpec],
+    given: argparse.Namespace,
+) -> None:
+    """The measurement without webhooks, in shops that never sent one."""
+    with side.dev(CHANGE_LOOK_EVERY=f"{given.look_every}s") as dev, side.connect() as connection:
+        send_to(control, None, quiet)
+        # A shop's first look shows where the next ones begin.
+        wait_for(lambda: looked_at(connection, quiet), patience=PATIENCE, every=1, check=dev.check)
+        make_busy(connection, quiet, given.look_every)
+        delete("3. by change feeds", catalog, control, quiet, given.feed_patience)
 
 
 def main() -> None:
@@ -321,14 +391,16 @@ def main() -> None:
     )
     options.add_argument("--changes", type=int, default=200)
     options.add_argument("--shops", type=int, default=50)
+    options.add_argument("--quiet", type=int, default=10, help="shops without webhooks, besides")
     options.add_argument("--per-second", type=float, default=4.0)
     options.add_argument("--sweep-after", type=int, default=3, help="minutes")
-    options.add_argument("--look-every", default="5m", help="CHANGE_LOOK_EVERY")
+    options.add_argument("--look-every", type=int, default=60, help="seconds, CHANGE_LOOK_EVERY")
     options.add_argument("--feed-patience", type=float, default=PATIENCE, help="seconds")
+    options.add_argument("--feeds-alone", action="store_true", help="the last measurement alone")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     random.seed(given.seed)
-    specs = shops(given.shops)
+    specs = [*shops(given.shops, "hints"), *shops(given.quiet, "quiet")]
     settings = {
         "WEBHOOKS_URL": "http://127.0.0.1",
         "WEBHOOK_KEYS": KEY,
@@ -342,9 +414,17 @@ def main() -> None:
             side.cli("backfill")
         with side.connect() as connection:
             connection.execute(WATCH)
-        with httpx.Client(base_url=origin, trust_env=False, timeout=60) as control:
-            failed = changes(side, control, specs, given)
-    sys.exit(bool(failed))
+        with (
+            httpx.Client(base_url=origin, trust_env=False, timeout=60) as control,
+            side.connect() as watching,
+        ):
+            catalog, failed = Catalog(watching), 0
+            if not given.feeds_alone:
+                failed = by_webhooks(side, control, catalog, specs, given)
+            by_change_feeds(side, control, catalog, specs[given.shops :], given)
+            older = catalog.older()
+    print(f"{older} rows were replaced by an older one")
+    sys.exit(bool(failed + older))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
                     webhooks_url = start_receiver(supervisor, services)
                 _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
                 _print_if_moved(console, "the UI", wanted_port, ui_url)
-                session = _session(services, ui_url, webhooks_url)
+                session = _session(services, ui_url, postgres, webhooks_url)
                 announce(home, session)
                 if as_json:
                     print_json(session.model_dump())
@@ -120,10 +120,16 @@ def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | 
         yield postgres
 
 
-def _session(services: LocalServices, ui_url: str, webhooks_url: str | None) -> DevSession:
+def _session(
+    services: LocalServices,
+    ui_url: str,
+    postgres: EmbeddedPostgres | None,
+    webhooks_url: str | None,
+) -> DevSession:
     return DevSession(
         pid=os.getpid(),
         ui_url=ui_url,
+        database_url=None if postgres is None else postgres.url(),
         sandbox_url=services.sandbox_url,
         sandbox_environment=services.sandbox.environment() if services.sandbox else {},
         webhooks_url=webhooks_url,
@@ -159,6 +165,7 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], session: 
     lines = (
         ("UI", session.ui_url),
         ("Database", database),
+        *((("DSN", session.database_url),) if session.database_url else ()),
         (
             "Shops",
             f"{counted or 'none yet: connector-pipeline shops add'}; credentials from {origin}",

@@ -16,11 +16,12 @@ from connector_pipeline.private_files import (
 
 
 class DevSession(BaseModel):
-    """The addresses of a running `dev`, for other commands: its UI, its sandbox and its
-    receiver of webhooks."""
+    """The addresses of a running `dev`: its UI, its sandbox, its receiver of webhooks, and its
+    Postgres if it is embedded."""
 
     pid: int
     ui_url: str
+    database_url: str | None = None
     sandbox_url: str | None = None
     sandbox_environment: dict[str, str] = {}
     webhooks_url: str | None = None

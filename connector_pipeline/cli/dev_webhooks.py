@@ -4,6 +4,7 @@ import os
 import secrets
 import sys
 import time
+from functools import partial
 from typing import Final
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from connector_pipeline.cli.dagster_processes import has_port
 from connector_pipeline.cli.local_services import LocalServices
 from connector_pipeline.cli.ports import WEBHOOKS_PORT, free_port
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
-from connector_pipeline.hints.secrets import shop_secret
+from connector_pipeline.credentials.webhook_secrets import shop_secret
 from connector_pipeline.model.extra import Extra
 
 _START_PATIENCE: Final = 60.0
@@ -28,10 +29,7 @@ def sandbox_secrets(services: LocalServices) -> dict[str, str]:
     """
     if services.sandbox is None or not Extra.WEBHOOKS.installed:
         return {}
-    # Imported here: the sandbox's packages are an extra.
-    from connector_pipeline.sandbox.webhooks.sender import SHOPIFY_SECRET
-
-    made = {"SHOPIFY_WEBHOOK_SECRETS": SHOPIFY_SECRET, "WEBHOOK_KEYS": secrets.token_urlsafe(32)}
+    made = services.sandbox.webhook_environment() | {"WEBHOOK_KEYS": secrets.token_urlsafe(32)}
     return {name: value for name, value in made.items() if not os.environ.get(name)}
 
 
@@ -87,17 +85,7 @@ def _answers(child: Child, port: int) -> bool:
 def _let_sandbox_send(services: LocalServices, url: str) -> None:
     if services.sandbox is None:
         return
-    from connector_pipeline.sandbox.webhooks.sender import AppWebhooks
-
     # The receiver takes them below the path of WEBHOOKS_URL.
     path = urlsplit(str(services.settings.webhooks_url or "")).path.rstrip("/")
-    base = f"{url}{path}"
     key = os.environ["WEBHOOK_KEYS"].split()[0]
-    app = AppWebhooks(
-        shopify_url=f"{base}/shopify",
-        woo_url=f"{base}/woocommerce/{{domain}}",
-        woo_secret=lambda domain: shop_secret(key, f"woocommerce/{domain}"),
-    )
-    sender = services.sandbox.sender
-    sender.loopback = True
-    sender.use(app, list(services.sandbox.store))
+    services.sandbox.deliver_to(f"{url}{path}", partial(shop_secret, key))

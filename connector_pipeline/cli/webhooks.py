@@ -3,7 +3,7 @@
 import logging
 import signal
 from contextlib import suppress
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -14,7 +14,9 @@ from connector_pipeline.cli.ports import WEBHOOKS_PORT
 from connector_pipeline.model import json_lines
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.extra import Extra, require
-from connector_pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from connector_pipeline.settings import Settings
 
 _CHECKED_SECONDS: Final = 5.0
 
@@ -48,9 +50,11 @@ def run_webhooks(*, host: str, port: int) -> None:
     Raises ExtraMissing, SettingsError, ReceiverUnserved.
     """
     require(Extra.WEBHOOKS)
-    settings = load_settings()
-    # Imported here: its packages are an extra.
+    # Imported here: its packages are an extra, and the help of commands needs no settings.
     from connector_pipeline.hints.server import serve as serve_receiver
+    from connector_pipeline.settings import load_settings
+
+    settings = load_settings()
 
     if not json_lines.wanted():
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -74,7 +78,7 @@ def _look(host: str, port: int) -> None:
         raise NoReceiver(f"no receiver answers at {shown} port {port}.") from None
 
 
-def _without_secrets(settings: Settings) -> list[str]:
+def _without_secrets(settings: "Settings") -> list[str]:
     """A line for each platform of which no delivery could be verified."""
     from connector_pipeline.platforms.adapters import build_adapters
 

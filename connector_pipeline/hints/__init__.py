@@ -1,1 +1,1 @@
-"""The receiver of webhooks, an optional extra (docs/architecture.md, Hints)."""
+"""The receiver of webhooks, an optional extra (docs/deploying.md, Receiver of webhooks)."""

@@ -120,9 +120,10 @@ class Receiver:
         return await self._recorded(request, domain, delivery)
 
     def _request(self, path: str, method: str, headers: Mapping[str, str], source: str) -> _Request:
-        below = path.removeprefix(self._prefix).strip("/").split("/")
+        # A proxy may have taken the prefix away.
+        below = path.removeprefix(f"{self._prefix}/").strip("/").split("/")
         platform = self._platforms.get(below[0])
-        if platform is None or len(below) > 2 or not path.startswith(self._prefix):
+        if platform is None or len(below) > 2:
             raise refused(404, "Nothing is delivered to this path.", closes=True)
         if method != "POST":
             raise refused(405, "Send POST.", closes=True, headers={"allow": "POST"})

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -25,7 +25,7 @@ from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline.sandbox.token_service import TokenServiceServer
 from connector_pipeline.sandbox.webhooks.outbox import Outbox
-from connector_pipeline.sandbox.webhooks.sender import AppWebhooks, WebhookSender
+from connector_pipeline.sandbox.webhooks.sender import SHOPIFY_SECRET, AppWebhooks, WebhookSender
 from connector_pipeline.sandbox.woocommerce.app import WooCommerceServer
 
 LOOPBACK = "127.0.0.1"
@@ -122,6 +122,23 @@ class SandboxServer:
             "WOOCOMMERCE_BASE_URL": self.woocommerce_base_url,
             "ALLOW_PRIVATE_HOSTS": "true",
         }
+
+    def webhook_environment(self) -> dict[str, str]:
+        """The settings by which a receiver knows the deliveries of all shops of the app."""
+        return {"SHOPIFY_WEBHOOK_SECRETS": SHOPIFY_SECRET}
+
+    def deliver_to(self, url: str, shop_secret: Callable[[str], str]) -> None:
+        """Let every shop send its webhooks to `{url}/{platform}`, or to its own path below that.
+
+        `shop_secret` makes a shop's secret of its key, `{platform}/{domain}`, where a shop has one.
+        """
+        app = AppWebhooks(
+            shopify_url=f"{url}/shopify",
+            woo_url=f"{url}/woocommerce/{{domain}}",
+            woo_secret=lambda domain: shop_secret(f"woocommerce/{domain}"),
+        )
+        self.sender.loopback = True
+        self.sender.use(app, list(self.store))
 
     def start(self) -> None:
         """Serve in the thread until `stop`."""

@@ -21,11 +21,18 @@ STARTED = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def sync(sync_id: str, *, shop: str = SHOP, day: float = 0, increment: bool = False) -> Sync:
+def sync(
+    sync_id: str,
+    *,
+    shop: str = SHOP,
+    day: float = 0,
+    increment: bool = False,
+    sync_type: SyncType = SyncType.FULL,
+) -> Sync:
     return Sync(
         sync_id=sync_id,
         partition_key=shop,
-        sync_type=SyncType.INCREMENTAL if increment else SyncType.FULL,
+        sync_type=SyncType.INCREMENTAL if increment else sync_type,
         correlation_id="c-1",
         started_at=STARTED + day * DAY,
     )
@@ -117,6 +124,29 @@ def test_increments_are_bounded_while_full_syncs_fail(
     assert len(held(archive)) == retention.MOST_INCREMENTS + 1
     assert "full" in held(archive)
     assert "i-000" not in held(archive)
+
+
+def test_hinted_snapshots_are_bounded_and_push_no_other_out(
+    archive: RawArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands a day. What is published from the archive is never one of them."""
+    monkeypatch.setattr(retention, "MOST_HINTED_SNAPSHOTS", 3)
+    for day in range(2):
+        finished(archive, sync(f"full-{day}", day=day), page(40))
+    interrupted(archive, sync("full-2", day=2))
+    for number in range(6):
+        each = sync(f"hinted-{number}", day=2 + number / 100, sync_type=SyncType.HINTED)
+        writer = archive.write(each, clock=lambda at=each.started_at: at)
+        writer.begin()
+        writer.write(page(5))
+        writer.finish(FetchReport(currency="SEK", complete=True))
+        archive.retain_hinted(SHOP)
+    newest = ["hinted-3", "hinted-4", "hinted-5"]
+    assert held(archive) == ["full-0", "full-1", "full-2", *newest]
+    assert archive.latest(SHOP).manifest.sync.sync_id == "full-1"
+    # With the next full sync they take a tenth of the shop's bytes at most.
+    finished(archive, sync("full-3", day=3), page(40))
+    assert held(archive) == ["full-1", "full-3", "hinted-5"]
 
 
 def test_interrupted_syncs_of_a_day_ago_are_pruned(archive: RawArchive) -> None:

@@ -64,7 +64,7 @@ class RunWorker:
         until = time.monotonic() + PATIENCE
         while not seen() and self._process.poll() is None:
             assert time.monotonic() < until, self._log.read_text()[-4000:]
-            time.sleep(0.001)
+            time.sleep(0.005)
         assert not self._process.returncode, self._log.read_text()[-4000:]
 
     def wait(self) -> None:

@@ -130,8 +130,20 @@ EDITS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
-@pytest.mark.parametrize("analytics", [False, True], ids=["variations", "wc-analytics"])
+@pytest.mark.parametrize(
+    ("edit", "analytics"),
+    [
+        # Each edit with one of the two lists of variations; with the other one in the long form.
+        pytest.param(
+            edit,
+            analytics,
+            id=f"{'wc-analytics' if analytics else 'variations'}-{edit.__name__}",
+            marks=() if number % 2 == analytics else pytest.mark.slow,
+        )
+        for number, edit in enumerate(EDITS)
+        for analytics in (False, True)
+    ],
+)
 def test_what_is_deleted_is_gone_with_the_next_increment(
     pipeline: Pipeline, edit: Callable[[SandboxShop], None], analytics: bool
 ) -> None:

@@ -25,9 +25,11 @@ from connector_pipeline.automation.sync_queue import (
 )
 from connector_pipeline.messaging.arrivals import Arrivals, Source
 from connector_pipeline.model.errors import TokenServiceUnavailable
+from connector_pipeline.model.hint import Hint, HintSource
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox, looking_on, sync_queue
+from connector_pipeline.state.hints import ReceivedHint, put
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.state.test_inbox import request
 from connector_pipeline_tests.state.test_sync_queue import Queue
@@ -329,6 +331,42 @@ def test_a_tick_launches_a_shop_whose_sync_ends_while_it_looks(
         [second] = runs_of(long_tick(queue, instance, source))
         ending.result()
     assert second.run_config["ops"]["fetch_and_publish"]["config"]["shops"][0]["sync_id"] == "s-2"
+
+
+def test_a_tick_launches_a_hinted_shop_when_its_pause_is_over(
+    instance: DagsterInstance, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hint that comes while the tick looks on, too, is in the sync."""
+    monkeypatch.setenv("HINT_PAUSE", "2s")
+    queue.register("acme")
+    looked = threading.Event()
+
+    def hint(token: str) -> None:
+        received = ReceivedHint(
+            "shopify", "acme.myshopify.com", HintSource.WEBHOOK, Hint("update", token)
+        )
+        with queue.database.connect() as connection:
+            connection.execute("UPDATE connector.shops SET high_water_mark = now()")
+            put(connection, [received])
+
+    def source(cursor: str | None) -> Arrivals:
+        if cursor == "looked":
+            looked.set()
+        return Arrivals(cursor="looked")
+
+    def hint_again() -> None:
+        assert looked.wait(60)
+        hint("2")
+
+    hint("1")
+    with ThreadPoolExecutor(1) as thread:
+        hinting = thread.submit(hint_again)
+        [run] = runs_of(long_tick(queue, instance, source))
+        hinting.result()
+    assert listed_shops(run.run_config) == [ACME]
+    assert (run.tags["connector/lane"], run.tags["connector/reason"]) == ("foreground", "change")
+    [row] = queue.rows()
+    assert set(row["hints"]) == {"1", "2"}
 
 
 def test_where_sensors_share_a_thread_a_tick_does_not_look_on(queue: Queue) -> None:

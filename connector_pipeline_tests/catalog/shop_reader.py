@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 
+_PAUSE = 0.002
+"""Seconds between two looks."""
 _CHECKSUM = """
     SELECT md5(coalesce(
         string_agg(concat_ws(':', variant_id, sku, product_title), ',' ORDER BY variant_id), ''
@@ -45,7 +47,8 @@ class Reader(threading.Thread):
     def run(self) -> None:
         """Look at the catalog until `stop` is called."""
         with psycopg.connect(self._url, autocommit=True) as connection:
-            while not self._done.is_set():
+            # Without a pause it would take a whole core from what it watches.
+            while not self._done.wait(_PAUSE):
                 found = live_checksum(connection)
                 if self.seen[-1:] != [found]:
                     self.seen.append(found)

@@ -1,4 +1,4 @@
-"""A newcomer starts `connector-pipeline dev`, materializes in the UI, edits a shop, and stops it."""
+"""A newcomer starts `connector-pipeline dev`, materializes, edits a shop, and stops it."""
 
 import json
 import os
@@ -327,6 +327,10 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         assert [first.wait_for(run, "SUCCESS", "FAILURE") for run in runs] == ["SUCCESS"] * 2
         published = {key: first.items(key) for key in (shopify, woocommerce)}
         assert all(items == first.served(key) for key, items in published.items())
+        # The DSN that an integrator is given shows the same rows.
+        with psycopg.connect(first.session["database_url"]) as connection:
+            [(rows,)] = connection.execute("SELECT count(*) FROM catalog.catalog_items").fetchall()
+        assert rows == sum(map(len, published.values()))
 
         # The sandbox sends webhooks of what a merchant edits: nobody asks for a sync.
         for key in published:

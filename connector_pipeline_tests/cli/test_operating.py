@@ -107,6 +107,9 @@ def parsed(words: list[str]) -> Any:
     found: Any = typer.main.get_command(app)
     rest = [PLACEHOLDERS.get(word, word) for word in words]
     while hasattr(found, "commands"):
+        if found.invoke_without_command and not (rest and rest[0] in found.commands):
+            # A group that is a command itself, e.g. `webhooks`.
+            break
         assert [*rest, ""][0] in found.commands, words
         found = found.commands[rest.pop(0)]
     found.make_context(" ".join(words), rest)
@@ -141,6 +144,8 @@ def names(words: list[str]) -> Iterator[str]:
 def names_of_commands(found: Any, *before: str) -> Iterator[str]:
     """The names of all commands, those of groups with their group's."""
     if hasattr(found, "commands"):
+        if found.invoke_without_command:
+            yield " ".join(before)
         for name, each in found.commands.items():
             yield from names_of_commands(each, *before, name)
     else:

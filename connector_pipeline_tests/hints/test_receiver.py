@@ -1,5 +1,6 @@
 """The receiver takes what a platform signed, once it is committed, and nothing else."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -14,12 +15,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from typer.testing import CliRunner
 
+from connector_pipeline.cli.main import app
+from connector_pipeline.cli.webhooks import NoReceiver
 from connector_pipeline.hints.body import MOST_BYTES
 from connector_pipeline.hints.bounded_protocol import MOST_HEAD_BYTES
+from connector_pipeline.hints.recording import Recorder, Unstorable, record_in
 from connector_pipeline.hints.sources import BURST
+from connector_pipeline.model.hint import Hint
 from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.platforms.kit.webhooks import Delivery
 from connector_pipeline.postgres.database import Database
+from connector_pipeline.state.deliveries import ReceivedDelivery
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests import canaries, postgres_faults
 from connector_pipeline_tests.conftest import enterable_directory
@@ -268,6 +276,33 @@ def test_deliveries_that_arrive_together_are_all_recorded_once(
         statuses = list(pool.map(lambda each: receiver.post("/shopify", *each), [*sent, *sent]))
     assert set(statuses) == {200}
     assert sorted(int(token) for _, token in rows(url, domain)) == list(range(1, 41))
+
+
+def test_a_delivery_that_postgres_refuses_is_refused_alone(url: str) -> None:
+    """Those that share its transaction are recorded all the same."""
+    domain = shop(url, "shopify", "poison.myshopify.com")
+
+    def delivery(token: str) -> ReceivedDelivery:
+        return ReceivedDelivery("shopify", domain, Delivery("t", hints=[Hint("t", token)]))
+
+    async def all_at_once() -> list[bool | BaseException]:
+        recorder = Recorder(lambda received: record_in(Database(url=url), received))
+        sent = [delivery(token) for token in ("1", "2", "\x00", "3")]
+        return await asyncio.gather(*map(recorder.record, sent), return_exceptions=True)
+
+    first, second, poison, last = asyncio.run(all_at_once())
+    assert (first, second, last) == (True, True, True)
+    assert isinstance(poison, Unstorable)
+    assert sorted(token for _, token in rows(url, domain)) == ["1", "2", "3"]
+
+
+def test_check_asks_whether_a_receiver_answers(receiver: Receiving) -> None:
+    words = ["webhooks", "--check", "--port"]
+    assert CliRunner().invoke(app, [*words, str(receiver.port)]).exit_code == 0
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        ended = CliRunner().invoke(app, [*words, str(nobody.getsockname()[1])])
+    assert isinstance(ended.exception, NoReceiver)
 
 
 def test_bodies_and_heads_are_bounded(receiver: Receiving) -> None:

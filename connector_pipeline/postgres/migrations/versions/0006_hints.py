@@ -252,10 +252,12 @@ _METRICS: Final = """
     CROSS JOIN LATERAL (VALUES ('50', worst[1]), ('90', worst[2]), ('99', worst[3]),
         ('100', worst[4])) AS of_syncs (percent, seconds)
     UNION ALL
-    SELECT 'connector_hints_waiting', '{}', count(*) FROM connector.hints WHERE gathered_at IS NULL
+    SELECT 'connector_hints_waiting', '{}', count(*) FROM connector.hints
+    WHERE gathered_at IS NULL AND (not_before IS NULL OR not_before <= now())
     UNION ALL
+    -- One that is asked for again waits for its time.
     SELECT 'connector_hints_oldest_age_seconds', '{}',
-        coalesce(greatest(extract(epoch FROM now() - min(received_at)), 0), 0)
+        coalesce(greatest(extract(epoch FROM now() - min(coalesce(not_before, received_at))), 0), 0)
     FROM connector.hints WHERE gathered_at IS NULL
     UNION ALL
     SELECT 'connector_recent_hints',

@@ -46,6 +46,8 @@ HEAVY: dict[str, dict[str, Any]] = {
 LISTS = ("/products", "/variations")
 AT_ONCE = ("504 of nginx", "524 of Cloudflare")
 """Answers that came too late are not asked for twice in the same size."""
+OF_EACH_KIND = ("an empty 200", "502 of nginx", "504 of nginx", "a reset")
+SIZES = (50, 75, 20, 5)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +82,19 @@ def after(earlier: Reading, **settings: Any) -> Reading:
     return reading
 
 
-@pytest.mark.parametrize("over", [50, 75, 20, 5])
-@pytest.mark.parametrize("trouble", HEAVY)
+@pytest.mark.parametrize(
+    ("trouble", "over"),
+    [
+        # Each trouble in one size, and in each size those that are not asked for twice.
+        pytest.param(
+            trouble,
+            over,
+            marks=() if trouble in AT_ONCE or number % len(SIZES) == place else pytest.mark.slow,
+        )
+        for number, trouble in enumerate(HEAVY)
+        for place, over in enumerate(SIZES)
+    ],
+)
 async def test_a_page_too_heavy_for_the_shop_is_read_in_smaller_ones(
     sandbox: SandboxServer, trouble: str, over: int
 ) -> None:
@@ -98,7 +111,13 @@ async def test_a_page_too_heavy_for_the_shop_is_read_in_smaller_ones(
     assert first.report.retries <= (12 if trouble in AT_ONCE else 2)
 
 
-@pytest.mark.parametrize("trouble", HEAVY)
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(trouble, marks=() if trouble in OF_EACH_KIND else pytest.mark.slow)
+        for trouble in HEAVY
+    ],
+)
 async def test_the_next_sync_begins_with_the_size_that_works(
     sandbox: SandboxServer, trouble: str
 ) -> None:
