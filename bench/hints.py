@@ -34,7 +34,7 @@ from checkouts import NEVER, Side, sides
 from sandbox_process import shopify_shops
 from syncs import wait_for
 
-from connector_pipeline.hints.secrets import shop_secret
+from connector_pipeline.credentials.webhook_secrets import shop_secret
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.webhooks.sender import SHOPIFY_SECRET
 

@@ -13,7 +13,7 @@ from connector_pipeline.cli.dagster_processes import has_port
 from connector_pipeline.cli.local_services import LocalServices
 from connector_pipeline.cli.ports import WEBHOOKS_PORT, free_port
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
-from connector_pipeline.hints.secrets import shop_secret
+from connector_pipeline.credentials.webhook_secrets import shop_secret
 from connector_pipeline.model.extra import Extra
 
 _START_PATIENCE: Final = 60.0

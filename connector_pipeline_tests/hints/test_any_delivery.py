@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_pipeline.credentials.webhook_secrets import shop_secret
 from connector_pipeline.hints.asked_secrets import AskedSecrets
 from connector_pipeline.hints.body import Bodies
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder
-from connector_pipeline.hints.secrets import shop_secret
 from connector_pipeline.hints.sources import LINES_AT_ONCE, MOST_KEPT, Refusals, networks, source_of
 from connector_pipeline.model.hint import LONGEST_TOKEN
 from connector_pipeline.platforms.adapters import build_adapters
