@@ -90,6 +90,10 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
             "Active shops with webhooks that we subscribed to: all active, or in trouble.",
             ("platform", "state"),
         ),
+        "connector_erase_demands": Metric(
+            "Shops of which a platform demands that everything is erased."
+        ),
+        "connector_erase_demands_oldest_age_seconds": Metric("Age of the first of these demands."),
         "connector_syncs_total": Metric(
             "Syncs that ended at least ten minutes ago.", ("error", "platform", "status")
         ),

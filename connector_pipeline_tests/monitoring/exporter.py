@@ -41,6 +41,8 @@ ROWS: Final = """
         ('one', 'a', 'feed', 't', now() - interval '30 min', now());
     INSERT INTO connector.hints (platform_name, domain, source, topic, received_at, not_before)
     VALUES ('one', 'a', 'again', 't', now() - interval '15 min', now() + interval '3 min');
+    INSERT INTO connector.erase_demands (platform_name, domain, demanded_at)
+    VALUES ('two', 'c', now() - interval '2 days');
     INSERT INTO connector.change_looks (platform_name, domain, looked_at, look_at, failures)
     VALUES ('one', 'a', now() - interval '20 min', now(), 0), ('one', 'b', now(), now(), 1);
     INSERT INTO connector.run_workers (run_id, host, pid, process_started, beat_at)

@@ -135,6 +135,8 @@ def test_the_view_shows_freshness_hints_looks_and_subscriptions(database: Databa
     assert values(view, "connector_recent_looks") == {
         "one 1h": 2, "one 5m": 1, "two 1h": 0, "two 5m": 0
     }  # fmt: skip
+    assert values(view, "connector_erase_demands") == {"": 1}
+    assert values(view, "connector_erase_demands_oldest_age_seconds")[""] >= 2 * 86_400
     assert values(view, "connector_looks_failing") == {"one": 1, "two": 0}
     assert values(view, "connector_shops_subscribed") == {
         "one whole": 1, "one troubled": 1, "two whole": 0, "two troubled": 0

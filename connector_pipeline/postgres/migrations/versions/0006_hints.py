@@ -281,6 +281,12 @@ _METRICS: Final = """
     FROM platform LEFT JOIN connector.change_looks USING (platform_name)
     GROUP BY platform_name
     UNION ALL
+    SELECT 'connector_erase_demands', '{}', count(*) FROM connector.erase_demands
+    UNION ALL
+    SELECT 'connector_erase_demands_oldest_age_seconds', '{}',
+        coalesce(greatest(extract(epoch FROM now() - min(demanded_at)), 0), 0)
+    FROM connector.erase_demands
+    UNION ALL
     SELECT 'connector_shops_subscribed',
         jsonb_build_object('platform', platform_name, 'state', state),
         count(subscribed) FILTER (WHERE (state = 'whole') = (subscriptions_trouble IS NULL))
