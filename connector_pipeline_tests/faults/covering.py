@@ -3,8 +3,9 @@
 Most cells of the matrix repeat each other: a 502 and a 503 take the same path in every phase. Every
 run plays each fault on each platform and, in each phase, every outcome that docs/faults.md states
 for each family of faults. Of the storage it plays each fault at each point of a sync, on one
-platform at least, and on both where their outcomes differ. A cell that the page does not know yet
-is always played, and so is every cell while the page is written.
+platform at least, and on both where their outcomes differ or the fault is one of the whole server.
+A cell that the page does not know yet is always played, and so is every cell while the page is
+written.
 """
 
 import os
@@ -72,6 +73,9 @@ def _of_storage_cell(
     platform: str, cell: StorageCell, outcome: CellOutcome | None
 ) -> set[Hashable]:
     if outcome is None:
+        return {(platform, cell.key)}
+    if cell.own_server:
+        # What a server's restart breaks depends on what its sessions did before.
         return {(platform, cell.key)}
     return {
         (cell.key, outcome),

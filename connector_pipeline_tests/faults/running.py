@@ -12,6 +12,7 @@ from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import Platform
 from connector_pipeline.sync.full_syncs import MISSES_SOMETHING
 from connector_pipeline_tests.canaries import texts
+from connector_pipeline_tests.faults.ages import EDITS, MOST_CELLS
 from connector_pipeline_tests.faults.cells import PLAIN_HTTP, Cell
 from connector_pipeline_tests.faults.phases import PHASES, Phase
 from connector_pipeline_tests.faults.storage_cells import StorageCell
@@ -20,7 +21,6 @@ from connector_pipeline_tests.faults.world import IMPATIENT, PATIENT, Ended, Row
 
 MOST_REQUESTS: Final = 200
 """A sync of these shops of some twenty variants asks no more often, whatever it is answered."""
-MOST_CELLS: Final = 4
 MOST_TEXT: Final = 1_500
 """Bytes of an error with its remedy, and of any line of the log."""
 _REMEDY: Final = re.compile(
@@ -61,20 +61,28 @@ class Shops:
         self._world = world
         self._shops: dict[str, SandboxShop] = {}
         self._cells: Counter[str] = Counter()
+        self._edits: Counter[str] = Counter()
 
-    def take(self, phase: Phase) -> SandboxShop:
-        """A shop whose catalog equals its truth; `give` returns it."""
+    def take(self, phase: Phase, edits: int | None = None) -> SandboxShop:
+        """A shop whose catalog equals its truth; `give` returns it.
+
+        It was edited so often; of None as often as it happens.
+        """
         shop = self._shops.pop(phase.key, None)
-        if shop is None:
+        if shop is None or edits not in (None, self._edits[shop.key]):
             shop = self._world.shop(phase.platform, **phase.spec)
+            for _ in range(edits or 0):
+                self._world.edit(shop)
+            self._edits[shop.key] = edits or 0
             ended = self._world.sync(shop, by_bulk=phase.by_bulk)
             assert ended.error is None, ended.error
             assert self._world.rows(shop) == self._world.truth(shop)
         return shop
 
-    def give(self, phase: Phase, shop: SandboxShop) -> None:
-        """Return the shop."""
+    def give(self, phase: Phase, shop: SandboxShop, edits: int = 0) -> None:
+        """Return the shop, which was edited so often since it was taken."""
         self._cells[shop.key] += 1
+        self._edits[shop.key] += edits
         if self._cells[shop.key] < MOST_CELLS:
             self._shops[phase.key] = shop
 
@@ -82,7 +90,7 @@ class Shops:
 def run_cell(world: World, shops: Shops, cell: Cell) -> CellOutcome:
     """Run the cell, hold its promises, and return its outcome."""
     phase = cell.phase
-    shop = shops.take(phase)
+    shop = shops.take(phase, EDITS[cell.key])
     before = world.rows(shop)
     world.edit(shop)
     lasting = _faulted(world, cell, shop, before, times=None)
@@ -98,7 +106,7 @@ def run_cell(world: World, shops: Shops, cell: Cell) -> CellOutcome:
         assert MISSES_SOMETHING not in healthy.manifest.warnings
     assert world.rows(shop) == world.truth(shop)
     assert _state(world, shop) == (ShopState.ACTIVE, 0, None)
-    shops.give(phase, shop)
+    shops.give(phase, shop, edits=1 if cell.fault.closed else 2)
     return CellOutcome(lasting, once)
 
 
