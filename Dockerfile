@@ -17,7 +17,7 @@ COPY connector_pipeline connector_pipeline
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /src/wheel .
 # `gcs` and `azure` may be added. The sandbox's packages come with `ui`. `embedded` brings a Postgres and `dev` compilers' kin: neither may.
 # A package without a wheel (nkeys) is built by the tools above; nothing here could compile C.
-ARG EXTRAS=celery,metrics,nats,s3,traces,ui
+ARG EXTRAS=celery,metrics,nats,s3,traces,ui,webhooks
 RUN wheel=$(echo /src/wheel/*.whl) \
     && hash=$(sha256sum "$wheel" | cut -c 1-64) \
     && echo "connector-pipeline[${EXTRAS}] @ file://${wheel} --hash=sha256:${hash}" > requirements.txt \

@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt constraints-build.txt
 	@touch $(STAMP)
 
 test: install
-	@.ci/tests
+	@.ci/in_memory .ci/tests
 
 lint: install
 	$(BIN)/ruff check

@@ -33,7 +33,9 @@ NEVER: Final = "0 0 1 1 *"
 """A SYNC_CRON without sweeps."""
 _START_PATIENCE: Final = 180.0
 _STOP_PATIENCE: Final = 120.0
-_OWN_SETTINGS: Final = ("CONNECTOR_", "DAGSTER_", "SHOPIFY_", "WOOCOMMERCE_", "NATS_", "RAW_")
+_OWN_SETTINGS: Final = (
+    "CONNECTOR_", "DAGSTER_", "SHOPIFY_", "WOOCOMMERCE_", "WEBHOOK", "NATS_", "RAW_",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Dev:
         self._side = side
         self._process = process
         self.ui_url: str = session["ui_url"]
+        self.webhooks_url: str | None = session.get("webhooks_url")
 
     def check(self) -> None:
         """Raise RuntimeError if it has ended."""

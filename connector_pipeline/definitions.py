@@ -34,6 +34,7 @@ from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
 from connector_pipeline.automation.sync_queue import sync_queue_sensor
+from connector_pipeline.automation.webhook_checks import webhook_checks
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
@@ -65,6 +66,8 @@ def build_definitions(settings: Settings) -> Definitions:
             alerts,
             sync_outcomes,
             *_event_sensors(settings),
+            # Without an address for deliveries no shop has webhooks of ours.
+            *([] if settings.webhooks_url is None else [webhook_checks]),
         ],
         resources=_resources(settings),
         # A run is a few dozen network waits: a process per step would cost more than the work.

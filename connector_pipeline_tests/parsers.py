@@ -144,6 +144,13 @@ PARSERS: Final = {
     "archive/raw_archive.py: records of interrupted syncs": (
         "archive/test_any_file.py::test_any_record_of_an_interrupted_sync_is_a_sync_or_none"
     ),
+    "hints/receiver.py: requests": "hints/test_any_delivery.py::test_any_request_has_a_status",
+    "platforms/kit/webhook_values.py: deliveries of webhooks": (
+        "hints/test_any_delivery.py::test_any_signed_body_is_read_or_refused"
+    ),
+    "hints/sources.py: X-Forwarded-For": (
+        "hints/test_any_delivery.py::test_any_forwarded_address_leads_to_a_source"
+    ),
     "archive/page_file.py: pages": (
         "archive/test_any_file.py::test_any_bytes_in_a_page_end_the_resumption_or_are_a_page"
     ),

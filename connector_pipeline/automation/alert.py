@@ -16,7 +16,7 @@ _LONGEST_ERROR: Final = 1_000
 
 
 class DisconnectedShop(BaseModel):
-    """A disconnected shop, as an alert names it."""
+    """A shop that is disconnected or lacks webhooks, as an alert names it."""
 
     shop: str
     merchant_id: str
@@ -62,6 +62,25 @@ def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Aler
             f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. The "
             "error of each says what the merchant can do. The connector asks them again at growing "
             "distances; `connector-pipeline shops resume SHOP` has a shop synced at once."
+        ),
+        raised_at=now,
+        shops=named,
+        shops_not_named=len(shops) - len(named),
+    )
+
+
+def webhooks_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
+    """Make one alert for all shops of a tick that were found to lack webhooks."""
+    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
+    count = "A shop lacks" if len(shops) == 1 else f"{len(shops)} shops lack"
+    return Alert(
+        alert_id=_alert_id(*(f"webhooks {each.shop} {each.since.isoformat()}" for each in shops)),
+        kind="webhooks_lost",
+        message=(
+            f"{count} webhooks that could not be restored: "
+            f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. "
+            "Sweeps find their changes, later than webhooks do. The error of each says what to do; "
+            "if they are many, look whether the receiver is reachable at WEBHOOKS_URL."
         ),
         raised_at=now,
         shops=named,

@@ -1,4 +1,5 @@
-"""The sensor that raises alerts: shops disconnected, or too many shops of a run or a sweep failed.
+"""The sensor that raises alerts: shops disconnected, too many shops of a run or a sweep failed,
+webhooks lost.
 
 One trouble is one alert. While most shops of a platform fail or are refused, a sweep that fails for
 no other reason raises none, and it is the other way round where the sweep's alert came first.
@@ -35,6 +36,7 @@ from connector_pipeline.automation.alert import (
     disconnected_alert,
     sweep_alert,
     trouble_alert,
+    webhooks_alert,
 )
 from connector_pipeline.automation.alert_forms import body
 from connector_pipeline.automation.alert_targets import Target, targets
@@ -61,6 +63,7 @@ class Reported(BaseModel):
     """The cursor: the shops, sweeps and platforms that alerts have reported and are still so."""
 
     disconnected: dict[str, datetime] = {}
+    without_webhooks: list[str] = []
     sweeps: list[str] = []
     platforms: list[str] = []
 
@@ -88,6 +91,7 @@ class Found:
     """What a tick found: `sweeps` that fail, and those of them that fail by `troubles` alone."""
 
     disconnected: Sequence[DisconnectedShop]
+    without_webhooks: Sequence[DisconnectedShop]
     troubles: Sequence[Trouble]
     sweeps: Sequence[Sweep]
     explained: Collection[str]
@@ -114,7 +118,7 @@ def failing(sweep: Sweep) -> bool:
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Logs and posts to ALERT_WEBHOOK_URL: shops disconnected, sweeps that fail, platforms most "
-        "of whose shops fail or refuse us at once."
+        "of whose shops fail or refuse us at once, webhooks lost."
     ),
 )
 def alerts(
@@ -193,6 +197,7 @@ def _found(connection: psycopg.Connection) -> Found:
     fail = [sweep for sweep in recent if failing(sweep)]
     return Found(
         disconnected=_disconnected(connection),
+        without_webhooks=_without_webhooks(connection),
         troubles=troubled,
         sweeps=fail,
         explained={sweep.sweep_id for sweep in fail} - unexplained,
@@ -207,6 +212,9 @@ def _still(reported: Reported, found: Found) -> Reported:
             for shop in found.disconnected
             if reported.disconnected.get(shop.shop) == shop.since
         },
+        without_webhooks=[
+            shop.shop for shop in found.without_webhooks if shop.shop in reported.without_webhooks
+        ],
         sweeps=[each.sweep_id for each in found.sweeps if each.sweep_id in reported.sweeps],
         platforms=[
             each.platform_name
@@ -227,6 +235,10 @@ def new_alerts(reported: Reported, found: Found, now: datetime) -> list[New]:
     if shops:
         since = {shop.shop: shop.since for shop in found.disconnected}
         new.append(New(disconnected_alert(shops, now), Reported(disconnected=since)))
+    lost = [each for each in found.without_webhooks if each.shop not in reported.without_webhooks]
+    if lost:
+        names = [each.shop for each in lost]
+        new.append(New(webhooks_alert(lost, now), Reported(without_webhooks=names)))
     troubles_now = [each for each in found.troubles if each.platform_name not in reported.platforms]
     for of_refusals in (True, False):
         alike = [each for each in troubles_now if each.of_refusals is of_refusals]
@@ -249,6 +261,7 @@ def new_alerts(reported: Reported, found: Found, now: datetime) -> list[New]:
 def _with(reported: Reported, more: Reported) -> Reported:
     return Reported(
         disconnected=reported.disconnected | more.disconnected,
+        without_webhooks=[*reported.without_webhooks, *more.without_webhooks],
         sweeps=[*reported.sweeps, *more.sweeps],
         platforms=[*reported.platforms, *more.platforms],
     )
@@ -273,6 +286,20 @@ def _disconnected(connection: psycopg.Connection) -> list[DisconnectedShop]:
         FROM connector.shops WHERE state = %s ORDER BY updated_at, platform_name, domain
         """,
         (ShopState.DISCONNECTED,),
+    ).fetchall()
+
+
+def _without_webhooks(connection: psycopg.Connection) -> list[DisconnectedShop]:
+    cursor = connection.cursor(row_factory=class_row(DisconnectedShop))
+    return cursor.execute(
+        """
+        SELECT platform_name || '/' || domain AS shop, merchant_id, subscriptions_trouble AS error,
+            subscriptions_checked_at AS since
+        FROM connector.shops
+        WHERE state = %s AND NOT subscribed AND subscriptions_checked_at IS NOT NULL
+        ORDER BY platform_name, domain
+        """,
+        (ShopState.ACTIVE,),
     ).fetchall()
 
 

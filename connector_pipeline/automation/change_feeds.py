@@ -8,10 +8,10 @@ changes nothing but the time of the next one; whether a shop refuses us is for s
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, ParamSpec
 from uuid import uuid4
 
 import psycopg
@@ -33,7 +33,7 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     TokenServiceUnavailable,
 )
-from connector_pipeline.model.hint import Hint
+from connector_pipeline.model.hint import Hint, HintSource
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.platforms.kit.webhooks import Changes
@@ -41,6 +41,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline.state import change_looks
 from connector_pipeline.state.change_looks import DueShop, Look
+from connector_pipeline.state.hints import ReceivedHint, put
 from connector_pipeline.state.look_distances import (
     Quota,
     distance,
@@ -52,6 +53,8 @@ from connector_pipeline.state.look_distances import (
 )
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.outcomes import as_connector_error
+
+P = ParamSpec("P")
 
 EVERY_SECONDS: Final = 30
 LOOKS_AT_ONCE: Final = 8
@@ -103,18 +106,20 @@ def after_its_sync(due: DueShop, pacing: Pacing, now: datetime) -> Look | None:
     return Look(due, due.synced_at, look_at, rate, due.cursor, failures=due.failures)
 
 
-def after_a_look(due: DueShop, changes: Changes, pacing: Pacing, began: datetime) -> Look:
-    """What a look leaves to remember."""
+def after_a_look(
+    due: DueShop, changes: Changes, left: Sequence[Hint], pacing: Pacing, began: datetime
+) -> Look:
+    """What a look leaves to remember; `left` are those of its hints that are to be put."""
     before = due.looked_at or due.synced_at
-    since_then = [
-        hint.changed_at
-        for hint in changes.hints
-        if hint.changed_at is None or hint.changed_at > before
+    times = [hint.changed_at for hint in left]
+    # The catalog may hold a change already, from a webhook: the shop has changed all the same.
+    times += [
+        hint.changed_at for hint in changes.hints if hint.changed_at and hint.changed_at > before
     ]
-    number = distinct_changes(since_then, every=pacing.every)
+    number = distinct_changes(times, every=pacing.every)
     rate = rate_after(due.changes_an_hour, changes=number, elapsed=began - before)
     look_at = began + pacing.distance(due, rate)
-    return Look(due, began, look_at, rate, changes.cursor, changed=bool(since_then))
+    return Look(due, began, look_at, rate, changes.cursor, changed=number > 0)
 
 
 def newest_by_token(hints: Sequence[Hint]) -> dict[str, Hint]:
@@ -139,9 +144,18 @@ def hints_to_put(
     One hint alone, without a token, where more changed than the look lists or can name.
     """
     by_token = newest_by_token(changes.hints)
-    times = {token: hint.changed_at for token, hint in by_token.items() if hint.changed_at}
+    product_of = {token: changes.products.get(token, token) for token in by_token}
+    times: dict[str, datetime] = {}
+    for token, hint in by_token.items():
+        if hint.changed_at is not None:
+            product = product_of[token]
+            times[product] = max(hint.changed_at, times.get(product, hint.changed_at))
     known = held(connection, partition_key, times) if times else set[str]()
-    left = [hint for token, hint in by_token.items() if token not in known]
+    left = [
+        hint
+        for token, hint in by_token.items()
+        if hint.changed_at is None or product_of[token] not in known
+    ]
     unnamed = [hint for hint in changes.hints if hint.token is None]
     if changes.too_many and left:
         unnamed.append(Hint(left[0].topic))
@@ -281,13 +295,13 @@ class _Looks:
             self.failed += 1
             self.error = _as_connector_error(error).of(due.shop.partition_key)
             self.error.remedy = "The shop is looked at again, at growing distances."
-            await self._keep(self._after_failure(due, began), None)
+            await self._in_thread(self._record, self._after_failure(due, began))
             return
         if changes is None:
             look = Look(due, began, began + _NO_FEED, due.changes_an_hour, None)
-            await self._keep(look, None)
+            await self._in_thread(self._record, look)
         else:
-            await self._keep(after_a_look(due, changes, self.pacing, began), changes)
+            await self._in_thread(self._record_changes, due, changes, began)
 
     def _after_failure(self, due: DueShop, began: datetime) -> Look:
         usual = self.pacing.distance(due, due.changes_an_hour)
@@ -295,23 +309,35 @@ class _Looks:
         seen = due.looked_at or due.synced_at
         return Look(due, seen, look_at, due.changes_an_hour, due.cursor, failures=due.failures + 1)
 
-    async def _keep(self, look: Look, changes: Changes | None) -> None:
+    async def _in_thread(
+        self, record: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
         try:
-            await in_thread(self._record, look, changes)
+            await in_thread(record, *args, **kwargs)
         except DatabaseUnavailable as error:
             # Nothing was recorded: the next look finds the same changes again.
             self.error, self._stopped = error, True
 
-    def _record(self, look: Look, changes: Changes | None) -> None:
-        shop = look.due.shop
+    def _record(self, look: Look) -> None:
         with self.database.connect() as connection:
-            if not change_looks.holds(connection, shop):
+            if change_looks.holds(connection, look.due.shop):
+                change_looks.record(connection, look)
+
+    def _record_changes(self, due: DueShop, changes: Changes, began: datetime) -> None:
+        with self.database.connect() as connection:
+            if not change_looks.holds(connection, due.shop):
                 return
-            hints = [] if changes is None else hints_to_put(connection, shop.partition_key, changes)
-            change_looks.put_hints(connection, shop, hints)
-            change_looks.record(connection, look)
+            hints = hints_to_put(connection, due.shop.partition_key, changes)
+            put(
+                connection,
+                [
+                    ReceivedHint(due.shop.platform_name, due.shop.domain, HintSource.FEED, hint)
+                    for hint in hints
+                ],
+            )
+            change_looks.record(connection, after_a_look(due, changes, hints, self.pacing, began))
         if hints:
-            self.changed.append(shop.partition_key)
+            self.changed.append(due.shop.partition_key)
 
 
 def _as_connector_error(error: Exception) -> ConnectorError:

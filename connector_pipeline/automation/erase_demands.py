@@ -22,7 +22,6 @@ from dagster import (
 )
 
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.automation.erasing import erase_shop, refuse_without_rights
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
@@ -43,6 +42,10 @@ def erase_shops_of_demands(
 
     Why it cannot is kept with the demand, and not in the run's log, which outlives the shop.
     """
+    # Imported here: it brings SQLAlchemy, Alembic and Dagster's storage, which no other process
+    # needs to load the definitions.
+    from connector_pipeline.automation.erasing import erase_shop
+
     settings = load_settings()
     with database.connect() as connection:
         demands = erase_demands.waiting(connection)
@@ -93,6 +96,8 @@ def erase_demanded_shops_quarter_hourly(
             demands = erase_demands.waiting(connection)
         if not demands:
             return SkipReason("No platform demands that a shop is erased.")
+        from connector_pipeline.automation.erasing import refuse_without_rights
+
         refuse_without_rights(database)
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error}")

@@ -76,7 +76,7 @@ class DagsterProcesses:
         url = f"http://127.0.0.1:{port}"
         try:
             self._wait_until(f"the webserver at {url}", lambda: _has_loaded(url))
-            if _has_port(webserver, port):
+            if has_port(webserver, port):
                 return True
         except ChildEnded:
             if webserver.process.poll() is None or free_port(port) == port:
@@ -129,7 +129,7 @@ class DagsterProcesses:
             time.sleep(0.1)
 
 
-def _has_port(child: Child, port: int) -> bool:
+def has_port(child: Child, port: int) -> bool:
     """Whether this child listens on the port: another user's webserver answers like ours."""
     try:
         found = psutil.Process(child.process.pid).net_connections("inet")

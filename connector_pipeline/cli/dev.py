@@ -18,6 +18,7 @@ from rich.text import Text
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
+from connector_pipeline.cli.dev_webhooks import sandbox_secrets, start_receiver
 from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import (
     LocalServices,
@@ -81,12 +82,15 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
             register_sandbox_shops(registry, services.sandbox_shops())
             _print_templates(console, services)
             add_active_partitions(instance, registry)
-            processes = DagsterProcesses(Supervisor(home / "logs"), own_runs, home)
+            supervisor = Supervisor(home / "logs")
+            processes = DagsterProcesses(supervisor, own_runs, home)
             try:
-                ui_url = processes.start(wanted_port)
+                with exported(sandbox_secrets(services)):
+                    ui_url = processes.start(wanted_port)
+                    webhooks_url = start_receiver(supervisor, services)
                 _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
                 _print_if_moved(console, "the UI", wanted_port, ui_url)
-                session = _session(services, ui_url, postgres)
+                session = _session(services, ui_url, webhooks_url, postgres)
                 announce(home, session)
                 if as_json:
                     print_json(session.model_dump())
@@ -116,13 +120,19 @@ def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | 
         yield postgres
 
 
-def _session(services: LocalServices, ui_url: str, postgres: EmbeddedPostgres | None) -> DevSession:
+def _session(
+    services: LocalServices,
+    ui_url: str,
+    webhooks_url: str | None,
+    postgres: EmbeddedPostgres | None,
+) -> DevSession:
     return DevSession(
         pid=os.getpid(),
         ui_url=ui_url,
         database_url=None if postgres is None else postgres.url(),
         sandbox_url=services.sandbox_url,
         sandbox_environment=services.sandbox.environment() if services.sandbox else {},
+        webhooks_url=webhooks_url,
     )
 
 
@@ -160,11 +170,19 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], session: 
             "Shops",
             f"{counted or 'none yet: connector-pipeline shops add'}; credentials from {origin}",
         ),
+        ("Webhooks", _webhooks(services, session)),
         ("Catalog", f"{program} catalog show {example}"),
         ("Stop", f"Ctrl-C (logs are in {_short(services.settings.home / 'logs')})"),
     )
     for name, value in lines:
         out.print(Text.assemble((f"{name:<9}", "bold"), " ", value), soft_wrap=True)
+
+
+def _webhooks(services: LocalServices, session: DevSession) -> str:
+    if session.webhooks_url is None:
+        return "are not taken here: they need the extra `webhooks`, and a sandbox or WEBHOOKS_URL"
+    senders = "the sandbox sends them" if services.sandbox else "for what you put in front of it"
+    return f"are taken at {session.webhooks_url}; {senders}"
 
 
 def _short(path: Path) -> str:

@@ -16,13 +16,15 @@ from connector_pipeline.private_files import (
 
 
 class DevSession(BaseModel):
-    """The addresses of a running `dev`: its UI, its sandbox, and its Postgres if it is embedded."""
+    """The addresses of a running `dev`: its UI, its sandbox, its receiver of webhooks, and its
+    Postgres if that is embedded."""
 
     pid: int
     ui_url: str
     database_url: str | None = None
     sandbox_url: str | None = None
     sandbox_environment: dict[str, str] = {}
+    webhooks_url: str | None = None
 
 
 class AlreadyRunning(Exception):

@@ -20,6 +20,7 @@ from connector_pipeline.cli.doctor_processes import (
     queue_seen,
     workers_seen,
 )
+from connector_pipeline.cli.doctor_webhooks import webhooks_seen
 from connector_pipeline.cli.local_services import (
     DAGSTER_DATABASE,
     LocalServices,
@@ -76,7 +77,7 @@ _BEHIND: Final = {
 }
 _LONGEST_LOOK: Final = 30.0
 _ERASED_WITHIN: Final = timedelta(days=1)
-"""Then an operator is to look why it is not. Shopify gives thirty days (docs/facts/shopify.md)."""
+"""Then an operator is to look why it is not. A platform may give thirty (docs/facts/shopify.md)."""
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
@@ -151,6 +152,7 @@ def findings() -> list[Finding]:
         found += [
             *_serves(services),
             _looked_at("shops", _shops),
+            *webhooks_seen(services.settings),
             *_erase_demands(),
             *_platforms(services.settings),
         ]

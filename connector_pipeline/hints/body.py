@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MOST_BYTES: Final = 8 * 2**20
-"""Of one body. A product of Shopify has 2,048 variants at most, of a kilobyte or two each."""
+"""Of one body: a product may come with two thousand variants, of a kilobyte or two each."""
 MOST_BYTES_AT_ONCE: Final = 64 * 2**20
 """Of all bodies that are being read or checked in this process."""
 MOST_SECONDS: Final = 10.0
-"""From the first byte of a body to its last one. Shopify waits for five seconds for the answer."""
+"""From the first byte of a body to its last one. No platform sends a body so slowly."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

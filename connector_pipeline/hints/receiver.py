@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connector_pipeline.credentials.webhook_secrets import made_secrets
 from connector_pipeline.hints.answers import TAKEN, Answer, Refused, Send, later, refused
 from connector_pipeline.hints.answers import send_answer as _send_answer
 from connector_pipeline.hints.asked_secrets import AskedSecrets
 from connector_pipeline.hints.body import Aborted, Bodies, Held, TooLarge, TooMany, TooSlow
 from connector_pipeline.hints.recording import NotRecorded, Recorder, Unstorable
-from connector_pipeline.hints.secrets import made_secrets
 from connector_pipeline.hints.sources import Network, Refusals, source_of
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse, InvalidShop
 from connector_pipeline.model.shop import valid_host_name
@@ -184,7 +184,7 @@ class Receiver:
     def _of_refusal(self, refusal: Refused, source: str, path: str) -> Answer:
         answer, now = refusal.answer, time.monotonic()
         with_care = self._refusals.count(source, now=now) if refusal.counts else True
-        if with_care:
+        if with_care and self._refusals.may_log(now=now):
             _log.warning(
                 "refused with %d: %s (path %s, from %s)",
                 answer.status,
@@ -192,14 +192,22 @@ class Receiver:
                 clipped(path, most_bytes=200),
                 clipped(source, most_bytes=60),
             )
+        else:
+            self._count_unlogged(now)
+        if with_care:
             return answer
+        return Answer(
+            429,
+            "Too many refused requests from this address.",
+            answer.closes,
+            {"retry-after": "60"},
+        )
+
+    def _count_unlogged(self, now: float) -> None:
         self._unlogged += 1
         if now - self._summed_at > _SUMMED_EVERY_SECONDS:
-            _log.warning("refused %d more, of sources that send too many.", self._unlogged)
+            _log.warning("refused %d more, without a line for each.", self._unlogged)
             self._unlogged, self._summed_at = 0, now
-        return Answer(
-            429, "Too many refused requests from this address.", True, {"retry-after": "60"}
-        )
 
 
 def _domain(request: _Request) -> str:

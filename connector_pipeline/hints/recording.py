@@ -25,7 +25,7 @@ MOST_IN_A_TRANSACTION: Final = 500
 MOST_WAITING: Final = 5_000
 """Deliveries. One more is refused, so that the platform delivers it again later."""
 ANSWER_WITHIN_SECONDS: Final = 4.0
-"""Shopify waits for five. A delivery that is committed later is known when it is repeated."""
+"""A platform may wait for five (docs/facts/shopify.md, Webhooks). A delivery that is committed later is known when it is repeated."""
 
 _log: Final = logging.getLogger(__name__)
 

@@ -15,7 +15,10 @@ MOST_KEPT: Final = 10_000
 """Sources whose numbers are kept: the one that was refused the longest time ago is forgotten."""
 BURST: Final = 60
 REFUSALS_A_SECOND: Final = 1.0
-_OWN_NETWORK: Final = 64
+LINES_AT_ONCE: Final = 600
+LINES_A_SECOND: Final = 10.0
+"""Of all sources together: a flood from a thousand addresses must not fill a disk with its log."""
+_NETWORK_BITS: Final = 64
 """Bits of an IPv6 address that are given to one network: the rest is its owner's to choose."""
 
 Network = IPv4Network | IPv6Network
@@ -49,6 +52,7 @@ class Refusals:
         default_factory=OrderedDict[str, tuple[float, float]]
     )
     """By source: how many were left, and when that was."""
+    _lines: tuple[float, float] = (LINES_AT_ONCE, 0.0)
 
     def is_over(self, source: str, *, now: float) -> bool:
         """Whether the source has had more refusals than it may."""
@@ -63,6 +67,13 @@ class Refusals:
         if len(self._left) > MOST_KEPT:
             self._left.popitem(last=False)
         return with_care
+
+    def may_log(self, *, now: float) -> bool:
+        """Count a line of the log. Returns whether it may be written."""
+        left, at = self._lines
+        left = min(float(LINES_AT_ONCE), left + (now - at) * LINES_A_SECOND)
+        self._lines = (left - 1 if left >= 1 else left, now)
+        return left >= 1
 
     def _now_left(self, source: str, now: float) -> float:
         left, at = self._left.get(source, (float(BURST), now))
@@ -94,4 +105,4 @@ def _network_of(source: str) -> str:
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return str(ip_network((int(address) >> _OWN_NETWORK << _OWN_NETWORK, _OWN_NETWORK)))
+    return str(ip_network((int(address) >> _NETWORK_BITS << _NETWORK_BITS, _NETWORK_BITS)))

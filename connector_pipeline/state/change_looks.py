@@ -14,7 +14,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import RateLimited
-from connector_pipeline.model.hint import Hint, HintSource
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.state.look_distances import FIRST_RATE, wanted_rate
 from connector_pipeline.state.sweeps import RUNNING_FOR
@@ -194,30 +193,6 @@ def record(connection: psycopg.Connection, look: Look) -> None:
             "failures": look.failures,
         },
     )
-
-
-def put_hints(connection: psycopg.Connection, shop: Shop, hints: Sequence[Hint]) -> None:
-    """Leave what a look found, to be gathered into the queue."""
-    if not hints:
-        return
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO connector.hints (platform_name, domain, source, topic, token, changed_at)
-            VALUES (%s, %s, %s, %s, %s, %s)
-            """,
-            [
-                (
-                    shop.platform_name,
-                    shop.domain,
-                    HintSource.FEED,
-                    hint.topic,
-                    hint.token,
-                    hint.changed_at,
-                )
-                for hint in hints
-            ],
-        )
 
 
 def _values(platforms: Sequence[str]) -> dict[str, Any]:

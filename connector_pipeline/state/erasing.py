@@ -28,8 +28,6 @@ _ERASE: Final[dict[str, LiteralString]] = {
             FOR UPDATE SKIP LOCKED
         )
     """,
-    "hints": f"DELETE FROM connector.hints WHERE {_OF_SHOP}",  # noqa: S608
-    "change_looks": f"DELETE FROM connector.change_looks WHERE {_OF_SHOP}",  # noqa: S608
     "erase_demands": f"DELETE FROM connector.erase_demands WHERE {_OF_SHOP}",  # noqa: S608
     "syncs": f"DELETE FROM connector.syncs WHERE {_OF_SHOP}",  # noqa: S608
     "rejected_variants": f"DELETE FROM connector.rejected_variants WHERE {_OF_SHOP}",  # noqa: S608
@@ -39,8 +37,9 @@ _ERASE: Final[dict[str, LiteralString]] = {
             OR partition_key = '{DEAD_LETTERS}' AND lower(payload::text) ~ %(pattern)s
     """,  # noqa: S608
     "registry": f"DELETE FROM connector.shops WHERE {_OF_SHOP}",  # noqa: S608
-    # After the registry: a look locks the shop before it is recorded.
-    "looks": f"DELETE FROM connector.change_looks WHERE {_OF_SHOP}",  # noqa: S608
+    # After the registry: a look locks the shop, and then leaves these.
+    "hints": f"DELETE FROM connector.hints WHERE {_OF_SHOP}",  # noqa: S608
+    "change_looks": f"DELETE FROM connector.change_looks WHERE {_OF_SHOP}",  # noqa: S608
     # Those of transactions. The one that is held for the erasure goes when it is given back.
     "locks": "DELETE FROM connector.locks WHERE name = ANY(%(locks)s)",
 }
@@ -94,7 +93,7 @@ def erase(
     counts = {
         name: connection.execute(statement, values).rowcount for name, statement in _ERASE.items()
     }
-    del counts["locks"], counts["looks"]
+    del counts["locks"]
     return counts
 
 

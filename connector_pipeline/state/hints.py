@@ -15,7 +15,7 @@ from connector_pipeline.model.hint import Hint, HintSource
 
 KEPT: Final = timedelta(days=1)
 """A gathered hint is kept for so long after it arrived, so that a repeat of its delivery is known.
-Shopify repeats one for four hours (docs/facts/shopify.md, Webhooks)."""
+Platforms repeat one for some hours (docs/facts/shopify.md, Webhooks)."""
 
 _PUT: Final = """
     INSERT INTO connector.hints

@@ -152,6 +152,8 @@ class Reading:
                     if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
                         last_recorded = time.monotonic()
                         await in_thread(self._record_progress)
+            # An adapter may know the currency by its last page only.
+            refuse_another_currency(begun.shop, begun.sync, report)
             reading.set(
                 pages=begun.writer.pages, requests=report.requests, archive_seconds=archiving
             )

@@ -101,8 +101,8 @@ def fleet(pipeline: Pipeline, webhook: Webhook, monkeypatch: pytest.MonkeyPatch)
         # Case c02 and others: a firewall's page, and refusals in the platform's own words.
         (CLOUDFLARE, "many_shops_failing"),
         (UNKNOWN_TOKEN, "many_shops_refused"),
-        (LOCKED, "many_shops_refused"),
-        (OVERLOADED, "many_shops_failing"),
+        pytest.param(LOCKED, "many_shops_refused", marks=pytest.mark.slow),
+        pytest.param(OVERLOADED, "many_shops_failing", marks=pytest.mark.slow),
     ],
     ids=["firewall", "unknown token", "locked", "overloaded"],
 )

@@ -1,4 +1,4 @@
-"""A newcomer can start `connector-pipeline dev`, materialize in the UI, and stop it by Ctrl-C."""
+"""A newcomer starts `connector-pipeline dev`, materializes in the UI, edits a shop, and stops it."""
 
 import json
 import os
@@ -203,6 +203,24 @@ class Dev:
                 item[name] = item[name] and datetime.fromisoformat(item[name])
         return sorted(items, key=lambda item: item["variant_id"])
 
+    def change_a_price(self, key: str) -> None:
+        """Give a variant of the shop another price, as its merchant would."""
+        variant = next(
+            item["variant_id"]
+            for item in self.items(key)
+            if item["variant_id"].isdecimal() and item["product_status"] == "active"
+        )
+        before = self.served(key)
+        self.sandbox("PATCH", f"/sandbox/shops/{key}/variants/{variant}", {"price": "4321.00"})
+        assert self.served(key) != before
+
+    def wait_until_served(self, key: str) -> None:
+        """Wait until the catalog has what the shop has."""
+        until = time.monotonic() + LONG
+        while self.items(key) != self.served(key):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
     def syncs(self, run_id: str) -> list[tuple[str, str | None]]:
         """Status and error code of the run's syncs."""
         server = running_server(self.home)
@@ -246,7 +264,10 @@ def dev(
 
 def start(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
     """The process, with no other settings of ours in its environment."""
-    ours = ("CONNECTOR_", "DAGSTER", "TOKEN_SERVICE", "SHOPIFY_", "WOOCOMMERCE_", "RAW_ARCHIVE")
+    ours = (
+        "CONNECTOR_", "DAGSTER", "TOKEN_SERVICE", "SHOPIFY_", "WOOCOMMERCE_", "RAW_ARCHIVE",
+        "WEBHOOK",
+    )  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-m", "connector_pipeline.cli", "dev", "--json", *words],
@@ -283,7 +304,7 @@ def own_home() -> Generator[Path]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
 def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> None:
-    """The UI's API leads from an empty home to rows; Ctrl-C in mid-sync leaves no process."""
+    """The UI's API leads to rows, an edit of a shop to newer ones; Ctrl-C leaves no process."""
     with socket.create_server(("127.0.0.1", 3900)), dev(own_home, "--port", "3900") as first:
         # The next free port is 3901, unless another process has that, too.
         assert urlsplit(first.session["ui_url"]).port in range(3901, 4000)
@@ -310,6 +331,13 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         with psycopg.connect(first.session["database_url"]) as connection:
             [(rows,)] = connection.execute("SELECT count(*) FROM catalog.catalog_items").fetchall()
         assert rows == sum(map(len, published.values()))
+
+        # The sandbox sends webhooks of what a merchant edits: nobody asks for a sync.
+        for key in published:
+            first.change_a_price(key)
+        for key in published:
+            first.wait_until_served(key)
+        published = {key: first.items(key) for key in published}
 
         first.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 5}])
         interrupted = first.materialize(shopify)

@@ -192,6 +192,8 @@ def test_a_demand_of_a_platform_is_done_by_the_schedules_job(
     """One that cannot be done yet waits with the reason, and the others are done."""
     first, second = synced[:2]
     definitions = build_definitions(load_settings())
+    schedule = definitions.resolve_schedule_def("erase_demanded_shops_quarter_hourly")
+    job = definitions.resolve_job_def("erase_demanded_shops")
 
     def demanded(key: str) -> None:
         with psycopg.connect(database_url) as connection:
@@ -207,17 +209,19 @@ def test_a_demand_of_a_platform_is_done_by_the_schedules_job(
         return {each.partition_key: each.trouble for each in found}
 
     def launched() -> bool:
-        schedule = definitions.resolve_schedule_def("erase_demanded_shops_quarter_hourly")
-        with DagsterInstance.get() as instance:
-            context = build_schedule_context(
+        with (
+            DagsterInstance.get() as instance,
+            # It makes an instance of its own, which it leaves behind if nothing ends it.
+            build_schedule_context(
                 instance,
                 resources={"database": Database(url=database_url)},
                 scheduled_execution_time=datetime.now(UTC),
-            )
+            ) as context,
+        ):
             requests = schedule.evaluate_tick(context).run_requests
-            if not requests:
-                return False
-            job = definitions.resolve_job_def("erase_demanded_shops")
+        if not requests:
+            return False
+        with DagsterInstance.get() as instance:
             return job.execute_in_process(instance=instance).success
 
     demanded(second)

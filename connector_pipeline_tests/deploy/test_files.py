@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from connector_pipeline.cli.main import app
-from connector_pipeline.cli.ports import METRICS_PORT
+from connector_pipeline.cli.ports import METRICS_PORT, WEBHOOKS_PORT
 from connector_pipeline.engine.code_server import LOCATION_NAME, workspace_file
 from connector_pipeline.model.code_server_address import parse_code_server
 from connector_pipeline.sandbox.server import SandboxServer
@@ -131,13 +131,19 @@ def test_only_the_proxy_is_published_and_on_loopback() -> None:
     """The UI asks nobody for a password."""
     services = composed()["services"]
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert published == {"proxy": ["${UI_ADDRESS:-127.0.0.1:8080}:8080"]}
-    assert "published" not in {
-        n for s in ("ui", "daemon", "code-server") for n in services[s]["networks"]
+    assert published == {
+        "proxy": [
+            "${UI_ADDRESS:-127.0.0.1:8080}:8080",
+            "${WEBHOOKS_ADDRESS:-127.0.0.1:8081}:8081",
+        ]
     }
+    inner = ("ui", "daemon", "code-server", "webhooks")
+    assert "published" not in {n for s in inner for n in services[s]["networks"]}
     networks = composed()["networks"]
     assert networks["inside"] == networks["front"] == {"internal": True}
-    assert "basic_auth" in (DEPLOY / "compose/Caddyfile").read_text()
+    ui, webhooks = (DEPLOY / "compose/Caddyfile").read_text().split(":8081 {")
+    assert "basic_auth" in ui
+    assert f"reverse_proxy webhooks:{WEBHOOKS_PORT}" in webhooks
 
 
 def test_every_service_is_pinned_and_started_again() -> None:
@@ -172,7 +178,7 @@ def test_the_manifests_confine_every_container_of_ours() -> None:
         for manifest in manifests()
         if manifest["kind"] in ("Deployment", "Job")
     ]
-    assert len(pods) == 4
+    assert len(pods) == 5
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False

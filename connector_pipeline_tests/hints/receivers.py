@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from uuid import uuid4
 
-from connector_pipeline.hints.secrets import shop_secret
+from connector_pipeline.credentials.webhook_secrets import shop_secret
 
 NEW_SECRET: Final = "of-the-app-now-0123456789abcdef"
 OLD_SECRET: Final = "of-the-app-before-0123456789abcd"

@@ -13,7 +13,8 @@ from connector_pipeline.hints.asked_secrets import AskedSecrets
 from connector_pipeline.hints.body import Bodies
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder
-from connector_pipeline.hints.sources import MOST_KEPT, Refusals, networks, source_of
+from connector_pipeline.hints.secrets import shop_secret
+from connector_pipeline.hints.sources import LINES_AT_ONCE, MOST_KEPT, Refusals, networks, source_of
 from connector_pipeline.model.hint import LONGEST_TOKEN
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
@@ -106,22 +107,27 @@ def test_any_request_has_a_status(path: str, headers: dict[bytes, bytes], body: 
 
 
 @given(
+    st.booleans(),
     st.sampled_from(TOPICS),
     any_json("id", "shop_domain", "inventory_item_id", "updated_at", "parent_id", "type"),
     st.dictionaries(st.sampled_from(HEADERS[3:]), odd_values),
 )
 def test_any_signed_body_is_read_or_refused(
-    topic: str, values: Any, headers: dict[bytes, bytes]
+    of_shopify: bool, topic: str, values: Any, headers: dict[bytes, bytes]
 ) -> None:
     """What is read of it can be stored: short words of ASCII, and times that Postgres has."""
     body = json.dumps(values).encode()
-    of_shopify = {
+    secret = NEW_SECRET if of_shopify else shop_secret(KEY, "woocommerce/shop.example.com")
+    good = {
         b"content-type": b"application/json",
         b"x-shopify-topic": topic.encode(),
         b"x-shopify-webhook-id": b"one",
-        b"x-shopify-hmac-sha256": signed(body, NEW_SECRET).encode(),
+        b"x-wc-webhook-topic": topic.encode(),
+        b"x-shopify-hmac-sha256": signed(body, secret).encode(),
+        b"x-wc-webhook-signature": signed(body, secret).encode(),
     }
-    status, recorded = answered(scope("/shopify/acme.myshopify.com", of_shopify | headers), body)
+    path = "/shopify/acme.myshopify.com" if of_shopify else "/woocommerce/shop.example.com"
+    status, recorded = answered(scope(path, good | headers), body)
     assert status in (200, 400)
     assert bool(recorded) == (status == 200)
     for each in recorded:
@@ -141,8 +147,11 @@ def test_any_forwarded_address_leads_to_a_source(client: str, junk: str, hops: l
 
 
 def test_a_flood_of_sources_fills_no_memory() -> None:
-    """Each of them has its number, and the oldest is forgotten."""
+    """Each of them has its number, and the oldest is forgotten; nor does it fill the log."""
     refusals = Refusals()
     for number in range(3 * MOST_KEPT):
         assert refusals.count(str(number), now=0.0)
     assert len(refusals._left) == MOST_KEPT  # pyright: ignore[reportPrivateUsage]
+    lines = [refusals.may_log(now=0.0) for _ in range(2 * LINES_AT_ONCE)]
+    assert sum(lines) == LINES_AT_ONCE
+    assert refusals.may_log(now=1.0)

@@ -168,7 +168,11 @@ async def test_a_deletion_is_named_by_shopify(sandbox: SandboxServer) -> None:
     await looking.seen()
     gone = looking.published()[7]
     looking.held.remove_product(gone, at=at(3))
-    assert await looking.seen() == {str(gone)}
+    changes = await looking.look()
+    assert changes is not None
+    [hint] = changes.hints
+    assert (hint.token, hint.changed_at) == (f"deleted/{gone}", at(3))
+    assert changes.products == {hint.token: str(gone)}
     assert await looking.seen() == set()
 
 

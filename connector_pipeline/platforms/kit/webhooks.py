@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from connector_pipeline.model.hint import Hint
@@ -104,12 +104,13 @@ class Changes:
     """One look at a platform's change feed: what changed, and where the next look begins.
 
     `cursor` is the adapter's own. `too_many`: more changed than a look lists, so an increment is to
-    read it.
+    read it. `products` has the product of each token that is not itself a product's id.
     """
 
     hints: Sequence[Hint]
     cursor: str
     too_many: bool = False
+    products: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def delivery_url(base: str, shop: Shop) -> str:

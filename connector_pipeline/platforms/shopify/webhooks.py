@@ -10,19 +10,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.model.hint import Hint
+from connector_pipeline.model.hint import FINISHED_WORK, Hint
+from connector_pipeline.platforms.kit.hinted import DELETED
 from connector_pipeline.platforms.kit.webhook_signature import is_signature_of
 from connector_pipeline.platforms.kit.webhook_values import id_in, payload, time_in, word
 from connector_pipeline.platforms.kit.webhooks import Delivery, WebhookReader
+from connector_pipeline.platforms.shopify.reading.by_id import INVENTORY_ITEM
 from connector_pipeline.settings import Settings
 
-INVENTORY_ITEM: Final = "inventory_item/"
-"""A token that begins with this names an inventory item, and not a product."""
-
-BULK_OPERATION: Final = "bulk/"
-"""A token that begins with this names a bulk operation that has ended, by its global id."""
-
-_PRODUCTS: Final = frozenset({"products/create", "products/update", "products/delete"})
+_PRODUCTS: Final = frozenset({"products/create", "products/update"})
+_DELETED: Final = "products/delete"
 _ANYTHING: Final = frozenset({"app/uninstalled", "shop/update"})
 """After these anything may have changed: the shop is asked."""
 _OF_CUSTOMERS: Final = frozenset({"customers/data_request", "customers/redact"})
@@ -67,18 +64,22 @@ def _hints(topic: str, body: bytes, triggered_at: datetime | None) -> Sequence[H
         return [Hint(topic, changed_at=triggered_at)]
     if topic in _PRODUCTS:
         values = payload(body, topic=topic)
-        changed_at = time_in(values.get("updated_at")) or triggered_at
+        # Not the time of the delivery, which no answer about the product can have reached.
+        changed_at = time_in(values.get("updated_at"))
         return [Hint(topic, id_in(values, "id", topic=topic), changed_at)]
+    if topic == _DELETED:
+        product = id_in(payload(body, topic=topic), "id", topic=topic)
+        return [Hint(topic, f"{DELETED}/{product}", triggered_at)]
     if topic == "inventory_levels/update":
         values = payload(body, topic=topic)
         item = id_in(values, "inventory_item_id", topic=topic)
         changed_at = time_in(values.get("updated_at")) or triggered_at
-        return [Hint(topic, f"{INVENTORY_ITEM}{item}", changed_at)]
+        return [Hint(topic, f"{INVENTORY_ITEM}/{item}", changed_at)]
     if topic == "bulk_operations/finish":
         gid = payload(body, topic=topic).get("admin_graphql_api_id")
         if not isinstance(gid, str) or not _BULK_GID.fullmatch(gid):
             raise InvalidResponse(f"a delivery of {topic} has no id of a bulk operation.")
-        return [Hint(topic, f"{BULK_OPERATION}{gid}", triggered_at)]
+        return [Hint(topic, f"{FINISHED_WORK}{gid}", triggered_at)]
     return []
 
 

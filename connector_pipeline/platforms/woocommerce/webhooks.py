@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from connector_pipeline.model.hint import Hint
+from connector_pipeline.platforms.kit.hinted import DELETED
 from connector_pipeline.platforms.kit.webhook_signature import is_signature_of
 from connector_pipeline.platforms.kit.webhook_values import id_in, payload, time_in, word
 from connector_pipeline.platforms.kit.webhooks import Delivery, WebhookReader
@@ -13,6 +14,7 @@ from connector_pipeline.platforms.kit.webhooks import Delivery, WebhookReader
 _PRODUCTS: Final = frozenset(
     {"product.created", "product.updated", "product.deleted", "product.restored"}
 )
+_DELETED: Final = "product.deleted"
 _FORM: Final = "application/x-www-form-urlencoded"
 _PING: Final = re.compile(rb"webhook_id=[0-9]{1,20}")
 
@@ -48,6 +50,8 @@ class WooCommerceWebhooks(WebhookReader):
         # A variation comes with the product that it is of; a deletion with nothing but the id.
         of_product = values.get("type") == "variation" and values.get("parent_id")
         token = id_in(values, "parent_id" if of_product else "id", topic=topic)
+        if topic == _DELETED:
+            return Delivery(topic, hints=[Hint(topic, f"{DELETED}/{token}")])
         changed_at = time_in(values.get("date_modified_gmt"), without_zone_is_utc=True)
         return Delivery(topic, hints=[Hint(topic, token, changed_at)])
 

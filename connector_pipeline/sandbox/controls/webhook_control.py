@@ -74,18 +74,13 @@ class WebhookControl:
         if unknown:
             raise InvalidEdit(f"unknown: {', '.join(unknown)}")
         secrets = cast("Mapping[str, str]", body.get("woo_secrets") or {})
-        woo_url = body.get("woo_url")
-        self._sender.app = AppWebhooks(
+        app = AppWebhooks(
             shopify_url=body.get("shopify_url"),
             topics=tuple(body.get("topics") or APP_TOPICS),
-            woo_url=woo_url,
+            woo_url=body.get("woo_url"),
             woo_secret=lambda domain: secrets.get(domain, ""),
         )
-        for shop in self._store:
-            for known in shop.webhooks.all() if woo_url is not None else ():
-                if known.delivery_url == str(woo_url).format(domain=shop.spec.domain):
-                    shop.webhooks.delete(known.id)
-            self._sender.joined(shop)
+        self._sender.use(app, list(self._store))
         return await self._get(request)
 
     async def _attempts(self, _: Request) -> Response:

@@ -4,7 +4,7 @@ import base64
 import hmac
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -70,15 +70,29 @@ class WebhookSender:
         """Whether subscriptions to receivers on this machine are accepted (new shops)."""
         self.shopify_secret = SHOPIFY_SECRET
 
+    def use(self, app: AppWebhooks, shops: Iterable[SandboxShop]) -> None:
+        """Let these shops, and new ones, send this in place of what they sent unasked before."""
+        for shop in shops:
+            for known in shop.webhooks.all():
+                if known.delivery_url == self._woo_url(shop):
+                    shop.webhooks.delete(known.id)
+        self.app = app
+        for shop in shops:
+            self.joined(shop)
+
+    def _woo_url(self, shop: SandboxShop) -> str | None:
+        return self.app.woo_url and self.app.woo_url.format(domain=shop.spec.domain)
+
     def joined(self, shop: SandboxShop) -> None:
         shop.subscriptions.loopback = self.loopback
-        if self.app.woo_url is None or shop.spec.platform != "woocommerce":
+        url = self._woo_url(shop)
+        if url is None or shop.spec.platform != "woocommerce":
             return
         for topic in WOO_TOPICS:
             shop.webhooks.create(
                 name=topic,
                 topic=topic,
-                delivery_url=self.app.woo_url.format(domain=shop.spec.domain),
+                delivery_url=url,
                 secret=self.app.woo_secret(shop.spec.domain),
             )
 

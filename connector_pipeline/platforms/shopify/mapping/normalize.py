@@ -81,7 +81,7 @@ def normalize(
                 body = _body(page)
                 unread = UnreadFields.of(page, body)
                 for place, product in enumerate(_products(page, body)):
-                    if product is None:
+                    if product is None and page.kind == BY_ID:
                         continue
                     if (hidden := unread.instead_of_variants(place, product)) is not None:
                         yield _rejected(product, None, hidden)

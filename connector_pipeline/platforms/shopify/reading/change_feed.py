@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse, ShopDisconnected
 from connector_pipeline.model.hint import Hint
+from connector_pipeline.platforms.kit.hinted import DELETED as GONE
 from connector_pipeline.platforms.kit.json_values import list_at, object_at, value_at
 from connector_pipeline.platforms.kit.newest_first import Remembered, Row, news
 from connector_pipeline.platforms.kit.webhooks import Changes
@@ -71,15 +72,17 @@ async def look(client: Asks, *, since: datetime, cursor: str | None) -> Changes:
     )
     hints = [Hint(CHANGED, own_id, time) for own_id, time in changed.changed]
     after, reaches = before.deleted, changed.reaches
+    products: dict[str, str] = {}
     if with_events:
         listed = object_at(data, "events", of=_ANSWER)
         deleted = news(
             list(_deletions(listed)), more=_goes_on(listed), before=before.deleted, overlap=LAG
         )
-        hints += [Hint(DELETED, own_id, time) for own_id, time in deleted.changed]
+        products = {f"{GONE}/{own_id}": own_id for own_id, _ in deleted.changed}
+        hints += [Hint(DELETED, f"{GONE}/{own_id}", time) for own_id, time in deleted.changed]
         after, reaches = deleted.after, reaches and deleted.reaches
     kept = _Cursor(changed=changed.after, deleted=after, events_again_at=again_at)
-    return Changes(hints, kept.model_dump_json(), too_many=not reaches)
+    return Changes(hints, kept.model_dump_json(), too_many=not reaches, products=products)
 
 
 async def _without_events(client: Asks, variables: dict[str, Any], refused: ConnectorError) -> Any:

@@ -28,6 +28,9 @@ OVERLAP: Final = timedelta(minutes=2)
 CHANGED: Final = "product.updated"
 DELETED: Final = "product.deleted"
 
+_NO_PRODUCT: Final = "0"
+"""The product of an orphan, which nobody can buy."""
+
 _FIRST: Final = 10
 _MOST: Final = 100
 _BY_LOCAL_TIME: Final = timedelta(hours=2)
@@ -100,6 +103,8 @@ async def look(
             newest: dict[str | None, datetime] = {}
             for own_id, time in seen.news.changed:
                 parent = seen.parents.get(own_id)
+                if parent == _NO_PRODUCT:
+                    continue
                 newest[parent] = max(time, newest.get(parent, time))
             hints += [Hint(CHANGED, parent, time) for parent, time in newest.items()]
             too_many = too_many or not seen.news.reaches

@@ -1,0 +1,69 @@
+"""`connector-pipeline webhooks check|subscribe|unsubscribe` over the sandbox."""
+
+import pytest
+
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline_tests.cli.conftest import Command
+
+SPECS = {spec.platform: spec for spec in DEFAULT_SHOPS}
+SHOPIFY, WOO = (f"{name}/{SPECS[name].domain}" for name in ("shopify", "woocommerce"))
+URL = "https://hooks.example.com"
+
+
+def test_webhooks_are_subscribed_to_shown_and_deleted(
+    command: Command,
+    sandbox_shops: list[str],
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`shops list` and `doctor` know of them. What is wrong has a status of 1 and words."""
+    unset = command("webhooks", "subscribe", SHOPIFY)
+    assert (unset.status, unset.err.count("\n")) == (1, 1)
+    assert "WEBHOOKS_URL: not set" in unset.err
+    monkeypatch.setenv("WEBHOOKS_URL", URL)
+    none = command("webhooks", "check", SHOPIFY, "--json")
+    [row] = none.rows()
+    assert (none.status, row["subscribed"], row["topics"]) == (0, False, [])
+    [made] = command("webhooks", "subscribe", SHOPIFY, "--json").rows()
+    assert (made["changed"], made["missing"], made["trouble"]) == (6, [], None)
+    shown = command("webhooks", "check", SHOPIFY)
+    assert shown.status == 0
+    assert shown.out.startswith(f"{SHOPIFY}: products/create, products/update, products/delete")
+    listed = {row["shop"]: row for row in command("shops", "list", "--json").rows()}
+    assert (listed[SHOPIFY]["subscribed"], listed[WOO]["subscribed"]) == (True, None)
+
+    unkeyed = command("webhooks", "subscribe", WOO)
+    assert (unkeyed.status, "WEBHOOK_KEYS is not set" in unkeyed.err) == (1, True)
+    monkeypatch.setenv("WEBHOOK_KEYS", "a-key-of-the-receiver-of-32-chars")
+    refused = command("webhooks", "subscribe", WOO)
+    assert refused.status == 1
+    assert "Read/Write" in refused.err
+    assert f"webhooks subscribe {WOO}" in refused.err
+    [finding] = [row for row in command("doctor", "--json").rows() if row["subject"] == "webhooks"]
+    assert finding["ok"] is True, "nothing was lost: there never was one"
+    sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).credentials.may_write = True
+    assert command("webhooks", "subscribe", WOO).status == 0
+    for each in sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).webhooks.all():
+        sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).webhooks.delete(each.id)
+    assert command("webhooks", "check", WOO).status == 1
+    [finding] = [row for row in command("doctor", "--json").rows() if row["subject"] == "webhooks"]
+    assert (finding["ok"], WOO in finding["seen"]) == (False, True)
+
+    gone = command("webhooks", "unsubscribe", "--all", "--json")
+    assert gone.status == 0
+    assert {row["shop"]: row["changed"] for row in gone.rows()}[SHOPIFY] == 6
+    assert {row["subscribed"] for row in command("shops", "list", "--json").rows()} == {None}
+
+
+def test_an_address_without_https_and_a_missing_shop_are_refused(
+    command: Command, monkeypatch: pytest.MonkeyPatch, sandbox_shops: list[str]
+) -> None:
+    """Each in one line, before any shop is asked."""
+    monkeypatch.setenv("WEBHOOKS_URL", "http://hooks.example.com")
+    monkeypatch.setenv("ALLOW_PRIVATE_HOSTS", "false")
+    plain = command("webhooks", "check", "--all")
+    assert (plain.status, plain.err.count("\n")) == (1, 1)
+    assert "not https" in plain.err
+    assert command("webhooks", "check").status == 2
+    assert command("webhooks", "check", SHOPIFY, "--all").status == 2
