@@ -90,7 +90,7 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
                     webhooks_url = start_receiver(supervisor, services)
                 _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
                 _print_if_moved(console, "the UI", wanted_port, ui_url)
-                session = _session(services, ui_url, postgres, webhooks_url)
+                session = _session(services, ui_url, webhooks_url, postgres)
                 announce(home, session)
                 if as_json:
                     print_json(session.model_dump())
@@ -123,8 +123,8 @@ def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | 
 def _session(
     services: LocalServices,
     ui_url: str,
-    postgres: EmbeddedPostgres | None,
     webhooks_url: str | None,
+    postgres: EmbeddedPostgres | None,
 ) -> DevSession:
     return DevSession(
         pid=os.getpid(),

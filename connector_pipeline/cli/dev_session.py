@@ -17,7 +17,7 @@ from connector_pipeline.private_files import (
 
 class DevSession(BaseModel):
     """The addresses of a running `dev`: its UI, its sandbox, its receiver of webhooks, and its
-    Postgres if it is embedded."""
+    Postgres if that is embedded."""
 
     pid: int
     ui_url: str
