@@ -28,12 +28,14 @@ from connector_pipeline.model.setting_values import (
     CodeServer,
     Cron,
     DagsterUrl,
+    DeliveryUrl,
     Duration,
     ExistingFile,
     Folder,
     HostNames,
     HostsWithoutProxy,
     HttpUrl,
+    Keys,
     LongDuration,
     NatsUrl,
     Networks,
@@ -171,8 +173,8 @@ class Settings(BaseModel):
     full_sync_every: Duration = timedelta(hours=24)
     sync_cron: Cron = "0 * * * *"
 
-    webhooks_url: HttpUrl | None = None
-    webhook_keys: SecretStr | None = None
+    webhooks_url: DeliveryUrl | None = None
+    webhook_keys: Keys | None = None
     shopify_webhook_secrets: SecretStr | None = None
     webhooks_proxies: Networks = ""
     hint_pause: Duration = timedelta(seconds=5)

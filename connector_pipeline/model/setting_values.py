@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from connector_pipeline.model.code_server_address import parse_code_server
 
+_KEY_CHARACTERS: Final = 32
 _BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -54,6 +55,19 @@ def _http_url(url: str) -> str:
     if "@" in url:
         raise ValueError("must not hold credentials")
     return url.rstrip("/")
+
+
+def _delivery_url(url: str) -> str:
+    if not {"?", "#"}.isdisjoint(url):
+        raise ValueError("must not hold ? or #: the shop comes after it")
+    return _http_url(url)
+
+
+def _keys(keys: SecretStr) -> SecretStr:
+    # Each shop's owner knows the secret that is made for the shop, and could find a short key.
+    if any(len(key) < _KEY_CHARACTERS for key in keys.get_secret_value().split()):
+        raise ValueError(f"each key must have {_KEY_CHARACTERS} characters at least, at random")
+    return keys
 
 
 def _shop_url_template(url: str) -> str:
@@ -258,6 +272,8 @@ CodeServer = Annotated[str, AfterValidator(_code_server)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+DeliveryUrl = Annotated[str, AfterValidator(_delivery_url)]
+Keys = Annotated[SecretStr, AfterValidator(_keys)]
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
