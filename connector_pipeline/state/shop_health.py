@@ -6,14 +6,16 @@ it is active and its last sync failed, or its last full one did.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, LiteralString
+from datetime import datetime, timedelta
+from typing import Final
 
 import psycopg
 from psycopg.rows import class_row, dict_row
 
 from connector_pipeline.model.shop import ShopState
 
+LONG: Final = timedelta(days=1)
+"""A shop that fails for so long was tried by many sweeps, and readers see yesterday's catalog."""
 NAMED: Final = 20
 """Shops that each list names: the oldest trouble, the slowest, those with most rejects first."""
 
@@ -39,13 +41,17 @@ class TroubledShop:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An error code with the shops that fail or are disconnected by it, and the oldest of them."""
+    """An error code with the shops that fail or are disconnected by it, and the oldest of them.
+
+    `failing_long` counts those that are active and have failed for LONG.
+    """
 
     error_code: str
     shops: int
     since: datetime
     oldest_shop: str
     platforms: Sequence[str]
+    failing_long: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,10 @@ class ShopHealth:
         return sum(self.states.values())
 
     @property
+    def failing_long(self) -> int:
+        return sum(cause.failing_long for cause in self.causes)
+
+    @property
     def disconnected(self) -> int:
         return self.states.get(ShopState.DISCONNECTED, 0)
 
@@ -103,7 +113,7 @@ _COUNTS: Final = """
     FROM active
 """
 
-_TROUBLED: Final[LiteralString] = """
+_TROUBLED: Final = """
     SELECT shop.platform_name, shop.platform_name || '/' || shop.domain AS shop, state,
         coalesce(CASE WHEN state = 'disconnected' THEN shop.updated_at END,
             failed.since, full_sync_failing_since, refused_at, shop.updated_at) AS since,
@@ -120,24 +130,23 @@ _TROUBLED: Final[LiteralString] = """
     WHERE state = 'disconnected' OR state = 'active' AND last_error_code IS NOT NULL
 """
 
-_CAUSES: Final[LiteralString] = (
-    "WITH troubled AS MATERIALIZED ("
-    + _TROUBLED
-    + """)
+_CAUSES: Final = """
+    WITH troubled AS MATERIALIZED ({troubled})
     SELECT error_code, count(*)::int AS shops, min(since) AS since,
         (array_agg(shop ORDER BY since, shop))[1] AS oldest_shop,
-        array_agg(DISTINCT platform_name) AS platforms
-    FROM troubled GROUP BY error_code ORDER BY count(*) DESC, error_code LIMIT %(named)s
-"""
-)
+        array_agg(DISTINCT platform_name) AS platforms,
+        (count(*) FILTER (WHERE state = 'active' AND since < now() - %(long)s))::int AS failing_long
+    FROM troubled GROUP BY error_code ORDER BY count(*) DESC, error_code
+""".replace("{troubled}", _TROUBLED)
 
-_NAMED_TROUBLED: Final[LiteralString] = (
-    "SELECT shop, state, since, error_code, error, consecutive_failures, last_successful_sync_at,"
-    " ask_again_at FROM ("
-    + _TROUBLED
-    + ") AS troubled WHERE %(shop)s::text IS NULL OR shop = %(shop)s"
-    " ORDER BY since, shop LIMIT %(named)s"
-)
+_NAMED_TROUBLED: Final = """
+    SELECT shop, state, since, error_code, error, consecutive_failures, last_successful_sync_at,
+        ask_again_at
+    FROM ({troubled}) AS troubled
+    WHERE (%(shops)s::text[] IS NULL OR shop = ANY(%(shops)s))
+        AND (%(longer)s::interval IS NULL OR state = 'active' AND since < now() - %(longer)s)
+    ORDER BY since, shop LIMIT %(named)s
+""".replace("{troubled}", _TROUBLED)
 
 _SLOWEST: Final = """
     SELECT platform_name || '/' || domain AS shop, max(seconds) AS number
@@ -162,14 +171,13 @@ _FRESHNESS: Final = """
 
 def shop_health(connection: psycopg.Connection) -> ShopHealth:
     """Read how all shops are. Part of the caller's transaction, which it does not change."""
-    values = {"named": NAMED, "shop": None}
     counts = connection.cursor(row_factory=dict_row).execute(_COUNTS).fetchone()
     fresh = connection.execute(_FRESHNESS).fetchone()
     if counts is None or fresh is None:
         raise AssertionError("an aggregate without GROUP BY has one row")
-    causes = connection.cursor(row_factory=class_row(Cause)).execute(_CAUSES, values).fetchall()
-    troubled = connection.cursor(row_factory=class_row(TroubledShop))
+    causes = connection.cursor(row_factory=class_row(Cause)).execute(_CAUSES, {"long": LONG})
     measured = connection.cursor(row_factory=class_row(MeasuredShop))
+    values = {"named": NAMED}
     return ShopHealth(
         at=counts["at"],
         states=counts["states"],
@@ -177,25 +185,39 @@ def shop_health(connection: psycopg.Connection) -> ShopHealth:
         never_synced=counts["never_synced"],
         age=_by_percentile(counts["age"]),
         freshness=_by_percentile(fresh[0]),
-        causes=causes,
-        troubled=troubled.execute(_NAMED_TROUBLED, values).fetchall(),
+        causes=causes.fetchall(),
+        troubled=_troubled(connection, named=NAMED),
         slowest=measured.execute(_SLOWEST, values).fetchall(),
         most_rejects=measured.execute(_REJECTS, values).fetchall(),
     )
 
 
-def trouble_of(connection: psycopg.Connection, partition_key: str) -> TroubledShop | None:
-    """Since when and why the shop fails or is disconnected; None if it is well or unknown."""
-    values = {"named": 1, "shop": partition_key}
-    cursor = connection.cursor(row_factory=class_row(TroubledShop))
-    return cursor.execute(_NAMED_TROUBLED, values).fetchone()
+def troubles_of(
+    connection: psycopg.Connection, keys: Sequence[str] | None = None
+) -> dict[str, TroubledShop]:
+    """Since when and why these shops, or any, fail or are disconnected, by partition key.
+
+    A shop that is well, or not registered, is not among them.
+    """
+    found = _troubled(connection, shops=None if keys is None else list(keys))
+    return {each.shop: each for each in found}
 
 
-def all_troubled(connection: psycopg.Connection) -> Mapping[str, TroubledShop]:
-    """Every shop that fails or is disconnected, by its partition key, the oldest trouble first."""
+def failing_long(connection: psycopg.Connection) -> list[TroubledShop]:
+    """The active shops that have failed for LONG, the oldest first."""
+    return _troubled(connection, longer=LONG)
+
+
+def _troubled(
+    connection: psycopg.Connection,
+    *,
+    shops: list[str] | None = None,
+    longer: timedelta | None = None,
+    named: int | None = None,
+) -> list[TroubledShop]:
     cursor = connection.cursor(row_factory=class_row(TroubledShop))
-    rows = cursor.execute(_NAMED_TROUBLED, {"named": None, "shop": None})
-    return {each.shop: each for each in rows}
+    values = {"shops": shops, "longer": longer, "named": named}
+    return cursor.execute(_NAMED_TROUBLED, values).fetchall()
 
 
 def _by_percentile(values: Sequence[float] | None) -> dict[int, float]:
