@@ -21,6 +21,7 @@ from connector_pipeline.assets.resources import (
     fixed,
     services_resource,
 )
+from connector_pipeline.assets.shop_health import shop_health
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
 from connector_pipeline.automation.change_feeds import change_feeds
@@ -30,6 +31,7 @@ from connector_pipeline.automation.erase_demands import (
     erase_demanded_shops_quarter_hourly,
 )
 from connector_pipeline.automation.pruning import prune_logs, prune_logs_daily
+from connector_pipeline.automation.shop_health import shop_health_report
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
@@ -54,6 +56,7 @@ def build_definitions(settings: Settings) -> Definitions:
             # Another size on purpose: assets with the same policy share their runs, and then one
             # shop that cannot be fetched costs every other shop of its run the catalog.
             _in_runs_of(catalog_items, settings.shops_per_run + 1),
+            shop_health,
         ],
         asset_checks=[catalog_checks],
         jobs=[sync_shops, prune_logs, erase_demanded_shops],
@@ -65,6 +68,7 @@ def build_definitions(settings: Settings) -> Definitions:
             sweep,
             alerts,
             sync_outcomes,
+            shop_health_report,
             *_event_sensors(settings),
             # Without an address for deliveries no shop has webhooks of ours.
             *([] if settings.webhooks_url is None else [webhook_checks]),

@@ -47,7 +47,7 @@ def catalog_items(
             context,
             {key: publish_metadata(published) for key, published in outcomes.succeeded.items()},
             outcomes.failed,
-            evaluate=partial(evaluations, services.database),
+            evaluate=partial(evaluations, services.database, context.instance),
         )
 
     return ShopsToPublish(
