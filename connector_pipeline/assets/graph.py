@@ -51,7 +51,7 @@ class Graph:
         """`raw_products`, downstream of the Token Service and of every platform."""
         upstream = [TOKEN_SERVICE, *map(platform_key, self.adapters)]
         return asset.map_asset_specs(
-            lambda spec: spec.replace_attributes(
+            lambda spec: spec.replace_attributes(  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
                 deps=upstream,
                 description=words.raw_products(self.settings),
                 owners=self.settings.owners,
@@ -64,7 +64,7 @@ class Graph:
     def catalog_items(self, asset: AssetsDefinition) -> AssetsDefinition:
         """`catalog_items`, with its table, its columns and the platforms' fields behind them."""
         return asset.map_asset_specs(
-            lambda spec: spec.replace_attributes(
+            lambda spec: spec.replace_attributes(  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
                 description=words.catalog_items(self.settings),
                 owners=self.settings.owners,
                 tags={_LAYER: "catalog"},

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition, JsonMetadataValue
+from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition, TableMetadataValue
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.model.errors import Defect
@@ -87,7 +87,7 @@ def sync_shop(
         metadata=published,
         failure=failure,
         error_code=code,
-        warnings=(published or fetched).get("warnings", ()),
+        warnings=_warnings(published or fetched),
     )
 
 
@@ -97,6 +97,13 @@ def _metadata(events: Sequence[DagsterEvent], asset: AssetKey) -> dict[str, Any]
             found = event.step_materialization_data.materialization.metadata
             return {name: value.value for name, value in found.items()}
     return {}
+
+
+def _warnings(metadata: Mapping[str, Any]) -> list[str]:
+    table = metadata.get("warnings")
+    if not isinstance(table, TableMetadataValue):
+        return []
+    return [str(record.data["warning"]) for record in table.records]
 
 
 def _failure(events: Sequence[DagsterEvent], partition_key: str) -> tuple[str, str]:

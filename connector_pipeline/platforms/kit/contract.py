@@ -122,6 +122,9 @@ class FetchReport:
     products have live items in the catalog; it is None where there is no catalog to ask.
     The UI shows `details` with the partition.
 
+    `waited_seconds` were waited as the platform asked or between retries, and `archive_seconds` for
+    the raw archive, which the adapter does not know.
+
     `page_sizes` and `learned` are the adapter's memory of the shop, by words of the adapter's own:
     the adapter finds what earlier syncs put in, and changes it. `page_sizes` are kept however the
     sync ends. `learned` is kept when the sync was published, so it may speak of the catalog.
@@ -146,6 +149,7 @@ class FetchReport:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
+    archive_seconds: float = 0.0
     details: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -159,6 +163,7 @@ class FetchReport:
             requests=self.requests,
             retries=self.retries,
             waited_seconds=self.waited_seconds,
+            archive_seconds=self.archive_seconds,
             page_sizes=self.page_sizes,
             learned=self.learned,
             in_catalog=self.in_catalog,
