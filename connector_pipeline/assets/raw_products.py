@@ -50,4 +50,5 @@ def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncSer
             for key, manifest in outcomes.succeeded.items()
         },
         outcomes.failed,
+        database=services.database,
     )
