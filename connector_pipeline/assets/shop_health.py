@@ -4,7 +4,7 @@ The sensor `shop_health_report` reports it without a run (automation/shop_health
 button *Materialize* does so at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -75,10 +75,10 @@ _SEVERITY: Final = {
         "command line: `connector-pipeline shops health`."
     ),
 )
-def shop_health(database: ResourceParam[Database]) -> MaterializeResult[Any]:
+def shop_health(database: ResourceParam[Database]) -> Iterator[MaterializeResult[Any]]:
     """Read the health of all shops, and judge it."""
     health = health_of(database)
-    return MaterializeResult(
+    yield MaterializeResult(
         metadata=health_metadata(health, next_sweep=next_sweep_begins(load_settings())),
         check_results=[
             AssetCheckResult(
