@@ -43,6 +43,7 @@ def catalog_items(
             {key: publish_metadata(published) for key, published in outcomes.succeeded.items()},
             outcomes.failed,
             evaluate=partial(evaluations, services.database, context.instance),
+            database=services.database,
         )
 
     return ShopsToPublish(

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
-_WIDTH: Final = 640
-_LABEL: Final = 200
-_BAR: Final = 300
+_WIDTH: Final = 370
+"""The column of the UI's table has no more room in a window of 1,400 pixels."""
+_LABEL: Final = 130
+_BAR: Final = 170
 _LINE: Final = 24
 
 

@@ -46,4 +46,5 @@ def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncSer
             for key, manifest in outcomes.succeeded.items()
         },
         outcomes.failed,
+        database=services.database,
     )

@@ -4,7 +4,7 @@ The sensor `shop_health_report` reports it without a run (automation/shop_health
 button *Materialize* does so at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ from connector_pipeline.state.shop_health import (
     TroubledShop,
 )
 from connector_pipeline.state.shop_health import shop_health as read_shop_health
+from connector_pipeline.state.sweep_times import next_sweep_begins
 
 SHOP_HEALTH: Final = AssetKey("shop_health")
 NO_DISCONNECTED: Final = "no_shop_disconnected"
@@ -74,11 +75,11 @@ _SEVERITY: Final = {
         "command line: `connector-pipeline shops health`."
     ),
 )
-def shop_health(database: ResourceParam[Database]) -> MaterializeResult[Any]:
+def shop_health(database: ResourceParam[Database]) -> Iterator[MaterializeResult[Any]]:
     """Read the health of all shops, and judge it."""
     health = health_of(database)
-    return MaterializeResult(
-        metadata=health_metadata(health, next_sweep=next_sweep()),
+    yield MaterializeResult(
+        metadata=health_metadata(health, next_sweep=next_sweep_begins(load_settings())),
         check_results=[
             AssetCheckResult(
                 check_name=each.check_name,
@@ -95,13 +96,6 @@ def health_of(database: Database) -> ShopHealth:
     """The health of all shops now. Raises DatabaseUnavailable."""
     with database.connect() as connection, under(connection, LOOKING):
         return read_shop_health(connection)
-
-
-def next_sweep() -> datetime:
-    """When the next sweep begins, by SYNC_CRON."""
-    from cronsim import CronSim
-
-    return next(CronSim(load_settings().sync_cron, datetime.now(UTC).replace(microsecond=0)))
 
 
 def health_evaluations(health: ShopHealth) -> list[AssetCheckEvaluation]:

@@ -30,12 +30,12 @@ from connector_pipeline.assets.shop_health import (
     health_evaluations,
     health_metadata,
     health_of,
-    next_sweep,
 )
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state.shop_health import ShopHealth
+from connector_pipeline.state.sweep_times import next_sweep_begins
 
 EVERY_SECONDS: Final = 300
 _ALL_EVERY: Final = 3600.0
@@ -74,7 +74,7 @@ def shop_health_report(
         return SkipReason(f"{error.code}: {error}")
     if now - cursor.all_reported_at >= _ALL_EVERY:
         cursor.reported, cursor.all_reported_at = {}, now
-    begins = next_sweep()
+    begins = next_sweep_begins(load_settings())
     events: list[AssetMaterialization | AssetObservation | AssetCheckEvaluation] = []
     if _is_new(cursor, "shop_health", _what_changed(health)):
         metadata = health_metadata(health, next_sweep=begins)

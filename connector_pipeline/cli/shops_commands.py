@@ -6,7 +6,7 @@ A command imports what it works with when it is called: its help needs no databa
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,6 @@ from connector_pipeline.cli.arguments import (
 )
 from connector_pipeline.cli.examples import SHOP, examples
 from connector_pipeline.model.shop import (
-    RegisteredShop,
     Shop,
     ShopState,
     parse_partition_key,
@@ -44,13 +43,6 @@ FileOption = Annotated[
         errors="replace",
     ),
 ]
-
-_COLUMNS = (
-    "shop",
-    "state",
-    "last_successful_sync_at",
-    "last_error_code",
-)
 
 
 @app.command(
@@ -120,19 +112,33 @@ def list_shops(
     state: Annotated[ShopState | None, typer.Option(help="Only shops of this state.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the registered shops."""
-    from connector_pipeline.cli.output import print_rows
+    """List the registered shops, each with its error and since when it fails."""
+    from connector_pipeline.cli.shops_health import run_list
 
     with _registry() as registry:
-        shops = registry.list(state)
-    print_rows(
-        [_row(shop) for shop in shops],
-        columns=_COLUMNS,
-        as_json=as_json,
-        empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M"
-        if state is None
-        else f"No shop is {state.value}.",
-    )
+        run_list(
+            list(registry.list(state)),
+            as_json=as_json,
+            empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M"
+            if state is None
+            else f"No shop is {state.value}.",
+        )
+
+
+@app.command()
+def show(shop: ShopArgument, as_json: JsonFlag = False) -> None:
+    """Show a shop: its state, its error with the remedy, since when, and the next try."""
+    from connector_pipeline.cli.shops_health import run_show
+
+    run_show(shop, as_json=as_json)
+
+
+@app.command()
+def health(as_json: JsonFlag = False) -> None:
+    """Show all shops at a glance: which fail, since when, why, and what to do."""
+    from connector_pipeline.cli.shops_health import run_health
+
+    run_health(as_json=as_json)
 
 
 @app.command(epilog=examples(f"shops pause {SHOP}", "shops pause --file shops.txt"))
@@ -274,7 +280,3 @@ def _registry() -> Generator["ShopRegistry"]:
 
     with database_services(SchemaUse.ROWS):
         yield ShopRegistry(database=Database())
-
-
-def _row(shop: RegisteredShop) -> dict[str, Any]:
-    return {"shop": shop.partition_key, **shop.model_dump()}
