@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,6 +126,32 @@ def test_an_error_is_one_line_and_debug_adds_its_traceback(command: Command) -> 
     [line] = failure_of(KeyError("some\nthing")).lines
     assert "--debug" in line
     assert "\n" not in line
+
+
+class Interrupted(StringIO):
+    """Standard input at which somebody presses Ctrl-C."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise KeyboardInterrupt
+
+
+def test_the_exit_statuses_are_those_of_the_page(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them, and no other."""
+    monkeypatch.setattr("sys.stdin", Interrupted())
+    statuses = [
+        command(*words).status
+        for words in (
+            ("schema", "sync"),
+            ("shops", "remove", ACME),
+            ("shops", "remove", "acme"),
+            ("shops", "pause", "--file", "-"),
+        )
+    ]
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    [table] = re.findall(r"^\| status \| means \|\n(.*?)\n\n", page, re.M | re.S)
+    assert [int(each) for each in re.findall(r"(?m)^\| (\d+) \|", table)] == statuses
 
 
 def test_a_shell_completes_commands_options_and_registered_shops(
