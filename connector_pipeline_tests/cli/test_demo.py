@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
+from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
+from connector_pipeline.postgres.serves import Serves, mark
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.cli.conftest import Command
@@ -35,6 +37,9 @@ def test_demo_syncs_the_shops_of_a_running_dev_from_its_sandbox(
     monkeypatch.setenv("CONNECTOR_HOME", str(home))
     with EmbeddedPostgres(home, settings={"fsync": "off"}) as server, sole_session(home):
         migrate(server.url())
+        with connect(server.url()) as connection:
+            # As `dev` has marked it before it starts anything.
+            mark(connection, Serves.SANDBOX)
         command("shops", "add", TEA, "--merchant-id", "m-1")
         for words in (("demo",), ("sync", TEA)):
             early = command(*words)
