@@ -9,7 +9,7 @@ from connector_pipeline.cli.arguments import MistypedShop
 from connector_pipeline.cli.dev_session import AlreadyRunning
 from connector_pipeline.cli.shop_keys import did_you_mean
 from connector_pipeline.cli.supervisor import ChildEnded
-from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
+from connector_pipeline.model.errors import ConnectorError, InvalidShop
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.settings import SettingsError
 
@@ -33,9 +33,6 @@ def failure_of(error: Exception) -> Failure:
             return Failure(("Nothing was changed.",))
         case MistypedShop():
             return Failure((f"{error}{did_you_mean(error.typed)}",), status=2)
-        case UnknownShop():
-            suggested = did_you_mean(error.partition_key or "")
-            return Failure((f"{error.code}: {error}{suggested}",))
         case SettingsError():
             return Failure(tuple(error.lines))
         case InvalidShop():
@@ -50,6 +47,9 @@ def failure_of(error: Exception) -> Failure:
             if session is not None:
                 where = f" at {session.ui_url} (pid {session.pid})"
             return Failure((f"connector-pipeline dev is already running{where}.",))
+        case OSError():
+            # Of files that the operator named: its text has the name.
+            return Failure((f"{type(error).__name__}: {clipped(str(error), most_bytes=_LONGEST)}",))
         case _:
             return Failure(
                 (

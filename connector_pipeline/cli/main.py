@@ -324,7 +324,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     words, debug = debug_first(sys.argv[1:])
     try:
-        status = app(words, standalone_mode=False)
+        status = app(words, prog_name="connector-pipeline", standalone_mode=False)
     except Exception as error:
         from connector_pipeline.cli.failures import failure_of
         from connector_pipeline.cli.output import err

@@ -5,7 +5,6 @@ Both are a kindness: without a database they have nothing to say, and never fail
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from difflib import SequenceMatcher
 from typing import Final
 
 import psycopg
@@ -16,21 +15,15 @@ from connector_pipeline.cli.local_services import SchemaUse, database_services, 
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.limits import LOOKING
 from connector_pipeline.settings import Settings, load_settings
+from connector_pipeline.state.unknown_shops import shops_like
 
 _MOST: Final = 50
-_COMPARED: Final = 2_000
-_NAMED: Final = 3
-_ALIKE: Final = 0.75
 _CONNECT_SECONDS: Final = 2
 
 _BEGINNING: Final = """
     SELECT platform_name || '/' || domain AS key FROM connector.shops
     WHERE starts_with(platform_name || '/' || domain, %s)
     ORDER BY key LIMIT %s
-"""
-_CANDIDATES: Final = """
-    SELECT platform_name || '/' || domain FROM connector.shops
-    ORDER BY starts_with(domain, %s) DESC LIMIT %s
 """
 
 
@@ -48,26 +41,23 @@ def beginning_with(incomplete: str) -> list[str]:
 def did_you_mean(typed: str) -> str:
     """A sentence with the registered keys that are like what was typed, empty if none is."""
     with suppress(Exception):
-        if alike := _alike(typed, _candidates(typed)):
+        if alike := _alike(typed):
             return f" Did you mean {' or '.join(alike)}?"
     return ""
 
 
-def _candidates(typed: str) -> Sequence[str]:
+def _alike(typed: str) -> Sequence[str]:
     settings = load_settings()
-    begins = typed.rpartition("/")[2][:3]
     url = _answering(settings)
     if url is not None:
         with _connected(url) as connection:
-            found = connection.execute(_CANDIDATES, [begins, _COMPARED]).fetchall()
-    else:
-        # The embedded server stands still: the command itself would have started it.
-        with (
-            database_services(SchemaUse.ROWS) as started,
-            connect(database_url(started), limits=LOOKING) as connection,
-        ):
-            found = connection.execute(_CANDIDATES, [begins, _COMPARED]).fetchall()
-    return [key for (key,) in found]
+            return shops_like(connection, typed)
+    # The embedded server stands still: the command itself would have started it.
+    with (
+        database_services(SchemaUse.ROWS) as started,
+        connect(database_url(started), limits=LOOKING) as connection,
+    ):
+        return shops_like(connection, typed)
 
 
 def _answering(settings: Settings) -> str | None:
@@ -85,16 +75,3 @@ def _connected(url: str) -> Generator[psycopg.Connection]:
         make_conninfo(url, connect_timeout=_CONNECT_SECONDS), limits=LOOKING
     ) as connection:
         yield connection
-
-
-def _alike(typed: str, keys: Sequence[str]) -> list[str]:
-    """The keys most like the text, the first being the likest: whole, or by their shop alone."""
-    near = sorted(((_likeness(typed, key), key) for key in keys), reverse=True)
-    return [key for likeness, key in near if likeness >= _ALIKE][:_NAMED]
-
-
-def _likeness(typed: str, key: str) -> float:
-    _, _, domain = key.partition("/")
-    names = (key, domain, domain.partition(".")[0])
-    typed = typed.lower()
-    return max(SequenceMatcher(None, typed, name, autojunk=False).ratio() for name in names)

@@ -246,10 +246,7 @@ def _set_states(
     if not as_json and len(changed) != 1:
         out.print(f"{len(changed)} shops: {state.value}.")
     for error in unknown:
-        from connector_pipeline.cli.failures import failure_of
-
-        for line in failure_of(error).lines:
-            err.print(line, soft_wrap=True)
+        err.print(f"{error.code}: {error}", soft_wrap=True)
     if unknown:
         raise typer.Exit(1)
 

@@ -49,6 +49,7 @@ NO_COMMAND: Final = {"connector-pipeline run RUN_ID"}
 """The name of a session of Postgres."""
 
 PLACEHOLDERS: Final = {
+    "COMMAND": "sync",
     "ADDRESS": "127.0.0.1:4266",
     "FILE": str(PROJECT / "workspace.yaml"),
     "FILE.csv": str(PROJECT / "workspace.yaml"),
@@ -216,6 +217,7 @@ class Deployment:
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Execute a line as it is printed, in a shell that has read connector.env."""
+        line = line.replace("http://127.0.0.1:4010", self.environment["SANDBOX_URL"])
         line = re.sub(r"\b(SHOP|DIR|M)\b", lambda found: self.values[found[0]], line)
         if "shops erase" in line or "--to " in line:
             # They ask a person at a terminal.
@@ -270,6 +272,7 @@ def deployment() -> Generator[Deployment]:
             OWNER_URL=made.url("connector_owner"),
             # For lines that are executed before the file is filled in.
             CONNECTOR_CODE_SERVER=f"127.0.0.1:{free_port(4276)}",
+            SANDBOX_URL=sandbox.url,
             **sandbox.environment(),
         )
         try:
