@@ -141,7 +141,11 @@ def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[Sync
             {key: publish_metadata(outcome) for key, outcome in published.succeeded.items()},
         )
     if published.succeeded:
-        report_checks(context, partial(evaluations, services.database), list(published.succeeded))
+        report_checks(
+            context,
+            partial(evaluations, services.database, context.instance),
+            list(published.succeeded),
+        )
 
     failed = {key: error.code for key, error in (fetched.failed | published.failed).items()}
     if failed:

@@ -19,6 +19,7 @@ from connector_pipeline.model.errors import (
     AccessRefused,
     ConnectorError,
     InvalidSyncRequest,
+    NotActive,
     ShopBusy,
     ShopDisconnected,
     SnapshotIncomplete,
@@ -216,7 +217,8 @@ def fail(
 
     Returns the error as recorded: an AccessRefused takes the place of a ShopDisconnected that is
     not believed yet, by what the run knows of the `refusal`. A believed one marks an active shop
-    disconnected. An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted. Nor
+    disconnected. An InvalidSyncRequest or a NotActive leaves the shop as it is, so that its own
+    error stays, and a ShopBusy is not counted. Nor
     is what fails for hints alone: their tokens are asked for again, and whether the shop is well
     is for the syncs of the whole shop to say.
     """
@@ -255,7 +257,8 @@ def fail(
     hinted = sync_type == SyncType.HINTED
     if hinted and not isinstance(error, SyncAbandoned):
         ask_again_all(connection, sync_id)
-    if not isinstance(error, InvalidSyncRequest) and not (hinted and not _is_refusal(error)):
+    says_nothing = isinstance(error, InvalidSyncRequest | NotActive)
+    if not says_nothing and not (hinted and not _is_refusal(error)):
         _count_failure(connection, (platform_name, domain), error, message)
         if sync_type == SyncType.FULL and not isinstance(error, _NOT_OF_FULL_SYNCS):
             full_sync_failures.keep(connection, (platform_name, domain), error)

@@ -38,6 +38,7 @@ RUN_ELSEWHERE: Final = {
     "daemon": "deploy/test_deployment.py::test_each_process_ends_by_sigterm",
     "ui": "deploy/test_deployment.py::test_each_process_ends_by_sigterm",
     "worker": "engine/test_celery_workers.py::test_two_workers_share_runs_and_their_processes_stay",
+    "webhooks": "hints/test_receiver.py::test_topics_lead_to_hints",
     "metrics": "monitoring/test_metrics.py::test_the_page_is_as_documented",
     "dev": "cli/test_dev.py::test_a_newcomers_session_syncs_stops_and_starts_again",
     "sandbox": "cli/test_sandbox.py::test_the_sandbox_serves_until_ctrl_c",
@@ -278,7 +279,9 @@ def deployment() -> Generator[Deployment]:
                 process.kill()
 
 
-AS_OWNER: Final = dict.fromkeys(["migrate"], 'CONNECTOR_DATABASE_URL="$OWNER_URL" ')
+AS_OWNER: Final = dict.fromkeys(
+    ["migrate", "shops erase --demanded"], 'CONNECTOR_DATABASE_URL="$OWNER_URL" '
+)
 
 
 def test_each_line_of_the_page_works_in_its_order(deployment: Deployment) -> None:

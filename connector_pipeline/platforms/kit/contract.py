@@ -26,6 +26,7 @@ from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
 from connector_pipeline.platforms.kit.remarks import Remarks
+from connector_pipeline.platforms.kit.source import PlatformSource
 from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState, WebhookReader
 from connector_pipeline.settings import Settings
 
@@ -194,6 +195,9 @@ class Adapter(ABC):
     example_domain: ClassVar[str]
     """A domain that messages show as an example."""
 
+    source: ClassVar[PlatformSource | None] = None
+    """The platform as the graph of assets shows it; None: by its name alone."""
+
     trouble_pages: ClassVar[TroublePages] = TroublePages()
     """The pages that the platform answers with in a shop's place while it is in trouble."""
 
@@ -239,6 +243,13 @@ class Adapter(ABC):
     @property
     def asked_elsewhere(self) -> str | None:
         """The URL that gets requests and credentials instead of the shops' own; usually None."""
+        return None
+
+    def admin_url(self, shop: Shop) -> str | None:
+        """Where the merchant looks after the shop, for people to follow; None where nobody knows.
+
+        Nothing is asked there. A shop of a sandbox has no such page.
+        """
         return None
 
     async def findings(
