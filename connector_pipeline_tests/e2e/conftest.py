@@ -1,9 +1,11 @@
 """One `dev` and one browser for all stories: each has shops of its own."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,13 +14,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from connector_pipeline_tests.cli.test_dev import Dev, dev
-from connector_pipeline_tests.e2e.dagster_ui import DagsterUi
+from connector_pipeline_tests.e2e.dagster_ui import PATIENCE, DagsterUi
 
 SCREENSHOTS: Final = "CONNECTOR_SCREENSHOTS"
 """Names the folder in which screenshots are kept. Where it is not set, none is."""
-
-PATIENCE: Final = 120_000
-"""Milliseconds for what should be seen. A busy machine must not fail a story by being slow."""
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +36,7 @@ def browser() -> Generator[Browser]:
     """Debian's Chromium: Playwright brings none."""
     chromium = os.environ.get("CONNECTOR_CHROMIUM") or shutil.which("chromium")
     assert chromium, "Chromium is not here: see .ci/e2e"
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         # Chromium's own sandbox refuses to start as root.
         started = playwright.chromium.launch(
@@ -47,16 +46,16 @@ def browser() -> Generator[Browser]:
         started.close()
 
 
-@pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Generator[Page]:
-    """A new visitor's page. Asking anything of another machine than this one fails the story."""
+@contextmanager
+def visitor(browser: Browser) -> Generator[Page]:
+    """A new visitor's page. It asks nothing of another machine than this one."""
     context = browser.new_context(
         viewport={"width": 1440, "height": 900},
         locale="en-GB",
         timezone_id="UTC",
         reduced_motion="reduce",
     )
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(PATIENCE * 1000)
     elsewhere: list[str] = []
 
     def stay_here(route: Route) -> None:
@@ -66,13 +65,21 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Generator[Page]:
             elsewhere.append(route.request.url)
             route.abort()
 
-    context.route(lambda url: url.startswith("http"), stay_here)
-    page = context.new_page()
-    yield page
-    if request.node.stash.get(_FAILED, False):
-        keep(page, f"failed-{request.node.name}")
-    context.close()
+    context.route(re.compile("^http"), stay_here)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
     assert elsewhere == []
+
+
+@pytest.fixture
+def page(browser: Browser, request: pytest.FixtureRequest) -> Generator[Page]:
+    """The page of a story. A screenshot of it is kept where the story fails."""
+    with visitor(browser) as page:
+        yield page
+        if request.node.stash.get(_FAILED, False):
+            keep(page, f"failed-{request.node.name}")
 
 
 @pytest.fixture
