@@ -151,10 +151,15 @@ class Subscriptions:
             state = _known(subscribed, shop)
         else:
             state = _known(await adapter.subscriptions(shop, source, url=url), shop)
-            if care is Care.RESTORE and _may_be_restored(state) and secrets:
+            if care is Care.RESTORE and _only_missing(state) and secrets:
                 restored = await adapter.subscribe(shop, source, url=url, secret=secrets[0])
                 state = _known(restored, shop)
         cared = _cared(key, state)
+        if care is Care.CHECK and _only_missing(state):
+            # A look cannot tell why they could not be restored; an attempt has told.
+            known = shop.subscriptions_trouble
+            if known is not None and known.startswith(_lacks(state)):
+                cared = replace(cared, trouble=known)
         if state.changed:
             _log.info("%s: %d webhooks were made or restored", key, state.changed)
         if not (care is Care.SUBSCRIBE or shop.subscribed is not None or state.subscriptions):
@@ -172,9 +177,13 @@ class Subscriptions:
         await in_thread(recording)
 
 
-def _may_be_restored(state: SubscriptionState) -> bool:
+def _only_missing(state: SubscriptionState) -> bool:
     """Whether webhooks are missing, and nobody of the shop has paused one: that was on purpose."""
     return bool(state.missing) and not state.paused and state.refused is None
+
+
+def _lacks(state: SubscriptionState) -> str:
+    return f"No webhook delivers {', '.join(state.missing)}"
 
 
 def _cared(key: str, state: SubscriptionState) -> Cared:
@@ -192,7 +201,7 @@ def _cared(key: str, state: SubscriptionState) -> Cared:
 def _trouble(key: str, state: SubscriptionState) -> str | None:
     if not state.missing:
         return None
-    lacks = f"No webhook delivers {', '.join(state.missing)}"
+    lacks = _lacks(state)
     if state.refused is not None:
         return f"{lacks}: {state.refused.replace('SHOP', key)}"
     if state.paused:

@@ -46,7 +46,11 @@ def test_webhooks_are_subscribed_to_shown_and_deleted(
     assert command("webhooks", "subscribe", WOO).status == 0
     for each in sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).webhooks.all():
         sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).webhooks.delete(each.id)
-    assert command("webhooks", "check", WOO).status == 1
+    sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).credentials.may_write = False
+    assert command("webhooks", "subscribe", WOO).status == 1
+    checked = command("webhooks", "check", WOO)
+    assert checked.status == 1
+    assert "Read/Write" in checked.err, "the reason stays, which a look cannot find"
     [finding] = [row for row in command("doctor", "--json").rows() if row["subject"] == "webhooks"]
     assert (finding["ok"], WOO in finding["seen"]) == (False, True)
 
