@@ -11,6 +11,7 @@ from uuid import uuid4
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.credentials.webhook_secrets import made_secrets
 from connector_pipeline.model.errors import ConnectorError, PlatformUnavailable
+from connector_pipeline.model.redaction import SECRETS, redacted
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource
 from connector_pipeline.platforms.kit.webhooks import SubscriptionState, delivery_url
@@ -138,9 +139,11 @@ class Subscriptions:
             if not state.subscriptions:
                 await self._record(subscriptions.unsubscribed, key)
                 return Cared(key, changed=state.changed)
-            trouble = state.refused or "Some webhooks could not be deleted."
+            trouble = redacted(state.refused or "Some webhooks could not be deleted.")
             return replace(_cared(key, state), subscribed=True, trouble=trouble)
         secrets = made_secrets(self.settings, key) if reader.shops_have_secrets else [""]
+        # A shop may quote the secret that it is given. Held with the client of the Token Service.
+        SECRETS.keep(filter(None, secrets), while_held=True)
         if care is Care.SUBSCRIBE and not secrets:
             raise ConnectorError(
                 "WEBHOOK_KEYS is not set, of which the secrets of webhooks are made.",
@@ -203,7 +206,7 @@ def _trouble(key: str, state: SubscriptionState) -> str | None:
         return None
     lacks = _lacks(state)
     if state.refused is not None:
-        return f"{lacks}: {state.refused.replace('SHOP', key)}"
+        return f"{lacks}: {redacted(state.refused).replace('SHOP', key)}"
     if state.paused:
         return (
             f"{lacks}: somebody of the shop has paused {', '.join(state.paused)}. If that was not "
