@@ -24,7 +24,7 @@ AllFlag = Annotated[bool, typer.Option("--all", help="All active shops.")]
 def check(
     shop: OptionalShopArgument = None, every: AllFlag = False, as_json: JsonFlag = False
 ) -> None:
-    """Show the webhooks that a shop has for us, and which are missing; exit 1 if any is."""
+    """Show the webhooks that shops have for us; exit 1 if a subscribed shop lacks any."""
     from connector_pipeline.sync.subscriptions import Care
 
     _take_care(Care.CHECK, shop, every=every, as_json=as_json)
