@@ -104,7 +104,7 @@ class Graph:
                     columns_of.setdefault(each, []).append(column)
             schema = TableSchema(
                 columns=[
-                    TableColumn(each, description=f"Makes {', '.join(columns_of[each])}.")
+                    TableColumn(each, "json", description=f"Makes {', '.join(columns_of[each])}.")
                     for each in sorted(columns_of)
                 ]
             )

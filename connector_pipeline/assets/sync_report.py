@@ -63,8 +63,8 @@ def times(published: Published) -> dict[str, float]:
     archiving = min(manifest.archive_seconds, manifest.seconds)
     waiting = min(manifest.waited_seconds, manifest.seconds - archiving)
     return {
-        "waiting for the platform": waiting,
-        "reading its answers": manifest.seconds - archiving - waiting,
+        "waiting (limits, retries)": waiting,
+        "reading the platform": manifest.seconds - archiving - waiting,
         "archiving": archiving,
         "publishing": published.seconds,
     }

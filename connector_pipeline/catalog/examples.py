@@ -15,9 +15,9 @@ from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 
 MOST_EXAMPLES: Final = 10
 
-_LOOKED_AT: Final = 1_000
+_LOOKED_AT: Final = 200
 """Staged rows that are searched for changed ones where so many changed that their ids are not
-known: then most of the first thousand have changed."""
+known: then many of the first ones have changed."""
 
 _COMPARED: Final = [
     column
@@ -74,26 +74,30 @@ def _pairs() -> LiteralString:
     return cast("LiteralString", names)
 
 
+def _listed(prefix: str) -> LiteralString:
+    return cast(
+        "LiteralString", ", ".join(f"{prefix}.{name}" for name in (*_COMPARED, "updated_at"))
+    )
+
+
+# The staged rows have no index: they are read once, until all that are named were met. The plan
+# must not depend on statistics.
 _CHANGED: Final = f"""
+    WITH staged AS MATERIALIZED (
+        SELECT * FROM pg_temp.staged_items WHERE variant_id = ANY(%(looked_at)s::text[])
+        LIMIT cardinality(%(looked_at)s::text[])
+    )
     SELECT staged.variant_id, staged.product_title, staged.variant_title,
         item.deleted_at IS NOT NULL AS returned, {_pairs()}
-    FROM (SELECT * FROM pg_temp.staged_items %(which)s) AS staged
-    JOIN catalog.catalog_items AS item ON item.variant_id = staged.variant_id
-    WHERE item.platform_name = %%(platform_name)s AND item.domain = %%(domain)s
+    FROM staged JOIN catalog.catalog_items AS item ON item.variant_id = staged.variant_id
+    WHERE item.platform_name = %(platform_name)s AND item.domain = %(domain)s
+        AND item.variant_id = ANY(%(looked_at)s::text[])
         AND (item.deleted_at IS NOT NULL
-            OR (%(item)s) IS DISTINCT FROM (%(staged)s))
-    LIMIT %%(most)s
+            OR ({_listed("item")}) IS DISTINCT FROM ({_listed("staged")}))
+    LIMIT %(most)s
 """  # noqa: S608
 
-_TEXTS: Final = {
-    "item": ", ".join(f"item.{name}" for name in [*_COMPARED, "updated_at"]),
-    "staged": ", ".join(f"staged.{name}" for name in [*_COMPARED, "updated_at"]),
-}
-_CHANGED_FEW: Final = cast(
-    "LiteralString",
-    _CHANGED % ({"which": "WHERE variant_id = ANY(%(few)s::text[])"} | _TEXTS),
-)
-_CHANGED_MANY: Final = cast("LiteralString", _CHANGED % ({"which": f"LIMIT {_LOOKED_AT}"} | _TEXTS))
+_SOME: Final = "SELECT variant_id FROM pg_temp.staged_items LIMIT %s"
 
 _WRITTEN: Final = """
     SELECT variant_id, product_title, variant_title, sku, price, currency, inventory
@@ -116,10 +120,11 @@ def changed_items(
 
     `few` are the ids of those that differ; None: too many to name.
     """
-    asked = values | {"most": MOST_EXAMPLES, "few": None if few is None else sorted(few)[:10]}
-    statement = _CHANGED_MANY if few is None else _CHANGED_FEW
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(statement, asked).fetchall()
+    if few is None:
+        looked_at = [found for (found,) in connection.execute(_SOME, (_LOOKED_AT,)).fetchall()]
+    else:
+        looked_at = sorted(few)[:MOST_EXAMPLES]
+    rows = _rows(connection, _CHANGED, values | {"looked_at": looked_at})
     return [_changed(row) for row in rows]
 
 
