@@ -124,24 +124,23 @@ _THEIR_BACKFILLS: Final = sa.text(
     "SELECT DISTINCT value FROM run_tags WHERE key = 'dagster/backfill' AND run_id IN :runs"
 ).bindparams(sa.bindparam("runs", expanding=True))
 
-# Events that a sensor reports without a run, as far as they are of our assets. The latest of each
-# kind stays, and so does the evaluation that a check's latest row shows.
+# Events that a sensor reports without a run, as far as they are of our assets; the latest stays.
+# The event of an evaluation has no asset key: it goes with the check's row.
 _OLD_RUNLESS_EVENTS: Final = sa.text(
     """
     DELETE FROM event_logs AS event
     WHERE run_id = '' AND timestamp < :before AND asset_key IN :asset_keys AND partition IS NULL
-        AND dagster_event_type IN ('ASSET_MATERIALIZATION', 'ASSET_CHECK_EVALUATION')
+        AND dagster_event_type = 'ASSET_MATERIALIZATION'
         AND EXISTS (
             SELECT FROM event_logs AS later
             WHERE later.asset_key = event.asset_key AND later.partition IS NULL
                 AND later.dagster_event_type = event.dagster_event_type AND later.id > event.id
         )
-        AND id NOT IN (
-            SELECT evaluation_event_storage_id FROM asset_check_executions
-            WHERE run_id = '' AND evaluation_event_storage_id IS NOT NULL
-        )
     """
 ).bindparams(sa.bindparam("asset_keys", expanding=True))
+_DELETE_BY_ID: Final = sa.text("DELETE FROM event_logs WHERE id IN :ids").bindparams(
+    sa.bindparam("ids", expanding=True)
+)
 _OLD_RUNLESS_CHECKS: Final = sa.text(
     """
     DELETE FROM asset_check_executions AS old
@@ -152,6 +151,7 @@ _OLD_RUNLESS_CHECKS: Final = sa.text(
                 AND later.partition IS NULL AND later.id > old.id
                 AND later.execution_status IN ('SUCCEEDED', 'FAILED')
         )
+    RETURNING evaluation_event_storage_id
     """
 ).bindparams(sa.bindparam("asset_keys", expanding=True))
 
@@ -262,8 +262,11 @@ def prune(
         _delete_backfills(connection, before, pruned, of=None if repository is None else backfills)
         if reported:
             values = {"before": before, "asset_keys": [key.to_string() for key in reported]}
-            pruned.check_executions += connection.execute(_OLD_RUNLESS_CHECKS, values).rowcount
+            evaluations = connection.execute(_OLD_RUNLESS_CHECKS, values).scalars().all()
+            pruned.check_executions += len(evaluations)
             pruned.events += connection.execute(_OLD_RUNLESS_EVENTS, values).rowcount
+            if evaluations:
+                pruned.events += connection.execute(_DELETE_BY_ID, {"ids": evaluations}).rowcount
     return pruned
 
 
