@@ -43,7 +43,7 @@ from connector_pipeline.sandbox.webhooks.sender import SHOPIFY_SECRET
 LATENCY: Final = 0.05
 PATIENCE: Final = 900.0
 POLL: Final = 0.1
-KEY: Final = "a-key-of-the-bench"
+KEY: Final = "a-key-of-the-bench-of-32-characters"
 COLUMNS: Final = (
     "product_id", "variant_id", "product_title", "variant_title", "sku", "price", "currency",
     "inventory", "product_status", "sellable", "updated_at",

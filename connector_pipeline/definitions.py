@@ -12,6 +12,7 @@ from dagster import (
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.checks import catalog_checks
+from connector_pipeline.assets.graph import Graph
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.resources import (
     SERVICES,
@@ -42,7 +43,7 @@ from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.garbage_collection import spare_what_is_there
 from connector_pipeline.model.extra import Extra, require
-from connector_pipeline.platforms.adapters import build_adapters
+from connector_pipeline.platforms.adapters import adapter_classes, build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline.state.registry import ShopRegistry
@@ -50,13 +51,15 @@ from connector_pipeline.state.registry import ShopRegistry
 
 def build_definitions(settings: Settings) -> Definitions:
     """The project's definitions under these settings."""
+    graph = Graph(settings, adapter_classes())
     return Definitions(
         assets=[
-            _in_runs_of(raw_products, settings.shops_per_run),
+            _in_runs_of(graph.raw_products(raw_products), settings.shops_per_run),
             # Another size on purpose: assets with the same policy share their runs, and then one
             # shop that cannot be fetched costs every other shop of its run the catalog.
-            _in_runs_of(catalog_items, settings.shops_per_run + 1),
+            _in_runs_of(graph.catalog_items(catalog_items), settings.shops_per_run + 1),
             shop_health,
+            *graph.external(),
         ],
         asset_checks=[catalog_checks],
         jobs=[sync_shops, prune_logs, erase_demanded_shops],

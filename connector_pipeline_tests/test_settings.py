@@ -54,6 +54,7 @@ def test_defaults_are_valid() -> None:
         ("SYNC_CRON", "0 0 */3 2 MON#5"),
         ("EVENT_LOG_KEEP", "12h"),
         ("SYNC_LOG_KEEP", "ever"),
+        ("WEBHOOKS_URL", "https://hooks.example.com?from=us"),
         ("ALERT_WEBHOOK_URL", "alerts.internal"),
         ("ALLOW_PRIVATE_HOSTS", "perhaps"),
     ],
@@ -86,6 +87,17 @@ def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None
         load_settings()
     assert "hunter2" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+def test_a_webhook_key_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new key as well as the old one. The secret of each shop is made of them."""
+    monkeypatch.setenv("WEBHOOK_KEYS", f"{'k' * 32} shortkey")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    [line] = raised.value.lines
+    assert line == "WEBHOOK_KEYS: each key must have 32 characters at least, at random."
+    monkeypatch.setenv("WEBHOOK_KEYS", f"{'k' * 32} {'o' * 43}")
+    assert load_settings().webhook_keys is not None
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:

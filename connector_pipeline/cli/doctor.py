@@ -36,6 +36,7 @@ from connector_pipeline.cli.real_or_sandbox import (
     sandbox_elsewhere,
     token_service_to_look_at,
 )
+from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
@@ -87,7 +88,8 @@ _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are 
 
 def run_doctor(*, as_json: bool) -> bool:
     """Print a finding for everything that a sync needs. Returns whether all are in order."""
-    found = findings()
+    with working("Looking"):
+        found = findings()
     for finding in found:
         if as_json:
             print_json(asdict(finding))

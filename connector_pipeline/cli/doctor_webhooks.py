@@ -19,7 +19,7 @@ def webhooks_seen(settings: Settings) -> list[Finding]:
     if not subscribed and settings.webhooks_url is None:
         return []
     troubled = [shop for shop in subscribed if shop.subscriptions_trouble is not None]
-    seen = f"{len(subscribed)} of {len(shops)} active shops have webhooks"
+    seen = f"{len(subscribed)} of {len(shops)} active shops were subscribed to webhooks"
     if subscribed and settings.webhooks_url is None:
         return [Finding("webhooks", False, f"{seen}, and WEBHOOKS_URL is not set.", "Set it.")]
     if troubled:
@@ -28,9 +28,9 @@ def webhooks_seen(settings: Settings) -> list[Finding]:
             Finding(
                 "webhooks",
                 False,
-                f"{seen}, and {len(troubled)} of these lack some: {first.partition_key}: "
+                f"{seen}, of which {len(troubled)} cannot get all: {first.partition_key}: "
                 f"{first.subscriptions_trouble}",
-                "`connector-pipeline webhooks check --all` has the others.",
+                "`connector-pipeline webhooks check --all` shows all of them.",
             )
         ]
     return [Finding("webhooks", True, seen)]

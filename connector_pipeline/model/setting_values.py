@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from connector_pipeline.model.code_server_address import parse_code_server
 
+_KEY_CHARACTERS: Final = 32
 _BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -56,6 +57,19 @@ def _http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _delivery_url(url: str) -> str:
+    if not {"?", "#"}.isdisjoint(url):
+        raise ValueError("must not hold ? or #: the shop comes after it")
+    return _http_url(url)
+
+
+def _keys(keys: SecretStr) -> SecretStr:
+    # Each shop's owner knows the secret that is made for the shop, and could find a short key.
+    if any(len(key) < _KEY_CHARACTERS for key in keys.get_secret_value().split()):
+        raise ValueError(f"each key must have {_KEY_CHARACTERS} characters at least, at random")
+    return keys
+
+
 def _shop_url_template(url: str) -> str:
     if "{domain}" not in url:
         raise ValueError("must contain {domain}")
@@ -70,6 +84,19 @@ def _host_names(written: str) -> str:
     if not all(_HOST_NAME.fullmatch(name) for name in names):
         raise ValueError("must be host names in lower case, separated by commas")
     return ",".join(names)
+
+
+# Dagster refuses other teams when it loads the definitions.
+_OWNER: Final = re.compile(
+    r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+)
+
+
+def _owners(written: str) -> str:
+    owners = [owner.strip() for owner in written.split(",")]
+    if not all(_OWNER.fullmatch(owner) for owner in owners):
+        raise ValueError("must be team:NAME or e-mail addresses, separated by commas")
+    return ",".join(owners)
 
 
 def _ui_hosts(written: str) -> str:
@@ -258,6 +285,8 @@ CodeServer = Annotated[str, AfterValidator(_code_server)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DagsterUrl = Annotated[SecretStr, AfterValidator(_dagster_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+DeliveryUrl = Annotated[str, AfterValidator(_delivery_url)]
+Keys = Annotated[SecretStr, AfterValidator(_keys)]
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
@@ -265,6 +294,7 @@ ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 
 HostNames = Annotated[str, AfterValidator(_host_names)]
 UiHosts = Annotated[str, AfterValidator(_ui_hosts)]
+Owners = Annotated[str, AfterValidator(_owners)]
 
 
 def _networks(written: str) -> str:

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from connector_pipeline.model.hint import FINISHED_WORK, MOST_HINTED, HintedToken
+from connector_pipeline.model.hint import FINISHED_WORK, MOST_HINTED, HintedToken, HintSource
 from connector_pipeline.model.queue import PRIORITIES, QueueReason
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
@@ -36,7 +36,8 @@ _GATHER: Final = f"""
     )
     UPDATE connector.hints AS hint SET gathered_at = clock_timestamp()
     FROM due WHERE hint.id = due.id
-    RETURNING hint.platform_name, hint.domain, hint.token, hint.changed_at, hint.asked,
+    RETURNING hint.platform_name, hint.domain, hint.source, hint.received_at,
+        hint.token, hint.changed_at, hint.asked,
         greatest(clock_timestamp(), coalesce(hint.not_before, hint.received_at + %(pause)s))
 """  # noqa: S608  our own words
 
@@ -92,6 +93,22 @@ _PUT: Final = """
 """
 
 
+# Once a minute, so that a burst does not write the shop's row at each gathering. A row that a sync
+# has locked is left to the next hint, because gathering must not wait for a sync.
+_ARRIVED: Final = """
+    UPDATE connector.shops AS shop SET last_hint_at = newest.received_at
+    FROM (
+        SELECT platform_name, domain, given.received_at FROM connector.shops
+        JOIN unnest(%s::text[], %s::text[], %s::timestamptz[])
+            AS given (platform_name, domain, received_at) USING (platform_name, domain)
+        WHERE state = %s
+            AND coalesce(last_hint_at < given.received_at - interval '1 minute', true)
+        FOR UPDATE OF shops SKIP LOCKED
+    ) AS newest
+    WHERE shop.platform_name = newest.platform_name AND shop.domain = newest.domain
+"""
+
+
 @dataclass(slots=True)
 class _OfShop:
     """The hints of a shop: `anything` if one names no token. `not_before`: the first one's time."""
@@ -137,13 +154,19 @@ def gather(
     sync_queue.lock(connection)
     rows = connection.execute(_GATHER, {"limit": limit, "pause": pause}).fetchall()
     shops: dict[tuple[str, str], _OfShop] = {}
-    for platform_name, domain, token, changed_at, asked, not_before in rows:
+    delivered: dict[tuple[str, str], datetime] = {}
+    for platform_name, domain, source, received_at, token, changed_at, asked, not_before in rows:
+        if source == HintSource.WEBHOOK:
+            known = delivered.setdefault((platform_name, domain), received_at)
+            delivered[platform_name, domain] = max(known, received_at)
         if token is not None and token.startswith(FINISHED_WORK):
             continue
         of_shop = shops.setdefault((platform_name, domain), _OfShop(not_before))
         of_shop.add(token, HintedToken(changed_at, asked), not_before)
     if shops:
         _put(connection, shops)
+    if delivered:
+        _note_arrival(connection, delivered)
     return len(rows)
 
 
@@ -151,6 +174,21 @@ def are_due(connection: psycopg.Connection) -> bool:
     """Whether hints wait that may be gathered."""
     found = connection.execute(f"SELECT FROM connector.hints WHERE {_IS_DUE} LIMIT 1")
     return found.fetchone() is not None
+
+
+def _note_arrival(
+    connection: psycopg.Connection, delivered: Mapping[tuple[str, str], datetime]
+) -> None:
+    """Remember that webhooks of these shops arrive: their change feeds are looked at rarer."""
+    connection.execute(
+        _ARRIVED,
+        (
+            [name for name, _ in delivered],
+            [domain for _, domain in delivered],
+            list(delivered.values()),
+            ShopState.ACTIVE,
+        ),
+    )
 
 
 def _put(connection: psycopg.Connection, shops: Mapping[tuple[str, str], _OfShop]) -> None:

@@ -5,7 +5,7 @@ and the end of its row in the queue, or not at all.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -322,6 +322,7 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    live: int = 0,
     changed: ChangeTimes | None = None,
     all_read: bool = False,
     absences_confirmed: bool = False,
@@ -331,6 +332,8 @@ def succeed(
     published_by: str | None = None,
 ) -> None:
     """Record that a sync was published, and on its shop when it was synced and its high-water mark.
+
+    The publish left the shop `live` rows.
 
     All these times are the start of the sync, or `as_of` where its data are older: the snapshot may
     lack changes that the platform made after it. A snapshot that is published again from the
@@ -427,7 +430,9 @@ def succeed(
         platform_name=shop.platform_name,
         platform_shop_id=shop.platform_shop_id,
         domain=shop.domain,
-        total_products=counts.items,
+        total_products=live,
+        sync_type=sync.sync_type,
+        **asdict(counts),
     )
     [(finished_at,)] = published.fetchall()
     event = Envelope[FetchCompleted].of(

@@ -11,6 +11,7 @@ from uuid import uuid4
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.credentials.webhook_secrets import made_secrets
 from connector_pipeline.model.errors import ConnectorError, PlatformUnavailable
+from connector_pipeline.model.redaction import SECRETS, redacted
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource
 from connector_pipeline.platforms.kit.webhooks import SubscriptionState, delivery_url
@@ -138,9 +139,11 @@ class Subscriptions:
             if not state.subscriptions:
                 await self._record(subscriptions.unsubscribed, key)
                 return Cared(key, changed=state.changed)
-            trouble = state.refused or "Some webhooks could not be deleted."
+            trouble = redacted(state.refused or "Some webhooks could not be deleted.")
             return replace(_cared(key, state), subscribed=True, trouble=trouble)
         secrets = made_secrets(self.settings, key) if reader.shops_have_secrets else [""]
+        # A shop may quote the secret that it is given. Held with the client of the Token Service.
+        SECRETS.keep(filter(None, secrets), while_held=True)
         if care is Care.SUBSCRIBE and not secrets:
             raise ConnectorError(
                 "WEBHOOK_KEYS is not set, of which the secrets of webhooks are made.",
@@ -151,10 +154,15 @@ class Subscriptions:
             state = _known(subscribed, shop)
         else:
             state = _known(await adapter.subscriptions(shop, source, url=url), shop)
-            if care is Care.RESTORE and _may_be_restored(state) and secrets:
+            if care is Care.RESTORE and _only_missing(state) and secrets:
                 restored = await adapter.subscribe(shop, source, url=url, secret=secrets[0])
                 state = _known(restored, shop)
         cared = _cared(key, state)
+        if care is Care.CHECK and _only_missing(state):
+            # A look cannot tell why they could not be restored; an attempt has told.
+            known = shop.subscriptions_trouble
+            if known is not None and known.startswith(_lacks(state)):
+                cared = replace(cared, trouble=known)
         if state.changed:
             _log.info("%s: %d webhooks were made or restored", key, state.changed)
         if not (care is Care.SUBSCRIBE or shop.subscribed is not None or state.subscriptions):
@@ -172,9 +180,13 @@ class Subscriptions:
         await in_thread(recording)
 
 
-def _may_be_restored(state: SubscriptionState) -> bool:
+def _only_missing(state: SubscriptionState) -> bool:
     """Whether webhooks are missing, and nobody of the shop has paused one: that was on purpose."""
     return bool(state.missing) and not state.paused and state.refused is None
+
+
+def _lacks(state: SubscriptionState) -> str:
+    return f"No webhook delivers {', '.join(state.missing)}"
 
 
 def _cared(key: str, state: SubscriptionState) -> Cared:
@@ -192,9 +204,9 @@ def _cared(key: str, state: SubscriptionState) -> Cared:
 def _trouble(key: str, state: SubscriptionState) -> str | None:
     if not state.missing:
         return None
-    lacks = f"No webhook delivers {', '.join(state.missing)}"
+    lacks = _lacks(state)
     if state.refused is not None:
-        return f"{lacks}: {state.refused.replace('SHOP', key)}"
+        return f"{lacks}: {redacted(state.refused).replace('SHOP', key)}"
     if state.paused:
         return (
             f"{lacks}: somebody of the shop has paused {', '.join(state.paused)}. If that was not "

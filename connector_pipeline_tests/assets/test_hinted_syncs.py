@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from dagster import build_sensor_context
 from psycopg.rows import dict_row
 
+from connector_pipeline.automation.change_feeds import change_feeds
 from connector_pipeline.automation.sync_queue import shops_of
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.hint import Hint, HintSource
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
@@ -78,6 +81,19 @@ class Hinted:
             f"SELECT * FROM connector.syncs WHERE sync_id = '{launch.shops[0].sync_id}'"
         )[0]
 
+    def look(self) -> None:
+        """Look at the shop's change feed, as a tick of the sensor does."""
+        with self.pipeline.database.connect() as connection:
+            connection.execute(
+                "UPDATE connector.change_looks SET look_at = now(), looked_at = now()"
+            )
+        resources: dict[str, Any] = {
+            "database": self.pipeline.database,
+            "token_service": TokenService(url=self.pipeline.sandbox.token_service_url),
+        }
+        with build_sensor_context(instance=self.pipeline.instance, resources=resources) as context:
+            change_feeds(context)
+
     def waiting(self) -> list[tuple[str, int]]:
         """The tokens that wait to be asked for again, and how often they were."""
         rows = self.select(
@@ -143,7 +159,8 @@ def test_what_hints_name_is_in_the_catalog_and_nothing_else_is_asked_for(hinted:
     assert hinted.requests() <= 8
     after = hinted.pipeline.registry.get(hinted.key)
     assert after.last_hinted_sync_at == record["started_at"]
-    assert after.model_copy(update={"last_hinted_sync_at": None}) == before
+    unheard = {"last_hinted_sync_at": None, "last_hint_at": None}
+    assert after.model_copy(update=unheard) == before
     metadata = hinted.pipeline.materialized(CATALOG_ITEMS, record["run_id"])[hinted.key]
     assert metadata["sync_type"] == "hinted"
     # The next increment brings what no hint named.
@@ -217,3 +234,25 @@ def test_another_currency_is_read_in_full(hinted: Hinted) -> None:
     record = hinted.sync()
     assert (record["sync_type"], record["status"], record["hinted"]) == ("full", "succeeded", None)
     assert {row["currency"] for row in hinted.live().values()} == {"NOK"}
+
+
+def test_without_webhooks_a_look_brings_a_change_and_a_deletion_into_the_catalog(
+    hinted: Hinted,
+) -> None:
+    """From the platform's change feed to the rows, and nothing asks for a sync."""
+    of_products = products(hinted)
+    edited, doomed, *_ = sorted(of_products)
+    hinted.look()  # The shop is watched from now on.
+    hinted.look()  # And was seen once.
+    assert hinted.waiting() == []
+    variant_id = of_products[edited][0]
+    hinted.shop.edit_variant(int(variant_id), {"price": "77.50"}, at=datetime.now(UTC))
+    hinted.shop.remove_product(int(doomed))
+    hinted.look()
+    record = hinted.sync()
+    assert (record["status"], record["deleted"]) == ("succeeded", len(of_products[doomed]))
+    assert hinted.live()[variant_id]["price"] == Decimal("77.50")
+    gone = hinted.select(f"SELECT * FROM catalog.catalog_items WHERE product_id = '{doomed}'")
+    assert all(row["deleted_at"] is not None for row in gone)
+    hinted.look()
+    assert hinted.waiting() == []

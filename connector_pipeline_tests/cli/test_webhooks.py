@@ -2,6 +2,8 @@
 
 import pytest
 
+from connector_pipeline.credentials.webhook_secrets import shop_secret
+from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.cli.conftest import Command
@@ -46,7 +48,11 @@ def test_webhooks_are_subscribed_to_shown_and_deleted(
     assert command("webhooks", "subscribe", WOO).status == 0
     for each in sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).webhooks.all():
         sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).webhooks.delete(each.id)
-    assert command("webhooks", "check", WOO).status == 1
+    sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).credentials.may_write = False
+    assert command("webhooks", "subscribe", WOO).status == 1
+    checked = command("webhooks", "check", WOO)
+    assert checked.status == 1
+    assert "Read/Write" in checked.err, "the reason stays, which a look cannot find"
     [finding] = [row for row in command("doctor", "--json").rows() if row["subject"] == "webhooks"]
     assert (finding["ok"], WOO in finding["seen"]) == (False, True)
 
@@ -54,6 +60,34 @@ def test_webhooks_are_subscribed_to_shown_and_deleted(
     assert gone.status == 0
     assert {row["shop"]: row["changed"] for row in gone.rows()}[SHOPIFY] == 6
     assert {row["subscribed"] for row in command("shops", "list", "--json").rows()} == {None}
+
+
+def test_a_shop_that_quotes_its_webhook_secret_puts_it_into_no_message(
+    command: Command,
+    sandbox_shops: list[str],
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is made of the key, so the key alone would not find it."""
+    monkeypatch.setenv("WEBHOOKS_URL", URL)
+    monkeypatch.setenv("WEBHOOK_KEYS", "a-key-of-the-receiver-of-32-chars")
+    secret = shop_secret("a-key-of-the-receiver-of-32-chars", WOO)
+    sandbox.store.shop("woocommerce", SPECS["woocommerce"].domain).credentials.may_write = True
+    quoting = {"code": f"weak_{secret}", "message": f"The secret is weak: {secret}"}
+    sandbox.faults.set(
+        [
+            FaultRule(
+                "body",
+                match={"path_contains": "webhooks", "body_contains": secret},
+                status=400,
+                body=quoting,
+            )
+        ]
+    )
+    refused = command("webhooks", "subscribe", WOO)
+    assert refused.status == 1
+    assert "weak_" in refused.err
+    assert secret not in refused.err + refused.out
 
 
 def test_an_address_without_https_and_a_missing_shop_are_refused(

@@ -199,6 +199,26 @@ def test_hints_of_a_shop_that_is_not_active_or_not_known_are_dropped(
     assert queue.gather() == 0
 
 
+def test_a_shop_knows_when_webhooks_last_arrived_whatever_a_sync_has_locked(
+    queue: HintedQueue,
+) -> None:
+    """Looks at its change feed become rarer by it, so a look's own hints do not count."""
+    [by_webhook, by_feed, busy] = queue.register("by-webhook", "by-feed", "busy")
+    queue.hint("by-webhook", "1")
+    queue.hint("by-feed", "1")
+    queue.execute("UPDATE connector.hints SET source = 'feed' WHERE domain LIKE 'by-feed%'")
+    queue.hint("busy", "1")
+    with queue.database.connect() as publishing:
+        publishing.execute(
+            "SELECT FROM connector.shops WHERE domain LIKE 'busy%' FOR UPDATE",
+        )
+        assert queue.gather() == 3
+    assert queue.registry.get(by_webhook).last_hint_at is not None
+    assert queue.registry.get(by_feed).last_hint_at is None
+    assert queue.registry.get(busy).last_hint_at is None
+    assert len(queue.waiting()) == 3
+
+
 def test_a_shop_that_was_never_read_is_read_once_and_not_at_every_hint(queue: HintedQueue) -> None:
     """While its full syncs fail, strangers' edits must not repeat them without a distance."""
     queue.register("new", marked=False)
@@ -258,9 +278,9 @@ def test_a_published_sync_for_hints_says_nothing_of_the_whole_shop(queue: Hinted
     [row] = queue.rows()
     queue.begin(row["sync_id"])
     queue.fail(row["sync_id"])
-    before = queue.registry.get(acme)
     queue.hint("acme", "1", "2")
     queue.gather()
+    before = queue.registry.get(acme)
     queue.take()
     [row] = queue.rows("state = 'taken'")
     sync = queue.begin(row["sync_id"])
