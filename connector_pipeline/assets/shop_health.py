@@ -147,11 +147,11 @@ def health_metadata(health: ShopHealth, *, next_sweep: datetime) -> Mapping[str,
             )
         ),
         "causes": _table(
-            ("error_code", "shops", "since", "oldest_shop", "platforms", "remedy"),
+            ("cause", "remedy"),
             [_cause(each) for each in health.causes[:NAMED]],
         ),
         "shops_in_trouble": _table(
-            ("shop", "state", "since", "error_code", "error_and_remedy", "next_try"),
+            ("shop", "error_and_remedy"),
             [_troubled(each, next_sweep) for each in health.troubled],
         ),
         "shops": MetadataValue.int(health.shops),
@@ -196,23 +196,21 @@ def _other_states(health: ShopHealth) -> list[Bar]:
     ]
 
 
+# Two columns each: the UI has no room for more, and cuts them off.
 def _cause(cause: Cause) -> tuple[str | int, ...]:
-    platforms = ", ".join(cause.platforms)
-    remedy = remedy_of(cause.error_code)
-    since = _time(cause.since)
-    return (cause.error_code, cause.shops, since, cause.oldest_shop, platforms, remedy)
+    shops = f"{cause.shops} shop{'' if cause.shops == 1 else 's'}"
+    first = f"since {_time(cause.since)}: {cause.oldest_shop}"
+    return (f"{cause.error_code}: {shops}, {first}", remedy_of(cause.error_code))
 
 
 def _troubled(shop: TroubledShop, next_sweep: datetime) -> tuple[str | int, ...]:
     disconnected = shop.state == ShopState.DISCONNECTED
     next_try = shop.ask_again_at if disconnected else next_sweep
+    tried = "" if next_try is None else f", next try {_time(next_try)}"
+    state = "disconnected" if disconnected else "failing"
     return (
-        shop.shop,
-        shop.state,
-        _time(shop.since),
-        shop.error_code,
-        clipped(shop.error, most_bytes=_LONGEST_CELL),
-        "-" if next_try is None else _time(next_try),
+        f"{shop.shop}: {state} since {_time(shop.since)}{tried}",
+        f"{shop.error_code}: {clipped(shop.error, most_bytes=_LONGEST_CELL)}",
     )
 
 

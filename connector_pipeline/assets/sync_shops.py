@@ -151,7 +151,10 @@ def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[Sync
     failed = {key: error.code for key, error in (fetched.failed | published.failed).items()}
     if failed:
         explain_failures(context, raw_products.key, fetched.failed, services.database)
-        explain_failures(context, catalog_items.key, published.failed, services.database)
+        # A shop that was not read is not published either, and both of its partitions are red.
+        explain_failures(
+            context, catalog_items.key, fetched.failed | published.failed, services.database
+        )
         summaries = [
             summarize(of_asset, of=of)
             for of_asset, of in (

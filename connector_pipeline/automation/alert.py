@@ -88,6 +88,25 @@ def webhooks_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
     )
 
 
+def failing_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
+    """Make one alert for all shops of a tick that have failed for a day."""
+    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
+    count = "A shop has" if len(shops) == 1 else f"{len(shops)} shops have"
+    return Alert(
+        alert_id=_alert_id(*(f"failing {each.shop} {each.since.isoformat()}" for each in shops)),
+        kind="shops_failing",
+        message=(
+            f"{count} failed for a day: "
+            f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. "
+            "Readers see the catalog of then. The error of each ends with the remedy; "
+            "`connector-pipeline shops health` and the asset `shop_health` have them all."
+        ),
+        raised_at=now,
+        shops=named,
+        shops_not_named=len(shops) - len(named),
+    )
+
+
 def sweep_alert(sweep: Sweep, now: datetime) -> Alert:
     """Make the alert that a sweep is failing."""
     return Alert(

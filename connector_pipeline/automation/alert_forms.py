@@ -25,12 +25,17 @@ _DETAILS: Final = 15
 
 _TITLES: Final = {
     "shops_disconnected": "Shops became disconnected",
+    "shops_failing": "Shops have failed for a day",
     "webhooks_lost": "Shops lack webhooks",
     "sweep_failing": "A sweep is failing",
     "many_shops_failing": "Many shops fail at once",
     "many_shops_refused": "Many shops refuse us at once",
 }
-_SEVERITIES: Final = {"shops_disconnected": "warning", "webhooks_lost": "warning"}
+_SEVERITIES: Final = {
+    "shops_disconnected": "warning",
+    "shops_failing": "warning",
+    "webhooks_lost": "warning",
+}
 
 
 def body(alert: Alert, target: Target) -> Mapping[str, Any]:

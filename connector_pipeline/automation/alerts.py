@@ -1,5 +1,5 @@
 """The sensor that raises alerts: shops disconnected, too many shops of a run or a sweep failed,
-webhooks lost.
+shops that have failed for a day, webhooks lost.
 
 One trouble is one alert. While most shops of a platform fail or are refused, a sweep that fails for
 no other reason raises none, and it is the other way round where the sweep's alert came first.
@@ -27,13 +27,14 @@ from dagster import (
     SkipReason,
     sensor,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
 )
-from psycopg.rows import class_row
 from pydantic import BaseModel, ValidationError
 
+from connector_pipeline.automation import alerted_shops
 from connector_pipeline.automation.alert import (
     Alert,
     DisconnectedShop,
     disconnected_alert,
+    failing_alert,
     sweep_alert,
     trouble_alert,
     webhooks_alert,
@@ -42,7 +43,6 @@ from connector_pipeline.automation.alert_forms import body
 from connector_pipeline.automation.alert_targets import Target, targets
 from connector_pipeline.automation.alert_webhook import NotDelivered, post
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sweeps, troubles
@@ -64,6 +64,7 @@ class Reported(BaseModel):
 
     disconnected: dict[str, datetime] = {}
     without_webhooks: list[str] = []
+    failing: list[str] = []
     sweeps: list[str] = []
     platforms: list[str] = []
 
@@ -92,6 +93,7 @@ class Found:
 
     disconnected: Sequence[DisconnectedShop]
     without_webhooks: Sequence[DisconnectedShop]
+    failing: Sequence[DisconnectedShop]
     troubles: Sequence[Trouble]
     sweeps: Sequence[Sweep]
     explained: Collection[str]
@@ -118,7 +120,7 @@ def failing(sweep: Sweep) -> bool:
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Logs and posts to ALERT_WEBHOOK_URL: shops disconnected, sweeps that fail, platforms most "
-        "of whose shops fail or refuse us at once, webhooks lost."
+        "of whose shops fail or refuse us at once, shops that failed for a day, webhooks lost."
     ),
 )
 def alerts(
@@ -196,8 +198,9 @@ def _found(connection: psycopg.Connection) -> Found:
     unexplained = {sweep.sweep_id for sweep in elsewhere if failing(sweep)}
     fail = [sweep for sweep in recent if failing(sweep)]
     return Found(
-        disconnected=_disconnected(connection),
-        without_webhooks=_without_webhooks(connection),
+        disconnected=alerted_shops.disconnected(connection),
+        without_webhooks=alerted_shops.without_webhooks(connection),
+        failing=alerted_shops.failing_long(connection),
         troubles=troubled,
         sweeps=fail,
         explained={sweep.sweep_id for sweep in fail} - unexplained,
@@ -215,6 +218,7 @@ def _still(reported: Reported, found: Found) -> Reported:
         without_webhooks=[
             shop.shop for shop in found.without_webhooks if shop.shop in reported.without_webhooks
         ],
+        failing=[each.shop for each in found.failing if each.shop in reported.failing],
         sweeps=[each.sweep_id for each in found.sweeps if each.sweep_id in reported.sweeps],
         platforms=[
             each.platform_name
@@ -239,6 +243,14 @@ def new_alerts(reported: Reported, found: Found, now: datetime) -> list[New]:
     if lost:
         names = [each.shop for each in lost]
         new.append(New(webhooks_alert(lost, now), Reported(without_webhooks=names)))
+    in_trouble = {each.platform_name for each in found.troubles}
+    long = [
+        each
+        for each in found.failing
+        if each.shop not in reported.failing and each.shop.partition("/")[0] not in in_trouble
+    ]
+    if long:
+        new.append(New(failing_alert(long, now), Reported(failing=[each.shop for each in long])))
     troubles_now = [each for each in found.troubles if each.platform_name not in reported.platforms]
     for of_refusals in (True, False):
         alike = [each for each in troubles_now if each.of_refusals is of_refusals]
@@ -262,6 +274,7 @@ def _with(reported: Reported, more: Reported) -> Reported:
     return Reported(
         disconnected=reported.disconnected | more.disconnected,
         without_webhooks=[*reported.without_webhooks, *more.without_webhooks],
+        failing=[*reported.failing, *more.failing],
         sweeps=[*reported.sweeps, *more.sweeps],
         platforms=[*reported.platforms, *more.platforms],
     )
@@ -275,32 +288,6 @@ def _is_of_sweeps(trouble: Trouble, sweep_ids: Collection[str]) -> bool:
     if trouble.of_refusals or not trouble.sweep_ids:
         return False
     return set(trouble.sweep_ids) <= set(sweep_ids)
-
-
-def _disconnected(connection: psycopg.Connection) -> list[DisconnectedShop]:
-    cursor = connection.cursor(row_factory=class_row(DisconnectedShop))
-    return cursor.execute(
-        """
-        SELECT platform_name || '/' || domain AS shop, merchant_id, last_error_message AS error,
-            updated_at AS since
-        FROM connector.shops WHERE state = %s ORDER BY updated_at, platform_name, domain
-        """,
-        (ShopState.DISCONNECTED,),
-    ).fetchall()
-
-
-def _without_webhooks(connection: psycopg.Connection) -> list[DisconnectedShop]:
-    cursor = connection.cursor(row_factory=class_row(DisconnectedShop))
-    return cursor.execute(
-        """
-        SELECT platform_name || '/' || domain AS shop, merchant_id, subscriptions_trouble AS error,
-            subscriptions_checked_at AS since
-        FROM connector.shops
-        WHERE state = %s AND NOT subscribed AND subscriptions_checked_at IS NOT NULL
-        ORDER BY platform_name, domain
-        """,
-        (ShopState.ACTIVE,),
-    ).fetchall()
 
 
 def _read(cursor: str | None) -> Cursor:

@@ -17,6 +17,8 @@ from dagster import (
 
 from connector_pipeline.archive import retention
 from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.assets.checks import CATALOG_ITEMS
+from connector_pipeline.assets.shop_health import SHOP_HEALTH
 from connector_pipeline.automation.own_storage import StorageOfAnother, refuse_storage_of_another
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.model.shop import ShopState
@@ -49,6 +51,7 @@ def prune_event_log(context: OpExecutionContext, database: ResourceParam[Databas
             keep=keep,
             now=datetime.now(UTC),
             repository=repository_of(context.run),
+            reported=(SHOP_HEALTH, CATALOG_ITEMS),
         ).counts()
     except (NotPostgres, UnknownRevision, StorageOfAnother) as error:
         raise Failure(str(error), allow_retries=False) from None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from connector_pipeline.state.registry import ShopRegistry
 
 app = typer.Typer(
-    help="The registry of shops: each active one is a partition.", no_args_is_help=True
+    help="The registry of shops: each is a partition unless it is paused.", no_args_is_help=True
 )
 
 StateOption = Annotated[ShopState | None, typer.Option(help="Only shops of this state.")]

@@ -21,6 +21,7 @@ from connector_pipeline.state.shop_health import (
 )
 from connector_pipeline.state.sweep_times import next_sweep_begins
 
+_MEASURED: Final = 5
 _WELL: Final = "No shop fails, and none is disconnected."
 
 
@@ -38,13 +39,12 @@ def run_health(*, as_json: bool) -> None:
         )
         return
     states = ", ".join(f"{number} {state}" for state, number in health.states.items()) or "none"
-    _line("Shops", f"{states}; {health.failing} active ones fail")
+    _line("Shops", f"{states}; of the active ones {health.failing} fail")
     _line("Last good syncs", _spread(health.age))
     _line("Freshness of a day", _spread(health.freshness))
     _line("Next sweep", f"{begins:%Y-%m-%d %H:%M}Z (SYNC_CRON {settings.sync_cron})")
     if not health.causes:
         out.print(_WELL)
-        return
     for cause in health.causes:
         out.print(
             f"\n{cause.error_code}: {cause.shops} since {cause.since:%Y-%m-%d %H:%M}Z "
@@ -53,7 +53,10 @@ def run_health(*, as_json: bool) -> None:
         )
         for each in _of(health, cause.error_code):
             out.print(f"  {each.shop} ({each.state}) since {each.since:%Y-%m-%d %H:%M}Z")
-    out.print("\nWhy one fails: connector-pipeline shops show SHOP", soft_wrap=True)
+    _measured("Slowest syncs of a day", [(e.shop, in_words(e.number)) for e in health.slowest])
+    _measured("Most rejects", [(each.shop, f"{each.number:.0f}") for each in health.most_rejects])
+    if health.causes:
+        out.print("\nWhy one fails: connector-pipeline shops show SHOP", soft_wrap=True)
 
 
 def run_show(key: str, *, as_json: bool) -> None:
@@ -90,6 +93,13 @@ def shop_row(shop: RegisteredShop, trouble: TroubledShop | None) -> dict[str, An
     """The shop as JSON and tables have it. `last_error_message` ends with the remedy."""
     since = None if trouble is None else trouble.since
     return {"shop": shop.partition_key, **shop.model_dump(), "failing_since": since}
+
+
+def _measured(title: str, shops: list[tuple[str, str]]) -> None:
+    if shops:
+        out.print(f"\n{title}:", soft_wrap=True)
+    for shop, number in shops[:_MEASURED]:
+        out.print(f"  {shop}: {number}", soft_wrap=True)
 
 
 def _next_try(trouble: TroubledShop | None) -> datetime | None:

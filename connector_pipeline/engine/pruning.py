@@ -28,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from dagster import DagsterInstance, DagsterRun
+from dagster import AssetKey, DagsterInstance, DagsterRun
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster_postgres import PostgresEventLogStorage
@@ -124,6 +124,37 @@ _THEIR_BACKFILLS: Final = sa.text(
     "SELECT DISTINCT value FROM run_tags WHERE key = 'dagster/backfill' AND run_id IN :runs"
 ).bindparams(sa.bindparam("runs", expanding=True))
 
+# Events that a sensor reports without a run, as far as they are of our assets; the latest stays.
+# The event of an evaluation has no asset key: it goes with the check's row.
+_OLD_RUNLESS_EVENTS: Final = sa.text(
+    """
+    DELETE FROM event_logs AS event
+    WHERE run_id = '' AND timestamp < :before AND asset_key IN :asset_keys AND partition IS NULL
+        AND dagster_event_type = 'ASSET_MATERIALIZATION'
+        AND EXISTS (
+            SELECT FROM event_logs AS later
+            WHERE later.asset_key = event.asset_key AND later.partition IS NULL
+                AND later.dagster_event_type = event.dagster_event_type AND later.id > event.id
+        )
+    """
+).bindparams(sa.bindparam("asset_keys", expanding=True))
+_DELETE_BY_ID: Final = sa.text("DELETE FROM event_logs WHERE id IN :ids").bindparams(
+    sa.bindparam("ids", expanding=True)
+)
+_OLD_RUNLESS_CHECKS: Final = sa.text(
+    """
+    DELETE FROM asset_check_executions AS old
+    WHERE run_id = '' AND create_timestamp < :before AND asset_key IN :asset_keys
+        AND EXISTS (
+            SELECT FROM asset_check_executions AS later
+            WHERE later.asset_key = old.asset_key AND later.check_name = old.check_name
+                AND later.partition IS NULL AND later.id > old.id
+                AND later.execution_status IN ('SUCCEEDED', 'FAILED')
+        )
+    RETURNING evaluation_event_storage_id
+    """
+).bindparams(sa.bindparam("asset_keys", expanding=True))
+
 # The page of a backfill whose runs are all deleted would be empty.
 _OLD_BACKFILLS: Final = sa.text(
     """
@@ -165,13 +196,19 @@ class UnknownRevision(Exception):
 
 
 def prune(
-    instance: DagsterInstance, *, keep: timedelta, now: datetime, repository: str | None = None
+    instance: DagsterInstance,
+    *,
+    keep: timedelta,
+    now: datetime,
+    repository: str | None = None,
+    reported: Collection[AssetKey] = (),
 ) -> Pruned:
     """Delete runs and backfills that ended more than `keep` ago and that the UI does not need.
 
-    `repository` is Dagster's label of the repository whose runs they are; None: all runs. Deletes a
-    batch of runs per transaction. Raises NotPostgres (a process without DAGSTER_HOME has a
-    temporary storage) and UnknownRevision.
+    `repository` is Dagster's label of the repository whose runs they are; None: all runs.
+    `reported` are assets of which a sensor reports events without a run: they are pruned alike.
+    Deletes a batch of runs per transaction. Raises NotPostgres (a process without DAGSTER_HOME has
+    a temporary storage) and UnknownRevision.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, PostgresEventLogStorage):
@@ -223,6 +260,13 @@ def prune(
                 instance.compute_log_manager.delete_logs(prefix=[run_id])
     with engine.begin() as connection:
         _delete_backfills(connection, before, pruned, of=None if repository is None else backfills)
+        if reported:
+            values = {"before": before, "asset_keys": [key.to_string() for key in reported]}
+            evaluations = connection.execute(_OLD_RUNLESS_CHECKS, values).scalars().all()
+            pruned.check_executions += len(evaluations)
+            pruned.events += connection.execute(_OLD_RUNLESS_EVENTS, values).rowcount
+            if evaluations:
+                pruned.events += connection.execute(_DELETE_BY_ID, {"ids": evaluations}).rowcount
     return pruned
 
 

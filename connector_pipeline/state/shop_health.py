@@ -30,6 +30,7 @@ class TroubledShop:
     """
 
     shop: str
+    merchant_id: str
     state: str
     since: datetime
     error_code: str
@@ -114,7 +115,8 @@ _COUNTS: Final = """
 """
 
 _TROUBLED: Final = """
-    SELECT shop.platform_name, shop.platform_name || '/' || shop.domain AS shop, state,
+    SELECT shop.platform_name, shop.platform_name || '/' || shop.domain AS shop,
+        shop.merchant_id, state,
         coalesce(CASE WHEN state = 'disconnected' THEN shop.updated_at END,
             failed.since, full_sync_failing_since, refused_at, shop.updated_at) AS since,
         coalesce(last_error_code, 'Unknown') AS error_code,
@@ -140,8 +142,8 @@ _CAUSES: Final = """
 """.replace("{troubled}", _TROUBLED)
 
 _NAMED_TROUBLED: Final = """
-    SELECT shop, state, since, error_code, error, consecutive_failures, last_successful_sync_at,
-        ask_again_at
+    SELECT shop, merchant_id, state, since, error_code, error, consecutive_failures,
+        last_successful_sync_at, ask_again_at
     FROM ({troubled}) AS troubled
     WHERE (%(shops)s::text[] IS NULL OR shop = ANY(%(shops)s))
         AND (%(longer)s::interval IS NULL OR state = 'active' AND since < now() - %(longer)s)

@@ -61,7 +61,11 @@ def run_checks_alone(pipeline: Pipeline) -> ExecuteInProcessResult:
     """Run the checks alone, without a partition, as from the UI."""
     definitions = build_definitions(load_settings())
     job = definitions.resolve_implicit_global_asset_job_def()
-    keys = set(job.asset_layer.asset_graph.asset_check_keys)
+    keys = {
+        key
+        for key in job.asset_layer.asset_graph.asset_check_keys
+        if key.asset_key == AssetKey(CATALOG_ITEMS)
+    }
     return job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
         instance=pipeline.instance,
         raise_on_error=False,

@@ -137,6 +137,35 @@ def test_a_shop_that_becomes_disconnected_is_reported_once(
     assert webhook.taken[1]["alert_id"] != alert["alert_id"]
 
 
+def test_a_shop_that_has_failed_for_a_day_is_reported_once(
+    ticks: Ticks, webhook: Webhook, database: Database
+) -> None:
+    """Its error is in the alert. One that failed an hour ago is tried by the next sweeps first."""
+    with database.connect() as connection:
+        connection.execute(
+            """
+            UPDATE connector.shops SET last_error_code = 'InvalidResponse',
+                last_error_message = 'it answers nonsense.', updated_at = now() - interval '1 hour'
+            WHERE domain IN ('alert-0.myshopify.com', 'alert-1.myshopify.com')
+            """
+        )
+        connection.execute(
+            """
+            INSERT INTO connector.syncs (sync_id, platform_name, domain, merchant_id, sync_type,
+                status, correlation_id, started_at, finished_at)
+            VALUES ('s', 'shopify', 'alert-0.myshopify.com', 'm-0', 'full', 'failed', 'c',
+                now() - interval '25 hours', now() - interval '25 hours')
+            """
+        )
+    assert ticks.tick() == "Alerts raised: 1."
+    assert ticks.tick() == "There is no new alert."
+    [alert] = webhook.taken
+    assert alert["kind"] == "shops_failing"
+    assert [(shop["shop"], shop["error"]) for shop in alert["shops"]] == [
+        (ZERO, "it answers nonsense.")
+    ]
+
+
 def test_a_webhook_that_is_down_gets_the_alert_later(
     ticks: Ticks,
     webhook: Webhook,

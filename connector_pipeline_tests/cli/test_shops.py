@@ -105,7 +105,10 @@ def test_an_empty_list_of_a_state_says_nothing_about_the_registry(command: Comma
 
 
 def test_the_list_names_the_error_of_a_failing_shop(command: Command, database: Database) -> None:
-    """A shop that fails is active all the same, so its state does not show it."""
+    """A shop that fails is active all the same, so its state does not show it.
+
+    `shops show` has the remedy, since when, and the next try, `shops health` the causes.
+    """
     with database.connect() as connection:
         mark(connection, Serves.SANDBOX)
     command("shops", "add", ACME, "--merchant-id", "m-1")
@@ -113,6 +116,16 @@ def test_the_list_names_the_error_of_a_failing_shop(command: Command, database: 
     rows = {row["shop"]: row for row in command("shops", "list", "--json").rows()}
     assert (rows[ACME]["state"], rows[ACME]["last_error_code"]) == ("active", "AccessRefused")
     assert "AccessRefused" in command("shops", "list").out
+    [shown] = command("shops", "show", ACME, "--json").rows()
+    assert shown["failing_since"] == rows[ACME]["failing_since"] < shown["next_try"]
+    assert "The next sync asks again." in shown["last_error_message"]
+    assert "The next sync asks again." in command("shops", "show", ACME).out
+    [health] = command("shops", "health", "--json").rows()
+    [cause] = health["causes"]
+    assert (cause["error_code"], cause["shops"], health["failing"]) == ("AccessRefused", 1, 1)
+    assert cause["remedy"] == "The next sync asks again."
+    assert f"  {ACME} (active) since " in command("shops", "health").out
+    assert command("shops", "show", "shopify/unknown.myshopify.com").status == 1
 
 
 def states(command: Command) -> dict[str, str]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from dagster import (
+    AssetCheckEvaluation,
     AssetCheckKey,
     AssetCheckResult,
     AssetCheckSpec,
@@ -42,6 +43,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from dagster._core.test_utils import create_run_for_test
 
 from connector_pipeline.definitions import build_definitions
+from connector_pipeline.engine.check_history import last_evaluation
 from connector_pipeline.engine.pruning import (
     RIGHT_REVISIONS,
     NotPostgres,
@@ -214,6 +216,37 @@ def test_the_ui_shows_the_same_before_and_after(instance: DagsterInstance) -> No
     left = rows()
     assert prune(instance, keep=KEEP, now=datetime.now(UTC)).runs == 0
     assert rows() == left
+
+
+def test_what_was_reported_without_a_run_is_pruned_but_for_the_latest(
+    instance: DagsterInstance,
+) -> None:
+    """A sensor reports the health of shops every hour; nothing of another asset is touched."""
+    other = AssetKey("other")
+    for key, number in ((THING, 3), (other, 2)):
+        for _ in range(number):
+            instance.report_runless_asset_event(AssetMaterialization(key))
+            instance.report_runless_asset_event(
+                AssetCheckEvaluation(
+                    asset_key=key, check_name="fine", passed=True, metadata={}, blocking=False
+                )
+            )
+    with admin() as connection:
+        connection.execute("UPDATE event_logs SET timestamp = timestamp - interval '30 days'")
+        connection.execute(
+            "UPDATE asset_check_executions SET create_timestamp = create_timestamp"
+            " - interval '30 days'"
+        )
+    pruned = prune(instance, keep=KEEP, now=datetime.now(UTC), reported=[THING])
+    assert (pruned.events, pruned.check_executions) == (4, 2)
+    with admin() as connection:
+        left = connection.execute(
+            "SELECT dagster_event_type, count(*) FROM event_logs WHERE run_id = ''"
+            " GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    assert left == [("ASSET_CHECK_EVALUATION", 3), ("ASSET_MATERIALIZATION", 3)]
+    assert instance.get_latest_materialization_event(THING) is not None
+    assert last_evaluation(instance, CHECK) is not None
 
 
 def test_a_run_that_goes_on_is_never_pruned(instance: DagsterInstance) -> None:
