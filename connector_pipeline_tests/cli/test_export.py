@@ -43,7 +43,7 @@ def test_an_export_has_every_row_and_the_pages_as_the_platform_sent_them(
     assert [(item["variant_id"], Decimal(item["price"])) for item in items if item["price"]] == [
         (variant_id, price) for variant_id, price in stored if price is not None
     ]
-    assert len(items) == len(stored) == printed["catalog_items"]
+    assert len(items) == len(stored) == printed["counts"]["catalog_items"]
     assert all(isinstance(item["price"], str | None) for item in items)
     [shop] = lines(files["shop.jsonl"].read_bytes())
     assert shop["domain"] == domain
