@@ -281,7 +281,9 @@ def deployment() -> Generator[Deployment]:
                 process.kill()
 
 
-AS_OWNER: Final = dict.fromkeys(["migrate"], 'CONNECTOR_DATABASE_URL="$OWNER_URL" ')
+AS_OWNER: Final = dict.fromkeys(
+    ["migrate", "shops erase --demanded"], 'CONNECTOR_DATABASE_URL="$OWNER_URL" '
+)
 
 
 def test_each_line_of_the_page_works_in_its_order(deployment: Deployment) -> None:
