@@ -61,11 +61,6 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     )
     with sole_session(settings.home):
         try:
-            console.print(
-                "Starting: first the database, then Dagster, which takes up to a minute. "
-                "Ctrl-C stops all of it.",
-                soft_wrap=True,
-            )
             # `dev` starts no worker, and those of a deployment must not get its runs.
             with _stop_on_signals(console), exported({"RUN_LAUNCHER": "default"}):
                 _run(console, port, shares_dagster=shares_dagster, as_json=as_json)
@@ -88,8 +83,8 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
             _print_templates(console, services)
             add_active_partitions(instance, registry)
             console.print(
-                "The database is up. Dagster's code server, daemon and UI are starting; their "
-                f"logs are in {_short(home / 'logs')}.",
+                "The database is up. Dagster's code server, daemon and UI start, for up to a "
+                f"minute; their logs are in {_short(home / 'logs')}.",
                 soft_wrap=True,
             )
             supervisor = Supervisor(home / "logs")

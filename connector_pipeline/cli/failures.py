@@ -53,9 +53,9 @@ def failure_of(error: Exception) -> Failure:
         case _:
             return Failure(
                 (
-                    f"{type(error).__name__}: {clipped(str(error), most_bytes=_LONGEST)} This is "
-                    "no error that connector-pipeline knows: run the command again with --debug "
-                    "for the traceback, and report it.",
+                    f"{type(error).__name__}: {clipped(str(error), most_bytes=_LONGEST)} (an error "
+                    "that connector-pipeline does not know: run the command again with --debug for "
+                    "the traceback, and report it)",
                 )
             )
 

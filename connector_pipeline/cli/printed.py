@@ -196,18 +196,19 @@ class Environment(_Row):
     model_config = ConfigDict(extra="allow")
 
 
-class Counted(_Row):
-    """A shop, and how much was stored of it, by kind."""
-
-    model_config = ConfigDict(extra="allow")
+class Erased(_Row):
+    """A shop, and how much was deleted of it, by kind."""
 
     shop: Shop
+    counts: dict[str, Count]
 
 
-class Exported(Counted):
-    """A shop, the place of its files, and how many rows and pages they have."""
+class Exported(_Row):
+    """A shop, the place of its files, and how many rows or pages each has."""
 
+    shop: Shop
     to: str
+    counts: dict[str, Count]
 
 
 def _catalog_row() -> type[BaseModel]:
@@ -242,7 +243,7 @@ MODELS: Final[dict[str, Callable[[], tuple[type[BaseModel], ...]]]] = {
     "shops pause": lambda: (Changed,),
     "shops resume": lambda: (Changed,),
     "shops remove": lambda: (Changed,),
-    "shops erase": lambda: (Counted,),
+    "shops erase": lambda: (Erased,),
     "shops export": lambda: (Exported,),
     "catalog show": lambda: (_catalog_row(),),
     "catalog rejects": lambda: (Rejected,),

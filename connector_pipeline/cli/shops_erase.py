@@ -88,7 +88,7 @@ def _say_what_goes(keys: Sequence[str]) -> None:
 
 def _print(key: str, counts: dict[str, int], *, as_json: bool) -> None:
     if as_json:
-        print_json({"shop": key, **counts})
+        print_json({"shop": key, "counts": counts})
         return
     counted = ", ".join(
         f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if number

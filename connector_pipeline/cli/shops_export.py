@@ -46,7 +46,7 @@ def run_export(shop: str, *, to: Path | None, as_json: bool) -> None:
                 err.print(f"{target} cannot be written: {error.strerror}.", soft_wrap=True)
                 raise typer.Exit(1) from None
     if as_json:
-        print_json({"shop": shop, "to": str(target), **counts})
+        print_json({"shop": shop, "to": str(target), "counts": counts})
     else:
         counted = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
         out.print(f"{shop}: {counted} in {target}.", soft_wrap=True)

@@ -21,7 +21,9 @@ TEA = "shopify/nordic-tea.myshopify.com"
 @pytest.fixture
 def sandbox() -> Generator[SandboxServer]:
     """The sandbox of `dev`, in which a merchant has edited a shop that a new sandbox has, too."""
-    shop = ShopSpec(*TEA.split("/"), merchant_id="m-1", platform_shop_id="1", products=2)
+    shop = ShopSpec(
+        "shopify", TEA.partition("/")[2], merchant_id="m-1", platform_shop_id="1", products=2
+    )
     with SandboxServer([shop]) as server:
         edited = server.store.shop(*TEA.split("/"))
         edited.edit_product(edited.product_ids()[0], {"title": "Edited"}, at=None)

@@ -45,7 +45,9 @@ def test_each_way_of_the_page_to_break_a_shop_leads_to_the_error_there(
     """And what the page repairs it by does repair it."""
     monkeypatch.setenv("CONNECTOR_MAX_RETRIES", "0")
     sandbox.store.put(
-        ShopSpec(*TEA.split("/"), merchant_id="m-1", platform_shop_id="1", products=3)
+        ShopSpec(
+            "shopify", TEA.partition("/")[2], merchant_id="m-1", platform_shop_id="1", products=3
+        )
     )
     command("shops", "add", TEA, "--merchant-id", "m-1")
     row = r"^\| `(curl [^|]*)` \| `(\w+)` \| `(curl [^|]*)` \|$"
