@@ -19,11 +19,16 @@ install: $(STAMP)
 # The environment is removed first, so that no package of an older constraints file stays in it.
 $(STAMP): pyproject.toml constraints.txt constraints-build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "connector-pipeline needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@echo 'The first time, the packages are installed into $(VENV): some minutes, once.'
 	@rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes --only-binary :all: --requirement constraints-build.txt
-	$(PIP) --require-hashes --no-build-isolation --requirement constraints.txt
-	$(PIP) --no-index --no-build-isolation --editable .
+	@echo '1 of 4: an environment for Python'
+	@$(PYTHON) -m venv $(VENV)
+	@echo '2 of 4: the packages that build others'
+	@$(PIP) --require-hashes --only-binary :all: --requirement constraints-build.txt
+	@echo "3 of 4: $$(grep -c == constraints.txt) packages, most of the time: Dagster, Postgres, tools"
+	@$(PIP) --require-hashes --no-build-isolation --requirement constraints.txt
+	@echo '4 of 4: connector-pipeline itself'
+	@$(PIP) --no-index --no-build-isolation --editable .
 	@touch $(STAMP)
 
 test: install

@@ -19,7 +19,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 PROJECT = Path(__file__).resolve().parent.parent
-FILES = ("constraints.txt", "constraints-build.txt", "constraints-stores.txt")
+FILES = (
+    "constraints.txt",
+    "constraints-build.txt",
+    "constraints-e2e.txt",
+    "constraints-stores.txt",
+)
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\]+)", re.MULTILINE)
 
 

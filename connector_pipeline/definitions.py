@@ -12,6 +12,7 @@ from dagster import (
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.assets.checks import catalog_checks
+from connector_pipeline.assets.graph import Graph
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.resources import (
     SERVICES,
@@ -21,6 +22,7 @@ from connector_pipeline.assets.resources import (
     fixed,
     services_resource,
 )
+from connector_pipeline.assets.shop_health import shop_health
 from connector_pipeline.assets.sync_shops import sync_shops
 from connector_pipeline.automation.alerts import alerts
 from connector_pipeline.automation.change_feeds import change_feeds
@@ -30,6 +32,7 @@ from connector_pipeline.automation.erase_demands import (
     erase_demanded_shops_quarter_hourly,
 )
 from connector_pipeline.automation.pruning import prune_logs, prune_logs_daily
+from connector_pipeline.automation.shop_health import shop_health_report
 from connector_pipeline.automation.shop_partitions import shop_partitions
 from connector_pipeline.automation.sweep import sweep
 from connector_pipeline.automation.sync_outcomes import sync_outcomes
@@ -40,7 +43,7 @@ from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.garbage_collection import spare_what_is_there
 from connector_pipeline.model.extra import Extra, require
-from connector_pipeline.platforms.adapters import build_adapters
+from connector_pipeline.platforms.adapters import adapter_classes, build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline.state.registry import ShopRegistry
@@ -48,12 +51,15 @@ from connector_pipeline.state.registry import ShopRegistry
 
 def build_definitions(settings: Settings) -> Definitions:
     """The project's definitions under these settings."""
+    graph = Graph(settings, adapter_classes())
     return Definitions(
         assets=[
-            _in_runs_of(raw_products, settings.shops_per_run),
+            _in_runs_of(graph.raw_products(raw_products), settings.shops_per_run),
             # Another size on purpose: assets with the same policy share their runs, and then one
             # shop that cannot be fetched costs every other shop of its run the catalog.
-            _in_runs_of(catalog_items, settings.shops_per_run + 1),
+            _in_runs_of(graph.catalog_items(catalog_items), settings.shops_per_run + 1),
+            shop_health,
+            *graph.external(),
         ],
         asset_checks=[catalog_checks],
         jobs=[sync_shops, prune_logs, erase_demanded_shops],
@@ -65,6 +71,7 @@ def build_definitions(settings: Settings) -> Definitions:
             sweep,
             alerts,
             sync_outcomes,
+            shop_health_report,
             *_event_sensors(settings),
             # Without an address for deliveries no shop has webhooks of ours.
             *([] if settings.webhooks_url is None else [webhook_checks]),

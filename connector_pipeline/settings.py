@@ -39,6 +39,7 @@ from connector_pipeline.model.setting_values import (
     LongDuration,
     NatsUrl,
     Networks,
+    Owners,
     PostgresUrl,
     ProxyUrl,
     ShopUrlTemplate,
@@ -88,6 +89,8 @@ _EXAMPLES: Final = {
     "connector_no_proxy": "CONNECTOR_NO_PROXY=127.0.0.1,.internal",
     "connector_code_server": "CONNECTOR_CODE_SERVER=127.0.0.1:4266",
     "connector_ui_hosts": "CONNECTOR_UI_HOSTS=dagster.example.com",
+    "connector_owners": "CONNECTOR_OWNERS=team:catalog,ops@example.com",
+    "connector_docs_url": "CONNECTOR_DOCS_URL=https://docs.example.com/connector",
     "connector_shop_deadline": "CONNECTOR_SHOP_DEADLINE=30m",
     "connector_shop_wait": "CONNECTOR_SHOP_WAIT=60s",
     "shops_per_run": "SHOPS_PER_RUN=100",
@@ -161,6 +164,9 @@ class Settings(BaseModel):
     connector_code_server: CodeServer = "127.0.0.1:4266"
     connector_ui_hosts: UiHosts = ""
 
+    connector_owners: Owners = ""
+    connector_docs_url: HttpUrl | None = None
+
     connector_shop_deadline: SomeTime = timedelta(minutes=30)
     connector_shop_wait: Duration = timedelta(seconds=60)
     shops_per_run: PositiveInt = 100
@@ -206,6 +212,11 @@ class Settings(BaseModel):
     def code_server(self) -> CodeServerAddress:
         """Where the code server is."""
         return parse_code_server(self.connector_code_server)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The owners that the UI shows on the assets."""
+        return tuple(self.connector_owners.split(",")) if self.connector_owners else ()
 
     @property
     def archive_url(self) -> str:

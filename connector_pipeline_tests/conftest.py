@@ -5,6 +5,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -39,6 +40,9 @@ hypothesis.settings.register_profile(
     "long", parent=hypothesis.settings.get_profile("connector"), max_examples=LONG
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "connector"))
+
+# Playwright comes with the extra `e2e`, which .ci/e2e installs.
+collect_ignore = [] if find_spec("playwright") else ["e2e"]
 
 TEST_SERVER_VARIABLE = "CONNECTOR_TEST_DATABASE_URL"
 

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 PROJECT = Path(__file__).parent.parent
 CONSTRAINTS = ("constraints.txt", "constraints-build.txt")
 STORES = "constraints-stores.txt"
+BROWSER = "constraints-e2e.txt"
 LICENCES: dict[str, Any] = runpy.run_path(str(PROJECT / ".ci" / "licences.py"))
 ADVISORIES = PROJECT / ".ci" / "advisories.py"
 
@@ -32,7 +33,7 @@ def pins(file: str) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("file", [*CONSTRAINTS, STORES])
+@pytest.mark.parametrize("file", [*CONSTRAINTS, STORES, BROWSER])
 def test_every_pin_has_hashes_and_no_address(file: str) -> None:
     """So an altered file, or one from elsewhere, is not installed."""
     for name, (_, hashes) in pins(file).items():
@@ -53,6 +54,12 @@ def test_what_the_stores_bring_besides_is_pinned_once() -> None:
     """CI installs constraints.txt whole, and has no use for the clients of these two stores."""
     assert not pins(STORES).keys() & pins("constraints.txt").keys()
     assert {"gcsfs", "adlfs"} <= pins(STORES).keys()
+
+
+def test_what_the_browser_brings_is_pinned_once() -> None:
+    """Neither a newcomer's `make dev` nor a deployment downloads it."""
+    assert pins(BROWSER).keys() == {"greenlet", "playwright"}
+    assert not pins(BROWSER).keys() & pins("constraints.txt").keys()
 
 
 def test_all_that_an_installation_gets_is_pinned_and_nothing_else() -> None:

@@ -62,6 +62,7 @@ class SnapshotManifest(BaseModel):
     requests: int
     retries: int
     waited_seconds: float
+    archive_seconds: float = 0.0
     details: dict[str, JsonValue]
     warnings: tuple[str, ...]
     learned: dict[str, JsonValue] = {}

@@ -175,6 +175,7 @@ class SnapshotWriter:
             requests=report.requests,
             retries=report.retries,
             waited_seconds=report.waited_seconds,
+            archive_seconds=report.archive_seconds,
             details=_bounded(report.details, most_bytes=_MOST_DETAILS),
             warnings=tuple(
                 bounded_lines(

@@ -31,11 +31,6 @@ _ALLOW_SHRINK: Final = Field(
     io_manager_key="catalog_io_manager",
     kinds={"postgres"},
     group_name="catalog",
-    description=(
-        "The shop's variants in the internal schema, published to `catalog.catalog_items` in one "
-        "transaction. They are made from the raw archive alone: materializing them again asks no "
-        "platform."
-    ),
 )
 def catalog_items(
     context: AssetExecutionContext, services: ResourceParam[SyncServices]
@@ -47,7 +42,8 @@ def catalog_items(
             context,
             {key: publish_metadata(published) for key, published in outcomes.succeeded.items()},
             outcomes.failed,
-            evaluate=partial(evaluations, services.database),
+            evaluate=partial(evaluations, services.database, context.instance),
+            database=services.database,
         )
 
     return ShopsToPublish(

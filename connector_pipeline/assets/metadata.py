@@ -1,80 +1,150 @@
 """The metadata that Dagster's UI shows for a fetched shop and for a published shop."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
-from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 from dagster import (
+    FloatMetadataValue,
     MetadataValue,
     TableColumn,
-    TableColumnConstraints,
     TableMetadataValue,
     TableRecord,
     TableSchema,
     TextMetadataValue,
 )
+from pydantic import JsonValue
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
+from connector_pipeline.assets.durations import duration, size
 from connector_pipeline.assets.reporting import PartitionMetadata
+from connector_pipeline.assets.sync_report import sync_report
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
+from connector_pipeline.model.excerpt import bounded_lines
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.state.freshness import Freshness
 from connector_pipeline.sync.publishing import Published
 
-TABLE_NAME: Final = "catalog.catalog_items"
-
 _LONGEST_CELL: Final = 100
 _LONGEST_TEXT: Final = 1_000
-_LONGEST_WARNING: Final = 2_000
+_MOST_WARNINGS: Final = 20
+_LONGEST_WARNING: Final = 1_000
+_MOST_DETAILS: Final = 40
+_LONGEST_DETAIL: Final = 500
 
 
 def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:
     """Metadata of a fetched shop: the snapshot's URI, the cost of the fetch, and its warnings."""
     return {
         "dagster/uri": _text(archive.snapshot_uri(manifest)),
-        "sync_id": _text(manifest.sync.sync_id),
-        "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
-        "complete": MetadataValue.bool(manifest.complete),
+        **_sync(manifest),
         "currency": _text(manifest.currency),
         "pages": MetadataValue.int(len(manifest.pages)),
+        "size": MetadataValue.text(size(manifest.bytes)),
         "bytes": MetadataValue.int(manifest.bytes),
         "requests": MetadataValue.int(manifest.requests),
         "retries": MetadataValue.int(manifest.retries),
-        "seconds": MetadataValue.float(round(manifest.seconds, 3)),
-        "waited_seconds": MetadataValue.float(round(manifest.waited_seconds, 3)),
-        "details": MetadataValue.json(manifest.details),
-        "warnings": MetadataValue.json([_line(each) for each in manifest.warnings]),
+        "duration": MetadataValue.text(_fetch_duration(manifest)),
+        "seconds": _seconds(manifest.seconds),
+        "waited_seconds": _seconds(manifest.waited_seconds),
+        "archive_seconds": _seconds(manifest.archive_seconds),
+        **_warnings(manifest.warnings),
+        **_details(manifest.details),
     }
 
 
 def publish_metadata(published: Published) -> PartitionMetadata:
-    """Metadata of a published shop: counts, the cost of the fetch, a preview, the columns."""
+    """Metadata of a published shop: a report, counts, the cost of the sync, and a preview.
+
+    The table's name and columns are metadata of the definition: the event log keeps these for each
+    sync of each shop.
+    """
     manifest, counts = published.manifest, published.counts
+    admin = published.admin_url
     return {
-        "dagster/partition_row_count": MetadataValue.int(counts.items),
-        "dagster/table_name": MetadataValue.text(TABLE_NAME),
-        "inserted": MetadataValue.int(counts.inserted),
-        "updated": MetadataValue.int(counts.updated),
-        "unchanged": MetadataValue.int(counts.unchanged),
-        "revived": MetadataValue.int(counts.revived),
-        "deleted": MetadataValue.int(counts.deleted),
-        "rejected": MetadataValue.int(counts.rejected),
-        "duplicates": MetadataValue.int(counts.duplicates),
+        "report": MetadataValue.md(sync_report(published)),
+        **({} if admin is None else {"shop_admin": MetadataValue.url(admin)}),
+        "dagster/partition_row_count": MetadataValue.int(published.live),
+        **{name: MetadataValue.int(number) for name, number in asdict(counts).items()},
         "pages": MetadataValue.int(len(manifest.pages)),
         "requests": MetadataValue.int(manifest.requests),
-        "seconds": MetadataValue.float(round(manifest.seconds, 3)),
+        "duration": MetadataValue.text(
+            f"{_fetch_duration(manifest)}, published in {duration(published.seconds)}"
+        ),
+        "seconds": _seconds(manifest.seconds),
+        "publish_seconds": _seconds(published.seconds),
+        **_sync(manifest),
+        **_freshness(published.freshness),
+        **_warnings((*manifest.warnings, *published.warnings)),
+        "preview": preview_table(published.preview),
+    }
+
+
+def _sync(manifest: SnapshotManifest) -> PartitionMetadata:
+    hinted = manifest.sync.hinted
+    return {
         "sync_id": _text(manifest.sync.sync_id),
         "sync_type": MetadataValue.text(manifest.sync.sync_type.value),
+        **({} if hinted is None else {"hinted": MetadataValue.int(hinted)}),
         "complete": MetadataValue.bool(manifest.complete),
-        **_freshness(published.freshness),
-        "warnings": MetadataValue.json(
-            [_line(each) for each in (*manifest.warnings, *published.warnings)]
-        ),
-        "preview": preview_table(published.preview),
-        "dagster/column_schema": MetadataValue.table_schema(column_schema()),
     }
+
+
+def _fetch_duration(manifest: SnapshotManifest) -> str:
+    waited = manifest.waited_seconds
+    of_it = f", {duration(waited)} of it waited for the platform" if waited >= 0.1 else ""
+    return f"read in {duration(manifest.seconds)}{of_it}"
+
+
+def _seconds(seconds: float) -> FloatMetadataValue:
+    return MetadataValue.float(round(seconds, 3))
+
+
+def _warnings(warnings: Sequence[str]) -> PartitionMetadata:
+    """A row for each of the first warnings; nothing where there are none."""
+    if not warnings:
+        return {}
+    lines = bounded_lines(warnings, most=_MOST_WARNINGS, most_bytes=_LONGEST_WARNING)
+    return {
+        "warnings": MetadataValue.table(
+            records=[TableRecord({"warning": line}) for line in lines],
+            schema=TableSchema(columns=[TableColumn("warning")]),
+        )
+    }
+
+
+def _details(details: Mapping[str, JsonValue]) -> PartitionMetadata:
+    """What the adapter says of the fetch, a row for each particular; nothing where it is silent."""
+    if not details:
+        return {}
+    records = [
+        TableRecord({"detail": _cut(name, _LONGEST_CELL), "value": _cut(_words(value))})
+        for name, value in islice(details.items(), _MOST_DETAILS)
+    ]
+    return {
+        "details": MetadataValue.table(
+            records=records,
+            schema=TableSchema(columns=[TableColumn("detail"), TableColumn("value")]),
+        )
+    }
+
+
+def _words(value: JsonValue) -> str:
+    match value:
+        case str():
+            return value
+        case list() if all(isinstance(each, str | int) for each in value):
+            return ", ".join(map(str, value))
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def _cut(text: str, most_bytes: int = _LONGEST_DETAIL) -> str:
+    return clipped(text, most_bytes=most_bytes)
 
 
 def _freshness(found: Freshness | None) -> PartitionMetadata:
@@ -89,25 +159,6 @@ def _freshness(found: Freshness | None) -> PartitionMetadata:
         "freshness_seconds": MetadataValue.float(round(found.median, 3)),
         "freshness_worst_seconds": MetadataValue.float(round(found.worst, 3)),
     }
-
-
-@cache
-def column_schema() -> TableSchema:
-    """The columns of the table with their types and comments."""
-    # Imported here: it brings SQLAlchemy, which a look at the definitions does not need.
-    from connector_pipeline.postgres.catalog_tables import catalog_items
-
-    return TableSchema(
-        columns=[
-            TableColumn(
-                name=column.name,
-                type=str(column.type).lower(),
-                description=column.comment,
-                constraints=TableColumnConstraints(nullable=bool(column.nullable)),
-            )
-            for column in catalog_items.columns
-        ]
-    )
 
 
 def preview_table(rows: Sequence[Mapping[str, Any]]) -> TableMetadataValue:
@@ -129,10 +180,6 @@ def _cell(value: object) -> str | None:
         # The column has six decimals, more than any currency.
         value = f"{value.normalize():f}"
     return clipped(" ".join(str(value).split()), most_bytes=_LONGEST_CELL)
-
-
-def _line(warning: str) -> str:
-    return clipped(warning, most_bytes=_LONGEST_WARNING)
 
 
 def _text(value: str) -> TextMetadataValue:

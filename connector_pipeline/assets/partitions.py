@@ -1,4 +1,4 @@
-"""One dynamic partition per active shop."""
+"""One dynamic partition per shop that is active or disconnected."""
 
 from typing import Final
 
@@ -6,4 +6,4 @@ from dagster import DynamicPartitionsDefinition
 
 shops: Final = DynamicPartitionsDefinition(name="shops")
 """Keys are `{platform_name}/{domain}`. The sensor `shop_partitions` makes them those of the
-registry's active shops."""
+registry's shops, paused ones left out."""

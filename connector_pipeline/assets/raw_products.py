@@ -26,10 +26,6 @@ _KINDS: Final = set(islice(BUILT_IN, 3))
     config_schema={"sync_type": sync_type_field()},
     kinds=_KINDS,
     group_name="catalog",
-    description=(
-        "The shop's products as its platform sends them, every page kept in the raw archive. "
-        "A snapshot exists only once its last page is archived."
-    ),
 )
 def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncServices]) -> None:
     """Fetch the run's shops, several at once. Raises Failure at the end if any shop failed."""
@@ -50,4 +46,5 @@ def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncSer
             for key, manifest in outcomes.succeeded.items()
         },
         outcomes.failed,
+        database=services.database,
     )

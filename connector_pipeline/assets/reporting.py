@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dagster import (
     AssetCheckEvaluation,
     AssetExecutionContext,
+    AssetKey,
     AssetMaterialization,
+    AssetObservation,
     DagsterExecutionInterruptedError,
     Failure,
     MetadataValue,
@@ -26,11 +28,21 @@ from connector_pipeline.engine.asset_events import (
     write_materializations,
 )
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.storable import clipped
+from connector_pipeline.postgres.bounded_connection import under
+from connector_pipeline.postgres.database import Database
+from connector_pipeline.postgres.limits import LOOKING
+from connector_pipeline.settings import load_settings
+from connector_pipeline.state.shop_health import TroubledShop, troubles_of
+from connector_pipeline.state.sweep_times import next_sweep_begins
 from connector_pipeline.sync.interruptible import Interrupted
 from connector_pipeline.sync.outcomes import as_connector_error, summarize
 
 PartitionMetadata = Mapping[str, MetadataValue]
 Evaluate = Callable[[Sequence[str]], Sequence[AssetCheckEvaluation]]
+
+_LONGEST_TEXT = 2_000
 
 
 def report_partitions(
@@ -39,11 +51,13 @@ def report_partitions(
     failed: Mapping[str, ConnectorError],
     *,
     evaluate: Evaluate | None = None,
+    database: Database | None = None,
 ) -> None:
     """Report the partitions that succeeded, with their metadata, and those that failed.
 
     If any shop failed, Dagster skips the checks that follow the step; `evaluate` then evaluates
-    them for the shops that succeeded. Raises Failure if any shop failed.
+    them for the shops that succeeded. `database` has since when a shop fails. Raises Failure if any
+    shop failed.
     """
     if not failed:
         add_partition_metadata(context, context.asset_key, succeeded)
@@ -57,10 +71,72 @@ def report_partitions(
     )
     if succeeded and evaluate is not None:
         report_checks(context, evaluate, list(succeeded))
+    explain_failures(context, context.asset_key, failed, database)
     raise failure_of(
         {key: error.code for key, error in failed.items()},
         summarize(failed, of=len(succeeded) + len(failed)),
     )
+
+
+def explain_failures(
+    context: OpExecutionContext | AssetExecutionContext,
+    asset_key: AssetKey,
+    failed: Mapping[str, ConnectorError],
+    database: Database | None,
+) -> None:
+    """Log an observation on each failed partition: its error, the remedy, since when, what follows.
+
+    Of a partition that failed the UI shows the run, and of the run's failure the page of all its
+    shops. The observation is on the page of the partition itself.
+    """
+    troubles = _troubles(context, list(failed), database)
+    for key, error in failed.items():
+        context.log_event(
+            AssetObservation(
+                asset_key,
+                partition=key,
+                description=f"Failed: {clipped(error.message, most_bytes=_LONGEST_TEXT)}",
+                metadata=_explanation(error, troubles.get(key)),
+            )
+        )
+
+
+def _explanation(error: ConnectorError, trouble: TroubledShop | None) -> PartitionMetadata:
+    """Text, not Markdown: platforms and merchants have their words in an error."""
+    explained: dict[str, MetadataValue] = {
+        "error_code": MetadataValue.text(error.code),
+        "error": MetadataValue.text(clipped(error.message, most_bytes=_LONGEST_TEXT)),
+        "remedy": MetadataValue.text(clipped(error.remedy, most_bytes=_LONGEST_TEXT)),
+    }
+    if trouble is None:
+        return explained
+    disconnected = trouble.state == ShopState.DISCONNECTED
+    next_try = trouble.ask_again_at if disconnected else next_sweep_begins(load_settings())
+    explained |= {
+        "state": MetadataValue.text(trouble.state),
+        "failing_since": MetadataValue.timestamp(trouble.since),
+        "failures_since_the_last_success": MetadataValue.int(trouble.consecutive_failures),
+    }
+    if trouble.last_successful_sync_at is not None:
+        explained["last_good_sync"] = MetadataValue.timestamp(trouble.last_successful_sync_at)
+    if next_try is not None:
+        explained["next_try"] = MetadataValue.timestamp(next_try)
+    return explained
+
+
+def _troubles(
+    context: OpExecutionContext | AssetExecutionContext,
+    keys: Sequence[str],
+    database: Database | None,
+) -> Mapping[str, TroubledShop]:
+    if database is None or not keys:
+        return {}
+    try:
+        with database.connect() as connection, under(connection, LOOKING):
+            return troubles_of(connection, keys)
+    except ConnectorError as error:
+        context.log.warning(f"Since when the shops fail is not known: {error.code}: {error}")
+        return {}
 
 
 def report_checks(

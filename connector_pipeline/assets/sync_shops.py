@@ -30,6 +30,7 @@ from connector_pipeline.assets.metadata import publish_metadata, snapshot_metada
 from connector_pipeline.assets.raw_products import raw_products
 from connector_pipeline.assets.reporting import (
     PartitionMetadata,
+    explain_failures,
     failure_of,
     interrupts_cancel_the_run,
     report_checks,
@@ -141,10 +142,16 @@ def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[Sync
             {key: publish_metadata(outcome) for key, outcome in published.succeeded.items()},
         )
     if published.succeeded:
-        report_checks(context, partial(evaluations, services.database), list(published.succeeded))
+        report_checks(
+            context,
+            partial(evaluations, services.database, context.instance),
+            list(published.succeeded),
+        )
 
     failed = {key: error.code for key, error in (fetched.failed | published.failed).items()}
     if failed:
+        explain_failures(context, raw_products.key, fetched.failed, services.database)
+        explain_failures(context, catalog_items.key, published.failed, services.database)
         summaries = [
             summarize(of_asset, of=of)
             for of_asset, of in (

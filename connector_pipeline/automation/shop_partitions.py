@@ -1,4 +1,8 @@
-"""The sensor that makes the partitions equal to the active shops of the registry."""
+"""The sensor that makes the partitions equal to the shops of the registry, but for paused ones.
+
+A disconnected shop keeps its partition: it is in trouble, and its page says which. A run or a
+backfill that meets it fails it at once with the remedy and asks its platform nothing.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -22,10 +26,11 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.state.registry import ShopRegistry
 
 EVERY_SECONDS: Final = 15
+_NAMED: Final = 20
 
 
 def partition_changes(
-    *, active: Iterable[str], existing: Iterable[str], in_runs: Iterable[str] | None
+    *, registered: Iterable[str], existing: Iterable[str], in_runs: Iterable[str] | None
 ) -> tuple[list[str], list[str]]:
     """Compute the keys to add and the keys to delete, each sorted.
 
@@ -33,7 +38,7 @@ def partition_changes(
     Deleting a key kills a run that works on it, so a key that may be in a run is left for a later
     tick.
     """
-    wanted, present = set(active), set(existing)
+    wanted, present = set(registered), set(existing)
     to_add = sorted(wanted - present)
     to_delete = [] if in_runs is None else sorted(present - wanted - set(in_runs))
     return to_add, to_delete
@@ -42,7 +47,11 @@ def partition_changes(
 @sensor(
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Adds a partition for every active shop of the registry and removes the others.",
+    description=(
+        "Adds a partition for every shop of the registry that is not paused, and removes the "
+        "others. A key that was added here by hand has no shop: register it instead by "
+        "`connector-pipeline shops add SHOP --merchant-id M`."
+    ),
 )
 def shop_partitions(
     context: SensorEvaluationContext, registry: ResourceParam[ShopRegistry]
@@ -50,13 +59,13 @@ def shop_partitions(
     """Compare the registry with the partitions and ask Dagster for the difference."""
     try:
         refuse_storage_of_another(context.instance, registry.database)
-        active = registry.active_partition_keys()
+        registered = registry.visible_partition_keys()
     except ConnectorError as error:
         # A registry that cannot be read is not an empty registry.
         return SkipReason(f"{error.code}: {error} No partition was changed.")
     existing = context.instance.get_dynamic_partitions(str(shops.name))
     to_add, to_delete = partition_changes(
-        active=active, existing=existing, in_runs=_keys_in_runs(context)
+        registered=registered, existing=existing, in_runs=_keys_in_runs(context)
     )
     if not to_add and not to_delete:
         return SkipReason(f"All {len(existing)} partitions agree with the registry.")
@@ -68,6 +77,12 @@ def shop_partitions(
         )
         if keys
     ]
+    if to_delete and (unknown := set(to_delete) - set(registry.registered(to_delete))):
+        named = ", ".join(sorted(unknown)[:_NAMED])
+        context.log.warning(
+            f"{len(unknown)} partitions have no shop in the registry and are deleted: {named}. To "
+            "have one synced: `connector-pipeline shops add SHOP --merchant-id M`."
+        )
     context.log.info(f"adding {len(to_add)} and deleting {len(to_delete)} partitions")
     return SensorResult(dynamic_partitions_requests=requests)
 
@@ -82,7 +97,7 @@ def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> 
     # In a storage that nobody has claimed yet, partitions of others are a reason not to claim it.
     refuse_storage_of_another(instance, registry.database, claims=has_only(existing, known))
     to_add, _ = partition_changes(
-        active=registry.active_partition_keys(), existing=existing, in_runs=None
+        registered=registry.visible_partition_keys(), existing=existing, in_runs=None
     )
     if to_add:
         instance.add_dynamic_partitions(str(shops.name), to_add)

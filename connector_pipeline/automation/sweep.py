@@ -91,7 +91,8 @@ def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
 @sensor(
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Puts every active shop into the queue on SYNC_CRON, spread over the interval.",
+    description="Puts every active shop into the queue on SYNC_CRON, spread over the interval. "
+    "Each tick says when the next sweep begins.",
 )
 def sweep(context: SensorEvaluationContext, database: ResourceParam[Database]) -> SkipReason:
     """Put the shops that are due into the queue."""
@@ -111,4 +112,8 @@ def sweep(context: SensorEvaluationContext, database: ResourceParam[Database]) -
     except ConnectorError as error:
         return SkipReason(f"{error.code}: {error} No shop was put into the queue.")
     number = sum(len(keys) for keys in due.values())
-    return SkipReason(f"{number} of {len(candidates)} active shops are due.")
+    begins = CronTimes.around(settings.sync_cron, now).next
+    return SkipReason(
+        f"{number} of {len(candidates)} active shops are due. The next sweep begins at "
+        f"{begins:%Y-%m-%d %H:%M}Z (SYNC_CRON {settings.sync_cron})."
+    )

@@ -8,6 +8,7 @@ from typing import Final
 from connector_pipeline.catalog.shop_facts import ShopFacts
 from connector_pipeline.catalog.staging import MOST_REJECTS_KEPT
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
+from connector_pipeline.model.shop import ShopState
 
 REJECTED_IN_HUNDRED: Final = 1
 """From this share on, rejected variants are more than the odd broken product."""
@@ -39,31 +40,48 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How many shops were judged by one expectation, and those that fall short, worst first."""
+    """How many shops were judged by one expectation, and those that fall short, worst first.
+
+    `others_failing` fell short before, and are known by their number alone.
+    """
 
     expectation: Expectation
     judged: int
     failing: tuple[tuple[str, Shortfall], ...]
+    others_failing: int = 0
 
     @property
     def passed(self) -> bool:
-        return not self.failing
+        return not self.failing and not self.others_failing
 
     @property
     def words(self) -> str:
         """The judgement in words for the person on call."""
-        if not self.judged:
-            return "There was no shop to judge."
         if self.passed:
+            if not self.judged:
+                return "There was no shop to judge."
             return f"{_number(self.judged, 'shop')} judged, none falls short."
+        others = (
+            f" {_number(self.others_failing, 'other shop')} fell short when all were last judged."
+            if self.others_failing
+            else ""
+        )
+        if not self.failing:
+            return f"{others.strip()} {self.expectation.remedy}"
         key, worst = self.failing[0]
         found = f"{key}: {worst.words}."
         if self.judged > 1:
             found = f"{len(self.failing)} of {self.judged} shops fall short, the worst: {found}"
-        return f"{found} {self.expectation.remedy}"
+        return f"{found}{others} {self.expectation.remedy}"
 
 
-def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -> Judgement:
+def judge(
+    expectation: Expectation,
+    shops: Iterable[ShopFacts],
+    now: datetime,
+    *,
+    others_failing: int = 0,
+) -> Judgement:
     """Judge these shops at this time."""
     judged = 0
     failing: list[tuple[str, Shortfall]] = []
@@ -72,7 +90,7 @@ def judge(expectation: Expectation, shops: Iterable[ShopFacts], now: datetime) -
         if (shortfall := expectation.shortfall(shop, now)) is not None:
             failing.append((shop.partition_key, shortfall))
     failing.sort(key=lambda found: (-found[1].weight, found[0]))
-    return Judgement(expectation=expectation, judged=judged, failing=tuple(failing))
+    return Judgement(expectation, judged, tuple(failing), others_failing)
 
 
 def _repeated_ids(shop: ShopFacts, now: datetime) -> Shortfall | None:
@@ -119,6 +137,9 @@ def _incomplete_snapshot(shop: ShopFacts, now: datetime) -> Shortfall | None:
 
 
 def _old_full_sync(shop: ShopFacts, now: datetime) -> Shortfall | None:
+    if shop.state != ShopState.ACTIVE:
+        # Nobody syncs it: that is an operator's wish, or the business of `shop_health`.
+        return None
     # A shop that was just registered has as long as any other for its first full sync.
     age = now - (shop.last_full_sync_at or shop.registered_at)
     if age <= OLDEST_FULL_SYNC:
@@ -131,7 +152,7 @@ def _old_full_sync(shop: ShopFacts, now: datetime) -> Shortfall | None:
 
 def _failing_full_syncs(shop: ShopFacts, now: datetime) -> Shortfall | None:
     since = shop.full_sync_failing_since
-    if since is None:
+    if since is None or shop.state != ShopState.ACTIVE:
         return None
     hours = (now - since) / timedelta(hours=1)
     return Shortfall(

@@ -19,6 +19,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 from pydantic import JsonValue
 
+from connector_pipeline.catalog.examples import (
+    Examples,
+    ShopAfter,
+    changed_items,
+    deleted_items,
+    new_items,
+    rejected_variants,
+)
 from connector_pipeline.catalog.freshness import NEWER_AT, TIMES_OF_CHANGES
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.catalog.newer_rows import keep_newer_rows, later_hinted_syncs
@@ -241,6 +249,7 @@ def publish(
     longest: timedelta = LONGEST_PUBLISH,
     published_by: str | None = None,
     warn: Callable[[str], None] | None = None,
+    note: Callable[[ShopAfter], None] | None = None,
 ) -> PublishCounts:
     """Make the catalog's rows of the shop equal to the snapshot, in one transaction.
 
@@ -251,7 +260,8 @@ def publish(
     Publishing the same snapshot again writes no catalog row. No row becomes older than it was,
     except by a full sync (`newer_rows`). The products that came too old, and the tokens `not_yet`,
     are asked for again. The records of the sync, the shop and
-    its rejects change in the same transaction.
+    its rejects change in the same transaction. `note` is called with the shop's live rows and with
+    examples of what changed, before the commit.
 
     Takes an idle connection and has committed when it returns; on any exception nothing has
     changed. Two publishes of one shop run one after the other. Raises SnapshotShrank
@@ -321,6 +331,8 @@ def publish(
         different = compared.different + compared.returned
         few = compared.few_to_update
         values["few_to_update"] = few
+        shown = note is not None
+        changed = changed_items(connection, values, few) if shown and different else ()
         _write(connection, _UPDATE if few is None else _UPDATE_FEW, values, expected=different)
         _write(connection, _INSERT, values, expected=compared.new)
         _write(connection, _TOMBSTONE, values, expected=deleted)
@@ -334,6 +346,7 @@ def publish(
                 f"not kept: `catalog rejects` shows at most {MOST_REJECTS_KEPT} of a shop."
             )
 
+        live = compared.live + compared.new + compared.returned - deleted
         counts = PublishCounts(
             items=compared.items,
             inserted=compared.new,
@@ -349,6 +362,7 @@ def publish(
             sync=sync,
             shop=shop,
             counts=counts,
+            live=live,
             changed=compared.changed(),
             complete=complete,
             all_read=all_read,
@@ -358,6 +372,14 @@ def publish(
             as_of=as_of,
             published_by=published_by,
         )
+        if note is not None:
+            examples = Examples(
+                new=new_items(connection, values) if compared.new else (),
+                changed=changed,
+                deleted=deleted_items(connection, values) if deleted else (),
+                rejected=rejected_variants(connection) if staged.rejected else (),
+            )
+            note(ShopAfter(live, examples))
         # Nothing but the commit may come after this.
         refuse_late_commit(connection, shop, locked_at, longest)
     return counts

@@ -51,6 +51,11 @@ _LIVE: Final = """
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
 """
 
+_LIVE_COUNT: Final = """
+    SELECT count(*) FROM catalog.catalog_items
+    WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
+"""
+
 _LIVE_PRODUCTS: Final = """
     SELECT DISTINCT product_id FROM catalog.catalog_items
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s AND deleted_at IS NULL
@@ -112,6 +117,13 @@ def live_variants(
         return dict(connection.execute(_LIVE, values).fetchall())
     query = f"{_LIVE} AND product_id = ANY(%(products)s)"
     return dict(connection.execute(query, values | {"products": list(of_products)}).fetchall())
+
+
+def live_count(connection: psycopg.Connection, partition_key: str) -> int:
+    """The number of the shop's live items."""
+    values = _values(partition_key, include_deleted=False)
+    [(count,)] = connection.execute(_LIVE_COUNT, values).fetchall()
+    return int(count)
 
 
 def live_products(

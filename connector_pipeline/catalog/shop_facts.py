@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
-from connector_pipeline.model.shop import parse_partition_key
+from connector_pipeline.model.shop import ShopState, parse_partition_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class ShopFacts:
     partition_key: str
     registered_at: datetime
     last_full_sync_at: datetime | None
+    state: str = ShopState.ACTIVE
     items: int = 0
     negative_prices: int = 0
     empty_titles: int = 0
@@ -38,11 +39,10 @@ class ShopFacts:
 # reads the whole catalog even for a hundred shops of a thousand.
 _QUERY: Final = r"""
     WITH judged AS (
-        SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
-            AS judged (platform_name, domain)
+        {judged}
     )
     SELECT shop.platform_name || '/' || shop.domain AS partition_key, shop.registered_at,
-        shop.last_full_sync_at, shop.full_sync_failing_since, shop.full_sync_error_code,
+        shop.state, shop.last_full_sync_at, shop.full_sync_failing_since, shop.full_sync_error_code,
         coalesce(items.items, 0) AS items,
         coalesce(items.negative_prices, 0) AS negative_prices,
         coalesce(items.empty_titles, 0) AS empty_titles, items.currencies,
@@ -81,6 +81,12 @@ _QUERY: Final = r"""
     ORDER BY shop.platform_name, shop.domain
 """
 
+_GIVEN: Final = """
+    SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
+        AS judged (platform_name, domain)
+"""
+_ALL: Final = "SELECT platform_name, domain FROM connector.shops"
+
 
 def shop_facts(connection: psycopg.Connection, keys: Iterable[str]) -> Sequence[ShopFacts]:
     """Read the facts of these shops in one statement, sorted by partition key.
@@ -90,9 +96,15 @@ def shop_facts(connection: psycopg.Connection, keys: Iterable[str]) -> Sequence[
     shops = [parse_partition_key(key) for key in keys]
     with connection.cursor(row_factory=class_row(ShopFacts)) as cursor:
         return cursor.execute(
-            _QUERY,
+            _QUERY.replace("{judged}", _GIVEN),
             {
                 "platform_names": [platform_name for platform_name, _ in shops],
                 "domains": [domain for _, domain in shops],
             },
         ).fetchall()
+
+
+def facts_of_all_shops(connection: psycopg.Connection) -> Sequence[ShopFacts]:
+    """Read the facts of every registered shop in one statement, sorted by partition key."""
+    with connection.cursor(row_factory=class_row(ShopFacts)) as cursor:
+        return cursor.execute(_QUERY.replace("{judged}", _ALL)).fetchall()

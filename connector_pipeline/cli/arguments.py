@@ -4,6 +4,60 @@ from typing import Annotated
 
 import typer
 
-ShopArgument = Annotated[str, typer.Argument(metavar="SHOP", help="Partition key: PLATFORM/DOMAIN")]
+from connector_pipeline.model.errors import InvalidShop
+from connector_pipeline.model.shop import parse_partition_key
+
+_KEY = "Partition key: PLATFORM/DOMAIN"
+
+
+class MistypedShop(InvalidShop):
+    """A SHOP on the command line that is no partition key; `typed` is what stands there."""
+
+    def __init__(self, typed: str, reason: str):
+        super().__init__(reason)
+        self.typed = typed
+
+
+def checked_key(key: str | None) -> str | None:
+    """The key, if it has the form of one. Raises MistypedShop."""
+    if key is not None:
+        try:
+            parse_partition_key(key)
+        except InvalidShop as error:
+            raise MistypedShop(key, f"{error}.") from None
+    return key
+
+
+def _checked_keys(keys: list[str] | None) -> list[str] | None:
+    for key in keys or ():
+        checked_key(key)
+    return keys
+
+
+def _registered(incomplete: str) -> list[str]:
+    # Imported here: only a shell that completes a key needs the database.
+    from connector_pipeline.cli.shop_keys import beginning_with
+
+    return beginning_with(incomplete)
+
+
+NewShopArgument = Annotated[str, typer.Argument(metavar="SHOP", help=_KEY)]
+ShopArgument = Annotated[
+    str,
+    typer.Argument(metavar="SHOP", help=_KEY, callback=checked_key, autocompletion=_registered),
+]
+OptionalShopArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SHOP]", help=_KEY, callback=checked_key, autocompletion=_registered),
+]
+ShopsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SHOP]...",
+        help="Partition keys: PLATFORM/DOMAIN",
+        callback=_checked_keys,
+        autocompletion=_registered,
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")]
 YesFlag = Annotated[bool, typer.Option("--yes", help="Confirm it; ask nobody.")]

@@ -17,7 +17,7 @@ from connector_pipeline.automation.sync_outcomes import end_abandoned_syncs
 from connector_pipeline.automation.sync_queue import launch_here, shops_of, tags_of
 from connector_pipeline.cli.dev_session import running_session
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
-from connector_pipeline.cli.output import err, new_table, out, print_json
+from connector_pipeline.cli.output import err, new_table, print_json, print_table
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.engine.daemon import runs_sensors
@@ -228,16 +228,23 @@ def _print(
 ) -> None:
     if as_json:
         for shop, (status, code) in statuses.items():
-            print_json({"backfill_id": backfill_id, "shop": shop, "status": status, "error": code})
+            print_json(
+                {
+                    "backfill_id": backfill_id,
+                    "shop": shop,
+                    "status": status,
+                    "error_code": code,
+                }
+            )
         return
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for shop, (_, code) in statuses.items():
         groups[code or "succeeded"].append(shop)
     table = new_table()
-    table.add_column("outcome", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     table.add_column("shops", justify="right")
-    table.add_column("for example")
-    for outcome, shops in sorted(groups.items(), key=lambda group: -len(group[1])):
+    table.add_column("for example", overflow="fold")
+    for status, shops in sorted(groups.items(), key=lambda group: -len(group[1])):
         more = " …" if len(shops) > _EXAMPLES else ""
-        table.add_row(outcome, str(len(shops)), ", ".join(shops[:_EXAMPLES]) + more)
-    out.print(table)
+        table.add_row(status, str(len(shops)), ", ".join(shops[:_EXAMPLES]) + more)
+    print_table(table)

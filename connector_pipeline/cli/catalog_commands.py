@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument
+from connector_pipeline.cli.examples import SHOP, examples
 
 if TYPE_CHECKING:
     import psycopg
@@ -19,7 +20,7 @@ app = typer.Typer(help="The catalog as Postgres holds it.", no_args_is_help=True
 _REJECT_COLUMNS: Final = ("rejected_at", "product_id", "variant_id", "reason", "sync_id")
 
 
-@app.command()
+@app.command(epilog=examples(f"catalog show {SHOP}", f"catalog show {SHOP} --deleted --json"))
 def show(
     shop: ShopArgument,
     deleted: Annotated[bool, typer.Option("--deleted", help="Tombstones too.")] = False,
@@ -40,7 +41,7 @@ def show(
         )
 
 
-@app.command()
+@app.command(epilog=examples(f"catalog rejects {SHOP}"))
 def rejects(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Show the rejected variants of a shop, with the reasons."""
     from connector_pipeline.catalog import read

@@ -12,13 +12,13 @@ from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.catalog.read import preview
 from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.local_services import SchemaUse, local_services
-from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows
+from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows, print_table
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.real_or_sandbox import refuse_all_but_sandbox
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.model.extra import require
-from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -40,18 +40,28 @@ _ITEM_COLUMNS: Final = (
 def run_demo(*, as_json: bool) -> bool:
     """Sync every sandbox shop and show the outcomes. Returns whether all succeeded.
 
+    Beside a running `dev` these are its active shops, read from its sandbox: another sandbox would
+    overwrite what was edited in that one.
+
     Raises SettingsError where anything but the sandbox is set, and ExtraMissing.
     """
     settings = load_settings()
     refuse_all_but_sandbox(settings)
     require(*needed_extras(settings))
     with (
-        local_services(SchemaUse.RUN_HERE, own_sandbox=True) as services,
+        local_services(SchemaUse.RUN_HERE) as services,
         DagsterInstance.get() as instance,
     ):
         database = Database()
         registry = ShopRegistry(database=database)
         shops = register_sandbox_shops(registry, services.sandbox_shops())
+        if services.sandbox is None:
+            err.print(
+                "connector-pipeline dev is running: its shops are synced, from its sandbox at "
+                f"{services.sandbox_url}.",
+                soft_wrap=True,
+            )
+            shops = registry.list(ShopState.ACTIVE)
         add_active_partitions(instance, registry)
         timed = _sync_all(instance, registry, shops)
         with database.connect() as connection:
@@ -114,6 +124,8 @@ def _show(
                 {
                     "shop": outcome.partition_key,
                     "run_id": outcome.run_id,
+                    "status": outcome.status.value,
+                    "error_code": outcome.error_code,
                     "error": outcome.failure,
                     "variants": outcome.count("dagster/partition_row_count"),
                     **{name: outcome.count(name) for name in _COUNTS},
@@ -134,7 +146,7 @@ def _show(
             str(outcome.count("requests")),
             f"{seconds:.1f}",
         )
-    out.print(table)
+    print_table(table)
     out.print()
     print_rows(rows, columns=_ITEM_COLUMNS, as_json=False, empty="The catalog is empty.")
     for outcome, _ in timed:

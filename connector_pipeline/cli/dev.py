@@ -61,6 +61,11 @@ def run_dev(*, port: int = UI_PORT, as_json: bool = False) -> None:
     )
     with sole_session(settings.home):
         try:
+            console.print(
+                "Starting: first the database, then Dagster, which takes up to a minute. "
+                "Ctrl-C stops all of it.",
+                soft_wrap=True,
+            )
             # `dev` starts no worker, and those of a deployment must not get its runs.
             with _stop_on_signals(console), exported({"RUN_LAUNCHER": "default"}):
                 _run(console, port, shares_dagster=shares_dagster, as_json=as_json)
@@ -82,6 +87,11 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
             register_sandbox_shops(registry, services.sandbox_shops())
             _print_templates(console, services)
             add_active_partitions(instance, registry)
+            console.print(
+                "The database is up. Dagster's code server, daemon and UI are starting; their "
+                f"logs are in {_short(home / 'logs')}.",
+                soft_wrap=True,
+            )
             supervisor = Supervisor(home / "logs")
             processes = DagsterProcesses(supervisor, own_runs, home)
             try:
@@ -90,7 +100,7 @@ def _run(console: Console, wanted_port: int, *, shares_dagster: bool, as_json: b
                     webhooks_url = start_receiver(supervisor, services)
                 _print_if_moved(console, "the sandbox", SANDBOX_PORT, services.sandbox_url)
                 _print_if_moved(console, "the UI", wanted_port, ui_url)
-                session = _session(services, ui_url, postgres, webhooks_url)
+                session = _session(services, ui_url, webhooks_url, postgres)
                 announce(home, session)
                 if as_json:
                     print_json(session.model_dump())
@@ -123,8 +133,8 @@ def _embedded_postgres(services: LocalServices) -> Generator[EmbeddedPostgres | 
 def _session(
     services: LocalServices,
     ui_url: str,
-    postgres: EmbeddedPostgres | None,
     webhooks_url: str | None,
+    postgres: EmbeddedPostgres | None,
 ) -> DevSession:
     return DevSession(
         pid=os.getpid(),
@@ -164,6 +174,11 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], session: 
     program = _short(Path(sys.argv[0]).absolute())
     lines = (
         ("UI", session.ui_url),
+        (
+            "First",
+            "open the UI, under Catalog tick raw_products and catalog_items, press Materialize "
+            f"selected, and pick {example}",
+        ),
         ("Database", database),
         *((("DSN", session.database_url),) if session.database_url else ()),
         (

@@ -17,7 +17,7 @@ from connector_pipeline.private_files import (
 
 class DevSession(BaseModel):
     """The addresses of a running `dev`: its UI, its sandbox, its receiver of webhooks, and its
-    Postgres if it is embedded."""
+    Postgres if that is embedded."""
 
     pid: int
     ui_url: str
@@ -60,20 +60,33 @@ def announce(home: Path, session: DevSession) -> None:
 
 def running_session(home: Path) -> DevSession | None:
     """The session of the `dev` that runs over this home, None if none runs or has announced it."""
-    path = home / "dev.lock"
-    if not path.exists():
-        return None
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read(home)
-    # Nobody holds the lock: the file is left from a `dev` that was killed.
-    return None
+    # If nobody holds the lock, the file is left from a `dev` that was killed.
+    return _read(home) if _is_held(home) else None
+
+
+def refuse_while_starting(home: Path) -> None:
+    """Raise AlreadyRunning while a `dev` over this home has not announced its sandbox yet.
+
+    A command that went on would begin a sandbox of its own over the same database.
+    """
+    if _is_held(home) and _read(home) is None:
+        raise AlreadyRunning(None)
 
 
 def _session_file(home: Path) -> Path:
     return home / "dev.json"
+
+
+def _is_held(home: Path) -> bool:
+    path = home / "dev.lock"
+    if not path.exists():
+        return False
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _read(home: Path) -> DevSession | None:

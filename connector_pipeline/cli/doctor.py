@@ -1,6 +1,7 @@
 """`connector-pipeline doctor`: a line for each thing that a sync needs, with remedies."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ from connector_pipeline.cli.real_or_sandbox import (
     sandbox_elsewhere,
     token_service_to_look_at,
 )
+from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
 from connector_pipeline.engine.stored_runs import stored_runs
@@ -79,12 +81,15 @@ _LONGEST_LOOK: Final = 30.0
 _ERASED_WITHIN: Final = timedelta(days=1)
 """Then an operator is to look why it is not. A platform may give thirty (docs/facts/shopify.md)."""
 """Seconds. Something that answers byte by byte must not keep the other lines from an operator."""
+_NAMED_ERRORS: Final = 5
+_SHOPS_EXPLAINED: Final = "`connector-pipeline shops health` says why, and what to do."
 _REPAIR: Final = "Repair or uninstall the package that brings it; its shops are not synced."
 
 
 def run_doctor(*, as_json: bool) -> bool:
     """Print a finding for everything that a sync needs. Returns whether all are in order."""
-    found = findings()
+    with working("Looking"):
+        found = findings()
     for finding in found:
         if as_json:
             print_json(asdict(finding))
@@ -302,7 +307,19 @@ def _proxy(proxy: Proxy) -> str:
 def _shops() -> str:
     shops = ShopRegistry(database=Database()).list()
     counts = {state: sum(shop.state is state for shop in shops) for state in ShopState}
-    return ", ".join(f"{count} {state.value}" for state, count in counts.items())
+    seen = ", ".join(f"{count} {state.value}" for state, count in counts.items())
+    failing = [shop for shop in shops if shop.state is ShopState.ACTIVE and shop.last_error_code]
+    troubled = len(failing) + counts[ShopState.DISCONNECTED]
+    if not troubled:
+        return seen
+    codes = Counter(str(shop.last_error_code) for shop in failing).most_common(_NAMED_ERRORS)
+    if codes:
+        named = ", ".join(f"{code} {number}" for code, number in codes)
+        seen += f"; {len(failing)} active ones fail ({named})"
+    # Of many shops one is always in trouble. It is the deployment's when it is most of them.
+    if 2 * troubled > counts[ShopState.ACTIVE] + counts[ShopState.DISCONNECTED]:
+        raise ConnectorError(f"{seen}.", remedy=_SHOPS_EXPLAINED)
+    return f"{seen}. {_SHOPS_EXPLAINED}"
 
 
 def _erase_demands() -> list[Finding]:

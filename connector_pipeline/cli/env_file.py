@@ -24,6 +24,9 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "connector_code_server": "where the code server listens, and UI and daemon find it: "
         "host:port, or the path of a socket; whoever reaches it can launch runs",
         "connector_ui_hosts": "the names under which people reach the UI",
+        "connector_owners": "the owners that the UI shows on the assets: team:NAME or an e-mail "
+        "address, separated by commas",
+        "connector_docs_url": "where the documents are served as a site, for the UI to link",
         "run_launcher": "default: the code server starts the runs. celery: workers execute them; "
         "the same for all processes",
         "celery_broker_url": "the Redis of the workers (extra `celery`)",

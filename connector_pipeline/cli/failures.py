@@ -1,11 +1,19 @@
-"""The errors of a command that an operator can correct, as lines without a traceback."""
+"""The errors of commands, each as a line with what to do about it, and the exit status."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
+import typer
+
+from connector_pipeline.cli.arguments import MistypedShop
 from connector_pipeline.cli.dev_session import AlreadyRunning
+from connector_pipeline.cli.shop_keys import did_you_mean
 from connector_pipeline.cli.supervisor import ChildEnded
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
+from connector_pipeline.model.storable import clipped
 from connector_pipeline.settings import SettingsError
+
+_LONGEST: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +24,15 @@ class Failure:
     status: int = 1
 
 
-def failure_of(error: Exception) -> Failure | None:
-    """How a command fails by this error, None if it is no error that an operator can correct."""
+def failure_of(error: Exception) -> Failure:
+    """How a command fails by this error: with 2 if it was called wrongly, else with 1."""
     match error:
+        case typer.TyperException():
+            return _wrong_usage(error)
+        case typer.Abort():
+            return Failure(("Nothing was changed.",))
+        case MistypedShop():
+            return Failure((f"{error}{did_you_mean(error.typed)}",), status=2)
         case SettingsError():
             return Failure(tuple(error.lines))
         case InvalidShop():
@@ -29,9 +43,36 @@ def failure_of(error: Exception) -> Failure | None:
             return Failure((str(error),))
         case AlreadyRunning():
             session = error.session
-            where = ", and just starting"
+            where = ", and just starting: try again when it says that it is up"
             if session is not None:
                 where = f" at {session.ui_url} (pid {session.pid})"
             return Failure((f"connector-pipeline dev is already running{where}.",))
+        case OSError():
+            # Of files that the operator named: its text has the name.
+            return Failure((f"{type(error).__name__}: {clipped(str(error), most_bytes=_LONGEST)}",))
         case _:
-            return None
+            return Failure(
+                (
+                    f"{type(error).__name__}: {clipped(str(error), most_bytes=_LONGEST)} This is "
+                    "no error that connector-pipeline knows: run the command again with --debug "
+                    "for the traceback, and report it.",
+                )
+            )
+
+
+def _wrong_usage(error: typer.TyperException) -> Failure:
+    """The line that Typer has for it, the command whose help says more, and what may be meant."""
+    message = error.format_message()
+    # Typer publishes neither the class of the error nor its members.
+    found: Any = error
+    if possible := getattr(found, "possibilities", None):
+        named = " or ".join(sorted(possible))
+        message = f"{found.message}. Did you mean {named}?"
+    context = getattr(found, "ctx", None)
+    if context is None:
+        return Failure((message,), error.exit_code)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # Its message is the help, which was printed by then.
+        return Failure((), error.exit_code)
+    stop = "" if message.endswith((".", "?", "!")) else "."
+    return Failure((f"{message}{stop} See `{context.command_path} --help`.",), error.exit_code)

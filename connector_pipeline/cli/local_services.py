@@ -18,9 +18,10 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.dev_session import refuse_while_starting, running_session
 from connector_pipeline.cli.extras import needed_extras
 from connector_pipeline.cli.ports import free_port
+from connector_pipeline.cli.working import working
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.postmaster import data_directory
@@ -83,7 +84,8 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
         if settings.connector_database_url is None:
             if use in (SchemaUse.INSPECT, SchemaUse.ROWS):
                 _refuse_without_server(settings.home)
-            postgres = stack.enter_context(EmbeddedPostgres(settings.home))
+            with working("Starting the embedded PostgreSQL"):
+                postgres = stack.enter_context(EmbeddedPostgres(settings.home))
             found = {"CONNECTOR_DATABASE_URL": postgres.url("catalog")}
             if settings.dagster_postgres_url is None:
                 found["DAGSTER_POSTGRES_URL"] = postgres.dagster_url
@@ -93,7 +95,8 @@ def database_services(use: SchemaUse) -> Generator[Settings]:
                 from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
                 from connector_pipeline.postgres.migrate import migrate
 
-                migrate(found["CONNECTOR_DATABASE_URL"])
+                with working("Migrating the embedded PostgreSQL"):
+                    migrate(found["CONNECTOR_DATABASE_URL"])
                 mark_if_for_real_shops(settings, found["CONNECTOR_DATABASE_URL"])
         settings = load_settings()
         if use not in (SchemaUse.INSPECT, SchemaUse.MIGRATE):
@@ -118,7 +121,8 @@ def local_services(
     The sandbox is on `sandbox_port` or the next free one. If DAGSTER_POSTGRES_URL is not set,
     Dagster's database is made beside the connector's, unless the use is INSPECT, which also leaves
     out the sandbox where it must not serve. Raises as `database_services` does, and SettingsError
-    for a sandbox beside anything but an embedded database of its own, before anything is written.
+    for a sandbox beside anything but an embedded database of its own, before anything is written,
+    and AlreadyRunning where a `dev` that is just starting will have the sandbox.
     """
     # Imported here: it brings SQLAlchemy and an HTTP client, and commands over rows need neither.
     from connector_pipeline.cli.real_or_sandbox import (
@@ -132,10 +136,12 @@ def local_services(
     if use is not SchemaUse.INSPECT:
         refuse_sandbox_elsewhere(settings)
     embedded = settings.connector_database_url is None
+    without_sandbox = bool(sandbox_elsewhere(settings))
+    if not own_sandbox and settings.token_service_url is None and not without_sandbox:
+        refuse_while_starting(settings.home)
     session = None if own_sandbox else running_session(settings.home)
     running_sandbox = {} if session is None else session.sandbox_environment
     needed = needed_extras(settings)
-    without_sandbox = bool(sandbox_elsewhere(settings))
     if (running_sandbox or without_sandbox) and Extra.SANDBOX in needed:
         needed.remove(Extra.SANDBOX)
     require(*needed, setting_helps=True)

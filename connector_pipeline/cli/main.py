@@ -1,4 +1,6 @@
-"""The command line `connector-pipeline`. Exit status: 0 done, 1 failed, 2 wrong usage.
+"""The command line `connector-pipeline`.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 ended by Ctrl-C (docs/operating.md, Commands).
 
 A command imports its module when it is called. Dagster, which most commands do without, takes
 longer to import than they take to run.
@@ -6,7 +8,7 @@ longer to import than they take to run.
 
 import io
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +22,8 @@ from connector_pipeline.cli import (
     webhooks_commands,
 )
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
+from connector_pipeline.cli.debug import DebugFlag, debug_first
+from connector_pipeline.cli.examples import SHOP, examples
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
 from connector_pipeline.cli.version import VersionFlag
 from connector_pipeline.model.process_output import guard_output, traceback_text
@@ -29,8 +33,8 @@ app = typer.Typer(
     name="connector-pipeline",
     help="Keep a Postgres catalog true to thousands of merchants' shops.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    epilog=examples("dev", f"sync {SHOP}", "doctor", "shops --help", "--install-completion"),
 )
 app.add_typer(shops_commands.app, name="shops")
 app.add_typer(catalog_commands.app, name="catalog")
@@ -39,7 +43,7 @@ app.add_typer(webhooks_commands.app, name="webhooks")
 
 
 @app.callback()
-def _options(version: VersionFlag = False) -> None:  # pyright: ignore[reportUnusedFunction]
+def _options(version: VersionFlag = False, debug: DebugFlag = False) -> None:  # pyright: ignore[reportUnusedFunction]
     """Keep a Postgres catalog true to thousands of merchants' shops."""
 
 
@@ -61,18 +65,19 @@ WorkspaceOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=examples("dev", "dev --port 3100"))
 def dev(
     port: Annotated[int, typer.Option(help="The UI's port; the next free one if taken.")] = UI_PORT,
     as_json: JsonFlag = False,
 ) -> None:
     """Run everything here: Postgres, sandbox, Dagster's UI and daemon, until Ctrl-C."""
-    from connector_pipeline.cli.dev import run_dev
+    with _loading():
+        from connector_pipeline.cli.dev import run_dev
 
     run_dev(port=port, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("ui", "ui --host 0.0.0.0 --read-only"))
 def ui(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = UI_PORT,
@@ -90,7 +95,7 @@ def ui(
     run_ui(host=host, port=port, workspace=workspace, read_only=read_only, path_prefix=path_prefix)
 
 
-@app.command("code-server")
+@app.command("code-server", epilog=examples("code-server", "code-server --check"))
 def code_server(
     listen: Annotated[
         str | None,
@@ -106,7 +111,7 @@ def code_server(
     run_code_server(listen=listen, check=check)
 
 
-@app.command()
+@app.command(epilog=examples("daemon", "daemon --check"))
 def daemon(
     workspace: WorkspaceOption = None,
     check: Annotated[
@@ -119,7 +124,7 @@ def daemon(
     run_daemon(workspace=workspace, check=check)
 
 
-@app.command()
+@app.command(epilog=examples("init /etc/connector"))
 def init(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", file_okay=False, help="A new folder, or an empty one.")
@@ -132,7 +137,7 @@ def init(
     run_init(folder, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("metrics --host 127.0.0.1 --port 9464"))
 def metrics(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port.")] = METRICS_PORT,
@@ -143,7 +148,7 @@ def metrics(
     run_metrics(host=host, port=port)
 
 
-@app.command()
+@app.command(epilog=examples("worker"))
 def worker() -> None:
     """Execute runs in warm processes, as the Celery broker brings them, until SIGTERM."""
     from connector_pipeline.cli.worker import run_worker
@@ -151,15 +156,16 @@ def worker() -> None:
     raise typer.Exit(run_worker())
 
 
-@app.command()
+@app.command(epilog=examples("demo", "demo --json"))
 def demo(as_json: JsonFlag = False) -> None:
     """Sync every sandbox shop as real Dagster runs, without the UI, and show the catalog."""
-    from connector_pipeline.cli.demo import run_demo
+    with _loading():
+        from connector_pipeline.cli.demo import run_demo
 
     _exit_unless(run_demo(as_json=as_json))
 
 
-@app.command()
+@app.command(epilog=examples("sandbox", "sandbox --port 4020"))
 def sandbox(
     port: Annotated[int, typer.Option(help="The port; the next free one if taken.")] = SANDBOX_PORT,
     as_json: JsonFlag = False,
@@ -182,15 +188,16 @@ def sandbox(
         server.run()
 
 
-@app.command()
+@app.command(epilog=examples("doctor", "doctor --json"))
 def doctor(as_json: JsonFlag = False) -> None:
     """Look at settings, database, migrations, Token Service and adapters, and name remedies."""
-    from connector_pipeline.cli.doctor import run_doctor
+    with _loading():
+        from connector_pipeline.cli.doctor import run_doctor
 
     _exit_unless(run_doctor(as_json=as_json))
 
 
-@app.command()
+@app.command(epilog=examples("migrate", "migrate --check", "migrate --sql"))
 def migrate(
     check: Annotated[
         bool,
@@ -223,7 +230,9 @@ def migrate(
     run_migrate(check=check, print_sql=print_sql, print_roles=print_roles, as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(f"sync {SHOP}", f"sync {SHOP} --type full", f"sync {SHOP} --request --json")
+)
 def sync(
     shop: ShopArgument,
     sync_type: Annotated[
@@ -245,7 +254,8 @@ def sync(
             raise typer.BadParameter("--allow-shrink cannot be combined with --request.")
         request_sync(shop, sync_type=sync_type, as_json=as_json)
         return
-    from connector_pipeline.cli.sync import run_sync
+    with _loading():
+        from connector_pipeline.cli.sync import run_sync
 
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
 
@@ -262,7 +272,9 @@ def _known_platform(name: str | None) -> str | None:
     return name
 
 
-@app.command()
+@app.command(
+    epilog=examples("backfill", "backfill --failed", "backfill --platform shopify --stale 24")
+)
 def backfill(
     platform: Annotated[
         str | None,
@@ -279,7 +291,8 @@ def backfill(
     as_json: JsonFlag = False,
 ) -> None:
     """Sync all active shops, or selected ones, many in a run, and wait for the end."""
-    from connector_pipeline.cli.backfill import Selection, run_backfill
+    with _loading():
+        from connector_pipeline.cli.backfill import Selection, run_backfill
 
     selection = Selection(
         platform=platform,
@@ -290,27 +303,48 @@ def backfill(
     _exit_unless(run_backfill(selection, as_json=as_json))
 
 
+@app.command(epilog=examples("schema", "schema sync", "schema shops list"))
+def schema(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="E.g. `shops list`.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of what a command prints with --json; without one, of all."""
+    from connector_pipeline.cli.schema import print_schema
+
+    print_schema(" ".join(command or ()))
+
+
 def main() -> None:
-    """Run the command line. Errors that an operator can correct are printed without a traceback."""
+    """Run the command line. An error is printed on a line, with the remedy; see `--debug`."""
     guard_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A title may have what the terminal's encoding has not.
             stream.reconfigure(errors="backslashreplace")
+    words, debug = debug_first(sys.argv[1:])
     try:
-        app()
+        status = app(words, prog_name="connector-pipeline", standalone_mode=False)
     except Exception as error:
         from connector_pipeline.cli.failures import failure_of
         from connector_pipeline.cli.output import err
 
-        failure = failure_of(error)
-        if failure is None:
+        if debug:
             # Printed here: Python's own traceback quotes URLs and credentials.
             sys.stderr.write(traceback_text(error))
-            sys.exit(1)
+        failure = failure_of(error)
         for line in failure.lines:
             err.print(line, soft_wrap=True)
-        sys.exit(failure.status)
+        status = failure.status
+    if status:
+        sys.exit(status)
+
+
+def _loading() -> AbstractContextManager[None]:
+    """A word on a terminal: Dagster takes a second or two to import."""
+    from connector_pipeline.cli.working import working
+
+    return working("Loading")
 
 
 def _exit_unless(succeeded: bool) -> None:

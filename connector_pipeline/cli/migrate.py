@@ -8,6 +8,7 @@ from connector_pipeline.cli.asked_first import confirm
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
+from connector_pipeline.cli.working import working
 from connector_pipeline.postgres import migrate as migrations
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.downgrade import downgrade, steps_back
@@ -32,7 +33,8 @@ def run_downgrade(revision: str, *, yes: bool, as_json: bool) -> None:
                 _warn(f"{step.revision} is undone. Lost: {step.lost_by_downgrade}")
             _warn("First stop every process of a version that needs a later revision.")
             confirm(revision, yes=yes, as_json=as_json)
-        done = downgrade(url, revision)
+        with working(f"Going back to {revision}"):
+            done = downgrade(url, revision)
     if as_json:
         print_json(
             {
@@ -63,7 +65,8 @@ def run_migrate(*, check: bool, print_sql: bool, print_roles: bool, as_json: boo
 
 def _migrate(*, as_json: bool) -> None:
     with database_services(SchemaUse.MIGRATE) as settings:
-        done = migrations.migrate(database_url(settings))
+        with working("Migrating"):
+            done = migrations.migrate(database_url(settings))
         mark_if_for_real_shops(settings, database_url(settings))
     if as_json:
         print_json({"before": done.before, "revision": done.after, "granted": done.granted})

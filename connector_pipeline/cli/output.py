@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,7 @@ from rich.text import Text
 from connector_pipeline.model.process_output import shown
 
 _NARROWEST: Final = 14
+_WIDEST: Final = 100_000
 
 
 class SafeConsole(Console):
@@ -70,8 +72,8 @@ def print_rows(
     table = new_table()
     for name in columns:
         table.add_column(name, no_wrap=True)
-    # A narrow terminal cuts titles and nothing else: an operator types keys.
-    titles = [name for name in columns if name.endswith("title")]
+    # A narrow terminal cuts titles and nothing else: an operator types keys, a program reads all.
+    titles = [name for name in columns if name.endswith("title")] if out.is_terminal else []
     others = len(columns) - len(titles)
     room = max(_NARROWEST, (out.width - _NARROWEST * others) // max(1, len(titles)))
     source = iter(rows)
@@ -85,7 +87,7 @@ def print_rows(
     if not table.row_count:
         err.print(empty, soft_wrap=True)
         return
-    out.print(table)
+    print_table(table)
     if limit is not None and (more := sum(1 for _ in source)):
         err.print(f"The first {limit} of {limit + more} rows: --limit or --json for more.")
 
@@ -93,6 +95,17 @@ def print_rows(
 def new_table() -> Table:
     """An empty table in the style of all commands: without a frame, close together."""
     return Table(box=None, pad_edge=False, header_style="bold underline")
+
+
+def print_table(table: Table) -> None:
+    """Print a table. What must not be broken, ids and keys, makes it wider than the terminal.
+
+    Where there is no terminal, each row is one line.
+    """
+    natural = Measurement.get(out, out.options.update(max_width=_WIDEST), table)
+    table.width = max(natural.minimum, out.width) if out.is_terminal else natural.maximum
+    table.width = min(table.width, natural.maximum)
+    out.print(table, crop=False)
 
 
 def print_json(row: Mapping[Any, Any]) -> None:

@@ -30,6 +30,8 @@ def sync_progress(console: Console) -> Progress:
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         console=console,
+        # A file or a pipe gets the result, and no bars.
+        disable=not console.is_terminal,
     )
 
 

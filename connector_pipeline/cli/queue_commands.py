@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from connector_pipeline.cli.arguments import JsonFlag
+from connector_pipeline.cli.examples import examples
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -22,7 +23,7 @@ _SENSOR: Final = "sync_queue"
 _LOOKED_EVERY: Final = 1.0
 
 
-@app.command()
+@app.command(epilog=examples("queue stop", "queue stop --wait --most-minutes 30"))
 def stop(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until every run under way has ended.")
@@ -33,6 +34,7 @@ def stop(
     as_json: JsonFlag = False,
 ) -> None:
     """Launch no more runs; requests and sweeps wait in the queue until `queue start`."""
+    from connector_pipeline.cli.working import working
     from connector_pipeline.engine.runs_under_way import runs_under_way
     from connector_pipeline.engine.sensor_switch import is_ticking
 
@@ -41,14 +43,15 @@ def stop(
         until = time.monotonic() + timedelta(minutes=most_minutes).total_seconds()
         left = len(runs_under_way(instance))
         while wait and (left or is_ticking(instance, _SENSOR)) and time.monotonic() < until:
-            time.sleep(_LOOKED_EVERY)
+            with working(f"{left} runs are under way"):
+                time.sleep(_LOOKED_EVERY)
             left = len(runs_under_way(instance))
     _say("stopped", left, as_json=as_json)
     if wait and left:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("queue start"))
 def start(as_json: JsonFlag = False) -> None:
     """Launch runs over the shops that wait, as before `queue stop`."""
     from connector_pipeline.engine.runs_under_way import runs_under_way

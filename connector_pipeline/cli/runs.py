@@ -4,19 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition
+from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition, TableMetadataValue
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.errors import Defect
+from connector_pipeline.model.sync import RequestedSyncType, SyncStatus
 from connector_pipeline.settings import load_settings
 
 _RAW_PRODUCTS: Final = AssetKey("raw_products")
+_FAILED_SHOPS: Final = "failed_shops"
+"""The metadata of a step's failure that has each shop's error code (`assets/reporting.py`)."""
 _CATALOG_ITEMS: Final = AssetKey("catalog_items")
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOutcome:
-    """How a shop's run ended: with the metadata of its `catalog_items`, or the failure's text.
+    """How a shop's run ended: with the metadata of its `catalog_items`, or with a failure.
+
+    `failure` is its text for people, `error_code` its error's name; None where it succeeded.
 
     `warnings` are those of fetching the shop, and of publishing it if that succeeded.
     """
@@ -25,7 +30,13 @@ class SyncOutcome:
     run_id: str
     metadata: Mapping[str, Any]
     failure: str | None
+    error_code: str | None
     warnings: Sequence[str] = ()
+
+    @property
+    def status(self) -> SyncStatus:
+        """Whether the sync succeeded or failed."""
+        return SyncStatus.SUCCEEDED if self.failure is None else SyncStatus.FAILED
 
     def count(self, name: str) -> int | float:
         """A number of the metadata, 0 if the run failed before it had one."""
@@ -69,12 +80,14 @@ def sync_shop(
     )
     fetched = _metadata(result.all_events, _RAW_PRODUCTS)
     published = _metadata(result.all_events, _CATALOG_ITEMS)
+    failure, code = (None, None) if result.success else _failure(result.all_events, partition_key)
     return SyncOutcome(
         partition_key=partition_key,
         run_id=run_id,
         metadata=published,
-        failure=None if result.success else _failure(result.all_events),
-        warnings=(published or fetched).get("warnings", ()),
+        failure=failure,
+        error_code=code,
+        warnings=_warnings(published or fetched),
     )
 
 
@@ -86,12 +99,28 @@ def _metadata(events: Sequence[DagsterEvent], asset: AssetKey) -> dict[str, Any]
     return {}
 
 
-def _failure(events: Sequence[DagsterEvent]) -> str:
+def _warnings(metadata: Mapping[str, Any]) -> list[str]:
+    table = metadata.get("warnings")
+    if not isinstance(table, TableMetadataValue):
+        return []
+    return [str(record.data["warning"]) for record in table.records]
+
+
+def _failure(events: Sequence[DagsterEvent], partition_key: str) -> tuple[str, str]:
+    """The text of the failure, and the error's name."""
     for event in events:
         if event.is_step_failure:
             data = event.step_failure_data
-            if data.user_failure_data is not None and data.user_failure_data.description:
-                return data.user_failure_data.description
+            stated = data.user_failure_data
+            if stated is not None and stated.description:
+                return stated.description, _error_code(stated.metadata, partition_key)
             if data.error is not None:
-                return data.error.message.strip()
-    return "The run failed outside its steps; see its log in the UI."
+                return data.error.message.strip(), Defect.__name__
+    return "The run failed outside its steps; see its log in the UI.", Defect.__name__
+
+
+def _error_code(metadata: Mapping[str, object], partition_key: str) -> str:
+    found = metadata.get(_FAILED_SHOPS)
+    codes = found.value if isinstance(found, JsonMetadataValue) else None
+    code = codes.get(partition_key) if isinstance(codes, dict) else None
+    return code if isinstance(code, str) else Defect.__name__

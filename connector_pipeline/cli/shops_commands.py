@@ -6,13 +6,20 @@ A command imports what it works with when it is called: its help needs no databa
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
+from connector_pipeline.cli.arguments import (
+    JsonFlag,
+    NewShopArgument,
+    OptionalShopArgument,
+    ShopArgument,
+    ShopsArgument,
+    YesFlag,
+)
+from connector_pipeline.cli.examples import SHOP, examples
 from connector_pipeline.model.shop import (
-    RegisteredShop,
     Shop,
     ShopState,
     parse_partition_key,
@@ -26,9 +33,6 @@ app = typer.Typer(
     help="The registry of shops: each active one is a partition.", no_args_is_help=True
 )
 
-ShopsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[SHOP]...", help="Partition keys: PLATFORM/DOMAIN")
-]
 StateOption = Annotated[ShopState | None, typer.Option(help="Only shops of this state.")]
 PlatformOption = Annotated[str | None, typer.Option(help="Only shops of this platform.")]
 FileOption = Annotated[
@@ -40,17 +44,15 @@ FileOption = Annotated[
     ),
 ]
 
-_COLUMNS = (
-    "shop",
-    "state",
-    "last_successful_sync_at",
-    "last_error_code",
+
+@app.command(
+    epilog=examples(
+        f"shops add {SHOP} --merchant-id m-1",
+        "shops add woocommerce/shop.example --merchant-id m-2 --path /shop",
+    )
 )
-
-
-@app.command()
 def add(
-    shop: ShopArgument,
+    shop: NewShopArgument,
     merchant_id: Annotated[str, typer.Option(help="The merchant whose shop it is.")],
     platform_shop_id: Annotated[
         str | None, typer.Option(help="The platform's id of the shop; its domain if left out.")
@@ -85,7 +87,7 @@ def add(
     _say(registered.partition_key, outcome, as_json=as_json)
 
 
-@app.command("import")
+@app.command("import", epilog=examples("shops import shops.csv"))
 def import_csv(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)],
     as_json: JsonFlag = False,
@@ -105,27 +107,41 @@ def import_csv(
         out.print(f"{file}: {counted}.", markup=False, soft_wrap=True)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("shops list", "shops list --state disconnected --json"))
 def list_shops(
     state: Annotated[ShopState | None, typer.Option(help="Only shops of this state.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the registered shops."""
-    from connector_pipeline.cli.output import print_rows
+    """List the registered shops, each with its error and since when it fails."""
+    from connector_pipeline.cli.shops_health import run_list
 
     with _registry() as registry:
-        shops = registry.list(state)
-    print_rows(
-        [_row(shop) for shop in shops],
-        columns=_COLUMNS,
-        as_json=as_json,
-        empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M"
-        if state is None
-        else f"No shop is {state.value}.",
-    )
+        run_list(
+            list(registry.list(state)),
+            as_json=as_json,
+            empty="No shops are registered: connector-pipeline shops add SHOP --merchant-id M"
+            if state is None
+            else f"No shop is {state.value}.",
+        )
 
 
 @app.command()
+def show(shop: ShopArgument, as_json: JsonFlag = False) -> None:
+    """Show a shop: its state, its error with the remedy, since when, and the next try."""
+    from connector_pipeline.cli.shops_health import run_show
+
+    run_show(shop, as_json=as_json)
+
+
+@app.command()
+def health(as_json: JsonFlag = False) -> None:
+    """Show all shops at a glance: which fail, since when, why, and what to do."""
+    from connector_pipeline.cli.shops_health import run_health
+
+    run_health(as_json=as_json)
+
+
+@app.command(epilog=examples(f"shops pause {SHOP}", "shops pause --file shops.txt"))
 def pause(
     shops: ShopsArgument = None,
     state: StateOption = None,
@@ -137,7 +153,9 @@ def pause(
     _set_states(ShopState.PAUSED, shops, state, platform, file, as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(f"shops resume {SHOP}", "shops resume --state disconnected --platform shopify")
+)
 def resume(
     shops: ShopsArgument = None,
     state: StateOption = None,
@@ -149,7 +167,7 @@ def resume(
     _set_states(ShopState.ACTIVE, shops, state, platform, file, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples(f"shops remove {SHOP}"))
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Remove a shop from the registry; its catalog rows and its history stay: see `erase`."""
     parse_partition_key(shop)
@@ -158,11 +176,9 @@ def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     _say(shop, "removed", as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples(f"shops erase {SHOP}", "shops erase --merchant-id m-1 --wait"))
 def erase(
-    shop: Annotated[
-        str | None, typer.Argument(metavar="[SHOP]", help="Partition key: PLATFORM/DOMAIN")
-    ] = None,
+    shop: OptionalShopArgument = None,
     merchant_id: Annotated[str | None, typer.Option(help="All shops of this merchant.")] = None,
     demanded: Annotated[
         bool, typer.Option("--demanded", help="All shops of which a platform demands it.")
@@ -188,7 +204,7 @@ def erase(
     )
 
 
-@app.command()
+@app.command(epilog=examples(f"shops export {SHOP}", f"shops export {SHOP} --to acme.zip"))
 def export(
     shop: ShopArgument,
     to: Annotated[
@@ -230,7 +246,7 @@ def _set_states(
     if not as_json and len(changed) != 1:
         out.print(f"{len(changed)} shops: {state.value}.")
     for error in unknown:
-        err.print(f"{error.code}: {error}")
+        err.print(f"{error.code}: {error}", soft_wrap=True)
     if unknown:
         raise typer.Exit(1)
 
@@ -261,7 +277,3 @@ def _registry() -> Generator["ShopRegistry"]:
 
     with database_services(SchemaUse.ROWS):
         yield ShopRegistry(database=Database())
-
-
-def _row(shop: RegisteredShop) -> dict[str, Any]:
-    return {"shop": shop.partition_key, **shop.model_dump()}

@@ -14,6 +14,7 @@ from connector_pipeline.automation.erasing import (
 from connector_pipeline.cli.asked_first import confirm
 from connector_pipeline.cli.local_services import SchemaUse, dagster_services, database_services
 from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.working import working
 from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision
 from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.postgres.database import Database
@@ -52,15 +53,16 @@ def run_erase(
         with dagster_services(settings), DagsterInstance.get() as instance:
             for key in keys:
                 try:
-                    counts = erase_shop(
-                        key,
-                        database=database,
-                        raw_archive=RawArchive(url=settings.archive_url),
-                        instance=instance,
-                        logs=settings.home / "logs",
-                        tells_readers=settings.nats_url is not None,
-                        waits=waits,
-                    )
+                    with working(f"Erasing {key}"):
+                        counts = erase_shop(
+                            key,
+                            database=database,
+                            raw_archive=RawArchive(url=settings.archive_url),
+                            instance=instance,
+                            logs=settings.home / "logs",
+                            tells_readers=settings.nats_url is not None,
+                            waits=waits,
+                        )
                 except (NotPostgres, UnknownRevision) as error:
                     err.print(f"{type(error).__name__}: {error}", soft_wrap=True)
                     raise typer.Exit(1) from None

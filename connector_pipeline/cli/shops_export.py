@@ -14,6 +14,7 @@ from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.cli.export_files import ExportFiles, export_files
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
 from connector_pipeline.cli.output import as_stored, err, out, print_json
+from connector_pipeline.cli.working import working
 from connector_pipeline.model.errors import SnapshotMissing, UnknownShop
 from connector_pipeline.model.shop import parse_partition_key
 from connector_pipeline.postgres.connections import connect
@@ -39,7 +40,7 @@ def run_export(shop: str, *, to: Path | None, as_json: bool) -> None:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             snapshot = _latest(archive, shop)
             try:
-                with export_files(target) as files:
+                with working(f"Writing {target}"), export_files(target) as files:
                     counts = _write(files, connection, shop, snapshot)
             except OSError as error:
                 err.print(f"{target} cannot be written: {error.strerror}.", soft_wrap=True)

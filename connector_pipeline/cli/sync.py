@@ -58,15 +58,18 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
 
 def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
     items = outcome.count("dagster/partition_row_count")
+    read = outcome.count("items")
     if as_json:
         print_json(
             {
                 "shop": outcome.partition_key,
                 "run_id": outcome.run_id,
                 "sync_id": sync_id,
-                "succeeded": outcome.failure is None,
+                "status": outcome.status.value,
+                "error_code": outcome.error_code,
                 "error": outcome.failure,
                 "items": items,
+                "items_read": read,
                 "warnings": list(outcome.warnings),
                 **{
                     name: outcome.count(name) for name in (*_COUNTS, "pages", "requests", "seconds")
@@ -76,7 +79,7 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
         )
     elif outcome.failure is None:
         counts = ", ".join(f"{outcome.count(name)} {name}" for name in _COUNTS)
-        out.print(f"{outcome.partition_key}: {items} items: {counts}.", soft_wrap=True)
+        out.print(f"{outcome.partition_key}: {items} items, {read} read: {counts}.", soft_wrap=True)
     else:
         err.print(outcome.failure, soft_wrap=True)
     if not as_json:

@@ -7,6 +7,7 @@ from typing import Final
 from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, out, print_json
 from connector_pipeline.cli.registration import register_sandbox_shops
+from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import NotActive
@@ -38,7 +39,8 @@ def run_care(care: Care, shop: str | None, *, as_json: bool) -> bool:
         cares = Subscriptions.of(
             database, _token_service(settings, database), build_adapters(settings), settings
         )
-        done = asyncio.run(cares.take_care(_chosen(registry, shop), care))
+        with working("Asking the shops"):
+            done = asyncio.run(cares.take_care(_chosen(registry, shop), care))
     for each in done:
         _print(each, care, as_json=as_json)
     if not as_json and len(done) != 1:

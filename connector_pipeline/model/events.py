@@ -11,7 +11,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.model.sync import SyncId
+from connector_pipeline.model.sync import SyncId, SyncType
+
+_Count = Annotated[int, Field(ge=0)]
 
 SOURCE_SERVICE: Final = "platform-connector"
 
@@ -26,8 +28,9 @@ class OutcomeType(StrEnum):
 class FetchCompleted(BaseModel):
     """A sync was published.
 
-    `total_products` is the number of variants in the snapshot, each counted once, without the
-    rejected ones. The predecessor counted so too: its batches hold one product per variant.
+    `total_products` is the number of the shop's live items after it: one per variant, as the
+    predecessor counted, whose syncs were all full. The rest counts what this sync read (`items`,
+    without the `rejected` ones and `duplicates`) and what it did to the shop's rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +40,16 @@ class FetchCompleted(BaseModel):
     platform_name: str
     platform_shop_id: str
     domain: str
-    total_products: Annotated[int, Field(ge=0)]
+    total_products: _Count
+    sync_type: SyncType
+    items: _Count
+    inserted: _Count
+    updated: _Count
+    unchanged: _Count
+    revived: _Count
+    deleted: _Count
+    rejected: _Count
+    duplicates: _Count
 
 
 class FetchFailed(BaseModel):

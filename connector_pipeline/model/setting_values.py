@@ -86,6 +86,19 @@ def _host_names(written: str) -> str:
     return ",".join(names)
 
 
+# Dagster refuses other teams when it loads the definitions.
+_OWNER: Final = re.compile(
+    r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+)
+
+
+def _owners(written: str) -> str:
+    owners = [owner.strip() for owner in written.split(",")]
+    if not all(_OWNER.fullmatch(owner) for owner in owners):
+        raise ValueError("must be team:NAME or e-mail addresses, separated by commas")
+    return ",".join(owners)
+
+
 def _ui_hosts(written: str) -> str:
     names = [name.strip() for name in written.split(",")]
     if not all(_HOST_NAME.fullmatch(name) or _is_address(name) for name in names):
@@ -281,6 +294,7 @@ ShopUrlTemplate = Annotated[str, AfterValidator(_shop_url_template)]
 
 HostNames = Annotated[str, AfterValidator(_host_names)]
 UiHosts = Annotated[str, AfterValidator(_ui_hosts)]
+Owners = Annotated[str, AfterValidator(_owners)]
 
 
 def _networks(written: str) -> str:

@@ -23,7 +23,7 @@ from connector_pipeline.model.storable import shows
 
 
 class ShopState(StrEnum):
-    """The states of a shop. Only active shops are partitions, and only they are swept."""
+    """The states of a shop. Only active shops are swept; paused ones are no partitions."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -166,6 +166,7 @@ class RegisteredShop(Shop):
     state: ShopState = ShopState.ACTIVE
     consecutive_failures: int = 0
     last_error_code: str | None = None
+    last_error_message: str | None = None
     last_full_sync_at: datetime | None = None
     last_successful_sync_at: datetime | None = None
     last_hinted_sync_at: datetime | None = Field(default=None, exclude=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Numeric, Table, Text, text
 
+from connector_pipeline.model.catalog_columns import COMMENTS
 from connector_pipeline.model.catalog_item import ProductStatus
 from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CATALOG
@@ -15,71 +16,27 @@ from connector_pipeline.postgres.schema_names import CATALOG
 catalog_items: Final = Table(
     "catalog_items",
     metadata,
-    Column("merchant_id", Id, nullable=False, comment="The merchant that owns the shop."),
-    Column("platform_name", Id, primary_key=True, comment="The platform's name."),
-    Column("platform_shop_id", Id, nullable=False, comment="The platform's id of the shop."),
-    Column("domain", Id, primary_key=True, comment="The shop's host name, in lower case."),
-    Column("product_id", Id, nullable=False, comment="The platform's id, as text."),
-    Column(
-        "variant_id",
-        Id,
-        primary_key=True,
-        comment="The platform's id, as text; {product_id}_default where the platform gives a "
-        "product without variants no second id. Unique within a shop only.",
-    ),
-    Column("product_title", Text, nullable=False, comment="As the platform gave it."),
-    Column(
-        "variant_title",
-        Text,
-        nullable=False,
-        comment="As the platform gave it; the product's title where the variant has none.",
-    ),
-    Column("sku", Text, comment="As the platform gave it: null and the empty string both occur."),
-    Column(
-        "price",
-        Numeric(20, 6),
-        comment="In units of currency, never cents. Null: no price. 0: free.",
-    ),
-    Column("currency", Text, nullable=False, comment="The shop's ISO 4217 code."),
-    Column("inventory", Integer, comment="Units in stock. Null: not tracked. Negative: oversold."),
-    Column("image_url", Text, comment="The variant's image, else the product's."),
-    Column("created_at", Time, comment="When the product was made, by the platform's clock."),
-    Column(
-        "updated_at",
-        Time,
-        comment="The later change of product and variant, by the platform's clock.",
-    ),
-    Column(
-        "product_status",
-        Text,
-        nullable=False,
-        comment="The product's state in the shop's administration. Only active may be for sale.",
-    ),
-    Column(
-        "first_synced_at",
-        Time,
-        nullable=False,
-        comment="When the connector first published the row.",
-    ),
-    Column(
-        "changed_at",
-        Time,
-        nullable=False,
-        comment="When the connector last changed the row, deletion and return included. "
-        "Readers that follow changes follow this column.",
-    ),
-    Column(
-        "deleted_at",
-        Time,
-        comment="When the connector learned that the variant is gone. Null: it is not gone.",
-    ),
-    Column("sync_id", Id, nullable=False, comment="The sync that last changed the row."),
-    Column(
-        "sellable",
-        Boolean,
-        comment="Whether it may be bought now, by the platform's own word. "
-        "Null: the platform does not tell.",
-    ),
+    Column("merchant_id", Id, nullable=False, comment=COMMENTS["merchant_id"]),
+    Column("platform_name", Id, primary_key=True, comment=COMMENTS["platform_name"]),
+    Column("platform_shop_id", Id, nullable=False, comment=COMMENTS["platform_shop_id"]),
+    Column("domain", Id, primary_key=True, comment=COMMENTS["domain"]),
+    Column("product_id", Id, nullable=False, comment=COMMENTS["product_id"]),
+    Column("variant_id", Id, primary_key=True, comment=COMMENTS["variant_id"]),
+    Column("product_title", Text, nullable=False, comment=COMMENTS["product_title"]),
+    Column("variant_title", Text, nullable=False, comment=COMMENTS["variant_title"]),
+    Column("sku", Text, comment=COMMENTS["sku"]),
+    Column("price", Numeric(20, 6), comment=COMMENTS["price"]),
+    Column("currency", Text, nullable=False, comment=COMMENTS["currency"]),
+    Column("inventory", Integer, comment=COMMENTS["inventory"]),
+    Column("image_url", Text, comment=COMMENTS["image_url"]),
+    Column("created_at", Time, comment=COMMENTS["created_at"]),
+    Column("updated_at", Time, comment=COMMENTS["updated_at"]),
+    Column("product_status", Text, nullable=False, comment=COMMENTS["product_status"]),
+    Column("first_synced_at", Time, nullable=False, comment=COMMENTS["first_synced_at"]),
+    Column("changed_at", Time, nullable=False, comment=COMMENTS["changed_at"]),
+    Column("deleted_at", Time, comment=COMMENTS["deleted_at"]),
+    Column("sync_id", Id, nullable=False, comment=COMMENTS["sync_id"]),
+    Column("sellable", Boolean, comment=COMMENTS["sellable"]),
     one_of("product_status", ProductStatus),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
     # numeric can hold NaN, and a missing value that passes through a float becomes one.

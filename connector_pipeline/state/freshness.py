@@ -8,6 +8,8 @@ from datetime import datetime
 
 import psycopg
 
+from connector_pipeline.model.duration import in_words
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeTimes:
@@ -25,7 +27,7 @@ class Freshness:
     worst: float
 
     def __str__(self) -> str:
-        return f"{_span(self.median)} (median), {_span(self.worst)} at worst"
+        return f"{in_words(self.median)} (median), {in_words(self.worst)} at worst"
 
 
 def of_sync(connection: psycopg.Connection, sync_id: str) -> Freshness | None:
@@ -39,10 +41,3 @@ def of_sync(connection: psycopg.Connection, sync_id: str) -> Freshness | None:
         (sync_id,),
     ).fetchone()
     return None if row is None else Freshness(*row)
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -23,6 +23,13 @@ ONE_CLASS_UP_AFTER: Final = timedelta(minutes=10)
 """A row that waits for so long is taken as if its priority were one better, and so on: a shop of a
 sweep takes turns with fresh requests after half an hour. So no class can starve another."""
 
+SHARES_A_RUN_WITHIN: Final = timedelta(seconds=2.5)
+"""A shop that waits for further hints goes with a run that is launched so shortly before its time.
+
+The next run can be launched only as Dagster's daemon comes round, 5 seconds later, and a run of a
+process of its own takes seconds to begin.
+"""
+
 # Of each shop only the first row is ready: a shop's syncs keep their order. A merchant's turn
 # counts its shops that are under way, so that the merchant of thousands does not always come first.
 # In a class, rows of different priorities alternate: old shops of a sweep and fresh requests.
@@ -30,6 +37,12 @@ _READY: Final = """
     WITH busy AS (
         SELECT platform_name, domain FROM connector.sync_queue WHERE state = 'taken'
         UNION SELECT * FROM unnest(%(platform_names)s::text[], %(domains)s::text[])
+    ), shared AS (
+        SELECT CASE WHEN EXISTS (
+            SELECT FROM connector.sync_queue
+            WHERE state = 'waiting' AND priority <= %(last_of_foreground)s
+                AND (not_before IS NULL OR not_before <= clock_timestamp())
+        ) THEN %(shares_a_run_within)s ELSE interval '0' END AS ahead
     ), ready AS (
         SELECT DISTINCT ON (platform_name, domain) id, merchant_id,
             priority,
@@ -37,8 +50,9 @@ _READY: Final = """
             greatest(0, priority - (put_at < now() - %(one_class_up_after)s)::int
                 - (put_at < now() - 2 * %(one_class_up_after)s)::int
                 - (put_at < now() - 3 * %(one_class_up_after)s)::int) AS class
-        FROM connector.sync_queue AS row
-        WHERE state = 'waiting' AND (not_before IS NULL OR not_before <= clock_timestamp())
+        FROM connector.sync_queue AS row CROSS JOIN shared
+        WHERE state = 'waiting'
+            AND (not_before IS NULL OR not_before <= clock_timestamp() + shared.ahead)
             AND (%(of)s::text IS NULL OR backfills @> ARRAY[%(of)s::text])
             AND NOT EXISTS (SELECT FROM busy
                 WHERE busy.platform_name = row.platform_name AND busy.domain = row.domain)
@@ -131,6 +145,7 @@ def take(
             "platform_names": platform_names,
             "domains": domains,
             "one_class_up_after": ONE_CLASS_UP_AFTER,
+            "shares_a_run_within": SHARES_A_RUN_WITHIN,
             "last_of_foreground": LAST_OF_FOREGROUND,
             "of": of,
             "foreground": max(0, min(capacity.foreground, capacity.in_all)) * shops_per_run,

@@ -30,7 +30,8 @@ Added = Literal["added", "updated", "unchanged"]
 
 _SELECT: Final = """
     SELECT merchant_id, platform_name, platform_shop_id, domain, currency, path, state,
-        consecutive_failures, last_error_code, last_full_sync_at, last_successful_sync_at,
+        consecutive_failures, last_error_code, last_error_message, last_full_sync_at,
+        last_successful_sync_at,
         last_hinted_sync_at, high_water_mark, published_currency, page_sizes, learned, refused_at,
         full_sync_failing_since, full_sync_failed_at, full_sync_failures, full_sync_error_code,
         full_sync_error_message, last_hint_at, last_hinted_sync_at, subscribed,
@@ -104,6 +105,19 @@ class ShopRegistry:
     def active_partition_keys(self) -> Sequence[str]:
         """The partition keys of all active shops, sorted."""
         return [shop.partition_key for shop in self.list(ShopState.ACTIVE)]
+
+    def visible_partition_keys(self) -> Sequence[str]:
+        """The partition keys of all shops but the paused ones, sorted.
+
+        A disconnected shop stays to be seen until somebody reconnects, pauses or removes it.
+        """
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                "SELECT platform_name || '/' || domain FROM connector.shops WHERE state <> %s"
+                " ORDER BY platform_name, domain",
+                (ShopState.PAUSED,),
+            )
+            return [key for (key,) in rows]
 
     def active_partition_keys_where(
         self,

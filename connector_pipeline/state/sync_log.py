@@ -5,7 +5,7 @@ and the end of its row in the queue, or not at all.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,7 @@ from connector_pipeline.model.errors import (
     AccessRefused,
     ConnectorError,
     InvalidSyncRequest,
+    NotActive,
     ShopBusy,
     ShopDisconnected,
     SnapshotIncomplete,
@@ -216,7 +217,8 @@ def fail(
 
     Returns the error as recorded: an AccessRefused takes the place of a ShopDisconnected that is
     not believed yet, by what the run knows of the `refusal`. A believed one marks an active shop
-    disconnected. An InvalidSyncRequest leaves the shop as it is, and a ShopBusy is not counted. Nor
+    disconnected. An InvalidSyncRequest or a NotActive leaves the shop as it is, so that its own
+    error stays, and a ShopBusy is not counted. Nor
     is what fails for hints alone: their tokens are asked for again, and whether the shop is well
     is for the syncs of the whole shop to say.
     """
@@ -255,7 +257,8 @@ def fail(
     hinted = sync_type == SyncType.HINTED
     if hinted and not isinstance(error, SyncAbandoned):
         ask_again_all(connection, sync_id)
-    if not isinstance(error, InvalidSyncRequest) and not (hinted and not _is_refusal(error)):
+    says_nothing = isinstance(error, InvalidSyncRequest | NotActive)
+    if not says_nothing and not (hinted and not _is_refusal(error)):
         _count_failure(connection, (platform_name, domain), error, message)
         if sync_type == SyncType.FULL and not isinstance(error, _NOT_OF_FULL_SYNCS):
             full_sync_failures.keep(connection, (platform_name, domain), error)
@@ -319,6 +322,7 @@ def succeed(
     shop: Shop,
     counts: PublishCounts,
     complete: bool,
+    live: int = 0,
     changed: ChangeTimes | None = None,
     all_read: bool = False,
     absences_confirmed: bool = False,
@@ -328,6 +332,8 @@ def succeed(
     published_by: str | None = None,
 ) -> None:
     """Record that a sync was published, and on its shop when it was synced and its high-water mark.
+
+    The publish left the shop `live` rows.
 
     All these times are the start of the sync, or `as_of` where its data are older: the snapshot may
     lack changes that the platform made after it. A snapshot that is published again from the
@@ -424,7 +430,9 @@ def succeed(
         platform_name=shop.platform_name,
         platform_shop_id=shop.platform_shop_id,
         domain=shop.domain,
-        total_products=counts.items,
+        total_products=live,
+        sync_type=sync.sync_type,
+        **asdict(counts),
     )
     [(finished_at,)] = published.fetchall()
     event = Envelope[FetchCompleted].of(

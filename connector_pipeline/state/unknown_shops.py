@@ -1,5 +1,6 @@
 """The error for a shop that is not in the registry, with the registered ones of a similar name."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -26,21 +27,8 @@ _SIMILAR: Final = """
 def unknown_shop(connection: psycopg.Connection, key: str) -> UnknownShop:
     """The error for this partition key. It names registered shops that may have been meant."""
     platform_name, domain = parse_partition_key(key)
-    same = [domain, domain.removeprefix("www."), f"www.{domain}"]
-    label = domain.partition(".")[0]
-    half = max(2, len(label) // 2)
-    rows = connection.execute(
-        _SIMILAR,
-        {
-            "same": same,
-            "half": half,
-            "begin": domain[:half],
-            "end": label[-half:],
-            "length": len(domain),
-            "most": _COMPARED,
-        },
-    ).fetchall()
-    found = [key for (key,) in rows]
+    same = _same(domain)
+    found = _similar(connection, domain)
     meant = [each for each in found if each.partition("/")[2] in same]
     # The end of a name that all shops of a platform share must not make them alike.
     names = {each: _own_name(each) for each in found if each.startswith(f"{platform_name}/")}
@@ -54,6 +42,46 @@ def unknown_shop(connection: psycopg.Connection, key: str) -> UnknownShop:
         partition_key=key,
         remedy=f"Use that name if it was meant. Otherwise: {UnknownShop.default_remedy}",
     )
+
+
+def shops_like(connection: psycopg.Connection, typed: str) -> Sequence[str]:
+    """The registered shops, at most three, that a text which is no partition key may stand for.
+
+    This is a name, a domain or a key with a slip, of any platform. The likest is first.
+    """
+    domain = typed.lower().rpartition("/")[2]
+    found = _similar(connection, domain)
+    meant = [key for key in found if key.partition("/")[2] in _same(domain)]
+    names = {key: (_own_name(key), _label(key)) for key in found}
+    every = {name for each in names.values() for name in each}
+    close = get_close_matches(_own_name(f"/{domain}"), every, n=_NAMED, cutoff=_ALIKE)
+    meant += [key for name in close for key, each in names.items() if name in each]
+    return list(dict.fromkeys(meant))[:_NAMED]
+
+
+def _same(domain: str) -> list[str]:
+    return [domain, domain.removeprefix("www."), f"www.{domain}"]
+
+
+def _similar(connection: psycopg.Connection, domain: str) -> list[str]:
+    label = domain.partition(".")[0]
+    half = max(2, len(label) // 2)
+    rows = connection.execute(
+        _SIMILAR,
+        {
+            "same": _same(domain),
+            "half": half,
+            "begin": domain[:half],
+            "end": label[-half:],
+            "length": len(domain),
+            "most": _COMPARED,
+        },
+    ).fetchall()
+    return [key for (key,) in rows]
+
+
+def _label(key: str) -> str:
+    return key.partition("/")[2].removeprefix("www.").partition(".")[0]
 
 
 def _own_name(key: str) -> str:

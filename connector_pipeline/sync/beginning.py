@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.writer import SnapshotWriter
-from connector_pipeline.model.errors import ArchiveUnavailable
+from connector_pipeline.model.errors import ArchiveUnavailable, NotActive
 from connector_pipeline.model.hint import HintedToken
-from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop import RegisteredShop, ShopState
 from connector_pipeline.model.sync import (
     ShopToSync,
     Sync,
@@ -69,9 +69,17 @@ class Beginning:
         """Record that the sync runs; return its snapshot if an earlier attempt finished it.
 
         A sync for hints begins anew each time: hints may have joined it since it was interrupted,
-        and it is short.
+        and it is short. Raises NotActive for a disconnected shop, of which nothing is asked: when
+        it is asked again is for the sensor `credential_probe` to say.
         """
         shop = registered_shop(self.services.registry, partition_key)
+        if shop.state is ShopState.DISCONNECTED:
+            raise NotActive(
+                f"is disconnected, and nothing was asked of it. It last said: "
+                f"{shop.last_error_code or 'nothing'}: {shop.last_error_message or '-'}",
+                remedy="Once its merchant has reconnected it: `connector-pipeline shops resume "
+                f"{partition_key}`; the connector also asks it again by itself.",
+            )
         sync_id = self.sync_id(partition_key)
         with self.services.database.connect() as connection:
             tokens = tokens_of(connection, sync_id)

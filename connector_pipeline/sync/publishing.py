@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
 from connector_pipeline.archive.manifest import SnapshotManifest
+from connector_pipeline.catalog.examples import Examples, ShopAfter
 from connector_pipeline.catalog.publish import publish
-from connector_pipeline.catalog.read import preview
+from connector_pipeline.catalog.read import live_count, preview
 from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, SnapshotMissing
 from connector_pipeline.model.sync import Sync, SyncType
@@ -41,7 +42,8 @@ class Published:
     """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop.
 
     `warnings` are those of normalizing, and of deletions that an increment does not make. The
-    warnings of the fetch are in the manifest. `freshness` is None where nothing told it.
+    warnings of the fetch are in the manifest. `freshness` is None where nothing told it. `live` is
+    the number of the shop's live rows, and `seconds` is how long normalizing and publishing took.
     """
 
     manifest: SnapshotManifest
@@ -49,6 +51,10 @@ class Published:
     preview: Sequence[Mapping[str, Any]]
     warnings: Sequence[str] = ()
     freshness: Freshness | None = None
+    live: int = 0
+    examples: Examples = field(default_factory=Examples)
+    seconds: float = 0.0
+    admin_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class ShopPublisher:
         place. Raises nothing: an error is returned as NotPublished.
         """
         sync = None if fetched is None else fetched.sync
+        began = time.monotonic()
         log_as_none()
         try:
             shop = registered_shop(self.services.registry, partition_key)
@@ -103,7 +110,7 @@ class ShopPublisher:
                     # Published once more, all items would be counted as unchanged.
                     counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
                 adapter = adapter_of(shop, self.services.adapters)
-                remarks, refused = Remarks(), list[str]()
+                remarks, refused, after = Remarks(), list[str](), list[ShopAfter]()
                 with self.services.database.connect() as connection:
                     if counts is None:
                         counts = publish(
@@ -123,7 +130,10 @@ class ShopPublisher:
                             allow_shrink=self.allow_shrink,
                             published_by=self.run.root_run_id,
                             warn=refused.append,
+                            note=after.append,
                         )
+                    if not after:
+                        after.append(ShopAfter(live_count(connection, partition_key), Examples()))
                     fresh = freshness.of_sync(connection, sync.sync_id)
                     rows = preview(connection, partition_key, limit=_PREVIEW_ROWS)
                 publishing.set(**asdict(counts))
@@ -131,7 +141,17 @@ class ShopPublisher:
             return NotPublished(as_connector_error(error), sync)
         _log.info("the sync is published: %s", counts)
         self._end_trace(sync, counts=counts)
-        return Published(manifest, counts, rows, [*remarks.warnings(), *refused], fresh)
+        return Published(
+            manifest,
+            counts,
+            rows,
+            [*remarks.warnings(), *refused],
+            fresh,
+            live=after[-1].live,
+            examples=after[-1].examples,
+            seconds=time.monotonic() - began,
+            admin_url=adapter.admin_url(shop),
+        )
 
     def record_failure(self, failed: NotPublished) -> None:
         """Record that the shop's sync failed, and that this run does not try it again."""

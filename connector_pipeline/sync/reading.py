@@ -149,7 +149,9 @@ class Reading:
                     refuse_another_currency(begun.shop, begun.sync, report)
                     began = time.monotonic()
                     await in_thread(begun.writer.write, page)
-                    archiving += time.monotonic() - began
+                    took = time.monotonic() - began
+                    archiving += took
+                    report.archive_seconds += took
                     if time.monotonic() - last_recorded >= _PROGRESS_EVERY:
                         last_recorded = time.monotonic()
                         await in_thread(self._record_progress)

@@ -1,7 +1,8 @@
 """The whole pipeline as Dagster runs it, over the sandbox and a fresh database."""
 
+import json
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dagster import (
     DagsterInstance,
     Definitions,
     ExecuteInProcessResult,
+    MetadataValue,
 )
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
@@ -33,6 +35,25 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 RAW_PRODUCTS = "raw_products"
 CATALOG_ITEMS = "catalog_items"
+
+
+def metadata_values(metadata: Mapping[str, MetadataValue[Any]]) -> dict[str, Any]:
+    """The values by name; warnings as texts, and details by their names, from their tables."""
+    values: dict[str, Any] = {name: value.value for name, value in metadata.items()}
+    warnings = values["warnings"].records if "warnings" in values else []
+    details = values["details"].records if "details" in values else []
+    return values | {
+        "warnings": [row.data["warning"] for row in warnings],
+        "details": {row.data["detail"]: _parsed(row.data["value"]) for row in details},
+    }
+
+
+def _parsed(written: Any) -> Any:
+    """A number or the like of its JSON, a text as it is."""
+    try:
+        return json.loads(written)
+    except ValueError:
+        return written
 
 
 @dataclass(frozen=True)
@@ -113,7 +134,7 @@ class Pipeline:
             assert event is not None
             assert event.partition is not None
             assert event.partition not in found
-            found[event.partition] = {name: value.value for name, value in event.metadata.items()}
+            found[event.partition] = metadata_values(event.metadata)
         return found
 
     def served(self, key: str) -> dict[str, dict[str, Any]]:

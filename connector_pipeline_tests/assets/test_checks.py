@@ -146,8 +146,40 @@ def test_a_run_in_which_no_shop_was_published_judges_none(pipeline: Pipeline) ->
     assert evaluated(pipeline, result.run_id) == {}
 
 
-def test_checks_run_alone_judge_every_active_shop(pipeline: Pipeline) -> None:
-    """They judge a shop that no run has reached for days, and no paused shop."""
+def test_the_sync_of_another_shop_does_not_hide_one_that_fell_short(pipeline: Pipeline) -> None:
+    """A check stays red until the shop itself is put right, and then it is green at once."""
+    pipeline.register(GOOD, BAD)
+    assert pipeline.materialize(BAD).success
+    _, domain = BAD.split("/")
+    with pipeline.database.connect() as connection:
+        connection.execute(
+            "UPDATE catalog.catalog_items SET price = -5 WHERE domain = %s", [domain]
+        )
+    run_checks_alone(pipeline)
+    found = evaluated(pipeline, pipeline.materialize(GOOD).run_id)["prices_not_negative"]
+    assert not found.passed
+    assert reported(found)["failing_shops"].keys() == {BAD}
+    assert reported(found)["shops_judged"] == 2
+    # Readers see the rows of a shop that nobody syncs, too.
+    pipeline.registry.set_state(BAD, ShopState.DISCONNECTED)
+    found = evaluated(pipeline, run_checks_alone(pipeline).run_id)["prices_not_negative"]
+    assert not found.passed
+    with pipeline.database.connect() as connection:
+        connection.execute("UPDATE catalog.catalog_items SET price = 5 WHERE domain = %s", [domain])
+    found = evaluated(pipeline, pipeline.materialize(GOOD).run_id)["prices_not_negative"]
+    assert found.passed
+
+
+def test_shops_that_an_evaluation_did_not_name_keep_the_check_red() -> None:
+    """Until all shops are judged again nobody knows that they were put right."""
+    judgement = judge(BY_NAME["prices_not_negative"], [shop()], NOW, others_failing=80)
+    assert not judgement.passed
+    assert judgement.words.startswith("80 other shops fell short when all were last judged.")
+    assert judgement_metadata(judgement)["failing_shops_not_named"].value == 80
+
+
+def test_checks_run_alone_judge_every_shop(pipeline: Pipeline) -> None:
+    """They judge a shop that no run has reached for days; a paused one need not be synced."""
     pipeline.register(GOOD, BAD, FAILING)
     pipeline.materialize(GOOD)
     pipeline.registry.set_state(FAILING, ShopState.PAUSED)
@@ -160,7 +192,7 @@ def test_checks_run_alone_judge_every_active_shop(pipeline: Pipeline) -> None:
     late = found["last_full_sync_recent"]
     assert (late.passed, late.severity.value) == (False, "WARN")
     assert reported(late) == {
-        "shops_judged": 2,
+        "shops_judged": 3,
         "shops_failing": 1,
         "failing_shops": {BAD: "registered 60 h ago and never read in full"},
         "failing_shops_not_named": 0,

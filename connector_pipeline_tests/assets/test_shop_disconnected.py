@@ -32,7 +32,8 @@ def test_a_shop_that_refuses_its_token_twice_is_left_out_until_it_is_resumed(
 ) -> None:
     """It is believed when a sync minutes later is refused, too. Until then it stays a partition.
 
-    Its catalog stays, the next tick removes its partition, and `shops resume` brings it back.
+    Its catalog and its partition stay, a run that meets it fails at once with the remedy and asks
+    nothing of its platform, and `shops resume` brings it back.
     """
     platform, domain = KEY.split("/")
     held = pipeline.sandbox.store.shop(platform, domain)
@@ -57,7 +58,16 @@ def test_a_shop_that_refuses_its_token_twice_is_left_out_until_it_is_resumed(
     assert "ShopDisconnected" in pipeline.failure(pipeline.materialize(KEY))
     assert pipeline.registry.get(KEY).state is ShopState.DISCONNECTED
     assert pipeline.rows(KEY).to_dict("records") == before
-    assert tick(pipeline) == set()
+    assert tick(pipeline) == {KEY}
+
+    pipeline.sandbox.requests.clear()
+    kept = pipeline.registry.get(KEY)
+    said = pipeline.failure(pipeline.materialize(KEY))
+    assert f"NotActive: {KEY}: is disconnected" in said
+    assert f"`connector-pipeline shops resume {KEY}`" in said
+    assert "ShopDisconnected" in said
+    assert pipeline.sandbox.requests.shop("shopify", domain).count == 0
+    assert pipeline.registry.get(KEY) == kept
 
     held.credentials.rotate()
     # This is what `shops resume` does.

@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from connector_pipeline.model.storable import clipped
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, Pipeline
@@ -88,9 +89,25 @@ def test_a_title_is_text_in_the_preview(stored: Pipeline, key: str) -> None:
     assert set(shown) <= {clipped(" ".join(each.split()), most_bytes=100) for each in titles}
     assert "https://evil.example/a www.evil.example me@evil.example" in shown
     assert all(is_plain(each) and "\n" not in each for each in shown)
-    assert not any(
-        each["__typename"] == "MarkdownMetadataEntry" for each in event["metadataEntries"]
-    )
+    [report] = [
+        each["mdStr"]
+        for each in event["metadataEntries"]
+        if each["__typename"] == "MarkdownMetadataEntry"
+    ]
+    # The platform's own word and the chart are Markdown, and no title is.
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    # It would leave `javascript:` and a picture's `data:` as text.
+    parser.validateLink = lambda url: True
+    tokens = [token for block in parser.parse(report) for token in (block, *(block.children or ()))]
+    assert {each.type for each in tokens if "link" in each.type or "html" in each.type} == set()
+    assert [each.attrGet("src")[:26] for each in tokens if each.type == "image"] == [
+        "data:image/svg+xml;base64,"
+    ]
+    texts = " ".join(each.content for each in tokens if each.type == "text")
+    assert not any(word in texts for word in ("evil.example", "javascript", "onerror", "bold"))
+    quoted = " ".join(each.content for each in tokens if each.type == "code_inline")
+    assert "https://evil.example/a www.evil.example me@evil.example" in quoted
+    assert "<img src=x" in quoted or "**bold**" in quoted
 
 
 def test_a_header_of_the_platform_is_text(stored: Pipeline) -> None:

@@ -1,4 +1,4 @@
-"""The partitions equal the active shops of the registry."""
+"""The partitions equal the shops of the registry, paused ones left out."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ def test_after_a_change_only_keys_in_runs_are_not_active(
     active: set[str], existing: set[str], in_runs: set[str]
 ) -> None:
     """The changes make the partitions equal to the registry, except for keys that runs work on."""
-    to_add, to_delete = partition_changes(active=active, existing=existing, in_runs=in_runs)
+    to_add, to_delete = partition_changes(registered=active, existing=existing, in_runs=in_runs)
     after = (existing | set(to_add)) - set(to_delete)
     assert active <= after
     assert after - active == (existing - active) & in_runs
@@ -48,7 +48,7 @@ def test_no_key_is_deleted_while_the_keys_in_runs_are_unknown(
     active: set[str], existing: set[str]
 ) -> None:
     """Deleting a key under a run would kill the run."""
-    to_add, to_delete = partition_changes(active=active, existing=existing, in_runs=None)
+    to_add, to_delete = partition_changes(registered=active, existing=existing, in_runs=None)
     assert set(to_add) == active - existing
     assert to_delete == []
 
@@ -80,7 +80,10 @@ def tick(instance: DagsterInstance, registry: ShopRegistry) -> SensorResult | Sk
 
 
 def test_a_tick_adds_and_removes(registry: ShopRegistry) -> None:
-    """Registered shops get partitions; paused and removed ones lose theirs."""
+    """Registered shops get partitions; paused and removed ones lose theirs, disconnected ones not.
+
+    A disconnected shop stays where an operator looks for it.
+    """
     with DagsterInstance.ephemeral() as instance:
         registry.add(shop(ACME))
         registry.add(shop(BETA))
@@ -89,11 +92,25 @@ def test_a_tick_adds_and_removes(registry: ShopRegistry) -> None:
         registry.set_state(ACME, ShopState.PAUSED)
         tick(instance, registry)
         assert instance.get_dynamic_partitions("shops") == [BETA]
-        registry.set_state(ACME, ShopState.ACTIVE)
+        registry.set_state(ACME, ShopState.DISCONNECTED)
         registry.remove(BETA)
         tick(instance, registry)
         assert instance.get_dynamic_partitions("shops") == [ACME]
         assert isinstance(tick(instance, registry), SkipReason)
+
+
+def test_a_key_without_a_shop_goes_and_the_log_says_how_to_register_it(
+    registry: ShopRegistry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody typed it into the dialog of the UI."""
+    with DagsterInstance.ephemeral() as instance:
+        registry.add(shop(ACME))
+        instance.add_dynamic_partitions("shops", [BETA])
+        tick(instance, registry)
+        assert instance.get_dynamic_partitions("shops") == [ACME]
+    said = capfd.readouterr().err
+    assert f"no shop in the registry and are deleted: {BETA}" in said
+    assert "connector-pipeline shops add" in said
 
 
 def other_deployment(new_database: Callable[[str | None], str], template: str) -> ShopRegistry:

@@ -3,15 +3,17 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from connector_pipeline.cli.main import main
+from connector_pipeline.cli.printed import MODELS, schema_of
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
@@ -32,6 +34,25 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+
+
+def hold_against_schema(words: Sequence[str], ended: Ended) -> None:
+    """Each object that a command printed suits the command's schema, and has no other fields."""
+    named = next(name for name in (" ".join(words[:2]), words[0]) if name in MODELS)
+    validator = Draft202012Validator(closed(schema_of(named)))
+    for row in ended.rows():
+        validator.validate(row)
+
+
+def closed(schema: Any) -> Any:
+    """The schema, refusing fields that it does not name unless it says that it has others.
+
+    Readers ignore fields that they do not know, so the schema itself allows them.
+    """
+    if isinstance(schema, dict):
+        inner = {name: closed(value) for name, value in schema.items()}
+        return {"additionalProperties": False, **inner} if "properties" in inner else inner
+    return [closed(each) for each in schema] if isinstance(schema, list) else schema
 
 
 @pytest.fixture
@@ -86,6 +107,9 @@ def command(environment: None, capsys: pytest.CaptureFixture[str]) -> Command:
         finally:
             sys.argv = argv
         captured = capsys.readouterr()
-        return Ended(status, captured.out, captured.err)
+        ended = Ended(status, captured.out, captured.err)
+        if "--json" in words:
+            hold_against_schema(words, ended)
+        return ended
 
     return run

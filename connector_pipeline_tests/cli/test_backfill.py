@@ -38,7 +38,7 @@ SHOPIFY = {shop for shop in SHOPS if shop.startswith("shopify/")}
 
 
 def outcomes(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
-    return {row["shop"]: (row["status"], row["error"]) for row in rows}
+    return {row["shop"]: (row["status"], row["error_code"]) for row in rows}
 
 
 def table(out: str) -> dict[str, list[str]]:

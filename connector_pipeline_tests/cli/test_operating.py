@@ -38,6 +38,7 @@ RUN_ELSEWHERE: Final = {
     "daemon": "deploy/test_deployment.py::test_each_process_ends_by_sigterm",
     "ui": "deploy/test_deployment.py::test_each_process_ends_by_sigterm",
     "worker": "engine/test_celery_workers.py::test_two_workers_share_runs_and_their_processes_stay",
+    "webhooks": "hints/test_receiver.py::test_topics_lead_to_hints",
     "metrics": "monitoring/test_metrics.py::test_the_page_is_as_documented",
     "dev": "cli/test_dev.py::test_a_newcomers_session_syncs_stops_and_starts_again",
     "sandbox": "cli/test_sandbox.py::test_the_sandbox_serves_until_ctrl_c",
@@ -48,6 +49,7 @@ NO_COMMAND: Final = {"connector-pipeline run RUN_ID"}
 """The name of a session of Postgres."""
 
 PLACEHOLDERS: Final = {
+    "COMMAND": "sync",
     "ADDRESS": "127.0.0.1:4266",
     "FILE": str(PROJECT / "workspace.yaml"),
     "FILE.csv": str(PROJECT / "workspace.yaml"),
@@ -215,6 +217,7 @@ class Deployment:
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Execute a line as it is printed, in a shell that has read connector.env."""
+        line = line.replace("http://127.0.0.1:4010", self.environment["SANDBOX_URL"])
         line = re.sub(r"\b(SHOP|DIR|M)\b", lambda found: self.values[found[0]], line)
         if "shops erase" in line or "--to " in line:
             # They ask a person at a terminal.
@@ -269,6 +272,7 @@ def deployment() -> Generator[Deployment]:
             OWNER_URL=made.url("connector_owner"),
             # For lines that are executed before the file is filled in.
             CONNECTOR_CODE_SERVER=f"127.0.0.1:{free_port(4276)}",
+            SANDBOX_URL=sandbox.url,
             **sandbox.environment(),
         )
         try:
@@ -278,7 +282,9 @@ def deployment() -> Generator[Deployment]:
                 process.kill()
 
 
-AS_OWNER: Final = dict.fromkeys(["migrate"], 'CONNECTOR_DATABASE_URL="$OWNER_URL" ')
+AS_OWNER: Final = dict.fromkeys(
+    ["migrate", "shops erase --demanded"], 'CONNECTOR_DATABASE_URL="$OWNER_URL" '
+)
 
 
 def test_each_line_of_the_page_works_in_its_order(deployment: Deployment) -> None:

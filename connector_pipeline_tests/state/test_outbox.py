@@ -109,14 +109,23 @@ def test_a_published_sync_has_the_event_that_it_completed(syncs: Syncs) -> None:
         "event_type": COMPLETED,
         "correlation_id": "correlation of sync-1",
         "source_service": "platform-connector",
-        # The copy counts once and the rejected one does not.
         "data": {
             "merchant_id": "m1",
             "sync_id": "sync-1",
             "platform_name": ACME.platform_name,
             "platform_shop_id": ACME.platform_shop_id,
             "domain": ACME.domain,
+            # The copy counts once and the rejected one does not.
             "total_products": 3,
+            "sync_type": "full",
+            "items": 3,
+            "inserted": 3,
+            "updated": 0,
+            "unchanged": 0,
+            "revived": 0,
+            "deleted": 0,
+            "rejected": 1,
+            "duplicates": 1,
         },
     }
     assert event["event_id"] == UUID(payload["event_id"])

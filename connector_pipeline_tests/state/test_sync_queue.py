@@ -100,6 +100,14 @@ class Queue:
                 f"* interval '1 minute' WHERE {condition}"
             )
 
+    def pause(self, partition_key: str, *, seconds: int) -> None:
+        with self.database.connect() as connection:
+            connection.execute(
+                "UPDATE connector.sync_queue SET not_before = now() + make_interval(secs => %s)"
+                " WHERE platform_name || '/' || domain = %s",
+                (seconds, partition_key),
+            )
+
 
 def name(partition_key: str) -> str:
     return partition_key.removeprefix("shopify/").removesuffix(".myshopify.com")
@@ -118,6 +126,18 @@ def test_requests_go_first_then_changes_then_backfills_then_sweeps(queue: Queue)
     queue.put(queue.register("changed"), QueueReason.CHANGE)
     queue.request(("s-1", "asked"))
     assert queue.take() == [["asked", "changed"], ["filled", "swept"]]
+
+
+def test_a_hinted_shop_that_is_nearly_due_shares_the_run_of_another(queue: Queue) -> None:
+    """Alone it waits for its time, which further hints may use."""
+    keys = queue.register("due", "soon", "later")
+    queue.put(keys, QueueReason.CHANGE)
+    for shop, seconds in zip(keys, (3_600, 2, 60), strict=True):
+        queue.pause(shop, seconds=seconds)
+    assert queue.take() == []
+    queue.pause(keys[0], seconds=0)
+    queue.pause(keys[1], seconds=2)
+    assert [sorted(run) for run in queue.take()] == [["due", "soon"]]
 
 
 def test_a_full_room_takes_nothing_and_a_small_one_the_first(queue: Queue) -> None:

@@ -26,6 +26,7 @@ from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
 from connector_pipeline.platforms.kit.remarks import Remarks
+from connector_pipeline.platforms.kit.source import PlatformSource
 from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState, WebhookReader
 from connector_pipeline.settings import Settings
 
@@ -121,6 +122,9 @@ class FetchReport:
     products have live items in the catalog; it is None where there is no catalog to ask.
     The UI shows `details` with the partition.
 
+    `waited_seconds` were waited as the platform asked or between retries, and `archive_seconds` for
+    the raw archive, which the adapter does not know.
+
     `page_sizes` and `learned` are the adapter's memory of the shop, by words of the adapter's own:
     the adapter finds what earlier syncs put in, and changes it. `page_sizes` are kept however the
     sync ends. `learned` is kept when the sync was published, so it may speak of the catalog.
@@ -145,6 +149,7 @@ class FetchReport:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
+    archive_seconds: float = 0.0
     details: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -158,6 +163,7 @@ class FetchReport:
             requests=self.requests,
             retries=self.retries,
             waited_seconds=self.waited_seconds,
+            archive_seconds=self.archive_seconds,
             page_sizes=self.page_sizes,
             learned=self.learned,
             in_catalog=self.in_catalog,
@@ -193,6 +199,9 @@ class Adapter(ABC):
 
     example_domain: ClassVar[str]
     """A domain that messages show as an example."""
+
+    source: ClassVar[PlatformSource | None] = None
+    """The platform as the graph of assets shows it; None: by its name alone."""
 
     trouble_pages: ClassVar[TroublePages] = TroublePages()
     """The pages that the platform answers with in a shop's place while it is in trouble."""
@@ -239,6 +248,13 @@ class Adapter(ABC):
     @property
     def asked_elsewhere(self) -> str | None:
         """The URL that gets requests and credentials instead of the shops' own; usually None."""
+        return None
+
+    def admin_url(self, shop: Shop) -> str | None:
+        """Where the merchant looks after the shop, for people to follow; None where nobody knows.
+
+        Nothing is asked there. A shop of a sandbox has no such page.
+        """
         return None
 
     async def findings(

@@ -40,6 +40,7 @@ from connector_pipeline.platforms.shopify.reading.by_id import BY_ID, HintedWalk
 from connector_pipeline.platforms.shopify.reading.counts import VariantsCount
 from connector_pipeline.platforms.shopify.reading.paging import CatalogWalk
 from connector_pipeline.platforms.shopify.reading.shop_identity import refuse_another_shop
+from connector_pipeline.platforms.shopify.source import SOURCE
 from connector_pipeline.platforms.shopify.versions import ApiVersions
 from connector_pipeline.platforms.shopify.webhooks import ShopifyWebhooks
 from connector_pipeline.settings import ANY_SHOP, Settings
@@ -64,6 +65,7 @@ class ShopifyAdapter(Adapter):
     platform_name = "shopify"
     credentials_model = ShopifyCredentials
     example_domain = "acme.myshopify.com"
+    source = SOURCE
     # Cursors are keysets on ids, so edits behind the reader shift no page.
     lists_may_skip = False
     # A product's variants are read to the end of their pages, or the fetch fails.
@@ -113,6 +115,10 @@ class ShopifyAdapter(Adapter):
     def asked_elsewhere(self) -> str | None:
         """`base_url`, if it is not the shops' own."""
         return None if self.base_url == ANY_SHOP else self.base_url
+
+    def admin_url(self, shop: Shop) -> str | None:
+        """The shop's administration, to which its domain leads."""
+        return None if self.asked_elsewhere else f"https://{shop.domain}/admin"
 
     @property
     def webhooks(self) -> ShopifyWebhooks:

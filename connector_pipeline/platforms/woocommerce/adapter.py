@@ -39,6 +39,7 @@ from connector_pipeline.platforms.woocommerce.reading.hinted import HintedWalk
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
 from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
+from connector_pipeline.platforms.woocommerce.source import SOURCE
 from connector_pipeline.platforms.woocommerce.talking.asking import Question
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     Authentication,
@@ -70,6 +71,7 @@ class WooCommerceAdapter(Adapter):
     platform_name = "woocommerce"
     credentials_model = WooCommerceCredentials
     example_domain = "shop.example.com"
+    source = SOURCE
     trouble_pages = TROUBLE_PAGES
     has_paths = True
     # Pages go by offset. When a product on a page already read is deleted, a live one moves to that
@@ -115,6 +117,11 @@ class WooCommerceAdapter(Adapter):
     def asked_elsewhere(self) -> str | None:
         """`base_url`, if it is not the shops' own."""
         return None if self.base_url == ANY_SHOP else self.base_url
+
+    def admin_url(self, shop: Shop) -> str | None:
+        """The administration of the WordPress that the shop is in."""
+        path = valid_path(shop.path or "")
+        return None if self.asked_elsewhere else f"https://{shop.domain}{path}/wp-admin/"
 
     @property
     def webhooks(self) -> WooCommerceWebhooks:

@@ -1,0 +1,167 @@
+"""The graph of assets as the UI shows it: the origins, our two assets, the readers, in words.
+
+The origins and the readers are external assets: Dagster shows them and never materializes them. The
+project's own assets get what depends on the settings and on the installed adapters here, because
+their modules are imported before either is known.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dagster import AssetKey, AssetsDefinition, AssetSpec, MetadataValue, TableColumn, TableSchema
+
+from connector_pipeline.assets import words
+from connector_pipeline.assets.columns import (
+    TABLE_NAME,
+    catalog_lineage,
+    catalog_schema,
+    view_lineage,
+)
+from connector_pipeline.model.redaction import redacted
+from connector_pipeline.platforms.kit.contract import Adapter
+from connector_pipeline.platforms.kit.source import PlatformSource
+from connector_pipeline.settings import Settings
+
+CATALOG_ITEMS: Final = AssetKey("catalog_items")
+TOKEN_SERVICE: Final = AssetKey("token_service")
+AVAILABLE_ITEMS: Final = AssetKey("available_items")
+SYNC_EVENTS: Final = AssetKey("sync_events")
+
+_LAYER: Final = "connector/layer"
+
+
+def platform_key(platform_name: str) -> AssetKey:
+    """The key of the external asset of a platform's shops."""
+    return AssetKey([platform_name, "products"])
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The assets around our own, and ours with all that the UI shows of their definitions."""
+
+    settings: Settings
+    adapters: Mapping[str, type[Adapter]]
+
+    def external(self) -> list[AssetSpec]:
+        """The Token Service, each platform, and what readers take from the catalog."""
+        return [self._token_service(), *self._platforms(), self._available_items(), self._events()]
+
+    def raw_products(self, asset: AssetsDefinition) -> AssetsDefinition:
+        """`raw_products`, downstream of the Token Service and of every platform."""
+        upstream = [TOKEN_SERVICE, *map(platform_key, self.adapters)]
+        return asset.map_asset_specs(
+            lambda spec: spec.replace_attributes(  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
+                deps=upstream,
+                description=words.raw_products(self.settings),
+                owners=self.settings.owners,
+                tags={_LAYER: "raw"},
+                kinds=spec.kinds,
+                metadata={"dagster/uri": MetadataValue.text(redacted(self.settings.archive_url))},
+            )
+        )
+
+    def catalog_items(self, asset: AssetsDefinition) -> AssetsDefinition:
+        """`catalog_items`, with its table, its columns and the platforms' fields behind them."""
+        return asset.map_asset_specs(
+            lambda spec: spec.replace_attributes(  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
+                description=words.catalog_items(self.settings),
+                owners=self.settings.owners,
+                tags={_LAYER: "catalog"},
+                kinds=spec.kinds,
+                metadata={
+                    "dagster/table_name": MetadataValue.text(TABLE_NAME),
+                    "dagster/column_schema": MetadataValue.table_schema(
+                        catalog_schema(self._sources())
+                    ),
+                    "dagster/column_lineage": MetadataValue.column_lineage(
+                        catalog_lineage(self._sources(), platform_key)
+                    ),
+                },
+            )
+        )
+
+    def _sources(self) -> dict[str, PlatformSource]:
+        return {
+            name: adapter.source or PlatformSource(title=name, reads="")
+            for name, adapter in self.adapters.items()
+        }
+
+    def _token_service(self) -> AssetSpec:
+        return self._spec(
+            TOKEN_SERVICE,
+            group="sources",
+            layer="source",
+            kinds={"http"},
+            description=words.token_service(self.settings),
+        )
+
+    def _platforms(self) -> Iterable[AssetSpec]:
+        for name, source in self._sources().items():
+            columns_of: dict[str, list[str]] = {}
+            for column, fields in source.fields.items():
+                for each in fields:
+                    columns_of.setdefault(each, []).append(column)
+            schema = TableSchema(
+                columns=[
+                    TableColumn(each, description=f"Makes {', '.join(columns_of[each])}.")
+                    for each in sorted(columns_of)
+                ]
+            )
+            yield self._spec(
+                platform_key(name),
+                group="sources",
+                layer="source",
+                kinds={name},
+                description=words.platform(self.settings, source),
+                metadata={"dagster/column_schema": MetadataValue.table_schema(schema)}
+                if columns_of
+                else {},
+            )
+
+    def _available_items(self) -> AssetSpec:
+        return self._spec(
+            AVAILABLE_ITEMS,
+            group="readers",
+            layer="reader",
+            kinds={"postgres", "view"},
+            deps=[CATALOG_ITEMS],
+            description=words.available_items(self.settings),
+            metadata={
+                "dagster/table_name": MetadataValue.text("catalog.available_items"),
+                "dagster/column_lineage": MetadataValue.column_lineage(view_lineage(CATALOG_ITEMS)),
+            },
+        )
+
+    def _events(self) -> AssetSpec:
+        return self._spec(
+            SYNC_EVENTS,
+            group="readers",
+            layer="reader",
+            kinds={"postgres"} if self.settings.nats_url is None else {"postgres", "nats"},
+            deps=[CATALOG_ITEMS],
+            description=words.sync_events(self.settings),
+            metadata={"dagster/table_name": MetadataValue.text("connector.outbox")},
+        )
+
+    def _spec(
+        self,
+        key: AssetKey,
+        *,
+        group: str,
+        layer: str,
+        kinds: set[str],
+        description: str,
+        deps: Iterable[AssetKey] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AssetSpec:
+        return AssetSpec(
+            key,
+            deps=deps,
+            description=description,
+            metadata=metadata,
+            group_name=group,
+            owners=self.settings.owners,
+            tags={_LAYER: layer},
+            kinds=kinds,
+        )

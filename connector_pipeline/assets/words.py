@@ -1,0 +1,105 @@
+"""The descriptions of the assets, as Markdown: contents, origin, freshness, remedies."""
+
+from connector_pipeline.platforms.kit.source import PlatformSource
+from connector_pipeline.settings import Settings
+
+
+def _doc(settings: Settings, words: str, page: str, anchor: str) -> str:
+    """A section of the documents: a link where they are served, else the file and its heading."""
+    if settings.connector_docs_url is None:
+        return f"{words} (`docs/{page}.md`)"
+    return f"[{words}]({settings.connector_docs_url}/docs/{page}.html#{anchor})"
+
+
+def token_service(settings: Settings) -> str:
+    """The service that keeps the merchants' credentials."""
+    return f"""\
+**The service that keeps the merchants' credentials.** The connector asks it for the credentials of
+a shop at the start of each sync and keeps none of them.
+
+**When it fails:** every shop fails with `TokenServiceUnavailable`. Run `connector-pipeline doctor`.
+
+See {_doc(settings, "Token Service", "contracts", "token-service")}."""
+
+
+def platform(settings: Settings, source: PlatformSource) -> str:
+    """A platform's shops."""
+    return f"""\
+**The merchants' shops on {source.title}.** {source.reads}
+
+**When a shop fails:** its partition of `raw_products` is red; the error names the cause and the
+remedy. The shop's last good rows stay in the catalog.
+
+See {_doc(settings, "How shops are read", "platforms", "platforms")}."""
+
+
+def raw_products(settings: Settings) -> str:
+    """The raw archive."""
+    return f"""\
+**What each shop's platform answered, page by page, in the raw archive.** One partition is one
+active shop.
+
+- **From:** the platform of the shop, with credentials of the Token Service. Each sync is full,
+  or reads only what changed; a sync that a webhook asked for reads the products that it named.
+- **How fresh:** every sweep (`{settings.sync_cron}`, UTC) syncs all shops; webhooks, change feeds
+  and requests sync single shops in between. The last full sync is at most
+  {_hours(settings)} hours older than the newest sync.
+- **When a partition is red:** open it and read the error: it names the shop, the cause and the
+  remedy. Other shops go on, and the shop's last good rows stay in the catalog.
+
+A snapshot exists only once its last page is archived. See
+{_doc(settings, "When a shop fails", "operating", "when-a-shop-fails")} and
+{_doc(settings, "The raw archive", "contracts", "the-raw-archive")}."""
+
+
+def catalog_items(settings: Settings) -> str:
+    """The table that readers read."""
+    return f"""\
+**One row per variant of every shop, in the table `catalog.catalog_items`.** One partition is one
+active shop; its rows change in one transaction, all at once or not at all. A deleted variant stays
+as a tombstone (`deleted_at`).
+
+- **From:** the newest snapshot of `raw_products` alone. Materializing it again asks no platform.
+- **How fresh:** each sync publishes as soon as the shop is read; the metadata `freshness` says how
+  long the platform's changes took to get here.
+- **When a partition is red:** open it and read the error. `SnapshotShrank` means that most of the
+  shop is gone: see whether that is true before you sync with `allow_shrink`.
+- **When a check is red:** rows are published and look wrong; the check names the shops.
+
+See {_doc(settings, "The catalog", "contracts", "the-catalog-catalogcatalog_items")},
+{_doc(settings, "When a shop fails", "operating", "when-a-shop-fails")} and
+{_doc(settings, "Checks", "operating", "checks")}."""
+
+
+def available_items(settings: Settings) -> str:
+    """The view of what may be sold."""
+    return f"""\
+**What may be sold now: the view `catalog.available_items`.** The rows of `catalog_items` whose
+product is active, that are not deleted, and that the platform does not call unsellable.
+
+- **From:** `catalog_items`; a view, so it is always as fresh as the table.
+- **When it lacks an item:** look at the row's `product_status`, `deleted_at` and `sellable` in the
+  table.
+
+See {_doc(settings, "What may be bought", "contracts", "what-may-be-bought")}."""
+
+
+def sync_events(settings: Settings) -> str:
+    """The events of syncs' ends."""
+    sent = (
+        "NATS_URL is unset: they wait in the table `connector.outbox` and are sent nowhere."
+        if settings.nats_url is None
+        else f"The sensor `event_relay` sends them to the stream `{settings.nats_stream}` of NATS."
+    )
+    return f"""\
+**One event for each sync that ended: `evt.platform.fetch.completed` or `….failed`.** Written in
+the transaction of the publish, so no event is lost and none speaks of rows that are not there.
+
+- **Where:** {sent}
+- **When they do not arrive:** `connector-pipeline doctor` says how many wait and since when.
+
+See {_doc(settings, "Events", "contracts", "events-connectoroutbox")}."""
+
+
+def _hours(settings: Settings) -> str:
+    return f"{settings.full_sync_every.total_seconds() / 3600:g}"

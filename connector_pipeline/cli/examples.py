@@ -1,0 +1,10 @@
+"""The examples below a command's help. A test parses each of them."""
+
+from typing import Final
+
+SHOP: Final = "shopify/acme.myshopify.com"
+
+
+def examples(*commands: str) -> str:
+    """The epilog of a command: its uses, a line each, without the program's name."""
+    return "\n".join(("Examples:", *(f"  connector-pipeline {command}" for command in commands)))

@@ -1,0 +1,105 @@
+"""The graph of assets explains the system before anything has run."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetSpec,
+    MetadataValue,
+    TableColumnLineageMetadataValue,
+    TableSchemaMetadataValue,
+)
+
+from connector_pipeline.definitions import build_definitions
+from connector_pipeline.model.catalog_columns import CATALOG_COLUMNS
+from connector_pipeline.model.catalog_item import ITEM_COLUMNS
+from connector_pipeline.platforms.adapters import BUILT_IN
+from connector_pipeline.platforms.kit.shop_columns import shop_columns
+from connector_pipeline.postgres.catalog_tables import catalog_items
+from connector_pipeline.settings import load_settings
+from connector_pipeline_tests.catalog.snapshots import ACME
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def specs() -> dict[AssetKey, AssetSpec]:
+    """The specs of all assets, with owners and documents set."""
+    settings = load_settings(
+        connector_owners="team:catalog,ops@example.com",
+        connector_docs_url="https://docs.example.com",
+    )
+    return {spec.key: spec for spec in build_definitions(settings).resolve_all_asset_specs()}
+
+
+def test_each_asset_says_what_it_is_and_what_to_do(specs: dict[AssetKey, AssetSpec]) -> None:
+    """Each has a description with a link to the documents and a remedy, owners, a group, a kind."""
+    assert {key.to_user_string() for key in specs} == {
+        "token_service",
+        *(f"{name}/products" for name in BUILT_IN),
+        "raw_products",
+        "catalog_items",
+        "available_items",
+        "sync_events",
+    }
+    for spec in specs.values():
+        assert spec.description is not None
+        assert "**When" in spec.description
+        assert "](https://docs.example.com/docs/" in spec.description
+        assert list(spec.owners) == ["team:catalog", "ops@example.com"]
+        assert spec.kinds
+        assert spec.group_name in ("sources", "catalog", "readers")
+    upstream = {dep.asset_key for dep in specs[AssetKey("raw_products")].deps}
+    platforms = {AssetKey([name, "products"]) for name in BUILT_IN}
+    assert upstream == {AssetKey("token_service"), *platforms}
+
+
+def test_the_definition_has_the_table_its_columns_and_their_origin(
+    specs: dict[AssetKey, AssetSpec],
+) -> None:
+    """Each column that answers fill has its fields on each platform; all are the table's."""
+    metadata = specs[AssetKey("catalog_items")].metadata
+    assert metadata["dagster/table_name"] == MetadataValue.text("catalog.catalog_items")
+    lineage = metadata["dagster/column_lineage"]
+    assert isinstance(lineage, TableColumnLineageMetadataValue)
+    of_registry = shop_columns(ACME, "EUR").keys() - {"currency"}
+    deps = lineage.value.deps_by_column
+    assert deps.keys() == set(ITEM_COLUMNS) - of_registry
+    for column, found in deps.items():
+        assert {dep.asset_key.path[0] for dep in found} == set(BUILT_IN), column
+    schema = metadata["dagster/column_schema"]
+    assert isinstance(schema, TableSchemaMetadataValue)
+    price = next(each for each in schema.value.columns if each.name == "price")
+    assert "ProductVariant.price" in (price.description or "")
+    assert [
+        (each.name, each.nullable, each.comment, each.type.split("(")[0])
+        for each in CATALOG_COLUMNS
+    ] == [
+        (
+            column.name,
+            column.nullable,
+            column.comment,
+            {"datetime": "timestamptz"}.get(
+                type_ := str(column.type).lower().split("(")[0].split(" ")[0], type_
+            ),
+        )
+        for column in catalog_items.columns
+    ]
+
+
+def test_a_section_that_a_description_links_is_in_the_documents(
+    specs: dict[AssetKey, AssetSpec],
+) -> None:
+    """A heading that is renamed leaves no dead link in the UI."""
+    links = {
+        link
+        for spec in specs.values()
+        for link in re.findall(r"/docs/(\w+)\.html#([\w-]+)", spec.description or "")
+    }
+    assert len(links) > 5
+    for page, anchor in links:
+        headings = re.findall(r"^#+ (.*)$", (_ROOT / f"docs/{page}.md").read_text(), re.M)
+        slugs = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert anchor in slugs, (page, anchor)
