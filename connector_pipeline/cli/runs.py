@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dagster import AssetKey, DagsterEvent, DagsterInstance, JobDefinition, TableMetadataValue
+from dagster import (
+    AssetKey,
+    DagsterEvent,
+    DagsterInstance,
+    JobDefinition,
+    JsonMetadataValue,
+    TableMetadataValue,
+)
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.model.errors import Defect
