@@ -5,10 +5,10 @@ so that the sandbox has generated its catalog; Shopify's bucket is full before e
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from checkouts import Side
@@ -24,7 +24,7 @@ VARIANTS: Final = 5
 AT_ONCE: Final = 4
 """WOOCOMMERCE_MAX_CONCURRENCY as shipped."""
 BUCKET: Final = {"maximum": 2_000, "restore_rate": 100}
-"""The points of Shopify's lowest plans but one, which the sandbox has by default."""
+"""The points of a standard plan, which the sandbox has by default."""
 FIRST, UNCHANGED, CHANGED, INCREMENT = (
     "first sync",
     "unchanged, all read again",
@@ -85,8 +85,8 @@ class Shops:
         self.original_products = min(original_products, products)
 
     def rounds_of(self, route: Route) -> int:
-        """One alone where each shop takes half a minute."""
-        return 1 if route.name == "parents" else self.rounds
+        """One alone for routes without a target."""
+        return self.rounds if route.name in ("root", "pages") else 1
 
     def spec(self, route: Route, way: str, turn: int) -> ShopSpec:
         return route.spec(f"{way}-{turn}", self.products)
@@ -180,42 +180,51 @@ class OneShop:
         self, route: Route, warm: WarmRuns, turn: int, took: dict[tuple[str, str], list[Took]]
     ) -> None:
         spec = self._shops.spec(route, BY_RUN, turn)
-        for step, kind, price, wanted in self._steps(spec):
+        for step, kind, price, wanted in self._steps(route, BY_RUN, spec):
             seen = None if wanted is None else self._ours.seen([spec], wanted, price)
             self._controls.prepare(spec)
             took.setdefault((step, WARM), []).append(warm.run(spec, kind, seen))
 
     def _commands(self, route: Route, turn: int, took: dict[tuple[str, str], list[Took]]) -> None:
         spec = self._shops.spec(route, BY_COMMAND, turn)
-        for step, kind, price, wanted in self._steps(spec):
+        for step, kind, price, wanted in self._steps(route, BY_COMMAND, spec):
             seen = None if wanted is None else self._ours.seen([spec], wanted, price)
             self._controls.prepare(spec)
-            before = self._written()
+            counted = step == UNCHANGED and turn == 0
+            before = self._written() if counted else (0, 0.0)
             found = self._ours.command(spec, kind, seen, dict(route.settings))
             took.setdefault((step, COMMAND), []).append(found)
-            if step == UNCHANGED and turn == 0:
+            if counted:
                 rows, wal = (after - b for after, b in zip(self._written(), before, strict=True))
                 self._report.figure(f"unchanged, {route.title}: catalog rows written", rows)
                 self._report.figure(f"unchanged, {route.title}: MB of WAL", wal / 1e6)
 
     def _dlt(self, route: Route, turn: int, took: dict[tuple[str, str], list[Took]]) -> None:
         spec, dataset = self._shops.spec(route, BY_DLT, turn), self._programs.new_dataset()
-        for step, _, price, wanted in self._steps(spec):
-            if step == INCREMENT:
-                continue
+        for step, _, price, wanted in self._steps(route, BY_DLT, spec):
             self._controls.prepare(spec)
             found = self._programs.dlt([(spec, route.name)], dataset, wanted=wanted, price=price)
             took.setdefault((step, DLT), []).append(found)
 
-    def _steps(self, spec: ShopSpec) -> Any:
+    def _steps(
+        self, route: Route, way: str, spec: ShopSpec
+    ) -> Iterator[tuple[str, str, str | None, int | None]]:
         """Each step, its sync type, and the price and the number of rows that tell its end."""
+        steps = [FIRST, UNCHANGED, CHANGED, INCREMENT]
+        if way == BY_DLT:
+            steps.remove(INCREMENT)
+        if route.name == "parents":
+            # Half a minute each: those alone that differ from the other routes.
+            steps = [FIRST] if way == BY_RUN else [each for each in steps if each != CHANGED]
         variants = self._controls.variants(spec)
-        changed = variants[::100]
-        yield FIRST, "full", None, len(variants)
-        yield UNCHANGED, "full", None, None
-        for step, kind in ((CHANGED, "full"), (INCREMENT, "incremental")):
+        for step in steps:
+            kind = "incremental" if step == INCREMENT else "full"
+            if step in (FIRST, UNCHANGED):
+                yield step, kind, None, len(variants) if step == FIRST else None
+                continue
             self._prices += 1
             price = f"{10_000 + self._prices}.00"
+            changed = variants[::100]
             self._controls.reprice(spec, changed, price)
             yield step, kind, price, len(changed)
 
