@@ -49,6 +49,8 @@ from table_shop import COMMAND, DLT, FIRST, ORIGINAL, ROUTES, WARM, OneShop, Sho
 from table_ways import Ours, Programs
 
 LATENCY: Final = 0.05
+STATUSES: Final = "publish,draft,pending,private,future"
+"""All that WooCommerce's word `any`, which dlt's program sends, stands for."""
 PARTS: Final = ("shop", "many", "growth", "latency")
 
 
@@ -124,7 +126,7 @@ def measure(given: argparse.Namespace, report: Report) -> None:
     if "latency" in given.parts:
         served += [*requested, *hinted]
         registered += [*requested, *hinted]
-    with sides(None, served, latency=LATENCY) as [side]:
+    with sides(None, served, latency=LATENCY, WOOCOMMERCE_STATUSES=STATUSES) as [side]:
         with side.connect() as connection:
             report.environment = this_machine(connection, python)
         programs = Programs(side, python)

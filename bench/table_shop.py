@@ -123,7 +123,7 @@ class Controls:
             self._http.put(f"/sandbox/shops/{key(spec)}/throttle", json=BUCKET).raise_for_status()
 
     def variants(self, spec: ShopSpec) -> list[str]:
-        """Ids of all variants."""
+        """Ids of all variants whose product is public."""
         found = self._http.get(f"/sandbox/shops/{key(spec)}/expected").raise_for_status().json()
         return [row["variant_id"] for row in found]
 
@@ -216,11 +216,11 @@ class OneShop:
         if route.name == "parents":
             # Half a minute each: those alone that differ from the other routes.
             steps = [FIRST] if way == BY_RUN else [each for each in steps if each != CHANGED]
-        variants = self._controls.variants(spec)
+        variants, whole = self._controls.variants(spec), spec.products * VARIANTS
         for step in steps:
             kind = "incremental" if step == INCREMENT else "full"
             if step in (FIRST, UNCHANGED):
-                yield step, kind, None, len(variants) if step == FIRST else None
+                yield step, kind, None, whole if step == FIRST else None
                 continue
             self._prices += 1
             price = f"{10_000 + self._prices}.00"
