@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # The files name every package, at one version, so pip has no dependency to look for.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: dev demo install test lint
+.PHONY: dev demo install test lint bench bench-full
 
 dev: install
 	@$(BIN)/connector-pipeline dev
@@ -39,3 +39,11 @@ lint: install
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# One table of speed, in bench/results: alone on the machine it takes under 15 minutes.
+bench: install
+	$(BIN)/python bench/table.py --out bench/results
+
+# The same with 1,000 shops and a shop of 1,000,000 variants.
+bench-full: install
+	$(BIN)/python bench/table.py --full --out bench/results

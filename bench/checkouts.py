@@ -40,11 +40,15 @@ _OWN_SETTINGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The seconds that a command took, and the CPU seconds of it and its children."""
+    """The seconds that a command took, and the CPU seconds of it and its children.
+
+    `peak` is the most memory of any of these processes, in megabytes.
+    """
 
     wall: float
     cpu: float
     output: str
+    peak: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,12 @@ class Side:
                 f"{self.name}: {' '.join(command)} ended with {process.returncode} after "
                 f"{wall:.0f} s:\n{text[-3000:]}"
             )
-        return Spent(wall=wall, cpu=usage.ru_utime + usage.ru_stime, output=text)
+        return Spent(
+            wall=wall,
+            cpu=usage.ru_utime + usage.ru_stime,
+            output=text,
+            peak=usage.ru_maxrss * 1024 / 1e6,
+        )
 
     @contextmanager
     def dev(self, **settings: str) -> Generator["Dev"]:
