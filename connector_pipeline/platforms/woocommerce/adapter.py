@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
@@ -10,9 +10,8 @@ from typing import Self
 from pydantic import JsonValue
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
-from connector_pipeline.model.errors import ConnectorError, InvalidResponse, PlatformUnavailable
+from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import Shop, valid_path
-from connector_pipeline.platforms.http.client import OriginHttp
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import (
     Adapter,
@@ -22,7 +21,6 @@ from connector_pipeline.platforms.kit.contract import (
     RawPage,
     rows_of,
 )
-from connector_pipeline.platforms.kit.credentials import ShopCredentials
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
@@ -42,11 +40,9 @@ from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
 from connector_pipeline.platforms.woocommerce.source import SOURCE
 from connector_pipeline.platforms.woocommerce.talking.asking import Question
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
-    Authentication,
     WooCommerceCredentials,
-    ways,
 )
-from connector_pipeline.platforms.woocommerce.talking.origin import final_base_url
+from connector_pipeline.platforms.woocommerce.talking.connections import Connections
 from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 from connector_pipeline.platforms.woocommerce.webhooks import WooCommerceWebhooks
@@ -313,11 +309,9 @@ class WooCommerceAdapter(Adapter):
         async with self._session(shop, credential_source, report, pace) as session:
             yield session
 
-    @asynccontextmanager
-    async def _session(
+    def _session(
         self, shop: Shop, credential_source: CredentialSource, report: FetchReport, pace: Pace
-    ) -> AsyncGenerator[WooCommerceSession]:
-        """A session with the shop. An error in the block gets the shop's partition key."""
+    ) -> AbstractAsyncContextManager[WooCommerceSession]:
         policy = HttpPolicy(
             max_retries=self.max_retries,
             retry_delay=self.retry_delay,
@@ -325,65 +319,9 @@ class WooCommerceAdapter(Adapter):
             allow_private_hosts=self.allow_private_hosts,
             plain_http=self.allow_http,
         )
-        # Both were valid when they were registered. They decide to whom the key goes.
-        path = valid_path(shop.path or "")
-        base_url = self.base_url.replace("{domain}", self.valid_domain(shop.domain)) + path
-        known = self._access.get(shop.partition_key)
-        try:
-            self._may_be_read(base_url)
-            # The key comes before the first request, so a shop without a key is sent none.
-            credentials = ShopCredentials(shop, credential_source, WooCommerceCredentials)
-            await credentials.current()
-            if known is None:
-                final = await final_base_url(
-                    base_url, policy=policy, report=report, may_be_asked=self._may_be_read
-                )
-            else:
-                final = known.base_url
-            async with OriginHttp(
-                final,
-                policy=policy,
-                report=report,
-                pacer=pace,
-                trouble_pages=TROUBLE_PAGES,
-            ) as http:
-                session = WooCommerceSession(
-                    http,
-                    credentials,
-                    base_url=final,
-                    ways=ways(final, allow_private_hosts=self.allow_private_hosts),
-                    path=path,
-                    known=known,
-                )
-                yield session
-                if session.access is not None:
-                    self._access[shop.partition_key] = session.access
-                    report.details |= session.access.particulars(base_url)
-        except ConnectorError as error:
-            # After any error, the next session searches again for the way to ask the shop.
-            self._access.pop(shop.partition_key, None)
-            if error.remedy == PlatformUnavailable.default_remedy:
-                error.remedy = (
-                    "It will be retried with the next sync; if it goes on, the merchant's host can "
-                    "say why the shop does not answer."
-                )
-            error.of(shop.partition_key)
-            raise
-
-    def _may_be_read(self, base_url: str) -> None:
-        """Raise InvalidResponse where the only way to present a key is not allowed.
-
-        This is checked before the first request, and for each URL to which a redirect leads.
-        """
-        allowed = ways(base_url, allow_private_hosts=self.allow_private_hosts)
-        if allowed == (Authentication.OAUTH,) and not self.allow_http:
-            raise InvalidResponse(
-                f"{base_url} is plain http, and keys are sent over HTTPS only.",
-                remedy="Only the next sync tries again. Ask the merchant to turn on HTTPS, or set "
-                "an https:// WOOCOMMERCE_BASE_URL. WOOCOMMERCE_ALLOW_HTTP=true reads such shops "
-                "with signed requests (OAuth 1.0a): the secret stays secret, but anybody on the "
-                "way can read the catalog and alter it.",
-            )
+        return Connections(self.base_url, policy, self._access).session(
+            shop, credential_source, report, pace
+        )
 
     def normalize(
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
