@@ -17,6 +17,8 @@ from connector_pipeline.model.catalog_columns import CATALOG_COLUMNS
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.platforms.kit.shop_columns import shop_columns
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.woocommerce.adapter import WooCommerceAdapter
 from connector_pipeline.postgres.catalog_tables import catalog_items
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.catalog.snapshots import ACME
@@ -103,3 +105,13 @@ def test_a_section_that_a_description_links_is_in_the_documents(
         headings = re.findall(r"^#+ (.*)$", (_ROOT / f"docs/{page}.md").read_text(), re.M)
         slugs = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
         assert anchor in slugs, (page, anchor)
+
+
+def test_a_shop_leads_to_its_administration_unless_it_is_a_sandbox() -> None:
+    """A shop in a folder of its domain has its administration there."""
+    shop = ACME.model_copy(update={"path": "/shop/"})
+    assert ShopifyAdapter().admin_url(shop) == f"https://{shop.domain}/admin"
+    assert WooCommerceAdapter().admin_url(shop) == f"https://{shop.domain}/shop/wp-admin/"
+    sandbox = "http://127.0.0.1:1/{domain}"
+    assert ShopifyAdapter(base_url=sandbox).admin_url(shop) is None
+    assert WooCommerceAdapter(base_url=sandbox).admin_url(shop) is None
