@@ -58,7 +58,7 @@ def build_definitions(settings: Settings) -> Definitions:
             # Another size on purpose: assets with the same policy share their runs, and then one
             # shop that cannot be fetched costs every other shop of its run the catalog.
             _in_runs_of(graph.catalog_items(catalog_items), settings.shops_per_run + 1),
-            shop_health,
+            graph.shop_health(shop_health),
             *graph.external(),
         ],
         asset_checks=[catalog_checks],

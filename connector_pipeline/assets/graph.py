@@ -61,6 +61,15 @@ class Graph:
             )
         )
 
+    def shop_health(self, asset: AssetsDefinition) -> AssetsDefinition:
+        """`shop_health`, beside the others: it is made of the registry."""
+        return asset.map_asset_specs(
+            lambda spec: spec.replace_attributes(  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
+                description=words.shop_health(self.settings),
+                owners=self.settings.owners,
+            )
+        )
+
     def catalog_items(self, asset: AssetsDefinition) -> AssetsDefinition:
         """`catalog_items`, with its table, its columns and the platforms' fields behind them."""
         return asset.map_asset_specs(

@@ -68,12 +68,6 @@ _SEVERITY: Final = {
         AssetCheckSpec(name, asset=SHOP_HEALTH, description=description)
         for name, description in _CHECKS.items()
     ],
-    description=(
-        "All shops at a glance: how many are active, failing or disconnected, since when, why, and "
-        "the remedy; ages and freshness; the slowest. The sensor `shop_health_report` brings it up "
-        "to date when a number changes, at least once an hour; *Materialize* does so now. On the "
-        "command line: `connector-pipeline shops health`."
-    ),
 )
 def shop_health(database: ResourceParam[Database]) -> Iterator[MaterializeResult[Any]]:
     """Read the health of all shops, and judge it."""
@@ -147,11 +141,11 @@ def health_metadata(health: ShopHealth, *, next_sweep: datetime) -> Mapping[str,
             )
         ),
         "causes": _table(
-            ("cause", "remedy"),
+            ("cause_and_remedy",),
             [_cause(each) for each in health.causes[:NAMED]],
         ),
         "shops_in_trouble": _table(
-            ("shop", "error_and_remedy"),
+            ("shop_error_and_remedy",),
             [_troubled(each, next_sweep) for each in health.troubled],
         ),
         "shops": MetadataValue.int(health.shops),
@@ -196,11 +190,11 @@ def _other_states(health: ShopHealth) -> list[Bar]:
     ]
 
 
-# Two columns each: the UI has no room for more, and cuts them off.
+# One column each: the UI has no room for more, and cuts them off.
 def _cause(cause: Cause) -> tuple[str | int, ...]:
     shops = f"{cause.shops} shop{'' if cause.shops == 1 else 's'}"
     first = f"since {_time(cause.since)}: {cause.oldest_shop}"
-    return (f"{cause.error_code}: {shops}, {first}", remedy_of(cause.error_code))
+    return (f"{cause.error_code}: {shops}, {first}. {remedy_of(cause.error_code)}",)
 
 
 def _troubled(shop: TroubledShop, next_sweep: datetime) -> tuple[str | int, ...]:
@@ -209,7 +203,7 @@ def _troubled(shop: TroubledShop, next_sweep: datetime) -> tuple[str | int, ...]
     tried = "" if next_try is None else f", next try {_time(next_try)}"
     state = "disconnected" if disconnected else "failing"
     return (
-        f"{shop.shop}: {state} since {_time(shop.since)}{tried}",
+        f"{shop.shop}: {state} since {_time(shop.since)}{tried}. "
         f"{shop.error_code}: {clipped(shop.error, most_bytes=_LONGEST_CELL)}",
     )
 

@@ -37,7 +37,7 @@ def raw_products(settings: Settings) -> str:
     """The raw archive."""
     return f"""\
 **What each shop's platform answered, page by page, in the raw archive.** One partition is one
-active shop.
+shop; a paused one has none.
 
 - **From:** the platform of the shop, with credentials of the Token Service. Each sync is full,
   or reads only what changed; a sync that a webhook asked for reads the products that it named.
@@ -69,6 +69,21 @@ as a tombstone (`deleted_at`).
 See {_doc(settings, "The catalog", "contracts", "the-catalog-catalogcatalog_items")},
 {_doc(settings, "When a shop fails", "operating", "when-a-shop-fails")} and
 {_doc(settings, "Checks", "operating", "checks")}."""
+
+
+def shop_health(settings: Settings) -> str:
+    """How all shops are, at a glance."""
+    return f"""\
+**All shops at a glance:** how many are active, failing or disconnected, since when, why, and the
+remedy; how old and how fresh their rows are; the slowest.
+
+- **From:** the registry and the syncs of a day, in Postgres.
+- **How fresh:** the sensor `shop_health_report` looks every five minutes and reports what has
+  changed, everything once an hour; *Materialize* does so now. Sweeps: `{settings.sync_cron}` (UTC).
+- **When a check is red:** `shops_in_trouble` has the error of each shop with its remedy, as
+  `connector-pipeline shops health` and `connector-pipeline shops show SHOP` have.
+
+See {_doc(settings, "Shop health", "operating", "shop-health")}."""
 
 
 def available_items(settings: Settings) -> str:

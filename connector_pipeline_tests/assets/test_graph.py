@@ -45,6 +45,7 @@ def test_each_asset_says_what_it_is_and_what_to_do(specs: dict[AssetKey, AssetSp
         "catalog_items",
         "available_items",
         "sync_events",
+        "shop_health",
     }
     for spec in specs.values():
         assert spec.description is not None
@@ -52,7 +53,7 @@ def test_each_asset_says_what_it_is_and_what_to_do(specs: dict[AssetKey, AssetSp
         assert "](https://docs.example.com/docs/" in spec.description
         assert list(spec.owners) == ["team:catalog", "ops@example.com"]
         assert spec.kinds
-        assert spec.group_name in ("sources", "catalog", "readers")
+        assert spec.group_name in ("sources", "catalog", "readers", "operations")
     upstream = {dep.asset_key for dep in specs[AssetKey("raw_products")].deps}
     platforms = {AssetKey([name, "products"]) for name in BUILT_IN}
     assert upstream == {AssetKey("token_service"), *platforms}

@@ -89,11 +89,13 @@ def test_a_tick_reports_all_shops_and_a_later_one_only_what_has_changed(
     metadata: dict[str, Any] = dict(materialization.metadata)
     assert (metadata["shops"].value, metadata["failing"].value) == (2, 1)
     [cause] = metadata["causes"].records
-    assert str(cause.data["cause"]).startswith("PlatformUnavailable: 1 shop, since ")
-    assert cause.data["remedy"] == "It will be retried with the next sync."
+    said = str(cause.data["cause_and_remedy"])
+    assert said.startswith("PlatformUnavailable: 1 shop, since ")
+    assert said.endswith("It will be retried with the next sync.")
     [trouble] = metadata["shops_in_trouble"].records
-    assert str(trouble.data["shop"]).startswith(f"{BAD}: failing since ")
-    assert trouble.data["error_and_remedy"] == f"PlatformUnavailable: {MARKUP}"
+    said = str(trouble.data["shop_error_and_remedy"])
+    assert said.startswith(f"{BAD}: failing since ")
+    assert said.endswith(f"PlatformUnavailable: {MARKUP}")
     assert metadata["sync_cron"].value == f"{load_settings().sync_cron} (UTC)"
     # Nothing that a platform wrote is in a value that the UI shows as markup.
     marked = [value for value in metadata.values() if isinstance(value, MarkdownMetadataValue)]
