@@ -6,7 +6,7 @@ The tests of the command line hold every object that a command prints against it
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -15,6 +15,7 @@ from connector_pipeline.cli.dev_session import DevSession
 from connector_pipeline.model.catalog_item import CatalogItem
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.model.sync import SyncStatus
+from connector_pipeline.state.shop_health import ShopHealth
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -121,6 +122,13 @@ class ListedShop(RegisteredShop):
     model_config = ConfigDict(extra="ignore")
 
     shop: Shop
+    failing_since: datetime | None
+
+
+class ShownShop(ListedShop):
+    """A registered shop, and when its next sync is tried."""
+
+    next_try: Any
 
 
 class Rejected(_Row):
@@ -228,6 +236,16 @@ def _catalog_row() -> type[BaseModel]:
     return create_model("CatalogRow", __doc__="A catalog item.", **fields)
 
 
+def _health() -> type[BaseModel]:
+    """The fields of `ShopHealth`, with the remedy of each cause and the next sweep."""
+    fields: dict[str, Any] = {
+        name: (kind, ...) for name, kind in get_type_hints(ShopHealth).items() if name != "causes"
+    }
+    fields |= {"causes": (list[dict[str, Any]], ...), "sync_cron": (str, ...)}
+    fields |= {"next_sweep": (datetime, ...)}
+    return create_model("Health", __doc__="All shops at a glance.", **fields)
+
+
 MODELS: Final[dict[str, Callable[[], tuple[type[BaseModel], ...]]]] = {
     "dev": lambda: (DevSession,),
     "init": lambda: (Written,),
@@ -240,6 +258,8 @@ MODELS: Final[dict[str, Callable[[], tuple[type[BaseModel], ...]]]] = {
     "shops add": lambda: (Changed,),
     "shops import": lambda: (Imported,),
     "shops list": lambda: (ListedShop,),
+    "shops show": lambda: (ShownShop,),
+    "shops health": lambda: (_health(),),
     "shops pause": lambda: (Changed,),
     "shops resume": lambda: (Changed,),
     "shops remove": lambda: (Changed,),

@@ -125,7 +125,7 @@ def list_shops(
         )
 
 
-@app.command()
+@app.command(epilog=examples(f"shops show {SHOP}"))
 def show(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Show a shop: its state, its error with the remedy, since when, and the next try."""
     from connector_pipeline.cli.shops_health import run_show
@@ -133,7 +133,7 @@ def show(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     run_show(shop, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("shops health", "shops health --json"))
 def health(as_json: JsonFlag = False) -> None:
     """Show all shops at a glance: which fail, since when, why, and what to do."""
     from connector_pipeline.cli.shops_health import run_health
