@@ -105,4 +105,6 @@ def pytest_runtest_makereport(
 def keep(page: Page, name: str) -> None:
     """Keep a screenshot of what can be seen now."""
     if folder := os.environ.get(SCREENSHOTS):
+        # What the pointer is on may have a tip beside it.
+        page.mouse.move(0, 0)
         page.screenshot(path=Path(folder) / f"{name}.png")

@@ -53,6 +53,12 @@ class DagsterUi:
             box.press("Space")
             expect(box).to_be_checked()
 
+    def expand_groups(self) -> None:
+        """Open all groups of the graph, by the key that the UI has for it."""
+        expect(self.page.get_by_role("img", name="unfold_more").first).to_be_visible()
+        self.page.keyboard.press("Alt+e")
+        expect(self.page.get_by_role("img", name="unfold_more")).to_have_count(0)
+
     def node(self, asset: str) -> Locator:
         """An asset's box in the graph."""
         return self.page.get_by_role("img").get_by_text(asset, exact=True).first
