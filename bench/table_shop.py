@@ -161,6 +161,7 @@ class OneShop:
         """All routes, one after the other; the ways alternate within each round."""
         for route in self._shops.routes:
             took: dict[tuple[str, str], list[Took]] = {}
+            print(f"{route.title}:", end="", flush=True)
             with self._side.dev(**dict(route.settings)) as dev:
                 warm = WarmRuns(self._side, dev)
                 warm.warm(warm_up)
@@ -171,6 +172,7 @@ class OneShop:
                 self._commands(route, turn, took)
                 if with_dlt:
                     self._dlt(route, turn, took)
+            print(flush=True)
             for (step, way), tooks in sorted(took.items(), key=_order):
                 self._report.add(route.title, step, way, tooks)
             self._bound(route)
