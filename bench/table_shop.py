@@ -4,6 +4,7 @@ Every way has a shop of its own of the same catalog. A shop is read once before 
 so that the sandbox has generated its catalog; Shopify's bucket is full before each sync.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -161,6 +162,7 @@ class OneShop:
         """All routes, one after the other; the ways alternate within each round."""
         for route in self._shops.routes:
             took: dict[tuple[str, str], list[Took]] = {}
+            print(f"{route.title}:", end="", file=sys.stderr, flush=True)
             with self._side.dev(**dict(route.settings)) as dev:
                 warm = WarmRuns(self._side, dev)
                 warm.warm(warm_up)
@@ -171,6 +173,7 @@ class OneShop:
                 self._commands(route, turn, took)
                 if with_dlt:
                     self._dlt(route, turn, took)
+            print(file=sys.stderr, flush=True)
             for (step, way), tooks in sorted(took.items(), key=_order):
                 self._report.add(route.title, step, way, tooks)
             self._bound(route)

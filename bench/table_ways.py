@@ -6,6 +6,7 @@ CPU is that of the process and its children, without Postgres and the sandbox.
 """
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -114,6 +115,7 @@ def run_until_readable(run: Callable[[], Spent], seen: Seen | None) -> Took:
         began = time.perf_counter()
         spent = run()
     readable = None if watch.at is None else watch.at - began
+    print(f"  {spent.wall:.1f} s", end="", file=sys.stderr, flush=True)
     return Took(readable, spent.wall, spent.cpu, spent.peak, spent.output)
 
 
@@ -189,6 +191,7 @@ class WarmRuns:
             ended = time.perf_counter() - began
         if status != "SUCCESS":
             raise RuntimeError(f"{key(spec)}: the run ended as {status}")
+        print(f"  {ended:.1f} s", end="", file=sys.stderr, flush=True)
         # The process of the run is counted when its parent has seen its end.
         time.sleep(1.5)
         spent = self._dev.cpu() - cpu - self._idle * (time.perf_counter() - began)
