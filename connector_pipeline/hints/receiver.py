@@ -16,6 +16,7 @@ from connector_pipeline.hints.answers import send_answer as _send_answer
 from connector_pipeline.hints.asked_secrets import AskedSecrets
 from connector_pipeline.hints.body import Aborted, Bodies, Held, TooLarge, TooMany, TooSlow
 from connector_pipeline.hints.recording import NotRecorded, Recorder, Unstorable
+from connector_pipeline.hints.shop_rates import ShopRates
 from connector_pipeline.hints.sources import Network, Refusals, source_of
 from connector_pipeline.model.errors import ConnectorError, InvalidResponse, InvalidShop
 from connector_pipeline.model.shop import valid_host_name
@@ -78,6 +79,7 @@ class Receiver:
         self._proxies = proxies
         self._prefix = prefix
         self._refusals = Refusals()
+        self._rates = ShopRates()
         self._unlogged = 0
         self._summed_at = time.monotonic()
 
@@ -169,7 +171,13 @@ class Receiver:
         return reader.is_signed(request.headers, body, asked)
 
     async def _recorded(self, request: _Request, domain: str, delivery: Delivery) -> Answer:
-        received = ReceivedDelivery(request.platform_name, domain, delivery)
+        key = f"{request.platform_name}/{domain}"
+        received = ReceivedDelivery(
+            request.platform_name,
+            domain,
+            delivery,
+            among_many=self._rates.is_over(key, now=time.monotonic()),
+        )
         try:
             ours = await self._recorder.record(received)
         except NotRecorded:

@@ -22,11 +22,15 @@ _STATES: Final = """
 
 @dataclass(frozen=True, slots=True)
 class ReceivedDelivery:
-    """A verified delivery of a shop, which need not be registered."""
+    """A verified delivery of a shop, which need not be registered.
+
+    `among_many`: the shop delivers so much that its hints are not recorded one by one.
+    """
 
     platform_name: str
     domain: str
     delivery: Delivery
+    among_many: bool = False
 
 
 def record(connection: psycopg.Connection, received: Sequence[ReceivedDelivery]) -> list[bool]:
@@ -41,15 +45,19 @@ def record(connection: psycopg.Connection, received: Sequence[ReceivedDelivery])
     put: list[ReceivedHint] = []
     working: set[tuple[str, str]] = set()
     erased: set[str] = set()
+    busy: set[tuple[str, str]] = set()
     for each in received:
         shop = (each.platform_name, each.domain)
         if each.delivery.erases:
             erased.add("/".join(shop))
+        elif states.get(shop) is ShopState.ACTIVE and each.among_many and each.delivery.hints:
+            busy.add(shop)
         elif states.get(shop) is ShopState.ACTIVE:
             put += _hints(each)
         elif states.get(shop) is ShopState.DISCONNECTED and each.delivery.hints:
             working.add(shop)
     hints.put(connection, put)
+    hints.put_anything(connection, sorted(busy))
     erase_demands.put(connection, erased)
     disconnected.ask_soon(connection, sorted(working))
     return [

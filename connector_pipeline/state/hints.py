@@ -4,7 +4,7 @@ Each function is part of the caller's transaction. None of them locks a row of a
 delivery never waits for a sync.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,6 +27,21 @@ _PUT: Final = """
     )
     ON CONFLICT DO NOTHING
 """
+
+# A hint that is gathered just now leads to a sync that begins later: it does for this one, too.
+_PUT_ANYTHING: Final = """
+    INSERT INTO connector.hints (platform_name, domain, source, topic)
+    SELECT platform_name, domain, %(source)s, %(topic)s
+    FROM unnest(%(platform_names)s::text[], %(domains)s::text[]) AS shop (platform_name, domain)
+    WHERE NOT EXISTS (
+        SELECT FROM connector.hints AS hint
+        WHERE hint.platform_name = shop.platform_name AND hint.domain = shop.domain
+            AND hint.token IS NULL AND hint.gathered_at IS NULL AND hint.not_before IS NULL
+    )
+"""
+
+_MANY: Final = "many deliveries"
+"""The topic of a hint that stands for many deliveries."""
 
 _ARRIVED: Final = """
     SELECT FROM connector.hints
@@ -77,6 +92,20 @@ def put(connection: psycopg.Connection, hints: Iterable[ReceivedHint]) -> int:
             "changed_at": [each.hint.changed_at for each in sorted_hints],
         },
     ).rowcount
+
+
+def put_anything(connection: psycopg.Connection, shops: Sequence[tuple[str, str]]) -> None:
+    """Put a hint without token for each shop, by platform and domain, unless one waits already."""
+    if shops:
+        connection.execute(
+            _PUT_ANYTHING,
+            {
+                "source": HintSource.WEBHOOK,
+                "topic": _MANY,
+                "platform_names": [platform_name for platform_name, _ in shops],
+                "domains": [domain for _, domain in shops],
+            },
+        )
 
 
 def arrived(

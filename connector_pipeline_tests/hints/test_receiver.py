@@ -22,6 +22,8 @@ from connector_pipeline.cli.webhooks import NoReceiver
 from connector_pipeline.hints.body import MOST_BYTES
 from connector_pipeline.hints.bounded_protocol import MOST_HEAD_BYTES
 from connector_pipeline.hints.recording import Recorder, Unstorable, record_in
+from connector_pipeline.hints.shop_rates import BURST as MOST_OF_A_SHOP
+from connector_pipeline.hints.shop_rates import ShopRates
 from connector_pipeline.hints.sources import BURST
 from connector_pipeline.model.hint import Hint
 from connector_pipeline.model.shop import Shop, ShopState
@@ -276,6 +278,34 @@ def test_deliveries_that_arrive_together_are_all_recorded_once(
         statuses = list(pool.map(lambda each: receiver.post("/shopify", *each), [*sent, *sent]))
     assert set(statuses) == {200}
     assert sorted(int(token) for _, token in rows(url, domain)) == list(range(1, 41))
+
+
+def test_a_shop_that_delivers_very_much_has_one_hint_for_the_rest(url: str) -> None:
+    """A merchant who knows his shop's secret cannot fill the table, and no change is missed."""
+    domain = shop(url, "shopify", "busy.myshopify.com")
+
+    def received(token: str) -> ReceivedDelivery:
+        delivery = Delivery("t", hints=[Hint("t", token)])
+        return ReceivedDelivery("shopify", domain, delivery, among_many=True)
+
+    def record() -> None:
+        assert record_in(Database(url=url), [received(str(number)) for number in range(50)])
+
+    record()
+    record()
+    assert rows(url, domain) == [("many deliveries", None)]
+    with Database(url=url).connect() as connection:
+        connection.execute("UPDATE connector.hints SET gathered_at = now()")
+    record()
+    assert rows(url, domain) == [("many deliveries", None)] * 2
+
+
+def test_only_a_flood_is_recorded_together() -> None:
+    rates = ShopRates()
+    assert not any(rates.is_over("shopify/a", now=1.0) for _ in range(MOST_OF_A_SHOP))
+    assert rates.is_over("shopify/a", now=1.0)
+    assert not rates.is_over("shopify/b", now=1.0)
+    assert not rates.is_over("shopify/a", now=2.0)
 
 
 def test_a_delivery_that_postgres_refuses_is_refused_alone(url: str) -> None:
