@@ -62,6 +62,8 @@ _SEVERITY: Final = {
 
 @asset(
     key=SHOP_HEALTH,
+    # Without one, Dagster takes any config.
+    config_schema={},
     kinds={"postgres"},
     group_name="operations",
     check_specs=[

@@ -3,6 +3,8 @@
 from typing import Final
 
 SHOP: Final = "shopify/acme.myshopify.com"
+SHOP_IN_A_FOLDER: Final = "woocommerce/shop.example"
+PLATFORM: Final = "shopify"
 
 
 def examples(*commands: str) -> str:

@@ -23,7 +23,7 @@ from connector_pipeline.cli import (
 )
 from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
 from connector_pipeline.cli.debug import DebugFlag, debug_first
-from connector_pipeline.cli.examples import SHOP, examples
+from connector_pipeline.cli.examples import PLATFORM, SHOP, examples
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
 from connector_pipeline.cli.version import VersionFlag
 from connector_pipeline.model.process_output import guard_output, traceback_text
@@ -273,7 +273,7 @@ def _known_platform(name: str | None) -> str | None:
 
 
 @app.command(
-    epilog=examples("backfill", "backfill --failed", "backfill --platform shopify --stale 24")
+    epilog=examples("backfill", "backfill --failed", f"backfill --platform {PLATFORM} --stale 24")
 )
 def backfill(
     platform: Annotated[

@@ -42,7 +42,8 @@ class SyncEnded(_Row):
     error_code: ErrorCode
     error: Annotated[str | None, Field(description="For people: the error with its remedy.")]
     warnings: list[str]
-    items: Count
+    items: Annotated[Count, Field(description="Live rows of the shop.")]
+    items_read: Annotated[Count, Field(description="Items that this sync read.")]
     inserted: Count
     updated: Count
     unchanged: Count

@@ -18,7 +18,7 @@ from connector_pipeline.cli.arguments import (
     ShopsArgument,
     YesFlag,
 )
-from connector_pipeline.cli.examples import SHOP, examples
+from connector_pipeline.cli.examples import PLATFORM, SHOP, SHOP_IN_A_FOLDER, examples
 from connector_pipeline.model.shop import (
     Shop,
     ShopState,
@@ -48,7 +48,7 @@ FileOption = Annotated[
 @app.command(
     epilog=examples(
         f"shops add {SHOP} --merchant-id m-1",
-        "shops add woocommerce/shop.example --merchant-id m-2 --path /shop",
+        f"shops add {SHOP_IN_A_FOLDER} --merchant-id m-2 --path /shop",
     )
 )
 def add(
@@ -154,7 +154,9 @@ def pause(
 
 
 @app.command(
-    epilog=examples(f"shops resume {SHOP}", "shops resume --state disconnected --platform shopify")
+    epilog=examples(
+        f"shops resume {SHOP}", f"shops resume --state disconnected --platform {PLATFORM}"
+    )
 )
 def resume(
     shops: ShopsArgument = None,

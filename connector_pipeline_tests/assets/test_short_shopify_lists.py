@@ -152,7 +152,8 @@ def test_a_full_sync_counts_only_if_all_that_shopify_counts_was_read(
     raw = pipeline.materialized("raw_products", result.run_id)[KEY]
     shop = pipeline.registry.get(KEY)
     moved = shop.last_full_sync_at is not None
-    said = [*raw["warnings"], *raw["details"].get("first_reading", [])]
+    of_first_reading = raw["details"].get("first_reading")
+    said = [*raw["warnings"], *([of_first_reading] if of_first_reading else [])]
     show(row, len(pipeline.rows(KEY)), raw["complete"], moved, "; ".join(said))
     assert len(pipeline.rows(KEY)) == row.published
     assert raw["complete"] is row.complete

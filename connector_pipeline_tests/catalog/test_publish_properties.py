@@ -45,6 +45,12 @@ class Model:
     ) -> PublishCounts | None:
         """Publish a snapshot. Returns the counts, or None if the guard refuses."""
         snapshot = {each.variant_id: each for each in items}
+        duplicates = len(items) - len(snapshot)
+        if sync_type is not SyncType.FULL:
+            # Just deleted, and answered as before: a replica may lag.
+            stale = [key for key in snapshot if key in self.rows and self.rows[key].deleted]
+            for key in stale:
+                del snapshot[key]
         live = {key for key, row in self.rows.items() if not row.deleted}
 
         def covers(key: str) -> bool:
@@ -98,7 +104,7 @@ class Model:
             revived=revived,
             deleted=len(absent),
             rejected=len(rejects),
-            duplicates=len(items) - len(snapshot),
+            duplicates=duplicates,
         )
 
 

@@ -222,6 +222,8 @@ NAMED_IN = (
     "settings.py",
     # It explains the settings to an operator.
     "cli/env_file.py",
+    # It shows an operator what to type.
+    "cli/examples.py",
     "sandbox/",
 )
 
