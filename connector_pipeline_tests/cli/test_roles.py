@@ -122,7 +122,7 @@ def test_everything_a_pipeline_does_is_done_by_its_role(
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", with_roles.url("connector_owner"))
     erased = command("shops", "erase", first, "--yes", "--json")
     assert erased.status == 0, erased.err
-    assert erased.rows()[0]["catalog_items"] > 0
+    assert erased.rows()[0]["counts"]["catalog_items"] > 0
 
 
 def rights(command: Command) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def test_a_length_that_is_too_small_cuts_the_body_off(client: SandboxClient) -> 
     whole = client.woo(LIST).content
     client.server.faults.set([{"kind": "length", "size": -10, "times": 1}])
     issued = client.credentials  # the fault comes to this question
-    with pytest.raises(json.JSONDecodeError):
+    # The rest is left unread, so that the connection may be reset before the client has read.
+    with pytest.raises((json.JSONDecodeError, httpx.ReadError)):
         issued("woocommerce", WOO)
     assert client.woo(LIST).content == whole
 
