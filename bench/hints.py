@@ -204,8 +204,8 @@ def stages(connection: psycopg.Connection, since: datetime) -> None:
         (since,),
     ).fetchall()
     [(runs,)] = connection.execute(
-        "SELECT count(DISTINCT run_id) FROM connector.sync_queue"
-        " WHERE put_at >= %s AND hints IS NOT NULL",
+        "SELECT count(DISTINCT syncs.run_id) FROM connector.sync_queue"
+        " JOIN connector.syncs USING (sync_id) WHERE put_at >= %s AND hints IS NOT NULL",
         (since,),
     ).fetchall()
     if rows:
