@@ -127,7 +127,8 @@ async def test_a_change_is_seen_once_and_nothing_where_nothing_changed(
     """One request to Shopify; to WooCommerce one for each list, and one without a key."""
     looking = Looking(sandbox, spec)
     usual = 1 if spec is SHOPIFY else WITHOUT_KEY + 2
-    assert await looking.seen() == set()
+    # The first look at WooCommerce has no lengths to compare with, so an increment is to look.
+    assert await looking.seen() == (set() if spec is SHOPIFY else {None})
     assert looking.requests() == usual
     first, second = looking.published()[10:12]
     looking.held.edit_product(first, {}, at=at(5))
@@ -303,4 +304,4 @@ async def test_a_cursor_that_cannot_be_read_begins_anew(
     changed = looking.published()[3]
     looking.held.edit_product(changed, {}, at=at(1))
     looking.cursor = '{"of": "another version"}' if spec is WOO else "no JSON"
-    assert await looking.seen() == {str(changed)}
+    assert await looking.seen() == {str(changed)} | (set() if spec is SHOPIFY else {None})

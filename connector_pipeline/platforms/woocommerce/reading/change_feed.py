@@ -2,8 +2,9 @@
 
 Each list is asked for its newest changes, a few objects of three fields. The answer states the
 list's length, too: if that is less than before and what was added since, something was deleted.
-The shop does not tell what, so the hint names nothing, and an increment finds it. Variations have
-dates of their own (docs/facts/woocommerce.md, Which dates move and Lists: newest changes).
+The shop does not tell what, so the hint names nothing, and an increment finds it. The first look
+has no length to compare with, so it asks for an increment, too. Variations have dates of their own
+(docs/facts/woocommerce.md, Which dates move and Lists: newest changes).
 """
 
 from collections.abc import Mapping, Sequence
@@ -110,6 +111,8 @@ async def look(
             too_many = too_many or not seen.news.reaches
             if seen.lost:
                 hints.append(Hint(CHANGED))
+    if not before.products:
+        hints.append(Hint(CHANGED))
     return Changes(hints, after.model_dump_json(), too_many=too_many)
 
 
