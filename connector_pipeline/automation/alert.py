@@ -52,55 +52,61 @@ class Alert(BaseModel):
 
 def disconnected_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
     """Make one alert for all shops of a tick: a sweep may find many at once."""
-    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
     count = "A shop" if len(shops) == 1 else f"{len(shops)} shops"
-    return Alert(
-        alert_id=_alert_id(*(f"{shop.shop} {shop.since.isoformat()}" for shop in shops)),
+    return _alert_of_shops(
+        shops,
+        now,
         kind="shops_disconnected",
-        message=(
-            f"{count} became disconnected: "
-            f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. The "
-            "error of each says what the merchant can do. The connector asks them again at growing "
-            "distances; `connector-pipeline shops resume SHOP` has a shop synced at once."
-        ),
-        raised_at=now,
-        shops=named,
-        shops_not_named=len(shops) - len(named),
+        begins=f"{count} became disconnected",
+        ends="The error of each says what the merchant can do. The connector asks them again at "
+        "growing distances; `connector-pipeline shops resume SHOP` has a shop synced at once.",
     )
 
 
 def webhooks_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
     """Make one alert for all shops of a tick that were found to lack webhooks."""
-    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
     count = "A shop lacks" if len(shops) == 1 else f"{len(shops)} shops lack"
-    return Alert(
-        alert_id=_alert_id(*(f"webhooks {each.shop} {each.since.isoformat()}" for each in shops)),
+    return _alert_of_shops(
+        shops,
+        now,
         kind="webhooks_lost",
-        message=(
-            f"{count} webhooks that could not be restored: "
-            f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. "
-            "Sweeps find their changes, later than webhooks do. The error of each says what to do; "
-            "if they are many, look whether the receiver is reachable at WEBHOOKS_URL."
-        ),
-        raised_at=now,
-        shops=named,
-        shops_not_named=len(shops) - len(named),
+        id_prefix="webhooks ",
+        begins=f"{count} webhooks that could not be restored",
+        ends="Sweeps find their changes, later than webhooks do. The error of each says what to "
+        "do; if they are many, look whether the receiver is reachable at WEBHOOKS_URL.",
     )
 
 
 def failing_alert(shops: Sequence[DisconnectedShop], now: datetime) -> Alert:
     """Make one alert for all shops of a tick that have failed for a day."""
-    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
     count = "A shop has" if len(shops) == 1 else f"{len(shops)} shops have"
-    return Alert(
-        alert_id=_alert_id(*(f"failing {each.shop} {each.since.isoformat()}" for each in shops)),
+    return _alert_of_shops(
+        shops,
+        now,
         kind="shops_failing",
-        message=(
-            f"{count} failed for a day: "
-            f"{', '.join(shop.shop for shop in named[:5])}{' …' if len(shops) > 5 else ''}. "
-            "Readers see the catalog of then. The error of each ends with the remedy; "
-            "`connector-pipeline shops health` and the asset `shop_health` have them all."
-        ),
+        id_prefix="failing ",
+        begins=f"{count} failed for a day",
+        ends="Readers see the catalog of then. The error of each ends with the remedy; "
+        "`connector-pipeline shops health` and the asset `shop_health` have them all.",
+    )
+
+
+def _alert_of_shops(
+    shops: Sequence[DisconnectedShop],
+    now: datetime,
+    *,
+    kind: str,
+    begins: str,
+    ends: str,
+    id_prefix: str = "",
+) -> Alert:
+    """One alert for shops in the same trouble. `id_prefix` keeps the ids of kinds apart."""
+    named = [_bounded(shop) for shop in shops[:MOST_SHOPS_NAMED]]
+    listed = ", ".join(shop.shop for shop in named[:5]) + (" …" if len(shops) > 5 else "")
+    return Alert(
+        alert_id=_alert_id(*(f"{id_prefix}{shop.shop} {shop.since.isoformat()}" for shop in shops)),
+        kind=kind,
+        message=f"{begins}: {listed}. {ends}",
         raised_at=now,
         shops=named,
         shops_not_named=len(shops) - len(named),
