@@ -20,10 +20,11 @@ from pydantic import JsonValue
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.assets.durations import duration, size
 from connector_pipeline.assets.reporting import PartitionMetadata
+from connector_pipeline.assets.sizes import size
 from connector_pipeline.assets.sync_report import sync_report
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
+from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.excerpt import bounded_lines
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.state.freshness import Freshness
@@ -73,7 +74,7 @@ def publish_metadata(published: Published) -> PartitionMetadata:
         "pages": MetadataValue.int(len(manifest.pages)),
         "requests": MetadataValue.int(manifest.requests),
         "duration": MetadataValue.text(
-            f"{_fetch_duration(manifest)}, published in {duration(published.seconds)}"
+            f"{_fetch_duration(manifest)}, published in {in_words(published.seconds)}"
         ),
         "seconds": _seconds(manifest.seconds),
         "publish_seconds": _seconds(published.seconds),
@@ -96,8 +97,8 @@ def _sync(manifest: SnapshotManifest) -> PartitionMetadata:
 
 def _fetch_duration(manifest: SnapshotManifest) -> str:
     waited = manifest.waited_seconds
-    of_it = f", {duration(waited)} of it waited for the platform" if waited >= 0.1 else ""
-    return f"read in {duration(manifest.seconds)}{of_it}"
+    of_it = f", {in_words(waited)} of it waited for the platform" if waited >= 0.1 else ""
+    return f"read in {in_words(manifest.seconds)}{of_it}"
 
 
 def _seconds(seconds: float) -> FloatMetadataValue:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from connector_pipeline.assets.durations import duration
 from connector_pipeline.assets.time_chart import time_chart
 from connector_pipeline.catalog.examples import ChangedItem, Rejected, title
+from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.model.sync import SyncType
 from connector_pipeline.sync.publishing import Published
@@ -93,9 +93,9 @@ def _section(heading: str, number: int, lines: Iterable[str], budget: _Budget) -
 
 def _times(published: Published) -> str:
     parts = times(published)
-    words = ", ".join(f"{label} {duration(seconds)}" for label, seconds in parts.items())
+    words = ", ".join(f"{label} {in_words(seconds)}" for label, seconds in parts.items())
     return (
-        f"#### Where the time went: {duration(sum(parts.values()))}\n\n"
+        f"#### Where the time went: {in_words(sum(parts.values()))}\n\n"
         f"![{words}]({time_chart(parts)})"
     )
 

@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Final
 
-from connector_pipeline.assets.durations import duration
+from connector_pipeline.model.duration import in_words
 
 _COLOURS: Final = ("#d08a1d", "#3f6fd8", "#8a63d2", "#2f9e64")
 _ROW: Final = 24
@@ -31,7 +31,7 @@ def time_chart(parts: Mapping[str, float]) -> str:
             f'<text x="{_LABELS - 8}" y="{middle + 4}" text-anchor="end">{label}</text>'
             f'<rect x="{_LABELS}" y="{middle - 7}" width="{width:.1f}" height="14" rx="2" '
             f'fill="{_COLOURS[place % len(_COLOURS)]}"/>'
-            f'<text x="{_LABELS + width + 6:.1f}" y="{middle + 4}">{duration(seconds)}</text>'
+            f'<text x="{_LABELS + width + 6:.1f}" y="{middle + 4}">{in_words(seconds)}</text>'
         )
     drawn = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LABELS + _BARS + _NUMBERS}" '
