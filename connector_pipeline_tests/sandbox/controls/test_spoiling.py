@@ -86,10 +86,15 @@ def test_a_body_is_not_whole(
 def test_a_length_that_is_too_small_cuts_the_body_off(client: SandboxClient) -> None:
     whole = client.woo(LIST).content
     client.server.faults.set([{"kind": "length", "size": -10, "times": 1}])
-    issued = client.credentials  # the fault comes to this question
-    # The rest is left unread, so that the connection may be reset before the client has read.
-    with pytest.raises((json.JSONDecodeError, httpx.ReadError)):
-        issued("woocommerce", WOO)
+    # The fault comes to this question. Its rest is left unread, so that the connection may be reset
+    # at any time after it: this client therefore asks nothing else.
+    with (
+        httpx.Client(base_url=client.server.url, timeout=60) as other,
+        pytest.raises((json.JSONDecodeError, httpx.ReadError)),
+    ):
+        other.get(
+            f"/token-service/api/v1/tokens/woocommerce/{WOO}", headers={"X-Correlation-ID": "test"}
+        ).json()
     assert client.woo(LIST).content == whole
 
 
