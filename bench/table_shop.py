@@ -32,16 +32,20 @@ FIRST, UNCHANGED, CHANGED, INCREMENT = (
     "1 % changed, all read again",
     "1 % changed, increment",
 )
-WARM, COMMAND, DLT, ORIGINAL, BOUND = (
+WARM, COMMAND, DLT, DECLARED, ORIGINAL, BOUND = (
     "ours, a run in `dev`",
     "ours, `sync`",
-    "dlt",
+    "dlt, its fastest",
+    "dlt, its REST source",
     "the original's shape",
     "bound",
 )
 BY_COMMAND: Final = "command"
 BY_RUN: Final = "warm"
 BY_DLT: Final = "dlt"
+BY_DECLARED: Final = "declared"
+DECLARABLE: Final = ("root", "pages")
+"""Routes that dlt's REST source can be given without code of one's own for requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,12 @@ class Shops:
                 for way in ways
                 for turn in range(self.rounds_of(route))
             ),
-            *(self.original(route) for route in self.routes if route.name in ("root", "pages")),
+            *(
+                spec
+                for route in self.routes
+                if route.name in DECLARABLE
+                for spec in (self.original(route), self.spec(route, BY_DECLARED, 0))
+            ),
         ]
 
 
@@ -173,6 +182,8 @@ class OneShop:
                 self._commands(route, turn, took)
                 if with_dlt:
                     self._dlt(route, turn, took)
+            if with_dlt and route.name in DECLARABLE:
+                self._declared(route, took)
             print(file=sys.stderr, flush=True)
             for (step, way), tooks in sorted(took.items(), key=_order):
                 self._report.add(route.title, step, way, tooks)
@@ -208,6 +219,15 @@ class OneShop:
             self._controls.prepare(spec)
             found = self._programs.dlt([(spec, route.name)], dataset, wanted=wanted, price=price)
             took.setdefault((step, DLT), []).append(found)
+
+    def _declared(self, route: Route, took: dict[tuple[str, str], list[Took]]) -> None:
+        """Once: no target is about it."""
+        spec, dataset = self._shops.spec(route, BY_DECLARED, 0), self._programs.new_dataset()
+        for step in (FIRST, UNCHANGED):
+            wanted = spec.products * VARIANTS if step == FIRST else None
+            self._controls.prepare(spec)
+            found = self._programs.dlt([(spec, route.name)], dataset, wanted=wanted, declared=True)
+            took.setdefault((step, DECLARED), []).append(found)
 
     def _steps(
         self, route: Route, way: str, spec: ShopSpec
@@ -283,7 +303,7 @@ class OneShop:
 
     def _originals(self) -> None:
         for route in self._shops.routes:
-            if route.name not in ("root", "pages"):
+            if route.name not in DECLARABLE:
                 continue
             spec = self._shops.original(route)
             wanted = spec.products * VARIANTS
@@ -299,5 +319,5 @@ def _order(found: tuple[tuple[str, str], list[Took]]) -> tuple[int, int]:
     (step, way), _ = found
     return (
         (FIRST, UNCHANGED, CHANGED, INCREMENT).index(step),
-        (WARM, COMMAND, DLT).index(way),
+        (WARM, COMMAND, DLT, DECLARED).index(way),
     )

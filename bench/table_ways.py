@@ -256,8 +256,9 @@ class Programs:
         wanted: int | None,
         price: str | None = None,
         together: bool = False,
+        declared: bool = False,
     ) -> Took:
-        """Load the shops, each by its route, into the dataset."""
+        """Load the shops, each by its route, into the dataset; `declared` by dlt's REST source."""
         if self._dlt_python is None:
             raise RuntimeError("dlt is left out")
         seen = None
@@ -278,7 +279,7 @@ class Programs:
             "together": together,
             "workers": DLT_TOGETHER_WORKERS if together else DLT_SINGLE_WORKERS,
         }
-        program = str(HERE / "dlt_pipeline.py")
+        program = str(HERE / ("dlt_declared.py" if declared else "dlt_pipeline.py"))
         return run_until_readable(
             lambda: self._side.run([str(self._dlt_python), program, self._written(given)]), seen
         )
