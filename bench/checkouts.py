@@ -42,7 +42,7 @@ _OWN_SETTINGS: Final = (
 class Spent:
     """The seconds that a command took, and the CPU seconds of it and its children.
 
-    `peak` is the most memory of any of these processes, in megabytes.
+    `peak` is the most memory of its first process, in megabytes.
     """
 
     wall: float
@@ -119,6 +119,8 @@ class Side:
             )
             watch = threading.Timer(patience, process.kill)
             watch.start()
+            memory = _Memory(process.pid)
+            memory.start()
             try:
                 # wait4 and not Popen.wait: it reports what the process and its children used.
                 _, status, usage = os.wait4(process.pid, 0)
@@ -127,8 +129,10 @@ class Side:
                 raise
             finally:
                 watch.cancel()
+                memory.over.set()
             wall = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
+            memory.join()
             output.seek(0)
             text = output.read().decode(errors="replace")
         if check and process.returncode != 0:
@@ -140,7 +144,7 @@ class Side:
             wall=wall,
             cpu=usage.ru_utime + usage.ru_stime,
             output=text,
-            peak=usage.ru_maxrss * 1024 / 1e6,
+            peak=memory.peak,
         )
 
     @contextmanager
@@ -170,6 +174,26 @@ class Side:
                     except subprocess.TimeoutExpired:
                         process.kill()
                         process.wait()
+
+
+class _Memory(threading.Thread):
+    """Asks a process for its peak until it ends.
+
+    Not `ru_maxrss`: Linux has a child begin with the peak of the process that started it.
+    """
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self._status = Path(f"/proc/{pid}/status")
+        self.over = threading.Event()
+        self.peak = 0.0
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            with suppress(OSError):
+                for line in self._status.read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.peak = int(line.split()[1]) * 1024 / 1e6
 
 
 class Dev:
