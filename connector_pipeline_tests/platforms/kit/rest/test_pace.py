@@ -101,7 +101,7 @@ def test_an_endpoint_that_is_too_much_for_the_host_gets_less() -> None:
     limit.answered(0.05, under_way=1, work="/wc/v3/products")
     seen = after(limit, workers(2), 200, work="/wc/v3/products")
     assert seen[9] == 3
-    assert seen[10:].count(4) < 20
+    assert seen[10:].count(4) <= 20
 
 
 def test_answers_to_two_endpoints_in_turn_count_each_for_its_own() -> None:
