@@ -19,6 +19,7 @@ from connector_pipeline.platforms.http.body import body_of
 from connector_pipeline.platforms.http.bounds import TooLarge
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.http.connecting import http_client, origin_of, shown
+from connector_pipeline.platforms.http.json_shape import begins_as_json
 from connector_pipeline.platforms.http.judging import Judge, Trouble
 from connector_pipeline.platforms.http.pacing import Pacer, PaceSignal
 from connector_pipeline.platforms.http.redirects import (
@@ -38,6 +39,9 @@ from connector_pipeline.platforms.http.unreadable import FAILED_TRIES, unreadabl
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 _MAX_REDIRECTS: Final = 3
+_TICKS_TO_SEND: Final = 12
+"""Turns of the event loop until a request that got leave is on its way: httpx and what it is built
+on take about ten."""
 _NO_PAGES: Final = TroublePages()
 _RETRY_AFTER: Final = RetryAfter()
 
@@ -90,6 +94,20 @@ class _Passing(Exception):
         super().__init__(str(trouble.error))
         self.trouble = trouble
         self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A whole answer that nobody has read yet."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def seems_good(self) -> bool:
+        """Whether it is no refusal and begins as JSON does: it says nothing against the pace."""
+        return self.status < 400 and begins_as_json(self.body)
 
 
 class OriginHttp:
@@ -174,14 +192,13 @@ class OriginHttp:
             headers,
             content,
             {} if signer is None else {SIGNER: signer},
-            accept_retried,
             follow_redirects,
-            any_body,
         )
+        judged = partial(self._judged, accept_retried=accept_retried, any_body=any_body)
         attempt = soon = 0
         while True:
             try:
-                return await self._in_turn(path, asked)
+                return await self._in_turn(path, asked, judged)
             except TooLarge as large:
                 if retry_slow and retries_if_heavy is None:
                     raise large.error from None
@@ -216,16 +233,21 @@ class OriginHttp:
                     self._report.waited_seconds += wait
                     await asyncio.sleep(wait)
 
-    async def _in_turn(self, path: str, asked: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _in_turn(
+        self,
+        path: str,
+        asked: Callable[[], Awaitable[_Received]],
+        judged: Callable[[_Received], Answer],
+    ) -> Answer:
         if self._pacer is None:
-            return await asked()
+            return judged(await asked())
         turn = await self._pacer.enter(path)
         signal = PaceSignal.UNKNOWN
         try:
-            answer = await asked()
+            received = await asked()
+            read = None if received.seems_good else judged(received)
             signal = PaceSignal.ANSWERED
-            self._pause_where_the_limit_is_reached(self._pacer, answer)
-            return answer
+            self._pause_where_the_limit_is_reached(self._pacer, received.headers)
         except _Passing as passing:
             trouble = passing.trouble
             if (trouble.overloaded or trouble.slow) and not trouble.soon_over:
@@ -233,9 +255,15 @@ class OriginHttp:
             raise
         finally:
             self._pacer.leave(turn, signal)
+        if read is None:
+            # Reading a page takes milliseconds, in which the shop would wait for its next request.
+            for _ in range(_TICKS_TO_SEND):
+                await asyncio.sleep(0)
+            read = judged(received)
+        return read
 
-    def _pause_where_the_limit_is_reached(self, pacer: Pacer, answer: Answer) -> None:
-        wait = self._stated_limit.after_answer(answer.headers, datetime.now(UTC))
+    def _pause_where_the_limit_is_reached(self, pacer: Pacer, headers: Mapping[str, str]) -> None:
+        wait = self._stated_limit.after_answer(headers, datetime.now(UTC))
         if wait:
             # Headers beside a good answer are sometimes wrong. A refusal may ask for a longer
             # wait, and then it ends the sync.
@@ -249,10 +277,8 @@ class OriginHttp:
         headers: Mapping[str, str] | None,
         content: Any,
         extensions: dict[str, Any],
-        accept_retried: frozenset[int],
         follow_redirects: bool,
-        any_body: bool,
-    ) -> Answer:
+    ) -> _Received:
         url = httpx.URL(self._base_url + path)
         refuse_plain_http(url, self._policy, self._where())
         for _ in range(_MAX_REDIRECTS + 1):
@@ -282,10 +308,8 @@ class OriginHttp:
                 if not found.may_pass:
                     raise found.error from error
                 raise _Passing(Trouble(found.error, slow=found.slow, heavy=found.heavy)) from error
-            if response.status_code not in REDIRECTS:
-                return self._judged(response, body, accept_retried, any_body=any_body)
-            if not follow_redirects:
-                return Answer(response.status_code, response.headers, body, None)
+            if response.status_code not in REDIRECTS or not follow_redirects:
+                return _Received(response.status_code, response.headers, body)
             url = redirect_target(response, self._origin, self._where())
             params = None
         raise PlatformUnavailable(f"{self._where()} redirects in a circle.")
@@ -302,17 +326,13 @@ class OriginHttp:
             await response.aclose()
 
     def _judged(
-        self,
-        response: httpx.Response,
-        body: bytes,
-        accept_retried: frozenset[int],
-        *,
-        any_body: bool,
+        self, received: _Received, *, accept_retried: frozenset[int], any_body: bool
     ) -> Answer:
-        if any_body and response.status_code < 400:
-            return Answer(response.status_code, response.headers, body, None)
-        judged = self._judge.judged(response.status_code, response.headers, body)
-        answer = Answer(response.status_code, response.headers, judged.body, judged.json)
+        status, headers, body = received.status, received.headers, received.body
+        if status in REDIRECTS or (any_body and status < 400):
+            return Answer(status, headers, body, None)
+        judged = self._judge.judged(status, headers, body)
+        answer = Answer(status, headers, judged.body, judged.json)
         if judged.printed is not None:
             self._warn_of(judged.printed)
         trouble = judged.trouble

@@ -1,16 +1,12 @@
 """The WooCommerce adapter: the WooCommerce REST API, version 3."""
 
-import logging
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from pydantic import JsonValue
-
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
-from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import Shop, valid_path
 from connector_pipeline.platforms.http.retrying import HttpPolicy
 from connector_pipeline.platforms.kit.contract import (
@@ -19,20 +15,21 @@ from connector_pipeline.platforms.kit.contract import (
     FetchReport,
     Lookup,
     RawPage,
-    rows_of,
 )
+from connector_pipeline.platforms.kit.read_ahead import read_ahead
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState
 from connector_pipeline.platforms.woocommerce import subscriptions
-from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS, Normalizer
-from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages
+from connector_pipeline.platforms.woocommerce.mapping.items import items_of, rows_of_pages
+from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS
 from connector_pipeline.platforms.woocommerce.reading import change_feed, lookup
 from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
 from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
 from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
 from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ONCE, Endpoints
+from connector_pipeline.platforms.woocommerce.reading.facts_of_shop import with_facts_of_shop
 from connector_pipeline.platforms.woocommerce.reading.hinted import HintedWalk
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
@@ -47,8 +44,6 @@ from connector_pipeline.platforms.woocommerce.talking.session import Access, Woo
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
 from connector_pipeline.platforms.woocommerce.webhooks import WooCommerceWebhooks
 from connector_pipeline.settings import ANY_SHOP, Settings
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,12 +157,11 @@ class WooCommerceAdapter(Adapter):
                     broken=around.found,
                 )
             )
-            async with aclosing(walk.pages()) as pages:
+            # Archived pages are read and written in turn: the writer must not meet its own reader.
+            walked = read_ahead(walk.pages()) if recovered.exhausted else walk.pages()
+            async with aclosing(with_facts_of_shop(walked, session, shop, report)) as pages:
                 async for page in pages:
-                    if report.currency is None:
-                        yield await _with_facts_of_shop(page, session, shop, report)
-                    else:
-                        yield page
+                    yield page
 
     async def fetch_hinted(
         self,
@@ -187,12 +181,9 @@ class WooCommerceAdapter(Adapter):
         async with self._reading(shop, credential_source, report, recovered) as reading:
             session, _, reader = reading
             walk = HintedWalk(reader, tokens, statuses=self.statuses.split(","), report=report)
-            async with aclosing(walk.pages()) as pages:
+            async with aclosing(with_facts_of_shop(walk.pages(), session, shop, report)) as pages:
                 async for page in pages:
-                    if report.currency is None:
-                        yield await _with_facts_of_shop(page, session, shop, report)
-                    else:
-                        yield page
+                    yield page
             if report.currency is None:
                 # No token names anything, and a snapshot has a currency all the same.
                 report.currency = await shop_currency(session, shop, report)
@@ -327,9 +318,7 @@ class WooCommerceAdapter(Adapter):
         self, shop: Shop, currency: str, pages: Iterable[RawPage]
     ) -> Iterator[CatalogItem | RejectedVariant]:
         """Make catalog items of raw pages, and log how many variations are left out by rule."""
-        with _normalizer(shop, currency) as normalizer:
-            for page in pages:
-                yield from normalizer.items(page)
+        return items_of(shop, currency, pages)
 
     def rows(
         self,
@@ -338,45 +327,5 @@ class WooCommerceAdapter(Adapter):
         pages: Iterable[RawPage],
         remarks: Remarks | None = None,
     ) -> Iterator[CatalogRow | RejectedVariant]:
-        """The same as bare rows. A page without odd values is decoded faster; see `PlainPages`."""
-        with _normalizer(shop, currency, remarks) as normalizer:
-            plain_pages = PlainPages(shop, currency, normalizer)
-            for page in pages:
-                rows = plain_pages.rows(page)
-                yield from rows_of(normalizer.items(page)) if rows is None else rows
-
-
-@contextmanager
-def _normalizer(shop: Shop, currency: str, remarks: Remarks | None = None) -> Generator[Normalizer]:
-    """A normalizer of a snapshot's pages. An error in the block gets the shop's partition key."""
-    normalizer = Normalizer(shop, currency, remarks)
-    try:
-        yield normalizer
-    except ConnectorError as error:
-        error.of(shop.partition_key)
-        raise
-    if normalizer.left_out:
-        _logger.info(
-            "%s: %d variations left out, whose product was not read or no longer has any",
-            shop.partition_key,
-            normalizer.left_out,
-        )
-
-
-async def _with_facts_of_shop(
-    page: RawPage, session: WooCommerceSession, shop: Shop, report: FetchReport
-) -> RawPage:
-    """The first page, with the shop's currency and REST root among its facts.
-
-    A sync that resumes from this page need not ask for them again.
-    """
-    currency, root = page.facts.get("currency"), page.facts.get("rest_root")
-    if isinstance(currency, str) and isinstance(root, str):
-        report.currency = currency
-        session.go_on_below(root)
-    else:
-        # The first page comes before the currency, because a shop may show its settings only to
-        # administrators. A key of too low a role is known by a refusal of the products.
-        report.currency = await shop_currency(session, shop, report)
-    of_shop: dict[str, JsonValue] = {"currency": report.currency, "rest_root": session.root}
-    return replace(page, facts=page.facts | of_shop)
+        """The same as bare rows. A page without odd values is decoded faster."""
+        return rows_of_pages(shop, currency, pages, remarks)

@@ -79,6 +79,33 @@ async def test_overload_that_stays_is_unavailability(overload: bytes) -> None:
     assert (report.requests, report.retries) == (3, 2)
 
 
+async def test_the_next_request_goes_out_before_a_page_is_read() -> None:
+    """Reading it takes milliseconds. What that finds of this one is not found at its turn's end.
+
+    An answer that may say something against the pace is judged before.
+    """
+    report = FetchReport()
+    found: list[int] = []
+
+    class Noted(Signals):
+        def leave(self, turn: Turn, signal: PaceSignal) -> None:
+            super().leave(turn, signal)
+            found.append(len(report.warnings))
+
+    noted = Noted()
+    printed = (
+        b"[1]\n<br />\n<b>Warning</b>:  A in <b>/app/plugins/one/b.php</b> on line <b>7</b><br />"
+    )
+    async with (
+        loopback(answer(printed), answer(HTML, media_type="text/html"), answer(b"[1]")) as shop,
+        OriginHttp(shop.url, policy=PATIENT, report=report, pacer=noted) as http,
+    ):
+        assert (await http.request("GET", "/products")).json == [1]
+        assert (await http.request("GET", "/products")).json == [1]
+    assert (found[0], len(report.warnings)) == (0, 1)
+    assert noted.signals == [PaceSignal.ANSWERED, PaceSignal.UNKNOWN, PaceSignal.ANSWERED]
+
+
 @pytest.mark.parametrize("status", ["507 Insufficient Storage", "509 Limit", "530 Origin", "599 X"])
 async def test_no_status_of_a_servers_trouble_breaks_a_contract(status: str) -> None:
     """Hosting companies have statuses of their own."""

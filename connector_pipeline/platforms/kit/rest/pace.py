@@ -23,8 +23,11 @@ SLOWER: Final = 1.3
 A shop with two workers takes 1.5 times as long for each of three requests at once.
 """
 
-_PATIENCE: Final = 4
-_LONGEST_PATIENCE: Final = 64
+SLOWER_THAN_ALONE: Final = 1.6
+"""The same beside the one answer that came alone, which is less sure than a handful."""
+
+_PATIENCE: Final = 8
+_LONGEST_PATIENCE: Final = 128
 _ID: Final = re.compile(r"/\d+")
 
 
@@ -50,14 +53,16 @@ class AdaptiveLimit:
 
     Answers are judged a handful at a time, by their median. Only answers to requests that began at
     the limit count, because the others show nothing of it. A handful is compared with the quickest
-    handful of the same work. Each endpoint takes its own time, so each begins with two at once.
+    handful of the same work, because each endpoint takes its own time. The limit itself is the
+    host's, so another endpoint begins with it; its first handful is compared with the answer that
+    came alone, if one did: a list's first page is asked for alone.
     """
 
     def __init__(self, most: int):
         self._most = most
         self._value = min(STARTING_LIMIT, most)
-        self._work: str = ""
-        self._handful: list[float] = []
+        self._handfuls: dict[str, list[float]] = {}
+        self._alone: dict[str, float] = {}
         self._quickest: dict[str, float] = {}
         self._patience = _PATIENCE
         self._wait = 0
@@ -68,32 +73,37 @@ class AdaptiveLimit:
         return self._value
 
     def answered(self, seconds: float, *, under_way: int, work: str) -> None:
-        """Count an answer; with the last of a handful the limit may move by one."""
-        if work != self._work:
-            self._work = work
-            self._handful.clear()
-            if work not in self._quickest:
-                # The first handful is the measure for later ones, so it is taken at a low limit.
-                self._value = min(self._value, STARTING_LIMIT)
+        """Count an answer. The limit may grow by one with it, and shrinks after a whole handful."""
+        if under_way == 1:
+            self._alone[work] = min(seconds, self._alone.get(work, seconds))
         if under_way != self._value:
             return
-        self._handful.append(seconds)
-        if len(self._handful) < 2 + 2 * self._value:
+        handful = self._handfuls.setdefault(work, [])
+        handful.append(seconds)
+        if len(handful) <= self._value:
             return
-        typical = median(self._handful)
-        self._handful.clear()
-        quickest = self._quickest.get(work, typical)
-        if self._value == 1:
-            # The limit cannot shrink below 1, so this handful is the new measure.
-            quickest = typical
-        elif typical > SLOWER * quickest:
-            self._shrink_to(self._value - 1)
+        typical = median(handful)
+        if self._value > 1 and self._is_slower(typical, work):
+            # A few answers that take no longer are enough for one request more. A smaller limit
+            # lasts for long, so twice as many answers decide on that.
+            if len(handful) >= 2 + 2 * self._value:
+                self._shrink_to(self._value - 1)
             return
-        self._quickest[work] = min(typical, quickest)
+        handful.clear()
+        # The limit cannot shrink below 1, so a handful of single answers is the new measure.
+        known = typical if self._value == 1 else self._quickest.get(work, typical)
+        self._quickest[work] = min(typical, known)
         if self._wait:
             self._wait -= 1
         elif self._value < self._most:
+            self._handfuls.clear()
             self._value += 1
+
+    def _is_slower(self, typical: float, work: str) -> bool:
+        if (quickest := self._quickest.get(work)) is not None:
+            return typical > SLOWER * quickest
+        alone = self._alone.get(work)
+        return alone is not None and typical > SLOWER_THAN_ALONE * alone
 
     def overloaded(self, *, under_way: int) -> None:
         """Halve the limit, once for all requests that were under way together."""
@@ -103,7 +113,7 @@ class AdaptiveLimit:
     def _shrink_to(self, value: int) -> None:
         # After each shrinking, the limit waits twice as many handfuls before it grows again.
         self._value = max(1, value)
-        self._handful.clear()
+        self._handfuls.clear()
         self._wait = self._patience
         self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
 

@@ -80,14 +80,37 @@ def test_a_shop_that_is_slow_by_itself_is_not_held_to_its_past() -> None:
     assert seen[-1] == 4
 
 
+def test_a_shop_that_answers_well_soon_gets_more() -> None:
+    """Seven answers that take no longer each are enough for four requests at once."""
+    assert after(AdaptiveLimit(4), flat, 7)[-1] == 4
+
+
 def test_another_endpoint_takes_its_own_time() -> None:
-    """Ten times the time of other work shows nothing, and the first handful is its own measure."""
+    """Ten times the time of other work shows nothing: the host bears as many requests for it."""
     limit = AdaptiveLimit(4)
     after(limit, flat, 100)
-    seen = after(limit, lambda _: 0.5, 100, work="/wc/v3/products")
-    assert (min(seen), seen[0], seen[-1]) == (2, 2, 4)
-    # Known work begins at the present limit, also after one request for other work.
-    assert min(after(limit, flat, 100)) == 4
+    limit.answered(0.5, under_way=1, work="/wc/v3/products")
+    assert set(after(limit, lambda _: 0.5, 100, work="/wc/v3/products")) == {4}
+    assert set(after(limit, flat, 100)) == {4}
+
+
+def test_an_endpoint_that_is_too_much_for_the_host_gets_less() -> None:
+    """The answer that came alone shows it, where every handful took longer."""
+    limit = AdaptiveLimit(4)
+    after(limit, flat, 100)
+    limit.answered(0.05, under_way=1, work="/wc/v3/products")
+    seen = after(limit, workers(2), 200, work="/wc/v3/products")
+    assert seen[9] == 3
+    assert seen[10:].count(4) <= 20
+
+
+def test_answers_to_two_endpoints_in_turn_count_each_for_its_own() -> None:
+    """A question of another kind in between does not discard the answers before it."""
+    limit = AdaptiveLimit(4)
+    for _ in range(4):
+        after(limit, flat, 1)
+        after(limit, lambda _: 0.5, 1, work="/wc/v3/products")
+    assert limit.value == 3
 
 
 @pytest.mark.parametrize(("begun", "left"), [(8, 4), (1, 4), (9, 8)])
