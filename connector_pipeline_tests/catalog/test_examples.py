@@ -70,7 +70,7 @@ def test_examples_are_few(
 ) -> None:
     """Also where so many changed that the comparison does not name them."""
     if not ids_are_known:
-        monkeypatch.setattr("connector_pipeline.catalog.publish._FEW", 5)
+        monkeypatch.setattr("connector_pipeline.catalog.publish.FEW", 5)
     assert len(noted(publisher, many(50)).examples.new) == MOST_EXAMPLES
     changed = noted(publisher, many(50, inventory=4711)).examples.changed
     assert len(changed) == MOST_EXAMPLES
