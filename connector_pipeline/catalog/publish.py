@@ -339,7 +339,7 @@ def publish(
         withdrawn = _withdraw(connection, values) if staged.withdrawn else 0
         forget_rejects = _FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_IN_SNAPSHOT
         connection.execute(forget_rejects, values)
-        kept = connection.execute(_KEEP_REJECTS, values).rowcount
+        kept = connection.execute(_KEEP_REJECTS, values).rowcount if staged.rejected else 0
         if kept < staged.rejected and warn is not None:
             warn(
                 f"Of {staged.rejected} rejected variants {staged.rejected - kept} are counted and "

@@ -270,7 +270,7 @@ class ShopRegistry:
 
     def start_sync(self, sync: Sync, shop: Shop, run_id: str | None = None) -> None:
         """Record that a sync runs. See sync_log.start."""
-        with self.database.connect() as connection:
+        with self.database.connect_for_statements() as connection:
             sync_log.start(connection, sync, shop, run_id)
 
     def record_progress(
@@ -283,7 +283,7 @@ class ShopRegistry:
         fetched_at: datetime | None = None,
     ) -> None:
         """Record how far a running sync is. See sync_log.record_progress."""
-        with self.database.connect() as connection:
+        with self.database.connect_for_statements() as connection:
             sync_log.record_progress(
                 connection,
                 sync_id,

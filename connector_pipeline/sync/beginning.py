@@ -73,7 +73,7 @@ class Beginning:
         it is asked again is for the sensor `credential_probe` to say.
         """
         sync_id = self.sync_id(partition_key)
-        with self.services.database.connect() as connection:
+        with self.services.database.connect_for_statements() as connection:
             shop = shop_on_record(connection, partition_key)
             tokens = tokens_of(connection, sync_id)
         if shop.state is ShopState.DISCONNECTED:

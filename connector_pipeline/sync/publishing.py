@@ -109,10 +109,8 @@ class ShopPublisher:
                     # Published once more, all items would be counted as unchanged.
                     counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
                 remarks, refused, after = Remarks(), list[str](), list[ShopAfter]()
-                with self.services.database.connect() as connection:
+                with self.services.database.connect_for_statements() as connection:
                     shop = shop_on_record(connection, partition_key)
-                    # `publish` has a transaction of its own.
-                    connection.commit()
                     adapter = adapter_of(shop, self.services.adapters)
                     if counts is None:
                         counts = publish(
