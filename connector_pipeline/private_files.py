@@ -31,9 +31,14 @@ def make_private_folder(folder: Path, *, passable: bool = False) -> None:
     try:
         found = folder.stat()
     except FileNotFoundError:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
+        try:
             folder.mkdir(mode=_FOLDER)
+        except FileNotFoundError:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                folder.mkdir(mode=_FOLDER)
+        except FileExistsError:
+            pass
         found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)
     if mode != wanted and found.st_uid == os.geteuid() and not mode & stat.S_ISVTX:
@@ -44,9 +49,10 @@ def make_private_folder(folder: Path, *, passable: bool = False) -> None:
 def make_private_folders(folder: Path, *, below: Path) -> None:
     """`make_private_folder` for `below`, and for each folder on the way from there to `folder`."""
     make_private_folder(below)
-    for part in reversed((folder, *folder.parents)):
-        if part.is_relative_to(below) and part != below:
-            make_private_folder(part)
+    part = below
+    for name in folder.relative_to(below).parts:
+        part /= name
+        make_private_folder(part)
 
 
 def write_private_file(path: Path, content: bytes) -> None:

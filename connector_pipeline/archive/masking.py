@@ -5,7 +5,7 @@ Platforms repeat requests in their answers, and the archive outlives every crede
 
 from collections.abc import Iterable
 
-from connector_pipeline.model.redaction import PART, Secrets
+from connector_pipeline.model.redaction import PART, Secrets, forms_of
 
 
 class Mask:
@@ -16,12 +16,10 @@ class Mask:
     """
 
     def __init__(self, secrets: Iterable[str]):
-        given = [secret for secret in secrets if len(secret) >= PART]
-        self._secrets = Secrets()
-        self._secrets.keep(given)
+        self._given = [secret for secret in secrets if len(secret) >= PART]
         self._pieces = {
             form[start : start + PART].encode()
-            for form in self._secrets.forms()
+            for form in forms_of(self._given)
             for start in (0, (len(form) - PART) // 2, len(form) - PART)
         }
 
@@ -29,4 +27,7 @@ class Mask:
         """The body with an asterisk for each byte of a secret: JSON still, and as long."""
         if not any(piece in body for piece in self._pieces):
             return body
-        return self._secrets.masked(body.decode("latin-1")).encode("latin-1")
+        # Hardly any page quotes them, so they are taken apart only now.
+        secrets = Secrets()
+        secrets.keep(self._given)
+        return secrets.masked(body.decode("latin-1")).encode("latin-1")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic import ValidationError
 
@@ -24,6 +25,11 @@ from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.model.errors import SnapshotMissing
 from connector_pipeline.model.sync import Sync, SyncType
+
+
+@lru_cache(maxsize=4)
+def _of_folder(path: str) -> ArchiveStorage:
+    return ArchiveStorage.at(path)
 
 
 def _now() -> datetime:
@@ -54,7 +60,9 @@ class RawArchive:
 
     def storage(self) -> ArchiveStorage:
         """The file system behind the URL."""
-        return ArchiveStorage.at(self.url)
+        # A folder's storage has no state. Others are made for each use: fsspec keeps a client of
+        # theirs for each thread.
+        return ArchiveStorage.at(self.url) if "://" in self.url else _of_folder(self.url)
 
     def write(
         self,

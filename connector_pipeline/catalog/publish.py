@@ -153,7 +153,9 @@ def publish(
         insert(connection, values, expected=compared.new)
         make_tombstones(connection, values, expected=deleted)
         withdrawn = withdraw(connection, values) if staged.withdrawn else 0
-        kept = keep_rejects(connection, values, whole_shop=whole_shop)
+        kept = keep_rejects(
+            connection, values, whole_shop=whole_shop, any_staged=staged.rejected > 0
+        )
         if kept < staged.rejected and warn is not None:
             warn(
                 f"Of {staged.rejected} rejected variants {staged.rejected - kept} are counted and "

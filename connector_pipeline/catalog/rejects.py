@@ -72,7 +72,7 @@ def withdraw(connection: psycopg.Connection, values: dict[str, object]) -> int:
 
 
 def keep_rejects(
-    connection: psycopg.Connection, values: dict[str, object], *, whole_shop: bool
+    connection: psycopg.Connection, values: dict[str, object], *, whole_shop: bool, any_staged: bool
 ) -> int:
     """Replace the rejects that are kept of the shop; return how many of the staged ones are kept.
 
@@ -80,4 +80,4 @@ def keep_rejects(
     """
     forget = _FORGET_ALL_REJECTS if whole_shop else _FORGET_REJECTS_IN_SNAPSHOT
     connection.execute(forget, values)
-    return connection.execute(_KEEP_REJECTS, values).rowcount
+    return connection.execute(_KEEP_REJECTS, values).rowcount if any_staged else 0

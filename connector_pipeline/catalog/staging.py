@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from connector_pipeline.model.catalog_item import (
     ITEM_COLUMNS,
@@ -29,6 +28,15 @@ LARGEST_RAW: Final = 4_096
 _LONGEST_REASON: Final = 1_000
 _KEPT_OF_REJECTS: Final = ("product_id", "variant_id", "reason", "raw")
 _REJECT_COLUMNS: Final = (*_KEPT_OF_REJECTS, "product_status")
+
+# Binary, with the columns' types: no text needs escaping, and a float cannot become a price. Names
+# of columns are our own words.
+_COPY_ITEMS: Final = (
+    f"COPY pg_temp.staged_items ({', '.join(ITEM_COLUMNS)}) FROM STDIN (FORMAT binary)"
+).encode()
+_COPY_REJECTS: Final = (
+    f"COPY pg_temp.staged_rejects ({', '.join(_REJECT_COLUMNS)}) FROM STDIN (FORMAT binary)"
+).encode()
 
 REJECTS_AT_ONCE: Final = 1_000
 """Rejected variants kept in memory until they are copied: a connection does one COPY at a time, and
@@ -72,15 +80,13 @@ def stage(
     Their rows end with the transaction, the tables with the session. Of a variant that comes twice
     the later copy is kept. Raises ValueError for another shop's row, and whatever `rows` raises.
     """
-    _create_tables(connection)
-    item_types = _column_types(connection, "staged_items")
-    reject_types = _column_types(connection, "staged_rejects")
+    item_types, reject_types = _column_types(connection)
     rejected = withdrawn = 0
     remaining = iter(rows)
     while True:
         rejects: list[RejectedVariant] = []
         items = _items_until_many_rejects(remaining, shop, rejects)
-        _copy(connection, "staged_items", ITEM_COLUMNS, item_types, items)
+        _copy(connection, _COPY_ITEMS, item_types, items)
         if not rejects:
             break
         # The ids of all are needed, because the last good rows of rejected variants stay.
@@ -88,7 +94,7 @@ def stage(
             _reject_row(reject, shown=place < MOST_REJECTS_KEPT)
             for place, reject in enumerate(rejects, start=rejected)
         )
-        _copy(connection, "staged_rejects", _REJECT_COLUMNS, reject_types, reject_rows)
+        _copy(connection, _COPY_REJECTS, reject_types, reject_rows)
         rejected += len(rejects)
         withdrawn += sum(
             each.product_status not in (None, ProductStatus.ACTIVE) for each in rejects
@@ -96,8 +102,9 @@ def stage(
     duplicates = _drop_earlier_copies(connection)
     # Postgres does not analyze temporary tables by itself, and the comparison's plan depends on
     # their size.
-    connection.execute("ANALYZE pg_temp.staged_items (variant_id)")
-    connection.execute("ANALYZE pg_temp.staged_rejects (variant_id)")
+    connection.execute(
+        "ANALYZE pg_temp.staged_items (variant_id), pg_temp.staged_rejects (variant_id)"
+    )
     return Staged(rejected=rejected, withdrawn=withdrawn, duplicates=duplicates)
 
 
@@ -120,49 +127,48 @@ def _items_until_many_rejects(
                 return
 
 
-def _create_tables(connection: psycopg.Connection) -> None:
-    """Make both tables, unless the session has them from its last publish, without its rows.
+# Not by IF NOT EXISTS, which is a notice at each publish.
+_COLUMN_TYPES: Final = """
+    SELECT array_agg(atttypid::bigint ORDER BY attnum) FILTER (WHERE attrelid = items),
+        array_agg(atttypid::bigint ORDER BY attnum) FILTER (WHERE attrelid = rejects)
+    FROM (
+        SELECT to_regclass('pg_temp.staged_items') AS items,
+            to_regclass('pg_temp.staged_rejects') AS rejects
+    ) AS staged
+    JOIN pg_attribute ON attrelid IN (items, rejects) AND attnum > 0
+"""
 
-    Made for each publish, they were 35 of the 41 kB of WAL of a sync that changes nothing, and 13
-    of the 16 kB by which it let the database grow: rows of pg_attribute, deleted right away.
+
+def _column_types(connection: psycopg.Connection) -> tuple[list[int], list[int]]:
+    """The types of both tables' columns. Makes the tables that the session does not have yet.
+
+    It has them from its last publish, without its rows. Made for each publish, they were 35 of the
+    41 kB of WAL of a sync that changes nothing, and 13 of the 16 kB by which it let the database
+    grow: rows of pg_attribute, deleted right away.
     """
-    for staged, source, columns in (
-        ("staged_items", ("catalog", "catalog_items"), _names(ITEM_COLUMNS)),
-        (
-            "staged_rejects",
-            ("connector", "rejected_variants"),
-            sql.SQL("{}, NULL::text AS product_status").format(_names(_KEPT_OF_REJECTS)),
-        ),
-    ):
-        name = f"pg_temp.{staged}"
-        # Not by IF NOT EXISTS, which is a notice at each publish.
-        if connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,):
-            connection.execute(
-                sql.SQL(
-                    "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {}"
-                    " WITH NO DATA"
-                ).format(sql.Identifier(staged), columns, sql.Identifier(*source))
-            )
+    while True:
+        [(items, rejects)] = connection.execute(_COLUMN_TYPES).fetchall()
+        if items is not None and rejects is not None:
+            return items, rejects
+        if items is None:
+            connection.execute(_created("staged_items", "catalog.catalog_items", ITEM_COLUMNS))
+        if rejects is None:
+            columns = (*_KEPT_OF_REJECTS, "NULL::text AS product_status")
+            connection.execute(_created("staged_rejects", "connector.rejected_variants", columns))
 
 
-def _column_types(connection: psycopg.Connection, table: str) -> list[int]:
-    described = connection.execute(
-        sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier("pg_temp", table))
-    ).description
-    return [column.type_code for column in described or ()]
+def _created(table: str, source: str, columns: Iterable[str]) -> bytes:
+    names = ", ".join(columns)
+    query = f"SELECT {names} FROM {source} WITH NO DATA"  # noqa: S608  our own words
+    return f"CREATE TEMPORARY TABLE {table} ON COMMIT DELETE ROWS AS {query}".encode()
 
 
 def _copy(
     connection: psycopg.Connection,
-    table: str,
-    columns: Iterable[str],
+    statement: bytes,
     types: list[int],
     rows: Iterable[tuple[Any, ...]],
 ) -> None:
-    # Binary, with the columns' types: no text needs escaping, and a float cannot become a price.
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-        sql.Identifier("pg_temp", table), _names(columns)
-    )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         for row in rows:
@@ -197,7 +203,3 @@ def _reject_row(reject: RejectedVariant, *, shown: bool) -> tuple[str | None, ..
 def _short_id(text: str | None) -> str | None:
     # Of an id that was cut there is no item: an item's ids are not as long.
     return None if text is None else clipped(text, most_bytes=LONGEST_ID)
-
-
-def _names(columns: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(column) for column in columns)

@@ -106,6 +106,13 @@ class SandboxGuard:
     _marked: Serves | None = None
     _read_at: float | None = None
 
+    def at_hand(self) -> bool:
+        """Whether the next answers can be judged at once, without asking the database."""
+        read_at = self._read_at
+        if read_at is None or self._marked is None:
+            return False
+        return time.monotonic() - read_at < _READ_AGAIN_SECONDS / 2
+
     def refuse_settings(self) -> None:
         """Before the Token Service is asked. Raises SandboxMixedWithReal, DatabaseUnavailable."""
         if lines := mixed_settings(load_settings(), self._mark()):

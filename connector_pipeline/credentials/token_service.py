@@ -1,11 +1,13 @@
 """The Token Service: it gives a shop's credentials when they are needed."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -71,7 +73,7 @@ class TokenServiceClient:
         """
         key = shop.partition_key
         if self._guard is not None:
-            await asyncio.to_thread(self._guard.refuse_settings)
+            await _judged(self._guard, self._guard.refuse_settings)
         answer = await self._answer(shop)
         if answer.status in _JUDGED and not _is_the_services_own(answer.json):
             raise TokenServiceUnavailable(
@@ -80,11 +82,12 @@ class TokenServiceClient:
                 partition_key=key,
             )
         if self._guard is not None and answer.status in {200, *_JUDGED}:
-            await asyncio.to_thread(
+            refuse_answer = partial(
                 self._guard.refuse_answer,
                 sandbox=answer.headers.get(SANDBOX_HEADER),
                 has_credentials=answer.status == 200,
             )
+            await _judged(self._guard, refuse_answer)
         if answer.status == 404:
             raise ShopDisconnected(
                 "the Token Service has no credentials for this shop.", partition_key=key
@@ -137,6 +140,14 @@ class TokenServiceClient:
         return headers
 
 
+async def _judged(guard: SandboxGuard, judge: Callable[[], None]) -> None:
+    # A thread costs more than the judgement, unless that asks the database.
+    if guard.at_hand():
+        judge()
+    else:
+        await asyncio.to_thread(judge)
+
+
 def _keep_secrets(data: object, model: type[BaseModel]) -> None:
     """Keep the credentials out of all messages, also those that turn out to be malformed."""
     names = [name for name in model.model_fields if name not in Credentials.model_fields]
@@ -185,28 +196,59 @@ class TokenService:
     @asynccontextmanager
     async def open(self, correlation_id: str) -> AsyncGenerator[TokenServiceClient]:
         """A client for one sync. Raises TokenServiceUnavailable when no URL is set."""
-        if not self.url:
-            raise TokenServiceUnavailable(
-                "TOKEN_SERVICE_URL is not set.",
-                remedy="Set it, or use `connector-pipeline dev`, which brings a sandbox.",
-            )
-        policy = HttpPolicy(
-            max_retries=self.retry_count,
-            retry_delay=self.retry_delay,
-            connect_timeout=self.timeout,
-            read_timeout=self.timeout,
-            answer_timeout=self.timeout,
+        async with TokenServiceConnections(self) as connections:
+            yield connections.client(correlation_id)
+
+
+class TokenServiceConnections:
+    """The connections to a Token Service that the clients of many syncs share.
+
+    A context manager of one event loop, entered once. Nothing is connected before it is asked.
+    Secrets of shops are held until its end.
+    """
+
+    def __init__(self, service: TokenService):
+        self._service = service
+        self._policy = HttpPolicy(
+            max_retries=service.retry_count,
+            retry_delay=service.retry_delay,
+            connect_timeout=service.timeout,
+            read_timeout=service.timeout,
+            answer_timeout=service.timeout,
             bound=CREDENTIALS,
             # The Token Service may be in our own network. The operator names it, not a merchant.
             allow_private_hosts=True,
             through_proxy=False,
         )
-        async with OriginHttp(self.url, policy=policy, report=FetchReport()) as http:
-            with SECRETS.holding():
-                yield TokenServiceClient(
-                    http,
-                    policy=policy,
-                    correlation_id=correlation_id,
-                    jwt_secret=load_settings().internal_jwt_secret,
-                    guard=self.guard,
-                )
+        self._open = AsyncExitStack()
+        self._http: OriginHttp | None = None
+
+    async def __aenter__(self) -> Self:
+        self._open.enter_context(SECRETS.holding())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    def client(self, correlation_id: str) -> TokenServiceClient:
+        """A client for one sync. Raises TokenServiceUnavailable when no URL is set."""
+        if not self._service.url:
+            raise TokenServiceUnavailable(
+                "TOKEN_SERVICE_URL is not set.",
+                remedy="Set it, or use `connector-pipeline dev`, which brings a sandbox.",
+            )
+        if self._http is None:
+            self._http = OriginHttp(self._service.url, policy=self._policy, report=FetchReport())
+            self._open.push_async_exit(self._http)
+        return TokenServiceClient(
+            self._http,
+            policy=self._policy,
+            correlation_id=correlation_id,
+            jwt_secret=load_settings().internal_jwt_secret,
+            guard=self._service.guard,
+        )

@@ -60,6 +60,8 @@ _STRUCTURES: Final = (
     ),
     (re.compile(r"\beyJ[\w-]{8,999}\.[\w-]{8,4000}\.[\w-]{20,}"), MARK),
 )
+_MAY_HAVE_STRUCTURE: Final = re.compile("[:=]|%3d|eyJ|authorization", re.IGNORECASE)
+"""What any text has in which one of _STRUCTURES is found."""
 
 
 class Secrets:
@@ -106,14 +108,14 @@ class Secrets:
             with self._lock:
                 self._holders -= 1
                 if not self._holders:
-                    for secret in [each for each, (held, _) in self._kept.items() if held]:
-                        self._drop(secret)
-                    self._find_words()
+                    self._drop_held()
 
     def redacted(self, text: str) -> str:
         """The text with *** in place of each secret, and of each part of one."""
-        for structure, replacement in _STRUCTURES:
-            text = structure.sub(replacement, text)
+        # Most texts are a word or two of a catalog, and have none of what the expressions look for.
+        if _MAY_HAVE_STRUCTURE.search(text):
+            for structure, replacement in _STRUCTURES:
+                text = structure.sub(replacement, text)
         if self._words is not None:
             text = self._words.sub(MARK, text)
         if not self._parts or len(text) < PART:
@@ -125,11 +127,6 @@ class Secrets:
         for begin, end in list(self._spans(text)):
             text = f"{text[:begin]}{'*' * (end - begin)}{text[end:]}"
         return text
-
-    def forms(self) -> set[str]:
-        """The secrets as texts may have them, but for base64. Never show them."""
-        with self._lock:
-            return {form for secret in self._kept for form in _readable_forms(secret)}
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where parts of secrets are, as beginnings and ends in their order, none overlapping."""
@@ -153,6 +150,18 @@ class Secrets:
             if self._parts[part] <= 0:
                 del self._parts[part]
 
+    def _drop_held(self) -> None:
+        """Drop all secrets of shops. Few others stay, so their parts are counted anew."""
+        self._kept = OrderedDict(
+            (secret, kept) for secret, kept in self._kept.items() if not kept[0]
+        )
+        parts = Counter[str]()
+        for _, of_secret in self._kept.values():
+            parts.update(of_secret)
+        # Replaced as a whole: another thread may be searching a text for them.
+        self._parts = parts
+        self._find_words()
+
     def _find_words(self) -> None:
         # Decoded, a secret may be shorter than it is.
         forms = {
@@ -168,6 +177,11 @@ class Secrets:
 
 SECRETS: Final = Secrets()
 """The secrets of this process."""
+
+
+def forms_of(secrets: Iterable[str]) -> set[str]:
+    """The secrets as texts may have them, but for base64. Never show them."""
+    return {form for secret in secrets for form in _readable_forms(secret)}
 
 
 def redacted(text: str) -> str:

@@ -1,7 +1,7 @@
 """The Postgres that holds the schemas `catalog` and `connector`, and connections to it."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -32,6 +32,23 @@ class Database:
         """
         with connect_at_needed_revision(self.connection_url()) as connection:
             yield connection
+
+    @contextmanager
+    def connect_for_statements(self) -> Generator[psycopg.Connection]:
+        """As `connect`, and each statement is a transaction of its own.
+
+        So one statement is one round trip and not three.
+        """
+        with self.connect() as connection:
+            # What has compared the revision may have begun one.
+            connection.commit()
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                # One that cannot be set back is not kept for the next user.
+                with suppress(psycopg.Error):
+                    connection.autocommit = False
 
     def connection_url(self) -> str:
         """The URL in use, password included: for a connection, never to be shown.

@@ -37,6 +37,10 @@ LONGEST_WAIT_SECONDS: Final = 60.0
 """For a place; as long as an ordinary statement may take."""
 KEPT_IDLE_SECONDS: Final = 60.0
 """Then an idle one is closed. The sensors of a code server use theirs more often than that."""
+ASKED_AFTER_SECONDS: Final = 1.0
+"""An idle one is asked whether it works, unless it was used less long ago and the server has sent
+nothing since. A server that ends a session says so. The threads of a run hand one connection on
+every few milliseconds."""
 LONGEST_LIFE_SECONDS: Final = 1_800.0
 """An older one is closed after its use: the server frees what the session cached, and the next
 connection goes to where the host's name leads by then."""
@@ -125,7 +129,10 @@ class _Pool:
             if not fitting:
                 return None
             self._idle.remove(fitting[-1])
-        connection = fitting[-1][1]
+        since, connection = fitting[-1]
+        used_lately = time.monotonic() - since < ASKED_AFTER_SECONDS
+        if used_lately and _has_sent_nothing(connection.driver):
+            return connection
         if _answers(connection.driver):
             return connection
         # The server was restarted or cannot be reached, so the others do not work either.
@@ -180,6 +187,15 @@ class _Pool:
                     del self._idle[0]
                     connection.driver.close()
             self._closing = None
+
+
+def _has_sent_nothing(driver: psycopg.Connection) -> bool:
+    readable = select.poll()
+    try:
+        readable.register(driver.pgconn.socket, select.POLLIN)
+    except psycopg.OperationalError:
+        return False
+    return not readable.poll(0)
 
 
 def _answers(driver: psycopg.Connection) -> bool:

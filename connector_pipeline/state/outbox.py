@@ -38,13 +38,14 @@ _FORGET_OLD: Final = """
     )
 """
 
-_WITHDRAW_UNSENT: Final = """
+_FORGET_OLD_AND_WITHDRAW: Final = f"""
+    WITH forgotten AS ({_FORGET_OLD})
     DELETE FROM connector.outbox WHERE id IN (
         SELECT id FROM connector.outbox
         WHERE event_id = ANY(%(superseded)s::uuid[]) AND sent_at IS NULL
         FOR UPDATE SKIP LOCKED
     )
-"""
+"""  # noqa: S608  our own words
 
 _PUT: Final = """
     INSERT INTO connector.outbox (partition_key, subject, event_id, payload)
@@ -76,8 +77,7 @@ def put_outcome(
         "final": completed,
         "kept": KEPT,
     }
-    connection.execute(_FORGET_OLD, values)
-    connection.execute(_WITHDRAW_UNSENT, values)
+    connection.execute(_FORGET_OLD_AND_WITHDRAW, values)
     connection.execute(_PUT, values)
 
 

@@ -6,10 +6,11 @@ sync that is refused CONFIRMED_AFTER later marks the shop disconnected. Many ref
 confirm nothing. Each function is part of the caller's transaction.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 
@@ -124,16 +125,22 @@ def judged(
     return error
 
 
-def shop_answers(connection: psycopg.Connection, sync_id: str) -> None:
-    """Record that the platform does not refuse the sync's shop any more: it was read."""
+def shop_answers(
+    connection: psycopg.Connection, update_of_sync: LiteralString, values: Mapping[str, object]
+) -> None:
+    """Update a sync, and record that the platform does not refuse its shop any more: it was read.
+
+    Both in one statement, because a run says so of every shop.
+    """
     connection.execute(
         f"""
+        WITH sync AS ({update_of_sync} RETURNING platform_name, domain)
         UPDATE connector.shops AS shop SET {NOT_REFUSED}
-        FROM connector.syncs AS sync
-        WHERE sync.sync_id = %s AND shop.platform_name = sync.platform_name
-            AND shop.domain = sync.domain AND shop.refused_at IS NOT NULL AND shop.state = %s
+        FROM sync
+        WHERE shop.platform_name = sync.platform_name AND shop.domain = sync.domain
+            AND shop.refused_at IS NOT NULL AND shop.state = %(active)s
         """,  # noqa: S608  our own words
-        (sync_id, ShopState.ACTIVE),
+        {**values, "active": ShopState.ACTIVE},
     )
 
 

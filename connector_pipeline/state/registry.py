@@ -81,16 +81,8 @@ class ShopRegistry:
 
         Raises UnknownShop, or InvalidShop for a key that no shop can have.
         """
-        platform_name, domain = parse_partition_key(key)
         with self.database.connect() as connection:
-            found = connection.cursor(row_factory=dict_row).execute(
-                _SELECT + "WHERE platform_name = %s AND domain = %s",
-                (platform_name, domain),
-            )
-            row = found.fetchone()
-            if row is None:
-                raise _unknown(connection, key)
-        return RegisteredShop.model_validate(row)
+            return _shop(connection, key)
 
     def list(self, state: ShopState | None = None) -> Sequence[RegisteredShop]:
         """All shops, or those in one state, sorted by partition key."""
@@ -278,7 +270,7 @@ class ShopRegistry:
 
     def start_sync(self, sync: Sync, shop: Shop, run_id: str | None = None) -> None:
         """Record that a sync runs. See sync_log.start."""
-        with self.database.connect() as connection:
+        with self.database.connect_for_statements() as connection:
             sync_log.start(connection, sync, shop, run_id)
 
     def record_progress(
@@ -291,7 +283,7 @@ class ShopRegistry:
         fetched_at: datetime | None = None,
     ) -> None:
         """Record how far a running sync is. See sync_log.record_progress."""
-        with self.database.connect() as connection:
+        with self.database.connect_for_statements() as connection:
             sync_log.record_progress(
                 connection,
                 sync_id,
@@ -358,10 +350,26 @@ def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
 
 def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:
     """The shop of a partition key. Raises UnknownShop, for a malformed key too."""
+    with registry.database.connect() as connection:
+        return shop_on_record(connection, key)
+
+
+def shop_on_record(connection: psycopg.Connection, key: str) -> RegisteredShop:
+    """As `registered_shop`, as part of the caller's transaction."""
     try:
-        return registry.get(key)
+        return _shop(connection, key)
     except InvalidShop as error:
         raise UnknownShop(f"{error}.", partition_key=key) from None
+
+
+def _shop(connection: psycopg.Connection, key: str) -> RegisteredShop:
+    found = connection.cursor(row_factory=dict_row).execute(
+        _SELECT + "WHERE platform_name = %s AND domain = %s", parse_partition_key(key)
+    )
+    row = found.fetchone()
+    if row is None:
+        raise _unknown(connection, key)
+    return RegisteredShop.model_validate(row)
 
 
 def _unknown(connection: psycopg.Connection, key: str) -> UnknownShop:

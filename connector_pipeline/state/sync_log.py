@@ -62,6 +62,13 @@ _SHOP_AFTER: Final = """
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s
 """
 
+_PROGRESS: Final = """
+    UPDATE connector.syncs
+    SET pages = %(pages)s, requests = %(requests)s, waited_seconds = %(waited_seconds)s,
+        fetched_at = coalesce(%(fetched_at)s, fetched_at), progressed_at = clock_timestamp()
+    WHERE sync_id = %(sync_id)s
+"""
+
 _SHOP_AFTER_HINTED: Final = """
     UPDATE connector.shops SET last_hinted_sync_at = %(as_of)s
     WHERE platform_name = %(platform_name)s AND domain = %(domain)s
@@ -139,17 +146,17 @@ def record_progress(
 
     `waited_seconds`: of the whole sync so far, as the platform asked or between retries.
     """
-    connection.execute(
-        """
-        UPDATE connector.syncs
-        SET pages = %s, requests = %s, waited_seconds = %s,
-            fetched_at = coalesce(%s, fetched_at), progressed_at = clock_timestamp()
-        WHERE sync_id = %s
-        """,
-        (pages, requests, waited_seconds, fetched_at, sync_id),
-    )
-    if fetched_at is not None:
-        refusals.shop_answers(connection, sync_id)
+    values = {
+        "pages": pages,
+        "requests": requests,
+        "waited_seconds": waited_seconds,
+        "fetched_at": fetched_at,
+        "sync_id": sync_id,
+    }
+    if fetched_at is None:
+        connection.execute(_PROGRESS, values)
+    else:
+        refusals.shop_answers(connection, _PROGRESS, values)
 
 
 def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | None:

@@ -23,7 +23,7 @@ from connector_pipeline.model.sync import (
 )
 from connector_pipeline.platforms.kit.contract import Credentials
 from connector_pipeline.state.asked_again import tokens_of
-from connector_pipeline.state.registry import registered_shop
+from connector_pipeline.state.registry import shop_on_record
 from connector_pipeline.sync.run_identity import RunIdentity
 from connector_pipeline.sync.services import SyncServices
 
@@ -72,7 +72,10 @@ class Beginning:
         and it is short. Raises NotActive for a disconnected shop, of which nothing is asked: when
         it is asked again is for the sensor `credential_probe` to say.
         """
-        shop = registered_shop(self.services.registry, partition_key)
+        sync_id = self.sync_id(partition_key)
+        with self.services.database.connect_for_statements() as connection:
+            shop = shop_on_record(connection, partition_key)
+            tokens = tokens_of(connection, sync_id)
         if shop.state is ShopState.DISCONNECTED:
             raise NotActive(
                 f"is disconnected, and nothing was asked of it. It last said: "
@@ -80,9 +83,6 @@ class Beginning:
                 remedy="Once its merchant has reconnected it: `connector-pipeline shops resume "
                 f"{partition_key}`; the connector also asks it again by itself.",
             )
-        sync_id = self.sync_id(partition_key)
-        with self.services.database.connect() as connection:
-            tokens = tokens_of(connection, sync_id)
         now = datetime.now(UTC)
         if tokens:
             sync = self.new_sync(shop, sync_id, now, tokens)

@@ -215,7 +215,7 @@ def _missing(
     writer: SnapshotWriter,
     report: FetchReport,
 ) -> Absence:
-    with database.connect() as connection:
+    with database.connect_for_statements() as connection:
         live = live_variants(connection, shop.partition_key)
     if not live:
         return Absence({}, None)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.remembering import RememberingSource
+from connector_pipeline.credentials.token_service import TokenServiceConnections
 from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import (
     ArchiveUnavailable,
@@ -44,13 +45,17 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ShopFetcher:
-    """Fetches the shops of one run, by partition key, each within the deadline of its clock."""
+    """Fetches the shops of one run, by partition key, each within the deadline of its clock.
+
+    `token_service` is open meanwhile.
+    """
 
     services: SyncServices
     run: RunIdentity
     shops: Mapping[str, ShopToSync]
     beginning: Beginning
     clocks: ShopClocks
+    token_service: TokenServiceConnections
     _given: dict[str, BaseModel | None] = field(repr=False)
 
     @classmethod
@@ -66,7 +71,8 @@ class ShopFetcher:
         """The fetcher of a run. `deadline`: how long reading one shop may take."""
         given: dict[str, BaseModel | None] = {}
         beginning = Beginning(services, run, shops, full_sync_every, given)
-        return cls(services, run, shops, beginning, ShopClocks(deadline), given)
+        token_service = TokenServiceConnections(services.token_service)
+        return cls(services, run, shops, beginning, ShopClocks(deadline), token_service, given)
 
     async def fetch(self, partition_key: str) -> SnapshotManifest:
         """Fetch the shop's snapshot and keep it. A second call goes on after the archived pages.
@@ -171,10 +177,8 @@ class ShopFetcher:
         # A further reading of the shop replaces the report.
         reading: Reading | None = None
         try:
-            async with (
-                deadline,
-                self.services.token_service.open(begun.sync.correlation_id) as token_service,
-            ):
+            async with deadline:
+                token_service = self.token_service.client(begun.sync.correlation_id)
                 source = RememberingSource(token_service, self._given)
                 reading = Reading(self.services, self.beginning, begun, report, source)
                 gone = await reading.read()

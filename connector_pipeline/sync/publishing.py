@@ -21,7 +21,7 @@ from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.state import freshness
 from connector_pipeline.state.freshness import Freshness
-from connector_pipeline.state.registry import registered_shop
+from connector_pipeline.state.registry import shop_on_record
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.sync.log_context import log_as, log_as_none
 from connector_pipeline.sync.outcomes import Outcomes, as_connector_error
@@ -88,7 +88,6 @@ class ShopPublisher:
         began = time.monotonic()
         log_as_none()
         try:
-            shop = registered_shop(self.services.registry, partition_key)
             archive = self.services.raw_archive
             if fetched is not None and fetched.sync.sync_type is SyncType.HINTED:
                 snapshot = archive.snapshot(fetched)
@@ -109,9 +108,10 @@ class ShopPublisher:
                 if self.run.is_retry:
                     # Published once more, all items would be counted as unchanged.
                     counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
-                adapter = adapter_of(shop, self.services.adapters)
                 remarks, refused, after = Remarks(), list[str](), list[ShopAfter]()
-                with self.services.database.connect() as connection:
+                with self.services.database.connect_for_statements() as connection:
+                    shop = shop_on_record(connection, partition_key)
+                    adapter = adapter_of(shop, self.services.adapters)
                     if counts is None:
                         counts = publish(
                             connection,

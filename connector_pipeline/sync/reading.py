@@ -33,7 +33,8 @@ from connector_pipeline.sync.full_syncs import (
 from connector_pipeline.sync.interruptible import in_thread
 from connector_pipeline.sync.services import SyncServices
 
-_PROGRESS_EVERY: Final = 0.5
+_PROGRESS_EVERY: Final = 2.0
+"""Seconds. Most shops are read within them, and their end is recorded anyway."""
 
 
 class _CannotAskByHints(Exception):

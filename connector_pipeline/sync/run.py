@@ -135,7 +135,10 @@ def _fetch(
     services, run = fetcher.services, fetcher.run
 
     async def fetch_all() -> None:
-        async with ShopLocks(services.database, run_id=run.run_id) as locks:
+        async with (
+            fetcher.token_service,
+            ShopLocks(services.database, run_id=run.run_id) as locks,
+        ):
             rounds = FetchRounds(
                 fetcher,
                 outcomes,

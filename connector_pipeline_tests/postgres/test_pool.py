@@ -202,6 +202,7 @@ def test_a_session_that_does_not_answer_is_given_up(
 ) -> None:
     """A new connection that does not answer would be given up after some seconds, too."""
     monkeypatch.setattr(pool, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "ASKED_AFTER_SECONDS", 0.0)
     with EmbeddedPostgres(home, settings={"fsync": "off"}) as server:
         stopped = server_process(server.url())
         os.kill(stopped, signal.SIGSTOP)
