@@ -39,9 +39,28 @@ RUN_NAME: Final = "connector-run"
 
 _PRELOADED: Final = "connector_pipeline.engine.warm_process"
 _USED_BY_RUNS: Final = (
+    "dagster._core.execution.plan.active",
+    "dagster._core.executor.in_process",
+    "dagster._core.instance.factory",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.root",
+    "dagster._core.system_config.composite_descent",
+    "dagster._core.workspace.autodiscovery",
     "dagster._grpc.impl",
-    "dagster._core.execution.plan.execute_plan",
+    "dagster._utils.test.definitions",
+    "connector_pipeline.engine.run_coordinator",
+    "connector_pipeline.engine.run_launcher",
+    "connector_pipeline.engine.storage",
+    "connector_pipeline.platforms.http.connections",
+    "_strptime",
+    "anyio._backends._asyncio",
+    "fsspec.implementations.chained",
+    "httpcore",
+    "psycopg2.extras",
+    "upath.implementations.local",
 )
+"""What a run imports beside the definitions. Other processes do without, so it is imported late."""
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 
@@ -51,7 +70,10 @@ _warm_process: list[int] = []
 
 
 def warm_context() -> ForkServerContext:
-    """The `multiprocessing` context whose processes are forks. Starts the warm process."""
+    """The `multiprocessing` context whose processes are forks. Starts the warm process.
+
+    Raises OSError if it cannot be started, e.g. if no folder is left for its socket.
+    """
     forkserver.set_forkserver_preload([_PRELOADED])
     forkserver.ensure_running()
     return _WarmContext()
@@ -66,7 +88,7 @@ class ForkedRun(ForkServerProcess):
         super().run()
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Popen:
+    def _Popen(process_obj: BaseProcess) -> Popen:  # noqa: N802  # its name there
         try:
             return Popen(process_obj)
         except (OSError, EOFError):
@@ -93,7 +115,7 @@ def become_warm() -> None:
         for module in _USED_BY_RUNS:
             importlib.import_module(module)
     except Exception:
-        _log.exception("The code could not be loaded before the first run; each run loads it.")
+        _log.exception("What runs need could not all be loaded before; each run loads the rest.")
     # Else a run's garbage collector would write to pages that are shared with it.
     gc.collect()
     gc.freeze()

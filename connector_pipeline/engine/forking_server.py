@@ -23,11 +23,15 @@ class ForkingServer(dagsters.DagsterApiServer):
     """A server of the definitions that forks its runs."""
 
     def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # partly untyped there
         # Not before: Dagster may complete the environment. Code that cannot be loaded has no runs,
         # and other launchers have theirs elsewhere.
         if self._loaded_repositories is not None and load_settings().run_launcher == "default":
-            self._mp_ctx = warm_context()
+            try:
+                self._mp_ctx = warm_context()
+            except OSError as error:
+                # It has its socket in a folder of TMPDIR, whose name may be too long.
+                self._logger.warning(f"Each run starts a new Python, which takes longer: {error}")
 
 
 def run_dagster() -> None:
@@ -35,7 +39,7 @@ def run_dagster() -> None:
     # Only Linux has all that the forks rely on.
     if sys.platform == "linux":
         dagsters.DagsterApiServer = ForkingServer
-        dagsters.get_python_environment_entry_point = _this_command
+        dagsters.get_python_environment_entry_point = _this_command  # pyright: ignore[reportPrivateImportUsage]
     main()
 
 
