@@ -32,6 +32,7 @@ from sandbox_process import shopify_shops, write_csv
 from soak import Soak, wait_for
 from syncs import ended, put_requests
 
+from connector_pipeline.engine.forked_runs import RUN_NAME
 from connector_pipeline.postgres.embedded.postmaster import data_directory
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.server import SandboxServer
@@ -156,14 +157,14 @@ class Measuring:
 
     def _workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.soak.deployed.code.pid).children(recursive=True)
-        return [child for child in children if "spawn_main" in " ".join(_words(child))]
+        return [child for child in children if _name(child) == RUN_NAME]
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _name(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return process.name()
     except psutil.Error:
-        return []
+        return ""
 
 
 def change_a_price(shops: Iterable[SandboxShop]) -> None:

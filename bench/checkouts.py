@@ -25,6 +25,7 @@ import psycopg
 from psycopg import sql
 from sandbox_process import sandbox, write_csv
 
+from connector_pipeline.engine.forked_runs import RUN_NAME
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 
@@ -224,7 +225,10 @@ class Dev:
         sizes = [0.0]
         for process in self._processes():
             with suppress(psutil.Error):
-                if any("spawn_main" in word for word in process.cmdline()):
+                # An older checkout has a new Python for each run.
+                if process.name() == RUN_NAME or any(
+                    "spawn_main" in word for word in process.cmdline()
+                ):
                     sizes.append(process.memory_info().rss / 1e6)
         return max(sizes)
 

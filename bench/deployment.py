@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 
 from connector_pipeline.cli.local_services import instance_config
+from connector_pipeline.engine.code_server import reloading_code_server_command
+from connector_pipeline.engine.forked_runs import RUN_NAME
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
 
@@ -50,7 +52,7 @@ class Process:
                 workers = [
                     child
                     for child in psutil.Process(self._process.pid).children(recursive=True)
-                    if any("spawn_main" in word for word in child.cmdline())
+                    if child.name() == RUN_NAME
                 ]
         if not workers:
             return False
@@ -106,10 +108,7 @@ def deployment(
     workspace.write_text(json.dumps({"load_from": [server]}))
     code = Process(
         "code",
-        [
-            *(sys.executable, "-m", "dagster", "code-server", "start", "--socket", str(socket)),
-            *("--module-name", "connector_pipeline.definitions"),
-        ],
+        list(reloading_code_server_command(socket)),
         folder,
     )
     daemon = Process(

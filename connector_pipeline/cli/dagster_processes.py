@@ -14,7 +14,7 @@ from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import free_port
 from connector_pipeline.cli.socket_folder import SocketFolder, answers
 from connector_pipeline.cli.supervisor import Child, ChildEnded, Supervisor
-from connector_pipeline.engine.code_server import grpc_server
+from connector_pipeline.engine.code_server import grpc_server, reloading_code_server_command
 from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.model.code_server_address import CodeServerAddress
 from connector_pipeline.postgres.database import Database
@@ -47,13 +47,7 @@ class DagsterProcesses:
         self._own_runs.fail_lost()
         code_socket = self._sockets.socket
         self._own_runs.begin(code_socket)
-        self._supervisor.start(
-            "code-server",
-            (
-                *(sys.executable, "-m", "dagster", "code-server", "start"),
-                *("--socket", str(code_socket), "--module-name", "connector_pipeline.definitions"),
-            ),
-        )
+        self._supervisor.start("code-server", reloading_code_server_command(code_socket))
         self._write_workspace(code_socket)
         # A webserver that finds no code server shows an error until somebody reloads it.
         self._wait_until("the code server", lambda: answers(code_socket))

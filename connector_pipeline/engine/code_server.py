@@ -12,12 +12,14 @@ replace the command.
 
 import json
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from connector_pipeline.model.code_server_address import CodeServerAddress
 
 LOCATION_NAME: Final = "connector_pipeline"
 DEFINITIONS_MODULE: Final = "connector_pipeline.definitions"
+SERVING_MODULE: Final = "connector_pipeline.engine.serve_code"
 _SERVICE: Final = "DagsterApi"
 
 _WORKSPACE: Final = """\
@@ -54,8 +56,19 @@ def code_server_command(address: CodeServerAddress) -> tuple[str, ...]:
         else ("--host", address.host, "--port", str(address.port))
     )
     return (
-        *(sys.executable, "-m", "dagster", "api", "grpc", *where),
+        *(sys.executable, "-m", SERVING_MODULE, "api", "grpc", *where),
         *("--module-name", DEFINITIONS_MODULE, "--location-name", LOCATION_NAME),
+    )
+
+
+def reloading_code_server_command(socket: Path) -> tuple[str, ...]:
+    """The command of a code server that can be told to load the definitions anew.
+
+    It starts a second server of `code_server_command` behind itself, each time that it is told to.
+    """
+    return (
+        *(sys.executable, "-m", SERVING_MODULE, "code-server", "start"),
+        *("--socket", str(socket), "--module-name", DEFINITIONS_MODULE),
     )
 
 

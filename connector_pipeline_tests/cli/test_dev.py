@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from connector_pipeline.engine.forked_runs import RUN_NAME, WARM_NAME
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.sandbox.server import SandboxServer
@@ -64,6 +66,11 @@ query { sensorsOrError(repositorySelector: {
   ... on Sensors { results { name sensorState { status } } } } }
 """
 
+
+RELOAD = """
+mutation { reloadRepositoryLocation(repositoryLocationName: "connector_pipeline") {
+  ... on WorkspaceLocationEntry { loadStatus } } }
+"""
 
 LONG = 300
 """Seconds that a busy machine may take. A test that hangs must still end."""
@@ -161,6 +168,11 @@ class Dev:
             )
             for asset in backfill["assetBackfillData"]["assetBackfillStatuses"]
         }
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Its processes of this name."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [each for each in children if each.name() == name]
 
     def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """Send a request to the sandbox's controls."""
@@ -342,6 +354,8 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         first.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 5}])
         interrupted = first.materialize(shopify)
         first.wait_for_sync(interrupted)
+        [worker] = first.processes(RUN_NAME)
+        assert [worker.parent()] == first.processes(WARM_NAME)
         said = first.stop()
         assert "Traceback" not in said, said
     assert processes_of(own_home) == []
@@ -352,8 +366,18 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         assert again.status(interrupted) == "CANCELED"
         assert again.syncs(interrupted) == [("failed", "SyncInterrupted")]
         assert {key: again.items(key) for key in published} == published
+        # The process of which runs are forks is killed, and then renewed with the definitions.
+        [killed] = again.processes(WARM_NAME)
+        killed.kill()
         run = again.materialize(shopify)
         assert again.wait_for(run, "SUCCESS", "FAILURE") == "SUCCESS"
+        [before] = again.processes(WARM_NAME)
+        assert again.graphql(RELOAD)["reloadRepositoryLocation"]["loadStatus"] == "LOADED"
+        run = again.materialize(shopify)
+        assert again.wait_for(run, "SUCCESS", "FAILURE") == "SUCCESS"
+        psutil.wait_procs([before], timeout=LONG)
+        [renewed] = again.processes(WARM_NAME)
+        assert renewed not in (killed, before)
         again.stop()
     assert processes_of(own_home) == []
 

@@ -21,6 +21,7 @@ import psutil
 import psycopg
 import pytest
 
+from connector_pipeline.engine.forked_runs import RUN_NAME
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.postmaster import data_directory, running_server
 from connector_pipeline.sandbox.server import SandboxServer
@@ -94,11 +95,11 @@ def partitions(running: Dev) -> list[str]:
 
 
 def run_workers(running: Dev) -> dict[int, psutil.Process]:
-    """The run workers by pid: the code server spawns one for each run."""
+    """The run workers by pid: one for each run."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.Process(running.process.pid).children(recursive=True):
         try:
-            if any("spawn_main" in word for word in process.cmdline()):
+            if process.name() == RUN_NAME:
                 found[process.pid] = process
         except psutil.Error:
             continue
