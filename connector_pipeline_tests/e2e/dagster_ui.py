@@ -5,18 +5,14 @@ found by their text, which has no icon in it.
 """
 
 import re
-import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from playwright.sync_api import Locator, Page, expect
-from playwright.sync_api import TimeoutError as NotSeen
 
 PATIENCE: Final = 120
 """Seconds for what should be seen. A busy machine must not fail a story by being slow."""
-
-_GLANCE: Final = 3
-"""Seconds for a look at a page that was reloaded."""
-
 
 _Role = Literal["link", "button"]
 
@@ -27,10 +23,20 @@ class DagsterUi:
     def __init__(self, page: Page, url: str):
         self.page = page
         self.url = url
+        self._clicks = 0
+        page.expose_binding("clicked", lambda _: self._count_click())
+        page.add_init_script("addEventListener('click', e => e.isTrusted && clicked(), true)")
 
     def open(self, path: str = "/") -> None:
         """Open a page as by a bookmark."""
         self.page.goto(f"{self.url}{path}")
+
+    @contextmanager
+    def at_most(self, clicks: int) -> Generator[None]:
+        """What is done meanwhile takes at least one click and at most this many."""
+        before = self._clicks
+        yield
+        assert 1 <= self._clicks - before <= clicks
 
     def go_to(self, place: str) -> None:
         """Press an entry of the navigation: Overview, Runs, Catalog, Automation, Lineage…"""
@@ -87,12 +93,20 @@ class DagsterUi:
         counted = f"{number} partition" if number == 1 else f"{number} partitions"
         expect(dialog.get_by_text(counted, exact=True)).to_be_visible()
 
+    def materialize(self, asset: str) -> None:
+        """On the page of an asset without partitions: its button launches a run at once."""
+        expect(self.page.get_by_text(asset, exact=True).first).to_be_visible()
+        self.page.get_by_role("button", name="Materialize", exact=False).first.click()
+        expect(self.notices().get_by_role("link", name="View")).to_be_visible()
+
     def launch(self, dialog: Locator) -> None:
         """Press the dialog's button, and follow the notice to the run or the backfill."""
         dialog.get_by_role("button", name=re.compile("^Launch")).click()
-        self.page.get_by_role("region", name="Notifications").get_by_role(
-            "link", name="View"
-        ).click()
+        self.notices().get_by_role("link", name="View").click()
+
+    def notices(self) -> Locator:
+        """The corner in which the UI says what it launched."""
+        return self.page.get_by_role("region", name="Notifications")
 
     def expect_run(self, status: str) -> None:
         """Wait, on a run's page, until the run has the status: Success, Failure."""
@@ -110,11 +124,19 @@ class DagsterUi:
             re.compile(rf"100% completed\s*{targeted}\s*0\s*{succeeded}\s*{failed}$")
         )
 
-    def open_partition(self, asset: str, key: str) -> None:
-        """Walk from the catalog to a shop's partition of an asset."""
+    def open_asset(self, asset: str) -> None:
+        """Walk from the catalog to an asset."""
         self.go_to("Catalog")
         self.page.get_by_role("link", name=asset).click()
+
+    def open_partitions(self, asset: str) -> None:
+        """Walk from the catalog to the list of an asset's partitions."""
+        self.open_asset(asset)
         self.tab("Partitions")
+
+    def open_partition(self, asset: str, key: str) -> None:
+        """Walk from the catalog to a shop's partition of an asset."""
+        self.open_partitions(asset)
         self.partition(key).click()
         expect(self.page.get_by_text("Metadata", exact=True)).to_be_visible()
 
@@ -132,9 +154,34 @@ class DagsterUi:
             .nth(1)
         )
 
+    def show_markdown(self) -> Locator:
+        """Open the first Markdown of a partition's metadata. Returns the dialog."""
+        self.page.get_by_text("[Show Markdown]").first.click()
+        return self.page.get_by_role("dialog")
+
     def materializing_run(self, run_id: str) -> Locator:
         """The link to a run that made what a partition's page shows."""
         return self.page.get_by_role("link", name=run_id[:8], exact=True)
+
+    def failed_run(self) -> Locator:
+        """The link to the run in which a partition failed, on the partition's page."""
+        return self.page.get_by_text(re.compile("^Run .* failed")).get_by_role("link")
+
+    def view_logs(self) -> None:
+        """On the page of a failed partition: open the log of its run."""
+        self.page.get_by_role("button", name="View logs").click()
+
+    def open_last_event(self, key: str) -> Locator:
+        """On the page of a partition: its events, with the newest opened. Returns the dialog."""
+        self.page.get_by_role("button", name="View all historical events").click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_role("row").filter(has_text=key).first.click()
+        return dialog
+
+    def close(self, dialog: Locator) -> None:
+        """Close a dialog."""
+        dialog.get_by_role("button", name=re.compile("^(Close|Done|OK)$")).click()
+        expect(dialog).to_have_count(0)
 
     def open_automation(self, name: str) -> None:
         """Walk to the page of a sensor or a schedule."""
@@ -151,23 +198,13 @@ class DagsterUi:
         self.switch().press("Space")
         expect(self.switch()).to_be_checked(checked=on)
 
-    def reload_until(self, seen: Locator) -> None:
-        """Reload a page that does not renew itself until something can be seen in it."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                seen.wait_for(timeout=_GLANCE * 1000)
-            except NotSeen:
-                if time.monotonic() > until:
-                    raise
-                self.page.reload()
-            else:
-                return
-
     def expect_settled(self) -> None:
         """Nothing of the page is loading any more."""
         expect(self.page.get_by_text(re.compile("^(Loading|Refreshing)"))).to_have_count(0)
         expect(self.page.get_by_role("progressbar")).to_have_count(0)
+
+    def _count_click(self) -> None:
+        self._clicks += 1
 
     def _whole(self, role: _Role, text: str, *, ends: bool = True) -> Locator:
         whole = re.compile(f"^{re.escape(text)}{'$' if ends else ''}")

@@ -4,20 +4,29 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import BrowserContext, expect
 
-from connector_pipeline_tests.cli.test_dev import PARTITIONS, Dev
-from connector_pipeline_tests.e2e.conftest import keep, visitor
+from connector_pipeline_tests.cli.test_dev import LONG, PARTITIONS, Dev
+from connector_pipeline_tests.e2e.conftest import keep
 from connector_pipeline_tests.e2e.dagster_ui import DagsterUi
 
 NORDIC_TEA: Final = "shopify/nordic-tea.myshopify.com"
 BIKES: Final = "woocommerce/brooklyn-bikes.example"
 ADDED: Final = "shopify/harbour-books.myshopify.com"
+ASSETS: Final = ("raw_products", "catalog_items")
+
+REQUESTED: Final = "SELECT run_id FROM connector.syncs WHERE sync_id = %s"
+HINTED: Final = """
+    SELECT run_id FROM connector.syncs
+    WHERE platform_name || '/' || domain = %s AND sync_type = 'hinted'
+"""
 
 
 def cli(running_dev: Dev, *words: str) -> dict[str, Any]:
@@ -39,19 +48,37 @@ def revoke(running_dev: Dev, key: str, *, revoked: bool) -> None:
     running_dev.sandbox("PUT", f"/sandbox/shops/{key}/credentials", {"revoke": revoked})
 
 
+def run_of(running_dev: Dev, query: str, value: str) -> str:
+    """Wait until a sync that the query finds has a run, and the run has succeeded. Its id."""
+    until = time.monotonic() + LONG
+    with psycopg.connect(running_dev.session["database_url"], autocommit=True) as connection:
+        while (row := connection.execute(query, (value,)).fetchone()) is None or row[0] is None:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+    run_id: str = row[0]
+    assert running_dev.wait_for(run_id, "SUCCESS", "FAILURE") == "SUCCESS"
+    return run_id
+
+
+def partitions(running_dev: Dev) -> list[str]:
+    """The keys of the shops that the UI shows as partitions."""
+    keys: list[str] = running_dev.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
+    return keys
+
+
 @pytest.fixture(scope="module")
-def backfill(running_dev: Dev, browser: Browser) -> Generator[tuple[str, int]]:
+def backfill(running_dev: Dev, visitor: BrowserContext) -> Generator[tuple[str, int]]:
     """A backfill of all shops, one of which lets nobody in. The path of its page, and their number.
 
-    It takes a minute, most of it Dagster's pauses: other stories are told meanwhile.
+    It takes a minute, most of it Dagster's pauses: other stories take place meanwhile.
     """
     revoke(running_dev, BIKES, revoked=True)
-    number = len(running_dev.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"])
-    with visitor(browser) as page:
+    number = len(partitions(running_dev))
+    with visitor.new_page() as page:
         ui = DagsterUi(page, running_dev.session["ui_url"])
         ui.open()
         ui.go_to("Catalog")
-        ui.tick("raw_products", "catalog_items")
+        ui.tick(*ASSETS)
         dialog = ui.launch_dialog("Materialize selected")
         ui.choose_group(dialog, "All")
         ui.expect_chosen(dialog, number)
@@ -63,18 +90,29 @@ def backfill(running_dev: Dev, browser: Browser) -> Generator[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def added(running_dev: Dev) -> str:
-    """A new shop, which was registered in a terminal. Its key."""
-    running_dev.sandbox("PUT", f"/sandbox/shops/{ADDED}", {"merchant_id": "m-1", "products": 20})
-    cli(running_dev, "shops", "add", ADDED, "--merchant-id", "m-1")
-    return ADDED
+def terminal(running_dev: Dev, backfill: tuple[str, int]) -> Generator[Future[str]]:
+    """Another terminal: a new shop is registered, then its sync asked for. Gives the sync_id.
+
+    It takes Dagster's pauses, too. The backfill is launched before, so it does not have the shop.
+    """
+
+    def type_commands() -> str:
+        running_dev.sandbox(
+            "PUT", f"/sandbox/shops/{ADDED}", {"merchant_id": "m-1", "products": 20}
+        )
+        cli(running_dev, "shops", "add", ADDED, "--merchant-id", "m-1")
+        sync_id: str = cli(running_dev, "sync", ADDED, "--request")["sync_id"]
+        return sync_id
+
+    with ThreadPoolExecutor(1) as other:
+        yield other.submit(type_commands)
 
 
 @pytest.fixture(scope="module")
-def requested(running_dev: Dev, added: str) -> str:
-    """The sync_id of a sync of the new shop that somebody asked for."""
-    sync_id: str = cli(running_dev, "sync", added, "--request")["sync_id"]
-    return sync_id
+def requested(running_dev: Dev, terminal: Future[str]) -> tuple[str, str]:
+    """The sync that was asked for has ended: its sync_id, and the run that it has in the view."""
+    sync_id = terminal.result()
+    return sync_id, run_of(running_dev, REQUESTED, sync_id)
 
 
 def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev) -> None:
@@ -82,13 +120,20 @@ def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev
     ui.open()
     ui.go_to("Lineage")
     ui.expand_groups()
-    for asset in ("token_service", "raw_products", "catalog_items", "available_items"):
+    for asset in ("token_service", *ASSETS, "available_items"):
         expect(ui.node(asset)).to_be_visible()
     ui.expect_settled()
     keep(ui.page, "graph")
 
+    ui.open_asset("catalog_items")
+    # Known before the first run.
+    expect(ui.page.get_by_text("catalog.catalog_items", exact=True).first).to_be_visible()
+    ui.expect_settled()
+    keep(ui.page, "asset-before")
+
     ui.go_to("Catalog")
-    ui.tick("raw_products", "catalog_items")
+    ui.tick(*ASSETS)
+    keep(ui.page, "catalog")
     dialog = ui.launch_dialog("Materialize selected")
     ui.choose(dialog, NORDIC_TEA)
     keep(ui.page, "materialize")
@@ -100,14 +145,25 @@ def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev
     served = running_dev.served(NORDIC_TEA)
     expect(ui.metadata("dagster/partition_row_count")).to_have_text(str(len(served)))
     keep(ui.page, "partition")
-    preview = ui.metadata("preview").get_by_role("table")
-    preview.scroll_into_view_if_needed()
-    for item in served[:3]:
-        expect(preview.get_by_role("cell", name=item["variant_id"])).to_be_visible()
+    report = ui.show_markdown()
+    chart = report.get_by_role("img").last
+    expect(chart).to_be_visible()
+    assert chart.evaluate("image => image.naturalWidth") > 0
+    keep(ui.page, "report")
+    ui.close(report)
+    for item in reversed(served[:3]):
+        previewed = ui.page.get_by_role("cell", name=item["variant_id"], exact=True)
+        previewed.scroll_into_view_if_needed()
+        expect(previewed).to_be_visible()
     keep(ui.page, "preview")
 
+    ui.tab("Overview")
+    expect(ui.page.get_by_text(NORDIC_TEA)).to_be_visible()
+    ui.expect_settled()
+    keep(ui.page, "asset-after")
 
-def test_the_sweep_is_switched_off_and_on(ui: DagsterUi, backfill: tuple[str, int]) -> None:
+
+def test_the_sweep_is_switched_off_and_on(ui: DagsterUi, terminal: Future[str]) -> None:
     """While a backfill runs. The switch is Dagster's own, and the page says what it switches."""
     ui.open()
     ui.open_automation("sweep")
@@ -119,66 +175,91 @@ def test_the_sweep_is_switched_off_and_on(ui: DagsterUi, backfill: tuple[str, in
     ui.press_switch(on=True)
     ui.page.reload()
     expect(ui.switch()).to_be_checked()
+    # Whatever became of the other terminal, here is where it is seen.
+    assert terminal.result()
 
 
-def test_a_shop_that_was_added_in_a_terminal_is_a_partition(ui: DagsterUi, added: str) -> None:
+def test_a_shop_that_was_added_in_a_terminal_is_a_partition(
+    ui: DagsterUi, running_dev: Dev, requested: tuple[str, str]
+) -> None:
     """A person need not add it in the UI, too."""
+    until = time.monotonic() + LONG
+    while ADDED not in partitions(running_dev):
+        assert time.monotonic() < until
+        time.sleep(0.5)
     ui.open("/assets/catalog_items?view=partitions")
-    ui.reload_until(ui.partition(added))
+    expect(ui.partition(ADDED)).to_be_visible()
 
 
 def test_the_run_of_a_requested_sync_is_found_by_its_sync_id(
-    ui: DagsterUi, running_dev: Dev, added: str, requested: str
+    ui: DagsterUi, requested: tuple[str, str]
 ) -> None:
     """The integrator's query names the run, and the shop's page shows the sync_id and the run."""
-    ui.open(f"/assets/catalog_items?view=partitions&partition={added}")
-    ui.reload_until(ui.metadata("sync_id").get_by_text(requested, exact=True))
-    with psycopg.connect(running_dev.session["database_url"]) as connection:
-        row = connection.execute(
-            "SELECT run_id FROM connector.syncs WHERE sync_id = %s", (requested,)
-        ).fetchone()
-    assert row is not None
-    ui.materializing_run(row[0]).first.click()
+    sync_id, run_id = requested
+    ui.open(f"/assets/catalog_items?view=partitions&partition={ADDED}")
+    expect(ui.page.get_by_role("cell", name=sync_id)).to_be_visible()
+    ui.materializing_run(run_id).first.click()
     ui.expect_run("Success")
-    expect(ui.page.get_by_text(requested).first).to_be_visible()
+    expect(ui.page.get_by_text(sync_id).first).to_be_visible()
     keep(ui.page, "requested-run")
 
 
 def test_an_edit_in_a_shop_arrives_without_being_asked_for(
-    ui: DagsterUi, running_dev: Dev, added: str, requested: str
+    ui: DagsterUi, running_dev: Dev, requested: tuple[str, str]
 ) -> None:
     """The shop's webhook leads to a hinted sync of the one product."""
-    running_dev.wait_until_served(added)
-    running_dev.change_a_price(added)
-    ui.open(f"/assets/catalog_items?view=partitions&partition={added}")
-    ui.reload_until(ui.metadata("sync_type").get_by_text("hinted", exact=True))
-    assert running_dev.items(added) == running_dev.served(added)
+    running_dev.change_a_price(ADDED)
+    run_id = run_of(running_dev, HINTED, ADDED)
+    assert running_dev.items(ADDED) == running_dev.served(ADDED)
+    ui.open(f"/assets/catalog_items?view=partitions&partition={ADDED}")
+    expect(ui.materializing_run(run_id).first).to_be_visible()
+    expect(ui.metadata("sync_type")).to_have_text("hinted")
     keep(ui.page, "hinted")
 
 
 def test_a_failed_shop_is_understood_and_put_right(
     ui: DagsterUi, running_dev: Dev, backfill: tuple[str, int]
 ) -> None:
-    """The backfill leaves one shop red. Its page says why; its merchant lets us in; it is green."""
+    """A backfill leaves one shop red. Two clicks say why; its merchant lets us in; it is green."""
     path, number = backfill
+    counts = running_dev.wait_for_backfill(path.rpartition("/")[2])
+    assert counts == dict.fromkeys(ASSETS, (number - 1, 1))
     ui.open(path)
-    for asset in ("raw_products", "catalog_items"):
+    for asset in ASSETS:
         ui.expect_backfilled(asset, targeted=number, succeeded=number - 1, failed=1)
     keep(ui.page, "backfill")
     assert running_dev.items(BIKES) == []
+    error: str = cli(running_dev, "shops", "show", BIKES)["last_error_message"]
+    remedy = error.rstrip(".").rpartition(". ")[2]
 
-    ui.open_partition("raw_products", BIKES)
-    logs = ui.page.get_by_role("button", name="View logs")
-    expect(logs).to_be_visible()
+    ui.open_partitions("raw_products")
+    with ui.at_most(2):
+        ui.partition(BIKES).click()
+        ui.view_logs()
+        expect(ui.page.get_by_text(remedy).last).to_be_in_viewport()
+    keep(ui.page, "failed-partition-log")
+    ui.close(ui.page.get_by_role("dialog"))
     keep(ui.page, "failed-partition")
-    logs.click()
-    expect(ui.page.get_by_text("the consumer secret is wrong").first).to_be_visible()
-    keep(ui.page, "failure")
+    with ui.at_most(2):
+        events = ui.open_last_event(BIKES)
+        expect(events.get_by_text(remedy)).to_be_in_viewport()
+    keep(ui.page, "failed-partition-why", only=events)
+    ui.close(events)
+    ui.failed_run().click()
+    ui.expect_run("Failure")
+    expect(ui.page.get_by_text(remedy).last).to_be_visible()
+    keep(ui.page, "failed-run")
+
+    ui.open_asset("shop_health")
+    ui.materialize("shop_health")
+    trouble = ui.page.get_by_role("cell").filter(has_text=f"{BIKES}:").last
+    trouble.scroll_into_view_if_needed()
+    expect(trouble).to_contain_text(remedy)
+    keep(ui.page, "shop-health")
 
     revoke(running_dev, BIKES, revoked=False)
-    ui.open()
     ui.go_to("Catalog")
-    ui.tick("raw_products", "catalog_items")
+    ui.tick(*ASSETS)
     dialog = ui.launch_dialog("Materialize selected")
     # "Failed" chooses none here: `catalog_items` has the shop among its missing ones.
     ui.choose(dialog, BIKES)
