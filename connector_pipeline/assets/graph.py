@@ -32,8 +32,8 @@ _LAYER: Final = "connector/layer"
 
 
 def platform_key(platform_name: str) -> AssetKey:
-    """The key of the external asset of a platform's shops."""
-    return AssetKey([platform_name, "products"])
+    """The key of the external asset of a platform's shops. The graph shows a key's last part."""
+    return AssetKey(f"{platform_name}_products")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The metadata that Dagster's UI shows for a fetched shop and for a published shop."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
@@ -22,15 +23,22 @@ from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.assets.reporting import PartitionMetadata
 from connector_pipeline.assets.sizes import size
-from connector_pipeline.assets.sync_report import sync_report
-from connector_pipeline.catalog.read import PREVIEW_COLUMNS
+from connector_pipeline.assets.sync_report import (
+    summary,
+    sync_report,
+    time_report,
+)
+from connector_pipeline.catalog.examples import title
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.excerpt import bounded_lines
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.state.freshness import Freshness
 from connector_pipeline.sync.publishing import Published
 
+_PREVIEW: Final = ("variant_id", "title", "price", "inventory")
 _LONGEST_CELL: Final = 100
+_LONG_WORD: Final = re.compile(r"\S{24}(?=\S)")
+_MAY_BREAK: Final = "\u200b"
 _LONGEST_TEXT: Final = 1_000
 _MOST_WARNINGS: Final = 20
 _LONGEST_WARNING: Final = 1_000
@@ -39,49 +47,51 @@ _LONGEST_DETAIL: Final = 500
 
 
 def snapshot_metadata(manifest: SnapshotManifest, archive: RawArchive) -> PartitionMetadata:
-    """Metadata of a fetched shop: the snapshot's URI, the cost of the fetch, and its warnings."""
+    """Metadata of a fetched shop: what was read, its warnings, its URI, the cost as numbers."""
     return {
+        "summary": MetadataValue.text(_fetch_summary(manifest)),
+        **_warnings(manifest.warnings),
+        **_details(manifest.details),
         "dagster/uri": _text(archive.snapshot_uri(manifest)),
-        **_sync(manifest),
-        "currency": _text(manifest.currency),
         "pages": MetadataValue.int(len(manifest.pages)),
-        "size": MetadataValue.text(size(manifest.bytes)),
         "bytes": MetadataValue.int(manifest.bytes),
         "requests": MetadataValue.int(manifest.requests),
         "retries": MetadataValue.int(manifest.retries),
-        "duration": MetadataValue.text(_fetch_duration(manifest)),
-        "seconds": _seconds(manifest.seconds),
+        "read_seconds": _seconds(manifest.seconds),
         "waited_seconds": _seconds(manifest.waited_seconds),
         "archive_seconds": _seconds(manifest.archive_seconds),
-        **_warnings(manifest.warnings),
-        **_details(manifest.details),
+        "currency": _text(manifest.currency),
+        **_sync(manifest),
     }
 
 
 def publish_metadata(published: Published) -> PartitionMetadata:
-    """Metadata of a published shop: a report, counts, the cost of the sync, and a preview.
+    """Metadata of a published shop: what happened in a line, a report, a preview, then numbers.
 
     The table's name and columns are metadata of the definition: the event log keeps these for each
-    sync of each shop.
+    sync of each shop. `dagster/partition_row_count` is the number of the shop's live items,
+    `items_read` that of the items which this sync read, whatever the shop has.
     """
-    manifest, counts = published.manifest, published.counts
-    admin = published.admin_url
+    manifest, counts = published.manifest, asdict(published.counts)
+    read = counts.pop("items")
+    admin, (report, changes) = published.admin_url, sync_report(published)
     return {
-        "report": MetadataValue.md(sync_report(published)),
-        **({} if admin is None else {"shop_admin": MetadataValue.url(admin)}),
-        "dagster/partition_row_count": MetadataValue.int(published.live),
-        **{name: MetadataValue.int(number) for name, number in asdict(counts).items()},
-        "pages": MetadataValue.int(len(manifest.pages)),
-        "requests": MetadataValue.int(manifest.requests),
-        "duration": MetadataValue.text(
-            f"{_fetch_duration(manifest)}, published in {in_words(published.seconds)}"
-        ),
-        "seconds": _seconds(manifest.seconds),
-        "publish_seconds": _seconds(published.seconds),
-        **_sync(manifest),
-        **_freshness(published.freshness),
+        "summary": MetadataValue.text(summary(published)),
+        "report": MetadataValue.md(report),
+        **({} if changes is None else {"changes": MetadataValue.md(changes)}),
         **_warnings((*manifest.warnings, *published.warnings)),
         "preview": preview_table(published.preview),
+        "where_the_time_went": MetadataValue.md(time_report(published)),
+        **({} if admin is None else {"shop_admin": MetadataValue.url(admin)}),
+        "dagster/partition_row_count": MetadataValue.int(published.live),
+        "items_read": MetadataValue.int(read),
+        **{name: MetadataValue.int(number) for name, number in counts.items()},
+        "pages": MetadataValue.int(len(manifest.pages)),
+        "requests": MetadataValue.int(manifest.requests),
+        "read_seconds": _seconds(manifest.seconds),
+        "publish_seconds": _seconds(published.seconds),
+        **_freshness(published.freshness),
+        **_sync(manifest),
     }
 
 
@@ -95,10 +105,15 @@ def _sync(manifest: SnapshotManifest) -> PartitionMetadata:
     }
 
 
-def _fetch_duration(manifest: SnapshotManifest) -> str:
+def _fetch_summary(manifest: SnapshotManifest) -> str:
     waited = manifest.waited_seconds
-    of_it = f", {in_words(waited)} of it waited for the platform" if waited >= 0.1 else ""
-    return f"read in {in_words(manifest.seconds)}{of_it}"
+    of_it = f", {in_words(waited)} of it waiting for the platform" if waited >= 0.1 else ""
+    pages = f"{len(manifest.pages):,} page{'' if len(manifest.pages) == 1 else 's'}"
+    whole = "" if manifest.complete else ", not complete"
+    return (
+        f"{manifest.sync.sync_type.value} sync: {pages}, {size(manifest.bytes)}{whole}; "
+        f"read in {in_words(manifest.seconds)}{of_it}"
+    )
 
 
 def _seconds(seconds: float) -> FloatMetadataValue:
@@ -149,38 +164,54 @@ def _cut(text: str, most_bytes: int = _LONGEST_DETAIL) -> str:
 
 
 def _freshness(found: Freshness | None) -> PartitionMetadata:
-    """The seconds as numbers, of which the UI makes plots, and in words; none where none is known.
+    """The seconds, of which the UI makes plots; nothing where none is known.
 
     A 0 in place of a missing number would be plotted as a fresh shop.
     """
     if found is None:
         return {}
     return {
-        "freshness": MetadataValue.text(str(found)),
         "freshness_seconds": MetadataValue.float(round(found.median, 3)),
         "freshness_worst_seconds": MetadataValue.float(round(found.worst, 3)),
     }
 
 
 def preview_table(rows: Sequence[Mapping[str, Any]]) -> TableMetadataValue:
-    """A few rows as a table.
+    """A few rows as a table, of as many columns as the UI has room for.
 
     Merchants write the titles. As Markdown, whatever is escaped in them, the UI would make links of
     the addresses in them; the values of a table it shows as text.
     """
     return MetadataValue.table(
-        records=[TableRecord({name: _cell(row[name]) for name in PREVIEW_COLUMNS}) for row in rows],
-        schema=TableSchema(columns=[TableColumn(name) for name in PREVIEW_COLUMNS]),
+        records=[
+            TableRecord(
+                {
+                    "variant_id": _cell(row["variant_id"]),
+                    "title": _cell(title(row)),
+                    "price": _cell(_price(row)),
+                    "inventory": _cell(row["inventory"]),
+                }
+            )
+            for row in rows
+        ],
+        schema=TableSchema(columns=[TableColumn(name) for name in _PREVIEW]),
     )
 
 
+def _price(row: Mapping[str, Any]) -> str | None:
+    price = row["price"]
+    if isinstance(price, Decimal):
+        # The column has six decimals, more than any currency.
+        price = f"{price.normalize():f}"
+    return None if price is None else f"{price} {row['currency']}"
+
+
 def _cell(value: object) -> str | None:
+    """A value in one line, cut, with places at which the UI may break a long word."""
     if value is None:
         return None
-    if isinstance(value, Decimal):
-        # The column has six decimals, more than any currency.
-        value = f"{value.normalize():f}"
-    return clipped(" ".join(str(value).split()), most_bytes=_LONGEST_CELL)
+    text = clipped(" ".join(str(value).split()), most_bytes=_LONGEST_CELL)
+    return _LONG_WORD.sub(f"\\g<0>{_MAY_BREAK}", text)
 
 
 def _text(value: str) -> TextMetadataValue:

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Final
 
-from dagster import AssetExecutionContext, ResourceParam, asset
+from dagster import AssetExecutionContext, AssetKey, ResourceParam, asset
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.assets.metadata import snapshot_metadata
@@ -17,6 +17,7 @@ from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.run import fetch_shops
 from connector_pipeline.sync.services import SyncServices
 
+CATALOG_ITEMS: Final = AssetKey("catalog_items")
 _KINDS: Final = set(islice(BUILT_IN, 3))
 """The platforms that the UI shows on the asset: Dagster allows an asset three kinds at most."""
 
@@ -47,4 +48,5 @@ def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncSer
         },
         outcomes.failed,
         database=services.database,
+        fails_too=CATALOG_ITEMS,
     )

@@ -9,6 +9,7 @@ other way loses or doubles events.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from dagster import (
     AssetCheckEvaluation,
@@ -17,7 +18,6 @@ from dagster import (
     AssetMaterialization,
     AssetObservation,
     DagsterExecutionInterruptedError,
-    Failure,
     MetadataValue,
     OpExecutionContext,
 )
@@ -25,8 +25,10 @@ from dagster import (
 from connector_pipeline.engine.asset_events import (
     add_partition_metadata,
     log_check_evaluations,
+    plan_materializations,
     write_materializations,
 )
+from connector_pipeline.engine.plain_failure import PlainFailure
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.storable import clipped
@@ -40,6 +42,7 @@ from connector_pipeline.sync.interruptible import Interrupted
 from connector_pipeline.sync.outcomes import as_connector_error, summarize
 
 PartitionMetadata = Mapping[str, MetadataValue]
+Troubles = Mapping[str, TroubledShop]
 Evaluate = Callable[[Sequence[str]], Sequence[AssetCheckEvaluation]]
 
 _LONGEST_TEXT = 2_000
@@ -52,12 +55,14 @@ def report_partitions(
     *,
     evaluate: Evaluate | None = None,
     database: Database | None = None,
+    fails_too: AssetKey | None = None,
 ) -> None:
     """Report the partitions that succeeded, with their metadata, and those that failed.
 
     If any shop failed, Dagster skips the checks that follow the step; `evaluate` then evaluates
-    them for the shops that succeeded. `database` has since when a shop fails. Raises Failure if any
-    shop failed.
+    them for the shops that succeeded. `database` has since when a shop fails. `fails_too` is the
+    asset that is made of this one: of a shop that failed its partition fails, too, also where a
+    backfill has runs of their own for the two. Raises Failure if any shop failed.
     """
     if not failed:
         add_partition_metadata(context, context.asset_key, succeeded)
@@ -71,10 +76,16 @@ def report_partitions(
     )
     if succeeded and evaluate is not None:
         report_checks(context, evaluate, list(succeeded))
-    explain_failures(context, context.asset_key, failed, database)
+    troubles = troubles_of_shops(context, list(failed), database)
+    explain_failures(context, context.asset_key, failed, troubles)
+    if fails_too is not None:
+        if fails_too not in (context.run.asset_selection or {fails_too}):
+            plan_materializations(context, fails_too, list(failed))
+        explain_failures(context, fails_too, failed, troubles)
     raise failure_of(
         {key: error.code for key, error in failed.items()},
         summarize(failed, of=len(succeeded) + len(failed)),
+        troubles,
     )
 
 
@@ -82,20 +93,19 @@ def explain_failures(
     context: OpExecutionContext | AssetExecutionContext,
     asset_key: AssetKey,
     failed: Mapping[str, ConnectorError],
-    database: Database | None,
+    troubles: Troubles,
 ) -> None:
     """Log an observation on each failed partition: its error, the remedy, since when, what follows.
 
     Of a partition that failed the UI shows the run, and of the run's failure the page of all its
     shops. The observation is on the page of the partition itself.
     """
-    troubles = _troubles(context, list(failed), database)
     for key, error in failed.items():
         context.log_event(
             AssetObservation(
                 asset_key,
                 partition=key,
-                description=f"Failed: {clipped(error.message, most_bytes=_LONGEST_TEXT)}",
+                description=f"{key}: {clipped(error.message, most_bytes=_LONGEST_TEXT)}",
                 metadata=_explanation(error, troubles.get(key)),
             )
         )
@@ -104,14 +114,13 @@ def explain_failures(
 def _explanation(error: ConnectorError, trouble: TroubledShop | None) -> PartitionMetadata:
     """Text, not Markdown: platforms and merchants have their words in an error."""
     explained: dict[str, MetadataValue] = {
-        "error_code": MetadataValue.text(error.code),
         "error": MetadataValue.text(clipped(error.message, most_bytes=_LONGEST_TEXT)),
         "remedy": MetadataValue.text(clipped(error.remedy, most_bytes=_LONGEST_TEXT)),
+        "error_code": MetadataValue.text(error.code),
     }
     if trouble is None:
         return explained
-    disconnected = trouble.state == ShopState.DISCONNECTED
-    next_try = trouble.ask_again_at if disconnected else next_sweep_begins(load_settings())
+    next_try = _next_try(trouble)
     explained |= {
         "state": MetadataValue.text(trouble.state),
         "failing_since": MetadataValue.timestamp(trouble.since),
@@ -124,11 +133,38 @@ def _explanation(error: ConnectorError, trouble: TroubledShop | None) -> Partiti
     return explained
 
 
-def _troubles(
+def _next_try(trouble: TroubledShop) -> datetime | None:
+    """When the shop is read again without being asked for, if it is known."""
+    if trouble.state == ShopState.DISCONNECTED:
+        return trouble.ask_again_at
+    return next_sweep_begins(load_settings())
+
+
+def _tried_again(troubles: Troubles) -> str:
+    """When the failed shops are tried again, as the last line of a failure's text."""
+    tries = {trouble.state: _next_try(trouble) for trouble in troubles.values()}
+    said: list[str] = []
+    if (sweep := tries.get(ShopState.ACTIVE)) is not None:
+        said.append(f"Next try: with the sweep at {_time(sweep)}.")
+    if (asked := tries.get(ShopState.DISCONNECTED)) is not None:
+        said.append(
+            f"The shop is disconnected. Next try: {_time(asked)}."
+            if len(troubles) == 1
+            else "Disconnected shops are asked again at growing distances."
+        )
+    return " ".join(said)
+
+
+def _time(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def troubles_of_shops(
     context: OpExecutionContext | AssetExecutionContext,
     keys: Sequence[str],
     database: Database | None,
-) -> Mapping[str, TroubledShop]:
+) -> Troubles:
+    """What the registry says of shops that failed, by key; nothing if Postgres does not answer."""
     if database is None or not keys:
         return {}
     try:
@@ -154,10 +190,10 @@ def report_checks(
     log_check_evaluations(context, evaluations)
 
 
-def failure_of(error_codes: Mapping[str, str], summary: str) -> Failure:
+def failure_of(error_codes: Mapping[str, str], summary: str, troubles: Troubles) -> PlainFailure:
     """The failure of a step in which shops failed, with their error codes by partition key."""
-    return Failure(
-        summary,
+    return PlainFailure(
+        "\n".join(filter(None, (summary, _tried_again(troubles)))),
         metadata={"failed_shops": MetadataValue.json(dict(error_codes))},
         # A retry would repeat the whole step, also for the shops that succeeded.
         allow_retries=False,

@@ -8,7 +8,7 @@ wrote stands in code spans, none in a Markdown table, whose cells end at a `|` i
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from connector_pipeline.assets.time_chart import time_chart
 from connector_pipeline.catalog.examples import ChangedItem, Rejected, title
@@ -17,9 +17,14 @@ from connector_pipeline.model.storable import clipped
 from connector_pipeline.model.sync import SyncType
 from connector_pipeline.sync.publishing import Published
 
+SHOWN_AT_ONCE: Final = 999
+"""Bytes of Markdown that the UI shows at once, and not behind a link, at most
+(docs/facts/dagster.md, What the UI shows)."""
+
 MOST_BYTES: Final = 12_000
 """Of the examples of one report: thousands of shops have one in the event log."""
 
+_MORE: Final = "More examples are in `changes`."
 _LONGEST_VALUE: Final = 60
 _LONGEST_REASON: Final = 160
 _MOST_DIFFERENCES: Final = 4
@@ -32,29 +37,57 @@ _READ: Final = {
 }
 
 
-def sync_report(published: Published) -> str:
-    """What the sync changed, with a few examples of each kind, and where the time went."""
-    counts, manifest, examples = published.counts, published.manifest, published.examples
-    budget = _Budget(MOST_BYTES)
-    changed = counts.updated + counts.revived
-    parts = [
-        f"{_READ[manifest.sync.sync_type]}, {counts.items:,} items. "
-        f"The shop has **{published.live:,} live items**.",
+def summary(published: Published) -> str:
+    """What happened, in one line of text."""
+    counts = published.counts
+    changes = {
+        "new": counts.inserted,
+        "changed": counts.updated,
+        "returned": counts.revived,
+        "deleted": counts.deleted,
+        "rejected": counts.rejected,
+    }
+    said = ", ".join(f"{number:,} {what}" for what, number in changes.items() if number)
+    live = f"{published.live:,} live item{'' if published.live == 1 else 's'}"
+    fresh = published.freshness
+    return (
+        f"{live}; {said or 'nothing changed'}; read in {in_words(published.manifest.seconds)}, "
+        f"published in {in_words(published.seconds)}"
+        f"{'' if fresh is None else f'; changes arrived after {fresh}'}"
+    )
+
+
+class Report(NamedTuple):
+    """Markdown that the UI shows at once, and all examples where that has not room for them."""
+
+    report: str
+    changes: str | None
+
+
+def sync_report(published: Published) -> Report:
+    """What the sync read and changed, with examples of each kind of change."""
+    counts = published.counts
+    head = (
+        f"{_READ[published.manifest.sync.sync_type]}, {counts.items:,} items. "
+        f"The shop has **{published.live:,} live items**.\n\n"
         "| new | changed | returned | deleted | unchanged | rejected |\n"
         "| ---: | ---: | ---: | ---: | ---: | ---: |\n"
         f"| {counts.inserted:,} | {counts.updated:,} | {counts.revived:,} | {counts.deleted:,} "
-        f"| {counts.unchanged:,} | {counts.rejected:,} |",
-    ]
-    if not (changed or counts.inserted or counts.deleted or counts.rejected):
-        parts.append("Nothing changed.")
-    parts += [
-        _section("Rejected", counts.rejected, map(_rejected, examples.rejected), budget),
-        _section("Changed", changed, map(_changed, examples.changed), budget),
-        _section("Deleted", counts.deleted, map(_item, examples.deleted), budget),
-        _section("New", counts.inserted, map(_item, examples.new), budget),
-        _times(published),
-    ]
-    return "\n\n".join(part for part in parts if part)
+        f"| {counts.unchanged:,} | {counts.rejected:,} |"
+    )
+    budget = _Budget(SHOWN_AT_ONCE - len(head) - len(_MORE) - 4)
+    parts = [head, *_sections(published, budget)]
+    if not budget.refused:
+        return Report("\n\n".join(parts), None)
+    changes = "\n\n".join(_sections(published, _Budget(MOST_BYTES)))
+    return Report("\n\n".join([*parts, _MORE]), changes)
+
+
+def time_report(published: Published) -> str:
+    """Where the time of the sync went, as a picture."""
+    parts = times(published)
+    words = ", ".join(f"{label} {in_words(seconds)}" for label, seconds in parts.items())
+    return f"![{words}]({time_chart(parts)})"
 
 
 def times(published: Published) -> dict[str, float]:
@@ -71,33 +104,45 @@ def times(published: Published) -> dict[str, float]:
 
 
 class _Budget:
-    """The bytes that are left for examples."""
+    """The bytes that are left for examples, and whether one was refused for want of them."""
 
     def __init__(self, left: int):
         self._left = left
+        self.refused = False
 
-    def takes(self, line: str) -> bool:
-        self._left -= len(line.encode())
-        return self._left >= 0
+    def takes(self, text: str) -> bool:
+        """Whether the text still fits, with the blank line around it."""
+        self.refused |= len(text.encode()) + 2 > self._left
+        if not self.refused:
+            self._left -= len(text.encode()) + 2
+        return not self.refused
+
+
+def _sections(published: Published, budget: _Budget) -> list[str]:
+    """Examples of each kind of change, the worst kind first, as far as they fit."""
+    counts, examples = published.counts, published.examples
+    found = (
+        _section("Rejected", counts.rejected, map(_rejected, examples.rejected), budget),
+        _section(
+            "Changed", counts.updated + counts.revived, map(_changed, examples.changed), budget
+        ),
+        _section("Deleted", counts.deleted, map(_item, examples.deleted), budget),
+        _section("New", counts.inserted, map(_item, examples.new), budget),
+    )
+    return [each for each in found if each]
 
 
 def _section(heading: str, number: int, lines: Iterable[str], budget: _Budget) -> str:
     if not number:
         return ""
+    # Reserved for the last line: how many there are besides.
+    title = f"**{heading}**\n\n"
+    if not budget.takes(f"{title}- and {number:,} more"):
+        return ""
     shown = [line for line in lines if budget.takes(line)]
-    more = number - len(shown)
-    if more:
+    if more := number - len(shown):
         shown.append(f"- and {more:,} more" if shown else f"- {more:,}, not shown")
-    return "\n".join([f"#### {heading}", "", *shown])
-
-
-def _times(published: Published) -> str:
-    parts = times(published)
-    words = ", ".join(f"{label} {in_words(seconds)}" for label, seconds in parts.items())
-    return (
-        f"#### Where the time went: {in_words(sum(parts.values()))}\n\n"
-        f"![{words}]({time_chart(parts)})"
-    )
+    return "\n".join([f"**{heading}**", "", *shown])
 
 
 def _item(row: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ from typing import Any, Final
 from dagster import (
     AssetKey,
     AssetMaterialization,
-    Failure,
     Field,
     Noneable,
     OpExecutionContext,
@@ -34,10 +33,12 @@ from connector_pipeline.assets.reporting import (
     failure_of,
     interrupts_cancel_the_run,
     report_checks,
+    troubles_of_shops,
 )
 from connector_pipeline.assets.run_config import sync_type_field
 from connector_pipeline.assets.run_identity import run_identity
 from connector_pipeline.engine.asset_events import plan_materializations, write_materializations
+from connector_pipeline.engine.plain_failure import PlainFailure
 from connector_pipeline.model.sync import ShopToSync
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.settings import load_settings
@@ -109,7 +110,7 @@ def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[Sync
     """Fetch the listed shops and publish those that were fetched. Raises Failure if any failed."""
     shops = _shops_to_sync(context.op_config["shops"])
     if not shops:
-        raise Failure(_NO_SHOP, allow_retries=False)
+        raise PlainFailure(_NO_SHOP, allow_retries=False)
     keys = [shop.partition_key for shop in shops]
     for asset in (raw_products, catalog_items):
         plan_materializations(context, asset.key, keys)
@@ -150,11 +151,10 @@ def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[Sync
 
     failed = {key: error.code for key, error in (fetched.failed | published.failed).items()}
     if failed:
-        explain_failures(context, raw_products.key, fetched.failed, services.database)
+        troubles = troubles_of_shops(context, list(failed), services.database)
+        explain_failures(context, raw_products.key, fetched.failed, troubles)
         # A shop that was not read is not published either, and both of its partitions are red.
-        explain_failures(
-            context, catalog_items.key, fetched.failed | published.failed, services.database
-        )
+        explain_failures(context, catalog_items.key, fetched.failed | published.failed, troubles)
         summaries = [
             summarize(of_asset, of=of)
             for of_asset, of in (
@@ -163,7 +163,7 @@ def _fetch_and_publish(context: OpExecutionContext, services: ResourceParam[Sync
             )
             if of_asset
         ]
-        raise failure_of(failed, "\n\n".join(summaries))
+        raise failure_of(failed, "\n\n".join(summaries), troubles)
 
 
 def _shops_to_sync(config: Sequence[Mapping[str, Any]]) -> list[ShopToSync]:

@@ -43,6 +43,8 @@ _SHOWN: Final = 20
 
 
 @sensor(
+    # The pages of the assets name the sensor. It asks for no run itself.
+    asset_selection=["raw_products", "catalog_items"],
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
     description=(

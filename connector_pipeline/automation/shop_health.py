@@ -53,6 +53,8 @@ class Cursor(BaseModel):
 
 @sensor(
     name="shop_health_report",
+    # The page of the asset names the sensor. It asks for no run.
+    asset_selection=["shop_health"],
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
     description="Brings `shop_health` up to date, and judges all shops by the checks on "

@@ -89,6 +89,8 @@ def _slots(shops: int, shops_per_run: int, spread: timedelta) -> int:
 
 
 @sensor(
+    # The pages of the assets name the sensor. It asks for no run itself.
+    asset_selection=["raw_products", "catalog_items"],
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
     description="Puts every active shop into the queue on SYNC_CRON, spread over the interval. "

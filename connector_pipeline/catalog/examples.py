@@ -4,7 +4,7 @@ Nothing is asked for a kind of change that did not happen, and each question is 
 the index on `changed_at`, or by a number of staged rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, cast
 
@@ -141,7 +141,7 @@ def _changed(row: dict[str, Any]) -> ChangedItem:
     )
 
 
-def title(row: dict[str, Any]) -> str:
+def title(row: Mapping[str, Any]) -> str:
     """The product's title, and the variant's where it is another."""
     product, variant = str(row["product_title"]), str(row["variant_title"])
     return product if product == variant else f"{product} · {variant}"

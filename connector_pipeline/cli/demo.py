@@ -127,7 +127,7 @@ def _show(
                     "status": outcome.status.value,
                     "error_code": outcome.error_code,
                     "error": outcome.failure,
-                    "variants": outcome.count("dagster/partition_row_count"),
+                    "live_items": outcome.count("dagster/partition_row_count"),
                     **{name: outcome.count(name) for name in _COUNTS},
                     "seconds": round(seconds, 3),
                 }

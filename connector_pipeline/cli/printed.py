@@ -42,7 +42,7 @@ class SyncEnded(_Row):
     error_code: ErrorCode
     error: Annotated[str | None, Field(description="For people: the error with its remedy.")]
     warnings: list[str]
-    items: Annotated[Count, Field(description="Live rows of the shop.")]
+    live_items: Annotated[Count, Field(description="Live items that the shop has after it.")]
     items_read: Annotated[Count, Field(description="Items that this sync read.")]
     inserted: Count
     updated: Count
@@ -51,7 +51,8 @@ class SyncEnded(_Row):
     rejected: Count
     pages: Count
     requests: Count
-    seconds: Seconds
+    read_seconds: Seconds
+    publish_seconds: Seconds
     freshness_seconds: Seconds | None
     freshness_worst_seconds: Seconds | None
 
@@ -72,7 +73,7 @@ class DemoEnded(_Row):
     status: Ended
     error_code: ErrorCode
     error: str | None
-    variants: Count
+    live_items: Count
     inserted: Count
     updated: Count
     revived: Count

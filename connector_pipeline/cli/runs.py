@@ -120,7 +120,9 @@ def _failure(events: Sequence[DagsterEvent], partition_key: str) -> tuple[str, s
             data = event.step_failure_data
             stated = data.user_failure_data
             if stated is not None and stated.description:
-                return stated.description, _error_code(stated.metadata, partition_key)
+                return " ".join(stated.description.splitlines()), _error_code(
+                    stated.metadata, partition_key
+                )
             if data.error is not None:
                 return data.error.message.strip(), Defect.__name__
     return "The run failed outside its steps; see its log in the UI.", Defect.__name__

@@ -57,8 +57,8 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
 
 
 def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
-    items = outcome.count("dagster/partition_row_count")
-    read = outcome.count("items")
+    live = outcome.count("dagster/partition_row_count")
+    read = outcome.count("items_read")
     if as_json:
         print_json(
             {
@@ -68,18 +68,22 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
                 "status": outcome.status.value,
                 "error_code": outcome.error_code,
                 "error": outcome.failure,
-                "items": items,
+                "live_items": live,
                 "items_read": read,
                 "warnings": list(outcome.warnings),
                 **{
-                    name: outcome.count(name) for name in (*_COUNTS, "pages", "requests", "seconds")
+                    name: outcome.count(name)
+                    for name in (*_COUNTS, "pages", "requests", "read_seconds", "publish_seconds")
                 },
                 **{name: outcome.metadata.get(name) for name in _FRESHNESS},
             }
         )
     elif outcome.failure is None:
         counts = ", ".join(f"{outcome.count(name)} {name}" for name in _COUNTS)
-        out.print(f"{outcome.partition_key}: {items} items, {read} read: {counts}.", soft_wrap=True)
+        out.print(
+            f"{outcome.partition_key}: {live} live items, {read} items read: {counts}.",
+            soft_wrap=True,
+        )
     else:
         err.print(outcome.failure, soft_wrap=True)
     if not as_json:

@@ -35,9 +35,14 @@ from dagster._core.events import (
 
 
 def plan_materializations(
-    context: OpExecutionContext, asset_key: AssetKey, partition_keys: Sequence[str]
+    context: OpExecutionContext | AssetExecutionContext,
+    asset_key: AssetKey,
+    partition_keys: Sequence[str],
 ) -> None:
-    """Write that this run is going to materialize these partitions of the asset."""
+    """Write that this run is going to materialize these partitions of the asset.
+
+    Those that it has not materialized when it fails are failed.
+    """
     batch = generate_event_batch_id()
     for number, key in enumerate(partition_keys, start=1):
         context.instance.report_dagster_event(

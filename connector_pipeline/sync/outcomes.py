@@ -61,11 +61,12 @@ def as_connector_error(error: Exception) -> ConnectorError:
 def summarize(failed: Mapping[str, ConnectorError], *, of: int) -> str:
     """List the failed shops and their errors, grouped by error and remedy, most shops first.
 
-    The summary of a single shop is its error. Long messages and long groups are cut short.
+    Of a single shop: the shop, the cause, and on a line of its own the error's name and the remedy.
+    Long messages and long groups are cut short.
     """
     if of == 1:
-        [error] = failed.values()
-        return f"{error.code}: {error}"
+        [(key, error)] = failed.items()
+        return f"{key}: {error.message}\n{error.code}: {error.remedy}"
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, error in failed.items():
         message = shorten(error.message, _LONGEST_MESSAGE, placeholder=" …")

@@ -12,6 +12,7 @@ from dagster import (
     TableSchemaMetadataValue,
 )
 
+from connector_pipeline.assets.words import anchor
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.catalog_columns import CATALOG_COLUMNS
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
@@ -40,7 +41,7 @@ def test_each_asset_says_what_it_is_and_what_to_do(specs: dict[AssetKey, AssetSp
     """Each has a description with a link to the documents and a remedy, owners, a group, a kind."""
     assert {key.to_user_string() for key in specs} == {
         "token_service",
-        *(f"{name}/products" for name in BUILT_IN),
+        *(f"{name}_products" for name in BUILT_IN),
         "raw_products",
         "catalog_items",
         "available_items",
@@ -55,7 +56,7 @@ def test_each_asset_says_what_it_is_and_what_to_do(specs: dict[AssetKey, AssetSp
         assert spec.kinds
         assert spec.group_name in ("sources", "catalog", "readers", "operations")
     upstream = {dep.asset_key for dep in specs[AssetKey("raw_products")].deps}
-    platforms = {AssetKey([name, "products"]) for name in BUILT_IN}
+    platforms = {AssetKey(f"{name}_products") for name in BUILT_IN}
     assert upstream == {AssetKey("token_service"), *platforms}
 
 
@@ -71,7 +72,9 @@ def test_the_definition_has_the_table_its_columns_and_their_origin(
     deps = lineage.value.deps_by_column
     assert deps.keys() == set(ITEM_COLUMNS) - of_registry
     for column, found in deps.items():
-        assert {dep.asset_key.path[0] for dep in found} == set(BUILT_IN), column
+        assert {dep.asset_key.path[0] for dep in found} == {
+            f"{name}_products" for name in BUILT_IN
+        }, column
     schema = metadata["dagster/column_schema"]
     assert isinstance(schema, TableSchemaMetadataValue)
     price = next(each for each in schema.value.columns if each.name == "price")
@@ -92,6 +95,26 @@ def test_the_definition_has_the_table_its_columns_and_their_origin(
     ]
 
 
+def test_the_first_line_says_in_plain_words_what_an_asset_is(
+    specs: dict[AssetKey, AssetSpec],
+) -> None:
+    """The list of assets shows the description as it is written, cut to a line."""
+    for key, spec in specs.items():
+        first, blank, *_ = (spec.description or "").splitlines()
+        assert re.fullmatch(r"[A-Z][\w ,'-]{10,46}\.", first), key
+        assert blank == ""
+
+
+def test_a_node_of_the_graph_names_its_asset(specs: dict[AssetKey, AssetSpec]) -> None:
+    """It has room for the last part of the key alone, and no two assets share that."""
+    assert len({key.path[-1] for key in specs}) == len(specs)
+
+
+def headings(page: str) -> list[str]:
+    """The headings of a page of the documents."""
+    return re.findall(r"^#+ (.*)$", (_ROOT / f"docs/{page}.md").read_text(), re.M)
+
+
 def test_a_section_that_a_description_links_is_in_the_documents(
     specs: dict[AssetKey, AssetSpec],
 ) -> None:
@@ -102,10 +125,24 @@ def test_a_section_that_a_description_links_is_in_the_documents(
         for link in re.findall(r"/docs/(\w+)\.html#([\w-]+)", spec.description or "")
     }
     assert len(links) > 5
-    for page, anchor in links:
-        headings = re.findall(r"^#+ (.*)$", (_ROOT / f"docs/{page}.md").read_text(), re.M)
-        slugs = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
-        assert anchor in slugs, (page, anchor)
+    for page, linked in links:
+        assert linked in map(anchor, headings(page)), (page, linked)
+
+
+def test_a_section_is_found_where_no_documents_are_served() -> None:
+    """The description names the file of the project, and its heading as it is there."""
+    specs = build_definitions(load_settings()).resolve_all_asset_specs()
+    named = {
+        section
+        for spec in specs
+        for section in re.findall(
+            r"the section \*([^*]+)\* of `docs/(\w+)\.md` in the project",
+            " ".join((spec.description or "").split()),
+        )
+    }
+    assert len(named) > 5
+    for heading, page in named:
+        assert heading in [each.replace("`", "") for each in headings(page)], (page, heading)
 
 
 def test_a_shop_leads_to_its_administration_unless_it_is_a_sandbox() -> None:

@@ -1,6 +1,7 @@
 """What a shop's materialization shows, and how large it gets."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,8 +11,14 @@ from markdown_it import MarkdownIt
 
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.assets.metadata import publish_metadata, snapshot_metadata
-from connector_pipeline.assets.sync_report import code_span, sync_report
+from connector_pipeline.assets.metadata import preview_table, publish_metadata, snapshot_metadata
+from connector_pipeline.assets.sync_report import (
+    SHOWN_AT_ONCE,
+    code_span,
+    summary,
+    sync_report,
+    time_report,
+)
 from connector_pipeline.catalog.examples import ChangedItem, Examples, Rejected
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
 from connector_pipeline.model.sync import Sync, SyncType
@@ -88,13 +95,67 @@ def test_a_materialization_is_small(
 
 @pytest.mark.parametrize("sync_type", SyncType)
 def test_the_report_says_what_was_read_and_where_the_time_went(sync_type: SyncType) -> None:
-    """Waiting and archiving are parts of the reading, and the live rows are the shop's."""
-    report = sync_report(published(ORDINARY, warnings=0, each=12, sync_type=sync_type))
+    """Waiting and archiving are parts of the reading, and the live items are the shop's."""
+    found = published(ORDINARY, warnings=0, each=12, sync_type=sync_type)
+    report, changes = sync_report(found)
     assert report.startswith("**")
     assert "768 live items" in report
-    assert "1 min 18 s" in report
-    assert "reading the platform 40.0 s" in report
-    assert "- and 2 more" in report
+    assert "More examples are in `changes`" in report
+    assert changes is not None
+    assert "- and 2 more" in changes
+    assert changes.count("Shirt") > report.count("Shirt") > 0
+    assert "reading the platform 40.0 s" in time_report(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "each"), [(ORDINARY, 0), (ORDINARY, 1), (ORDINARY, 12), (LONG, 10**9)]
+)
+def test_a_person_sees_the_report_without_a_click(text: str, each: int) -> None:
+    """The UI hides longer Markdown behind a link. Whatever has no room is in `changes`."""
+    found = published(text, warnings=0, each=each, sync_type=SyncType.INCREMENTAL)
+    report, changes = sync_report(found)
+    assert len(report.encode()) <= SHOWN_AT_ONCE
+    assert len(time_report(found).encode()) <= SHOWN_AT_ONCE
+    assert (changes is None) == (each in (0, 1))
+
+
+def test_what_happened_comes_first() -> None:
+    """Then the report and the rows, then numbers; no number is there in words besides."""
+    found = published(ORDINARY, warnings=1, each=1, sync_type=SyncType.FULL)
+    assert summary(found) == (
+        "768 live items; 1 new, 1 changed, 1 deleted; read in 1 min 15 s, published in 2.50 s"
+    )
+    metadata = publish_metadata(found)
+    assert list(metadata)[:5] == [
+        "summary", "report", "warnings", "preview", "where_the_time_went",
+    ]  # fmt: skip
+    assert (metadata["dagster/partition_row_count"].value, metadata["items_read"].value) == (768, 4)
+    assert (metadata["read_seconds"].value, metadata["publish_seconds"].value) == (75.0, 2.5)
+    archive = RawArchive(url="memory://order", keep=1, shop_bytes=1)
+    raw = snapshot_metadata(found.manifest, archive)
+    assert list(raw)[:2] == ["summary", "warnings"]
+    assert raw["summary"].value == (
+        "full sync: 0 pages, 0 bytes; read in 1 min 15 s, 30.0 s of it waiting for the platform"
+    )
+
+
+def test_the_preview_fits_the_page() -> None:
+    """The UI cuts a table that is wider than its column; a long word is made breakable."""
+    row = {
+        "variant_id": "44100000000000",
+        "product_title": "W" * 200,
+        "variant_title": "Small",
+        "price": Decimal("556.860000"),
+        "currency": "SEK",
+        "inventory": None,
+    }
+    table = preview_table([row])
+    assert len(table.schema.columns) <= 4
+    [record] = table.records
+    assert record.data["variant_id"] == "44100000000000"
+    assert record.data["price"] == "556.86 SEK"
+    assert record.data["inventory"] is None
+    assert max(map(len, str(record.data["title"]).split("\u200b"))) <= 24
 
 
 @pytest.mark.parametrize(

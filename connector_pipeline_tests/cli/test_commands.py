@@ -34,7 +34,7 @@ def test_sync_publishes_a_shop_and_the_catalog_shows_it(
     """No dev runs, so the command executes the run itself."""
     [synced] = command("sync", SHOP, "--json").rows()
     assert (synced["status"], synced["error_code"]) == ("succeeded", None)
-    assert (synced["items"], synced["inserted"]) == (ITEMS, ITEMS)
+    assert (synced["live_items"], synced["inserted"]) == (ITEMS, ITEMS)
     rows = command("catalog", "show", SHOP, "--json").rows()
     assert len(rows) == ITEMS
     assert {"merchant_id", "variant_id", "price", "product_status", "sync_id"} <= rows[0].keys()

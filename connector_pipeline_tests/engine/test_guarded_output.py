@@ -8,6 +8,8 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
+from connector_pipeline.engine.plain_failure import PlainFailure
+from connector_pipeline.model.errors import DatabaseUnavailable, Defect
 from connector_pipeline.model.redaction import SECRETS
 
 TOKEN = "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"
@@ -59,4 +61,30 @@ def test_dagster_makes_all_texts_of_exceptions_in_one_place() -> None:
     assert made.message == "RuntimeError: ***\n"
     assert made.cause is not None
     assert made.cause.message == "ValueError: ***\n"
+    assert made.stack
+
+
+@pytest.mark.parametrize("kind", [PlainFailure, DatabaseUnavailable])
+def test_an_error_that_says_all_is_shown_as_its_text(kind: type[Exception]) -> None:
+    """It begins with the shop, and no stack, cause or name of a class hides it."""
+    guard_dagsters_output()
+    try:
+        try:
+            raise ValueError("driver")
+        except ValueError as error:
+            raise kind("shopify/acme.example: it is down: no answer.") from error
+    except Exception:
+        made = serializable_error_info_from_exc_info(sys.exc_info())
+    assert made.message.startswith("shopify/acme.example: it is down: no answer.")
+    assert (made.stack, made.cause, made.context) == ([], None, None)
+    assert made.cls_name == kind.__name__
+
+
+def test_a_defect_keeps_its_stack() -> None:
+    """Nobody foresaw it, and its text alone does not lead to its place."""
+    guard_dagsters_output()
+    try:
+        raise Defect("unexpected KeyError.")
+    except Defect:
+        made = serializable_error_info_from_exc_info(sys.exc_info())
     assert made.stack

@@ -66,10 +66,10 @@ def test_a_shop_that_is_tried_again_asks_nothing_of_anybody(
     )
 
 
-def test_a_single_shops_failure_is_a_sentence() -> None:
-    """The sentence says what failed, for which shop, and what to do."""
+def test_a_single_shops_failure_begins_with_the_shop() -> None:
+    """Then comes the cause, and on the next line the error's name and what to do."""
     error = ShopDisconnected("the token was revoked.").of(KEYS[0])
     text = summarize({KEYS[0]: error}, of=1)
     assert text == (
-        f"ShopDisconnected: {KEYS[0]}: the token was revoked. {ShopDisconnected.default_remedy}"
+        f"{KEYS[0]}: the token was revoked.\nShopDisconnected: {ShopDisconnected.default_remedy}"
     )
