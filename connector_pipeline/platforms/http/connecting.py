@@ -65,17 +65,30 @@ class Transport(httpx.AsyncHTTPTransport):
             await self._connections.aclose()
 
 
-def http_client(
-    policy: HttpPolicy, *, accept: str, transport: type[Transport] = Transport
-) -> httpx.AsyncClient:
+def request_headers(accept: str) -> dict[str, str]:
+    """The headers that every request has."""
+    return {
+        "User-Agent": USER_AGENT,
+        "Accept": accept,
+        "Accept-Encoding": ACCEPTED,
+        "Connection": "keep-alive",
+    }
+
+
+def timeouts(policy: HttpPolicy) -> httpx.Timeout:
+    """How long each step of a request may take."""
+    return httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout)
+
+
+def http_client(policy: HttpPolicy, *, accept: str) -> httpx.AsyncClient:
     """A client that follows no redirect and uses no proxy or credentials of the environment.
 
     The only proxy is the one of our own settings, for a policy that allows it.
     """
     return httpx.AsyncClient(
-        transport=transport(policy),
-        timeout=httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout),
-        headers={"User-Agent": USER_AGENT, "Accept": accept, "Accept-Encoding": ACCEPTED},
+        transport=Transport(policy),
+        timeout=timeouts(policy),
+        headers=request_headers(accept),
         cookies=_NoCookies(),
         follow_redirects=False,
         # A proxy or netrc of the environment would see credentials that are the shop's alone.

@@ -21,16 +21,28 @@ def refuse_plain_http(url: httpx.URL, policy: HttpPolicy, where: str) -> None:
     )
 
 
+def stated_target(asked: httpx.URL, location: str, where: str) -> httpx.URL:
+    """The URL that a Location states, whoever follows it. Raises InvalidResponse for none."""
+    try:
+        stated = httpx.URL(location)
+        if stated.scheme and not stated.host:
+            # "http:host:80" names a host to some clients, and to others a path: here it raises.
+            stated = stated.copy_with(host=asked.host)
+        target = asked.join(stated)
+        # Some `xn--` names are none, which shows when they are read.
+        _ = target.host
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise leads_nowhere(where) from error
+    return target
+
+
 def redirect_target(response: httpx.Response, origin: object, where: str) -> httpx.URL:
     """The URL to which an answer of `where` redirects, below the same `origin` (`origin_of`).
 
     Raises InvalidResponse for any other.
     """
     location = response.headers.get("Location", "")
-    try:
-        target = response.request.url.join(location)
-    except httpx.InvalidURL as error:
-        raise leads_nowhere(where) from error
+    target = stated_target(response.request.url, location, where)
     # Some clients read a backslash as a slash, and a name before the host is sent as a user's.
     if "\\" in location or target.userinfo:
         raise leads_nowhere(where)

@@ -16,7 +16,6 @@ from connector_pipeline.platforms.kit.contract import (
     Lookup,
     RawPage,
 )
-from connector_pipeline.platforms.kit.read_ahead import read_ahead
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Limit, Pace
 from connector_pipeline.platforms.kit.resume import ArchivedPages
@@ -25,20 +24,13 @@ from connector_pipeline.platforms.woocommerce import subscriptions
 from connector_pipeline.platforms.woocommerce.mapping.items import items_of, rows_of_pages
 from connector_pipeline.platforms.woocommerce.mapping.normalize import PRODUCTS
 from connector_pipeline.platforms.woocommerce.reading import change_feed, lookup
-from connector_pipeline.platforms.woocommerce.reading.broken import AroundBroken, report_left_out
-from connector_pipeline.platforms.woocommerce.reading.changes import ChangesWalk, archived_early
-from connector_pipeline.platforms.woocommerce.reading.currency import shop_currency
-from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ONCE, Endpoints
-from connector_pipeline.platforms.woocommerce.reading.facts_of_shop import with_facts_of_shop
-from connector_pipeline.platforms.woocommerce.reading.hinted import HintedWalk
-from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.changes import archived_early
+from connector_pipeline.platforms.woocommerce.reading.endpoints import IDS_AT_ONCE
 from connector_pipeline.platforms.woocommerce.reading.page_sizes import PageSizes
-from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk
+from connector_pipeline.platforms.woocommerce.reading.shop_reading import ShopReading, shop_reading
 from connector_pipeline.platforms.woocommerce.source import SOURCE
 from connector_pipeline.platforms.woocommerce.talking.asking import Question
-from connector_pipeline.platforms.woocommerce.talking.authentication import (
-    WooCommerceCredentials,
-)
+from connector_pipeline.platforms.woocommerce.talking.authentication import WooCommerceCredentials
 from connector_pipeline.platforms.woocommerce.talking.connections import Connections
 from connector_pipeline.platforms.woocommerce.talking.session import Access, WooCommerceSession
 from connector_pipeline.platforms.woocommerce.talking.trouble_pages import TROUBLE_PAGES
@@ -135,33 +127,12 @@ class WooCommerceAdapter(Adapter):
         CurrencyUnknown, and what `credential_source` raises. Each error names the shop.
         """
         recovered = ArchivedPages(archived, archived_early=archived_early)
-        async with self._reading(shop, credential_source, report, recovered) as reading:
-            session, around, reader = reading
-            statuses = self.statuses.split(",")
-            endpoints = Endpoints(learned=report.learned)
-            walk = (
-                CatalogWalk(
-                    reader,
-                    statuses=statuses,
-                    endpoints=endpoints,
-                    report=report,
-                    broken=around.found,
-                )
-                if since is None
-                else ChangesWalk(
-                    reader,
-                    since=since,
-                    statuses=statuses,
-                    endpoints=endpoints,
-                    report=report,
-                    broken=around.found,
-                )
-            )
-            # Archived pages are read and written in turn: the writer must not meet its own reader.
-            walked = read_ahead(walk.pages()) if recovered.exhausted else walk.pages()
-            async with aclosing(with_facts_of_shop(walked, session, shop, report)) as pages:
-                async for page in pages:
-                    yield page
+        async with (
+            self._reading(shop, credential_source, report, recovered) as reading,
+            aclosing(reading.pages(since)) as pages,
+        ):
+            async for page in pages:
+                yield page
 
     async def fetch_hinted(
         self,
@@ -178,15 +149,12 @@ class WooCommerceAdapter(Adapter):
         Raises what `fetch` raises.
         """
         recovered = ArchivedPages(archived)
-        async with self._reading(shop, credential_source, report, recovered) as reading:
-            session, _, reader = reading
-            walk = HintedWalk(reader, tokens, statuses=self.statuses.split(","), report=report)
-            async with aclosing(with_facts_of_shop(walk.pages(), session, shop, report)) as pages:
-                async for page in pages:
-                    yield page
-            if report.currency is None:
-                # No token names anything, and a snapshot has a currency all the same.
-                report.currency = await shop_currency(session, shop, report)
+        async with (
+            self._reading(shop, credential_source, report, recovered) as reading,
+            aclosing(reading.hinted(tokens)) as pages,
+        ):
+            async for page in pages:
+                yield page
 
     @asynccontextmanager
     async def _reading(
@@ -195,22 +163,22 @@ class WooCommerceAdapter(Adapter):
         credential_source: CredentialSource,
         report: FetchReport,
         archived: ArchivedPages,
-    ) -> AsyncGenerator[tuple[WooCommerceSession, AroundBroken, ListReader]]:
-        """A session with the shop and a reader of its lists. The report gets what was met there."""
+    ) -> AsyncGenerator[ShopReading]:
         pace = Pace(self.limit(), report)
-        async with self._session(shop, credential_source, report, pace) as session:
-            sizes = PageSizes(report.page_sizes, self.batch_size)
-            around = AroundBroken(session, sizes)
-            # So many ahead that one slow page does not stop the others.
-            ahead = 2 * self.max_concurrency
-            reader = ListReader(around, sizes=sizes, ahead=ahead, archived=archived)
-            yield session, around, reader
-            sizes.end_of_sync()
-            report_left_out(around.found, report)
-            report.details |= {
-                "requests_at_once": pace.highest,
-                "smaller_pages": reader.smaller_pages + around.in_parts,
-            }
+        async with (
+            self._session(shop, credential_source, report, pace) as session,
+            shop_reading(
+                shop,
+                session,
+                statuses=self.statuses.split(","),
+                batch_size=self.batch_size,
+                at_once=self.max_concurrency,
+                pace=pace,
+                report=report,
+                archived=archived,
+            ) as reading,
+        ):
+            yield reading
 
     def limit(self) -> Limit:
         """The limit of the pace for one shop: how many requests may be under way at once."""

@@ -268,8 +268,9 @@ async def test_a_parent_filter_that_is_ignored_is_noticed(sandbox: SandboxServer
 
 async def test_an_increment_whose_lists_disagree_is_not_complete(sandbox: SandboxServer) -> None:
     """Then the high-water mark stays, and the next increment asks from there again."""
-    spec, shop = put(sandbox)
-    changed = [each.id for each in variables(shop)][:6]
+    spec, shop = put(sandbox, products=60)
+    # More pages than are asked for ahead of the first one.
+    changed = [each.id for each in variables(shop)][:24]
     for product_id in changed:
         shop.edit_product(product_id, {"name": "Renamed"}, at=LATER)
     reading = Reading(sandbox, spec, batch_size=2, max_concurrency=1)
