@@ -128,7 +128,7 @@ def test_a_product_that_comes_again_counts_from_there() -> None:
     """On pages that are read at once, and after one that is not."""
     pages = [
         page(of(1), child(11, 1), of(1, title="Rooibos"), child(12, 1)),
-        page(of(1, title="Mate"), child(13, 1, price="0.0000001"), child(14, 1)),
+        page(child(13, 1, price=5), of(1, title="Mate"), child(14, 1)),
         page(child(15, 1)),
         page(of(1, title="Sencha"), child(16, 1)),
         page(child(17, 1, price="0.0000001"), child(18, 1)),
@@ -150,7 +150,7 @@ def test_a_variant_before_its_product_waits_for_it() -> None:
 
 _PARENTS = st.integers(1, 3)
 _LINES = st.one_of(
-    st.builds(of, _PARENTS),
+    st.builds(lambda parent, title: of(parent, title=title), _PARENTS, st.sampled_from("abc")),
     st.builds(child, st.integers(1, 9), _PARENTS),
     st.builds(child, st.integers(1, 9), _PARENTS),
     st.builds(lambda parent, odd: of(parent) | odd, _PARENTS, ODD_PRODUCT_FIELDS),
