@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Final, Self
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
@@ -27,12 +26,13 @@ from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.resume import ArchivedPages
 from connector_pipeline.platforms.kit.webhooks import Changes, SubscriptionState
 from connector_pipeline.platforms.shopify import subscriptions, versions
-from connector_pipeline.platforms.shopify.bulk.download import PAGE_BYTES
+from connector_pipeline.platforms.shopify.bulk.download import BULK, PAGE_BYTES
 from connector_pipeline.platforms.shopify.bulk.export import BULK_THRESHOLD, BulkExport
 from connector_pipeline.platforms.shopify.bulk.operation import BulkPatience
 from connector_pipeline.platforms.shopify.client import ShopifyClient
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.shopify.mapping import normalize
+from connector_pipeline.platforms.shopify.mapping.plain_bulk import PlainBulk
 from connector_pipeline.platforms.shopify.mapping.plain_pages import plain_rows
 from connector_pipeline.platforms.shopify.queries import SHOP
 from connector_pipeline.platforms.shopify.reading import change_feed, lookup
@@ -362,11 +362,13 @@ class ShopifyAdapter(Adapter):
         pages: Iterable[RawPage],
         remarks: Remarks | None = None,
     ) -> Iterator[CatalogRow | RejectedVariant]:
-        """The same as bare rows. A page without odd values is decoded faster; see `plain_rows`."""
-        read = ((page, plain_rows(shop, currency, page)) for page in pages)
-        for odd, group in groupby(read, key=lambda each: each[1] is None):
-            if odd:
-                yield from rows_of(self.normalize(shop, currency, (page for page, _ in group)))
-            else:
-                for _, rows in group:
-                    yield from rows or ()
+        """The same as bare rows. A page without odd values is decoded faster.
+
+        See `plain_pages` and `plain_bulk`.
+        """
+        with closing(normalize.Normalizer(shop, currency)) as normalizer:
+            bulk = PlainBulk(shop, currency, normalizer.join)
+            for page in pages:
+                plain = bulk.rows(page) if page.kind == BULK else plain_rows(shop, currency, page)
+                yield from rows_of(normalizer.items(page)) if plain is None else plain
+            yield from rows_of(normalizer.orphans())

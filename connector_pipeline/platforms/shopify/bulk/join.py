@@ -8,9 +8,9 @@ to an unnamed file that ends with the process.
 import re
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from connector_pipeline.model.errors import ArchiveUnavailable, InvalidResponse
 from connector_pipeline.platforms.http.bounds import MEGABYTE, PAGE
@@ -34,6 +34,26 @@ _SCHEMA: Final = (
     "CREATE INDEX waiting_product ON waiting (product)",
     "BEGIN",
 )
+_ADD: Final = "INSERT OR REPLACE INTO products VALUES (?, ?)"
+_LINE_OF: Final = "SELECT line FROM products WHERE id = ?"
+
+
+class KnownProducts(Protocol):
+    """The products that have come, for a reader that makes objects of its own of their lines.
+
+    `waiting`: the number of variants whose product has not come.
+    """
+
+    @property
+    def waiting(self) -> int: ...
+
+    def add(self, lines: Mapping[int, bytes]) -> None:
+        """Take in whole lines of products by their numbers, which no variant waits for."""
+        ...
+
+    def line_of(self, product_id: int) -> bytes | None:
+        """The line of a product."""
+        ...
 
 
 class BulkJoin(Generic[T]):
@@ -72,14 +92,31 @@ class BulkJoin(Generic[T]):
         Raises InvalidResponse for a line that is no product and no variant, and ArchiveUnavailable
         where the disk of temporary files is full.
         """
-        try:
+        with _temporary_file():
             yield from self._joined(lines)
-        except sqlite3.OperationalError as error:
-            raise ArchiveUnavailable(
-                f"a bulk result cannot be joined in a temporary file ({error}).",
-                remedy="Make room in the folder for temporary files (TMPDIR); the next sync tries "
-                "again.",
-            ) from error
+
+    @property
+    def waiting(self) -> int:
+        """The number of variants whose product has not come."""
+        return self._waiting
+
+    def add(self, lines: Mapping[int, bytes]) -> None:
+        """Take in whole lines of products by their numbers, which no variant waits for.
+
+        Raises ArchiveUnavailable as `feed` does.
+        """
+        with _temporary_file():
+            self._database.executemany(
+                _ADD, ((_signed(product_id), line) for product_id, line in lines.items())
+            )
+        for product_id in self._cache.keys() & lines.keys():
+            self._cached_bytes -= self._cache.pop(product_id)[1]
+
+    def line_of(self, product_id: int) -> bytes | None:
+        """The line of a product. Raises ArchiveUnavailable as `feed` does."""
+        with _temporary_file():
+            row = self._database.execute(_LINE_OF, (_signed(product_id),)).fetchone()
+        return None if row is None else row[0]
 
     def _joined(self, lines: bytes) -> Iterator[tuple[T | None, dict[str, Any]]]:
         for line in lines.split(b"\n"):
@@ -105,9 +142,7 @@ class BulkJoin(Generic[T]):
                 if product_id is None:
                     yield None, record
                     continue
-                self._database.execute(
-                    "INSERT OR REPLACE INTO products VALUES (?, ?)", (_signed(product_id), line)
-                )
+                self._database.execute(_ADD, (_signed(product_id), line))
                 made = self._product(record)
                 self._keep(product_id, made, len(line))
                 if self._waiting:
@@ -127,13 +162,11 @@ class BulkJoin(Generic[T]):
         if product_id in self._cache:
             self._cache.move_to_end(product_id)
             return (self._cache[product_id][0],)
-        row = self._database.execute(
-            "SELECT line FROM products WHERE id = ?", (_signed(product_id),)
-        ).fetchone()
-        if row is None:
+        line = self.line_of(product_id)
+        if line is None:
             return None
-        made = self._product(_record(row[0]))
-        self._keep(product_id, made, len(row[0]))
+        made = self._product(_record(line))
+        self._keep(product_id, made, len(line))
         return (made,)
 
     def _keep(self, product_id: int, product: T, size: int) -> None:
@@ -157,6 +190,18 @@ class BulkJoin(Generic[T]):
         self._waiting -= self._database.execute(
             "DELETE FROM waiting WHERE product = ?", key
         ).rowcount
+
+
+@contextmanager
+def _temporary_file() -> Generator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ArchiveUnavailable(
+            f"a bulk result cannot be joined in a temporary file ({error}).",
+            remedy="Make room in the folder for temporary files (TMPDIR); the next sync tries "
+            "again.",
+        ) from error
 
 
 def _record(line: bytes) -> dict[str, Any]:

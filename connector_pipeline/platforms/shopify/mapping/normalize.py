@@ -71,24 +71,43 @@ def normalize(
     without that id, so nothing of its product is absent, or of the shop if it names no product.
     Raises InvalidResponse for a page of another structure.
     """
-    of_shop = shop_columns(shop, currency)
-    with closing(BulkJoin(partial(_ProductColumns, of_shop))) as join:
+    with closing(Normalizer(shop, currency)) as normalizer:
         for page in pages:
-            if page.kind == BULK:
-                for product, variant in join.feed(page.body):
-                    yield _unusable(variant) if product is None else product.item(variant)
-            else:
-                body = _body(page)
-                unread = UnreadFields.of(page, body)
-                for place, product in enumerate(_products(page, body)):
-                    if (hidden := unread.instead_of_variants(place, product)) is not None:
-                        yield _rejected(product, None, hidden)
-                        continue
-                    variants = list_at(product, "variants", "nodes", of=_PAGE)
-                    columns = _ProductColumns(of_shop, product, unread.of_product(place))
-                    for at, variant in enumerate(variants):
-                        yield columns.item(variant, unread.of_variant(place, at))
-        for product_gid, variant in join.orphans():
+            yield from normalizer.items(page)
+        yield from normalizer.orphans()
+
+
+class Normalizer:
+    """Makes items of one page after another, as `normalize` does, until it is closed."""
+
+    def __init__(self, shop: Shop, currency: str):
+        self._of_shop = shop_columns(shop, currency)
+        self.join = BulkJoin(partial(_ProductColumns, self._of_shop))
+
+    def close(self) -> None:
+        """Let go of the products of a bulk result."""
+        self.join.close()
+
+    def items(self, page: RawPage) -> Iterator[CatalogItem | RejectedVariant]:
+        """The items of the next page. Raises InvalidResponse for one of another structure."""
+        if page.kind == BULK:
+            for product, variant in self.join.feed(page.body):
+                yield _unusable(variant) if product is None else product.item(variant)
+            return
+        body = _body(page)
+        unread = UnreadFields.of(page, body)
+        for place, product in enumerate(_products(page, body)):
+            if (hidden := unread.instead_of_variants(place, product)) is not None:
+                yield _rejected(product, None, hidden)
+                continue
+            variants = list_at(product, "variants", "nodes", of=_PAGE)
+            columns = _ProductColumns(self._of_shop, product, unread.of_product(place))
+            for at, variant in enumerate(variants):
+                yield columns.item(variant, unread.of_variant(place, at))
+
+    def orphans(self) -> Iterator[RejectedVariant]:
+        """The variants of a bulk result whose product never came: rejects."""
+        for product_gid, variant in self.join.orphans():
             never_came = FieldError("product", "never came, although the variant names it")
             yield _rejected({"id": product_gid}, variant, never_came)
 

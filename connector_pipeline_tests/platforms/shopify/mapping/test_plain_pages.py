@@ -158,7 +158,7 @@ def _gid(kind: str) -> st.SearchStrategy[Any]:
     return st.integers(-5, 10**21).map(lambda number: f"gid://shopify/{kind}/{number}") | _ANY
 
 
-_VARIANTS = st.fixed_dictionaries(
+ODD_VARIANT_FIELDS = st.fixed_dictionaries(
     {},
     optional={
         "id": _gid("ProductVariant"),
@@ -173,7 +173,7 @@ _VARIANTS = st.fixed_dictionaries(
         "image": _IMAGE,
     },
 ).map(lambda odd: VARIANT | odd)
-_PRODUCTS = st.fixed_dictionaries(
+ODD_PRODUCT_FIELDS = st.fixed_dictionaries(
     {},
     optional={
         "id": _gid("Product"),
@@ -202,7 +202,9 @@ def _without(names: set[str], fields: Any) -> Any:
 
 @settings(max_examples=500)
 @given(
-    st.lists(st.tuples(_PRODUCTS, st.lists(_VARIANTS | _ANY, max_size=2)), max_size=2),
+    st.lists(
+        st.tuples(ODD_PRODUCT_FIELDS, st.lists(ODD_VARIANT_FIELDS | _ANY, max_size=2)), max_size=2
+    ),
     st.sets(st.sampled_from(_ASKED_LATER)),
 )
 def test_both_ways_agree_on_every_page(
