@@ -15,7 +15,7 @@ import html
 import json
 import re
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -71,7 +71,7 @@ class Secrets:
         self._most = most
         self._lock = threading.RLock()
         self._kept: OrderedDict[str, tuple[bool, frozenset[str]]] = OrderedDict()
-        self._parts: Counter[str] = Counter()
+        self._parts = set[str]()
         self._words: re.Pattern[str] | None = None
         self._holders = 0
 
@@ -89,13 +89,14 @@ class Secrets:
                     self._kept[secret] = (known[0] and while_held, known[1])
                     self._kept.move_to_end(secret)
                     continue
-                parts = frozenset(_parts_of(secret))
+                parts = _parts_of(secret)
                 self._kept[secret] = (while_held, parts)
                 self._parts.update(parts)
-                while len(self._kept) > self._most:
-                    of_shops = (each for each, (held, _) in self._kept.items() if held)
-                    self._drop(next(of_shops, next(iter(self._kept))))
-                self._find_words()
+                if len(self._kept) > self._most:
+                    self._drop_oldest()
+                elif len(secret) < PART:
+                    # Only these are words, and looking through all that is kept takes long.
+                    self._find_words()
 
     @contextmanager
     def holding(self) -> Generator[None]:
@@ -108,7 +109,7 @@ class Secrets:
             with self._lock:
                 self._holders -= 1
                 if not self._holders:
-                    self._drop_held()
+                    self._drop([secret for secret, (held, _) in self._kept.items() if held])
 
     def redacted(self, text: str) -> str:
         """The text with *** in place of each secret, and of each part of one."""
@@ -143,23 +144,18 @@ class Secrets:
         if end > 0:
             yield begin, end
 
-    def _drop(self, secret: str) -> None:
-        _, parts = self._kept.pop(secret)
-        self._parts.subtract(parts)
-        for part in parts:
-            if self._parts[part] <= 0:
-                del self._parts[part]
+    def _drop_oldest(self) -> None:
+        """Make room for some, those of shops first: what stays is looked through for each drop."""
+        surplus = len(self._kept) - self._most + self._most // 4
+        of_shops = [secret for secret, (held, _) in self._kept.items() if held]
+        others = [secret for secret, (held, _) in self._kept.items() if not held]
+        self._drop((of_shops + others)[:surplus])
 
-    def _drop_held(self) -> None:
-        """Drop all secrets of shops. Few others stay, so their parts are counted anew."""
-        self._kept = OrderedDict(
-            (secret, kept) for secret, kept in self._kept.items() if not kept[0]
-        )
-        parts = Counter[str]()
-        for _, of_secret in self._kept.values():
-            parts.update(of_secret)
+    def _drop(self, secrets: Iterable[str]) -> None:
+        for secret in secrets:
+            del self._kept[secret]
         # Replaced as a whole: another thread may be searching a text for them.
-        self._parts = parts
+        self._parts = set[str]().union(*(parts for _, parts in self._kept.values()))
         self._find_words()
 
     def _find_words(self) -> None:
@@ -209,15 +205,19 @@ def _is_in_any_text(form: str) -> bool:
     return len(form) < _SHORTEST or (len(form) < PART and form.isalpha() and form.islower())
 
 
-def _parts_of(secret: str) -> Iterator[str]:
+def _parts_of(secret: str) -> frozenset[str]:
     if len(secret) < PART:
-        return
-    for form in _forms_of(secret):
-        lower = form.translate(_LOWER)
-        for start in range(len(lower) - PART + 1):
-            part = lower[start : start + PART]
-            if part not in _OURS:
-                yield part
+        return frozenset()
+    # Many forms of a secret are one once they are in lower case.
+    forms = {form.translate(_LOWER) for form in _forms_of(secret)}
+    return frozenset[str]().union(*map(_pieces, forms)) - _PIECES_OF_OURS
+
+
+def _pieces(text: str) -> set[str]:
+    return {text[start : start + PART] for start in range(len(text) - PART + 1)}
+
+
+_PIECES_OF_OURS: Final = frozenset(_pieces(_OURS))
 
 
 def _forms_of(secret: str) -> set[str]:

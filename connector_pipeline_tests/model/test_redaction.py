@@ -165,6 +165,17 @@ def test_only_so_many_secrets_are_kept() -> None:
     assert "a" * 20 in secrets.redacted(f"token-of-shop-{'a' * 20}")
 
 
+def test_what_two_secrets_have_in_common_stays_secret_while_one_of_them_does() -> None:
+    """A run over a thousand shops drops the oldest, of which one may begin as a newer one does."""
+    secrets = Secrets(most=8)
+    secrets.keep([f"shared-beginning-{'a' * 20}"], while_held=True)
+    for number in range(8):
+        secrets.keep([f"shared-beginning-{'bcdefghi'[number] * 20}"], while_held=True)
+    assert secrets.redacted("a" * 20) == "a" * 20
+    assert secrets.redacted("shared-beginning") == "***"
+    assert secrets.redacted("i" * 20) == "***"
+
+
 def test_a_mask_keeps_the_length_of_a_text() -> None:
     """A page's bytes have offsets that go on counting."""
     assert knowing(TOKEN).masked(f'{{"t": "{TOKEN}"}}') == f'{{"t": "{"*" * len(TOKEN)}"}}'
