@@ -14,7 +14,10 @@ dev: install
 demo: install
 	@$(BIN)/connector-pipeline demo
 
+# An installed wheel has bytecode. Without it, and where PYTHONDONTWRITEBYTECODE is set, each command takes
+# a quarter of a second to compile the package anew.
 install: $(STAMP)
+	@$(BIN)/python -m compileall -q connector_pipeline || true
 
 # The environment is removed first, so that no package of an older constraints file stays in it.
 $(STAMP): pyproject.toml constraints.txt constraints-build.txt

@@ -133,6 +133,7 @@ def _in_runs_of(asset: AssetsDefinition, shops: int) -> AssetsDefinition:
 
 
 guard_dagsters_output()
-defs = build_definitions(load_settings())
+settings_of_defs = load_settings()
+defs = build_definitions(settings_of_defs)
 
 spare_what_is_there()

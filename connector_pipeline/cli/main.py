@@ -26,6 +26,7 @@ from connector_pipeline.cli.debug import DebugFlag, debug_first
 from connector_pipeline.cli.examples import PLATFORM, SHOP, examples
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
 from connector_pipeline.cli.version import VersionFlag
+from connector_pipeline.engine.unused_imports import leave_out_unused_imports
 from connector_pipeline.model.process_output import guard_output, traceback_text
 from connector_pipeline.model.sync import RequestedSyncType
 
@@ -317,6 +318,7 @@ def schema(
 
 def main() -> None:
     """Run the command line. An error is printed on a line, with the remedy; see `--debug`."""
+    leave_out_unused_imports()
     guard_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -54,9 +54,12 @@ class SyncOutcome:
 def sync_job() -> JobDefinition:
     """The job that materializes both assets, with the settings that the environment has now."""
     # Imported here: the module reads the environment, which local_services completes first.
-    from connector_pipeline.definitions import build_definitions
+    from connector_pipeline import definitions
 
-    return build_definitions(load_settings()).resolve_implicit_global_asset_job_def()
+    settings = load_settings()
+    if settings is definitions.settings_of_defs:
+        return definitions.defs.resolve_implicit_global_asset_job_def()
+    return definitions.build_definitions(settings).resolve_implicit_global_asset_job_def()
 
 
 def sync_shop(

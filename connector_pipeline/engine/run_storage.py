@@ -11,7 +11,9 @@ Tried with Dagster 1.13.27, dagster-postgres 0.29.27. An origin that `execute_in
 that `dg launch` sets, would replace this module.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterRun
 from dagster._core.storage.tags import CODE_LOCATION_TAG, MAX_RETRIES_TAG
@@ -21,6 +23,13 @@ from connector_pipeline.engine.code_location import with_origin
 from connector_pipeline.engine.code_server import DEFINITIONS_MODULE, LOCATION_NAME
 from connector_pipeline.engine.run_tags import EXECUTED_BY_A_COMMAND, is_of_a_command
 from connector_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from dagster._core.execution.backfill import (
+        BulkActionsFilter,
+        BulkActionStatus,
+        PartitionBackfill,
+    )
 
 _NEVER_RETRIED: Final = "0"
 
@@ -35,6 +44,33 @@ class MarkingRunStorage(PostgresRunStorage):
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store the run. Raises SettingsError."""
         return super().add_run(_marked(dagster_run))
+
+    def get_backfill(self, backfill_id: str) -> "PartitionBackfill | None":
+        """The backfill, if it is stored."""
+        _import_backfills()
+        return super().get_backfill(backfill_id)
+
+    def get_backfills(
+        self,
+        filters: "BulkActionsFilter | None" = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: "BulkActionStatus | None" = None,
+    ) -> "Sequence[PartitionBackfill]":
+        """The stored backfills, the newest first."""
+        _import_backfills()
+        return super().get_backfills(filters, cursor, limit, status)
+
+    def get_backfills_count(self, filters: "BulkActionsFilter | None" = None) -> int:
+        """How many backfills are stored."""
+        _import_backfills()
+        return super().get_backfills_count(filters)
+
+
+def _import_backfills() -> None:
+    # Dagster reads an object back only if its class was imported, and a command leaves it out
+    # (engine/unused_imports.py).
+    import_module("dagster._core.execution.backfill")
 
 
 def _marked(run: DagsterRun) -> DagsterRun:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import dialect
 from sqlalchemy.event import listen
 
 from connector_pipeline.engine.event_log import BatchingEventLog
+from connector_pipeline.engine.fresh_connections import look_before_use
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.engine.run_storage import MarkingRunStorage
 from connector_pipeline.engine.silent_server import SilenceWatch, watched_cursor
@@ -98,11 +99,10 @@ class ConnectorStorage(DagsterPostgresStorage):
             isolation_level="AUTOCOMMIT",
             pool_size=_KEPT_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
-            # No event may be lost because the server was restarted meanwhile.
-            pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
         )
         listen(engine, "connect", partial(_set_limits, DAGSTER_STORAGE, postgres_url))
+        look_before_use(engine)
         # Each of the three storages would look for its tables, over two connections that it closes.
         tables = retry_pg_connection_fn(lambda: sqlalchemy.inspect(engine).get_table_names())
         super().__init__(

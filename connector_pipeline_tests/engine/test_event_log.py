@@ -9,21 +9,28 @@ import pytest
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
+    AssetCheckResult,
+    AssetCheckSpec,
     AssetKey,
     AssetMaterialization,
     DagsterEventType,
     DagsterInstance,
+    MaterializeResult,
     OpExecutionContext,
+    asset,
     job,
+    materialize,
     op,
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from sqlalchemy.event import listen
 
 from connector_pipeline.engine.asset_events import (
     log_check_evaluations,
     plan_materializations,
     write_materializations,
 )
+from connector_pipeline.engine.event_log import BatchingEventLog
 
 ASSET = AssetKey("catalog")
 PARTITIONS = [f"shop-{number}" for number in range(5)]
@@ -162,3 +169,41 @@ def test_a_batch_that_cannot_be_written_leaves_nothing_behind(
     run(stored_instance, lambda context: plan_materializations(context, ASSET, PARTITIONS))
     assert transactions(DagsterEventType.ASSET_MATERIALIZATION_PLANNED) == [(1,)] * len(PARTITIONS)
     assert "one at a time" in capsys.readouterr().err
+
+
+def test_what_a_run_of_assets_plans_is_one_transaction(stored_instance: DagsterInstance) -> None:
+    """Materializations and checks; the checks are evaluated as the run's own."""
+
+    @asset(key=ASSET, check_specs=[AssetCheckSpec(name, asset=ASSET) for name in CHECKS])
+    def catalog() -> MaterializeResult:
+        results = [AssetCheckResult(passed=passed, check_name=n) for n, passed in CHECKS.items()]
+        return MaterializeResult(check_results=results)
+
+    result = materialize([catalog], instance=stored_instance)
+    assert result.success
+    assert query(
+        "SELECT count(*), count(DISTINCT xmin::text) FROM event_logs WHERE dagster_event_type IN "
+        "('ASSET_MATERIALIZATION_PLANNED', 'ASSET_CHECK_EVALUATION_PLANNED')"
+    ) == [(1 + len(CHECKS), 1)]
+    assert query(
+        "SELECT check_name, execution_status FROM asset_check_executions WHERE run_id = %s "
+        "ORDER BY check_name",
+        result.run_id,
+    ) == [("right", "SUCCEEDED"), ("right_too", "SUCCEEDED"), ("wrong", "FAILED")]
+
+
+def test_tables_that_were_there_are_not_looked_for_again(stored_instance: DagsterInstance) -> None:
+    """Dagster looks before most events: it was a quarter of a run's statements."""
+    log = stored_instance.event_log_storage
+    assert isinstance(log, BatchingEventLog)
+    asked: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        asked.append(statement)
+
+    run(stored_instance, lambda context: context.log_event(AssetMaterialization(ASSET)))
+    listen(log._engine, "before_cursor_execute", note)  # pyright: ignore[reportPrivateUsage]
+    run(stored_instance, lambda context: context.log_event(AssetMaterialization(ASSET)))
+    assert any("event_logs" in statement for statement in asked)
+    assert not [statement for statement in asked if "pg_catalog" in statement]
+    assert not log.has_table("not_one_of_dagsters")
