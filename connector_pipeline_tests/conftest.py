@@ -14,6 +14,8 @@ import hypothesis
 import psycopg
 import pytest
 import trustme
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from connector_pipeline.platforms.adapters import found_adapters
@@ -75,6 +77,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.nodeid.partition("connector_pipeline_tests/")[2]
         if place.partition("[")[0] in tests:
             item.add_marker("parser")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dagsters_revisions_are_read_once() -> Iterator[None]:
+    """Each of Dagster's instances in memory reads 90 files of migrations twice: most of its time.
+
+    Our own migrations are read each time, because tests add some.
+    """
+    read = ScriptDirectory.from_config
+    kept: dict[str, ScriptDirectory] = {}
+
+    def once(config: Config) -> ScriptDirectory:
+        location = config.get_main_option("script_location") or ""
+        if not location.startswith("dagster:"):
+            return read(config)
+        if location not in kept:
+            kept[location] = read(config)
+        return kept[location]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
+        yield
 
 
 @contextmanager

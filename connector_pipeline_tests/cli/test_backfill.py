@@ -1,10 +1,13 @@
 """`connector-pipeline backfill` works without a daemon and beside a running `dev`."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -19,9 +22,7 @@ from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.cli.conftest import Command
-from connector_pipeline_tests.cli.test_dev import LONG, dev, own_home
-
-__all__ = ["own_home"]
+from connector_pipeline_tests.cli.test_dev import LONG, PARTITIONS, Dev, dev
 
 LISTENING = (
     # A shell that runs the tests in the background has them all ignore Ctrl-C.
@@ -35,6 +36,8 @@ query Stats($asset: [String!]!) { assetNodeOrError(assetKey: {path: $asset}) { .
 """
 SHOPS = {f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS}
 SHOPIFY = {shop for shop in SHOPS if shop.startswith("shopify/")}
+REVOKED = min(SHOPIFY)
+BROKEN = min(SHOPS - SHOPIFY)
 
 
 def outcomes(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
@@ -171,39 +174,73 @@ def wait_for(home: Path, *expected: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
-def test_beside_a_running_dev_its_daemon_does_the_work(own_home: Path) -> None:
-    """One run syncs all six shops; the table names the one that fails; Ctrl-C stops no run."""
-    with dev(own_home, "--port", "3920") as running:
-        revoked = min(SHOPIFY)
-        # Otherwise the shop's webhook of the end of its app leads to a run of its own.
-        running.sandbox("PUT", "/sandbox/webhooks", {"lost": 1.0})
-        running.sandbox("PUT", f"/sandbox/shops/{revoked}/credentials", {"revoke": True})
-        command = backfill(own_home)
-        out, err = command.communicate(timeout=LONG)
-        assert command.returncode == 1, err
-        found = table(out)
-        assert found["succeeded"][0] == str(len(SHOPS) - 1)
-        assert found["AccessRefused"] == ["1", revoked]
-        [run] = running.graphql(RUNS)["runsOrError"]["results"]
-        assert "connector/backfill" in {tag["key"] for tag in run["tags"]}
-        # The command ends with its last shop, and the run reports its partitions after that.
-        assert running.wait_for(run["runId"], "SUCCESS", "FAILURE") == "FAILURE"
-        for asset in ("raw_products", "catalog_items"):
-            stats = running.graphql(STATS, asset=[asset])["assetNodeOrError"]["partitionStats"]
-            assert stats["numMaterialized"] == len(SHOPS) - 1
-            assert stats["numFailed"] == stats["numPartitions"] - (len(SHOPS) - 1)
-            assert stats["numMaterializing"] == 0
+@pytest.fixture(scope="module")
+def running() -> Generator[Dev]:
+    """One `dev` for the tests below: it takes long to start.
 
-        running.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 2}])
-        command = backfill(own_home, "--platform", "woocommerce")
-        wait_for(own_home, "failed", "succeeded", "taken")
-        command.send_signal(signal.SIGINT)
-        _, err = command.communicate(timeout=LONG)
-        assert command.returncode != 0
-        assert "goes on without this command" in err
-        assert "connector.sync_queue" in err
-        assert "Traceback" not in err
-        running.sandbox("PUT", "/sandbox/faults", [])
-        wait_for(own_home, "failed", "succeeded")
-        running.stop()
+    A shop's credentials are revoked, and no webhook says so: that would lead to a run of its own.
+    """
+    home = Path(tempfile.mkdtemp(prefix="connector-backfill-"))
+    with dev(home, "--port", "3920") as started:
+        started.sandbox("PUT", "/sandbox/webhooks", {"lost": 1.0})
+        started.sandbox("PUT", f"/sandbox/shops/{REVOKED}/credentials", {"revoke": True})
+        yield started
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def test_beside_a_running_dev_its_daemon_does_the_work(running: Dev) -> None:
+    """One run syncs all six shops; the table names the one that fails; Ctrl-C stops no run."""
+    command = backfill(running.home)
+    out, err = command.communicate(timeout=LONG)
+    assert command.returncode == 1, err
+    found = table(out)
+    assert found["succeeded"][0] == str(len(SHOPS) - 1)
+    assert found["AccessRefused"] == ["1", REVOKED]
+    [run] = running.graphql(RUNS)["runsOrError"]["results"]
+    assert "connector/backfill" in {tag["key"] for tag in run["tags"]}
+    # The command ends with its last shop, and the run reports its partitions after that.
+    assert running.wait_for(run["runId"], "SUCCESS", "FAILURE") == "FAILURE"
+    for asset in ("raw_products", "catalog_items"):
+        stats = running.graphql(STATS, asset=[asset])["assetNodeOrError"]["partitionStats"]
+        assert stats["numMaterialized"] == len(SHOPS) - 1
+        assert stats["numFailed"] == stats["numPartitions"] - (len(SHOPS) - 1)
+        assert stats["numMaterializing"] == 0
+
+    running.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 2}])
+    command = backfill(running.home, "--platform", "woocommerce")
+    wait_for(running.home, "failed", "succeeded", "taken")
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=LONG)
+    assert command.returncode != 0
+    assert "goes on without this command" in err
+    assert "connector.sync_queue" in err
+    assert "Traceback" not in err
+    running.sandbox("PUT", "/sandbox/faults", [])
+    wait_for(running.home, "failed", "succeeded")
+
+
+def test_a_backfill_in_the_ui_leaves_out_only_the_bad_shops(running: Dev) -> None:
+    """One shop has no credentials any more and one answers HTML: the other four are published."""
+    good = sorted(SHOPS - {REVOKED, BROKEN})
+    if any(map(running.items, good)):
+        # The test above has published them as they are.
+        for key in (max(SHOPIFY), max(SHOPS - SHOPIFY)):
+            running.change_a_price(key)
+    html = {
+        "match": {"domain": BROKEN.split("/")[1], "platform": "woocommerce"},
+        "kind": "html",
+    }
+    running.sandbox("PUT", "/sandbox/faults", [html])
+    before = running.items(BROKEN)
+    outcomes = running.backfill(sorted(SHOPS))
+    running.sandbox("PUT", "/sandbox/faults", [])
+    assert outcomes["raw_products"] == (len(good), 2)
+    assert outcomes["catalog_items"] == (len(good), 2)
+    assert {key: running.items(key) for key in good} == {key: running.served(key) for key in good}
+    assert (running.items(REVOKED), running.items(BROKEN)) == ([], before)
+    # The refusal is not believed at first. Minutes later it is, and the shop stays in sight.
+    running.pass_minutes_since_refusals()
+    run = running.materialize(REVOKED)
+    assert running.wait_for(run, "SUCCESS", "FAILURE") == "FAILURE"
+    assert running.syncs(run) == [("failed", "ShopDisconnected")]
+    assert REVOKED in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]

@@ -380,29 +380,3 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         assert renewed not in (killed, before)
         again.stop()
     assert processes_of(own_home) == []
-
-
-def test_a_backfill_of_all_shops_leaves_out_only_the_bad_ones(own_home: Path) -> None:
-    """One shop has no credentials any more and one answers HTML: the other four are published."""
-    with dev(own_home, "--port", "3910") as running:
-        keys = running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
-        revoked = next(key for key in keys if key.startswith("shopify/"))
-        broken = next(key for key in keys if key.startswith("woocommerce/"))
-        running.sandbox("PUT", "/sandbox/webhooks", {"lost": 1.0})
-        running.sandbox("PUT", f"/sandbox/shops/{revoked}/credentials", {"revoke": True})
-        html = {
-            "match": {"domain": broken.split("/")[1], "platform": "woocommerce"},
-            "kind": "html",
-        }
-        running.sandbox("PUT", "/sandbox/faults", [html])
-        outcomes = running.backfill(keys)
-        assert outcomes["raw_products"] == (4, 2)
-        assert outcomes["catalog_items"] == (4, 2)
-        for key in keys:
-            bad = key in (revoked, broken)
-            assert running.items(key) == ([] if bad else running.served(key))
-        # The refusal is not believed yet. Minutes later it is, and the shop stays in sight.
-        running.pass_minutes_since_refusals()
-        assert running.backfill([revoked])["raw_products"] == (0, 1)
-        assert revoked in running.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
-        running.stop()

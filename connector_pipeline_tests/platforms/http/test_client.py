@@ -150,7 +150,7 @@ async def test_an_answer_comes_back_as_received_and_parsed() -> None:
 )
 async def test_trouble_that_may_pass_is_retried(trouble: bytes | str) -> None:
     """Trouble that comes once costs one retry and raises no error."""
-    policy = patient_but_with(trouble, read_timeout=1.0)
+    policy = patient_but_with(trouble, read_timeout=3.0)
     report = FetchReport()
     async with loopback(trouble, answer(b"[1]")) as server:
         received = await ask(server.url, policy=policy, report=report)

@@ -234,7 +234,7 @@ async def test_pages_that_never_come_in_time_are_asked_for_smaller(
     sandbox: SandboxServer, how: str
 ) -> None:
     """Case c05: no page of more than 100 products comes, however it fails."""
-    reading = Reading(sandbox, "c05.myshopify.com", products=300, variants=(1, 1), read_timeout=1.0)
+    reading = Reading(sandbox, "c05.myshopify.com", products=300, variants=(1, 1), read_timeout=2.0)
     reading.trouble(heavy={"first": 100, "how": how})
     assert await reading.read() == reading.expected()
     assert reading.report.complete

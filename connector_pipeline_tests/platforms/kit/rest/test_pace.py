@@ -218,12 +218,13 @@ async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
     turns = [await pace.enter(WORK) for _ in range(4)]
     waiting = asyncio.create_task(pace.enter(WORK))
     await asyncio.sleep(0)
-    until = loop.time() + 0.05
+    until = loop.time() + 0.25
     for turn in turns:
         pace.leave(turn, PaceSignal.OVERLOADED)
-        pace.pause(0.05)
+        pace.pause(0.25)
     passed = [await pace.enter(WORK), await waiting]
     assert loop.time() >= until
-    assert 0.05 <= report.waited_seconds < 0.1
+    # Four waits would be a second; one grows by what a busy machine takes between the four answers.
+    assert 0.25 <= report.waited_seconds < 1.0
     for turn in passed:
         pace.leave(turn, PaceSignal.ANSWERED)
