@@ -150,7 +150,7 @@ class Dev:
         return backfill_id
 
     def wait_for_backfill(
-        self, backfill_id: str, patience: float = LONG
+        self, backfill_id: str, patience: float = LONG, *, every: float = 0.5
     ) -> dict[str, tuple[int, int]]:
         """Wait for its end. Returns how many partitions of each were materialized and failed."""
         until = time.monotonic() + patience
@@ -160,7 +160,7 @@ class Dev:
             if backfill["status"].startswith("COMPLETED") or backfill["status"] == "FAILED":
                 break
             assert time.monotonic() < until, backfill
-            time.sleep(0.5)
+            time.sleep(every)
         return {
             asset["assetKey"]["path"][0]: (
                 asset["numPartitionsMaterialized"],

@@ -154,6 +154,12 @@ class DagsterUi:
             .nth(1)
         )
 
+    def scroll_to_metadata(self) -> None:
+        """On the page of an asset: its metadata begin at the top of what can be seen."""
+        self.page.get_by_text("Metadata", exact=True).evaluate(
+            "heading => heading.scrollIntoView()"
+        )
+
     def show_markdown(self) -> Locator:
         """Open the first Markdown of a partition's metadata. Returns the dialog."""
         self.page.get_by_text("[Show Markdown]").first.click()

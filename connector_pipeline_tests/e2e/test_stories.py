@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from connector_pipeline_tests.cli.test_dev import LONG, PARTITIONS, Dev
+from connector_pipeline_tests.cli.test_dev import LONG, PARTITIONS, SENSORS, Dev
 from connector_pipeline_tests.e2e.conftest import keep
 from connector_pipeline_tests.e2e.dagster_ui import DagsterUi
 
@@ -48,22 +48,43 @@ def revoke(running_dev: Dev, key: str, *, revoked: bool) -> None:
     running_dev.sandbox("PUT", f"/sandbox/shops/{key}/credentials", {"revoke": revoked})
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Look twice a second until it is so."""
+    until = time.monotonic() + LONG
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.5)
+
+
 def run_of(running_dev: Dev, query: str, value: str) -> str:
     """Wait until a sync that the query finds has a run, and the run has succeeded. Its id."""
-    until = time.monotonic() + LONG
+    found: list[str] = []
+
+    def has_a_run() -> bool:
+        row = connection.execute(query, (value,)).fetchone()
+        found.extend(row[:1] if row and row[0] else ())
+        return bool(found)
+
     with psycopg.connect(running_dev.session["database_url"], autocommit=True) as connection:
-        while (row := connection.execute(query, (value,)).fetchone()) is None or row[0] is None:
-            assert time.monotonic() < until
-            time.sleep(0.5)
-    run_id: str = row[0]
-    assert running_dev.wait_for(run_id, "SUCCESS", "FAILURE") == "SUCCESS"
-    return run_id
+        wait_until(has_a_run)
+    assert running_dev.wait_for(found[0], "SUCCESS", "FAILURE") == "SUCCESS"
+    return found[0]
 
 
 def partitions(running_dev: Dev) -> list[str]:
     """The keys of the shops that the UI shows as partitions."""
     keys: list[str] = running_dev.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
     return keys
+
+
+def sensor_status(running_dev: Dev, name: str) -> str:
+    """What Dagster has stored of the sensor: a new visitor sees it so."""
+    [status] = [
+        sensor["sensorState"]["status"]
+        for sensor in running_dev.graphql(SENSORS)["sensorsOrError"]["results"]
+        if sensor["name"] == name
+    ]
+    return status
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +153,9 @@ def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev
     keep(ui.page, "asset-before")
 
     ui.go_to("Catalog")
-    ui.tick(*ASSETS)
+    ui.expect_settled()
     keep(ui.page, "catalog")
+    ui.tick(*ASSETS)
     dialog = ui.launch_dialog("Materialize selected")
     ui.choose(dialog, NORDIC_TEA)
     keep(ui.page, "materialize")
@@ -163,18 +185,18 @@ def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev
     keep(ui.page, "asset-after")
 
 
-def test_the_sweep_is_switched_off_and_on(ui: DagsterUi, terminal: Future[str]) -> None:
+def test_the_sweep_is_switched_off_and_on(
+    ui: DagsterUi, running_dev: Dev, terminal: Future[str]
+) -> None:
     """While a backfill runs. The switch is Dagster's own, and the page says what it switches."""
     ui.open()
     ui.open_automation("sweep")
     expect(ui.page.get_by_text("SYNC_CRON")).to_be_visible()
     ui.press_switch(on=False)
-    ui.page.reload()
-    expect(ui.switch()).not_to_be_checked()
+    wait_until(lambda: sensor_status(running_dev, "sweep") == "STOPPED")
     keep(ui.page, "sweep-off")
     ui.press_switch(on=True)
-    ui.page.reload()
-    expect(ui.switch()).to_be_checked()
+    wait_until(lambda: sensor_status(running_dev, "sweep") == "RUNNING")
     # Whatever became of the other terminal, here is where it is seen.
     assert terminal.result()
 
@@ -183,10 +205,7 @@ def test_a_shop_that_was_added_in_a_terminal_is_a_partition(
     ui: DagsterUi, running_dev: Dev, requested: tuple[str, str]
 ) -> None:
     """A person need not add it in the UI, too."""
-    until = time.monotonic() + LONG
-    while ADDED not in partitions(running_dev):
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    wait_until(lambda: ADDED in partitions(running_dev))
     ui.open("/assets/catalog_items?view=partitions")
     expect(ui.partition(ADDED)).to_be_visible()
 
@@ -222,7 +241,7 @@ def test_a_failed_shop_is_understood_and_put_right(
 ) -> None:
     """A backfill leaves one shop red. Two clicks say why; its merchant lets us in; it is green."""
     path, number = backfill
-    counts = running_dev.wait_for_backfill(path.rpartition("/")[2])
+    counts = running_dev.wait_for_backfill(path.rpartition("/")[2], every=2.0)
     assert counts == dict.fromkeys(ASSETS, (number - 1, 1))
     ui.open(path)
     for asset in ASSETS:
@@ -253,8 +272,8 @@ def test_a_failed_shop_is_understood_and_put_right(
     ui.open_asset("shop_health")
     ui.materialize("shop_health")
     trouble = ui.page.get_by_role("cell").filter(has_text=f"{BIKES}:").last
-    trouble.scroll_into_view_if_needed()
     expect(trouble).to_contain_text(remedy)
+    ui.scroll_to_metadata()
     keep(ui.page, "shop-health")
 
     revoke(running_dev, BIKES, revoked=False)
