@@ -1,14 +1,20 @@
 """The asset `raw_products`: a shop's pages in the raw archive, as its platform sent them."""
 
+from functools import partial
 from itertools import islice
 from typing import Final
 
-from dagster import AssetExecutionContext, AssetKey, ResourceParam, asset
+from dagster import AssetExecutionContext, ResourceParam, asset
 
 from connector_pipeline.archive.manifest import SnapshotManifest
+from connector_pipeline.assets.checks import CATALOG_ITEMS, evaluations
 from connector_pipeline.assets.metadata import snapshot_metadata
 from connector_pipeline.assets.partitions import shops
-from connector_pipeline.assets.reporting import interrupts_cancel_the_run, report_partitions
+from connector_pipeline.assets.reporting import (
+    interrupts_cancel_the_run,
+    report_checks,
+    report_partitions,
+)
 from connector_pipeline.assets.run_config import sync_type_field
 from connector_pipeline.assets.run_identity import run_identity, shops_to_sync
 from connector_pipeline.platforms.adapters import BUILT_IN
@@ -17,7 +23,6 @@ from connector_pipeline.sync.outcomes import Outcomes
 from connector_pipeline.sync.run import fetch_shops
 from connector_pipeline.sync.services import SyncServices
 
-CATALOG_ITEMS: Final = AssetKey("catalog_items")
 _KINDS: Final = set(islice(BUILT_IN, 3))
 """The platforms that the UI shows on the asset: Dagster allows an asset three kinds at most."""
 
@@ -40,6 +45,10 @@ def raw_products(context: AssetExecutionContext, services: ResourceParam[SyncSer
             settings=load_settings(),
             outcomes=outcomes,
         )
+    if outcomes.failed:
+        # Dagster skips the checks of this run, and shows checks that were skipped as failed ones.
+        judge = partial(evaluations, services.database, context.instance)
+        report_checks(context, judge, list(context.partition_keys))
     report_partitions(
         context,
         {

@@ -79,8 +79,8 @@ def report_partitions(
     troubles = troubles_of_shops(context, list(failed), database)
     explain_failures(context, context.asset_key, failed, troubles)
     if fails_too is not None:
-        if fails_too not in (context.run.asset_selection or {fails_too}):
-            plan_materializations(context, fails_too, list(failed))
+        # Planned a second time, where the run has both assets, it fails just as well.
+        plan_materializations(context, fails_too, list(failed))
         explain_failures(context, fails_too, failed, troubles)
     raise failure_of(
         {key: error.code for key, error in failed.items()},
@@ -116,21 +116,16 @@ def _explanation(error: ConnectorError, trouble: TroubledShop | None) -> Partiti
     explained: dict[str, MetadataValue] = {
         "error": MetadataValue.text(clipped(error.message, most_bytes=_LONGEST_TEXT)),
         "remedy": MetadataValue.text(clipped(error.remedy, most_bytes=_LONGEST_TEXT)),
-        "error_code": MetadataValue.text(error.code),
     }
-    if trouble is None:
-        return explained
-    next_try = _next_try(trouble)
-    explained |= {
-        "state": MetadataValue.text(trouble.state),
-        "failing_since": MetadataValue.timestamp(trouble.since),
-        "failures_since_the_last_success": MetadataValue.int(trouble.consecutive_failures),
-    }
-    if trouble.last_successful_sync_at is not None:
-        explained["last_good_sync"] = MetadataValue.timestamp(trouble.last_successful_sync_at)
-    if next_try is not None:
-        explained["next_try"] = MetadataValue.timestamp(next_try)
-    return explained
+    if trouble is not None:
+        explained["failing_since"] = MetadataValue.timestamp(trouble.since)
+        if (next_try := _next_try(trouble)) is not None:
+            explained["next_try"] = MetadataValue.timestamp(next_try)
+        if trouble.last_successful_sync_at is not None:
+            explained["last_good_sync"] = MetadataValue.timestamp(trouble.last_successful_sync_at)
+        explained["failures"] = MetadataValue.int(trouble.consecutive_failures)
+        explained["state"] = MetadataValue.text(trouble.state)
+    return explained | {"error_code": MetadataValue.text(error.code)}
 
 
 def _next_try(trouble: TroubledShop) -> datetime | None:

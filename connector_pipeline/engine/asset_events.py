@@ -47,11 +47,11 @@ def plan_materializations(
     for number, key in enumerate(partition_keys, start=1):
         context.instance.report_dagster_event(
             DagsterEvent.build_asset_materialization_planned_event(
-                context.job_name,
+                context.run.job_name,
                 context.get_step_execution_context().step.key,
                 AssetMaterializationPlannedData(asset_key, partition=key),
             ),
-            context.run_id,
+            context.run.run_id,
             logging.DEBUG,
             DagsterEventBatchMetadata(batch, number == len(partition_keys)),
         )

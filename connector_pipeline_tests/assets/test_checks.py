@@ -85,6 +85,19 @@ def test_a_run_over_one_shop_is_judged(pipeline: Pipeline) -> None:
     assert {evaluation.asset_key for evaluation in found.values()} == {AssetKey(CATALOG_ITEMS)}
 
 
+def test_a_shop_that_is_not_read_makes_no_check_red(pipeline: Pipeline) -> None:
+    """Dagster skips the checks of such a run, and its UI shows skipped checks as failed."""
+    pipeline.register(GOOD)
+    assert pipeline.materialize(GOOD).success
+    platform, domain = GOOD.split("/")
+    pipeline.sandbox.store.shop(platform, domain).credentials.revoked = True
+    result = pipeline.materialize(GOOD)
+    assert not result.success
+    found = evaluated(pipeline, result.run_id)
+    assert found.keys() == NAMES
+    assert [name for name, evaluation in found.items() if not evaluation.passed] == []
+
+
 def test_a_failing_check_fails_no_shop(pipeline: Pipeline) -> None:
     """The run succeeds and the partition is materialized at any severity."""
     pipeline.register(BAD)

@@ -135,6 +135,35 @@ def test_exactly_the_listed_shops_get_a_status(twelve: Pipeline) -> None:
         assert statuses(twelve.instance, asset) == ({*listed, key(9)}, set(), set())
 
 
+def test_a_shop_that_is_not_read_fails_in_both_assets(twelve: Pipeline) -> None:
+    """Also where only `raw_products` ran, as in a backfill: "Failed" of a launch finds the shop."""
+    good, bad = key(0), key(1)
+    platform, domain = bad.split("/")
+    twelve.sandbox.store.shop(platform, domain).credentials.revoked = True
+    assert twelve.materialize(good).success
+    result = twelve.materialize(good, bad, assets=[RAW_PRODUCTS])
+    assert not result.success
+    assert statuses(twelve.instance, RAW_PRODUCTS) == ({good}, {bad}, set())
+    assert statuses(twelve.instance, CATALOG_ITEMS) == ({good}, {bad}, set())
+
+
+def test_the_text_of_a_failure_leads_from_the_shop_to_the_next_try(twelve: Pipeline) -> None:
+    """The shop comes first, then the cause, then the error's name and the remedy."""
+    bad = key(0)
+    platform, domain = bad.split("/")
+    twelve.sandbox.store.shop(platform, domain).credentials.revoked = True
+    result = twelve.materialize(bad)
+    cause, remedy, next_try = twelve.failure(result).splitlines()
+    assert cause.startswith(f"{bad}: ")
+    assert remedy.startswith("AccessRefused: ")
+    assert next_try.startswith("Next try: with the sweep at ")
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    error = failure.step_failure_data.error
+    assert error is not None
+    assert error.message.startswith(f"{bad}: ")
+    assert (error.stack, error.cause) == ([], None)
+
+
 def test_a_shop_that_cannot_be_published_fails_in_its_catalog_alone(twelve: Pipeline) -> None:
     """Its raw asset is materialized, and the next shop of the list is published."""
     listed = [key(2), key(5), key(8)]
