@@ -10,9 +10,7 @@ DISTRIBUTION = "connector-pipeline"
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from connector_pipeline.cli.output import out
-
-        out.print(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
+        typer.echo(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

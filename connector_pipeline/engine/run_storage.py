@@ -5,8 +5,9 @@ stores such a run without an origin: its UI then cannot execute it again, becaus
 where the job is. No public call that executes a run in process takes an origin, and `dg launch`
 calls none of ours. So the storage adds it, which every run goes through.
 
-Needs: `PostgresRunStorage.add_run`, which stores a new run and returns it; that Dagster gives every
-run an origin that a code server executes; the tag by which a run sets its own number of retries.
+Needs: `PostgresRunStorage.add_run`, which stores a new run and returns it; its methods
+`has_run_stats_index_cols` and `has_backfill_id_column`; that Dagster gives every run an origin that
+a code server executes; the tag by which a run sets its own number of retries.
 Tried with Dagster 1.13.27, dagster-postgres 0.29.27. An origin that `execute_in_process` takes, and
 that `dg launch` sets, would replace this module.
 """
@@ -40,10 +41,23 @@ class MarkingRunStorage(PostgresRunStorage):
     def __init__(self, postgres_url: str):
         """The tables exist: see ConnectorStorage."""
         super().__init__(postgres_url, should_autocreate_tables=False)
+        self._has_stats = self._has_backfill_id = False
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store the run. Raises SettingsError."""
         return super().add_run(_marked(dagster_run))
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether Dagster's table has these columns. Dagster asks at each change of a status."""
+        if not self._has_stats:
+            self._has_stats = super().has_run_stats_index_cols()
+        return self._has_stats
+
+    def has_backfill_id_column(self) -> bool:
+        """Whether Dagster's table has this column. Dagster asks at each change of a status."""
+        if not self._has_backfill_id:
+            self._has_backfill_id = super().has_backfill_id_column()
+        return self._has_backfill_id
 
     def get_backfill(self, backfill_id: str) -> "PartitionBackfill | None":
         """The backfill, if it is stored."""
