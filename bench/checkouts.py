@@ -25,7 +25,6 @@ import psycopg
 from psycopg import sql
 from sandbox_process import sandbox, write_csv
 
-from connector_pipeline.engine.forked_runs import RUN_NAME
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 
@@ -43,7 +42,7 @@ _OWN_SETTINGS: Final = (
 class Spent:
     """The seconds that a command took, and the CPU seconds of it and its children.
 
-    `peak` is the most memory of its first process, in megabytes.
+    `peak` is the most memory of any of these processes, in megabytes.
     """
 
     wall: float
@@ -120,8 +119,7 @@ class Side:
             )
             watch = threading.Timer(patience, process.kill)
             watch.start()
-            memory = _Memory(process.pid)
-            memory.start()
+            memory = _HighWater(process.pid)
             try:
                 # wait4 and not Popen.wait: it reports what the process and its children used.
                 _, status, usage = os.wait4(process.pid, 0)
@@ -130,10 +128,9 @@ class Side:
                 raise
             finally:
                 watch.cancel()
-                memory.over.set()
+                memory.stop()
             wall = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
-            memory.join()
             output.seek(0)
             text = output.read().decode(errors="replace")
         if check and process.returncode != 0:
@@ -177,24 +174,32 @@ class Side:
                         process.wait()
 
 
-class _Memory(threading.Thread):
-    """Asks a process for its peak until it ends.
+class _HighWater:
+    """Watches the most memory of a process, or of one of its children, in megabytes, on Linux.
 
-    Not `ru_maxrss`: Linux has a child begin with the peak of the process that started it.
+    Not by `ru_maxrss`, in which the kernel counts the bench's own memory too: a process that is
+    started has, until it runs its program, the memory of its parent.
     """
 
     def __init__(self, pid: int):
-        super().__init__(daemon=True)
-        self._status = Path(f"/proc/{pid}/status")
-        self.over = threading.Event()
         self.peak = 0.0
+        self._pid, self._over = pid, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
 
-    def run(self) -> None:
-        while not self.over.wait(0.02):
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
             with suppress(OSError):
-                for line in self._status.read_text().splitlines():
-                    if line.startswith("VmHWM:"):
-                        self.peak = int(line.split()[1]) * 1024 / 1e6
+                folder = Path(f"/proc/{self._pid}/task/{self._pid}")
+                # The kernel keeps the peak, so that only growth in the last moment is missed.
+                for pid in (self._pid, *(folder / "children").read_text().split()):
+                    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                        if line.startswith("VmHWM:"):
+                            self.peak = max(self.peak, int(line.split()[1]) * 1024 / 1e6)
 
 
 class Dev:
@@ -225,10 +230,7 @@ class Dev:
         sizes = [0.0]
         for process in self._processes():
             with suppress(psutil.Error):
-                # An older checkout has a new Python for each run.
-                if process.name() == RUN_NAME or any(
-                    "spawn_main" in word for word in process.cmdline()
-                ):
+                if any("spawn_main" in word for word in process.cmdline()):
                     sizes.append(process.memory_info().rss / 1e6)
         return max(sizes)
 

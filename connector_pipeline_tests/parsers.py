@@ -93,6 +93,9 @@ PARSERS: Final = {
         "platforms/shopify/mapping/test_normalize.py"
         "::test_any_value_in_any_field_is_a_row_or_a_reject_and_rows_say_what_was_sent"
     ),
+    "platforms/shopify/mapping/plain_bulk.py: lines of a result": (
+        "platforms/shopify/mapping/test_plain_bulk.py::test_both_ways_agree_on_every_result"
+    ),
     "platforms/shopify/mapping/plain_pages.py: pages": (
         "platforms/shopify/mapping/test_plain_pages.py::test_both_ways_agree_on_every_page"
     ),
