@@ -171,7 +171,7 @@ def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev
     chart = report.get_by_role("img").last
     expect(chart).to_be_visible()
     assert chart.evaluate("image => image.naturalWidth") > 0
-    keep(ui.page, "report")
+    keep(ui.page, "report", only=report)
     ui.close(report)
     for item in reversed(served[:3]):
         previewed = ui.page.get_by_role("cell", name=item["variant_id"], exact=True)
@@ -246,7 +246,7 @@ def test_a_failed_shop_is_understood_and_put_right(
     ui.open(path)
     for asset in ASSETS:
         ui.expect_backfilled(asset, targeted=number, succeeded=number - 1, failed=1)
-    keep(ui.page, "backfill")
+    keep(ui.page, "backfill", height=370)
     assert running_dev.items(BIKES) == []
     error: str = cli(running_dev, "shops", "show", BIKES)["last_error_message"]
     remedy = error.rstrip(".").rpartition(". ")[2]
@@ -262,7 +262,7 @@ def test_a_failed_shop_is_understood_and_put_right(
     with ui.at_most(2):
         events = ui.open_last_event(BIKES)
         expect(events.get_by_text(remedy)).to_be_in_viewport()
-    keep(ui.page, "failed-partition-why", only=events)
+    keep(ui.page, "failed-shop", only=events)
     ui.close(events)
     ui.failed_run().click()
     ui.expect_run("Failure")
