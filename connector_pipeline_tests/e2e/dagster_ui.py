@@ -161,7 +161,7 @@ class DagsterUi:
         )
 
     def show_chart(self) -> Locator:
-        """The chart among a partition's metadata. Long Markdown stands in a dialog, behind a link."""
+        """The chart among a partition's metadata. Long Markdown is in a dialog, behind a link."""
         chart = self.page.locator("img[src^='data:image']")
         link = self.page.get_by_text("[Show Markdown]")
         expect(chart.or_(link).first).to_be_visible()
