@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
 
 from connector_pipeline_tests.cli.test_dev import Dev, dev
 from connector_pipeline_tests.e2e.dagster_ui import PATIENCE, DagsterUi
@@ -18,6 +18,7 @@ SCREENSHOTS: Final = "CONNECTOR_SCREENSHOTS"
 """Names the folder in which screenshots are kept. Where it is not set, none is."""
 
 _HERE: Final = "127.0.0.1"
+_VIEWPORT: Final[ViewportSize] = {"width": 1440, "height": 900}
 _NOTICES: Final = "section[aria-label^=Notifications] { visibility: hidden }"
 _FAILED: Final = pytest.StashKey[bool]()
 
@@ -58,7 +59,7 @@ def visitor() -> Generator[BrowserContext]:
                 "--disable-features=SpareRendererForSitePerProcess",
                 "--renderer-process-limit=1",
             ],
-            viewport={"width": 1440, "height": 900},
+            viewport=_VIEWPORT,
             locale="en-GB",
             timezone_id="UTC",
             reduced_motion="reduce",
@@ -97,12 +98,15 @@ def pytest_runtest_makereport(
     return report
 
 
-def keep(page: Page, name: str, *, only: Locator | None = None) -> None:
-    """Keep a screenshot of what can be seen now, or of one element of it."""
+def keep(page: Page, name: str, *, only: Locator | None = None, height: int | None = None) -> None:
+    """Keep a screenshot of what can be seen now, of one element of it, or of its upper part."""
     if folder := os.environ.get(SCREENSHOTS):
+        path = Path(folder) / f"{name}.png"
         # What the pointer is on may have a tip beside it.
         page.mouse.move(0, 0)
         # A notice stays in front of a corner for seconds.
-        (page if only is None else only).screenshot(
-            path=Path(folder) / f"{name}.png", style=_NOTICES
-        )
+        if only is not None:
+            only.screenshot(path=path, style=_NOTICES)
+        else:
+            shown = {**_VIEWPORT, "height": height or _VIEWPORT["height"]}
+            page.screenshot(path=path, style=_NOTICES, clip={"x": 0, "y": 0, **shown})

@@ -160,10 +160,15 @@ class DagsterUi:
             "heading => heading.scrollIntoView()"
         )
 
-    def show_markdown(self) -> Locator:
-        """Open the first Markdown of a partition's metadata. Returns the dialog."""
-        self.page.get_by_text("[Show Markdown]").first.click()
-        return self.page.get_by_role("dialog")
+    def show_chart(self) -> Locator:
+        """The chart among a partition's metadata. Long Markdown is in a dialog, behind a link."""
+        chart = self.page.locator("img[src^='data:image']")
+        link = self.page.get_by_text("[Show Markdown]")
+        expect(chart.or_(link).first).to_be_visible()
+        if not chart.count():
+            link.first.click()
+        chart.first.scroll_into_view_if_needed()
+        return chart.first
 
     def materializing_run(self, run_id: str) -> Locator:
         """The link to a run that made what a partition's page shows."""
@@ -184,9 +189,11 @@ class DagsterUi:
         dialog.get_by_role("row").filter(has_text=key).first.click()
         return dialog
 
-    def close(self, dialog: Locator) -> None:
-        """Close a dialog."""
-        dialog.get_by_role("button", name=re.compile("^(Close|Done|OK)$")).click()
+    def close_dialog(self) -> None:
+        """Close the dialog, if one is open."""
+        dialog = self.page.get_by_role("dialog")
+        for button in dialog.get_by_role("button", name=re.compile("^(Close|Done|OK)$")).all():
+            button.click()
         expect(dialog).to_have_count(0)
 
     def open_automation(self, name: str) -> None:

@@ -167,12 +167,9 @@ def test_a_newcomer_walks_from_the_graph_to_rows(ui: DagsterUi, running_dev: Dev
     served = running_dev.served(NORDIC_TEA)
     expect(ui.metadata("dagster/partition_row_count")).to_have_text(str(len(served)))
     keep(ui.page, "partition")
-    report = ui.show_markdown()
-    chart = report.get_by_role("img").last
-    expect(chart).to_be_visible()
-    assert chart.evaluate("image => image.naturalWidth") > 0
+    assert ui.show_chart().evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     keep(ui.page, "report")
-    ui.close(report)
+    ui.close_dialog()
     for item in reversed(served[:3]):
         previewed = ui.page.get_by_role("cell", name=item["variant_id"], exact=True)
         previewed.scroll_into_view_if_needed()
@@ -246,7 +243,7 @@ def test_a_failed_shop_is_understood_and_put_right(
     ui.open(path)
     for asset in ASSETS:
         ui.expect_backfilled(asset, targeted=number, succeeded=number - 1, failed=1)
-    keep(ui.page, "backfill")
+    keep(ui.page, "backfill", height=370)
     assert running_dev.items(BIKES) == []
     error: str = cli(running_dev, "shops", "show", BIKES)["last_error_message"]
     remedy = error.rstrip(".").rpartition(". ")[2]
@@ -257,13 +254,13 @@ def test_a_failed_shop_is_understood_and_put_right(
         ui.view_logs()
         expect(ui.page.get_by_text(remedy).last).to_be_in_viewport()
     keep(ui.page, "failed-partition-log")
-    ui.close(ui.page.get_by_role("dialog"))
+    ui.close_dialog()
     keep(ui.page, "failed-partition")
     with ui.at_most(2):
         events = ui.open_last_event(BIKES)
         expect(events.get_by_text(remedy)).to_be_in_viewport()
-    keep(ui.page, "failed-partition-why", only=events)
-    ui.close(events)
+    keep(ui.page, "failed-shop", only=events)
+    ui.close_dialog()
     ui.failed_run().click()
     ui.expect_run("Failure")
     expect(ui.page.get_by_text(remedy).last).to_be_visible()
