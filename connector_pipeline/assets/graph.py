@@ -33,7 +33,7 @@ _LAYER: Final = "connector/layer"
 
 def platform_key(platform_name: str) -> AssetKey:
     """The key of the external asset of a platform's shops. The graph shows a key's last part."""
-    return AssetKey(f"{platform_name}_products")
+    return AssetKey(f"{platform_name}_shops")
 
 
 @dataclass(frozen=True, slots=True)
