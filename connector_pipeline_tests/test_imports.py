@@ -41,3 +41,9 @@ def test_the_definitions_import_nothing_that_only_some_processes_use() -> None:
         "prometheus_client",
     )
     assert not imported_by("import connector_pipeline.definitions", used_by_some)
+
+
+def test_the_command_line_imports_what_its_help_needs() -> None:
+    """`--version`, `--help` and the shell's completion import nothing else."""
+    used_by_commands = ("dagster", "httpx", "psycopg", "rich", "sqlalchemy", "ssl", "yaml")
+    assert not imported_by("import connector_pipeline.cli.main", used_by_commands)

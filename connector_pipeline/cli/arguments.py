@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from connector_pipeline.model.errors import InvalidShop
-from connector_pipeline.model.shop import parse_partition_key
 
 _KEY = "Partition key: PLATFORM/DOMAIN"
 
@@ -21,6 +20,9 @@ class MistypedShop(InvalidShop):
 def checked_key(key: str | None) -> str | None:
     """The key, if it has the form of one. Raises MistypedShop."""
     if key is not None:
+        # Imported here: it brings pydantic, a third of the time of `--help`.
+        from connector_pipeline.model.shop import parse_partition_key
+
         try:
             parse_partition_key(key)
         except InvalidShop as error:

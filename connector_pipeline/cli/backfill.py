@@ -16,8 +16,9 @@ from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.automation.sync_outcomes import end_abandoned_syncs
 from connector_pipeline.automation.sync_queue import launch_here, shops_of, tags_of
 from connector_pipeline.cli.dev_session import running_session
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import LocalServices, SchemaUse, local_services
-from connector_pipeline.cli.output import err, new_table, print_json, print_table
+from connector_pipeline.cli.output import err, new_table, print_table
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.engine.daemon import runs_sensors

@@ -11,8 +11,9 @@ from rich.text import Text
 from connector_pipeline.automation.shop_partitions import add_active_partitions
 from connector_pipeline.catalog.read import preview
 from connector_pipeline.cli.extras import needed_extras
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, local_services
-from connector_pipeline.cli.output import err, new_table, out, print_json, print_rows, print_table
+from connector_pipeline.cli.output import err, new_table, out, print_rows, print_table
 from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.real_or_sandbox import refuse_all_but_sandbox
 from connector_pipeline.cli.registration import register_sandbox_shops

@@ -20,13 +20,14 @@ from connector_pipeline.cli.dagster_processes import DagsterProcesses
 from connector_pipeline.cli.dev_session import DevSession, announce, sole_session
 from connector_pipeline.cli.dev_webhooks import sandbox_secrets, start_receiver
 from connector_pipeline.cli.extras import needed_extras
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import (
     LocalServices,
     SchemaUse,
     exported,
     local_services,
 )
-from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.output import err, out
 from connector_pipeline.cli.own_runs import OwnRuns
 from connector_pipeline.cli.ports import SANDBOX_PORT, UI_PORT
 from connector_pipeline.cli.real_or_sandbox import refuse_sandbox_elsewhere

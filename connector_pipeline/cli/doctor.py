@@ -22,6 +22,7 @@ from connector_pipeline.cli.doctor_processes import (
     workers_seen,
 )
 from connector_pipeline.cli.doctor_webhooks import webhooks_seen
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import (
     DAGSTER_DATABASE,
     LocalServices,
@@ -29,7 +30,7 @@ from connector_pipeline.cli.local_services import (
     database_url,
     local_services,
 )
-from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.cli.output import out
 from connector_pipeline.cli.real_or_sandbox import (
     ask_token_service,
     refuse_for_sandbox,

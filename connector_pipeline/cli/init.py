@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from connector_pipeline.cli.env_file import env_file
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import instance_config
-from connector_pipeline.cli.output import print_json
 from connector_pipeline.engine.code_server import workspace_file
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.roles import roles_sql

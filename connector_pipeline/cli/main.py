@@ -172,8 +172,9 @@ def sandbox(
     as_json: JsonFlag = False,
 ) -> None:
     """Serve the sandbox alone (Token Service and platforms on loopback) until Ctrl-C."""
+    from connector_pipeline.cli.json_output import print_json
     from connector_pipeline.cli.local_services import sandbox_server
-    from connector_pipeline.cli.output import out, print_json
+    from connector_pipeline.cli.output import out
     from connector_pipeline.model.extra import Extra, require
 
     require(Extra.SANDBOX)

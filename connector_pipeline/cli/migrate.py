@@ -5,8 +5,9 @@ import sys
 import typer
 
 from connector_pipeline.cli.asked_first import confirm
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
-from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.output import err, out
 from connector_pipeline.cli.real_or_sandbox import mark_if_for_real_shops
 from connector_pipeline.cli.working import working
 from connector_pipeline.postgres import migrate as migrations

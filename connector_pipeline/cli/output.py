@@ -2,18 +2,16 @@
 
 Merchants write titles, platforms write errors, requesters write ids. Nothing of that may reach a
 terminal as it is: it could move the cursor, set the window's title, or turn a line around. So
-everything that a command prints goes through the consoles `out` and `err`, or through `print_json`.
+everything that a command prints goes through the consoles `out` and `err`, or through
+`json_output.py`.
 """
 
-import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
 from typing import Any, Final
-from uuid import UUID
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
@@ -21,6 +19,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.model.process_output import shown
 
 _NARROWEST: Final = 14
@@ -106,35 +105,6 @@ def print_table(table: Table) -> None:
     table.width = max(natural.minimum, out.width) if out.is_terminal else natural.maximum
     table.width = min(table.width, natural.maximum)
     out.print(table, crop=False)
-
-
-def print_json(row: Mapping[Any, Any]) -> None:
-    r"""Print a JSON object on a line of its own: money as text, times in ISO 8601.
-
-    What does not print, halves of surrogate pairs too, is escaped as JSON escapes: `\u001b`.
-    """
-    text = json.dumps(row, default=as_stored, ensure_ascii=not _prints_unicode())
-    sys.stdout.write((text if text.isprintable() else _json_escaped(text)) + "\n")
-
-
-def _prints_unicode() -> bool:
-    return (sys.stdout.encoding or "").replace("-", "").lower() == "utf8"
-
-
-def _json_escaped(text: str) -> str:
-    # Outside of its strings, JSON has nothing but ASCII.
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
-
-
-def as_stored(value: object) -> object:
-    """What JSON has no type for: money and UUIDs as text, times in ISO 8601. Raises TypeError."""
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Enum):
-        return value.value
-    raise TypeError(f"{type(value).__name__} cannot be printed as JSON")
 
 
 def _shown(value: object) -> str:

@@ -59,3 +59,13 @@ def followed(
     finally:
         done.set()
         follower.join()
+
+
+@contextmanager
+def shown(console: Console, registry: ShopRegistry, shop: str, sync_id: str) -> Generator[None]:
+    """While the block runs, show the progress of this one sync; nothing without a terminal."""
+    with sync_progress(console) as progress:
+        task = progress.add_task(shop, total=None, note="starting")
+        with followed(progress, task, registry, sync_id):
+            yield
+        progress.update(task, total=1, completed=1)

@@ -96,7 +96,8 @@ def _switch(instance: "DagsterInstance", *, on: bool) -> None:
 
 
 def _say(state: str, runs: int, *, as_json: bool) -> None:
-    from connector_pipeline.cli.output import out, print_json
+    from connector_pipeline.cli.json_output import print_json
+    from connector_pipeline.cli.output import out
 
     if as_json:
         print_json({"queue": state, "runs_under_way": runs})

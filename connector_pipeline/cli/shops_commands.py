@@ -96,7 +96,8 @@ def import_csv(
 
     Its header is merchant_id,platform_name,platform_shop_id,domain, perhaps with path.
     """
-    from connector_pipeline.cli.output import out, print_json
+    from connector_pipeline.cli.json_output import print_json
+    from connector_pipeline.cli.output import out
 
     with _registry() as registry:
         outcomes = registry.import_csv(file)
@@ -262,7 +263,8 @@ def _named(shops: list[str] | None, file: typer.FileText | None) -> list[str] | 
 
 
 def _say(shop: str, outcome: str, *, as_json: bool) -> None:
-    from connector_pipeline.cli.output import out, print_json
+    from connector_pipeline.cli.json_output import print_json
+    from connector_pipeline.cli.output import out
 
     if as_json:
         print_json({"shop": shop, "outcome": outcome})

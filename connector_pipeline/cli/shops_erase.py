@@ -12,8 +12,9 @@ from connector_pipeline.automation.erasing import (
     shops_of_merchant,
 )
 from connector_pipeline.cli.asked_first import confirm
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, dagster_services, database_services
-from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.output import err, out
 from connector_pipeline.cli.working import working
 from connector_pipeline.engine.pruning import NotPostgres, UnknownRevision
 from connector_pipeline.model.shop import parse_partition_key

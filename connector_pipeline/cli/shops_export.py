@@ -12,8 +12,9 @@ import typer
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.cli.export_files import ExportFiles, export_files
+from connector_pipeline.cli.json_output import as_stored, print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
-from connector_pipeline.cli.output import as_stored, err, out, print_json
+from connector_pipeline.cli.output import err, out
 from connector_pipeline.cli.working import working
 from connector_pipeline.model.errors import SnapshotMissing, UnknownShop
 from connector_pipeline.model.shop import parse_partition_key

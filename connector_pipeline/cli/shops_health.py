@@ -5,8 +5,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services
-from connector_pipeline.cli.output import out, print_json, print_rows
+from connector_pipeline.cli.output import out, print_rows
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.remedies import remedy_of
 from connector_pipeline.model.shop import RegisteredShop

@@ -1,16 +1,17 @@
 """`connector-pipeline sync SHOP`: syncs one shop by a real Dagster run and waits for its end."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 from uuid import uuid4
 
 from dagster import DagsterInstance
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, local_services
-from connector_pipeline.cli.output import err, out, print_json
-from connector_pipeline.cli.progress import followed, sync_progress
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
+from connector_pipeline.cli.working import may_be_terminal
 from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType
@@ -38,22 +39,28 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
             )
         add_active_partitions(instance, registry)
         sync_id = str(uuid4())
-        with sync_progress(err) as progress:
-            task = progress.add_task(shop, total=None, note="starting")
-            with followed(progress, task, registry, sync_id):
-                outcome = sync_shop(
-                    sync_job(),
-                    instance,
-                    shop,
-                    run_id=str(uuid4()),
-                    sync_id=sync_id,
-                    # Only a full sync can show that most of the shop is gone.
-                    sync_type=RequestedSyncType.full if allow_shrink else sync_type,
-                    allow_shrink=allow_shrink,
-                )
-            progress.update(task, total=1, completed=1)
+        with _progress(registry, shop, sync_id):
+            outcome = sync_shop(
+                sync_job(),
+                instance,
+                shop,
+                run_id=str(uuid4()),
+                sync_id=sync_id,
+                # Only a full sync can show that most of the shop is gone.
+                sync_type=RequestedSyncType.full if allow_shrink else sync_type,
+                allow_shrink=allow_shrink,
+            )
     _print(outcome, sync_id, as_json=as_json)
     return outcome.failure is None
+
+
+def _progress(registry: ShopRegistry, shop: str, sync_id: str) -> AbstractContextManager[None]:
+    if not may_be_terminal():
+        return nullcontext()
+    from connector_pipeline.cli.output import err
+    from connector_pipeline.cli.progress import shown
+
+    return shown(err, registry, shop, sync_id)
 
 
 def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
@@ -78,7 +85,11 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
                 **{name: outcome.metadata.get(name) for name in _FRESHNESS},
             }
         )
-    elif outcome.failure is None:
+        return
+    # Imported here: a program that reads JSON need not wait for it.
+    from connector_pipeline.cli.output import err, out
+
+    if outcome.failure is None:
         counts = ", ".join(f"{outcome.count(name)} {name}" for name in _COUNTS)
         out.print(
             f"{outcome.partition_key}: {live} live items, {read} items read: {counts}.",
@@ -86,6 +97,5 @@ def _print(outcome: SyncOutcome, sync_id: str, *, as_json: bool) -> None:
         )
     else:
         err.print(outcome.failure, soft_wrap=True)
-    if not as_json:
-        for warning in outcome.warnings:
-            err.print(f"Warning: {warning}", soft_wrap=True)
+    for warning in outcome.warnings:
+        err.print(f"Warning: {warning}", soft_wrap=True)

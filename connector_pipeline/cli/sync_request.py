@@ -2,8 +2,9 @@
 
 from uuid import uuid4
 
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services
-from connector_pipeline.cli.output import out, print_json
+from connector_pipeline.cli.output import out
 from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.model.sync import RequestedSyncType

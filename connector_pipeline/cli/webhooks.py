@@ -4,12 +4,9 @@ import logging
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
 
 import typer
 
-from connector_pipeline.cli.output import err
 from connector_pipeline.cli.ports import WEBHOOKS_PORT
 from connector_pipeline.model import json_lines
 from connector_pipeline.model.errors import ConnectorError
@@ -51,6 +48,7 @@ def run_webhooks(*, host: str, port: int) -> None:
     """
     require(Extra.WEBHOOKS)
     # Imported here: its packages are an extra, and the help of commands needs no settings.
+    from connector_pipeline.cli.output import err
     from connector_pipeline.hints.server import serve as serve_receiver
     from connector_pipeline.settings import load_settings
 
@@ -68,13 +66,16 @@ def run_webhooks(*, host: str, port: int) -> None:
 
 
 def _look(host: str, port: int) -> None:
+    # Imported here: every command imports this module for its help.
+    from urllib.request import ProxyHandler, build_opener
+
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}/health"
     try:
         # Not by a proxy of the environment: it is this machine that is looked at.
         with build_opener(ProxyHandler({})).open(url, timeout=_CHECKED_SECONDS):
             return
-    except (URLError, OSError):
+    except OSError:
         raise NoReceiver(f"no receiver answers at {shown} port {port}.") from None
 
 

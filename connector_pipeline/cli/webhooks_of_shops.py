@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, local_services
-from connector_pipeline.cli.output import err, out, print_json
+from connector_pipeline.cli.output import err, out
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard

@@ -1,13 +1,21 @@
 """A word on a terminal about work that takes longer than a second, before its result is there."""
 
+import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.status import Status
+if TYPE_CHECKING:
+    from rich.status import Status
 
-from connector_pipeline.cli.output import err
+_shown: "list[Status]" = []
 
-_shown: list[Status] = []
+
+def may_be_terminal() -> bool:
+    """Whether standard error may be a terminal to Rich. False saves the import of Rich."""
+    asked = (os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    return sys.stderr.isatty() or any(asked)
 
 
 @contextmanager
@@ -17,6 +25,11 @@ def working(doing: str) -> Generator[None]:
     It is gone at the end of the block, and where standard error is no terminal nothing is shown.
     Within another one, it takes that one's place.
     """
+    if not may_be_terminal():
+        yield
+        return
+    from connector_pipeline.cli.output import err
+
     if not err.is_terminal:
         yield
         return

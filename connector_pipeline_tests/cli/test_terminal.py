@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from connector_pipeline.cli import output
-from connector_pipeline.cli.output import SafeConsole, print_json
+from connector_pipeline.cli.json_output import print_json
+from connector_pipeline.cli.output import SafeConsole
 from connector_pipeline.cli.progress import sync_progress
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.settings import load_settings

@@ -23,7 +23,7 @@ connector_pipeline.definitions.defs.resolve_implicit_global_asset_job_def()
 """
 LEFT_OUT: Final = (
     "alembic", "dagster.components", "dagster._core.execution.backfill",
-    "dagster._daemon.controller", "httpx._main", "mako", "pygments.lexers", "rich.syntax",
+    "dagster._daemon.controller", "httpx._main", "mako", "pygments", "rich",
     "structlog", "tqdm",
 )  # fmt: skip
 
