@@ -141,9 +141,12 @@ class RawArchive:
         """Delete all hinted snapshots but the newest."""
         delete_older_hinted(self.storage(), partition_key)
 
-    def forget_interrupted(self, partition_key: str, *, but: str) -> None:
-        """Delete the pages of all interrupted syncs of the shop but this one."""
-        delete_interrupted(self.storage(), partition_key, but=but)
+    def forget_interrupted(self, partition_key: str, *, but: str) -> bool:
+        """Delete the pages of all interrupted syncs of the shop but this one.
+
+        Returns whether the archive has anything of this one.
+        """
+        return delete_interrupted(self.storage(), partition_key, but=but)
 
     def erase(self, partition_key: str) -> Erased:
         """Delete all that the archive has of the shop, while no sync of it is writing.

@@ -93,16 +93,19 @@ def delete_older_hinted(storage: ArchiveStorage, partition_key: str) -> None:
         storage.delete(folder_of(partition_key, path))
 
 
-def delete_interrupted(storage: ArchiveStorage, partition_key: str, *, but: str) -> None:
+def delete_interrupted(storage: ArchiveStorage, partition_key: str, *, but: str) -> bool:
     """Delete the pages of the shop's syncs without a manifest, except those of the sync `but`.
 
-    Call it as a sync of the shop begins, while no other one is writing.
+    Returns whether there are pages or a manifest of the sync `but`. Call it as a sync of the shop
+    begins, while no other one is writing.
     """
-    kept = {folder_of(partition_key, path) for path in manifests(storage, partition_key)}
-    kept.add(pages_folder(partition_key, but))
-    for folder in storage.files(f"{partition_key}/pages"):
-        if folder not in kept:
+    own = pages_folder(partition_key, but)
+    finished = {folder_of(partition_key, path) for path in manifests(storage, partition_key)}
+    folders = storage.files(f"{partition_key}/pages")
+    for folder in folders:
+        if folder not in finished and folder != own:
             storage.delete(folder)
+    return own in finished or own in folders
 
 
 _SHARE_OF_HINTED: Final = 10

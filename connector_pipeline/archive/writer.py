@@ -63,19 +63,21 @@ class SnapshotWriter:
         """How many pages have been written."""
         return len(self._entries)
 
-    def begin(self) -> None:
+    def begin(self, *, over: bool = True) -> None:
         """Delete the pages of an earlier attempt at the same sync, and before them its manifest.
 
-        A second call discards the pages that were written since: the shop is read anew.
+        A second call discards the pages that were written since: the shop is read anew. Where it is
+        not begun `over`, the archive has nothing of the sync, and nothing is looked for.
         """
         self._entries.clear()
         self._recovered.clear()
         self._stored = 0
         self._diverged = True
-        for path in self._storage.files(manifests_folder(self._sync.partition_key)):
-            if is_manifest_of(path, self._sync.sync_id):
-                self._storage.delete_file(path)
-        self._storage.delete(self._folder)
+        if over:
+            for path in self._storage.files(manifests_folder(self._sync.partition_key)):
+                if is_manifest_of(path, self._sync.sync_id):
+                    self._storage.delete_file(path)
+            self._storage.delete(self._folder)
         self._storage.make_folder(self._folder)
         self._storage.write(
             sync_file(self._sync.partition_key, self._sync.sync_id),

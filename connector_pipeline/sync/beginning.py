@@ -148,13 +148,16 @@ class Beginning:
         resumed: bool = False,
     ) -> Begun:
         self.services.registry.start_sync(sync, shop, self.run.run_id)
+        over = True
         if sync.sync_type is not SyncType.HINTED:
             # One interrupted sync of a shop stays: the newest, which is this one. Hinted ones are
             # many, and a full one that was interrupted goes on after them.
-            self.services.raw_archive.forget_interrupted(sync.partition_key, but=sync.sync_id)
+            over = self.services.raw_archive.forget_interrupted(
+                sync.partition_key, but=sync.sync_id
+            )
         writer = self._writer(sync)
         if not resumed:
-            writer.begin()
+            writer.begin(over=over)
         return Begun(shop, sync, writer, resumed=resumed, tokens=tokens)
 
     def _writer(self, sync: Sync) -> SnapshotWriter:

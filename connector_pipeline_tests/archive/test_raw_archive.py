@@ -103,7 +103,9 @@ def test_a_sync_of_any_id_is_archived_and_told_from_the_others(tmp_path: Path) -
     interrupted = archive.write(sync("+" * 200), clock=at(60))
     interrupted.begin()
     assert archive.unfinished(SHOP, "+" * 200) == sync("+" * 200)
-    archive.forget_interrupted(SHOP, but="another")
+    assert archive.forget_interrupted(SHOP, but="+" * 200)
+    assert all(archive.forget_interrupted(SHOP, but=sync_id) for sync_id in LONG_IDS.values())
+    assert not archive.forget_interrupted(SHOP, but="another")
     assert archive.unfinished(SHOP, "+" * 200) is None
     assert len(list((tmp_path / SHOP / "pages").iterdir())) == len(LONG_IDS)
 

@@ -1,7 +1,9 @@
 """Credentials come from the Token Service as the contract says, and appear in no error."""
 
+import asyncio
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from connector_pipeline.credentials.token_service import TokenService, bearer_token
+from connector_pipeline.credentials.token_service import (
+    TokenService,
+    TokenServiceConnections,
+    bearer_token,
+)
 from connector_pipeline.model.errors import ShopDisconnected, TokenServiceUnavailable
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.contract import Credentials
@@ -286,6 +292,33 @@ async def test_a_missing_url_is_reported_by_its_setting() -> None:
     with pytest.raises(TokenServiceUnavailable, match="TOKEN_SERVICE_URL"):
         async with TokenService(url="").open("c-1"):
             pass
+
+
+async def test_the_syncs_of_a_run_share_the_connections() -> None:
+    """A thousand shops need no thousand handshakes; each names its own correlation id."""
+    connections, asked = 0, list[str]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                asked.append(head.partition("x-correlation-id: ")[2].partition("\r\n")[0])
+                body = b'{"data": {"access_token": "a-token-of-the-shop"}}'
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                )
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        service = TokenService(url=f"http://127.0.0.1:{port}", retry_count=0)
+        async with TokenServiceConnections(service) as shared:
+            for sync_id in ("c-1", "c-2", "c-3"):
+                await shared.client(sync_id).credentials(shop("shopify"), ShopifyCredentials)
+    assert (connections, asked) == (1, ["c-1", "c-2", "c-3"])
 
 
 class Key(BaseModel):

@@ -42,6 +42,30 @@ def test_the_embedded_server_is_used_while_it_runs(home: Path) -> None:
         pass
 
 
+def test_each_statement_may_be_a_transaction_of_its_own(database_url: str) -> None:
+    """Others see it at once, no error undoes it, and the next user has a block again."""
+    database = Database(url=database_url)
+
+    def fail_after_one() -> None:
+        with database.connect_for_statements() as alone:
+            alone.execute("CREATE TABLE public.kept ()")
+            with Database(url=database_url).connect() as other:
+                assert other.execute("SELECT to_regclass('public.kept')").fetchone() != (None,)
+            alone.execute("SELECT 1 / 0")
+
+    def fail_in_a_block() -> None:
+        with database.connect() as block:
+            block.execute("CREATE TABLE public.undone ()")
+            block.execute("SELECT 1 / 0")
+
+    for fail in (fail_after_one, fail_in_a_block):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            fail()
+    with database.connect() as after:
+        found = after.execute("SELECT to_regclass('public.kept'), to_regclass('public.undone')")
+        assert found.fetchall() == [("public.kept", None)]
+
+
 def test_its_url_is_never_shown() -> None:
     """Logs and errors show a resource by its repr."""
     database = Database(url="postgresql://someone:hunter2@db.example.com/catalog")
