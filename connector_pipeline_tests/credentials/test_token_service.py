@@ -296,7 +296,7 @@ async def test_a_missing_url_is_reported_by_its_setting() -> None:
 
 async def test_the_syncs_of_a_run_share_the_connections() -> None:
     """A thousand shops need no thousand handshakes; each names its own correlation id."""
-    connections, asked = 0, list[str]()
+    connections, asked, ended = 0, list[str](), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -311,6 +311,8 @@ async def test_the_syncs_of_a_run_share_the_connections() -> None:
                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
                 )
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -318,6 +320,7 @@ async def test_the_syncs_of_a_run_share_the_connections() -> None:
         async with TokenServiceConnections(service) as shared:
             for sync_id in ("c-1", "c-2", "c-3"):
                 await shared.client(sync_id).credentials(shop("shopify"), ShopifyCredentials)
+        await ended.wait()
     assert (connections, asked) == (1, ["c-1", "c-2", "c-3"])
 
 
