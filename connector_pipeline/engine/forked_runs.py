@@ -9,8 +9,8 @@ The warm process has one thread, and no connection of any kind. It makes no use 
 not survive a fork. It is a child of its code server, so a server with new code has a warm process
 with new code.
 
-- It ends with its code server, but waits for the runs first: they go on to their end, as they do
-  if a code server is killed that starts a new Python for each.
+- It ends once its code server and all runs have ended, as each of them holds one end of a pipe. So
+  the runs of a server that is killed go on to their end, as they do if each is a new Python.
 - If it is killed, so are its runs, because the code server takes them for dead as soon as it is
   gone, and Dagster starts them again. The next run starts a new warm process.
 
@@ -23,22 +23,24 @@ import gc
 import importlib
 import logging
 import os
+import shutil
 import signal
-from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.popen_forkserver import Popen
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Final
 
 from connector_pipeline.engine.code_server import DEFINITIONS_MODULE
+from connector_pipeline.engine.guarded_output import guard_dagsters_output
 
 WARM_NAME: Final = "connector-warm"
 RUN_NAME: Final = "connector-run"
 """The names of the processes, as `ps -o comm` and psutil show them."""
 
 _PRELOADED: Final = "connector_pipeline.engine.warm_process"
-_USED_BY_RUNS: Final = (
+USED_BY_RUNS: Final = (
     "dagster._core.execution.plan.active",
     "dagster._core.executor.in_process",
     "dagster._core.instance.factory",
@@ -61,6 +63,8 @@ _USED_BY_RUNS: Final = (
     "upath.implementations.local",
 )
 """What a run imports beside the definitions. Other processes do without, so it is imported late."""
+_SOCKETS: Final = "pymp-"
+"""How `multiprocessing` begins the name of the folder in TMPDIR that has the process's socket."""
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 
@@ -105,14 +109,15 @@ def become_warm() -> None:
 
     Code that cannot be imported here cannot in the runs, whose failures say why.
     """
+    guard_dagsters_output()
     _warm_process.append(os.getpid())
     _name_process(WARM_NAME)
     # The end of the code server ends it. A signal to the whole group must not end the runs.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    atexit.register(_wait_for_runs)
+    atexit.register(_remove_sockets)
     try:
         importlib.import_module(DEFINITIONS_MODULE).defs.get_repository_def().get_all_jobs()
-        for module in _USED_BY_RUNS:
+        for module in USED_BY_RUNS:
             importlib.import_module(module)
     except Exception:
         _log.exception("What runs need could not all be loaded before; each run loads the rest.")
@@ -130,12 +135,14 @@ def _become_a_run() -> None:
         os._exit(1)
 
 
-def _wait_for_runs() -> None:
+def _remove_sockets() -> None:
+    """Remove the folder that a code server which was killed has left. Others remove it."""
     if os.getpid() not in _warm_process:
         return
-    with suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)
+    # The module has no public name for it.
+    address: object = vars(forkserver)["_forkserver"].__dict__.get("_forkserver_address")
+    if isinstance(address, str) and Path(address).parent.name.startswith(_SOCKETS):
+        shutil.rmtree(Path(address).parent, ignore_errors=True)
 
 
 def _name_process(name: str) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,8 @@ import dagster._grpc.server as dagsters
 import psutil
 import pytest
 
-from connector_pipeline.engine.forked_runs import RUN_NAME, WARM_NAME
+from connector_pipeline.engine.forked_runs import RUN_NAME, USED_BY_RUNS, WARM_NAME
+from connector_pipeline_tests.conftest import enterable_directory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks runs")
 
@@ -45,7 +47,8 @@ for line in sys.stdin:
 class Server:
     """The process that stands for the code server."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -87,15 +90,19 @@ def ended(process: psutil.Process) -> bool:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Server]:
     """It is killed at the end, with its runs."""
     monkeypatch.setenv("CONNECTOR_HOME", str(tmp_path / "home"))
-    made = Server()
-    children = psutil.Process(made.process.pid)
-    yield made
-    left = children.children(recursive=True) if children.is_running() else []
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    made.process.kill()
-    made.process.communicate()
+    # Its path is short: there is a socket in it.
+    with enterable_directory() as folder:
+        monkeypatch.setenv("TMPDIR", str(folder))
+        made = Server(folder)
+        left = psutil.Process(made.process.pid)
+        try:
+            yield made
+        finally:
+            for process in left.children(recursive=True) if left.is_running() else []:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            made.process.kill()
+            made.process.communicate()
 
 
 def test_a_run_outlives_its_server_but_not_the_warm_process(server: Server, tmp_path: Path) -> None:
@@ -126,6 +133,12 @@ def test_a_run_outlives_its_server_but_not_the_warm_process(server: Server, tmp_
     assert (tmp_path / "third" / "done").exists()
     assert not (tmp_path / "first" / "done").exists()
     until(lambda: ended(again))
+    assert list(server.folder.glob("*/*")) == []
+
+
+def test_what_runs_import_late_is_there() -> None:
+    """A run that misses one imports it, which only costs time, so nothing else would show it."""
+    assert [each for each in USED_BY_RUNS if find_spec(each) is None] == []
 
 
 def test_dagster_makes_the_process_of_a_run_as_we_need_it() -> None:
