@@ -12,11 +12,14 @@ from connector_pipeline.platforms.kit.webhooks import Delivery
 from connector_pipeline.state import disconnected, erase_demands, hints
 from connector_pipeline.state.hints import ReceivedHint
 
+# An erasure, which alone deletes a shop's row, waits for this lock, and so deletes the hints too.
+# Nobody else waits for it. In the order in which everybody locks shops.
 _STATES: Final = """
     SELECT shop.platform_name, shop.domain, shop.state
     FROM connector.shops AS shop
     JOIN unnest(%s::text[], %s::text[]) AS of (platform_name, domain)
         USING (platform_name, domain)
+    ORDER BY platform_name, domain FOR KEY SHARE OF shop
 """
 
 
@@ -39,7 +42,8 @@ def record(connection: psycopg.Connection, received: Sequence[ReceivedDelivery])
     It is not if the shop is not registered; but a demand to erase is recorded all the same, as rows
     of the shop may be left. The hints of an active shop wait for the queue. A paused shop's are
     dropped: its next sync reads what changed. A disconnected shop that sends webhooks works, so it
-    is asked soon whether it lets us in again. Part of the caller's transaction.
+    is asked soon whether it lets us in again. Part of the caller's transaction, which keeps the
+    shops in the registry until it ends, and waits for an erasure of one of them to end.
     """
     states = _states(connection, received)
     put: list[ReceivedHint] = []

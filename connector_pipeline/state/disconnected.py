@@ -87,7 +87,7 @@ def ask_soon(connection: psycopg.Connection, shops: Sequence[tuple[str, str]]) -
                 USING (platform_name, domain)
             WHERE state = %s AND ask_again_at > now()
                 AND coalesce(last_hint_at < now() - interval '1 hour', true)
-            FOR UPDATE OF shops SKIP LOCKED
+            FOR NO KEY UPDATE OF shops SKIP LOCKED
         ) AS due
         WHERE shop.platform_name = due.platform_name AND shop.domain = due.domain
         """,

@@ -28,7 +28,6 @@ _ERASE: Final[dict[str, LiteralString]] = {
             FOR UPDATE SKIP LOCKED
         )
     """,
-    "erase_demands": f"DELETE FROM connector.erase_demands WHERE {_OF_SHOP}",  # noqa: S608
     "syncs": f"DELETE FROM connector.syncs WHERE {_OF_SHOP}",  # noqa: S608
     "rejected_variants": f"DELETE FROM connector.rejected_variants WHERE {_OF_SHOP}",  # noqa: S608
     # A dead letter has the message as somebody sent it.
@@ -37,7 +36,8 @@ _ERASE: Final[dict[str, LiteralString]] = {
             OR partition_key = '{DEAD_LETTERS}' AND lower(payload::text) ~ %(pattern)s
     """,  # noqa: S608
     "registry": f"DELETE FROM connector.shops WHERE {_OF_SHOP}",  # noqa: S608
-    # After the registry: a look locks the shop, and then leaves these.
+    # After the registry: a look or a delivery locks the shop, and then leaves these.
+    "erase_demands": f"DELETE FROM connector.erase_demands WHERE {_OF_SHOP}",  # noqa: S608
     "hints": f"DELETE FROM connector.hints WHERE {_OF_SHOP}",  # noqa: S608
     "change_looks": f"DELETE FROM connector.change_looks WHERE {_OF_SHOP}",  # noqa: S608
     # Those of transactions. The one that is held for the erasure goes when it is given back.

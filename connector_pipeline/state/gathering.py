@@ -103,7 +103,7 @@ _ARRIVED: Final = """
             AS given (platform_name, domain, received_at) USING (platform_name, domain)
         WHERE state = %s
             AND coalesce(last_hint_at < given.received_at - interval '1 minute', true)
-        FOR UPDATE OF shops SKIP LOCKED
+        FOR NO KEY UPDATE OF shops SKIP LOCKED
     ) AS newest
     WHERE shop.platform_name = newest.platform_name AND shop.domain = newest.domain
 """

@@ -1,7 +1,7 @@
 """`connector.hints`: what platforms say has changed, until it is gathered into the queue.
 
 Each function is part of the caller's transaction. None of them locks a row of another table, so a
-delivery never waits for a sync.
+delivery never waits for a sync. The caller makes sure that the shop stays registered meanwhile.
 """
 
 from collections.abc import Iterable, Sequence

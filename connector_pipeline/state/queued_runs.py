@@ -212,7 +212,7 @@ def _take(connection: psycopg.Connection, ids: Sequence[int], lane: Lane) -> int
                 USING (platform_name, domain)
             WHERE row.launch_id = %s AND row.state = 'taken' AND row.awaited AND shop.state = %s
             -- In the order in which everybody locks shops.
-            ORDER BY platform_name, domain FOR UPDATE OF shop
+            ORDER BY platform_name, domain FOR NO KEY UPDATE OF shop
         )
         UPDATE connector.shops AS shop SET state = %s, updated_at = now()
         FROM awaited

@@ -100,7 +100,7 @@ def judged(
     row = connection.execute(
         """
         SELECT state, coalesce(refused_at, now()), now() FROM connector.shops
-        WHERE platform_name = %s AND domain = %s FOR UPDATE
+        WHERE platform_name = %s AND domain = %s FOR NO KEY UPDATE
         """,
         shop,
     ).fetchone()

@@ -213,7 +213,7 @@ class ShopRegistry:
                         AND (%(now_in)s::text IS NULL OR state = %(now_in)s)
                         AND (%(platform_name)s::text IS NULL OR platform_name = %(platform_name)s)
                     -- In the order in which everybody locks shops.
-                    ORDER BY platform_name, domain FOR UPDATE
+                    ORDER BY platform_name, domain FOR NO KEY UPDATE
                 )
                 UPDATE connector.shops AS shop
                 SET state = %(state)s, updated_at = now(), {NOT_REFUSED},

@@ -104,7 +104,7 @@ def put(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str]) -> N
             FROM connector.shops JOIN unnest(%s::text[], %s::text[])
                 AS given (platform_name, domain) USING (platform_name, domain)
             -- In the order in which everybody locks shops.
-            ORDER BY platform_name, domain FOR UPDATE OF shops
+            ORDER BY platform_name, domain FOR NO KEY UPDATE OF shops
         )
         UPDATE connector.shops AS shop SET last_swept_at = now()
         FROM swept
