@@ -160,6 +160,7 @@ def worker() -> None:
 @app.command(epilog=examples("demo", "demo --json"))
 def demo(as_json: JsonFlag = False) -> None:
     """Sync every sandbox shop as real Dagster runs, without the UI, and show the catalog."""
+    leave_out_unused_imports()
     with _loading():
         from connector_pipeline.cli.demo import run_demo
 
@@ -256,6 +257,7 @@ def sync(
             raise typer.BadParameter("--allow-shrink cannot be combined with --request.")
         request_sync(shop, sync_type=sync_type, as_json=as_json)
         return
+    leave_out_unused_imports()
     with _loading():
         from connector_pipeline.cli.sync import run_sync
 
@@ -293,6 +295,7 @@ def backfill(
     as_json: JsonFlag = False,
 ) -> None:
     """Sync all active shops, or selected ones, many in a run, and wait for the end."""
+    leave_out_unused_imports()
     with _loading():
         from connector_pipeline.cli.backfill import Selection, run_backfill
 
@@ -319,7 +322,6 @@ def schema(
 
 def main() -> None:
     """Run the command line. An error is printed on a line, with the remedy; see `--debug`."""
-    leave_out_unused_imports()
     guard_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -68,7 +68,10 @@ _SAID_TO_BE_MISSING: Final = frozenset({"httpx._main"})
 
 
 def leave_out_unused_imports() -> None:
-    """Leave the modules out that are not imported yet. For the start of a command's process."""
+    """Leave the modules out that are not imported yet.
+
+    For a command that runs syncs and ends; one that lives long imports as ever.
+    """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
