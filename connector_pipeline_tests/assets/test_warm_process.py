@@ -149,7 +149,7 @@ def failed_on_a_refused_key(pipeline: Pipeline, definitions: Definitions) -> Non
     shop = pipeline.sandbox.store.shop(*WOOCOMMERCE.split("/"))  # type: ignore[arg-type]
     shop.credentials.revoked = True
     result = pipeline.materialize(WOOCOMMERCE, definitions=definitions)
-    assert pipeline.failure(result).startswith("AccessRefused")
+    assert "AccessRefused" in pipeline.failure(result)
     shop.credentials.revoked = False
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,8 +100,12 @@ def _by_connection(error: Exception, where: str, verb: str) -> Unreadable:
 
 
 def _of_the_system(error: BaseException) -> str:
-    """The operating system's words for it, e.g. `: Connection refused`, or nothing."""
+    """The words of the operating system or of OpenSSL, e.g. `: Connection refused`, or nothing."""
     for each in causes(error):
+        if isinstance(each, ssl.SSLError):
+            # Its number is OpenSSL's, and means something else to the operating system.
+            reason = each.reason or type(each).__name__
+            return f": TLS: {reason.replace('_', ' ').lower()}"
         number = each.errno if isinstance(each, OSError) else None
         # Some errors of asyncio and of the resolver have numbers of their own, or none.
         if number is not None and number in errno.errorcode:
