@@ -11,6 +11,7 @@ from dagster import SensorEvaluationContext
 
 from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.errors import ConnectorError
+from connector_pipeline.platforms.adapters import adapter_classes
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import gathering, inbox, looking_on, sync_queue
 from connector_pipeline.state.outbox import put_dead_letter
@@ -50,6 +51,7 @@ class Intake:
         self._source_asked = time.monotonic()
         self._newest = 0
         self._hint_pause = hint_pause
+        self._most_hinted = {name: each.most_hinted for name, each in adapter_classes().items()}
         self._looked_at: datetime | None = None
 
     def take_in(self) -> None:
@@ -116,7 +118,9 @@ class Intake:
             with self._database.connect() as connection:
                 sync_queue.lock(connection)
                 others_arrived = sync_queue.newest(connection) > self._newest
-                gathered = gathering.gather(connection, pause=self._hint_pause)
+                gathered = gathering.gather(
+                    connection, pause=self._hint_pause, most_hinted=self._most_hinted
+                )
                 if not others_arrived:
                     self._newest = sync_queue.newest(connection)
             if gathered < gathering.GATHERED_AT_ONCE:

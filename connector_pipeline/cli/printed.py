@@ -127,10 +127,19 @@ class ListedShop(RegisteredShop):
     failing_since: datetime | None
 
 
+class Finding(_Row):
+    """What a check of `catalog_items` or `raw_products` finds in a shop, and what to do."""
+
+    check: str
+    found: str
+    remedy: str
+
+
 class ShownShop(ListedShop):
-    """A registered shop, and when its next sync is tried."""
+    """A registered shop, when its next sync is tried, and the checks that it fails."""
 
     next_try: Any
+    findings: list[Finding]
 
 
 class Rejected(_Row):

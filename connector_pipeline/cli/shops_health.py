@@ -1,10 +1,12 @@
 """`connector-pipeline shops health` and `shops show`: how shops are, why, and what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from connector_pipeline.catalog.expectations import EXPECTATIONS
+from connector_pipeline.catalog.shop_facts import ShopFacts, shop_facts
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import out, print_rows
@@ -40,7 +42,7 @@ def run_health(*, as_json: bool) -> None:
         )
         return
     states = ", ".join(f"{number} {state}" for state, number in health.states.items()) or "none"
-    _line("Shops", f"{states}; of the active ones {health.failing} fail")
+    _line("Shops", f"{states}; failing of the active ones: {health.failing}")
     _line("Last good syncs", _spread(health.age))
     _line("Freshness of a day", _spread(health.freshness))
     _line("Next sweep", f"{begins:%Y-%m-%d %H:%M}Z (SYNC_CRON {settings.sync_cron})")
@@ -52,30 +54,41 @@ def run_health(*, as_json: bool) -> None:
             f"({', '.join(cause.platforms)}). {remedy_of(cause.error_code)}",
             soft_wrap=True,
         )
-        for each in _of(health, cause.error_code):
-            out.print(f"  {each.shop} ({each.state}) since {each.since:%Y-%m-%d %H:%M}Z")
+        for number, each in enumerate(_of(health, cause.error_code)):
+            why = "" if number else f": {each.error}"
+            out.print(
+                f"  {each.shop} ({each.state}) since {each.since:%Y-%m-%d %H:%M}Z{why}",
+                soft_wrap=True,
+            )
     _measured("Slowest syncs of a day", [(e.shop, in_words(e.number)) for e in health.slowest])
     _measured("Most rejects", [(each.shop, f"{each.number:.0f}") for each in health.most_rejects])
     if health.causes:
-        out.print("\nWhy one fails: connector-pipeline shops show SHOP", soft_wrap=True)
+        out.print("\nWhy another fails: connector-pipeline shops show SHOP", soft_wrap=True)
 
 
 def run_show(key: str, *, as_json: bool) -> None:
-    """Print one shop with its error, since when, and the remedy. Raises UnknownShop."""
+    """Print one shop with its error, since when, and the remedy, and what its checks find.
+
+    Raises UnknownShop.
+    """
     with database_services(SchemaUse.ROWS):
         database = Database()
         shop = registered_shop(ShopRegistry(database=database), key)
         with database.connect() as connection:
             trouble = troubles_of(connection, [key]).get(key)
+            facts = shop_facts(connection, [key])
     row = shop_row(shop, trouble) | {"next_try": _next_try(trouble)}
+    findings = _findings(facts)
     if as_json:
-        print_json(row)
+        print_json(row | {"findings": findings})
         return
-    shown = {name: value for name, value in row.items() if value is not None}
+    shown = {name: value for name, value in row.items() if value not in (None, "")}
     for name, value in shown.items():
         _line(name, f"{value:%Y-%m-%d %H:%M:%S}Z" if isinstance(value, datetime) else str(value))
     if trouble is None:
         out.print("The last sync of the shop did not fail.")
+    for each in findings:
+        _line(each["check"], f"{each['found']}. {each['remedy']}")
 
 
 def run_list(shops: list[RegisteredShop], *, as_json: bool, empty: str) -> None:
@@ -101,6 +114,17 @@ def _measured(title: str, shops: list[tuple[str, str]]) -> None:
         out.print(f"\n{title}:", soft_wrap=True)
     for shop, number in shops[:_MEASURED]:
         out.print(f"  {shop}: {number}", soft_wrap=True)
+
+
+def _findings(facts: Sequence[ShopFacts]) -> list[dict[str, str]]:
+    """What the checks find in the shop's catalog, though its syncs may succeed."""
+    now = datetime.now(UTC)
+    return [
+        {"check": expected.name, "found": shortfall.words, "remedy": expected.remedy}
+        for expected in EXPECTATIONS
+        for shop in facts
+        if (shortfall := expected.shortfall(shop, now)) is not None
+    ]
 
 
 def _next_try(trouble: TroubledShop | None) -> datetime | None:

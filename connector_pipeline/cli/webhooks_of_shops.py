@@ -38,7 +38,7 @@ def run_care(care: Care, shop: str | None, *, as_json: bool) -> bool:
         register_sandbox_shops(registry, services.sandbox_shops())
         settings = services.settings
         cares = Subscriptions.of(
-            database, _token_service(settings, database), build_adapters(settings), settings
+            database, token_service_of(settings, database), build_adapters(settings), settings
         )
         with working("Asking the shops"):
             done = asyncio.run(cares.take_care(_chosen(registry, shop), care))
@@ -62,7 +62,8 @@ def _chosen(registry: ShopRegistry, shop: str | None) -> Sequence[RegisteredShop
     return [registered]
 
 
-def _token_service(settings: Settings, database: Database) -> TokenService:
+def token_service_of(settings: Settings, database: Database) -> TokenService:
+    """The Token Service that these settings name."""
     return TokenService(
         url=settings.token_service_url or "",
         timeout=settings.token_service_timeout,

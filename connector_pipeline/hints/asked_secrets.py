@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
 
-from pydantic import SecretStr
-
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ShopDisconnected
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.kit.contract import Credentials
+from connector_pipeline.platforms.kit.webhook_secret import WebhookSecret
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import DELIVERING
@@ -30,12 +28,6 @@ ASKED_AGAIN_AFTER_SECONDS: Final = 30.0
 """A shop whose deliveries no secret signed is asked about no more often: its secret may be new."""
 QUESTIONS_A_SECOND: Final = 20
 MOST_KEPT: Final = 10_000
-
-
-class WebhookSecret(Credentials):
-    """The part of a shop's credentials that the receiver needs (docs/contracts.md)."""
-
-    webhook_secret: SecretStr | None = None
 
 
 @dataclass(slots=True)

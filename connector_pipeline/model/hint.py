@@ -6,7 +6,10 @@ from enum import StrEnum
 from typing import Final
 
 MOST_HINTED: Final = 250
-"""A hinted sync asks for so many tokens at most. A shop of more has an ordinary increment."""
+"""A hinted sync asks for so many tokens at most, or for fewer where the platform's adapter says so.
+
+A shop of more has an ordinary increment.
+"""
 
 LONGEST_TOKEN: Final = 255
 """Characters of a token."""

@@ -71,22 +71,28 @@ def next_after(connection: psycopg.Connection, key: str, *, limit: int) -> list[
 
 
 def ask_soon(connection: psycopg.Connection, shops: Sequence[tuple[str, str]]) -> int:
-    """Make those of these shops due that are disconnected. Returns how many became so.
+    """Have those of these shops asked soon that are disconnected. Returns for how many that is new.
 
-    A shop does so once an hour at most, however much it sends. A row that somebody else has locked
-    is left out, as the caller must not wait.
+    A shop is due at once if its last hint that made it so, or that was gathered, is an hour old.
+    Otherwise it is due when that hour is over, so that one that sends on and on is asked twice in
+    an hour at most, and none that sent anything is left alone for a day. A row that somebody else
+    has locked is left out, as the caller must not wait.
     """
     if not shops:
         return 0
     return connection.execute(
         """
-        UPDATE connector.shops AS shop SET ask_again_at = now(), last_hint_at = now()
+        UPDATE connector.shops AS shop
+        SET ask_again_at = due.at,
+            last_hint_at = CASE WHEN due.at <= now() THEN now() ELSE last_hint_at END
         FROM (
-            SELECT platform_name, domain FROM connector.shops
-            JOIN unnest(%s::text[], %s::text[]) AS of (platform_name, domain)
+            SELECT platform_name, domain, of.at FROM connector.shops
+            JOIN unnest(%s::text[], %s::text[]) AS given (platform_name, domain)
                 USING (platform_name, domain)
-            WHERE state = %s AND ask_again_at > now()
-                AND coalesce(last_hint_at < now() - interval '1 hour', true)
+            CROSS JOIN LATERAL (
+                SELECT greatest(now(), last_hint_at + interval '1 hour') AS at
+            ) AS of
+            WHERE state = %s AND ask_again_at > of.at
             FOR NO KEY UPDATE OF shops SKIP LOCKED
         ) AS due
         WHERE shop.platform_name = due.platform_name AND shop.domain = due.domain

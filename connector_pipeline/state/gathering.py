@@ -140,11 +140,16 @@ class _Shop:
 
 
 def gather(
-    connection: psycopg.Connection, *, pause: timedelta, limit: int = GATHERED_AT_ONCE
+    connection: psycopg.Connection,
+    *,
+    pause: timedelta,
+    most_hinted: Mapping[str, int],
+    limit: int = GATHERED_AT_ONCE,
 ) -> int:
     """Put the hints that are due into the queue, the oldest first. Returns how many there were.
 
     A shop's row is taken `pause` after its first hint at the earliest, so that it gathers more.
+    `most_hinted` has how many tokens a sync asks for by platform; MOST_HINTED where it has none.
     Hints of shops that are not active, or not registered, are dropped. So are those of a shop
     without a high-water mark whose full syncs fail: what comes next reads all of it anyway, at
     its own distance.
@@ -164,7 +169,7 @@ def gather(
         of_shop = shops.setdefault((platform_name, domain), _OfShop(not_before))
         of_shop.add(token, HintedToken(changed_at, asked), not_before)
     if shops:
-        _put(connection, shops)
+        _put(connection, shops, most_hinted)
     if delivered:
         _note_arrival(connection, delivered)
     return len(rows)
@@ -191,7 +196,11 @@ def _note_arrival(
     )
 
 
-def _put(connection: psycopg.Connection, shops: Mapping[tuple[str, str], _OfShop]) -> None:
+def _put(
+    connection: psycopg.Connection,
+    shops: Mapping[tuple[str, str], _OfShop],
+    most_hinted: Mapping[str, int],
+) -> None:
     with connection.cursor(row_factory=class_row(_Shop)) as cursor:
         active = cursor.execute(
             _SHOPS, ([name for name, _ in shops], [domain for _, domain in shops], ShopState.ACTIVE)
@@ -206,7 +215,8 @@ def _put(connection: psycopg.Connection, shops: Mapping[tuple[str, str], _OfShop
             continue
         tokens = read_tokens(shop.hints)
         _merge(tokens, of_shop.tokens)
-        whole = of_shop.anything or len(tokens) > MOST_HINTED or not shop.has_mark
+        most = most_hinted.get(shop.platform_name, MOST_HINTED)
+        whole = of_shop.anything or len(tokens) > most or not shop.has_mark
         hints = None if whole else Jsonb(stored_tokens(tokens))
         if whole and shop.whole is not None:
             raised.append(shop.whole)

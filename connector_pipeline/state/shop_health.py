@@ -25,8 +25,8 @@ class TroubledShop:
     """A shop that fails or is disconnected: since when, and its error in words with the remedy.
 
     `since`: when the first of the failures ended that followed the last good sync, as far as the
-    record of syncs reaches; of a disconnected shop when it became so. `ask_again_at` is of a
-    disconnected shop alone: a failing one is tried by the next sweep.
+    record of syncs reaches; that a shop is then marked disconnected, or edited, does not move it.
+    `ask_again_at` is of a disconnected shop alone: a failing one is tried by the next sweep.
     """
 
     shop: str
@@ -117,8 +117,7 @@ _COUNTS: Final = """
 _TROUBLED: Final = """
     SELECT shop.platform_name, shop.platform_name || '/' || shop.domain AS shop,
         shop.merchant_id, state,
-        coalesce(CASE WHEN state = 'disconnected' THEN shop.updated_at END,
-            failed.since, full_sync_failing_since, refused_at, shop.updated_at) AS since,
+        coalesce(failed.since, full_sync_failing_since, refused_at, shop.updated_at) AS since,
         coalesce(last_error_code, 'Unknown') AS error_code,
         coalesce(last_error_message, '') AS error, consecutive_failures, last_successful_sync_at,
         CASE WHEN state = 'disconnected' THEN ask_again_at END AS ask_again_at

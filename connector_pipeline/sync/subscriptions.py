@@ -12,9 +12,14 @@ from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.credentials.webhook_secrets import made_secrets
 from connector_pipeline.model.errors import ConnectorError, PlatformUnavailable
 from connector_pipeline.model.redaction import SECRETS, redacted
-from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop import RegisteredShop, Shop
 from connector_pipeline.platforms.kit.contract import Adapter, CredentialSource
-from connector_pipeline.platforms.kit.webhooks import SubscriptionState, delivery_url
+from connector_pipeline.platforms.kit.webhook_secret import WebhookSecret
+from connector_pipeline.platforms.kit.webhooks import (
+    SubscriptionState,
+    WebhookReader,
+    delivery_url,
+)
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings, SettingsError
 from connector_pipeline.state import subscriptions
@@ -149,6 +154,12 @@ class Subscriptions:
                 "WEBHOOK_KEYS is not set, of which the secrets of webhooks are made.",
                 remedy="Set it to a random key of 32 characters, for the receiver too.",
             )
+        if care is Care.SUBSCRIBE and await lacks_app_secret(shop, reader, source, self.settings):
+            raise ConnectorError(
+                f"{reader.app_secrets_setting} is not set, and the Token Service has no "
+                "`webhook_secret` of the shop: the receiver would refuse every delivery.",
+                remedy="Set it to the secrets of the apps, for the receiver too.",
+            )
         if care is Care.SUBSCRIBE:
             subscribed = await adapter.subscribe(shop, source, url=url, secret=secrets[0])
             state = _known(subscribed, shop)
@@ -178,6 +189,19 @@ class Subscriptions:
                 record(connection, key, **values)
 
         await in_thread(recording)
+
+
+async def lacks_app_secret(
+    shop: Shop, reader: WebhookReader, source: CredentialSource, settings: Settings
+) -> bool:
+    """Whether the platform's apps sign webhooks, and nobody here knows the secret of the shop's.
+
+    Asks the Token Service where the settings have none. Raises as it does.
+    """
+    if reader.app_secrets_setting is None or reader.app_secrets(settings):
+        return False
+    given = await source.credentials(shop, WebhookSecret)
+    return given.webhook_secret is None
 
 
 def _only_missing(state: SubscriptionState) -> bool:

@@ -21,6 +21,7 @@ from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
+from connector_pipeline.state.shop_health import troubles_of
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 GOOD, BAD = (f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS[:2])
@@ -112,7 +113,11 @@ def test_a_tick_reports_all_shops_and_a_later_one_only_what_has_changed(
     assert second.asset_events == []
     assert "1 failing" in str(second.skip_reason)
 
+    with pipeline.database.connect() as connection:
+        since = troubles_of(connection)[BAD].since
     pipeline.registry.set_state(BAD, ShopState.DISCONNECTED)
+    with pipeline.database.connect() as connection:
+        assert troubles_of(connection)[BAD].since == since, "readers see the catalog of then"
     third = tick(pipeline, second.cursor)
     assert isinstance(third, SensorResult)
     assert not checks(third)["no_shop_disconnected"].passed

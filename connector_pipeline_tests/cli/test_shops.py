@@ -8,6 +8,8 @@ import pytest
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.serves import Serves, mark
+from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline.sandbox.shops.records import variants_of
 from connector_pipeline_tests.cli.conftest import Command
 
 ACME = "shopify/acme.myshopify.com"
@@ -124,8 +126,26 @@ def test_the_list_names_the_error_of_a_failing_shop(command: Command, database: 
     [cause] = health["causes"]
     assert (cause["error_code"], cause["shops"], health["failing"]) == ("AccessRefused", 1, 1)
     assert cause["remedy"] == "The next sync asks again."
-    assert f"  {ACME} (active) since " in command("shops", "health").out
+    [line] = [line for line in command("shops", "health").out.splitlines() if ACME in line]
+    assert line.startswith(f"  {ACME} (active) since ")
+    assert line.endswith(f": {shown['last_error_message']}"), "the oldest has its own reason"
     assert command("shops", "show", "shopify/unknown.myshopify.com").status == 1
+
+
+def test_a_shop_that_is_synced_well_shows_what_its_checks_find(
+    command: Command, sandbox: SandboxServer, sandbox_shops: list[str]
+) -> None:
+    """A price below 0 is published as the shop has it, and no sync fails by it."""
+    key = sandbox_shops[0]
+    shop = sandbox.store.shop(*key.split("/"))
+    product = next(iter(shop.products()))
+    shop.edit_variant(variants_of(product)[0].id, {"price": "-5"})
+    assert command("sync", key).status == 0
+    [shown] = command("shops", "show", key, "--json").rows()
+    [finding] = shown["findings"]
+    assert (shown["last_error_code"], finding["check"]) == (None, "prices_not_negative")
+    assert finding["found"].startswith("1 of ")
+    assert "Ask the merchant to correct the prices" in command("shops", "show", key).out
 
 
 def states(command: Command) -> dict[str, str]:

@@ -27,6 +27,13 @@ def test_webhooks_are_subscribed_to_shown_and_deleted(
     none = command("webhooks", "check", SHOPIFY, "--json")
     [row] = none.rows()
     assert (none.status, row["subscribed"], row["topics"]) == (0, False, [])
+    unsigned = command("webhooks", "subscribe", SHOPIFY)
+    assert unsigned.status == 1
+    assert "SHOPIFY_WEBHOOK_SECRETS is not set" in unsigned.err
+    [row] = command("webhooks", "check", SHOPIFY, "--json").rows()
+    assert row["topics"] == [], "no delivery would have been verified, so nothing is made"
+    for name, value in sandbox.webhook_environment().items():
+        monkeypatch.setenv(name, value)
     [made] = command("webhooks", "subscribe", SHOPIFY, "--json").rows()
     assert (made["changed"], made["missing"], made["trouble"]) == (6, [], None)
     shown = command("webhooks", "check", SHOPIFY)
@@ -34,6 +41,12 @@ def test_webhooks_are_subscribed_to_shown_and_deleted(
     assert shown.out.startswith(f"{SHOPIFY}: products/create, products/update, products/delete")
     listed = {row["shop"]: row for row in command("shops", "list", "--json").rows()}
     assert (listed[SHOPIFY]["subscribed"], listed[WOO]["subscribed"]) == (True, None)
+
+    with monkeypatch.context() as forgotten:
+        forgotten.delenv("SHOPIFY_WEBHOOK_SECRETS")
+        seen = {row["subject"]: row for row in command("doctor", "--json").rows()}["webhooks"]
+    assert seen["ok"] is False
+    assert "SHOPIFY_WEBHOOK_SECRETS is not set" in seen["seen"]
 
     unkeyed = command("webhooks", "subscribe", WOO)
     assert (unkeyed.status, "WEBHOOK_KEYS is not set" in unkeyed.err) == (1, True)

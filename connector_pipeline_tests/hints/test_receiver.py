@@ -220,21 +220,34 @@ def test_states_of_the_shop(url: str, receiver: Receiving) -> None:
         due = "UPDATE connector.shops SET ask_again_at = now() + interval '1 day' WHERE domain = %s"
         connection.execute(due, (domain,))
 
-    def is_due() -> bool:
+    def is_due(within: str = "0") -> bool:
         with Database(url=url).connect() as connection:
             [(found,)] = connection.execute(
-                "SELECT ask_again_at <= now() FROM connector.shops WHERE domain = %s", (domain,)
+                "SELECT ask_again_at <= now() + %s::interval FROM connector.shops"
+                " WHERE domain = %s",
+                (within, domain),
             ).fetchall()
         return bool(found)
 
     assert receiver.post("/shopify", *shopify(domain, "products/update", {"id": 1})) == 200
     assert is_due()
     assert rows(url, domain) == []
-    # Once an hour: what a shop sends must not have it asked without end.
+    # Once an hour: what a shop sends must not have it asked without end. Nor is it in vain: a shop
+    # that works again, and then has nothing more to send, is not left alone for a day.
     with Database(url=url).connect() as connection:
         connection.execute(due, (domain,))
-    assert receiver.post("/shopify", *shopify(domain, "products/update", {"id": 2})) == 200
-    assert not is_due()
+    for number in (2, 3):
+        assert receiver.post("/shopify", *shopify(domain, "products/update", {"id": number})) == 200
+        assert not is_due("50 minutes")
+        assert is_due("1 hour")
+    with Database(url=url).connect() as connection:
+        connection.execute(
+            "UPDATE connector.shops SET ask_again_at = now() + interval '5 minutes'"
+            " WHERE domain = %s",
+            (domain,),
+        )
+    assert receiver.post("/shopify", *shopify(domain, "products/update", {"id": 4})) == 200
+    assert is_due("5 minutes"), "a hint puts off nothing"
 
 
 def test_privacy_topics(url: str, receiver: Receiving) -> None:

@@ -1,6 +1,6 @@
 """Hints become one waiting row of their shop, and whatever happens none is lost on the way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,11 +58,11 @@ class HintedQueue(Queue):
                 ],
             )
 
-    def gather(self, pause: timedelta = timedelta(0)) -> int:
+    def gather(self, pause: timedelta = timedelta(0), most: Mapping[str, int] | None = None) -> int:
         """Gather the hints, those too that wait for their time."""
         self.execute("UPDATE connector.hints SET not_before = now() WHERE not_before IS NOT NULL")
         with self.database.connect() as connection:
-            return gathering.gather(connection, pause=pause)
+            return gathering.gather(connection, pause=pause, most_hinted=most or {})
 
     def waiting(self) -> list[tuple[str, str, dict[str, HintedToken]]]:
         """Shop, reason and tokens of the rows that wait."""
@@ -144,6 +144,19 @@ def test_a_row_waits_for_more_hints_and_its_pause_begins_with_the_first(
     assert (row["not_before"], set(row["hints"])) == (first["not_before"], {"1", "2"})
     queue.execute("UPDATE connector.sync_queue SET not_before = now()")
     assert queue.take() == [["acme"]]
+
+
+def test_a_platform_where_ids_are_dear_is_asked_for_fewer(queue: HintedQueue) -> None:
+    """More of them make an increment, also where they join a row that waits."""
+    queue.register("few", "many", "joined")
+    queue.hint("few", *map(str, range(3)))
+    queue.hint("many", *map(str, range(4)))
+    queue.hint("joined", *map(str, range(3)))
+    queue.gather(most={"shopify": 3})
+    queue.hint("joined", "another")
+    queue.gather(most={"shopify": 3})
+    found = {shop: len(tokens) for shop, _, tokens in queue.waiting()}
+    assert found == {"few": 3, "many": 0, "joined": 0}
 
 
 def test_too_many_tokens_or_none_make_an_ordinary_increment(queue: HintedQueue) -> None:

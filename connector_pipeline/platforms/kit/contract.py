@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr
 
 from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.finding import Finding
+from connector_pipeline.model.hint import MOST_HINTED
 from connector_pipeline.model.shop import Shop, valid_host_name
 from connector_pipeline.model.sync import SyncType
 from connector_pipeline.model.url_secrets import with_logins
@@ -220,6 +221,9 @@ class Adapter(ABC):
 
     has_paths: ClassVar[bool] = False
     """Whether a shop may lie in a folder of its domain, which `Shop.path` then names."""
+
+    most_hinted: ClassVar[int] = MOST_HINTED
+    """From more tokens of hints than this on, an increment is the better way to read them."""
 
     overlap: ClassVar[timedelta] = timedelta(minutes=10)
     """How far an increment reaches back behind the high-water mark.

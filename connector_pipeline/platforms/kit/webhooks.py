@@ -42,6 +42,9 @@ class WebhookReader(ABC):
     Then the secret proves which shop a delivery is of, whatever its headers say.
     """
 
+    app_secrets_setting: ClassVar[str | None] = None
+    """The setting that has the secrets of `app_secrets`; None: the platform's apps sign nothing."""
+
     def app_secrets(self, settings: Settings) -> Sequence[str]:
         """The secrets that sign for all shops; none by default."""
         return ()

@@ -31,6 +31,7 @@ class ShopifyWebhooks(WebhookReader):
     """The reader of Shopify's webhooks, which the app's secret signs for all shops."""
 
     shops_have_secrets = False
+    app_secrets_setting = "SHOPIFY_WEBHOOK_SECRETS"
 
     def app_secrets(self, settings: Settings) -> Sequence[str]:
         """The secrets of SHOPIFY_WEBHOOK_SECRETS."""

@@ -12,6 +12,10 @@ import pytest
 from connector_pipeline.model.catalog_item import RejectedVariant
 from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage, rows_of
+from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
+from connector_pipeline.platforms.shopify.cost import requested_cost
+from connector_pipeline.platforms.shopify.queries import PRODUCTS_BY_ID
+from connector_pipeline.platforms.shopify.reading.by_id import batches
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shopify.trouble import FailingField, HeavyPages, Trouble
 from connector_pipeline.sandbox.shops.shop import SandboxShop
@@ -100,6 +104,20 @@ async def test_one_product_is_one_request(sandbox: SandboxServer, held: SandboxS
     assert report.currency == MUGS.currency
     assert not report.perhaps_gone | report.not_yet
     assert report.warnings == []
+
+
+async def test_the_most_products_that_hints_name_wait_for_no_points(
+    sandbox: SandboxServer, held: SandboxShop
+) -> None:
+    """A full bucket of the Standard plan pays for them; one question more would have to wait."""
+    held.bucket.resize(2_000, 0.001)
+    ids = held.product_ids()[-ShopifyAdapter.most_hinted :]
+    report = FetchReport()
+    pages = await read(sandbox, {str(each): None for each in ids}, report)
+    assert report.requests == len(pages) == 2
+    asked = list(batches([str(each) for each in ids]))
+    requested = [requested_cost(PRODUCTS_BY_ID, {"ids": i, "variants": room}) for i, room in asked]
+    assert sum(requested) <= 2_000 < sum(requested) + requested[-1]
 
 
 async def test_250_products_take_five_requests_and_one_for_each_that_has_many_variants(
