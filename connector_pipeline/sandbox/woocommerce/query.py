@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 PRODUCT_ORDERS: Final = (
@@ -161,16 +162,36 @@ class _Reader:
 
 def picked(body: dict[str, Any], fields: str | None, *, alone: bool) -> dict[str, Any]:
     """The fields of `_fields=a,b.c`. A single object keeps its `_links` all the same."""
-    names = [name for name in re.split(r"[\s,]+", fields or "") if name]
-    if not names:
+    wanted = _wanted(fields or "")
+    if not wanted:
         return body
     found: dict[str, Any] = {}
     for key, value in body.items():
-        below = [name[len(key) + 1 :] for name in names if name.startswith(f"{key}.")]
-        if key in names or (alone and key == "_links"):
+        if alone and key == "_links":
             found[key] = value
-        elif below and isinstance(value, dict):
-            inner = picked(value, ",".join(below), alone=False)  # pyright: ignore[reportUnknownArgumentType]
-            if inner:
-                found[key] = inner
+        elif key in wanted:
+            below = wanted[key]
+            if below is None:
+                found[key] = value
+            elif isinstance(value, dict):
+                inner = picked(value, below, alone=False)  # pyright: ignore[reportUnknownArgumentType]
+                if inner:
+                    found[key] = inner
+    return found
+
+
+@lru_cache(maxsize=256)
+def _wanted(fields: str) -> Mapping[str, str | None]:
+    """The fields of an object, each with those below it, or None for all of it.
+
+    Kept, because each object of a page is asked the same.
+    """
+    found: dict[str, str | None] = {}
+    for name in re.split(r"[\s,]+", fields):
+        key, dot, below = name.partition(".")
+        if not dot:
+            found[key] = None
+        elif found.get(key, "") is not None:
+            found[key] = ",".join(filter(None, (found.get(key), below)))
+    found.pop("", None)
     return found
