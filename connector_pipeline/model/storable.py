@@ -22,7 +22,7 @@ _WITHOUT_SHAPE: Final = re.compile(
     "\U0001d159\U000e0100-\U000e01ef]"
 )
 _EMOJI_OR_NOT: Final = re.compile("[\ufe0e\ufe0f]")
-# A zero width joiner makes one picture of two emoji, as in that of a family. Anywhere else it hides.
+# A zero width joiner makes one picture of two emoji, as of a family. Anywhere else it only hides.
 _EMOJI: Final = "[\u2194\u2195\u2600-\u2767\u27a1\u2b1b\U0001f300-\U0001faff]"
 _JOINER: Final = "\u200d"
 _JOINS_NOTHING: Final = re.compile(
