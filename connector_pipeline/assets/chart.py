@@ -35,7 +35,7 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> str:
         f"{escape(bar.words)}</text>"
         for at, bar in zip(range(28, 28 + _LINE * len(bars), _LINE), bars, strict=True)
     ]
-    height = 36 + _LINE * len(bars)
+    height = 28 + _LINE * len(bars)
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
         'font-family="sans-serif" font-size="13" fill="#333">'

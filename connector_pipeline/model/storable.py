@@ -22,6 +22,12 @@ _WITHOUT_SHAPE: Final = re.compile(
     "\U0001d159\U000e0100-\U000e01ef]"
 )
 _EMOJI_OR_NOT: Final = re.compile("[\ufe0e\ufe0f]")
+# A zero width joiner makes one picture of two emoji, as of a family. Anywhere else it only hides.
+_EMOJI: Final = "[\u2194\u2195\u2600-\u2767\u27a1\u2b1b\U0001f300-\U0001faff]"
+_JOINER: Final = "\u200d"
+_JOINS_NOTHING: Final = re.compile(
+    f"(?<!{_EMOJI})(?<!{_EMOJI}\ufe0f){_JOINER}|{_JOINER}(?!{_EMOJI})"
+)
 _SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _MARK: Final = "…"
 
@@ -48,17 +54,19 @@ def printable(text: str) -> str:
     r"""The text with escapes, `\x1b` or `\u202e`, for what does not show or a terminal obeys.
 
     That is control characters, halves of surrogate pairs, what turns the direction of writing, and
-    what has no shape. Line breaks and tabs stay; a space of any width is a space.
+    what has no shape. Line breaks and tabs stay, and so does what joins two emoji; a space of any
+    width is a space.
     """
     if text.isascii() and text.isprintable():
         return text
     shown = _WITHOUT_SHAPE.sub(_escape_of, _SPACES.sub(" ", text))
     if shown.isprintable():
         return shown
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
-        for each in shown
+    escaped_else = "".join(
+        each if each.isprintable() or each in f"\n\t{_JOINER}" else _escape(each) for each in shown
     )
+    # Last, because one that stood beside a character which was escaped joins nothing any more.
+    return _JOINS_NOTHING.sub(_escape_of, escaped_else)
 
 
 def in_one_line(text: str) -> str:
@@ -105,8 +113,14 @@ def _cut(shown: str, most_bytes: int) -> str:
     if len(encoded) <= most_bytes:
         return shown
     room = most_bytes - len(_MARK.encode())
-    return encoded[:room].decode(errors="ignore") + _MARK if room >= 0 else ""
+    if room < 0:
+        return ""
+    return encoded[:room].decode(errors="ignore").rstrip(_JOINER) + _MARK
 
 
 def _escape_of(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+    return _escape(found[0])
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()

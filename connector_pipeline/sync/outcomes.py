@@ -12,6 +12,7 @@ ResultT = TypeVar("ResultT")
 
 _NAMED_GROUPS: Final = 10
 _NAMED_IN_A_GROUP: Final = 100
+_READ_AT_A_GLANCE: Final = 3
 _LONGEST_MESSAGE: Final = 300
 
 
@@ -61,23 +62,38 @@ def as_connector_error(error: Exception) -> ConnectorError:
 def summarize(failed: Mapping[str, ConnectorError], *, of: int) -> str:
     """List the failed shops and their errors, grouped by error and remedy, most shops first.
 
-    Of a single shop: the shop, the cause, and on a line of its own the error's name and the remedy.
-    Long messages and long groups are cut short.
+    Each group begins with its shops and their causes, then come the error's name and the remedy on
+    a line of their own; above the causes where those are many. Of more than one shop, the last line
+    counts them. Long messages and long groups are cut short.
     """
-    if of == 1:
-        [(key, error)] = failed.items()
-        return f"{key}: {error.message}\n{error.code}: {error.remedy}"
-    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for key, error in failed.items():
-        message = shorten(error.message, _LONGEST_MESSAGE, placeholder=" …")
-        groups[error.code, error.remedy].append(f"  {key}: {message}")
-    parts = [f"{len(failed)} of {of} shops failed; the others are done."]
+        message = error.message
+        if of > 1:
+            message = shorten(message, _LONGEST_MESSAGE, placeholder=" …")
+        groups[error.code, error.remedy][key] = message
     largest_first = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    for (code, remedy), lines in largest_first[:_NAMED_GROUPS]:
-        parts.append(f"{code} ({len(lines)}). {remedy}")
-        parts += lines[:_NAMED_IN_A_GROUP]
-        if len(lines) > _NAMED_IN_A_GROUP:
-            parts.append(f"  and {len(lines) - _NAMED_IN_A_GROUP} more: see `failed_shops`.")
-    if unnamed := sum(len(lines) for _, lines in largest_first[_NAMED_GROUPS:]):
+    parts = [
+        line
+        for (code, remedy), messages in largest_first[:_NAMED_GROUPS]
+        for line in _group(f"{code}: {remedy}", messages)
+    ]
+    if unnamed := sum(len(messages) for _, messages in largest_first[_NAMED_GROUPS:]):
         parts.append(f"And {unnamed} more with other troubles: see `failed_shops`.")
+    if of > 1:
+        others = "the others are done" if len(failed) < of else "no other was to be done"
+        parts.append(f"{len(failed)} of {of} shops failed; {others}.")
     return "\n".join(parts)
+
+
+def _group(what_to_do: str, messages: Mapping[str, str]) -> list[str]:
+    """The lines of the shops that failed alike."""
+    causes = [f"{key}: {message}" for key, message in messages.items()]
+    if len(causes) <= _READ_AT_A_GLANCE:
+        return [*causes, what_to_do]
+    first = ", ".join(list(messages)[:_READ_AT_A_GLANCE])
+    heading = f"{first} and {len(causes) - _READ_AT_A_GLANCE} more"
+    lines = [heading, what_to_do, *(f"  {cause}" for cause in causes[:_NAMED_IN_A_GROUP])]
+    if len(causes) > _NAMED_IN_A_GROUP:
+        lines.append(f"  and {len(causes) - _NAMED_IN_A_GROUP} more: see `failed_shops`.")
+    return lines

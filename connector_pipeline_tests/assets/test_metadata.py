@@ -1,5 +1,7 @@
 """What a shop's materialization shows, and how large it gets."""
 
+import base64
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +21,7 @@ from connector_pipeline.assets.sync_report import (
     sync_report,
     time_report,
 )
+from connector_pipeline.assets.time_chart import time_chart
 from connector_pipeline.catalog.examples import ChangedItem, Examples, Rejected
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
 from connector_pipeline.model.sync import Sync, SyncType
@@ -93,6 +96,11 @@ def test_a_materialization_is_small(
         assert len(serialize_value(event)) < most_kilobytes * 1_000
 
 
+def drawn(url: str) -> str:
+    """The SVG in a `data:` URL."""
+    return base64.b64decode(url.partition("base64,")[2]).decode()
+
+
 @pytest.mark.parametrize("sync_type", SyncType)
 def test_the_report_says_what_was_read_and_where_the_time_went(sync_type: SyncType) -> None:
     """Waiting and archiving are parts of the reading, and the live items are the shop's."""
@@ -105,6 +113,17 @@ def test_the_report_says_what_was_read_and_where_the_time_went(sync_type: SyncTy
     assert "- and 2 more" in changes
     assert changes.count("Shirt") > report.count("Shirt") > 0
     assert "reading the platform 40.0 s" in time_report(found)
+
+
+def test_a_part_of_the_time_that_took_none_has_no_bar() -> None:
+    """Most syncs wait for nothing. The other parts keep their colours."""
+    parts = {"waiting": 30.0, "reading": 2.0, "publishing": 1.0}
+    whole, calm = drawn(time_chart(parts)), drawn(time_chart(parts | {"waiting": 0.0}))
+    assert whole.count("<rect") == 3
+    assert calm.count("<rect") == 2
+    assert "waiting" not in calm
+    colours = [re.findall(r'fill="(#\w+)"/>', picture)[-2:] for picture in (whole, calm)]
+    assert colours[0] == colours[1]
 
 
 @pytest.mark.parametrize(

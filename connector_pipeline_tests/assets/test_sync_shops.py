@@ -456,7 +456,7 @@ def test_a_retry_goes_on_with_interrupted_shops_and_leaves_out_those_that_failed
     twelve.sandbox.requests.clear()
     retried = sync(twelve, listed, {ROOT_RUN_ID: first.run_id, RETRY_NUMBER: "1"})
     text = twelve.failure(retried)
-    assert "FailedBefore (1)." in text
+    assert "FailedBefore: " in text
     assert "InvalidResponse" in text
     assert ended(twelve) == {
         broken.partition_key: ("failed", "InvalidResponse"),
@@ -484,7 +484,7 @@ async def test_a_shop_of_the_queue_that_another_run_reads_waits_on(
         [launch] = queued_runs.unseen(connection)
     async with ShopLocks(twelve.database, run_id="another-run") as locks, locks.hold(key(0)):
         result = await asyncio.to_thread(sync, twelve, shops_of(launch))
-    assert "ShopBusy (1)." in twelve.failure(result)
+    assert "ShopBusy: " in twelve.failure(result)
     rows = Inbox(twelve.database).rows(
         "SELECT domain, state, outcome, relaunches FROM connector.sync_queue ORDER BY domain"
     )

@@ -1,5 +1,6 @@
 """Text of strangers is made storable, and fit to be shown."""
 
+import itertools
 import unicodedata
 
 import pytest
@@ -10,7 +11,22 @@ from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.model.storable import checked, clipped, clipped_lines, printable, shows
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
+FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
+"""Three emoji that are shown as one."""
+PICTURES = ("So", "Sm", "Sk")
+"""Categories of emoji, of a few arrows, and of the colours of skin."""
 WITHOUT_SHAPE = "\u034f\u115f\u1160\u2800\u3164\uffa0\ufe00\U000e0100"
+
+
+def without_joiners(text: str) -> str:
+    """The text without each joiner that has a picture on its left and one on its right."""
+    parts = text.split("\u200d")
+    for left, right in itertools.pairwise(parts):
+        drawn = left.removesuffix("\ufe0f")[-1:], right[:1]
+        assert [unicodedata.category(each) for each in drawn if each] in (
+            [one, other] for one in PICTURES for other in PICTURES
+        )
+    return "".join(parts)
 
 
 @given(ANY_TEXT, st.integers(0, 300))
@@ -18,11 +34,14 @@ WITHOUT_SHAPE = "\u034f\u115f\u1160\u2800\u3164\uffa0\ufe00\U000e0100"
 @example("é" * 300, 255)
 @example("\u3164\u202e\x9b", 40)
 @example("abc", 0)
+@example(FAMILY, 10)
+@example("\u200d\U0001f469\u200d\U0001fae9\u200da", 300)
 def test_a_clipped_text_shows_and_fits(text: str, most_bytes: int) -> None:
     """No character is left that does not show, and no more bytes than allowed."""
     found = clipped(text, most_bytes=most_bytes)
-    assert found.isprintable()
-    assert not any(unicodedata.category(each) in ("Cf", "Cc", "Cs") for each in found)
+    shown = without_joiners(found)
+    assert shown.isprintable()
+    assert not any(unicodedata.category(each) in ("Cf", "Cc", "Cs") for each in shown)
     assert not set(found) & set(WITHOUT_SHAPE)
     assert checked(found) == found
     assert len(found.encode()) <= most_bytes
@@ -33,7 +52,7 @@ def test_a_clipped_text_shows_and_fits(text: str, most_bytes: int) -> None:
 def test_lines_stay_lines_and_the_rest_shows(text: str) -> None:
     """Nothing else breaks a line: a forged line of a log would look like ours."""
     found = clipped_lines(text, most_bytes=5_000)
-    assert all(each.isprintable() or each in "\n\t" for each in found)
+    assert all(each.isprintable() or each in "\n\t" for each in without_joiners(found))
     assert found.count("\n") == text.count("\n") or found.endswith("…")
     assert printable(found) == found
 
@@ -66,10 +85,23 @@ def test_a_cut_and_an_escape_are_seen() -> None:
     assert clipped("a\nb\tc", most_bytes=80) == "a\\nb\\tc"
 
 
-@pytest.mark.parametrize("text", ["❤\ufe0f Té\u00a0chaud", "日本語", "ไทย", "é\u0301"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "❤\ufe0f Té\u00a0chaud", "日本語", "ไทย", "é\u0301",
+        FAMILY, "❤\ufe0f\u200d\U0001f525", "\U0001f469\U0001f3fd\u200d⚕\ufe0f",
+    ],
+)  # fmt: skip
 def test_writing_of_all_kinds_shows_as_it_is(text: str) -> None:
     """A space of any kind is a space."""
     assert clipped(text, most_bytes=80) == text.replace("\u00a0", " ")
+
+
+def test_a_joiner_beside_anything_but_emoji_is_seen() -> None:
+    """Two titles that differ by it alone would look the same."""
+    assert clipped("pay\u200dpal", most_bytes=80) == "pay\\u200dpal"
+    assert clipped("\U0001f469\u200d…a", most_bytes=80) == "\U0001f469\\u200d…a"
+    assert clipped(f"{FAMILY}\u202e", most_bytes=80) == f"{FAMILY}\\u202e"
 
 
 @pytest.mark.parametrize("room", range(285, 325))

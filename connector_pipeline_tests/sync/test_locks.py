@@ -178,7 +178,7 @@ async def test_a_shop_that_stays_busy_fails_alone_and_counts_as_healthy(
         )
     assert pipeline.materialized(RAW_PRODUCTS, result.run_id).keys() == {free.key}
     text = pipeline.failure(result)
-    assert "ShopBusy (1)." in text
+    assert "ShopBusy: " in text
     assert f"{busy.key}: Dagster run another-run has the shop." in text
     assert pipeline.sandbox.requests.shop("shopify", busy.spec.domain).count == 0
     with pipeline.database.connect() as connection:

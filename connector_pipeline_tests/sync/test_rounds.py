@@ -154,7 +154,7 @@ def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
     result = pipeline.materialize(slow.key, neighbour.key, assets=[RAW_PRODUCTS])
     assert pipeline.materialized(RAW_PRODUCTS, result.run_id).keys() == {neighbour.key}
     text = pipeline.failure(result)
-    assert "DeadlineExceeded (1)." in text
+    assert "DeadlineExceeded: " in text
     assert f"{slow.key}: it was not read within 2 s: " in text
     assert "CONNECTOR_SHOP_DEADLINE" in text
 
@@ -218,7 +218,7 @@ def test_a_trouble_that_stays_is_one_failure(pipeline: Pipeline) -> None:
     pipeline.sandbox.faults.set([{"match": of(down), "kind": "status", "status": 500}])
     result = pipeline.materialize(down.key, refused.key, assets=[RAW_PRODUCTS])
     text = pipeline.failure(result)
-    assert text.count("PlatformUnavailable (1).") == text.count("AccessRefused (1).") == 1
+    assert text.count("PlatformUnavailable: ") == text.count("AccessRefused: ") == 1
     assert requests(pipeline, down) == 8
     assert requests(pipeline, refused) == 4
     for shop in (down, refused):
