@@ -71,7 +71,7 @@ class Hinted:
         """Gather the hints and sync for them; return the record of the sync."""
         with self.pipeline.database.connect() as connection:
             connection.execute("UPDATE connector.hints SET not_before = now()")
-            gathering.gather(connection, pause=timedelta(0))
+            gathering.gather(connection, pause=timedelta(0), most_hinted={})
             queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
             [launch] = queued_runs.unseen(connection)
             queued_runs.seen(connection, {launch.launch_id: f"run of {launch.launch_id}"})
