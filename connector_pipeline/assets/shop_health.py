@@ -155,14 +155,14 @@ def health_metadata(health: ShopHealth, *, next_sweep: datetime) -> Mapping[str,
         "failing": MetadataValue.int(health.failing),
         "disconnected": MetadataValue.int(health.disconnected),
         "never_synced": MetadataValue.int(health.never_synced),
-        "age_of_last_good_sync": MetadataValue.text(_spread(health.age)),
+        "age_of_last_good_sync": MetadataValue.text(_ages(health)),
         "freshness_of_a_day": MetadataValue.text(_spread(health.freshness)),
         **{
             f"age_seconds_p{percentile}": MetadataValue.float(round(seconds, 1))
             for percentile, seconds in health.age.items()
         },
         "slowest_syncs_of_a_day": _table(
-            ("shop", "took"), [(each.shop, in_words(each.number)) for each in health.slowest]
+            ("shop", "took"), [(each.shop, _unbroken(each.number)) for each in health.slowest]
         ),
         "most_rejected_variants": _table(
             ("shop", "variants"), [_rejects(each) for each in health.most_rejects]
@@ -214,9 +214,19 @@ def _rejects(shop: MeasuredShop) -> tuple[str | int, ...]:
     return (shop.shop, round(shop.number))
 
 
+def _unbroken(seconds: float) -> str:
+    # The column is as narrow as the UI can make it.
+    return in_words(seconds).replace(" ", "\u00a0")
+
+
+def _ages(health: ShopHealth) -> str:
+    never = f"; {health.never_synced} never synced, counted since their registration"
+    return f"{_spread(health.age)}{never if health.never_synced else ''}"
+
+
 def _spread(seconds: Mapping[int, float]) -> str:
     if not seconds:
-        return "-"
+        return "no sync has any"
     return ", ".join(
         f"{'longest' if percentile == 100 else f'{percentile} % within'} {in_words(each)}"
         for percentile, each in seconds.items()

@@ -5,9 +5,15 @@ of the Markdown as it is written (Dagster 1.13.27, in a window of 1,440 pixels).
 """
 
 import re
+from typing import Final
 
 from connector_pipeline.platforms.kit.source import PlatformSource
 from connector_pipeline.settings import Settings
+
+_AGAIN: Final = (
+    "After that tick `raw_products` and `catalog_items` under *Catalog*, press *Materialize "
+    "selected*, then *Failed*."
+)
 
 
 def anchor(heading: str) -> str:
@@ -43,8 +49,8 @@ The merchants' shops on {source.title}.
 
 {source.reads}
 
-**When a shop fails:** its partition of `raw_products` is red; the error names the cause and the
-remedy. The shop's last good rows stay in the catalog.
+**When a shop fails:** its partition of `raw_products` is red: press it, then *View logs*, which has
+the cause and the remedy. The shop's last good rows stay in the catalog.
 
 See {_doc(settings, "platforms", "Platforms")}."""
 
@@ -62,8 +68,9 @@ partition.
 - **How fresh:** every sweep (`{settings.sync_cron}`, UTC) syncs all shops; webhooks, change feeds
   and requests sync single shops in between. The last full sync is at most
   {_hours(settings)} hours older than the newest sync.
-- **When a partition is red:** open it and read the error: it names the shop, the cause and the
-  remedy. Other shops go on, and the shop's last good rows stay in the catalog.
+- **When a partition is red:** press it, then *View logs*: the text begins with the shop and the
+  cause, and then says what to do. {_AGAIN} Other shops go on, and the shop's
+  last good rows stay in the catalog.
 
 A snapshot exists only once its last page is archived. See
 {_doc(settings, "operating", "When a shop fails")} and
@@ -81,8 +88,9 @@ transaction, all at once or not at all. A deleted variant stays as a tombstone (
 - **From:** the newest snapshot of `raw_products` alone. Materializing it again asks no platform.
 - **How fresh:** each sync publishes as soon as the shop is read; the metadata `freshness_seconds`
   says how long the platform's changes took to get here.
-- **When a partition is red:** open it and read the error. `SnapshotShrank` means that most of the
-  shop is gone: see whether that is true before you sync with `allow_shrink`.
+- **When a partition is red:** press it, then *View logs*: the text begins with the shop and the
+  cause, and then says what to do. {_AGAIN} `SnapshotShrank` means that most
+  of the shop is gone: see whether that is true before you sync with `allow_shrink`.
 - **When a check is red:** rows are published and look wrong; the check names the shops.
 
 See {_doc(settings, "contracts", "The catalog: `catalog.catalog_items`")},

@@ -173,7 +173,7 @@ def _welcome(services: LocalServices, shops: Sequence[RegisteredShop], session: 
         (
             "First",
             "open the UI, under Catalog tick raw_products and catalog_items, press Materialize "
-            f"selected, and pick {example}",
+            f"selected, pick {example}, and press Launch 1 run",
         ),
         ("Database", database),
         *((("DSN", session.database_url),) if session.database_url else ()),

@@ -37,6 +37,7 @@ from connector_pipeline.cli.real_or_sandbox import (
     sandbox_elsewhere,
     token_service_to_look_at,
 )
+from connector_pipeline.cli.shops_health import in_trouble
 from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import mixed_settings
 from connector_pipeline.engine.storage_server import storage_connection
@@ -316,7 +317,7 @@ def _shops() -> str:
     codes = Counter(str(shop.last_error_code) for shop in failing).most_common(_NAMED_ERRORS)
     if codes:
         named = ", ".join(f"{code} {number}" for code, number in codes)
-        seen += f"; {len(failing)} active ones fail ({named})"
+        seen += f"; {in_trouble(len(failing))} ({named})"
     # Of many shops one is always in trouble. It is the deployment's when it is most of them.
     if 2 * troubled > counts[ShopState.ACTIVE] + counts[ShopState.DISCONNECTED]:
         raise ConnectorError(f"{seen}.", remedy=_SHOPS_EXPLAINED)

@@ -25,6 +25,8 @@ from connector_pipeline.state.shop_health import (
 from connector_pipeline.state.sweep_times import next_sweep_begins
 
 _MEASURED: Final = 5
+_EXPLAINED: Final = 3
+"""Shops of one error code whose errors are printed: a platform that is down has thousands alike."""
 _WELL: Final = "No shop fails, and none is disconnected."
 
 
@@ -42,8 +44,9 @@ def run_health(*, as_json: bool) -> None:
         )
         return
     states = ", ".join(f"{number} {state}" for state, number in health.states.items()) or "none"
-    _line("Shops", f"{states}; failing of the active ones: {health.failing}")
-    _line("Last good syncs", _spread(health.age))
+    _line("Shops", f"{states}; {in_trouble(health.failing)}")
+    never = f"; {health.never_synced} never, since their registration"
+    _line("Last good syncs", f"{_spread(health.age)}{never if health.never_synced else ''}")
     _line("Freshness of a day", _spread(health.freshness))
     _line("Next sweep", f"{begins:%Y-%m-%d %H:%M}Z (SYNC_CRON {settings.sync_cron})")
     if not health.causes:
@@ -54,16 +57,19 @@ def run_health(*, as_json: bool) -> None:
             f"({', '.join(cause.platforms)}). {remedy_of(cause.error_code)}",
             soft_wrap=True,
         )
-        for number, each in enumerate(_of(health, cause.error_code)):
-            why = "" if number else f": {each.error}"
-            out.print(
-                f"  {each.shop} ({each.state}) since {each.since:%Y-%m-%d %H:%M}Z{why}",
-                soft_wrap=True,
-            )
+        for place, each in enumerate(_of(health, cause.error_code)):
+            error = f": {each.error}" if place < _EXPLAINED and each.error else ""
+            since = f"since {each.since:%Y-%m-%d %H:%M}Z"
+            out.print(f"  {each.shop} ({each.state}) {since}{error}", soft_wrap=True)
     _measured("Slowest syncs of a day", [(e.shop, in_words(e.number)) for e in health.slowest])
     _measured("Most rejects", [(each.shop, f"{each.number:.0f}") for each in health.most_rejects])
     if health.causes:
-        out.print("\nWhy another fails: connector-pipeline shops show SHOP", soft_wrap=True)
+        out.print("\nAll of one shop: connector-pipeline shops show SHOP", soft_wrap=True)
+
+
+def in_trouble(failing: int) -> str:
+    """How many of the active shops fail, in words."""
+    return f"of the active ones {failing or 'none'} {'fail' if failing > 1 else 'fails'}"
 
 
 def run_show(key: str, *, as_json: bool) -> None:
@@ -141,7 +147,7 @@ def _of(health: ShopHealth, error_code: str) -> list[TroubledShop]:
 
 def _spread(seconds: Mapping[int, float]) -> str:
     if not seconds:
-        return "-"
+        return "no sync has any"
     return ", ".join(
         f"{'the longest' if percentile == 100 else f'{percentile} % within'} {in_words(each)}"
         for percentile, each in seconds.items()

@@ -179,7 +179,7 @@ class SnapshotTooLarge(ConnectorError):
 class SnapshotMissing(ConnectorError):
     """No complete raw snapshot of the shop is in the archive."""
 
-    default_remedy = "Materialize `raw_products` for this shop first."
+    default_remedy = "Materialize `raw_products` for this shop, together with `catalog_items`."
 
 
 class PublishTooSlow(ConnectorError):

@@ -134,6 +134,8 @@ def test_the_asset_can_be_materialized_by_hand(pipeline: Pipeline) -> None:
     assert result.success
     [materialization] = result.asset_materializations_for_node("shop_health")
     assert materialization.metadata["never_synced"].value == 1
+    ages = materialization.metadata["age_of_last_good_sync"].value
+    assert str(ages).endswith("; 1 never synced, counted since their registration")
     assert all(each.passed for each in result.get_asset_check_evaluations())
 
 
