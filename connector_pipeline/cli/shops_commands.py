@@ -3,7 +3,7 @@
 A command imports what it works with when it is called: its help needs no database.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -166,7 +166,7 @@ def resume(
     file: FileOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Sync paused or disconnected shops again, e.g. all of `--state disconnected`."""
+    """Sync paused or disconnected shops again, at once while a daemon runs, then in each sweep."""
     _set_states(ShopState.ACTIVE, shops, state, platform, file, as_json=as_json)
 
 
@@ -243,6 +243,8 @@ def _set_states(
     with _registry() as registry:
         known = None if keys is None else registry.registered(keys)
         changed = registry.set_states(state, keys=known, now_in=now_in, platform_name=platform)
+        if state is ShopState.ACTIVE:
+            _have_synced(registry, changed)
         unknown = registry.unknown(sorted(set(keys or ()) - set(known or ())))
     for key in changed:
         _say(key, state.value, as_json=as_json)
@@ -252,6 +254,15 @@ def _set_states(
         err.print(f"{error.code}: {error}", soft_wrap=True)
     if unknown:
         raise typer.Exit(1)
+
+
+def _have_synced(registry: "ShopRegistry", keys: Sequence[str]) -> None:
+    """Put resumed shops into the queue: their catalogs are old, and remedies promise it."""
+    from connector_pipeline.model.queue import QueueReason
+    from connector_pipeline.state import sync_queue
+
+    with registry.database.connect() as connection:
+        sync_queue.put_shops(connection, keys, reason=QueueReason.CHANGE)
 
 
 def _named(shops: list[str] | None, file: typer.FileText | None) -> list[str] | None:

@@ -99,6 +99,16 @@ def test_a_shop_is_paused_resumed_and_removed(command: Command) -> None:
     assert command("shops", "list", "--json").rows() == []
 
 
+def test_a_resumed_shop_waits_in_the_queue(command: Command, database: Database) -> None:
+    """The remedy of a disconnected shop promises that it is synced at once."""
+    command("shops", "add", ACME, "--merchant-id", "m-1")
+    waiting = "SELECT platform_name || '/' || domain, reason, state FROM connector.sync_queue"
+    for words, expected in (("pause", []), ("resume", [(ACME, "change", "waiting")])):
+        command("shops", words, ACME)
+        with database.connect() as connection:
+            assert connection.execute(waiting).fetchall() == expected
+
+
 def test_an_empty_list_of_a_state_says_nothing_about_the_registry(command: Command) -> None:
     """An operator who looks for disconnected shops is not asked to register any."""
     assert "shops add" in command("shops", "list").err

@@ -34,7 +34,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=80)
 
 
 def is_plain(text: str) -> bool:
-    """Whether a terminal only shows the text. A joiner of two emoji stays (model/storable.py)."""
+    """Whether a terminal only shows the text. The joiner of emoji is let through, and no other."""
     return all(each.isprintable() or each in "\n\u200d" for each in text)
 
 
