@@ -18,6 +18,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
+from connector_pipeline.model.redaction import SECRETS
 from connector_pipeline.platforms.adapters import found_adapters
 from connector_pipeline.platforms.http import connecting
 from connector_pipeline.postgres.database import Database
@@ -47,6 +48,15 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "connector
 collect_ignore = [] if find_spec("playwright") else ["e2e"]
 
 TEST_SERVER_VARIABLE = "CONNECTOR_TEST_DATABASE_URL"
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets_of_examples(request: pytest.FixtureRequest) -> Generator[None]:
+    """Forget what Hypothesis made up as a password: it may be a word of a later test."""
+    before = set(SECRETS._kept)  # pyright: ignore[reportPrivateUsage]
+    yield
+    if getattr(getattr(request, "function", None), "is_hypothesis_test", False):
+        SECRETS._drop(SECRETS._kept.keys() - before)  # pyright: ignore[reportPrivateUsage]
 
 
 class EndWithoutWhatTestsShare:
