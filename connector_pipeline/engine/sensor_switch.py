@@ -9,20 +9,39 @@ states and types of `dagster._core`. Tried with Dagster 1.13.27. A public functi
 sensor by its name would replace this module.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 
+_LOOKS: Final = 10
+_BETWEEN_LOOKS: Final = 0.1
 
-def switch(instance: DagsterInstance, name: str, *, on: bool) -> bool:
-    """Switch the sensor of this name on or off. Returns False if no daemon has come by it yet."""
-    states = _states(instance, name)
+
+def switch(
+    instance: DagsterInstance, name: str, *, on: bool, pause: Callable[[float], None] = time.sleep
+) -> bool:
+    """Switch the sensor of this name on or off. Returns False if no daemon has come by it yet.
+
+    Dagster's daemon reads a sensor's state and writes it back whole when a tick begins and ends: a
+    switch in between is lost. So this looks for a second whether it lasts, and switches again.
+    """
     status = InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED
-    for state in states:
-        instance.update_instigator_state(state.with_status(status))
-    return bool(states)
+    found = lasted = 0
+    while lasted < _LOOKS:
+        states = _states(instance, name)
+        found = found or len(states)
+        others = [state for state in states if state.status != status]
+        for state in others:
+            instance.update_instigator_state(state.with_status(status))
+        lasted = 0 if others else lasted + 1
+        if not found:
+            break
+        pause(_BETWEEN_LOOKS)
+    return bool(found)
 
 
 def is_ticking(instance: DagsterInstance, name: str) -> bool:
