@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -37,6 +38,14 @@ def woo(client: SandboxClient, receiver: Receiver) -> SandboxShop:
 
 def signature(secret: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
+
+
+@pytest.fixture(autouse=True)
+def all_counted(client: SandboxClient, receiver: Receiver) -> Generator[None]:
+    """End a test when its deliveries are counted, too, and not among those of the next test."""
+    yield
+    receiver.status = 200
+    client.server.sender.outbox.idle(30)
 
 
 def idle(client: SandboxClient) -> dict[str, int]:
