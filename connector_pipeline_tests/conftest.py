@@ -44,6 +44,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "connector"))
 
+# The default sweeps every shop at each full hour, also the shops of a test that is under way then.
+os.environ["SYNC_CRON"] = "0 0 1 1 *"
+
 # Playwright comes with the extra `e2e`, which .ci/e2e installs.
 collect_ignore = [] if find_spec("playwright") else ["e2e"]
 

@@ -36,7 +36,7 @@ def end_sessions(url: str, *, application_name: str = "%", query: str = "%") -> 
     """
     with psycopg.connect(url, autocommit=True) as admin:
         rows = admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             " AND application_name LIKE %s AND query LIKE %s",
             (application_name, query),
@@ -75,7 +75,8 @@ def ordinary_user(url: str, *, most_connections: int = -1) -> Generator[str]:
             yield of_user(url, name)
         finally:
             admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,)
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = %s",
+                (name,),
             )
             admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
             admin.execute(sql.SQL("DROP ROLE {}").format(role))

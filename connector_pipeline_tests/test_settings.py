@@ -141,6 +141,7 @@ def test_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cron_is_read_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Superfluous spaces are dropped."""
+    monkeypatch.delenv("SYNC_CRON")
     assert load_settings().sync_cron == "0 * * * *"
     monkeypatch.setenv("SYNC_CRON", " */15  6-22 * * mon-Fri ")
     assert load_settings().sync_cron == "*/15 6-22 * * mon-Fri"

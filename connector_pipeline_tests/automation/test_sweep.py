@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import pytest
 from dagster import DagsterInstance, SkipReason, build_sensor_context
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,12 @@ HOUR = timedelta(hours=1)
 HOURLY = "0 * * * *"
 LONG_AGO = NOON - timedelta(days=9)
 IDENTITY = {"merchant_id", "platform_name", "platform_shop_id", "domain"}
+
+
+@pytest.fixture(autouse=True)
+def _swept_an_hour_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep began one to two hours ago. No other begins while a test goes on."""
+    monkeypatch.setenv("SYNC_CRON", f"0 {(datetime.now(UTC) - HOUR).hour} * * *")
 
 
 def key(number: int) -> str:

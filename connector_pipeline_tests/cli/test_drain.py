@@ -61,6 +61,9 @@ def deployment(home: Path) -> Generator[list[subprocess.Popen[bytes]]]:
                 processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
                 until(socket.exists, processes)
             yield processes
+        except BaseException:
+            sys.stderr.write((home / "processes.log").read_text(errors="replace")[-20_000:])
+            raise
         finally:
             for process in reversed(processes):
                 process.terminate()

@@ -89,6 +89,15 @@ def backends() -> set[int]:
     return set(found)
 
 
+def end_sessions() -> None:
+    """End the sessions of the storage, and wait until they have ended."""
+    # The time is in milliseconds. Without it the server has only been asked to end them.
+    assert admin(
+        "SELECT bool_and(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+
 def test_a_run_writes_its_events_over_the_connections_it_has(
     stored_instance: DagsterInstance,
 ) -> None:
@@ -114,11 +123,7 @@ def test_a_run_writes_its_events_over_the_connections_it_has(
 def test_connections_that_the_server_closed_are_not_used(stored_instance: DagsterInstance) -> None:
     """Postgres may be restarted between two events of a process."""
     assert stored_instance.get_runs() == []
-    closed = admin(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    assert closed
+    end_sessions()
     assert stored_instance.get_runs() == []
 
 
@@ -145,10 +150,7 @@ async def test_the_web_server_uses_no_connections_that_the_server_closed(
         ) as pages:
             first = await ask()
             assert "errors" not in first
-            assert admin(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            )
+            end_sessions()
             assert await ask() == first
 
 

@@ -44,7 +44,9 @@ def test_a_connection_the_server_ends_is_unavailable(database_url: str) -> None:
     def use_it_while_it_ends() -> None:
         with connect(database_url) as connection:
             with psycopg.connect(database_url, autocommit=True) as admin:
-                admin.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+                admin.execute(
+                    "SELECT pg_terminate_backend(%s, 60000)", (connection.info.backend_pid,)
+                )
             connection.execute("SELECT 1")
 
     with pytest.raises(DatabaseUnavailable):

@@ -65,7 +65,7 @@ async def test_a_lock_that_is_lost_ends_what_is_done_under_it(database: Database
             async with locks.hold(KEY):
                 [pid] = sessions(database, "run-1")
                 with database.connect() as connection:
-                    connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+                    connection.execute("SELECT pg_terminate_backend(%s, 60000)", (pid,))
                 await asyncio.Event().wait()
 
         with pytest.raises(DatabaseUnavailable, match="reading was stopped"):
@@ -212,7 +212,7 @@ def test_a_run_that_loses_its_locks_goes_on_after_the_pages_it_has(
             ):
                 time.sleep(0.01)
             watcher.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                 "WHERE application_name LIKE %s",
                 (APPLICATION_NAME + "%",),
             )

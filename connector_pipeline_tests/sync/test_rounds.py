@@ -254,7 +254,7 @@ def test_a_publish_that_was_cut_off_is_made_up_for(pipeline: Pipeline) -> None:
         named_locks.lock(holder, f"publish {shop.key}")
 
         def cut() -> None:
-            watcher.execute(f"SELECT pg_terminate_backend(pid) {waiting}")
+            watcher.execute(f"SELECT pg_terminate_backend(pid, 60000) {waiting}")
             holder.rollback()
 
         with meanwhile(lambda: bool(watcher.execute(f"SELECT 1 {waiting}").fetchall()), cut):
