@@ -23,7 +23,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.state import queued_runs, sync_log, sync_queue
+from connector_pipeline.state import queued_runs, sync_log, sync_queue, sync_success
 
 AT_ONCE = 16
 """Syncs of a run that are under way at one moment."""
@@ -90,7 +90,7 @@ def sync_all(connection: psycopg.Connection, shops: list[queued_runs.TakenShop])
     for sync, shop in syncs:
         with connection.transaction():
             stage(connection, shop, [])
-            sync_log.succeed(
+            sync_success.succeed(
                 connection, sync=sync, shop=shop, counts=counts, complete=True, published_by=run_id
             )
 

@@ -30,7 +30,7 @@ from connector_pipeline.engine.code_servers import is_of_another_location
 from connector_pipeline.engine.retries import LastRun, last_runs
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_log, sync_queue, sync_totals
+from connector_pipeline.state import sync_failure, sync_queue, sync_totals
 
 EVERY_SECONDS: Final = 15
 _LOOKED_AT_A_TICK: Final = 20_000
@@ -225,5 +225,5 @@ def _end(database: Database, sync: UnfinishedSync, why: str, *, run_again: bool)
             return _Done.NOTHING
         if run_again and sync_queue.put_again(connection, sync.sync_id):
             return _Done.RELAUNCHED
-        sync_log.fail(connection, sync.sync_id, SyncAbandoned(why))
+        sync_failure.fail(connection, sync.sync_id, SyncAbandoned(why))
     return _Done.ENDED

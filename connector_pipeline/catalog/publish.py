@@ -42,7 +42,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.tracing import span
 from connector_pipeline.postgres.bounded_connection import under
-from connector_pipeline.state import full_sync_failures, sync_log
+from connector_pipeline.state import full_sync_failures, sync_success
 from connector_pipeline.state.asked_again import ask_again_for
 from connector_pipeline.state.sync_log import PublishCounts
 
@@ -73,7 +73,7 @@ def publish(
     Absent items become tombstones as follows. Full and `complete`: all of them. Otherwise those in
     `gone`, the variant ids that the platform said are gone (`absences_confirmed`: these are all
     that are absent). With `whole_products`, an increment forgets the rejects that its products no
-    longer have. The sync counts as the shop's full one by the rule of `sync_log.succeed`.
+    longer have. The sync counts as the shop's full one by the rule of `sync_success.succeed`.
     Publishing the same snapshot again writes no catalog row. No row becomes older than it was,
     except by a full sync (`newer_rows`). The products that came too old, and the tokens `not_yet`,
     are asked for again. The records of the sync, the shop and
@@ -173,7 +173,7 @@ def publish(
             rejected=staged.rejected,
             duplicates=staged.duplicates,
         )
-        sync_log.succeed(
+        sync_success.succeed(
             connection,
             sync=sync,
             shop=shop,

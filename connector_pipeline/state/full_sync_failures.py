@@ -1,6 +1,6 @@
 """Keeps why full syncs of a shop fail, on the shop, until one counts: no increment heals that.
 
-`sync_log.succeed` ends it. `model.sync.planned_sync` spaces full syncs by it.
+`sync_success.succeed` ends it. `model.sync.planned_sync` spaces full syncs by it.
 """
 
 import psycopg

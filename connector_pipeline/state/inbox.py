@@ -20,7 +20,7 @@ from connector_pipeline.model.sync_request import (
     registration,
 )
 from connector_pipeline.postgres.savepoint import OF_THE_DATA, savepoint
-from connector_pipeline.state import sync_log, sync_queue
+from connector_pipeline.state import sync_failure, sync_queue
 from connector_pipeline.state.error_text import stored_text
 from connector_pipeline.state.registry import add_shop
 from connector_pipeline.state.request_judging import JudgedRequest, judged
@@ -138,7 +138,7 @@ def accept(connection: psycopg.Connection, *, limit: int) -> tuple[int, int]:
 def refuse(connection: psycopg.Connection, sync_id: str, error: InvalidSyncRequest) -> None:
     """Refuse a request for good. Its sync has failed."""
     _end(connection, [sync_id], refusal=stored_text(error))
-    sync_log.fail(connection, sync_id, error)
+    sync_failure.fail(connection, sync_id, error)
 
 
 def refuse_paused(connection: psycopg.Connection) -> int:

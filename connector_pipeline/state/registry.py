@@ -21,7 +21,7 @@ from connector_pipeline.model.shop import (
 )
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import refusals, sync_log
+from connector_pipeline.state import refusals, sync_failure, sync_log
 from connector_pipeline.state.refusals import NOT_REFUSED, Refusal
 from connector_pipeline.state.sync_log import SyncProgress
 from connector_pipeline.state.unknown_shops import unknown_shop
@@ -316,19 +316,19 @@ class ShopRegistry:
     def refuse_sync(
         self, sync: Sync, shop: Shop, error: ConnectorError, run_id: str | None = None
     ) -> None:
-        """Record a sync that failed before it began. See sync_log.refuse."""
+        """Record a sync that failed before it began. See sync_failure.refuse."""
         with self.database.connect() as connection:
-            sync_log.refuse(connection, sync, shop, error, run_id)
+            sync_failure.refuse(connection, sync, shop, error, run_id)
 
     def fail_sync(
         self, sync_id: str, error: ConnectorError, *, refusal: Refusal = refusals.UNKNOWN
     ) -> ConnectorError:
         """Record that a sync failed, on its shop too; return the error as recorded.
 
-        See sync_log.fail. A publish records a success itself, in its own transaction.
+        See sync_failure.fail. A publish records a success itself, in its own transaction.
         """
         with self.database.connect() as connection:
-            return sync_log.fail(connection, sync_id, error, refusal=refusal)
+            return sync_failure.fail(connection, sync_id, error, refusal=refusal)
 
     def _change(self, key: str, statement: LiteralString, values: dict[str, object]) -> None:
         platform_name, domain = parse_partition_key(key)

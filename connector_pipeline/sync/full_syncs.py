@@ -16,7 +16,7 @@ MISSES_SOMETHING: Final = (
 
 
 def counts_as_full(report: FetchReport, gone: Confirmed) -> bool:
-    """Whether a full sync will count as one, by the rule of `sync_log.succeed`."""
+    """Whether a full sync will count as one, by the rule of `sync_success.succeed`."""
     return report.complete or (report.all_read and gone.every_absence)
 
 

@@ -15,7 +15,14 @@ from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import gathering, hints, sync_log, sync_queue
+from connector_pipeline.state import (
+    gathering,
+    hints,
+    sync_failure,
+    sync_log,
+    sync_queue,
+    sync_success,
+)
 from connector_pipeline.state.asked_again import (
     DISTANCES,
     ask_again_for,
@@ -91,13 +98,13 @@ class HintedQueue(Queue):
         shop = self.shop(sync.partition_key)
         with self.database.connect() as connection:
             ask_again_for(connection, (shop.platform_name, shop.domain), sync.sync_id, [*not_yet])
-            sync_log.succeed(
+            sync_success.succeed(
                 connection, sync=sync, shop=shop, counts=PublishCounts(), complete=True
             )
 
     def fail(self, sync_id: str) -> None:
         with self.database.connect() as connection:
-            sync_log.fail(connection, sync_id, PlatformUnavailable("it answers 503."))
+            sync_failure.fail(connection, sync_id, PlatformUnavailable("it answers 503."))
 
     def shop(self, partition_key: str) -> Shop:
         return self.registry.get(partition_key)
@@ -414,7 +421,7 @@ class Story:
             self.running.pop(sync_id)
             with database.connect() as connection:
                 error = PlatformUnavailable if what == "fail" else SyncInterrupted
-                sync_log.fail(connection, sync_id, error("it was cut off."))
+                sync_failure.fail(connection, sync_id, error("it was cut off."))
         elif what == "die":
             self.running.pop(sync_id, None)
             with database.connect() as connection:

@@ -13,7 +13,7 @@ from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.platforms.adapters import BUILT_IN, valid_domain
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.grants import REQUESTER_ROLE
-from connector_pipeline.state import inbox, queued_runs, sync_log
+from connector_pipeline.state import inbox, queued_runs, sync_failure
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -67,7 +67,7 @@ class Inbox:
     def fail(self, sync_id: str) -> None:
         """End a sync, as its run does where the platform is away."""
         with self.database.connect() as connection:
-            sync_log.fail(connection, sync_id, PlatformUnavailable("answered 503."))
+            sync_failure.fail(connection, sync_id, PlatformUnavailable("answered 503."))
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         with self.database.connect() as connection:

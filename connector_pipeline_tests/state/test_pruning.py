@@ -7,7 +7,7 @@ from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_log, sync_queue
+from connector_pipeline.state import sync_failure, sync_log, sync_queue, sync_success
 from connector_pipeline.state.pruning import prune
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
@@ -38,9 +38,9 @@ def synced(
     with database.connect() as connection:
         sync_log.start(connection, sync, shop, "run")
         if isinstance(error, PlatformUnavailable):
-            sync_log.fail(connection, sync_id, error)
+            sync_failure.fail(connection, sync_id, error)
         elif error is None:
-            sync_log.succeed(
+            sync_success.succeed(
                 connection, sync=sync, shop=shop, counts=PublishCounts(), complete=True
             )
 

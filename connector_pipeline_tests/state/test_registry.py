@@ -16,7 +16,7 @@ from connector_pipeline.model.errors import (
 )
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
-from connector_pipeline.state import full_sync_failures, sync_log
+from connector_pipeline.state import full_sync_failures, sync_success
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts, SyncProgress
@@ -297,7 +297,9 @@ def test_a_failure_of_a_sync_without_a_record_raises_nothing(registry: ShopRegis
 def succeeded(registry: ShopRegistry, sync: Sync, shop: Shop) -> None:
     """Record a successful sync."""
     with registry.database.connect() as connection:
-        sync_log.succeed(connection, sync=sync, shop=shop, counts=PublishCounts(), complete=True)
+        sync_success.succeed(
+            connection, sync=sync, shop=shop, counts=PublishCounts(), complete=True
+        )
 
 
 def test_a_selection_is_of_active_shops_that_meet_all_conditions(registry: ShopRegistry) -> None:

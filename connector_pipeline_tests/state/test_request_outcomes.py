@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from connector_pipeline.model.errors import PlatformUnavailable, SyncInterrupted
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, sync_log
+from connector_pipeline.state import inbox, sync_failure
 
 CONTRACTS: Final = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text(encoding="utf-8")
 Row = dict[str, Any]
@@ -125,10 +125,10 @@ def test_a_requester_sees_each_state_of_its_request(
     assert state(requester, "s-1") == ("waiting", None, False)
     assert state(requester, "s-2") == ("refused", "InvalidSyncRequest", True)
     with database.connect() as connection:
-        sync_log.fail(connection, "s-1", SyncInterrupted("the run was cancelled."))
+        sync_failure.fail(connection, "s-1", SyncInterrupted("the run was cancelled."))
     assert state(requester, "s-1") == ("running", None, False)
     with database.connect() as connection:
-        sync_log.fail(connection, "s-1", PlatformUnavailable("answered 503.", remedy="Wait."))
+        sync_failure.fail(connection, "s-1", PlatformUnavailable("answered 503.", remedy="Wait."))
     row = outcome(requester, "s-1")
     assert row is not None
     assert (row["state"], row["error_code"]) == ("failed", "PlatformUnavailable")

@@ -15,7 +15,7 @@ from connector_pipeline.model.queue import QueueOutcome, QueueReason
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, queued_runs, sync_log, sync_queue
+from connector_pipeline.state import inbox, queued_runs, sync_failure, sync_log, sync_queue
 from connector_pipeline.state.queued_runs import Capacity, Launch, even_parts
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.state.test_inbox import request
@@ -384,7 +384,7 @@ def test_a_sync_that_ends_ends_its_row(queue: Queue) -> None:
     rows = queue.rows()
     with queue.database.connect() as connection:
         for row in rows:
-            sync_log.fail(connection, row["sync_id"], PlatformUnavailable("answered 500."))
+            sync_failure.fail(connection, row["sync_id"], PlatformUnavailable("answered 500."))
     assert {(row["state"], row["outcome"], row["error_code"]) for row in queue.rows()} == {
         ("ended", "failed", "PlatformUnavailable")
     }

@@ -14,7 +14,7 @@ from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, queued_runs, sweeps, sync_log, sync_queue
+from connector_pipeline.state import inbox, queued_runs, sweeps, sync_queue, sync_success
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
@@ -145,6 +145,6 @@ def end_one(
         queue.registry.fail_sync(sync_id, PlatformUnavailable("it is away."))
         return
     with queue.database.connect() as connection:
-        sync_log.succeed(
+        sync_success.succeed(
             connection, sync=sync, shop=shop, counts=PublishCounts(items=1), complete=True
         )
