@@ -17,6 +17,7 @@ from rich.progress import (
 
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 
 _EVERY_SECONDS: Final = 0.3
 
@@ -41,11 +42,12 @@ def followed(
 ) -> Generator[None]:
     """While the block runs, show in the task's note the progress that the sync records."""
     done = threading.Event()
+    records = SyncRecords(registry.database)
 
     def follow() -> None:
         while not done.wait(_EVERY_SECONDS):
             try:
-                seen = registry.progress(sync_id)
+                seen = records.progress(sync_id)
             except ConnectorError:
                 # The sync itself reports a database that does not answer.
                 continue

@@ -22,7 +22,7 @@ from connector_pipeline.model.sync_request import (
 from connector_pipeline.postgres.savepoint import OF_THE_DATA, savepoint
 from connector_pipeline.state import sync_failure, sync_queue
 from connector_pipeline.state.error_text import stored_text
-from connector_pipeline.state.registry import add_shop
+from connector_pipeline.state.registration import add_shop
 from connector_pipeline.state.request_judging import JudgedRequest, judged
 from connector_pipeline.state.sync_queue import QueuedRequest
 

@@ -1,17 +1,17 @@
-"""The registry, `connector.shops`, and the syncs of its shops."""
+"""The registry, `connector.shops`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal, LiteralString
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from connector_pipeline.model.errors import ConnectorError, InvalidShop, UnknownShop
+from connector_pipeline.model.errors import InvalidShop, UnknownShop
 from connector_pipeline.model.shop import (
     RegisteredShop,
     Shop,
@@ -19,49 +19,20 @@ from connector_pipeline.model.shop import (
     columns_of,
     parse_partition_key,
 )
-from connector_pipeline.model.sync import Sync
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import refusals, sync_failure, sync_log
-from connector_pipeline.state.refusals import NOT_REFUSED, Refusal
-from connector_pipeline.state.sync_log import SyncProgress
+from connector_pipeline.state.refusals import NOT_REFUSED
+from connector_pipeline.state.registration import Added, add_shop
 from connector_pipeline.state.unknown_shops import unknown_shop
-
-Added = Literal["added", "updated", "unchanged"]
 
 _SELECT: Final = """
     SELECT merchant_id, platform_name, platform_shop_id, domain, currency, path, state,
         consecutive_failures, last_error_code, last_error_message, last_full_sync_at,
-        last_successful_sync_at,
-        last_hinted_sync_at, high_water_mark, published_currency, page_sizes, learned, refused_at,
-        full_sync_failing_since, full_sync_failed_at, full_sync_failures, full_sync_error_code,
-        full_sync_error_message, last_hint_at, last_hinted_sync_at, subscribed,
-        subscriptions_checked_at, subscriptions_trouble
+        last_successful_sync_at, high_water_mark, published_currency, page_sizes, learned,
+        refused_at, full_sync_failing_since, full_sync_failed_at, full_sync_failures,
+        full_sync_error_code, full_sync_error_message, last_hint_at, last_hinted_sync_at,
+        subscribed, subscriptions_checked_at, subscriptions_trouble
     FROM connector.shops
 """
-
-_ADD: Final = """
-    INSERT INTO connector.shops AS shop
-        (merchant_id, platform_name, platform_shop_id, domain, currency, path)
-    VALUES (%(merchant_id)s, %(platform_name)s, %(platform_shop_id)s, %(domain)s, %(currency)s,
-        coalesce(%(path)s, ''))
-    ON CONFLICT (platform_name, domain) DO UPDATE SET
-        merchant_id = excluded.merchant_id,
-        platform_shop_id = excluded.platform_shop_id,
-        currency = coalesce(excluded.currency, shop.currency),
-        path = coalesce(%(path)s, shop.path),
-        -- What was learned of the shop at another path is not of this one.
-        learned = CASE WHEN coalesce(%(path)s, shop.path) = shop.path
-            THEN shop.learned ELSE '{}' END,
-        -- Catalog rows hold these values: only a full sync rewrites rows that did not change.
-        high_water_mark = NULL,
-        updated_at = now()
-    WHERE (shop.merchant_id, shop.platform_shop_id, shop.currency, shop.path) IS DISTINCT FROM
-        (excluded.merchant_id, excluded.platform_shop_id,
-         coalesce(excluded.currency, shop.currency), coalesce(%(path)s, shop.path))
-    -- xmax is 0 on a row that was inserted and not on one that was updated.
-    RETURNING shop.xmax = 0
-"""
-
 
 _LOOKED_UP: Final = 20
 """Of so many unknown shops, similar names are looked for: each look reads the whole registry."""
@@ -69,7 +40,7 @@ _LOOKED_UP: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class ShopRegistry:
-    """The shops, their states, and the record of their syncs. Many threads may use it at once.
+    """The shops and their states. Many threads may use it at once.
 
     Every method is a transaction of its own and may raise DatabaseUnavailable.
     """
@@ -268,31 +239,6 @@ class ShopRegistry:
             {},
         )
 
-    def start_sync(self, sync: Sync, shop: Shop, run_id: str | None = None) -> None:
-        """Record that a sync runs. See sync_log.start."""
-        with self.database.connect_for_statements() as connection:
-            sync_log.start(connection, sync, shop, run_id)
-
-    def record_progress(
-        self,
-        sync_id: str,
-        *,
-        pages: int,
-        requests: int,
-        waited_seconds: float = 0.0,
-        fetched_at: datetime | None = None,
-    ) -> None:
-        """Record how far a running sync is. See sync_log.record_progress."""
-        with self.database.connect_for_statements() as connection:
-            sync_log.record_progress(
-                connection,
-                sync_id,
-                pages=pages,
-                requests=requests,
-                waited_seconds=waited_seconds,
-                fetched_at=fetched_at,
-            )
-
     def keep_page_sizes(self, key: str, sizes: Mapping[str, int]) -> None:
         """Remember the sizes of pages that the shop manages. A removed shop is no error."""
         platform_name, domain = parse_partition_key(key)
@@ -303,33 +249,6 @@ class ShopRegistry:
                 (Jsonb(dict(sizes)), platform_name, domain),
             )
 
-    def progress(self, sync_id: str) -> SyncProgress | None:
-        """How far a sync is, or None if there is no record of it."""
-        with self.database.connect() as connection:
-            return sync_log.progress(connection, sync_id)
-
-    def published(self, sync_id: str, published_by: str) -> sync_log.PublishCounts | None:
-        """The counts of a sync's publish, if this run did it. See sync_log.published."""
-        with self.database.connect() as connection:
-            return sync_log.published(connection, sync_id, published_by)
-
-    def refuse_sync(
-        self, sync: Sync, shop: Shop, error: ConnectorError, run_id: str | None = None
-    ) -> None:
-        """Record a sync that failed before it began. See sync_failure.refuse."""
-        with self.database.connect() as connection:
-            sync_failure.refuse(connection, sync, shop, error, run_id)
-
-    def fail_sync(
-        self, sync_id: str, error: ConnectorError, *, refusal: Refusal = refusals.UNKNOWN
-    ) -> ConnectorError:
-        """Record that a sync failed, on its shop too; return the error as recorded.
-
-        See sync_failure.fail. A publish records a success itself, in its own transaction.
-        """
-        with self.database.connect() as connection:
-            return sync_failure.fail(connection, sync_id, error, refusal=refusal)
-
     def _change(self, key: str, statement: LiteralString, values: dict[str, object]) -> None:
         platform_name, domain = parse_partition_key(key)
         with self.database.connect() as connection:
@@ -338,14 +257,6 @@ class ShopRegistry:
             )
             if changed.rowcount == 0:
                 raise _unknown(connection, key)
-
-
-def add_shop(connection: psycopg.Connection, shop: Shop) -> Added:
-    """As ShopRegistry.add, for a registrable shop, as part of the caller's transaction."""
-    row = connection.execute(_ADD, shop.model_dump(mode="json")).fetchone()
-    if row is None:
-        return "unchanged"
-    return "added" if row[0] else "updated"
 
 
 def registered_shop(registry: ShopRegistry, key: str) -> RegisteredShop:

@@ -91,7 +91,7 @@ class Beginning:
             interrupted = self._interrupted(partition_key, sync_id, now)
         except (OSError, ArchiveUnavailable):
             # A sync that is not recorded cannot be recorded as failed.
-            self.services.registry.start_sync(
+            self.services.sync_records.start(
                 self.new_sync(shop, sync_id, now), shop, self.run.run_id
             )
             raise
@@ -147,7 +147,7 @@ class Beginning:
         *,
         resumed: bool = False,
     ) -> Begun:
-        self.services.registry.start_sync(sync, shop, self.run.run_id)
+        self.services.sync_records.start(sync, shop, self.run.run_id)
         over = True
         if sync.sync_type is not SyncType.HINTED:
             # One interrupted sync of a shop stays: the newest, which is this one. Hinted ones are
@@ -179,7 +179,7 @@ class Beginning:
         """
         finished = self.services.raw_archive.finished(partition_key, sync_id)
         if finished is not None:
-            progress = self.services.registry.progress(sync_id)
+            progress = self.services.sync_records.progress(sync_id)
             usable = progress is not None and (
                 progress.status in (SyncStatus.RUNNING, SyncStatus.PENDING)
                 or (self.run.is_retry and progress.published_by == self.run.root_run_id)

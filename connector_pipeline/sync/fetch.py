@@ -147,10 +147,10 @@ class ShopFetcher:
                         return error
                 shop = registered_shop(self.services.registry, partition_key)
                 sync = self.beginning.new_sync(shop, sync_id, datetime.now(UTC))
-                self.services.registry.refuse_sync(sync, shop, error, self.run.run_id)
+                self.services.sync_records.refuse(sync, shop, error, self.run.run_id)
             else:
                 refusal = Refusal(self._refused(partition_key, error), refused_in_run)
-                recorded = self.services.registry.fail_sync(sync_id, error, refusal=refusal)
+                recorded = self.services.sync_records.fail(sync_id, error, refusal=refusal)
                 return recorded.of(partition_key)
         return error
 

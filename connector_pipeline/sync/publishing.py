@@ -107,7 +107,9 @@ class ShopPublisher:
                 counts = None
                 if self.run.is_retry:
                     # Published once more, all items would be counted as unchanged.
-                    counts = self.services.registry.published(sync.sync_id, self.run.root_run_id)
+                    counts = self.services.sync_records.published(
+                        sync.sync_id, self.run.root_run_id
+                    )
                 remarks, refused, after = Remarks(), list[str](), list[ShopAfter]()
                 with self.services.database.connect_for_statements() as connection:
                     shop = shop_on_record(connection, partition_key)
@@ -159,7 +161,7 @@ class ShopPublisher:
             self._log_as(failed.sync)
             # If the database is down, the failure of the shop's partition still reports the error.
             with suppress(DatabaseUnavailable):
-                self.services.registry.fail_sync(failed.sync.sync_id, failed.error)
+                self.services.sync_records.fail(failed.sync.sync_id, failed.error)
             _log.info("the sync has failed: %s: %s", failed.error.code, failed.error)
             self._end_trace(failed.sync, error=failed.error)
 

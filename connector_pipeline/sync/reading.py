@@ -195,7 +195,7 @@ class Reading:
         return await in_thread(ask)
 
     def _record_progress(self, fetched_at: datetime | None = None) -> None:
-        self.services.registry.record_progress(
+        self.services.sync_records.record_progress(
             self.begun.sync.sync_id,
             pages=self.begun.writer.pages,
             requests=self.report.requests,

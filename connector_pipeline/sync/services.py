@@ -8,6 +8,7 @@ from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,8 @@ class SyncServices:
     token_service: TokenService
     raw_archive: RawArchive
     adapters: Mapping[str, Adapter]
+
+    @property
+    def sync_records(self) -> SyncRecords:
+        """The record of syncs, in the same database."""
+        return SyncRecords(self.database)

@@ -32,6 +32,7 @@ from connector_pipeline.state.liveness import (
     this_host,
 )
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.automation.test_sync_outcomes import (
     ASSETS,
     ELSEWHERE,
@@ -221,7 +222,7 @@ def test_a_commands_run_has_all_the_time_to_show_its_first_sign(
         asset_selection=ASSETS,
         tags={EXECUTED_BY_A_COMMAND: run_id},
     )
-    registry.start_sync(syncs.sync("own"), ACME, run_id)
+    SyncRecords(registry.database).start(syncs.sync("own"), ACME, run_id)
     create_run_for_test(
         instance, job_name="prune_logs", status=STARTED, tags={".dagster/grpc_info": "{}"}
     )

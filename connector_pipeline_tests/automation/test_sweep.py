@@ -21,6 +21,7 @@ from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sweeps import Candidate, Sweep
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.passing_time import minutes_pass
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -222,9 +223,10 @@ def test_a_sweep_does_not_pile_up_on_one_that_has_not_ended(
     register(registry, database, 3)
     tick(instance, database)
     first = queued(database)
-    registry.start_sync(sync_of(key(2), "s-2", datetime.now(UTC)), registry.get(key(2)))
+    records = SyncRecords(registry.database)
+    records.start(sync_of(key(2), "s-2", datetime.now(UTC)), registry.get(key(2)))
     an_hour_passes(database)
-    registry.record_progress("s-2", pages=1, requests=1)
+    records.record_progress("s-2", pages=1, requests=1)
     with database.connect() as connection:
         connection.execute("UPDATE connector.sync_queue SET sweep_id = 'the last one'")
     assert tick(instance, database) == "2 of 3 active shops are due."
@@ -257,10 +259,11 @@ def test_a_refused_request_does_not_hide_the_sync_before_it(
     """It never started, so a shop that was just synced, or is being synced, is not due."""
     register(registry, database, 3)
     just_now = datetime.now(UTC)
-    registry.start_sync(sync_of(key(0), "s-0", just_now), registry.get(key(0)))
-    registry.fail_sync("s-0", PlatformUnavailable("answered 500."))
-    registry.start_sync(sync_of(key(1), "s-1", just_now - 3 * HOUR), registry.get(key(1)))
-    registry.record_progress("s-1", pages=1, requests=1)
+    records = SyncRecords(registry.database)
+    records.start(sync_of(key(0), "s-0", just_now), registry.get(key(0)))
+    records.fail("s-0", PlatformUnavailable("answered 500."))
+    records.start(sync_of(key(1), "s-1", just_now - 3 * HOUR), registry.get(key(1)))
+    records.record_progress("s-1", pages=1, requests=1)
     requests = [
         SyncRequest(
             **registry.get(key(number)).model_dump(include=IDENTITY),
@@ -289,15 +292,16 @@ def test_the_next_sweep_takes_up_failed_shops_and_leaves_out_disconnected_ones(
         key(0): PlatformUnavailable("answered 500."),
         key(1): ShopDisconnected("refused the token."),
     }
+    records = SyncRecords(registry.database)
     for shop in launch.shops:
         if error := errors.get(shop.partition_key):
             begun = sync_of(shop.partition_key, shop.sync_id, datetime.now(UTC))
-            registry.start_sync(begun, registry.get(shop.partition_key))
-            registry.fail_sync(shop.sync_id, error)
+            records.start(begun, registry.get(shop.partition_key))
+            records.fail(shop.sync_id, error)
     assert tick(instance, database) == "0 of 3 active shops are due."
     minutes_pass(database)
-    registry.start_sync(sync_of(key(1), "later", datetime.now(UTC)), registry.get(key(1)))
-    registry.fail_sync("later", errors[key(1)], refusal=Refusal(None, Share(refused=1, of=1)))
+    records.start(sync_of(key(1), "later", datetime.now(UTC)), registry.get(key(1)))
+    records.fail("later", errors[key(1)], refusal=Refusal(None, Share(refused=1, of=1)))
     assert tick(instance, database) == "0 of 2 active shops are due."
     an_hour_passes(database)
     assert tick(instance, database) == "2 of 2 active shops are due."

@@ -36,6 +36,7 @@ from connector_pipeline.state import queued_runs, sync_queue
 from connector_pipeline.state.liveness import Worker
 from connector_pipeline.state.queued_runs import Capacity, Launch
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.catalog.snapshots import ACME, OTHER
 from connector_pipeline_tests.state.test_inbox import Inbox, request
 from connector_pipeline_tests.state.test_outbox import Syncs
@@ -387,7 +388,7 @@ def test_the_shops_of_a_run_that_the_queue_did_not_launch_are_left_alone_while_i
     first = create_run_for_test(
         instance, job_name="sync_shops", status=STARTED, remote_job_origin=ORIGIN
     )
-    registry.start_sync(syncs.sync("own"), ACME, first.run_id)
+    SyncRecords(registry.database).start(syncs.sync("own"), ACME, first.run_id)
     assert look(instance, database, later=timedelta(hours=3)).ended == {}
     instance.report_run_failed(first)
     assert look(instance, database).ended == {}
@@ -420,6 +421,6 @@ def test_a_sync_that_nobody_requested_does_not_run_for_ever_either(
     syncs = Syncs(database, registry)
     made = create_run_for_test(instance, status=CANCELED)
     started = syncs.sync("own")
-    registry.start_sync(started, ACME, made.run_id)
+    SyncRecords(registry.database).start(started, ACME, made.run_id)
     assert list(look(instance, database).ended) == ["own"]
     assert registry.get(ACME.partition_key).consecutive_failures == 1

@@ -21,6 +21,7 @@ from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import SyncType
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.catalog.snapshots import (
     ACME,
     LONG_AGO,
@@ -310,8 +311,9 @@ def test_the_sync_and_the_shop_record_the_success(
 ) -> None:
     """Both are recorded in the publish's transaction. The shop's times are the sync's start."""
     sync = publisher.sync()
-    registry.start_sync(sync, ACME, "run-1")
-    registry.record_progress(sync.sync_id, pages=3, requests=5)
+    records = SyncRecords(registry.database)
+    records.start(sync, ACME, "run-1")
+    records.record_progress(sync.sync_id, pages=3, requests=5)
     with publisher.database.connect() as connection:
         publish(
             connection,
@@ -492,7 +494,8 @@ def test_rows_never_become_visible_long_after_their_date(
     publisher([item("1"), item("2")])
     before = publisher.rows()
     sync = publisher.sync()
-    registry.start_sync(sync, ACME, "run-1")
+    records = SyncRecords(registry.database)
+    records.start(sync, ACME, "run-1")
 
     def attempt(**bound: timedelta) -> None:
         with publisher.database.connect() as connection:
@@ -510,7 +513,7 @@ def test_rows_never_become_visible_long_after_their_date(
         attempt(longest=timedelta(seconds=-1))
     assert refused.value.retryable
     assert publisher.rows() == before
-    progress = registry.progress(sync.sync_id)
+    progress = records.progress(sync.sync_id)
     assert progress is not None
     assert progress.status == "running"
     with publisher.database.connect() as connection:

@@ -22,6 +22,7 @@ from connector_pipeline.settings import Settings
 from connector_pipeline.state import erasing
 from connector_pipeline.state.outbox import put_dead_letter
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.catalog.snapshots import ACME
 from connector_pipeline_tests.messaging.conftest import STREAM, Neighbour
 from connector_pipeline_tests.messaging.nats_server import NatsServer
@@ -124,11 +125,12 @@ def test_the_failure_of_an_interrupted_sync_is_held_back(
 ) -> None:
     """If Dagster retries the run and the sync completes, only the completion is sent."""
     sync = syncs.sync("s-1")
-    syncs.registry.fail_sync("s-1", SyncInterrupted("the fetch was cancelled."))
+    records = SyncRecords(syncs.registry.database)
+    records.fail("s-1", SyncInterrupted("the fetch was cancelled."))
     syncs.complete("later")
     relay(settings, database)
     assert sent_outcomes(neighbour) == []  # the shop's later events wait behind it
-    syncs.registry.start_sync(sync, ACME, "run-2")
+    records.start(sync, ACME, "run-2")
     relay(settings, database, held=timedelta(0))
     assert sent_outcomes(neighbour) == []
     syncs.complete("s-1")
@@ -142,7 +144,7 @@ def test_the_failure_of_an_interrupted_sync_without_a_retry_is_sent(
 ) -> None:
     """It is sent after a while."""
     syncs.sync("s-1")
-    syncs.registry.fail_sync("s-1", SyncInterrupted("the fetch was cancelled."))
+    SyncRecords(syncs.registry.database).fail("s-1", SyncInterrupted("the fetch was cancelled."))
     relay(settings, database, held=timedelta(0))
     assert sent_outcomes(neighbour) == ["s-1"]
 
@@ -307,7 +309,7 @@ def test_a_failure_that_a_success_took_back_is_not_sent(
 ) -> None:
     """A relay had locked the row while the publish wanted to delete it."""
     syncs.sync("s-1")
-    syncs.registry.fail_sync("s-1", PlatformUnavailable("answered 503."))
+    SyncRecords(syncs.registry.database).fail("s-1", PlatformUnavailable("answered 503."))
     syncs.execute("UPDATE connector.syncs SET status = 'succeeded'")
     relay(settings, database)
     assert sent_outcomes(neighbour) == []

@@ -23,6 +23,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.outbox import KEPT
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, OTHER, item, rejected, rows
 
 COMPLETED, FAILED = OutcomeType.COMPLETED.value, OutcomeType.FAILED.value
@@ -46,7 +47,7 @@ class Syncs:
             correlation_id=f"correlation of {sync_id}",
             started_at=LONG_AGO,
         )
-        self.registry.start_sync(sync, shop, "run-1")
+        SyncRecords(self.registry.database).start(sync, shop, "run-1")
         return sync
 
     def complete(self, sync_id: str, *, items: int = 1, shop: Shop = ACME) -> None:
@@ -65,7 +66,9 @@ class Syncs:
     def fail(self, sync_id: str, words: str = "answered 503.", *, shop: Shop = ACME) -> None:
         """Fail a sync with PlatformUnavailable."""
         self.sync(sync_id, shop)
-        self.registry.fail_sync(sync_id, PlatformUnavailable(words, remedy="Wait."))
+        SyncRecords(self.registry.database).fail(
+            sync_id, PlatformUnavailable(words, remedy="Wait.")
+        )
 
     def execute(self, statement: Any, *values: object) -> None:
         """Change the outbox as a relay would, or as time would."""
@@ -173,7 +176,7 @@ def test_a_failure_and_its_event_are_one_transaction(syncs: Syncs) -> None:
     syncs.execute("ALTER TABLE connector.outbox ADD CHECK (id < 1)")
     with pytest.raises(psycopg.errors.CheckViolation):
         syncs.fail("sync-1")
-    progress = syncs.registry.progress("sync-1")
+    progress = SyncRecords(syncs.registry.database).progress("sync-1")
     assert progress is not None
     assert progress.status == "running"
 

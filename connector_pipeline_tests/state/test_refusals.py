@@ -17,6 +17,7 @@ from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.state.refusals import FEWEST_AT_ONCE, Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.passing_time import minutes_pass
 
 ALONE = Share(refused=1, of=12)
@@ -50,7 +51,7 @@ class Refusals:
             correlation_id="c",
             started_at=datetime.now(UTC),
         )
-        self.registry.start_sync(sync, self.registry.get(key))
+        SyncRecords(self.registry.database).start(sync, self.registry.get(key))
         return sync.sync_id
 
     def refused(
@@ -64,7 +65,7 @@ class Refusals:
         self, key: str, error: ConnectorError, in_run: Share | None = ALONE
     ) -> ConnectorError:
         refusal = Refusal(credential="digest", in_run=in_run)
-        recorded = self.registry.fail_sync(self.start(key), error, refusal=refusal)
+        recorded = SyncRecords(self.registry.database).fail(self.start(key), error, refusal=refusal)
         with self.registry.database.connect() as connection:
             [(code, event)] = connection.execute(
                 "SELECT error_code, (SELECT payload -> 'data' ->> 'error' FROM connector.outbox"
@@ -79,7 +80,7 @@ class Refusals:
 
     def answers(self, key: str) -> None:
         """A sync reads the shop."""
-        self.registry.record_progress(
+        SyncRecords(self.registry.database).record_progress(
             self.start(key), pages=1, requests=1, fetched_at=datetime.now(UTC)
         )
 

@@ -1,8 +1,8 @@
-"""The registry of shops and the record of their syncs."""
+"""The registry of shops."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,48 +15,16 @@ from connector_pipeline.model.errors import (
     UnknownShop,
 )
 from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
 from connector_pipeline.state import full_sync_failures, sync_success
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
-from connector_pipeline.state.sync_log import PublishCounts, SyncProgress
+from connector_pipeline.state.sync_log import PublishCounts
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.passing_time import minutes_pass
+from connector_pipeline_tests.state.acme import ACME, KEY, changed, sync_of
 
-ACME = Shop(
-    merchant_id="m1",
-    platform_name="shopify",
-    platform_shop_id="101",
-    domain="acme.myshopify.com",
-)
-KEY = ACME.partition_key
 HEADER = "merchant_id,platform_name,platform_shop_id,domain\n"
-
-
-def sync_of(shop: Shop, sync_id: str = "sync-1", *, hours_ago: float = 0) -> Sync:
-    """A full sync of the shop, started so long ago."""
-    return Sync(
-        sync_id=sync_id,
-        partition_key=shop.partition_key,
-        sync_type=SyncType.FULL,
-        correlation_id="correlation-1",
-        started_at=datetime.now(UTC) - timedelta(hours=hours_ago),
-    )
-
-
-def changed(shop: Shop, **changes: object) -> Shop:
-    """The shop with other values."""
-    return Shop.model_validate(shop.model_dump() | changes)
-
-
-def recorded(registry: ShopRegistry, columns: str, sync_id: str = "sync-1") -> tuple[object, ...]:
-    """Columns of a sync's row."""
-    with registry.database.connect() as connection:
-        row = connection.execute(
-            f"SELECT {columns} FROM connector.syncs WHERE sync_id = %s",  # type: ignore[arg-type]
-            (sync_id,),
-        ).fetchone()
-    assert row is not None
-    return row
 
 
 def test_an_added_shop_is_active_and_known(registry: ShopRegistry) -> None:
@@ -197,46 +165,13 @@ def test_shops_may_be_added_from_many_threads(registry: ShopRegistry) -> None:
     assert sorted(outcomes) == ["added", *["unchanged"] * 7]
 
 
-def test_a_running_sync_reports_its_progress(registry: ShopRegistry) -> None:
-    """A requester can poll it."""
-    registry.add(ACME)
-    assert registry.progress("sync-1") is None
-    registry.start_sync(sync_of(ACME), ACME, "run-1")
-    assert registry.progress("sync-1") == SyncProgress("running", pages=0, requests=0)
-    registry.record_progress("sync-1", pages=2, requests=3, waited_seconds=1.5)
-    assert registry.progress("sync-1") == SyncProgress("running", pages=2, requests=3)
-    assert recorded(registry, "requests, waited_seconds") == (3, 1.5)
-    assert recorded(registry, "run_id, merchant_id, sync_type, correlation_id") == (
-        "run-1",
-        "m1",
-        "full",
-        "correlation-1",
-    )
-
-
-def test_a_failed_sync_is_recorded_with_its_shop(registry: ShopRegistry) -> None:
-    """The record has the error's code, message and remedy; the shop counts failures in a row."""
-    registry.add(ACME)
-    for number in (1, 2):
-        registry.start_sync(sync_of(ACME, f"sync-{number}"), ACME)
-        registry.fail_sync(f"sync-{number}", PlatformUnavailable("answered 503.", remedy="Wait."))
-    assert recorded(registry, "status, error_code, error_message, seconds >= 0") == (
-        "failed",
-        "PlatformUnavailable",
-        "answered 503. Wait.",
-        True,
-    )
-    shop = registry.get(KEY)
-    assert shop.consecutive_failures == 2
-    assert shop.state is ShopState.ACTIVE
-
-
 def disconnect(registry: ShopRegistry) -> None:
     """Two syncs are refused, minutes apart."""
     alone = Refusal(credential=None, in_run=Share(refused=1, of=1))
-    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
+    records = SyncRecords(registry.database)
+    records.fail("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
     minutes_pass(registry.database)
-    registry.fail_sync("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
+    records.fail("sync-1", ShopDisconnected("the token was revoked."), refusal=alone)
 
 
 def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
@@ -244,7 +179,7 @@ def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
 ) -> None:
     """A resumed shop starts without failures; a paused shop stays paused."""
     registry.add(ACME)
-    registry.start_sync(sync_of(ACME), ACME)
+    SyncRecords(registry.database).start(sync_of(ACME), ACME)
     disconnect(registry)
     assert registry.get(KEY).state is ShopState.DISCONNECTED
     assert registry.active_partition_keys() == []
@@ -253,45 +188,6 @@ def test_a_disconnected_shop_leaves_the_partitions_until_resumed(
     registry.set_state(KEY, ShopState.PAUSED)
     disconnect(registry)
     assert registry.get(KEY).state is ShopState.PAUSED
-
-
-def test_a_retried_sync_begins_anew(registry: ShopRegistry) -> None:
-    """Nothing of its first attempt is left that could be read as the second's."""
-    registry.add(ACME)
-    registry.start_sync(sync_of(ACME), ACME, "run-1")
-    registry.record_progress("sync-1", pages=2, requests=3, fetched_at=datetime.now(UTC))
-    registry.fail_sync("sync-1", PlatformUnavailable("answered 503."))
-    registry.start_sync(sync_of(ACME), ACME, "run-2")
-    columns = "status, run_id, pages, error_code, error_message, finished_at, fetched_at"
-    assert recorded(registry, columns) == ("running", "run-2", None, None, None, None, None)
-
-
-def test_a_sync_id_belongs_to_one_shop(registry: ShopRegistry) -> None:
-    """A sync of another shop with the same id fails, and the first one's record stays."""
-    other = changed(ACME, domain="other.myshopify.com")
-    registry.add(ACME)
-    registry.add(other)
-    registry.start_sync(sync_of(ACME), ACME)
-    with pytest.raises(ConnectorError, match="already another shop's"):
-        registry.start_sync(sync_of(other), other)
-    assert recorded(registry, "domain") == ("acme.myshopify.com",)
-
-
-def test_a_message_of_any_content_is_recorded(registry: ShopRegistry) -> None:
-    """A message may quote a platform, NUL and half surrogates too."""
-    registry.add(ACME)
-    registry.start_sync(sync_of(ACME), ACME)
-    registry.fail_sync("sync-1", ConnectorError("\x00\ud800" + "x" * 10_000, remedy=""))
-    message = recorded(registry, "error_message")[0]
-    assert isinstance(message, str)
-    assert message.startswith("\\x00\\ud800xxx")
-    assert len(message.encode()) == 4_000
-
-
-def test_a_failure_of_a_sync_without_a_record_raises_nothing(registry: ShopRegistry) -> None:
-    """A lost record must not hide the failure itself."""
-    registry.fail_sync("never-started", PlatformUnavailable("answered 503."))
-    assert registry.progress("never-started") is None
 
 
 def succeeded(registry: ShopRegistry, sync: Sync, shop: Shop) -> None:
@@ -313,8 +209,9 @@ def test_a_selection_is_of_active_shops_that_meet_all_conditions(registry: ShopR
     registry.set_state(paused.partition_key, ShopState.PAUSED)
     succeeded(registry, sync_of(fresh, "sync-1", hours_ago=0.2), fresh)
     succeeded(registry, sync_of(failed, "sync-2", hours_ago=48), failed)
-    registry.start_sync(sync_of(failed, "sync-3", hours_ago=24), failed)
-    registry.fail_sync("sync-3", PlatformUnavailable("answered 500."))
+    records = SyncRecords(registry.database)
+    records.start(sync_of(failed, "sync-3", hours_ago=24), failed)
+    records.fail("sync-3", PlatformUnavailable("answered 500."))
     select = registry.active_partition_keys_where
     everything = [each.partition_key for each in (fresh, failed, never)]
     assert select() == everything
@@ -342,14 +239,15 @@ def test_a_shop_whose_full_syncs_fail_is_selected_as_failed(registry: ShopRegist
 def test_states_are_set_while_refusals_are_recorded(registry: ShopRegistry) -> None:
     """Everybody locks shops in one order, so nobody deadlocks."""
     shops = [changed(ACME, domain=f"shop-{number}.myshopify.com") for number in range(8)]
+    records = SyncRecords(registry.database)
     for shop in shops:
         registry.add(shop)
-        registry.start_sync(sync_of(shop, shop.domain), shop)
+        records.start(sync_of(shop, shop.domain), shop)
 
     def refuse() -> None:
         for _ in range(10):
             for shop in reversed(shops):
-                registry.fail_sync(shop.domain, ShopDisconnected("the token was revoked."))
+                records.fail(shop.domain, ShopDisconnected("the token was revoked."))
 
     def set_states() -> None:
         for _ in range(20):

@@ -18,6 +18,7 @@ from connector_pipeline.state import inbox, queued_runs, sweeps, sync_queue, syn
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
+from connector_pipeline.state.sync_records import SyncRecords
 from connector_pipeline_tests.state.test_inbox import request
 from connector_pipeline_tests.state.test_sync_queue import Queue
 
@@ -140,9 +141,10 @@ def end_one(
         started_at=datetime.now(UTC),
         since=None,
     )
-    queue.registry.start_sync(sync, shop, "run")
+    records = SyncRecords(queue.registry.database)
+    records.start(sync, shop, "run")
     if seed.random() < 0.3:
-        queue.registry.fail_sync(sync_id, PlatformUnavailable("it is away."))
+        records.fail(sync_id, PlatformUnavailable("it is away."))
         return
     with queue.database.connect() as connection:
         sync_success.succeed(
