@@ -23,7 +23,7 @@ from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
-from connector_pipeline.state import queued_runs, sync_log, sync_queue, sync_success
+from connector_pipeline.state import queue_intake, queued_runs, sync_log, sync_success
 
 AT_ONCE = 16
 """Syncs of a run that are under way at one moment."""
@@ -48,7 +48,7 @@ def wal(connection: psycopg.Connection) -> int:
 def taken(connection: psycopg.Connection, keys: list[str]) -> Iterator[list[queued_runs.TakenShop]]:
     """Put the shops into the queue and take them out, AT_ONCE at a time."""
     with connection.transaction():
-        sync_queue.put_shops(connection, keys, reason=QueueReason.SWEEP, sweep_id=str(uuid4()))
+        queue_intake.put_shops(connection, keys, reason=QueueReason.SWEEP, sweep_id=str(uuid4()))
     one = queued_runs.Capacity(foreground=0, background=1, in_all=1)
     while True:
         with connection.transaction():

@@ -28,7 +28,7 @@ from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import backfills, queue_intake
 from connector_pipeline.state.queued_runs import Launch
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -79,7 +79,7 @@ def run_backfill(selection: Selection, *, as_json: bool) -> bool:
         add_active_partitions(instance, registry)
         backfill_id = str(uuid4())
         with database.connect() as connection:
-            sync_queue.put_shops(
+            queue_intake.put_shops(
                 connection, keys, reason=QueueReason.BACKFILL, backfill_id=backfill_id
             )
         followed = _Followed(backfill_id, services, instance, database)
@@ -121,7 +121,7 @@ class _Followed:
                     self._settle()
                     settled = time.monotonic()
                 with self._database.connect() as connection:
-                    statuses = sync_queue.backfill_statuses(connection, self._backfill_id)
+                    statuses = backfills.statuses(connection, self._backfill_id)
                 counts = Counter(status for status, _ in statuses.values())
                 ended = sum(counts[status] for status in _ENDED)
                 progress.update(
@@ -176,7 +176,7 @@ class _Followed:
             )
         else:
             with self._database.connect() as connection:
-                left = sync_queue.withdraw_backfill(connection, self._backfill_id)
+                left = backfills.withdraw(connection, self._backfill_id)
             err.print(
                 f"\nCancelled: {left} shops were not synced; the others are as their syncs ended.",
                 soft_wrap=True,

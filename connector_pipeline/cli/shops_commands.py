@@ -259,10 +259,10 @@ def _set_states(
 def _have_synced(registry: "ShopRegistry", keys: Sequence[str]) -> None:
     """Put resumed shops into the queue: their catalogs are old, and remedies promise it."""
     from connector_pipeline.model.queue import QueueReason
-    from connector_pipeline.state import sync_queue
+    from connector_pipeline.state import queue_intake
 
     with registry.database.connect() as connection:
-        sync_queue.put_shops(connection, keys, reason=QueueReason.CHANGE)
+        queue_intake.put_shops(connection, keys, reason=QueueReason.CHANGE)
 
 
 def _named(shops: list[str] | None, file: typer.FileText | None) -> list[str] | None:

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from connector_pipeline.model.errors import ShopDisconnected
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop, ShopState
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import queue_intake
 from connector_pipeline.state.refusals import DISTANCES, NEXT_DISTANCE, NOT_REFUSED, RefusedAbout
 
 _UNCHANGED: Final = """
@@ -113,7 +113,7 @@ def reconnect(connection: psycopg.Connection, found: DisconnectedShop) -> bool:
     key = found.shop.partition_key
     with connection.transaction() as saved:
         # Rows of the queue are locked before those of shops.
-        sync_queue.put_shops(connection, [key], reason=QueueReason.CHANGE)
+        queue_intake.put_shops(connection, [key], reason=QueueReason.CHANGE)
         changed = connection.execute(
             f"""
             UPDATE connector.shops

@@ -20,11 +20,11 @@ from connector_pipeline.model.sync_request import (
     registration,
 )
 from connector_pipeline.postgres.savepoint import OF_THE_DATA, savepoint
-from connector_pipeline.state import sync_failure, sync_queue
+from connector_pipeline.state import queue_intake, sync_failure, sync_queue
 from connector_pipeline.state.error_text import stored_text
+from connector_pipeline.state.queue_intake import QueuedRequest
 from connector_pipeline.state.registration import add_shop
 from connector_pipeline.state.request_judging import JudgedRequest, judged
-from connector_pipeline.state.sync_queue import QueuedRequest
 
 KEPT: Final = timedelta(days=30)
 """A request is kept for so long after it arrived. Its sync still shows up a later repeat."""
@@ -218,7 +218,7 @@ def _accept(connection: psycopg.Connection, requests: Sequence[JudgedRequest]) -
         except InvalidSyncRequest as error:
             refuse(connection, request.sync_id, error)
     _end(connection, accepted)
-    sync_queue.put_requests(
+    queue_intake.put_requests(
         connection,
         [accepted[request.sync_id] for request in requests if request.sync_id in accepted],
     )

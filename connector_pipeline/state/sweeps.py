@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from connector_pipeline.model.errors import AccessRefused, NotActive, ShopDisconnected
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import ShopState, columns_of
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import queue_intake
 
 RUNNING_FOR: Final = timedelta(minutes=10)
 """A sync on record as running counts as running for so long after it started or made progress.
@@ -96,7 +96,7 @@ def candidates(connection: psycopg.Connection) -> list[Candidate]:
 
 def put(connection: psycopg.Connection, sweep_id: str, keys: Sequence[str]) -> None:
     """Put these shops of the sweep into the queue, and record when."""
-    sync_queue.put_shops(connection, keys, reason=QueueReason.SWEEP, sweep_id=sweep_id)
+    queue_intake.put_shops(connection, keys, reason=QueueReason.SWEEP, sweep_id=sweep_id)
     connection.execute(
         """
         WITH swept AS (

@@ -37,7 +37,7 @@ from connector_pipeline.postgres import named_locks
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import queued_runs, sync_queue
+from connector_pipeline.state import backfills, queue_intake, queued_runs
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.sync.locks import ShopLocks
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
@@ -251,7 +251,7 @@ def test_a_run_records_how_each_shop_ended_in_its_row_of_the_queue(twelve: Pipel
     twelve.sandbox.store.shop("shopify", "listed-7.myshopify.com").credentials.revoked = True
     listed = [key(5), key(6), key(7)]
     with twelve.database.connect() as connection:
-        sync_queue.put_shops(
+        queue_intake.put_shops(
             connection, listed, reason=QueueReason.BACKFILL, backfill_id="b-1", sweep_id="sweep"
         )
         queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
@@ -259,7 +259,7 @@ def test_a_run_records_how_each_shop_ended_in_its_row_of_the_queue(twelve: Pipel
     twelve.registry.remove(key(6))
     assert not sync(twelve, shops_of(launch)).success
     with twelve.database.connect() as connection:
-        statuses = sync_queue.backfill_statuses(connection, "b-1")
+        statuses = backfills.statuses(connection, "b-1")
     assert statuses == {
         key(5): ("succeeded", None),
         key(6): ("failed", "UnknownShop"),
@@ -479,7 +479,7 @@ async def test_a_shop_of_the_queue_that_another_run_reads_waits_on(
     """Its requester hears of no failure: the shop has its turn once the other run is done."""
     monkeypatch.setenv("CONNECTOR_SHOP_WAIT", "0s")
     with twelve.database.connect() as connection:
-        sync_queue.put_shops(connection, [key(0), key(1)], reason=QueueReason.SWEEP)
+        queue_intake.put_shops(connection, [key(0), key(1)], reason=QueueReason.SWEEP)
         queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
         [launch] = queued_runs.unseen(connection)
     async with ShopLocks(twelve.database, run_id="another-run") as locks, locks.hold(key(0)):

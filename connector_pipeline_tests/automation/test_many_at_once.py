@@ -12,7 +12,7 @@ import pytest
 from connector_pipeline.automation.sync_queue import shops_of
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import ShopState
-from connector_pipeline.state import queued_runs, sync_queue
+from connector_pipeline.state import queue_intake, queued_runs
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline_tests.assets.conftest import Pipeline, pipeline
 from connector_pipeline_tests.assets.test_sync_shops import key, sync, with_twelve_shops
@@ -54,7 +54,7 @@ class Fleet:
         """Put the shops into the queue, run them, tick. Returns the error code of each failed."""
         with self.pipeline.database.connect() as connection:
             reason = QueueReason.SWEEP if sweep_id else QueueReason.BACKFILL
-            sync_queue.put_shops(connection, keys, reason=reason, sweep_id=sweep_id)
+            queue_intake.put_shops(connection, keys, reason=reason, sweep_id=sweep_id)
             queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
             [launch] = queued_runs.unseen(connection)
         sync(self.pipeline, shops_of(launch))
@@ -205,7 +205,7 @@ def test_a_sweep_that_fails_by_such_a_trouble_raises_no_alert_of_its_own(
     fleet.pipeline.register(*more)
     swept = [*TWELVE, *more]
     with fleet.pipeline.database.connect() as connection:
-        sync_queue.put_shops(connection, swept, reason=QueueReason.SWEEP, sweep_id="sweep-1")
+        queue_intake.put_shops(connection, swept, reason=QueueReason.SWEEP, sweep_id="sweep-1")
         queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
         [launch] = queued_runs.unseen(connection)
     ids = [shop.sync_id for shop in launch.shops]
@@ -225,7 +225,7 @@ def test_a_sweep_that_fails_by_such_a_trouble_raises_no_alert_of_its_own(
     fleet.ticks.tick()
     assert fleet.kinds() == ["sweep_failing" if sweep_first else "many_shops_failing"]
     with fleet.pipeline.database.connect() as connection:
-        sync_queue.put_shops(connection, swept, reason=QueueReason.SWEEP, sweep_id="sweep-2")
+        queue_intake.put_shops(connection, swept, reason=QueueReason.SWEEP, sweep_id="sweep-2")
         queued_runs.take(connection, capacity=Capacity(1, 1, 1), shops_per_run=100)
         [launch] = queued_runs.unseen(connection)
     fail([shop.sync_id for shop in launch.shops])

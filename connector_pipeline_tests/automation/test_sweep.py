@@ -16,7 +16,7 @@ from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, queued_runs, sweeps, sync_queue
+from connector_pipeline.state import inbox, queue_intake, queued_runs, sweeps
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.refusals import Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
@@ -243,7 +243,7 @@ def test_a_shop_that_waits_for_a_backfill_is_not_put_in_beside_it(
     """One sync serves both, and keeps the better place of the two."""
     register(registry, database, 1)
     with database.connect() as connection:
-        sync_queue.put_shops(connection, [key(0)], reason=QueueReason.BACKFILL, backfill_id="b-1")
+        queue_intake.put_shops(connection, [key(0)], reason=QueueReason.BACKFILL, backfill_id="b-1")
     tick(instance, database)
     with database.connect() as connection:
         [found] = sweeps.recent(connection, since=HOUR)

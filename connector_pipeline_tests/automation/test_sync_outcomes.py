@@ -32,7 +32,7 @@ from connector_pipeline.automation.sync_outcomes import (
 from connector_pipeline.engine.retries import LastRun
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import queued_runs, sync_queue
+from connector_pipeline.state import backfills, queue_intake, queued_runs
 from connector_pipeline.state.liveness import Worker
 from connector_pipeline.state.queued_runs import Capacity, Launch
 from connector_pipeline.state.registry import ShopRegistry
@@ -294,7 +294,7 @@ def test_a_shop_whose_run_died_before_its_sync_began_is_put_in_again(
     """Nobody waits for it, so there is no record of a sync. It is put in again twice, too."""
     registry.add(ACME)
     with database.connect() as connection:
-        sync_queue.put_shops(
+        queue_intake.put_shops(
             connection, [ACME.partition_key], reason=QueueReason.BACKFILL, backfill_id="b-1"
         )
     for again in (True, True, False):
@@ -302,7 +302,7 @@ def test_a_shop_whose_run_died_before_its_sync_began_is_put_in_again(
         looked = look(instance, database)
         assert [len(looked.relaunched), len(looked.ended)] == [again, not again]
     with database.connect() as connection:
-        statuses = sync_queue.backfill_statuses(connection, "b-1")
+        statuses = backfills.statuses(connection, "b-1")
     assert statuses == {ACME.partition_key: ("failed", "SyncAbandoned")}
     assert outcomes(Inbox(database)) == []
 
@@ -313,7 +313,7 @@ def test_a_shop_whose_run_was_cancelled_is_not_put_in_again(
     """Neither one that was requested nor one that nobody waits for."""
     registry.add(OTHER)
     with database.connect() as connection:
-        sync_queue.put_shops(connection, [OTHER.partition_key], reason=QueueReason.SWEEP)
+        queue_intake.put_shops(connection, [OTHER.partition_key], reason=QueueReason.SWEEP)
         queued_runs.take(connection, capacity=Capacity(2, 2, 2), shops_per_run=100)
         runs = {
             launch.launch_id: create_run_for_test(instance, JOB, status=CANCELED).run_id

@@ -33,7 +33,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state import sync_queue
+from connector_pipeline.state import queue_intake
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.engine.redis_server import RedisServer
 
@@ -139,7 +139,7 @@ class World:
     def queue(self, *keys: str) -> None:
         """Have the shops wait for a sync."""
         with self.database.connect() as connection:
-            sync_queue.put_shops(
+            queue_intake.put_shops(
                 connection, keys, reason=QueueReason.BACKFILL, backfill_id=f"b-{keys[0]}"
             )
 

@@ -7,7 +7,7 @@ from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import sync_failure, sync_log, sync_queue, sync_success
+from connector_pipeline.state import queue_intake, sync_failure, sync_log, sync_success
 from connector_pipeline.state.pruning import prune
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
@@ -74,7 +74,7 @@ def test_a_row_of_the_queue_is_deleted_days_after_its_end(
     for each in shops.values():
         registry.add(each)
     with database.connect() as connection:
-        sync_queue.put_shops(
+        queue_intake.put_shops(
             connection,
             [each.partition_key for each in shops.values()],
             reason=QueueReason.SWEEP,

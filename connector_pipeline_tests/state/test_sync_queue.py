@@ -15,7 +15,15 @@ from connector_pipeline.model.queue import QueueOutcome, QueueReason
 from connector_pipeline.model.shop import Shop, ShopState
 from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, queued_runs, sync_failure, sync_log, sync_queue
+from connector_pipeline.state import (
+    backfills,
+    inbox,
+    queue_intake,
+    queued_runs,
+    sync_failure,
+    sync_log,
+    sync_queue,
+)
 from connector_pipeline.state.queued_runs import Capacity, Launch, even_parts
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.state.test_inbox import request
@@ -56,7 +64,7 @@ class Queue:
 
     def put(self, keys: Sequence[str], reason: QueueReason, **more: Any) -> int:
         with self.database.connect() as connection:
-            return sync_queue.put_shops(connection, keys, reason=reason, **more)
+            return queue_intake.put_shops(connection, keys, reason=reason, **more)
 
     def take(
         self, capacity: Capacity = MUCH, *, shops_per_run: int = 100, **more: Any
@@ -419,15 +427,15 @@ def test_a_backfill_is_followed_and_withdrawn(queue: Queue) -> None:
     queue.put(keys[:1], QueueReason.SWEEP, sweep_id="w-1")
     queue.request(("s-2", "other"))
     with queue.database.connect() as connection:
-        statuses = sync_queue.backfill_statuses(connection, "b-1")
+        statuses = backfills.statuses(connection, "b-1")
     assert statuses == dict.fromkeys(keys, ("waiting", None))
     queue.put(queue.register("done"), QueueReason.BACKFILL, backfill_id="b-1")
     queue.take()
     queue.see()
     queue.end("done")
     with queue.database.connect() as connection:
-        assert sync_queue.withdraw_backfill(connection, "b-1") == 3
-        statuses = sync_queue.backfill_statuses(connection, "b-1")
+        assert backfills.withdraw(connection, "b-1") == 3
+        statuses = backfills.statuses(connection, "b-1")
     assert statuses == {key("done"): ("succeeded", None)}
     assert [name(f"shopify/{row['domain']}") for row in queue.rows()] == ["acme", "other", "done"]
 

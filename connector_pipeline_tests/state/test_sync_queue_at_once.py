@@ -14,7 +14,14 @@ from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import Sync, SyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state import inbox, queued_runs, sweeps, sync_queue, sync_success
+from connector_pipeline.state import (
+    inbox,
+    queue_intake,
+    queued_runs,
+    sweeps,
+    sync_queue,
+    sync_success,
+)
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
@@ -50,7 +57,7 @@ def test_all_that_changes_the_queue_may_do_so_at_once(queue: Queue) -> None:
 
     def backfill(seed: random.Random) -> None:
         with queue.database.connect() as connection:
-            sync_queue.put_shops(
+            queue_intake.put_shops(
                 connection,
                 shuffled(seed),
                 reason=QueueReason.BACKFILL,
