@@ -38,9 +38,9 @@ _LOCK: Final = "sync_queue"
 def lock(connection: psycopg.Connection) -> None:
     """Wait until no other transaction changes many rows, and keep others out until this one ends.
 
-    Each function that changes many rows of the queue does this. A transaction that locks other rows before
-    it calls one, such as rows of `connector.shops`, calls this first: two transactions that lock
-    the same rows in different orders deadlock.
+    Each function that changes many rows of the queue does this. A transaction that locks other rows
+    before it calls one, such as rows of `connector.shops`, calls this first: two transactions that
+    lock the same rows in different orders deadlock.
     """
     named_locks.lock(connection, _LOCK)
 
