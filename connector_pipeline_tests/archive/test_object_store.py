@@ -17,6 +17,7 @@ from fsspec.config import conf  # pyright: ignore[reportMissingTypeStubs]
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.cli import doctor
+from connector_pipeline.cli.doctor_looks import looked_at
 from connector_pipeline.model.errors import ArchiveUnavailable, SnapshotMissing
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.settings import load_settings
@@ -266,7 +267,7 @@ def test_doctor_writes_reads_and_deletes_in_the_bucket(
     seen: list[Finding] = []
     for name in (bucket, "of-nobody"):
         monkeypatch.setenv("RAW_ARCHIVE_URL", f"s3://{name}/raw")
-        seen.append(doctor._looked_at("raw archive", lambda: doctor._raw_archive(load_settings())))
+        seen.append(looked_at("raw archive", lambda: doctor._raw_archive(load_settings())))
     assert seen[0] == Finding("raw archive", True, f"s3://{bucket}/raw/ can be written")
     assert (seen[1].ok, seen[1].remedy[:15]) == (False, "Make the bucket")
     assert s3.keys(bucket) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector_pipeline.cli import doctor
+from connector_pipeline.cli.doctor_looks import looked_at
 from connector_pipeline.engine.celery_broker import Workers
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.serves import Serves, mark
@@ -206,7 +206,7 @@ def test_doctor_gives_up_anything_that_gives_no_whole_answer() -> None:
                 pass
             return "never"
 
-        found = doctor._looked_at("raw archive", look, longest=0.2)
+        found = looked_at("raw archive", look, longest=0.2)
     assert not found.ok
     assert "no whole answer within 0.2 s" in found.seen
 
