@@ -1,5 +1,6 @@
 """A catalog item, which is one variant in our schema, and a rejected variant."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -170,3 +171,11 @@ class RejectedVariant(BaseModel):
     reason: str
     raw: Any
     product_status: ProductStatus | None = None
+
+
+def rows_of(
+    normalized: Iterable[CatalogItem | RejectedVariant],
+) -> Iterator[CatalogRow | RejectedVariant]:
+    """Items as bare rows, and rejected variants as they are."""
+    for each in normalized:
+        yield row_of(each) if isinstance(each, CatalogItem) else each

@@ -18,7 +18,7 @@ from typing import ClassVar, Final, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr
 
-from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, row_of
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, rows_of
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.hint import MOST_HINTED
 from connector_pipeline.model.shop import Shop, valid_host_name
@@ -407,11 +407,3 @@ class Adapter(ABC):
         It may add to `remarks` what an operator should know of items that it yields.
         """
         return rows_of(self.normalize(shop, currency, pages))
-
-
-def rows_of(
-    normalized: Iterable[CatalogItem | RejectedVariant],
-) -> Iterator[CatalogRow | RejectedVariant]:
-    """Items as bare rows, and rejected variants as they are."""
-    for each in normalized:
-        yield row_of(each) if isinstance(each, CatalogItem) else each

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Self
 
-from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, rows_of
 from connector_pipeline.model.errors import ConnectorError, InvalidShop
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.shop import Shop
@@ -20,7 +20,6 @@ from connector_pipeline.platforms.kit.contract import (
     FetchReport,
     Lookup,
     RawPage,
-    rows_of,
 )
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.kit.resume import ArchivedPages
@@ -256,40 +255,17 @@ class ShopifyAdapter(Adapter):
         self, shops: Sequence[Shop], credential_source: CredentialSource
     ) -> Sequence[Finding]:
         """One finding: whether the first of the shops serves the API version that is asked for."""
-        return [await self._version_finding(shops, credential_source)]
-
-    async def _version_finding(
-        self, shops: Sequence[Shop], credential_source: CredentialSource
-    ) -> Finding:
-        subject, asked = "shopify api", self.api_version
         if not shops:
-            return Finding(
-                subject,
-                True,
-                f"asks for {asked}; not compared, no active Shopify shop is registered to ask",
-            )
+            why = "no active Shopify shop is registered to ask"
+            return [versions.not_compared(self.api_version, why)]
         shop = shops[0]
         try:
             found = await replace(self, max_retries=0)._api_versions(shop, credential_source)
         except ConnectorError as error:
             # The shop's own trouble is reported with its partition and fails no check here.
-            return Finding(
-                subject,
-                True,
-                f"asks for {asked}; not compared, {shop.partition_key}: {error.code}: "
-                f"{error.message}",
-            )
-        supported = f"supported are {', '.join(found.supported)}"
-        if found.as_asked:
-            return Finding(
-                subject, True, f"{shop.partition_key} answers with {asked} as asked; {supported}"
-            )
-        return Finding(
-            subject,
-            False,
-            f"asks for {asked}, but {shop.partition_key} answers with {found.served}; {supported}.",
-            remedy="Set SHOPIFY_API_VERSION to one of these.",
-        )
+            why = f"{shop.partition_key}: {error.code}: {error.message}"
+            return [versions.not_compared(self.api_version, why)]
+        return [versions.compared(shop, found)]
 
     async def _api_versions(self, shop: Shop, credential_source: CredentialSource) -> ApiVersions:
         async with self._client(shop, credential_source, FetchReport()) as client:

@@ -1,10 +1,15 @@
 """Asks a shop which API version it serves, and which versions Shopify supports."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from connector_pipeline.model.finding import Finding
+from connector_pipeline.model.shop import Shop
 from connector_pipeline.platforms.kit.json_values import list_at, objects_in
 from connector_pipeline.platforms.shopify.asking import Asks
 from connector_pipeline.platforms.shopify.queries import API_VERSIONS
+
+_SUBJECT: Final = "shopify api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +38,26 @@ async def api_versions(client: Asks, asked: str) -> ApiVersions:
         str(each.get("handle")) for each in objects_in(listed) if each.get("supported") is True
     ]
     return ApiVersions(asked, answer.headers.get("X-Shopify-API-Version"), tuple(supported))
+
+
+def compared(shop: Shop, found: ApiVersions) -> Finding:
+    """The finding that a shop's answer makes: does it serve the version asked for?"""
+    supported = f"supported are {', '.join(found.supported)}"
+    if found.as_asked:
+        return Finding(
+            _SUBJECT,
+            True,
+            f"{shop.partition_key} answers with {found.asked} as asked; {supported}",
+        )
+    return Finding(
+        _SUBJECT,
+        False,
+        f"asks for {found.asked}, but {shop.partition_key} answers with {found.served}; "
+        f"{supported}.",
+        remedy="Set SHOPIFY_API_VERSION to one of these.",
+    )
+
+
+def not_compared(asked: str, why: str) -> Finding:
+    """The finding where no shop stated its version. It is no failure."""
+    return Finding(_SUBJECT, True, f"asks for {asked}; not compared, {why}")

@@ -5,10 +5,10 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, RejectedVariant, rows_of
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.platforms.kit.contract import RawPage, rows_of
+from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.platforms.woocommerce.mapping.normalize import Normalizer
 from connector_pipeline.platforms.woocommerce.mapping.plain_pages import PlainPages

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant
+from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant, rows_of
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.kit.contract import RawPage, rows_of
+from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.bulk.download import BULK
 from connector_pipeline.platforms.shopify.mapping import plain_bulk

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from connector_pipeline.model.catalog_item import RejectedVariant
+from connector_pipeline.model.catalog_item import RejectedVariant, rows_of
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.kit.contract import FetchReport, RawPage, rows_of
+from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.cost import requested_cost
 from connector_pipeline.platforms.shopify.queries import PRODUCTS_BY_ID

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from connector_pipeline.credentials.token_service import TokenService
+from connector_pipeline.model.catalog_item import rows_of
 from connector_pipeline.model.errors import InvalidResponse
-from connector_pipeline.platforms.kit.contract import RawPage, rows_of
+from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.shop import SandboxShop
