@@ -15,10 +15,11 @@ from connector_pipeline.sandbox.controls.request_log import RequestLog
 from connector_pipeline.sandbox.shopify.bulk_operations import plan_from_json
 from connector_pipeline.sandbox.shopify.short_lists import short_lists_from_json
 from connector_pipeline.sandbox.shopify.trouble import trouble_from_json
+from connector_pipeline.sandbox.shops.contents import NoSuchRecord
 from connector_pipeline.sandbox.shops.edits import InvalidEdit, moment, now
 from connector_pipeline.sandbox.shops.expected import expected_items_json
 from connector_pipeline.sandbox.shops.records import Product, Variant
-from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import InvalidSpec, spec_from_json
 from connector_pipeline.sandbox.shops.store import Store
 from connector_pipeline.sandbox.webhooks.happening import Kind

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from threading import Lock, Thread
 from typing import Any, Final
 
+from connector_pipeline.sandbox.shops.contents import NoSuchRecord
 from connector_pipeline.sandbox.shops.edits import InvalidEdit, now
 from connector_pipeline.sandbox.shops.records import WooProduct, variants_of
-from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.store import Store
 
 _MOST: Final = 100_000

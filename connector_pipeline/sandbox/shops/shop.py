@@ -1,17 +1,16 @@
-"""One shop of a sandbox: its generated catalog, and the edits made to it since."""
+"""One shop of a sandbox: what its platform has of it beside the products, and how it is edited."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
-from connector_pipeline.sandbox.shopify.catalog import ShopifyCatalog
 from connector_pipeline.sandbox.shopify.short_lists import ShortLists
 from connector_pipeline.sandbox.shopify.throttle import LeakyBucket
 from connector_pipeline.sandbox.shopify.trouble import Trouble
+from connector_pipeline.sandbox.shops.contents import NoSuchRecord, ShopContents
 from connector_pipeline.sandbox.shops.credentials import ShopCredentials
 from connector_pipeline.sandbox.shops.edits import edited, now
 from connector_pipeline.sandbox.shops.records import (
@@ -29,33 +28,22 @@ from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.webhooks.happening import Happening, Kind, Listener
 from connector_pipeline.sandbox.webhooks.shopify_subscriptions import ShopifySubscriptions
 from connector_pipeline.sandbox.webhooks.woo_webhooks import WooWebhooks
-from connector_pipeline.sandbox.woocommerce.catalog import WooCatalog
 from connector_pipeline.sandbox.woocommerce.mishaps import NONE
 
 if TYPE_CHECKING:
     from connector_pipeline.sandbox.woocommerce.scripted_edits import Script
 
-T = TypeVar("T")
-
-_KEPT_VARIANTS = 50_000
 _FIRST_EVENT = 91_000_000_001
 
 
-class NoSuchRecord(LookupError):
-    """The sandbox has no such shop, or the shop has no product or variant of that id."""
-
-
-class SandboxShop:
-    """One shop. It generates a product when it needs it, and keeps only edited ones.
+class SandboxShop(ShopContents):
+    """One shop: its contents, what its platform has of it beside them, and edits.
 
     Any thread may read and edit: tests edit while the server reads.
     """
 
     def __init__(self, spec: ShopSpec):
-        self.spec = spec
-        self.catalog: ShopifyCatalog | WooCatalog = (
-            ShopifyCatalog(spec) if spec.platform == "shopify" else WooCatalog(spec)
-        )
+        super().__init__(spec)
         self.credentials = ShopCredentials(spec.domain)
         self.bucket = LeakyBucket()
         self.bulk = BulkOperations(spec.domain)
@@ -66,7 +54,6 @@ class SandboxShop:
         """What a WooCommerce shop has on record."""
         self.listener: Listener | None = None
         """Hears of each edit that a platform may send webhooks of."""
-        self.lock = RLock()
         self.broken: dict[int, str | None] = {}
         """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
         object's fields can (docs/facts/woocommerce.md, Pages that fail)."""
@@ -76,19 +63,10 @@ class SandboxShop:
         """The edits that a WooCommerce merchant makes while the shop is read."""
         self.forms: dict[str, str] = {}
         """Fields that come in another JSON type than documented: by field, the form's name."""
-        self._orphans: dict[int, Variant] = {}
         self.events: list[ShopEvent] = []
         """What was created and deleted, oldest first (docs/facts/shopify.md, Deletions)."""
         self.short = ShortLists()
         """How Shopify's lists leave objects out."""
-        self._size = spec.products
-        self._edited: dict[int, Product] = {}
-        self._removed: dict[int, Product] = {}
-        self._trashed: dict[int, WooProduct] = {}
-        self._removed_variants: dict[int, Variant] = {}
-        self._answers: dict[Any, Any] = {}
-        self._generated: dict[int, Product] = {}
-        self._generated_variants = 0
         self._replica: Replica[SandboxShop] = Replica()
 
     def stay_behind(self, seconds: float) -> None:
@@ -108,17 +86,6 @@ class SandboxShop:
         state._answers = {}
         return state
 
-    @property
-    def key(self) -> str:
-        return f"{self.spec.platform}/{self.spec.domain}"
-
-    def remembered(self, key: Any, compute: Callable[[], T]) -> T:
-        """`compute()`, kept until the next edit of the shop."""
-        with self.lock:
-            if key not in self._answers:
-                self._answers[key] = compute()
-            return cast("T", self._answers[key])
-
     def listen(self, listener: Listener) -> None:
         """Let the listener hear of everything from now on."""
         self.listener = listener
@@ -130,84 +97,6 @@ class SandboxShop:
         """Say that something happened, to whoever listens. An edit says so by itself."""
         if self.listener is not None:
             self.listener.happened(self, Happening(kind, about, at or now()))
-
-    # Reading
-
-    def product_ids(self) -> Sequence[int]:
-        """The ids of all products, ascending, without removed and trashed ones."""
-        return self.remembered("product_ids", self._product_ids)
-
-    def _product_ids(self) -> Sequence[int]:
-        gone = self._removed.keys() | self._trashed.keys()
-        product_id = self.catalog.product_id
-        return [product_id(index) for index in range(self._size) if index not in gone]
-
-    def products(self) -> Iterator[Product]:
-        """All products by ascending id, without removed and trashed ones."""
-        for product_id in self.product_ids():
-            yield self._at(self._index(product_id))
-
-    def product(self, product_id: int) -> Product | None:
-        """The product of that id, if it is neither removed nor trashed."""
-        index = self.catalog.index_of_product(product_id)
-        if index is None or index >= self._size or self._is_gone(index):
-            return None
-        return self._at(index)
-
-    def trashed(self, product_id: int) -> WooProduct | None:
-        """The trashed product of that id (docs/facts/woocommerce.md, Trash and deletions)."""
-        index = self.catalog.index_of_product(product_id)
-        return None if index is None else self._trashed.get(index)
-
-    def trashed_ids(self) -> list[int]:
-        return sorted(product.id for product in self._trashed.values())
-
-    def variant(self, variant_id: int) -> tuple[Product, Variant] | None:
-        """A variant with its product."""
-        index = self.catalog.index_of_variant(variant_id)
-        if index is None or index >= self._size or self._is_gone(index):
-            return None
-        product = self._at(index)
-        for variant in variants_of(product):
-            if variant.id == variant_id:
-                return product, variant
-        return None
-
-    def variant_ids(self, product_id: int) -> Sequence[int]:
-        """The ids of a product's variants. It generates none of them."""
-        index = self._index(product_id)
-        if index in self._edited:
-            return [variant.id for variant in variants_of(self._edited[index])]
-        return self.catalog.variant_ids(index)
-
-    def updated_at(self, product_id: int) -> datetime:
-        index = self._index(product_id)
-        known = self._edited.get(index)
-        return known.updated_at if known else self.catalog.updated_at(index)
-
-    def created_at(self, product_id: int) -> datetime:
-        index = self._index(product_id)
-        known = self._edited.get(index)
-        return known.created_at if known else self.catalog.created_at(index)
-
-    def status(self, product_id: int) -> str:
-        index = self._index(product_id)
-        known = self._edited.get(index)
-        return known.status if known else self.catalog.status(index)
-
-    def product_type(self, product_id: int) -> str:
-        """WooCommerce's type of a product; empty for Shopify's."""
-        index = self._index(product_id)
-        known = self._edited.get(index)
-        if isinstance(known, WooProduct):
-            return known.type
-        return self.catalog.type(index) if isinstance(self.catalog, WooCatalog) else ""
-
-    def is_edited(self, product_id: int) -> bool:
-        """Whether somebody edited the product or one of its variants."""
-        return self._index(product_id) in self._edited
-
-    # Editing
 
     def edit_product(
         self, product_id: int, changes: Mapping[str, Any], *, at: datetime | None = None
@@ -271,10 +160,6 @@ class SandboxShop:
             self._orphans |= {each.id: each for each in orphans}
             self.remove_product(product_id)
             return [each.id for each in orphans]
-
-    def orphans(self) -> Sequence[Variant]:
-        """The variations whose product's row was deleted."""
-        return list(self._orphans.values())
 
     def trash_product(self, product_id: int, *, at: datetime | None = None) -> None:
         """Move to WooCommerce's trash: lists lack it, and its id still answers."""
@@ -363,34 +248,6 @@ class SandboxShop:
         # An edit that moves no date is one straight in the shop's database: nothing hears of it.
         if at is not None:
             self.happened(kind, about, at=at)
-
-    def _index(self, product_id: int) -> int:
-        index = self.catalog.index_of_product(product_id)
-        if index is None or index >= self._size:
-            raise NoSuchRecord(f"{self.key} has no product {product_id}")
-        return index
-
-    def _is_gone(self, index: int) -> bool:
-        return index in self._removed or index in self._trashed
-
-    def _existing(self, product_id: int) -> Product:
-        product = self.product(product_id)
-        if product is None:
-            raise NoSuchRecord(f"{self.key} has no product {product_id}")
-        return product
-
-    def _at(self, index: int) -> Product:
-        with self.lock:
-            known = self._edited.get(index) or self._generated.get(index)
-            if known is None:
-                # Bounded, so that the memory of a shop of 100,000 products stays small.
-                if self._generated_variants > _KEPT_VARIANTS:
-                    self._generated.clear()
-                    self._generated_variants = 0
-                known = self.catalog.product(index)
-                self._generated[index] = known
-                self._generated_variants += 1 + len(variants_of(known))
-            return known
 
     def _keep(self, product: Product) -> Product:
         self._edited[self._index(product.id)] = product

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from connector_pipeline.sandbox.shops.shop import NoSuchRecord, SandboxShop
+from connector_pipeline.sandbox.shops.contents import NoSuchRecord
+from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.webhooks.happening import Listener
 
