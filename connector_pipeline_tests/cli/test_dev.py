@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -183,8 +183,21 @@ class Dev:
 
     def processes(self, name: str) -> list[psutil.Process]:
         """Its processes of this name."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in children if each.name() == name]
+        found: list[psutil.Process] = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.name() == name:
+                    found.append(child)
+        return found
+
+    def warm_process(self) -> psutil.Process:
+        """The process of which runs are forks. It has its name once it has begun to import."""
+        until = time.monotonic() + LONG
+        while not (found := self.processes(WARM_NAME)):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        [only] = found
+        return only
 
     def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """Send a request to the sandbox's controls."""
@@ -380,7 +393,7 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         assert again.syncs(interrupted) == [("failed", "SyncInterrupted")]
         assert {key: again.items(key) for key in published} == published
         # The process of which runs are forks is killed, and then renewed with the definitions.
-        [killed] = again.processes(WARM_NAME)
+        killed = again.warm_process()
         killed.kill()
         run = again.materialize(shopify)
         assert again.wait_for(run, "SUCCESS", "FAILURE") == "SUCCESS"
