@@ -34,8 +34,8 @@ from connector_pipeline_tests.canaries import Canaries
 PATIENT: Final = 60.0
 """Seconds: no answer of the sandbox takes as long, however busy the machine is."""
 IMPATIENT: Final = 0.5
-"""Seconds that a sync waits for an answer that a fault holds back. A busy machine has time to answer
-what none holds back."""
+"""Seconds that a sync waits for an answer that a fault holds back. A busy machine answers what none
+holds back within them."""
 RETRIES: Final = 1
 DELAY: Final = 0.002
 LONGEST: Final = timedelta(minutes=2)
