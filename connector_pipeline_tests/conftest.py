@@ -5,6 +5,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate
 from connector_pipeline.state.registry import ShopRegistry
+from connector_pipeline_tests import process_logs
 from connector_pipeline_tests.parsers import PARSERS
 
 LONG: Final = 3_000
@@ -45,7 +47,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "connector"))
 
 # The default sweeps every shop at each full hour, also the shops of a test that is under way then.
-os.environ["SYNC_CRON"] = "0 0 1 1 *"
+# This one is half a year away on each day of the year.
+os.environ["SYNC_CRON"] = f"0 0 1 {(datetime.now(UTC).month + 5) % 12 + 1} *"
 
 # Playwright comes with the extra `e2e`, which .ci/e2e installs.
 collect_ignore = [] if find_spec("playwright") else ["e2e"]
@@ -90,6 +93,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.nodeid.partition("connector_pipeline_tests/")[2]
         if place.partition("[")[0] in tests:
             item.add_marker("parser")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows the logs of its processes."""
+    report = yield
+    logs = process_logs.take(of_open=report.failed)
+    if report.failed:
+        report.sections += logs
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

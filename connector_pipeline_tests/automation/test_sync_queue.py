@@ -337,7 +337,7 @@ def test_a_tick_launches_a_hinted_shop_when_its_pause_is_over(
     instance: DagsterInstance, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hint that comes while the tick looks on, too, is in the sync."""
-    monkeypatch.setenv("HINT_PAUSE", "2s")
+    monkeypatch.setenv("HINT_PAUSE", "1h")
     queue.register("acme")
     looked = threading.Event()
 
@@ -357,11 +357,18 @@ def test_a_tick_launches_a_hinted_shop_when_its_pause_is_over(
     def hint_again() -> None:
         assert looked.wait(60)
         hint("2")
+        while not any(set(row["hints"]) == {"1", "2"} for row in queue.rows()):
+            assert not over.wait(0.01)
+        queue.pause(ACME, seconds=0)
 
+    over = threading.Event()
     hint("1")
     with ThreadPoolExecutor(1) as thread:
         hinting = thread.submit(hint_again)
-        [run] = runs_of(long_tick(queue, instance, source))
+        try:
+            [run] = runs_of(long_tick(queue, instance, source))
+        finally:
+            over.set()
         hinting.result()
     assert listed_shops(run.run_config) == [ACME]
     assert (run.tags["connector/lane"], run.tags["connector/reason"]) == ("foreground", "change")

@@ -29,7 +29,6 @@ LISTENING = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from connector_pipeline.cli.main import main; main()"
 )
-RUNS = "query { runsOrError(filter: {}) { ... on Runs { results { runId tags { key value } } } } }"
 STATS = """
 query Stats($asset: [String!]!) { assetNodeOrError(assetKey: {path: $asset}) { ... on AssetNode {
   partitionStats { numMaterialized numFailed numMaterializing numPartitions } } } }
@@ -196,7 +195,7 @@ def test_beside_a_running_dev_its_daemon_does_the_work(running: Dev) -> None:
     found = table(out)
     assert found["succeeded"][0] == str(len(SHOPS) - 1)
     assert found["AccessRefused"] == ["1", REVOKED]
-    [run] = running.graphql(RUNS)["runsOrError"]["results"]
+    [run] = running.runs()
     assert "connector/backfill" in {tag["key"] for tag in run["tags"]}
     # The command ends with its last shop, and the run reports its partitions after that.
     assert running.wait_for(run["runId"], "SUCCESS", "FAILURE") == "FAILURE"

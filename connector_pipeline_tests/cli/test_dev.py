@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +28,7 @@ from connector_pipeline.engine.forked_runs import RUN_NAME, WARM_NAME
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline_tests.process_logs import shown_if_failed
 
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
@@ -49,6 +50,7 @@ mutation Backfill($params: LaunchBackfillParams!) {
   }
 }
 """
+RUNS = "query { runsOrError { ... on Runs { results { runId tags { key value } } } } }"
 BACKFILL_STATUS = """
 query Status($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status assetBackfillData { assetBackfillStatuses {
@@ -85,7 +87,9 @@ class Dev:
         assert process.stdout is not None
         self.process = process
         self.home = home
-        self.session: dict[str, Any] = json.loads(process.stdout.readline())
+        printed = process.stdout.readline()
+        assert printed, process.communicate(timeout=LONG)
+        self.session: dict[str, Any] = json.loads(printed)
         self.sandbox_url: str = self.session["sandbox_url"] if sandbox is None else sandbox.url
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -123,6 +127,14 @@ class Dev:
         """The run's status."""
         status: str = self.graphql(STATUS, id=run_id)["runOrError"]["status"]
         return status
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The id and the tags of each run, but for those of schedules: any test may meet one."""
+        return [
+            run
+            for run in self.graphql(RUNS)["runsOrError"]["results"]
+            if "dagster/schedule_name" not in {tag["key"] for tag in run["tags"]}
+        ]
 
     def wait_for(self, run_id: str, *statuses: str) -> str:
         """Wait until the run has one of the statuses."""
@@ -171,8 +183,21 @@ class Dev:
 
     def processes(self, name: str) -> list[psutil.Process]:
         """Its processes of this name."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in children if each.name() == name]
+        found: list[psutil.Process] = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.name() == name:
+                    found.append(child)
+        return found
+
+    def warm_process(self) -> psutil.Process:
+        """The process of which runs are forks. It has its name once it has begun to import."""
+        until = time.monotonic() + LONG
+        while not (found := self.processes(WARM_NAME)):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        [only] = found
+        return only
 
     def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """Send a request to the sandbox's controls."""
@@ -266,12 +291,13 @@ def dev(
     The shops of its own sandbox end with it; those of a given `sandbox` do not.
     """
     process = start(home, *words, **settings, **(sandbox.environment() if sandbox else {}))
-    try:
-        yield Dev(process, home, sandbox)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=LONG)
+    with shown_if_failed(lambda: sorted((home / "logs").glob("*.log"))):
+        try:
+            yield Dev(process, home, sandbox)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=LONG)
 
 
 def start(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
@@ -283,8 +309,7 @@ def start(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-m", "connector_pipeline.cli", "dev", "--json", *words],
-        # A sweep at the full hour would sync the shops before the test does.
-        env={**environment, "SYNC_CRON": "0 0 1 1 *", **settings, "CONNECTOR_HOME": str(home)},
+        env={**environment, **settings, "CONNECTOR_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -354,8 +379,9 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         first.sandbox("PUT", "/sandbox/faults", [{"match": {}, "kind": "latency", "seconds": 5}])
         interrupted = first.materialize(shopify)
         first.wait_for_sync(interrupted)
-        [worker] = first.processes(RUN_NAME)
-        assert [worker.parent()] == first.processes(WARM_NAME)
+        # There may be another beside it, of a schedule's run.
+        workers = first.processes(RUN_NAME)
+        assert {worker.parent() for worker in workers} == set(first.processes(WARM_NAME))
         said = first.stop()
         assert "Traceback" not in said, said
     assert processes_of(own_home) == []
@@ -367,7 +393,7 @@ def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> Non
         assert again.syncs(interrupted) == [("failed", "SyncInterrupted")]
         assert {key: again.items(key) for key in published} == published
         # The process of which runs are forks is killed, and then renewed with the definitions.
-        [killed] = again.processes(WARM_NAME)
+        killed = again.warm_process()
         killed.kill()
         run = again.materialize(shopify)
         assert again.wait_for(run, "SUCCESS", "FAILURE") == "SUCCESS"

@@ -3,10 +3,12 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -24,6 +26,7 @@ from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.conftest import enterable_directory
+from connector_pipeline_tests.process_logs import shown_if_failed
 
 PROJECT: Final = Path(__file__).parents[2]
 LONG: Final = 300
@@ -199,12 +202,18 @@ class Deployment:
             with (self.folder / f"{name}.log").open("wb") as log:
                 self.processes.append(
                     subprocess.Popen(
-                        words, cwd=self.folder, env=self.environment, stdout=log, stderr=log
+                        words,
+                        cwd=self.folder,
+                        env=self.environment,
+                        stdout=log,
+                        stderr=log,
+                        # Its children end with it, where a test fails.
+                        start_new_session=True,
                     )
                 )
         until = time.monotonic() + LONG
         while self.run("connector-pipeline daemon --check").returncode != 0:
-            assert time.monotonic() < until, (self.folder / "daemon.log").read_text()
+            assert time.monotonic() < until
             assert all(process.poll() is None for process in self.processes)
             time.sleep(0.5)
 
@@ -272,14 +281,19 @@ def deployment() -> Generator[Deployment]:
             OWNER_URL=made.url("connector_owner"),
             # For lines that are executed before the file is filled in.
             CONNECTOR_CODE_SERVER=f"127.0.0.1:{free_port(4276)}",
+            # The default would have a sweep begin meanwhile.
+            SYNC_CRON=os.environ["SYNC_CRON"],
             SANDBOX_URL=sandbox.url,
             **sandbox.environment(),
         )
         try:
-            yield made
+            with shown_if_failed(lambda: sorted(folder.glob("*.log"))):
+                yield made
         finally:
             for process in made.processes:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 AS_OWNER: Final = dict.fromkeys(

@@ -29,7 +29,6 @@ from connector_pipeline_tests.cli.test_dev import LAUNCH, LONG, Dev, dev
 
 KEY = "shopify/nordic-tea.myshopify.com"
 JSON = {"Content_Type": "application/json"}
-RUNS = "query { runsOrError { ... on Runs { results { runId } } } }"
 ADD_PARTITION = """
 mutation Add($key: String!) {
   addDynamicPartition(partitionKey: $key, partitionsDefName: "shops", repositorySelector: {
@@ -82,8 +81,8 @@ class Attacked:
         return answer(self.port, method, path, body, **headers)
 
     def runs(self) -> int:
-        """How many runs Dagster has."""
-        return len(self.dev.graphql(RUNS)["runsOrError"]["results"])
+        """How many runs Dagster has, but for those of schedules."""
+        return len(self.dev.runs())
 
     def forget_requests(self) -> None:
         """Let the sandbox count its requests from now on."""
@@ -132,11 +131,14 @@ def answer(
 
 @pytest.fixture(scope="module")
 def attacked() -> Generator[Attacked]:
-    """One `dev` for all tests of this file: it takes long to start."""
+    """One `dev` for all tests of this file: it takes long to start.
+
+    It looks at no change feed: the sandbox would be asked for a reason that is no test's.
+    """
     home = Path(tempfile.mkdtemp(prefix="connector-ui-"))
     with (
         socket.create_server(("127.0.0.1", 0)) as elsewhere,
-        dev(home, "--port", "3930") as running,
+        dev(home, "--port", "3930", CHANGE_LOOKS_PER_MINUTE="0") as running,
     ):
         yield Attacked(running, elsewhere)
     shutil.rmtree(home, ignore_errors=True)

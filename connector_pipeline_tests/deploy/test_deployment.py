@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.conftest import enterable_directory
+from connector_pipeline_tests.process_logs import shown_if_failed
 
 LONG: Final = 300
 """Seconds that a busy machine may take. A test that hangs must still end."""
@@ -38,7 +40,10 @@ RUN: Final = """
 query Run($id: ID!) { runOrError(runId: $id) {
   ... on Run { status jobName repositoryOrigin { repositoryLocationName repositoryName } } } }
 """
-STARTED: Final = "{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { count } } }"
+STARTED: Final = """
+{ runsOrError(filter: {pipelineName: "sync_shops", statuses: [STARTED]}) {
+  ... on Runs { count } } }
+"""
 LOCATIONS: Final = """
 { workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }
 """
@@ -99,9 +104,9 @@ class Deployment:
         """Wait until it holds, while all processes live."""
         until = time.monotonic() + LONG
         while not holds():
-            for name, process in self.processes.items():
-                assert process.poll() is None, self.log(name)
-            assert time.monotonic() < until, what + "".join(map(self.log, self.processes))
+            for process in self.processes.values():
+                assert process.poll() is None
+            assert time.monotonic() < until, what
             time.sleep(0.2)
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -139,7 +144,9 @@ class Deployment:
 
 
 def _bare_environment() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
+    # The default of SYNC_CRON would have a sweep begin in a test.
+    kept = {name: os.environ[name] for name in ("PATH", "SYNC_CRON")}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture(scope="module")
@@ -189,14 +196,16 @@ def deployment() -> Generator[Deployment]:
             check=True,
         )
         try:
-            made.start("code-server")
-            made.start("daemon")
-            made.start("ui", "--port", str(made.ui_port))
-            made.until("the UI does not know the location", made.knows_the_location)
-            yield made
+            with shown_if_failed(lambda: sorted(directory.glob("*.log"))):
+                made.start("code-server")
+                made.start("daemon")
+                made.start("ui", "--port", str(made.ui_port))
+                made.until("the UI does not know the location", made.knows_the_location)
+                yield made
         finally:
             for process in made.processes.values():
-                if process.poll() is None:
+                # The group: a process that has ended may have left children.
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
@@ -270,6 +279,6 @@ def test_each_process_ends_by_sigterm(deployment: Deployment) -> None:
     for name in ("daemon", "ui", "code-server"):
         process = deployment.processes[name]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LONG) == 0, deployment.log(name)
+        assert process.wait(LONG) == 0
         assert "Traceback" not in deployment.log(name)
     assert deployment.has_synced(asked["sync_id"])

@@ -102,7 +102,9 @@ class DagsterUi:
     def launch(self, dialog: Locator) -> None:
         """Press the dialog's button, and follow the notice to the run or the backfill."""
         dialog.get_by_role("button", name=re.compile("^Launch")).click()
-        self.notices().get_by_role("link", name="View").click()
+        # The notice is gone after four seconds. A click of Playwright's waits until it stands still
+        # and is hit, which may take a busy machine as long.
+        self.notices().get_by_role("link", name="View").dispatch_event("click")
 
     def notices(self) -> Locator:
         """The corner in which the UI says what it launched."""

@@ -59,8 +59,14 @@ def test_a_statement_at_a_server_that_stands_still_ends_in_an_error(
     assert ask(engine) == 1
 
 
-def test_a_long_statement_at_a_server_that_answers_goes_on(engine: sqlalchemy.Engine) -> None:
+def test_a_long_statement_at_a_server_that_answers_goes_on(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However often the server was asked meanwhile: a migration of Dagster's may take long."""
+    monkeypatch.setattr(silent_server, "ASKED_AFTER", 0.2)
+    # A busy server has time to answer.
+    storage = ConnectorStorage(server.replace("connect_timeout=2", "connect_timeout=60"))
+    engine = storage.run_storage._engine  # pyright: ignore
     assert ask(engine, "SELECT 1 FROM pg_sleep(1.5)") == 1
 
 

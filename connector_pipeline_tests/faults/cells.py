@@ -61,6 +61,8 @@ class Cell:
             assert items is not None
             rule["edits"] = rule["places"](self.phase, items)
             del rule["places"]
+        if headers := rule.get("headers"):
+            rule["headers"] = {name: _header(value) for name, value in headers.items()}
         if rule["kind"] == "twice":
             rule["body"] = f'"{self.phase.member}":null'
         return rule
@@ -69,7 +71,7 @@ class Cell:
 PLACES: Final = "by the phase"
 
 
-def _status(number: int, **headers: str) -> dict[str, Any]:
+def _status(number: int, **headers: str | timedelta) -> dict[str, Any]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"kind": "status", "status": number, "headers": named}
 
@@ -86,8 +88,11 @@ def _throttled() -> dict[str, Any]:
     return {"kind": "body", "body": {"errors": [error], "extensions": {"cost": cost}}}
 
 
-def _http_date(distance: timedelta) -> str:
-    return format_datetime(datetime.now(UTC) + distance, usegmt=True)
+def _header(value: str | timedelta) -> str:
+    """The value as it is sent: of a distance, the date that is as far away when the cell runs."""
+    if isinstance(value, str):
+        return value
+    return format_datetime(datetime.now(UTC) + value, usegmt=True)
 
 
 def _json_at(*names: tuple[str, str], json: str, gid: str = "") -> dict[str, Any]:
@@ -192,8 +197,8 @@ REDIRECTS: Final = (
 STATUSES: Final = (
     Fault("429", _status(429)),
     Fault("429, wait an hour", _status(429, Retry_After="3600")),
-    Fault("429, until a date in an hour", _status(429, Retry_After=_http_date(_HOUR))),
-    Fault("429, until a date gone by", _status(429, Retry_After=_http_date(-_HOUR))),
+    Fault("429, until a date in an hour", _status(429, Retry_After=_HOUR)),
+    Fault("429, until a date gone by", _status(429, Retry_After=-_HOUR)),
     Fault("429, wait for garbage", _status(429, Retry_After="-1e9 soon\x80")),
     Fault("500", _status(500)),
     Fault("502", _status(502)),

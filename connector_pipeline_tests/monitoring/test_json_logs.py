@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import psycopg
 import pytest
 
@@ -21,6 +22,7 @@ from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline_tests.cli.conftest import environment, sandbox
+from connector_pipeline_tests.process_logs import shown_if_failed
 
 __all__ = ["environment", "sandbox"]
 
@@ -115,7 +117,7 @@ def test_daemon_code_server_and_run_write_objects_alone(
             (shop.merchant_id, shop.platform_name, shop.platform_shop_id, shop.domain),
         )
     written = tmp_path / "output"
-    with written.open("w") as output:
+    with shown_if_failed(lambda: [written]), written.open("w") as output:
         process = subprocess.Popen(
             daemon_command(home / "workspace.yaml"),
             env={**os.environ, "LOG_FORMAT": "json", "DAGSTER_HOME": str(home)},
@@ -126,16 +128,15 @@ def test_daemon_code_server_and_run_write_objects_alone(
         try:
             until = time.monotonic() + PATIENCE
             while (status := _status(database)) != "succeeded":
-                assert process.poll() is None, written.read_text()
+                assert process.poll() is None
                 assert status != "failed"
-                assert time.monotonic() < until, written.read_text()
+                assert time.monotonic() < until
                 time.sleep(0.2)
             while FINISHED not in written.read_text():
-                assert time.monotonic() < until, written.read_text()
+                assert time.monotonic() < until
                 time.sleep(0.2)
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(PATIENCE)
+            _end_with_its_code_server(process)
     found = lines(written.read_text())
     assert {each["logger"].partition(".")[0] for each in found} >= {"dagster"}
     of_sync = [each for each in found if each.get("sync_id") == "s-1"]
@@ -144,6 +145,20 @@ def test_daemon_code_server_and_run_write_objects_alone(
     assert {each["shop"] for each in of_sync} == {shop.partition_key}
     [run_id] = {each["run_id"] for each in of_sync}
     assert run_id in {each["run_id"] for each in found if FINISHED in each["message"]}
+
+
+def _end_with_its_code_server(daemon: subprocess.Popen[bytes]) -> None:
+    """End the daemon, and wait for the code server, which looks into Dagster's database until then.
+
+    One that finds no database any more never ends (Dagster 1.13.27: its thread that ends it fails).
+    """
+    children = psutil.Process(daemon.pid).children(recursive=True)
+    daemon.send_signal(signal.SIGINT)
+    daemon.wait(PATIENCE)
+    _, left = psutil.wait_procs(children, timeout=PATIENCE)
+    for child in left:
+        child.kill()
+    assert left == []
 
 
 def _status(database: Database) -> str | None:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 PROGRAM: Final = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-_STARTS_WITHIN: Final = 20
+_STARTS_WITHIN: Final = 120
 
 
 @contextmanager

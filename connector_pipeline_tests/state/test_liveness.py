@@ -4,14 +4,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.liveness import SILENT_AFTER, silent
+from connector_pipeline.state.liveness import SILENT_AFTER, Fence, silent
 
 PATIENCE = 120.0
 
@@ -28,7 +28,7 @@ def interrupted(*_):
 signal.signal(signal.SIGTERM, interrupted)
 liveness.BEAT_SECONDS = 0.1
 with liveness.alive(Database(url=sys.stdin.readline().strip()), sys.argv[1],
-                    fence=liveness.Fence(cancel_after=1.0, kill_after=3.0)):
+                    fence=liveness.Fence(*map(float, sys.argv[3:]))):
     while True:
         time.sleep(0.1)
 """
@@ -40,7 +40,8 @@ def test_a_run_that_is_cut_off_is_interrupted_and_then_killed(
     """While the database refuses its signs. A run that hangs is ended together with its process."""
     url = new_database(migrated_template)
     database = Database(url=url)
-    runs = {"r-1": "cleans up", "r-2": "hangs"}
+    # The first has as long as it needs to clean up.
+    runs = {"r-1": ("cleans up", Fence(1.0, PATIENCE)), "r-2": ("hangs", Fence(1.0, 4.0))}
     processes = _started(url, database, runs)
     _cut_off(url)
     ended = {run_id: process.communicate(timeout=PATIENCE) for run_id, process in processes.items()}
@@ -60,7 +61,9 @@ def test_a_run_that_was_paused_without_seeing_it_is_killed(
     """The clocks of a paused virtual machine stand still, and its run may be retried by then."""
     url = new_database(migrated_template)
     database = Database(url=url)
-    process = _started(url, database, {"r-1": "hangs"})["r-1"]
+    # A sign that a busy machine is late with does not end it before.
+    fence = Fence(cancel_after=60.0, kill_after=60.0)
+    process = _started(url, database, {"r-1": ("hangs", fence)})["r-1"]
     with database.connect() as connection:
         connection.execute(
             "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes'"
@@ -72,31 +75,37 @@ def test_a_run_that_was_paused_without_seeing_it_is_killed(
 
 
 def _started(
-    url: str, database: Database, runs: dict[str, str]
+    url: str, database: Database, runs: dict[str, tuple[str, Fence]]
 ) -> dict[str, "subprocess.Popen[str]"]:
-    """Processes that show signs of life for these runs, once all have shown some."""
+    """Processes that show signs of life for these runs, once all have shown some.
+
+    Each run has what it does when it is interrupted, and its fence.
+    """
     processes = {
         run_id: subprocess.Popen(
-            [sys.executable, "-c", RUN, run_id, how],
+            [
+                *(sys.executable, "-c", RUN, run_id, how),
+                *(str(fence.cancel_after), str(fence.kill_after)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for run_id, how in runs.items()
+        for run_id, (how, fence) in runs.items()
     }
     for process in processes.values():
         assert process.stdin is not None
         process.stdin.write(f"{url}\n")
         process.stdin.flush()
     until = time.monotonic() + PATIENCE
-    while not _show_signs(database, runs):
+    while not _show_signs(database, runs.keys()):
         assert time.monotonic() < until
         time.sleep(0.02)
     return processes
 
 
-def _show_signs(database: Database, run_ids: dict[str, str]) -> bool:
+def _show_signs(database: Database, run_ids: Iterable[str]) -> bool:
     with database.connect() as connection:
         return not silent(connection, run_ids)
 

@@ -145,7 +145,8 @@ def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
     The error says how far this one came; a re-executed run goes on there.
     """
     monkeypatch.setenv("SHOPIFY_BATCH_SIZE", "10")
-    monkeypatch.setenv("CONNECTOR_SHOP_DEADLINE", "2s")
+    # The neighbour is read in time on a busy machine, too.
+    monkeypatch.setenv("CONNECTOR_SHOP_DEADLINE", "5s")
     [slow] = put(pipeline, "slow", products=60)
     [neighbour] = put(pipeline, "neighbour")
     pipeline.sandbox.faults.set(
@@ -155,7 +156,7 @@ def test_a_shops_deadline_ends_its_fetch_and_keeps_its_pages(
     assert pipeline.materialized(RAW_PRODUCTS, result.run_id).keys() == {neighbour.key}
     text = pipeline.failure(result)
     assert "DeadlineExceeded: " in text
-    assert f"{slow.key}: it was not read within 2 s: " in text
+    assert f"{slow.key}: it was not read within 5 s: " in text
     assert "CONNECTOR_SHOP_DEADLINE" in text
 
     assert pipeline.registry.get(slow.key).consecutive_failures == 1

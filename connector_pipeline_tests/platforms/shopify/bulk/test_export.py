@@ -217,7 +217,9 @@ async def test_the_catalog_is_read_whole_after_any_end_of_an_operation(
 ) -> None:
     """It is read by pages, and the log, the warnings and the details have the reason."""
     held.bulk.set_plan(**plan)
-    reading = await Reading(sandbox, bulk_stalled_after=0.05).run()
+    # On a busy machine any operation stands still for a moment.
+    stalled = {"bulk_stalled_after": 0.05} if plan.get("outcome") == "STALLED" else {}
+    reading = await Reading(sandbox, **stalled).run()
     reading.assert_whole()
     assert "products" in reading.kinds
     assert "bulk" not in reading.kinds
