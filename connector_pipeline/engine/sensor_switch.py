@@ -2,46 +2,29 @@
 
 Dagster's own `dagster sensor stop` loads the definitions, and for that a workspace. Where a version
 is being replaced, neither need be at hand. Dagster stores a sensor's state as soon as a daemon has
-come by it for the first time.
+come by it for the first time. A tick that goes on meanwhile leaves the switch where it is
+(engine/schedule_storage.py).
 
 Needs: `DagsterInstance.all_instigator_state`, `update_instigator_state` and `get_ticks`, and the
 states and types of `dagster._core`. Tried with Dagster 1.13.27. A public function that stops a
 sensor by its name would replace this module.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 
-_LOOKS: Final = 10
-_BETWEEN_LOOKS: Final = 0.1
 
-
-def switch(
-    instance: DagsterInstance, name: str, *, on: bool, pause: Callable[[float], None] = time.sleep
-) -> bool:
-    """Switch the sensor of this name on or off. Returns False if no daemon has come by it yet.
-
-    Dagster's daemon reads a sensor's state and writes it back whole when a tick begins and ends: a
-    switch in between is lost. So this looks for a second whether it lasts, and switches again.
-    """
+def switch(instance: DagsterInstance, name: str, *, on: bool) -> bool:
+    """Switch the sensor of this name on or off. Returns False if no daemon has come by it yet."""
     status = InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED
-    found = lasted = 0
-    while lasted < _LOOKS:
-        states = _states(instance, name)
-        found = found or len(states)
-        others = [state for state in states if state.status != status]
-        for state in others:
+    states = _states(instance, name)
+    for state in states:
+        if state.status is not status:
             instance.update_instigator_state(state.with_status(status))
-        lasted = 0 if others else lasted + 1
-        if not found:
-            break
-        pause(_BETWEEN_LOOKS)
-    return bool(found)
+    return bool(states)
 
 
 def is_ticking(instance: DagsterInstance, name: str) -> bool:

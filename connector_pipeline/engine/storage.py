@@ -1,9 +1,10 @@
 """Dagster's storage at the URL that the project's settings give; dagster.yaml names this class.
 
 Needs: `DagsterStorage`, `DagsterSqliteStorage`, `ConfigurableClassData`, the attributes
-`_run_storage`, `_event_log_storage` and, of the three storages, `_engine`; the names of the tables
-without which they make theirs. Tried with Dagster 1.13.27. Options for the pool of a Postgres
-storage (dagster pull request 33936), and a URL that may be missing, would replace this module.
+`_run_storage`, `_event_log_storage`, `_schedule_storage` and, of the three storages, `_engine`; the
+names of the tables without which they make theirs. Tried with Dagster 1.13.27. Options for the pool
+of a Postgres storage (dagster pull request 33936), and a URL that may be missing, would replace
+this module.
 """
 
 import atexit
@@ -30,6 +31,7 @@ from connector_pipeline.engine.event_log import BatchingEventLog
 from connector_pipeline.engine.fresh_connections import look_before_use
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
 from connector_pipeline.engine.run_storage import MarkingRunStorage
+from connector_pipeline.engine.schedule_storage import MergingScheduleStorage
 from connector_pipeline.engine.silent_server import SilenceWatch, watched_cursor
 from connector_pipeline.engine.storage_server import conninfo, wait_for_storage
 from connector_pipeline.postgres.bounded_connection import Pooling
@@ -112,6 +114,7 @@ class ConnectorStorage(DagsterPostgresStorage):
         )
         self._run_storage = MarkingRunStorage(postgres_url)
         self._event_log_storage = BatchingEventLog(postgres_url)
+        self._schedule_storage = MergingScheduleStorage(postgres_url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             # Dagster offers no other way to set a storage's engine.
             storage._engine = engine  # pyright: ignore[reportPrivateUsage]

@@ -1,4 +1,4 @@
-"""A sensor that was switched off stays so, whatever a tick of the daemon writes meanwhile."""
+"""A sensor is switched by its name alone, without a code server."""
 
 from pathlib import Path
 
@@ -13,26 +13,27 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 
 from connector_pipeline.engine.sensor_switch import switch
 
-NAME = "a_sensor"
 
-
-def test_a_tick_that_writes_back_what_it_read_switches_nothing_on_again(tmp_path: Path) -> None:
-    """Dagster's daemon writes the whole state when a tick begins and ends."""
+def test_a_sensor_is_switched_off_and_on_once_a_daemon_has_come_by_it(tmp_path: Path) -> None:
+    """And no other one. That it stays so is promised in test_schedule_storage.py."""
     location = GrpcServerCodeLocationOrigin("127.0.0.1", 1)
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "a_repository"), NAME)
+    repository = RemoteRepositoryOrigin(location, "a_repository")
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        assert not switch(instance, NAME, on=False)
-        read = instance.add_instigator_state(
-            InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
-        )
-        ticks = 2
 
-        def pause(_: float) -> None:
-            nonlocal ticks
-            if ticks:
-                ticks -= 1
-                instance.update_instigator_state(read)
+        def statuses() -> dict[str, str]:
+            states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+            return {state.instigator_name: state.status.value for state in states}
 
-        assert switch(instance, NAME, on=False, pause=pause)
-        [state] = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-        assert (state.status, ticks) == (InstigatorStatus.STOPPED, 0)
+        assert not switch(instance, "a_sensor", on=False)
+        for name in ("a_sensor", "another"):
+            instance.add_instigator_state(
+                InstigatorState(
+                    RemoteInstigatorOrigin(repository, name),
+                    InstigatorType.SENSOR,
+                    InstigatorStatus.DECLARED_IN_CODE,
+                )
+            )
+        assert switch(instance, "a_sensor", on=False)
+        assert statuses() == {"a_sensor": "STOPPED", "another": "DECLARED_IN_CODE"}
+        assert switch(instance, "a_sensor", on=True)
+        assert statuses() == {"a_sensor": "RUNNING", "another": "DECLARED_IN_CODE"}
