@@ -113,7 +113,7 @@ class Receiver:
             body = await self._body(receive, headers, held)
             if request.platform.reader.is_unsigned_ping(headers, body):
                 return TAKEN
-            domain = _domain(request)
+            domain = self._domain(request, body)
             delivery = await self._verified(request, domain, body)
             del body
         finally:
@@ -123,8 +123,8 @@ class Receiver:
 
     def _request(self, path: str, method: str, headers: Mapping[str, str], source: str) -> _Request:
         # A proxy may have taken the prefix away.
-        below = path.removeprefix(f"{self._prefix}/").strip("/").split("/")
-        platform = self._platforms.get(below[0])
+        below = [each for each in path.removeprefix(f"{self._prefix}/").split("/") if each]
+        platform = self._platforms.get(below[0]) if below else None
         if platform is None or len(below) > 2:
             raise refused(404, "Nothing is delivered to this path.", closes=True)
         if method != "POST":
@@ -145,10 +145,23 @@ class Receiver:
         except TooMany:
             raise later("Too much is being delivered at once.", closes=True) from None
 
+    def _domain(self, request: _Request, body: bytes) -> str:
+        """The domain of the shop that the delivery is of. Raises Refused."""
+        try:
+            return _domain(request)
+        except Refused:
+            reader, secrets = request.platform.reader, request.platform.app_secrets
+            if not reader.shops_have_secrets and not reader.is_signed(
+                request.headers, body, secrets
+            ):
+                # A platform tries whether bad signatures are refused as such.
+                raise _unsigned() from None
+            raise
+
     async def _verified(self, request: _Request, domain: str, body: bytes) -> Delivery:
         """The delivery, read once its signature is found good. Raises Refused."""
         if not await self._is_signed(request, domain, body):
-            raise refused(401, "The signature is not of a secret that is known here.")
+            raise _unsigned()
         try:
             return request.platform.reader.read(domain, request.headers, body)
         except InvalidResponse as error:
@@ -166,7 +179,7 @@ class Receiver:
         try:
             asked = await self._asked.ask(request.platform_name, domain)
         except ConnectorError as error:
-            _log.warning("the secret of %s cannot be asked for: %s", key, error.message)
+            self._warn("the secret of %s cannot be asked for: %s", key, error.message)
             raise later("The signature cannot be verified now.") from None
         return reader.is_signed(request.headers, body, asked)
 
@@ -186,6 +199,8 @@ class Receiver:
             raise refused(400, f"The delivery cannot be recorded: {error.message}") from None
         if not ours:
             raise refused(404, "The shop is not registered here.")
+        if delivery.unread is not None:
+            self._warn("%s: %s leads to nothing: %s.", key, delivery.topic, delivery.unread)
         if delivery.erases or delivery.acknowledges:
             _log.info("%s/%s: %s was taken.", request.platform_name, domain, delivery.topic)
         return TAKEN
@@ -212,11 +227,19 @@ class Receiver:
             {"retry-after": "60"},
         )
 
+    def _warn(self, words: str, *values: str) -> None:
+        if self._refusals.may_log(now=time.monotonic()):
+            _log.warning(words, *values)
+
     def _count_unlogged(self, now: float) -> None:
         self._unlogged += 1
         if now - self._summed_at > _SUMMED_EVERY_SECONDS:
             _log.warning("refused %d more, without a line for each.", self._unlogged)
             self._unlogged, self._summed_at = 0, now
+
+
+def _unsigned() -> Refused:
+    return refused(401, "The signature is not of a secret that is known here.")
 
 
 def _domain(request: _Request) -> str:
@@ -242,6 +265,6 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """
     headers: dict[str, str] = {}
     for name, value in pairs:
-        known, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
         headers[known] = f"{headers[known]}, {text}" if known in headers else text
     return headers

@@ -69,6 +69,21 @@ def news(
     newest_kept = sorted(kept.items(), key=lambda row: row[1])[-MOST_REMEMBERED:]
     return News(
         changed=[row for row in rows if row[1] >= floor and before.seen.get(row[0]) != row[1]],
-        reaches=not more or (bool(rows) and min(time for _, time in rows) <= before.newest),
+        reaches=not more or _reaches(rows, before),
         after=Remembered(newest=newest, seen=dict(newest_kept)),
+    )
+
+
+def _reaches(rows: Sequence[Row], before: Remembered) -> bool:
+    """Whether rows that the list goes on behind have all that is newer than what is known.
+
+    Many objects may share the second in which an earlier look ended. If one of that second is news,
+    others may be behind the last row.
+    """
+    if not rows:
+        return False
+    oldest = min(time for _, time in rows)
+    at_the_end = [own_id for own_id, time in rows if time == oldest]
+    return oldest < before.newest or (
+        oldest == before.newest and all(before.seen.get(own_id) == oldest for own_id in at_the_end)
     )

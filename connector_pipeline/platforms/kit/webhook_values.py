@@ -10,14 +10,22 @@ from connector_pipeline.platforms.http.json_body import parse_json
 from connector_pipeline.platforms.kit.json_values import is_object
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_./:=+-]{1,200}")
+# [0-9], because \d has other scripts, which int() reads, too.
+_DIGITS: Final = re.compile(r"[1-9][0-9]{0,18}")
 _LARGEST_ID: Final = 2**63 - 1
 
 
 def word(written: str | None, *, of: str) -> str:
     """A header's value, if it is one word of ASCII. Raises InvalidResponse, which names `of`."""
-    if written is None or not _WORD.fullmatch(written):
+    found = word_or_none(written)
+    if found is None:
         raise InvalidResponse(f"the delivery has no {of}, or one of another form.")
-    return written
+    return found
+
+
+def word_or_none(written: str | None) -> str | None:
+    """A header's value, if it is one word of ASCII; None: it is absent, or of another form."""
+    return written if written is not None and _WORD.fullmatch(written) else None
 
 
 def payload(body: bytes, *, topic: str) -> Mapping[str, Any]:
@@ -32,11 +40,12 @@ def payload(body: bytes, *, topic: str) -> Mapping[str, Any]:
     return parsed
 
 
-def id_in(values: Mapping[str, Any], field: str, *, topic: str) -> str:
-    """A positive whole number as text. Raises InvalidResponse for anything else."""
-    value = values.get(field)
+def positive_id(value: object) -> str | None:
+    """A positive whole number as text, of a number or of digits in a text; None: it is none."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LARGEST_ID:
-        raise InvalidResponse(f"a delivery of {topic} has no id in {field!r}.")
+        return None
     return str(value)
 
 

@@ -17,7 +17,9 @@ class Delivery:
     `delivery_id` is the same for a repeat of the delivery, and for no other one; None where the
     platform has no such id. `erases`: the platform demands that all that is stored of the shop is
     erased. `acknowledges`: the delivery asks for nothing, and concerns also a shop that is not
-    registered, e.g. a question for data that no shop's catalog holds.
+    registered, e.g. a question for data that no shop's catalog holds. `unread` says why a delivery
+    of a topic of ours leads to nothing; it is taken all the same, because a platform ends a webhook
+    whose deliveries are refused.
     """
 
     topic: str
@@ -25,6 +27,7 @@ class Delivery:
     hints: Sequence[Hint] = ()
     erases: bool = False
     acknowledges: bool = False
+    unread: str | None = None
 
 
 class WebhookReader(ABC):

@@ -13,8 +13,15 @@ from connector_pipeline.model.errors import InvalidResponse
 from connector_pipeline.model.hint import FINISHED_WORK, Hint
 from connector_pipeline.platforms.kit.hinted import DELETED
 from connector_pipeline.platforms.kit.webhook_signature import is_signature_of
-from connector_pipeline.platforms.kit.webhook_values import id_in, payload, time_in, word
+from connector_pipeline.platforms.kit.webhook_values import (
+    payload,
+    positive_id,
+    time_in,
+    word,
+    word_or_none,
+)
 from connector_pipeline.platforms.kit.webhooks import Delivery, WebhookReader
+from connector_pipeline.platforms.shopify.gid import numeric_id
 from connector_pipeline.platforms.shopify.reading.by_id import INVENTORY_ITEM
 from connector_pipeline.settings import Settings
 
@@ -24,6 +31,10 @@ _ANYTHING: Final = frozenset({"app/uninstalled", "shop/update"})
 """After these anything may have changed: the shop is asked."""
 _OF_CUSTOMERS: Final = frozenset({"customers/data_request", "customers/redact"})
 _ERASES: Final = "shop/redact"
+_GID: Final = "admin_graphql_api_id"
+_LEVEL_GID: Final = re.compile(
+    r"gid://shopify/InventoryLevel/[0-9]{1,20}\?inventory_item_id=([1-9][0-9]{0,18})"
+)
 _BULK_GID: Final = re.compile(r"gid://shopify/BulkOperation/[0-9]{1,20}")
 
 
@@ -50,7 +61,7 @@ class ShopifyWebhooks(WebhookReader):
     def read(self, domain: str, headers: Mapping[str, str], body: bytes) -> Delivery:
         """Read by the header X-Shopify-Topic. A topic that is not ours leads to nothing."""
         topic = word(headers.get("x-shopify-topic"), of="topic in X-Shopify-Topic").lower()
-        delivery_id = word(headers.get("x-shopify-webhook-id"), of="id in X-Shopify-Webhook-Id")
+        delivery_id = word_or_none(headers.get("x-shopify-webhook-id"))
         if topic in _OF_CUSTOMERS:
             return Delivery(topic, delivery_id, acknowledges=True)
         if topic == _ERASES:
@@ -66,22 +77,31 @@ def _hints(topic: str, body: bytes, triggered_at: datetime | None) -> Sequence[H
     if topic in _PRODUCTS:
         values = payload(body, topic=topic)
         # Not the time of the delivery, which no answer about the product can have reached.
-        changed_at = time_in(values.get("updated_at"))
-        return [Hint(topic, id_in(values, "id", topic=topic), changed_at)]
+        return [Hint(topic, _product(values), time_in(values.get("updated_at")))]
     if topic == _DELETED:
-        product = id_in(payload(body, topic=topic), "id", topic=topic)
-        return [Hint(topic, f"{DELETED}/{product}", triggered_at)]
+        product = _product(payload(body, topic=topic))
+        return [Hint(topic, product and f"{DELETED}/{product}", triggered_at)]
     if topic == "inventory_levels/update":
         values = payload(body, topic=topic)
-        item = id_in(values, "inventory_item_id", topic=topic)
+        item = positive_id(values.get("inventory_item_id")) or _item_of(values.get(_GID))
         changed_at = time_in(values.get("updated_at")) or triggered_at
-        return [Hint(topic, f"{INVENTORY_ITEM}/{item}", changed_at)]
+        return [Hint(topic, item and f"{INVENTORY_ITEM}/{item}", changed_at)]
     if topic == "bulk_operations/finish":
-        gid = payload(body, topic=topic).get("admin_graphql_api_id")
+        gid = payload(body, topic=topic).get(_GID)
         if not isinstance(gid, str) or not _BULK_GID.fullmatch(gid):
             raise InvalidResponse(f"a delivery of {topic} has no id of a bulk operation.")
         return [Hint(topic, f"{FINISHED_WORK}{gid}", triggered_at)]
     return []
+
+
+def _product(values: Mapping[str, Any]) -> str | None:
+    """The product's number; None where the subscription leaves both ids out of its deliveries."""
+    return positive_id(values.get("id")) or positive_id(numeric_id(values.get(_GID), "Product"))
+
+
+def _item_of(gid: object) -> str | None:
+    found = _LEVEL_GID.fullmatch(gid) if isinstance(gid, str) else None
+    return None if found is None else found[1]
 
 
 def _refuse_other_shop(values: Mapping[str, Any], field: str, domain: str, topic: str) -> None:

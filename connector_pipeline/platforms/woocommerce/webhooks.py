@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from connector_pipeline.model.hint import Hint
 from connector_pipeline.platforms.kit.hinted import DELETED
+from connector_pipeline.platforms.kit.json_values import is_object
 from connector_pipeline.platforms.kit.webhook_signature import is_signature_of
-from connector_pipeline.platforms.kit.webhook_values import id_in, payload, time_in, word
+from connector_pipeline.platforms.kit.webhook_values import payload, positive_id, time_in, word
 from connector_pipeline.platforms.kit.webhooks import Delivery, WebhookReader
 
 _PRODUCTS: Final = frozenset(
@@ -47,9 +48,13 @@ class WooCommerceWebhooks(WebhookReader):
         if topic not in _PRODUCTS:
             return Delivery(topic)
         values = payload(body, topic=topic)
+        # An old webhook may still send the form of the legacy API.
+        values = inner if is_object(inner := values.get("product")) else values
         # A variation comes with the product that it is of; a deletion with nothing but the id.
-        of_product = values.get("type") == "variation" and values.get("parent_id")
-        token = id_in(values, "parent_id" if of_product else "id", topic=topic)
+        parent = positive_id(values.get("parent_id")) if values.get("type") == "variation" else None
+        token = parent or positive_id(values.get("id"))
+        if token is None:
+            return _of_no_product(topic, values)
         if topic == _DELETED:
             return Delivery(topic, hints=[Hint(topic, f"{DELETED}/{token}")])
         changed_at = time_in(values.get("date_modified_gmt"), without_zone_is_utc=True)
@@ -59,3 +64,19 @@ class WooCommerceWebhooks(WebhookReader):
         """Whether this is the form `webhook_id=N`, which a new webhook sends."""
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         return media_type == _FORM and _PING.fullmatch(body) is not None
+
+
+def _of_no_product(topic: str, values: Mapping[str, Any]) -> Delivery:
+    """The delivery of a body without an id: the shop's own error, or a form of some plugin's.
+
+    The shop makes the body when it sends it, as the user of the webhook. For a product that is gone
+    by then, or that the user may not read, it sends, and signs, an error. A shop may send that for
+    every change, so it leads to no sync: looks at the change feed and sweeps find what changed.
+    """
+    if "code" in values or "errors" in values:
+        return Delivery(
+            topic,
+            unread="the shop sends an error in place of the product: it is gone, or the user of "
+            "the webhook may not read products",
+        )
+    return Delivery(topic, hints=[Hint(topic)])

@@ -36,6 +36,19 @@ def test_a_list_that_goes_on_reaches_if_it_goes_back_to_what_is_known() -> None:
     assert second.changed == []
 
 
+def test_a_second_in_which_a_look_ended_is_not_known_whole() -> None:
+    """Of an import some were seen before the rest of the same second was written. Beyond the last
+    row there may be more of them, and so it is too much; once, as the same rows are no news."""
+    first = news([("1", at(1))], more=False, before=Remembered(newest=BEGIN), overlap=OVERLAP)
+    rows = [("9", at(2)), ("3", at(1)), ("2", at(1))]
+    second = news(rows, more=True, before=first.after, overlap=OVERLAP)
+    assert not second.reaches
+    assert second.changed == rows
+    third = news(rows, more=True, before=second.after, overlap=OVERLAP)
+    assert third.reaches
+    assert third.changed == []
+
+
 def test_an_object_dated_in_the_future_hides_no_change() -> None:
     """It is news once, and the newest change is still that of today."""
     rows = [("9", at(60 * 24 * 365)), ("1", at(1))]
