@@ -25,6 +25,7 @@ from dagster import (
 )
 
 from connector_pipeline.assets.chart import Bar, bar_chart
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.remedies import remedy_of
 from connector_pipeline.model.shop import ShopState
@@ -126,27 +127,31 @@ def health_evaluations(health: ShopHealth) -> list[AssetCheckEvaluation]:
 def health_metadata(health: ShopHealth, *, next_sweep: datetime) -> Mapping[str, MetadataValue]:
     """The metadata: numbers that the UI plots, tables, and a chart.
 
-    What platforms and merchants wrote is in tables alone: the UI shows their values as text.
+    A table without a row is left out: the UI shows nothing but its schema. The words of platforms
+    and merchants are in tables alone: the UI shows their values as text.
     """
     active = health.states.get(ShopState.ACTIVE, 0)
-    well = active - health.failing
+    waiting = active - health.failing - health.well
     return {
         "overview": MetadataValue.md(
             bar_chart(
-                f"{health.shops} shops",
+                counted(health.shops, "shop"),
                 [
-                    Bar("active and well", well, str(well), "#2e7d32"),
+                    Bar("active and well", health.well, str(health.well), "#2e7d32"),
+                    Bar("not synced yet", waiting, str(waiting), "#757575"),
                     Bar("active and failing", health.failing, str(health.failing), "#c62828"),
                     Bar("disconnected", health.disconnected, str(health.disconnected), "#e65100"),
                     *_other_states(health),
                 ],
             )
         ),
-        "causes": _table(
+        **_table(
+            "causes",
             ("cause_and_remedy",),
             [_cause(each) for each in health.causes[:NAMED]],
         ),
-        "shops_in_trouble": _table(
+        **_table(
+            "shops_in_trouble",
             ("shop_error_and_remedy",),
             [_troubled(each, next_sweep) for each in health.troubled],
         ),
@@ -161,11 +166,15 @@ def health_metadata(health: ShopHealth, *, next_sweep: datetime) -> Mapping[str,
             f"age_seconds_p{percentile}": MetadataValue.float(round(seconds, 1))
             for percentile, seconds in health.age.items()
         },
-        "slowest_syncs_of_a_day": _table(
-            ("shop", "took"), [(each.shop, _unbroken(each.number)) for each in health.slowest]
+        **_table(
+            "slowest_syncs_of_a_day",
+            ("shop", "took"),
+            [(each.shop, _unbroken(each.number)) for each in health.slowest],
         ),
-        "most_rejected_variants": _table(
-            ("shop", "variants"), [_rejects(each) for each in health.most_rejects]
+        **_table(
+            "most_rejected_variants",
+            ("shop", "variants"),
+            [_rejects(each) for each in health.most_rejects],
         ),
         "sync_cron": MetadataValue.text(f"{load_settings().sync_cron} (UTC)"),
         "next_sweep": MetadataValue.timestamp(next_sweep),
@@ -194,9 +203,9 @@ def _other_states(health: ShopHealth) -> list[Bar]:
 
 # One column each: the UI has no room for more, and cuts them off.
 def _cause(cause: Cause) -> tuple[str | int, ...]:
-    shops = f"{cause.shops} shop{'' if cause.shops == 1 else 's'}"
     first = f"since {_time(cause.since)}: {cause.oldest_shop}"
-    return (f"{cause.error_code}: {shops}, {first}. {remedy_of(cause.error_code)}",)
+    remedy = remedy_of(cause.error_code)
+    return (f"{cause.error_code}: {counted(cause.shops, 'shop')}, {first}. {remedy}",)
 
 
 def _troubled(shop: TroubledShop, next_sweep: datetime) -> tuple[str | int, ...]:
@@ -226,7 +235,7 @@ def _ages(health: ShopHealth) -> str:
 
 def _spread(seconds: Mapping[int, float]) -> str:
     if not seconds:
-        return "no sync has any"
+        return "No sync of the last day brought a change whose time is known."
     return ", ".join(
         f"{'longest' if percentile == 100 else f'{percentile} % within'} {in_words(each)}"
         for percentile, each in seconds.items()
@@ -234,11 +243,17 @@ def _spread(seconds: Mapping[int, float]) -> str:
 
 
 def _time(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str | int, ...]]) -> TableMetadataValue:
-    return MetadataValue.table(
-        records=[TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
-        schema=TableSchema(columns=[TableColumn(name) for name in columns]),
-    )
+def _table(
+    name: str, columns: tuple[str, ...], rows: list[tuple[str | int, ...]]
+) -> dict[str, TableMetadataValue]:
+    if not rows:
+        return {}
+    return {
+        name: MetadataValue.table(
+            records=[TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+            schema=TableSchema(columns=[TableColumn(column) for column in columns]),
+        )
+    }

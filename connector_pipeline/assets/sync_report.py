@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from connector_pipeline.assets.time_chart import time_chart
 from connector_pipeline.catalog.examples import ChangedItem, Rejected, title
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.model.sync import SyncType
@@ -38,17 +39,17 @@ _READ: Final = {
 
 
 def summary(published: Published) -> str:
-    """What happened, in one line of text."""
+    """What happened, in one line of text, in the words of the columns of `connector.syncs`."""
     counts = published.counts
     changes = {
-        "new": counts.inserted,
-        "changed": counts.updated,
-        "returned": counts.revived,
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "revived": counts.revived,
         "deleted": counts.deleted,
         "rejected": counts.rejected,
     }
     said = ", ".join(f"{number:,} {what}" for what, number in changes.items() if number)
-    live = f"{published.live:,} live item{'' if published.live == 1 else 's'}"
+    live = counted(published.live, "live item")
     fresh = published.freshness
     return (
         f"{live}; {said or 'nothing changed'}; read in {in_words(published.manifest.seconds)}, "
@@ -68,9 +69,9 @@ def sync_report(published: Published) -> Report:
     """What the sync read and changed, with examples of each kind of change."""
     counts = published.counts
     head = (
-        f"{_READ[published.manifest.sync.sync_type]}, {counts.items:,} items. "
-        f"The shop has **{published.live:,} live items**.\n\n"
-        "| new | changed | returned | deleted | unchanged | rejected |\n"
+        f"{_READ[published.manifest.sync.sync_type]}, {counted(counts.items, 'item')}. "
+        f"The shop has **{counted(published.live, 'live item')}**.\n\n"
+        "| inserted | updated | revived | deleted | unchanged | rejected |\n"
         "| ---: | ---: | ---: | ---: | ---: | ---: |\n"
         f"| {counts.inserted:,} | {counts.updated:,} | {counts.revived:,} | {counts.deleted:,} "
         f"| {counts.unchanged:,} | {counts.rejected:,} |"
@@ -124,10 +125,13 @@ def _sections(published: Published, budget: _Budget) -> list[str]:
     found = (
         _section("Rejected", counts.rejected, map(_rejected, examples.rejected), budget),
         _section(
-            "Changed", counts.updated + counts.revived, map(_changed, examples.changed), budget
+            "Updated or revived" if counts.revived else "Updated",
+            counts.updated + counts.revived,
+            map(_changed, examples.changed),
+            budget,
         ),
         _section("Deleted", counts.deleted, map(_item, examples.deleted), budget),
-        _section("New", counts.inserted, map(_item, examples.new), budget),
+        _section("Inserted", counts.inserted, map(_item, examples.new), budget),
     )
     return [each for each in found if each]
 
@@ -162,7 +166,7 @@ def _changed(item: ChangedItem) -> str:
     if len(item.differences) > _MOST_DIFFERENCES:
         said.append(f"{len(item.differences) - _MOST_DIFFERENCES} columns more")
     if item.returned:
-        said.insert(0, "is back")
+        said.insert(0, "revived")
     if not said:
         said.append("only the platform's time of the last change")
     return f"- {code_span(item.title)}, variant {code_span(item.variant_id)}: {'; '.join(said)}"

@@ -25,6 +25,7 @@ from connector_pipeline.automation.look_pacing import Pacing, after_its_sync
 from connector_pipeline.automation.looks import Looks
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.engine.daemon import gives_each_sensor_a_thread
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
@@ -85,8 +86,9 @@ def change_feeds(
         more = ", …" if len(looks.changed) > _SHOWN else ""
         context.log.info(f"changed since the last look: {shown}{more}")
     counts = (
-        f"{len(due)} of {sum(rates.values())} shops were due; {looks.begun} looked at, "
-        f"{len(looks.changed)} of them changed, {looks.failed} looks failed."
+        f"{len(due)} of {counted(sum(rates.values()), 'shop')} with a change feed due; "
+        f"{looks.begun} looked at, {len(looks.changed)} of them changed; "
+        f"{counted(looks.failed, 'look')} failed."
     )
     error = looks.error
     return SkipReason(f"{counts} The last error: {error.code}: {error}" if error else counts)

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from connector_pipeline.credentials.refused import credential_digest, is_digest_of
 from connector_pipeline.credentials.remembering import RememberingSource
 from connector_pipeline.credentials.token_service import TokenService, TokenServiceClient
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import (
     ConnectorError,
     DatabaseUnavailable,
@@ -92,7 +93,7 @@ def credential_probe(
         keys = ", ".join(sorted(probe.reconnected))
         context.log.info(f"these shops answer, are active again and wait for a sync: {keys}")
     counts = (
-        f"{probe.begun} disconnected shops probed, {probe.asked} of them asked; "
+        f"{counted(probe.begun, 'disconnected shop')} probed, {probe.asked} of them asked; "
         f"{len(probe.reconnected)} answered and are active again."
     )
     error = probe.error

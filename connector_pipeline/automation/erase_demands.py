@@ -85,6 +85,7 @@ def erase_demanded_shops() -> None:
     job=erase_demanded_shops,
     cron_schedule=QUARTER_HOURLY,
     execution_timezone="UTC",
+    description="Erases the shops of which a platform demands it. Launches no run while none does.",
     default_status=DefaultScheduleStatus.RUNNING,
 )
 def erase_demanded_shops_quarter_hourly(

@@ -14,6 +14,7 @@ from dagster import (
 from connector_pipeline.archive.reader import Snapshot
 from connector_pipeline.messaging.relay import SyncedProducts, relay
 from connector_pipeline.model.catalog_item import CatalogItem
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError, SnapshotMissing
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.settings import Settings
@@ -64,7 +65,8 @@ def event_relay_sensor(settings: Settings) -> SensorDefinition:
         for problem in done.problems:
             context.log.warning(problem)
         return SkipReason(
-            f"Sent {done.sent} events and {done.batches} product batches; {done.waiting} wait."
+            f"Sent: {counted(done.sent, 'event')}, and of products {done.batches} in batches; "
+            f"waiting: {done.waiting}."
         )
 
     return event_relay

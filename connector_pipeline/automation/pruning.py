@@ -106,5 +106,6 @@ prune_logs_daily: Final = ScheduleDefinition(
     job=prune_logs,
     cron_schedule=AT_NIGHT,
     execution_timezone="UTC",
+    description="Deletes old runs, events, syncs and raw pages that nobody needs.",
     default_status=DefaultScheduleStatus.RUNNING,
 )

@@ -6,6 +6,7 @@ only what has changed, and everything once an hour. Judging all shops reads the 
 whole catalog, 1.3 s of Postgres for 1,000,000: after it took long, it pauses fifty times as long.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from hashlib import sha256
@@ -31,6 +32,7 @@ from connector_pipeline.assets.shop_health import (
     health_metadata,
     health_of,
 )
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
@@ -57,8 +59,8 @@ class Cursor(BaseModel):
     asset_selection=["shop_health"],
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Brings `shop_health` up to date, and judges all shops by the checks on "
-    "`catalog_items`. Reports what has changed, and everything once an hour.",
+    description="Brings shop_health up to date, and judges all shops by the checks on "
+    "catalog_items. Reports what has changed, and everything once an hour.",
 )
 def shop_health_report(
     context: SensorEvaluationContext, database: ResourceParam[Database]
@@ -80,21 +82,34 @@ def shop_health_report(
     events: list[AssetMaterialization | AssetObservation | AssetCheckEvaluation] = []
     if _is_new(cursor, "shop_health", _what_changed(health)):
         metadata = health_metadata(health, next_sweep=begins)
+        # Dagster takes an evaluation that is older than its asset for none: reported without them,
+        # the asset would show red checks as not evaluated.
+        for each in health_evaluations(health):
+            cursor.reported.pop(each.check_name, None)
         events.append(AssetMaterialization(SHOP_HEALTH, metadata=metadata))
     events += [
         each
         for each in evaluations
         if _is_new(cursor, each.check_name, [each.passed, each.description])
     ]
+    reported = (
+        ", ".join(_name_of(event) for event in events) if events else "nothing, nothing changed"
+    )
     return SensorResult(
         asset_events=events,
-        cursor=cursor.model_dump_json(),
-        skip_reason=None
-        if events
-        else f"Nothing has changed: {health.shops} shops, {health.failing} failing, "
-        f"{health.disconnected} disconnected. The next sweep begins at {begins:%Y-%m-%d %H:%M}Z "
-        f"(SYNC_CRON {load_settings().sync_cron}).",
+        # With spaces, at which the UI may break it: without them it is wider than the page.
+        cursor=json.dumps(cursor.model_dump()),
+        # Without it Dagster would say that the tick had an empty result.
+        skip_reason=f"Reported: {reported}. {counted(health.shops, 'shop')}, {health.failing} "
+        f"failing, {health.disconnected} disconnected. The next sweep begins at "
+        f"{begins:%Y-%m-%d %H:%M} UTC (SYNC_CRON {load_settings().sync_cron}).",
     )
+
+
+def _name_of(event: AssetMaterialization | AssetObservation | AssetCheckEvaluation) -> str:
+    if isinstance(event, AssetCheckEvaluation):
+        return event.check_name
+    return event.asset_key.to_user_string()
 
 
 def _what_changed(health: ShopHealth) -> Sequence[object]:

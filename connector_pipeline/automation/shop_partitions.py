@@ -22,6 +22,7 @@ from connector_pipeline.automation.busy_shops import busy_shops
 from connector_pipeline.automation.own_storage import has_only, refuse_storage_of_another
 from connector_pipeline.engine.backfills import a_backfill_is_under_way
 from connector_pipeline.engine.runs_under_way import is_of_a_range, runs_under_way
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.state.registry import ShopRegistry
 
@@ -49,8 +50,8 @@ def partition_changes(
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Adds a partition for every shop of the registry that is not paused, and removes the "
-        "others. A key that was added here by hand has no shop: register it instead by "
-        "`connector-pipeline shops add SHOP --merchant-id M`."
+        "others. A key that was added here by hand has no shop: register it instead, by "
+        "connector-pipeline shops add SHOP --merchant-id M."
     ),
 )
 def shop_partitions(
@@ -68,7 +69,7 @@ def shop_partitions(
         registered=registered, existing=existing, in_runs=_keys_in_runs(context)
     )
     if not to_add and not to_delete:
-        return SkipReason(f"All {len(existing)} partitions agree with the registry.")
+        return SkipReason(f"{counted(len(existing), 'partition')}, as in the registry.")
     requests = [
         build(keys)
         for build, keys in (
@@ -83,8 +84,10 @@ def shop_partitions(
             f"{len(unknown)} partitions have no shop in the registry and are deleted: {named}. To "
             "have one synced: `connector-pipeline shops add SHOP --merchant-id M`."
         )
-    context.log.info(f"adding {len(to_add)} and deleting {len(to_delete)} partitions")
-    return SensorResult(dynamic_partitions_requests=requests)
+    changes = f"Adding {counted(len(to_add), 'partition')}, deleting {len(to_delete)}."
+    context.log.info(changes)
+    # Without a reason Dagster would say that the tick had an empty result.
+    return SensorResult(dynamic_partitions_requests=requests, skip_reason=changes)
 
 
 def add_active_partitions(instance: DagsterInstance, registry: ShopRegistry) -> None:

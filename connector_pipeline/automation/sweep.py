@@ -117,5 +117,5 @@ def sweep(context: SensorEvaluationContext, database: ResourceParam[Database]) -
     begins = CronTimes.around(settings.sync_cron, now).next
     return SkipReason(
         f"{number} of {len(candidates)} active shops are due. The next sweep begins at "
-        f"{begins:%Y-%m-%d %H:%M}Z (SYNC_CRON {settings.sync_cron})."
+        f"{begins:%Y-%m-%d %H:%M} UTC (SYNC_CRON {settings.sync_cron})."
     )

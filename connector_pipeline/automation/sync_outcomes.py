@@ -28,6 +28,7 @@ from connector_pipeline.assets.catalog_items import catalog_items
 from connector_pipeline.automation.dead_workers import fail_runs_of_dead_workers
 from connector_pipeline.engine.code_servers import is_of_another_location
 from connector_pipeline.engine.retries import LastRun, last_runs
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError, SyncAbandoned
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import sync_failure, sync_queue, sync_totals
@@ -122,7 +123,8 @@ def may_run_again(run: LastRun | None) -> bool:
 @sensor(
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Ends syncs in connector.syncs whose Dagster run is over and left them unfinished.",
+    description="Ends the syncs in connector.syncs that a run left unfinished when it was over, "
+    "and the runs whose worker is dead.",
 )
 def sync_outcomes(
     context: SensorEvaluationContext, database: ResourceParam[Database]
@@ -149,7 +151,8 @@ def sync_outcomes(
     for sync_id, why in syncs.ended.items():
         context.log.warning(f"sync {sync_id} has failed: {why}")
     return SensorResult(
-        skip_reason=f"{syncs.number} syncs are unfinished, {len(syncs.ended)} ended now.",
+        skip_reason=f"Unfinished: {counted(syncs.number, 'sync')}; ended now, because the run is "
+        f"over: {len(syncs.ended)}; put into the queue again: {len(syncs.relaunched)}.",
         cursor=json.dumps({run: since.isoformat() for run, since in workers.suspects.items()}),
     )
 

@@ -43,6 +43,7 @@ from connector_pipeline.engine.run_queue import most_runs_at_once
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
 from connector_pipeline.engine.runs_under_way import runs_under_way
 from connector_pipeline.messaging.arrivals import Source
+from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.queue import Lane
 from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
@@ -115,13 +116,16 @@ def sync_queue_sensor(
         cursor = intake.cursor
         if not launches:
             return SensorResult(
-                skip_reason=f"{waiting} shops wait for a run." if waiting else "No shop waits.",
+                skip_reason=f"Waiting for a run: {counted(waiting, 'shop')}."
+                if waiting
+                else "No shop waits.",
                 cursor=cursor,
             )
         keys = {shop.partition_key for launch in launches for shop in launch.shops}
         new = sorted(keys - set(context.instance.get_dynamic_partitions(str(shops.name))))
         context.log.info(
-            f"launching {len(launches)} runs over {len(keys)} shops; {waiting} shops wait"
+            f"launching {counted(len(launches), 'run')} over {counted(len(keys), 'shop')}; "
+            f"waiting: {counted(waiting, 'shop')}"
         )
         return SensorResult(
             run_requests=[run_request(launch) for launch in launches],

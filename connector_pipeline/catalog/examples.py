@@ -142,9 +142,14 @@ def _changed(row: dict[str, Any]) -> ChangedItem:
 
 
 def title(row: Mapping[str, Any]) -> str:
-    """The product's title, and the variant's where it is another."""
+    """The product's title, and the variant's where it says more.
+
+    A variant's title that begins with the product's is shown alone: said twice, the product's would
+    push the variant's own words out of a line that is cut.
+    """
     product, variant = str(row["product_title"]), str(row["variant_title"])
-    return product if product == variant else f"{product} · {variant}"
+    says_it_too = variant.startswith(product) and not variant[len(product) :][:1].isalnum()
+    return variant if says_it_too or not product else f"{product} · {variant}"
 
 
 def new_items(connection: psycopg.Connection, values: dict[str, object]) -> list[dict[str, Any]]:

@@ -67,14 +67,16 @@ class MeasuredShop:
 class ShopHealth:
     """All shops at one time. Ages and freshness are in seconds, by percentile (50, 90, 99, 100).
 
-    `states` counts the shops of each state. Ages are of the active shops' last good syncs; a shop
-    that was never synced counts from its registration. Freshness is of the worst row of each sync
-    of the last day.
+    `states` counts the shops of each state. Of the active ones `failing` have an error, `well` have
+    none and a good sync, and the others wait for their first sync. Ages are of the active shops'
+    last good syncs; a shop that was never synced counts from its registration. Freshness is of the
+    worst row of each sync of the last day.
     """
 
     at: datetime
     states: Mapping[str, int]
     failing: int
+    well: int
     never_synced: int
     age: Mapping[int, float]
     freshness: Mapping[int, float]
@@ -109,6 +111,8 @@ _COUNTS: Final = """
             SELECT state, count(*) AS shops FROM connector.shops GROUP BY state) AS counted)
             AS states,
         (count(*) FILTER (WHERE last_error_code IS NOT NULL))::int AS failing,
+        (count(*) FILTER (WHERE last_error_code IS NULL
+            AND last_successful_sync_at IS NOT NULL))::int AS well,
         (count(*) FILTER (WHERE last_successful_sync_at IS NULL))::int AS never_synced,
         percentile_disc(ARRAY[0.5, 0.9, 0.99, 1]) WITHIN GROUP (ORDER BY age) AS age
     FROM active
@@ -183,6 +187,7 @@ def shop_health(connection: psycopg.Connection) -> ShopHealth:
         at=counts["at"],
         states=counts["states"],
         failing=counts["failing"],
+        well=counts["well"],
         never_synced=counts["never_synced"],
         age=_by_percentile(counts["age"]),
         freshness=_by_percentile(fresh[0]),

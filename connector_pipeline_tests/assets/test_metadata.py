@@ -142,8 +142,14 @@ def test_what_happened_comes_first() -> None:
     """Then the report and the rows, then numbers; no number is there in words besides."""
     found = published(ORDINARY, warnings=1, each=1, sync_type=SyncType.FULL)
     assert summary(found) == (
-        "768 live items; 1 new, 1 changed, 1 deleted; read in 1 min 15 s, published in 2.50 s"
+        "768 live items; 1 inserted, 1 updated, 1 deleted; read in 1 min 15 s, published in 2.50 s"
     )
+    report, _ = sync_report(found)
+    # One word for one thing: those of the columns of `connector.syncs`.
+    assert "| inserted | updated | revived | deleted | unchanged | rejected |" in report
+    assert re.findall(r"^\*\*(\w+)\*\*$", report, re.MULTILINE) == [
+        "Updated", "Deleted", "Inserted"
+    ]  # fmt: skip
     metadata = publish_metadata(found)
     assert list(metadata)[:5] == [
         "summary", "report", "warnings", "preview", "where_the_time_went",

@@ -1,6 +1,7 @@
 """How all shops are, at a glance, and why a failed shop failed, in Dagster and as text."""
 
 import base64
+import re
 from typing import Any
 
 from dagster import (
@@ -9,6 +10,7 @@ from dagster import (
     AssetMaterialization,
     AssetRecordsFilter,
     MarkdownMetadataValue,
+    MetadataValue,
     SensorResult,
     SkipReason,
     TableMetadataValue,
@@ -24,7 +26,7 @@ from connector_pipeline.settings import load_settings
 from connector_pipeline.state.shop_health import troubles_of
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
-GOOD, BAD = (f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS[:2])
+GOOD, BAD, OTHER = (f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS[:3])
 MARKUP = "<script>alert(1)</script> [a](https://evil.example) down."
 
 
@@ -48,6 +50,13 @@ def checks(result: SensorResult) -> dict[str, AssetCheckEvaluation]:
         for event in result.asset_events
         if isinstance(event, AssetCheckEvaluation)
     }
+
+
+def bars(chart: MetadataValue[Any]) -> dict[str, int]:
+    """The labels of a chart's bars, with their numbers."""
+    svg = base64.b64decode(str(chart.value).partition("base64,")[2].removesuffix(")")).decode()
+    texts = re.findall("<text [^>]*>([^<]*)</text>", svg)[1:]
+    return {label: int(number) for label, number in zip(texts[::2], texts[1::2], strict=True)}
 
 
 def fail(pipeline: Pipeline, key: str, hours: int) -> None:
@@ -97,6 +106,14 @@ def test_a_tick_reports_all_shops_and_a_later_one_only_what_has_changed(
     said = str(trouble.data["shop_error_and_remedy"])
     assert said.startswith(f"{BAD}: failing since ")
     assert said.endswith(f"PlatformUnavailable: {MARKUP}")
+    assert bars(metadata["overview"]) == {
+        "active and well": 1,
+        "not synced yet": 0,
+        "active and failing": 1,
+        "disconnected": 0,
+    }
+    # A table without a row would show nothing but its schema.
+    assert "most_rejected_variants" not in metadata
     assert metadata["sync_cron"].value == f"{load_settings().sync_cron} (UTC)"
     # Nothing that a platform wrote is in a value that the UI shows as markup.
     marked = [value for value in metadata.values() if isinstance(value, MarkdownMetadataValue)]
@@ -112,6 +129,7 @@ def test_a_tick_reports_all_shops_and_a_later_one_only_what_has_changed(
     assert isinstance(second, SensorResult)
     assert second.asset_events == []
     assert "1 failing" in str(second.skip_reason)
+    assert "Reported: nothing, nothing changed. 2 shops, " in str(second.skip_reason)
 
     with pipeline.database.connect() as connection:
         since = troubles_of(connection)[BAD].since
@@ -122,6 +140,13 @@ def test_a_tick_reports_all_shops_and_a_later_one_only_what_has_changed(
     assert isinstance(third, SensorResult)
     assert not checks(third)["no_shop_disconnected"].passed
     assert checks(third)["no_shop_fails_for_a_day"].passed
+
+    pipeline.register(OTHER)
+    fourth = tick(pipeline, third.cursor)
+    assert isinstance(fourth, SensorResult)
+    # Though neither has changed: the UI takes a check that is older than its asset for not judged.
+    assert {"no_shop_disconnected", "no_shop_fails_for_a_day"} <= checks(fourth).keys()
+    assert "Reported: shop_health, no_shop_disconnected" in str(fourth.skip_reason)
 
 
 def test_the_asset_can_be_materialized_by_hand(pipeline: Pipeline) -> None:
@@ -134,6 +159,9 @@ def test_the_asset_can_be_materialized_by_hand(pipeline: Pipeline) -> None:
     assert result.success
     [materialization] = result.asset_materializations_for_node("shop_health")
     assert materialization.metadata["never_synced"].value == 1
+    shown = bars(materialization.metadata["overview"])
+    assert (shown["active and well"], shown["not synced yet"]) == (0, 1)
+    assert "causes" not in materialization.metadata
     ages = materialization.metadata["age_of_last_good_sync"].value
     assert str(ages).endswith("; 1 never synced, counted since their registration")
     assert all(each.passed for each in result.get_asset_check_evaluations())

@@ -233,7 +233,7 @@ def test_a_shop_that_fails_is_looked_at_at_growing_distances_and_never_disconnec
     watched.held(SHOPIFY).credentials.revoked = True
     distances: list[float] = []
     for failures in (1, 2, 3):
-        assert "1 looks failed. The last error: ShopDisconnected" in watched.look()
+        assert "1 look failed. The last error: ShopDisconnected" in watched.look()
         found = watched.remembered(SHOPIFY)
         assert found["failures"] == failures
         distances.append(found["minutes"])
@@ -262,7 +262,7 @@ def test_no_more_shops_are_looked_at_in_a_minute_than_allowed(
     # The minute may turn between the two looks.
     while minute != (minute := int(time.time() // 60)):
         said = watched.look()
-    assert "2 of 2 shops were due; 1 looked at" in said
+    assert "2 of 2 shops with a change feed due; 1 looked at" in said
     monkeypatch.setenv("CHANGE_LOOKS_PER_MINUTE", "0")
     assert "no change feed is looked at" in watched.look()
     assert watched.requests(SHOPIFY) + watched.requests(WOOCOMMERCE) == 0

@@ -146,7 +146,7 @@ def test_a_shop_whose_credentials_were_missing_comes_back_with_the_first(probed:
     missing.credentials.removed = True
     probed.disconnect(missing)
     probed.pipeline.registry.set_state(paused.key, ShopState.PAUSED)
-    assert "1 disconnected shops probed, 0 of them asked" in probed.tick()
+    assert "1 disconnected shop probed, 0 of them asked" in probed.tick()
     assert probed.state(missing) is ShopState.DISCONNECTED
     missing.credentials.removed = False
     assert "1 of them asked; 1 answered" in probed.tick()
@@ -201,7 +201,7 @@ def test_refused_credentials_are_asked_once_each_until_the_shop_is_due(
         for secret in (issued.access_token, issued.consumer_key, issued.consumer_secret)
     )
     for _ in range(2):
-        assert "1 disconnected shops probed, 0 of them asked" in probed.tick()
+        assert "1 disconnected shop probed, 0 of them asked" in probed.tick()
         assert probed.asked(shop) == 0
 
     issued.rotate()

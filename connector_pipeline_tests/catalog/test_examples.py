@@ -53,6 +53,21 @@ def test_each_kind_of_change_has_examples(publisher: Publisher) -> None:
     assert (returned.returned, returned.differences) == (True, ())
 
 
+@pytest.mark.parametrize(
+    ("product", "variant", "shown"),
+    [
+        ("Tea", "Tea", "Tea"),
+        ("Tea", "Tea - Large", "Tea - Large"),
+        ("Tea", "Large", "Tea · Large"),
+        ("Tea", "Teapot", "Tea · Teapot"),
+        ("", "Large", "Large"),
+    ],
+)
+def test_a_title_says_nothing_twice(product: str, variant: str, shown: str) -> None:
+    """A line that is cut must have room for what tells one variant from the next."""
+    assert examples.title({"product_title": product, "variant_title": variant}) == shown
+
+
 def test_an_unchanged_sync_asks_for_no_example(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
