@@ -23,7 +23,7 @@ from connector_pipeline.postgres.embedded.account import server_user_account
 from connector_pipeline.postgres.embedded.programs import run_program
 
 PASSWORD: Final = "of a test"
-_HANGS: Final = 120
+_HANGS: Final = 300
 """Seconds after which a test that waits for something fails."""
 _PAUSE: Final = 0x70617573
 _CROSSING: Final = 0x63726F73

@@ -69,7 +69,7 @@ def test_a_publish_that_loses_its_connection_is_done_again_as_a_whole(
                 faults.restart(own_server, mode=fault)
                 return before
             with psycopg.connect(own_server, autocommit=True) as admin:
-                admin.execute("SELECT pg_terminate_backend(%s, 10000)", (first,))
+                admin.execute("SELECT pg_terminate_backend(%s, 60000)", (first,))
             again = pause.reached()
             assert again != first
             seen = catalog(own_server)

@@ -22,7 +22,7 @@ from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import RAW_PRODUCTS, Pipeline, sync_id_tag
 from connector_pipeline_tests.assets.test_pipeline import SHOPIFY, WOOCOMMERCE, catalog
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds to wait for what must happen, long enough for a busy machine."""
 
 MOVED = ShopSpec(

@@ -129,9 +129,9 @@ def watched(
             )
             found.sync(key)
         found.tick()
-        found.look()
+        said = found.look()
         # A deletion before the first look cannot be seen by it.
-        assert found.hints() == [(WOOCOMMERCE, None)]
+        assert found.hints() == [(WOOCOMMERCE, None)], said
         found.execute("UPDATE connector.hints SET gathered_at = now()")
         yield found
 

@@ -74,7 +74,7 @@ mutation { reloadRepositoryLocation(repositoryLocationName: "connector_pipeline"
   ... on WorkspaceLocationEntry { loadStatus } } }
 """
 
-LONG = 300
+LONG = 600
 """Seconds that a busy machine may take. A test that hangs must still end."""
 
 

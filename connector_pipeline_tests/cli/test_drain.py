@@ -23,7 +23,7 @@ from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline_tests.cli.conftest import Command
 from connector_pipeline_tests.process_logs import shown_if_failed
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 
 
 def until(holds: Callable[[], Any], processes: list[subprocess.Popen[bytes]]) -> None:

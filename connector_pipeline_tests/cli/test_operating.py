@@ -29,7 +29,7 @@ from connector_pipeline_tests.conftest import enterable_directory
 from connector_pipeline_tests.process_logs import shown_if_failed
 
 PROJECT: Final = Path(__file__).parents[2]
-LONG: Final = 300
+LONG: Final = 600
 """Seconds that a busy machine may take. A test that hangs must still end."""
 
 PAGES: Final = ("operating.md", "deploying.md", "settings.md", "syncs.md")

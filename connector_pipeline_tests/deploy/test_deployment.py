@@ -24,7 +24,7 @@ from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.conftest import enterable_directory
 from connector_pipeline_tests.process_logs import shown_if_failed
 
-LONG: Final = 300
+LONG: Final = 600
 """Seconds that a busy machine may take. A test that hangs must still end."""
 
 SPEC: Final = next(spec for spec in DEFAULT_SHOPS if spec.platform == "woocommerce")

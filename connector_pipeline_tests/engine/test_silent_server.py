@@ -16,7 +16,7 @@ from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline_tests import postgres_faults as faults
 from connector_pipeline_tests.postgres.pgbouncer import PROGRAM, pgbouncer, through
 
-_HANGS = 120.0
+_HANGS = 300.0
 """Seconds after which a test that waits for something fails."""
 
 

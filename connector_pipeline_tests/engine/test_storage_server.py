@@ -20,7 +20,7 @@ from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.settings import SettingsError
 from connector_pipeline_tests import postgres_faults as faults
 
-PATIENCE = 120
+PATIENCE = 300
 
 PASSWORD = "hunter2"
 

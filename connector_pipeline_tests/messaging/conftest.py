@@ -16,7 +16,7 @@ from connector_pipeline.settings import Settings, load_settings
 from connector_pipeline_tests.messaging.nats_server import NatsServer
 
 STREAM = "GLAM_EVENTS"
-PATIENCE = 30.0
+PATIENCE = 240.0
 Answer = TypeVar("Answer")
 
 

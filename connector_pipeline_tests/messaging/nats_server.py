@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_PATIENCE = 60.0
+_PATIENCE = 240.0
 
 
 def binary() -> str:

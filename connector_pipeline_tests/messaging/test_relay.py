@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from nats.js import JetStreamContext
 
 from connector_pipeline.messaging import batches
+from connector_pipeline.messaging import relay as relaying
 from connector_pipeline.messaging.batches import encoded, packed
 from connector_pipeline.messaging.jetstream import NatsUnavailable
 from connector_pipeline.messaging.relay import ReadProducts, Relayed, SyncedProducts, relay
@@ -253,16 +255,33 @@ def test_a_batch_fits_into_the_servers_messages(
 
 
 def test_the_next_tick_goes_on_with_the_batches(
-    settings: Settings, database: Database, syncs: Syncs, neighbour: Neighbour
+    settings: Settings,
+    database: Database,
+    syncs: Syncs,
+    neighbour: Neighbour,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """If a tick's time is up, the next tick sends the other batches, and then the outcome."""
+    seconds = 0.0
+
+    def takes_a_second_for_each(partition_key: str, sync_id: str) -> SyncedProducts:
+        def read() -> Iterator[CatalogItem]:
+            nonlocal seconds
+            for each in items(600):
+                seconds += 1
+                yield each
+
+        return SyncedProducts(ACME, read())
+
+    # The relay's own clock: a busy machine needs any time before it sends anything.
+    monkeypatch.setattr(relaying, "time", SimpleNamespace(monotonic=lambda: seconds))
     syncs.complete("s-1")
-    goes = 0
+    sent: list[int] = []
     while waiting(database):
-        # Without any time each call sends one batch.
-        relay(settings, database, read_products=reader(600), budget_seconds=0.05)
-        goes += 1
-        assert goes < 200
+        done = relay(settings, database, read_products=takes_a_second_for_each, budget_seconds=100)
+        sent.append(done.batches)
+        assert len(sent) < 10
+    assert sent == [1, 1, 1]
     events = neighbour.received()
     assert [event["data"].get("batch_num") for event in events] == [1, 2, 3, None]
     products = [each["variant_id"] for event in events[:-1] for each in event["data"]["products"]]

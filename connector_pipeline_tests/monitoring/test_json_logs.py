@@ -27,7 +27,7 @@ from connector_pipeline_tests.process_logs import shown_if_failed
 __all__ = ["environment", "sandbox"]
 
 ROOT: Final = Path(__file__).parents[2]
-PATIENCE: Final = 180
+PATIENCE: Final = 600
 FINISHED: Final = "RUN_SUCCESS - Finished execution"
 TOKEN: Final = "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"
 

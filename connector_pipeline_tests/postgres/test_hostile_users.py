@@ -26,7 +26,7 @@ from connector_pipeline.sync.locks import ShopLocks
 from connector_pipeline_tests.catalog.snapshots import ACME, Publisher, item
 
 KEY = "shopify/acme.myshopify.com"
-PATIENCE = 60
+PATIENCE = 240
 
 SHADOWS: tuple[LiteralString, ...] = (
     # Fits our arguments better than Postgres's own, and so would be chosen.

@@ -18,7 +18,7 @@ from connector_pipeline.postgres import pool
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.pool import close_idle_connections, pooled_connection
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds to wait for something that must come, long enough for a busy machine."""
 
 

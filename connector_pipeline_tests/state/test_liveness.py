@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import psycopg
@@ -42,9 +43,11 @@ def test_a_run_that_is_cut_off_is_interrupted_and_then_killed(
     database = Database(url=url)
     # The first has as long as it needs to clean up.
     runs = {"r-1": ("cleans up", Fence(1.0, PATIENCE)), "r-2": ("hangs", Fence(1.0, 4.0))}
-    processes = _started(url, database, runs)
-    _cut_off(url)
-    ended = {run_id: process.communicate(timeout=PATIENCE) for run_id, process in processes.items()}
+    with _started(url, database, runs) as processes:
+        _cut_off(url)
+        ended = {
+            run_id: process.communicate(timeout=PATIENCE) for run_id, process in processes.items()
+        }
     assert {run_id: out for run_id, (out, _) in ended.items()} == dict.fromkeys(
         runs, "interrupted\n"
     )
@@ -63,20 +66,22 @@ def test_a_run_that_was_paused_without_seeing_it_is_killed(
     database = Database(url=url)
     # A sign that a busy machine is late with does not end it before.
     fence = Fence(cancel_after=60.0, kill_after=60.0)
-    process = _started(url, database, {"r-1": ("hangs", fence)})["r-1"]
-    with database.connect() as connection:
-        connection.execute(
-            "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes'"
-        )
-    out, err = process.communicate(timeout=PATIENCE)
+    with _started(url, database, {"r-1": ("hangs", fence)}) as processes:
+        process = processes["r-1"]
+        with database.connect() as connection:
+            connection.execute(
+                "UPDATE connector.run_workers SET beat_at = beat_at - interval '2 minutes'"
+            )
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
     assert out == ""
     assert "run r-1 is ended with its process: its last sign of life is too old" in err
 
 
+@contextmanager
 def _started(
     url: str, database: Database, runs: dict[str, tuple[str, Fence]]
-) -> dict[str, "subprocess.Popen[str]"]:
+) -> Generator[dict[str, "subprocess.Popen[str]"]]:
     """Processes that show signs of life for these runs, once all have shown some.
 
     Each run has what it does when it is interrupted, and its fence.
@@ -94,15 +99,21 @@ def _started(
         )
         for run_id, (how, fence) in runs.items()
     }
-    for process in processes.values():
-        assert process.stdin is not None
-        process.stdin.write(f"{url}\n")
-        process.stdin.flush()
-    until = time.monotonic() + PATIENCE
-    while not _show_signs(database, runs.keys()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return processes
+    try:
+        for process in processes.values():
+            assert process.stdin is not None
+            process.stdin.write(f"{url}\n")
+            process.stdin.flush()
+        until = time.monotonic() + PATIENCE
+        while not _show_signs(database, runs.keys()):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        yield processes
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
 
 def _show_signs(database: Database, run_ids: Iterable[str]) -> bool:

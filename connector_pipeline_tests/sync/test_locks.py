@@ -19,7 +19,7 @@ from connector_pipeline_tests.assets.run_worker import RunWorker
 
 KEY = "shopify/acme.myshopify.com"
 OTHER = "shopify/other.myshopify.com"
-HANGS = 120
+HANGS = 300
 """Seconds after which a test that hangs is ended."""
 
 

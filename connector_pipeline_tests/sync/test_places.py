@@ -5,7 +5,7 @@ import random
 
 from connector_pipeline.sync.places import Places
 
-HANGS = 120
+HANGS = 300
 """Seconds after which a test that hangs is ended."""
 
 

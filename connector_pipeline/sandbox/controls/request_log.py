@@ -1,7 +1,9 @@
 """The requests to the sandbox: counts, and how many came at once. Never a secret."""
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from math import inf
 from threading import Lock
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -16,7 +18,9 @@ _KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One finished request; `query` is without credentials, `status` is 0 if none was sent.
+    """One request whose answer has been sent to its end, or was given up.
+
+    `query` is without credentials, `status` is 0 if none was sent.
 
     `connection` is the client's port. A reader of a shop keeps its connection, so that two readers
     of one shop have different ports.
@@ -119,27 +123,45 @@ class RequestLogMiddleware:
         if found is None:
             await self._app(scope, receive, send)
             return
-        status = 0
-
-        async def counted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         key = f"{found.service}/{found.domain}"
-        self._log.begin(key)
-        try:
-            await self._app(scope, receive, counted)
-        finally:
-            query = without_secrets(scope["query_string"].decode("latin-1"))
+        status, left, ended = 0, inf, False
+
+        def end() -> None:
+            nonlocal ended
+            if ended:
+                return
+            ended = True
             request = LoggedRequest(
                 method=scope["method"],
                 service=found.service,
                 domain=found.domain,
                 path=scope["path"],
-                query=query,
+                query=without_secrets(scope["query_string"].decode("latin-1")),
                 status=status,
                 connection=(scope.get("client") or ("", 0))[1],
             )
             self._log.end(key, request)
+
+        async def counted(message: Message) -> None:
+            nonlocal status, left
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                left = _length(message["headers"])
+            elif message["type"] == "http.response.body":
+                left -= len(message.get("body", b""))
+                # Before the last byte: a client that has the whole answer finds it in the log.
+                if left <= 0 or not message.get("more_body", False):
+                    end()
+            await send(message)
+
+        self._log.begin(key)
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            end()
+
+
+def _length(headers: Iterable[tuple[bytes, bytes]]) -> float:
+    """The bytes of a body by its headers; infinite where they do not tell."""
+    stated = [value for name, value in headers if name.lower() == b"content-length"]
+    return int(stated[0]) if stated else inf

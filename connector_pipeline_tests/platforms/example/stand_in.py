@@ -81,7 +81,7 @@ class AcmeShop:
         trace: TracebackType | None,
     ) -> None:
         self._server.should_exit = True
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=120)
         self._socket.close()
 
     def _refusal(self, request: Request) -> Response | None:

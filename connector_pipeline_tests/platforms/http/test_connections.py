@@ -20,7 +20,7 @@ from connector_pipeline.platforms.kit.contract import FetchReport
 
 POLICY = HttpPolicy(allow_private_hosts=True, max_retries=0)
 BODY = b"[1, 2, 3]"
-_LONGEST_CLOSING: Final = 10.0
+_LONGEST_CLOSING: Final = 120.0
 ANSWER = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 
 

@@ -19,7 +19,7 @@ POLL = """query ($id: ID!) { bulkOperation(id: $id) {
 LIST = "{ bulkOperations(first: 10) { nodes { id status query } } }"
 CANCEL = """mutation ($id: ID!) { bulkOperationCancel(id: $id) {
   bulkOperation { id status } userErrors { field message } } }"""
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 def start(client: SandboxClient, query: str = CATALOG) -> Any:

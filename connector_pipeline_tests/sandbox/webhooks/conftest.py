@@ -5,8 +5,12 @@ import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from queue import Queue
+from typing import Final
 
 import pytest
+
+PATIENCE: Final = 240.0
+"""Seconds to wait for what must come, long enough for a busy machine."""
 
 
 @dataclass(slots=True)
@@ -28,7 +32,7 @@ class Receiver:
 
     def next(self) -> Received:
         """The next request. Fails if none comes."""
-        return self.received.get(timeout=30)
+        return self.received.get(timeout=PATIENCE)
 
 
 @pytest.fixture
