@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import psutil
 
 from connector_pipeline.cli.local_services import instance_config
 from connector_pipeline.engine.code_server import reloading_code_server_command
+from connector_pipeline.engine.daemon import daemon_command
 from connector_pipeline.engine.forked_runs import RUN_NAME
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 
@@ -113,7 +113,7 @@ def deployment(
     )
     daemon = Process(
         "daemon",
-        [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)],
+        list(daemon_command(workspace)),
         folder,
     )
     return Deployment(code, daemon, socket)

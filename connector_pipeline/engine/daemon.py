@@ -1,12 +1,11 @@
 """Dagster's daemon: how to run it, and whether one is running.
 
-Needs: the module `dagster._daemon`, which `python -m` starts, `daemon_controller_from_instance`,
-which is used as that module uses it, the heartbeats that daemons store, and
+Needs: `daemon_controller_from_instance`, which is used as the module `dagster._daemon` uses it, and
+which takes the daemons that it runs; the heartbeats that daemons store, and
 `DagsterInstance.get_sensor_settings`. Tried with Dagster 1.13.27. The public command
-`dagster-daemon` is a script on PATH. If the environment is not activated, that script is missing or
-another environment's. It takes a code server's address, but not the name of its location: it would
-keep the cursors of sensors under another name than the web server shows. A public
-`python -m dagster daemon` with that option would replace the first two functions.
+`dagster-daemon` takes a code server's address, but not the name of its location: it would keep the
+cursors of sensors under another name than the web server shows. It knows no daemon of ours
+(engine/queue_daemon.py). Options for both would replace the first two functions.
 """
 
 import sys
@@ -25,7 +24,8 @@ _ALIVE_SECONDS: Final = 90.0
 
 def daemon_command(workspace: Path) -> tuple[str, ...]:
     """The command that runs the daemon over this workspace file, with the present Python."""
-    return (sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace))
+    command = (sys.executable, "-m", "connector_pipeline.cli", "daemon")
+    return (*command, "--workspace", str(workspace))
 
 
 def run(workspace: WorkspaceLoadTarget) -> None:
@@ -38,12 +38,20 @@ def run(workspace: WorkspaceLoadTarget) -> None:
         daemon_controller_from_instance,  # pyright: ignore[reportUnknownVariableType]  # partly untyped there
     )
 
+    from connector_pipeline.engine.queue_daemon import daemons
+
     setup_interrupt_handlers()
     with (
         suppress(KeyboardInterrupt),
         capture_interrupts(),
         DagsterInstance.get() as instance,
-        daemon_controller_from_instance(instance, workspace_load_target=workspace) as controller,
+        daemon_controller_from_instance(
+            instance,
+            workspace_load_target=workspace,
+            gen_daemons=daemons,
+            # A code server that the daemon starts would log before it knows of LOG_FORMAT.
+            code_server_log_level="warning",
+        ) as controller,
     ):
         controller.check_daemon_loop()
 

@@ -153,11 +153,16 @@ _NAMED_TROUBLED: Final = """
     ORDER BY since, shop LIMIT %(named)s
 """.replace("{troubled}", _TROUBLED)
 
+# A sync that another run published waited for that run, for hours in a backfill of Dagster's own, or
+# until somebody published its snapshot once more. So of those the reading alone counts.
 _SLOWEST: Final = """
-    SELECT platform_name || '/' || domain AS shop, max(seconds) AS number
+    SELECT platform_name || '/' || domain AS shop, max(CASE
+        WHEN published_by = run_id THEN seconds
+        ELSE extract(epoch FROM fetched_at - started_at)::float8 END) AS number
     FROM connector.syncs
     WHERE finished_at > now() - interval '1 day' AND status = 'succeeded' AND seconds IS NOT NULL
-    GROUP BY platform_name, domain ORDER BY max(seconds) DESC, platform_name, domain
+        AND (published_by = run_id OR fetched_at IS NOT NULL)
+    GROUP BY platform_name, domain ORDER BY number DESC, platform_name, domain
     LIMIT %(named)s
 """
 

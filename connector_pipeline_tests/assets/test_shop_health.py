@@ -23,7 +23,7 @@ from connector_pipeline.definitions import build_definitions
 from connector_pipeline.model.shop import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
-from connector_pipeline.state.shop_health import troubles_of
+from connector_pipeline.state.shop_health import shop_health, troubles_of
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
 
 GOOD, BAD, OTHER = (f"{spec.platform}/{spec.domain}" for spec in DEFAULT_SHOPS[:3])
@@ -82,6 +82,23 @@ def fail(pipeline: Pipeline, key: str, hours: int) -> None:
             """,
             (hours, hours, platform_name, domain),
         )
+
+
+def test_a_pause_between_two_runs_of_a_sync_is_not_its_duration(pipeline: Pipeline) -> None:
+    """Dagster's own backfills fetch all shops first, and publish them in later runs."""
+    pipeline.register(GOOD, BAD)
+    assert pipeline.materialize(GOOD).success
+    for asset in (RAW_PRODUCTS, CATALOG_ITEMS):
+        assert pipeline.materialize(BAD, assets=[asset]).success
+    with pipeline.database.connect() as connection:
+        times = connection.execute(
+            "SELECT platform_name || '/' || domain, seconds,"
+            " extract(epoch FROM fetched_at - started_at)::float8 FROM connector.syncs"
+        ).fetchall()
+        slowest = {each.shop: each.number for each in shop_health(connection).slowest}
+    from_start_to_finish = {shop: seconds for shop, seconds, _ in times}
+    assert slowest == from_start_to_finish | {BAD: {shop: read for shop, _, read in times}[BAD]}
+    assert slowest[BAD] < from_start_to_finish[BAD]
 
 
 def test_a_tick_reports_all_shops_and_a_later_one_only_what_has_changed(

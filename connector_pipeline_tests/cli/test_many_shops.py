@@ -271,7 +271,7 @@ def test_a_daemon_killed_in_mid_backfill_is_made_up_for(own_home: Path, report: 
         with dev(own_home, "--port", "3960", sandbox=sandbox, **FASTER, **KILLED_AT) as killed:
             keys = make_shops(killed, 60)
             middle = _reach_the_middle(killed, keys)
-            _child_of(killed, "dagster._daemon").kill()
+            _child_of(killed, "daemon").kill()
             _, said = killed.process.communicate(timeout=PATIENCE)
             assert killed.process.returncode == 1
             assert "daemon ended with status -9" in said
