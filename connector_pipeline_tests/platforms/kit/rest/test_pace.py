@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from connector_pipeline.platforms.http.pacing import PaceSignal
 from connector_pipeline.platforms.kit.contract import FetchReport
-from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace, counted_as_alone
 
 WORK = "/wc/v3/variations"
 
@@ -228,3 +229,31 @@ async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
     assert 0.25 <= report.waited_seconds < 1.0
     for turn in passed:
         pace.leave(turn, PaceSignal.ANSWERED)
+
+
+async def test_an_answer_that_counts_as_alone_waits_for_its_turn_and_lowers_no_limit() -> None:
+    """Pages that are full take ten times as long as the first page of a list that is empty."""
+    limit = AdaptiveLimit(4)
+    pace = Pace(limit, FetchReport())
+
+    async def answered(seconds: float) -> None:
+        turn = await pace.enter(WORK)
+        pace.leave(replace(turn, began=turn.began - seconds), PaceSignal.ANSWERED)
+
+    async def three_empty_ones() -> None:
+        with counted_as_alone():
+            await asyncio.gather(*(answered(0.01) for _ in range(3)))
+
+    full = [await pace.enter(WORK), await pace.enter(WORK)]
+    empty = asyncio.create_task(three_empty_ones())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not empty.done()
+    for turn in full:
+        pace.leave(turn, PaceSignal.UNKNOWN)
+    await empty
+    for _ in range(100):
+        begun = [await pace.enter(WORK) for _ in range(limit.value)]
+        for turn in begun:
+            pace.leave(replace(turn, began=turn.began - 0.1), PaceSignal.ANSWERED)
+    assert limit.value == 4
