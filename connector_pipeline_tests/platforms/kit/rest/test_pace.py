@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.http.pacing import PaceSignal
+from connector_pipeline.platforms.http.pacing import PaceSignal, Turn
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace, counted_as_alone
 
@@ -231,29 +231,26 @@ async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
         pace.leave(turn, PaceSignal.ANSWERED)
 
 
-async def test_an_answer_that_counts_as_alone_waits_for_its_turn_and_lowers_no_limit() -> None:
-    """Pages that are full take ten times as long as the first page of a list that is empty."""
+async def test_the_first_page_of_an_empty_list_makes_no_full_page_slow() -> None:
+    """It is asked for beside full ones, which take ten times as long, and counts as alone."""
     limit = AdaptiveLimit(4)
     pace = Pace(limit, FetchReport())
 
-    async def answered(seconds: float) -> None:
-        turn = await pace.enter(WORK)
+    def leave(turn: Turn, seconds: float) -> None:
         pace.leave(replace(turn, began=turn.began - seconds), PaceSignal.ANSWERED)
 
-    async def three_empty_ones() -> None:
-        with counted_as_alone():
-            await asyncio.gather(*(answered(0.01) for _ in range(3)))
-
-    full = [await pace.enter(WORK), await pace.enter(WORK)]
-    empty = asyncio.create_task(three_empty_ones())
+    full = await pace.enter(WORK)
+    with counted_as_alone():
+        for _ in range(3):
+            leave(await pace.enter(WORK), 0.01)
+        empty = await pace.enter(WORK)
+        waiting = asyncio.create_task(pace.enter(WORK))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert not empty.done()
-    for turn in full:
-        pace.leave(turn, PaceSignal.UNKNOWN)
-    await empty
+    assert not waiting.done()
+    leave(empty, 0.01)
+    leave(await waiting, 0.01)
+    leave(full, 0.1)
     for _ in range(100):
-        begun = [await pace.enter(WORK) for _ in range(limit.value)]
-        for turn in begun:
-            pace.leave(replace(turn, began=turn.began - 0.1), PaceSignal.ANSWERED)
+        for turn in [await pace.enter(WORK) for _ in range(limit.value)]:
+            leave(turn, 0.1)
     assert limit.value == 4
