@@ -9,6 +9,9 @@ shrinks when they take longer or when the shop says that it is overloaded.
 import asyncio
 import re
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from statistics import median
 from typing import Final, Protocol
 
@@ -29,6 +32,22 @@ SLOWER_THAN_ALONE: Final = 1.6
 _PATIENCE: Final = 8
 _LONGEST_PATIENCE: Final = 128
 _ID: Final = re.compile(r"/\d+")
+_counted_as_alone: Final = ContextVar("counted_as_alone", default=False)
+
+
+@contextmanager
+def counted_as_alone() -> Generator[None]:
+    """Have the answers to what the block asks say nothing of several requests at once.
+
+    For the first pages of lists, asked for while another list is read: an empty one comes sooner
+    than any page that is full, and a limit that took it for the quickest would take those for slow.
+    They wait for their turns as every request does.
+    """
+    before = _counted_as_alone.set(True)
+    try:
+        yield
+    finally:
+        _counted_as_alone.reset(before)
 
 
 class Limit(Protocol):
@@ -150,7 +169,7 @@ class Pace:
         else:
             self._under_way += 1
         self.highest = max(self.highest, self._under_way)
-        return Turn(path, self._under_way, loop.time())
+        return Turn(path, 1 if _counted_as_alone.get() else self._under_way, loop.time())
 
     def leave(self, turn: Turn, signal: PaceSignal) -> None:
         """End a turn: adapt the limit by its signal, and let the next request in."""

@@ -42,11 +42,8 @@ from connector_pipeline.platforms.woocommerce.reading.endpoints import (
 )
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
-from connector_pipeline.platforms.woocommerce.reading.paging import (
-    CatalogWalk,
-    by_parent,
-    shop_wide_variations,
-)
+from connector_pipeline.platforms.woocommerce.reading.openings import shop_wide_variations
+from connector_pipeline.platforms.woocommerce.reading.paging import CatalogWalk, by_parent
 from connector_pipeline.platforms.woocommerce.reading.shop_lists import products, variations
 
 MODIFIED_AFTER: Final = "modified_after"

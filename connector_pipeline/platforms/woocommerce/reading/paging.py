@@ -31,6 +31,7 @@ from connector_pipeline.platforms.woocommerce.reading.families import Families
 from connector_pipeline.platforms.woocommerce.reading.list_count import ListCount
 from connector_pipeline.platforms.woocommerce.reading.list_page import ListPage
 from connector_pipeline.platforms.woocommerce.reading.lists import ListReader
+from connector_pipeline.platforms.woocommerce.reading.openings import Openings
 from connector_pipeline.platforms.woocommerce.reading.shop_lists import (
     products,
     variations,
@@ -63,6 +64,7 @@ class CatalogWalk:
         self._reader = reader
         self._statuses = tuple(statuses)
         self._endpoints = endpoints
+        self._openings = Openings(reader, endpoints)
         self._report = report
         self._families = Families()
         self._verdict = Verdict()
@@ -84,14 +86,16 @@ class CatalogWalk:
         """
         # One list a status: only WooCommerce 9.6 and later know several statuses in one request
         # (docs/facts/woocommerce.md, Lists: statuses).
-        for status in self._statuses:
-            async with aclosing(self._products(status)) as pages:
-                async for page in pages:
-                    yield page
-        if self._families:
-            async with aclosing(self._variations()) as pages:
-                async for page in pages:
-                    yield page
+        async with self._openings:
+            for place, status in enumerate(self._statuses, start=1):
+                read = self._products(status, following=self._statuses[place:])
+                async with aclosing(read) as pages:
+                    async for page in pages:
+                        yield page
+            if self._families:
+                async with aclosing(self._variations()) as pages:
+                    async for page in pages:
+                        yield page
         self._verdict.put_into(self._report)
         first_look(
             self._report,
@@ -106,14 +110,17 @@ class CatalogWalk:
             "variations_left_out": self._variations_left_out,
         }
 
-    async def _products(self, status: str) -> AsyncGenerator[RawPage]:
+    async def _products(self, status: str, *, following: Sequence[str]) -> AsyncGenerator[RawPage]:
         count = ListCount()
-        async with aclosing(self._reader.pages(products(status))) as pages:
+        first = await self._openings.products(status)
+        async with aclosing(self._reader.pages(products(status), first)) as pages:
             async for page in pages:
                 began = self._facts_of_beginning(page)
                 count.add(page, began=self._began)
                 for product in page.objects:
                     self._families.add(product)
+                if self._openings.near_the_end(page):
+                    self._openings.ask(following, with_variations=bool(self._families))
                 yield RawPage(PRODUCTS, page.body, page.facts | began)
         lacking = self._completion.products(status, count, self._families)
         async with aclosing(lacking) as raw_pages:
@@ -158,7 +165,7 @@ class CatalogWalk:
             return None if endpoint == VARIATIONS_OF_PRODUCT else endpoint, []
         if self._endpoints.whole_list_fails:
             return None, []
-        return await shop_wide_variations(self._reader, self._endpoints)
+        return await self._openings.variations()
 
     async def _variations_of_shop(
         self, endpoint: str, first: list[ListPage]
@@ -197,26 +204,6 @@ class CatalogWalk:
             parent_id = id_of_parent(variation)
             if parent_id is not None and parent_id not in self._families:
                 self._variations_left_out += 1
-
-
-async def shop_wide_variations(
-    reader: ListReader,
-    endpoints: Endpoints,
-    params: dict[str, str] | None = None,
-    question: dict[str, JsonValue] | None = None,
-) -> tuple[str | None, list[ListPage]]:
-    """The best shop-wide endpoint of the shop, with its first page; None if there is none.
-
-    The endpoint that was found is kept in `endpoints`. Raises ListFails where the shop has one and
-    cannot answer it.
-    """
-    for endpoint in endpoints.to_ask():
-        first = await reader.first(variations(endpoint, params, question))
-        if first:
-            endpoints.variations = endpoint
-            return endpoint, first
-    endpoints.variations = VARIATIONS_OF_PRODUCT
-    return None, []
 
 
 async def by_parent(

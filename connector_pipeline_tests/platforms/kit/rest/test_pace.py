@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_pipeline.platforms.http.pacing import PaceSignal
+from connector_pipeline.platforms.http.pacing import PaceSignal, Turn
 from connector_pipeline.platforms.kit.contract import FetchReport
-from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace
+from connector_pipeline.platforms.kit.rest.pace import AdaptiveLimit, Pace, counted_as_alone
 
 WORK = "/wc/v3/variations"
 
@@ -228,3 +229,28 @@ async def test_a_pause_is_everybodys_and_is_counted_once() -> None:
     assert 0.25 <= report.waited_seconds < 1.0
     for turn in passed:
         pace.leave(turn, PaceSignal.ANSWERED)
+
+
+async def test_the_first_page_of_an_empty_list_makes_no_full_page_slow() -> None:
+    """It is asked for beside full ones, which take ten times as long, and counts as alone."""
+    limit = AdaptiveLimit(4)
+    pace = Pace(limit, FetchReport())
+
+    def leave(turn: Turn, seconds: float) -> None:
+        pace.leave(replace(turn, began=turn.began - seconds), PaceSignal.ANSWERED)
+
+    full = await pace.enter(WORK)
+    with counted_as_alone():
+        for _ in range(3):
+            leave(await pace.enter(WORK), 0.01)
+        empty = await pace.enter(WORK)
+        waiting = asyncio.create_task(pace.enter(WORK))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    leave(empty, 0.01)
+    leave(await waiting, 0.01)
+    leave(full, 0.1)
+    for _ in range(100):
+        for turn in [await pace.enter(WORK) for _ in range(limit.value)]:
+            leave(turn, 0.1)
+    assert limit.value == 4
