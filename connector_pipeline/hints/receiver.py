@@ -108,7 +108,7 @@ class Receiver:
         if path == HEALTH and method in ("GET", "HEAD"):
             return TAKEN
         request = self._request(path, method, headers, source)
-        held = Held()
+        held = Held(source)
         try:
             body = await self._body(receive, headers, held)
             if request.platform.reader.is_unsigned_ping(headers, body):

@@ -6,14 +6,24 @@ import string
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.credentials.webhook_secrets import shop_secret
 from connector_pipeline.hints.asked_secrets import AskedSecrets
-from connector_pipeline.hints.body import Bodies
+from connector_pipeline.hints.body import (
+    MOST_BYTES,
+    MOST_BYTES_AT_ONCE,
+    Bodies,
+    Held,
+    Receive,
+    TooMany,
+)
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder
+from connector_pipeline.hints.shop_rates import MOST_KEPT as MOST_KEPT_OF_SHOPS
+from connector_pipeline.hints.shop_rates import ShopRates
 from connector_pipeline.hints.sources import LINES_AT_ONCE, MOST_KEPT, Refusals, networks, source_of
 from connector_pipeline.model.hint import LONGEST_TOKEN
 from connector_pipeline.platforms.adapters import build_adapters
@@ -152,6 +162,49 @@ def test_a_flood_of_sources_fills_no_memory() -> None:
     for number in range(3 * MOST_KEPT):
         assert refusals.count(str(number), now=0.0)
     assert len(refusals._left) == MOST_KEPT  # pyright: ignore[reportPrivateUsage]
+    rates = ShopRates()
+    for number in range(3 * MOST_KEPT):
+        assert not rates.is_over(str(number), now=0.0)
+    assert len(rates._left) == MOST_KEPT_OF_SHOPS  # pyright: ignore[reportPrivateUsage]
     lines = [refusals.may_log(now=0.0) for _ in range(2 * LINES_AT_ONCE)]
     assert sum(lines) == LINES_AT_ONCE
     assert refusals.may_log(now=1.0)
+
+
+async def test_the_bodies_of_one_source_leave_room_for_others() -> None:
+    """Eight connections that send the most bytes but one, and then wait, filled all that there was:
+    every shop's delivery was refused while they did."""
+    bodies, waits = Bodies(), asyncio.Event()
+
+    def sending(body: bytes) -> Receive:
+        messages = [{"type": "http.request", "body": body, "more_body": True}]
+
+        async def receive() -> MutableMapping[str, Any]:
+            if messages:
+                return messages.pop()
+            waits.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        return receive
+
+    async def whole() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    held = [Held("198.51.100.7") for _ in range(MOST_BYTES_AT_ONCE // MOST_BYTES)]
+    slow = [
+        asyncio.create_task(bodies.read(sending(b"x" * (MOST_BYTES - 1)), None, each))
+        for each in held
+    ]
+    await waits.wait()
+    other = Held("198.51.100.8")
+    assert await bodies.read(whole, None, other) == b"{}"
+    bodies.release(other)
+    with pytest.raises(TooMany):
+        await slow[-1]
+    for each in slow:
+        each.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    for each in held:
+        bodies.release(each)
+    assert not bodies._of_sources  # pyright: ignore[reportPrivateUsage]
