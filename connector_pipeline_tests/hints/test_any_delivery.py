@@ -3,6 +3,8 @@
 import asyncio
 import json
 import string
+import time
+from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -10,8 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.credentials.webhook_secrets import shop_secret
-from connector_pipeline.hints.asked_secrets import AskedSecrets
+from connector_pipeline.hints.asked_secrets import (
+    KEPT_SECONDS,
+    USED_WITHOUT_ANSWER_SECONDS,
+    AskedSecrets,
+)
 from connector_pipeline.hints.body import (
     MOST_BYTES,
     MOST_BYTES_AT_ONCE,
@@ -61,7 +68,7 @@ odd_values = st.one_of(
 
 
 def answered(
-    scope: MutableMapping[str, Any], body: bytes
+    scope: MutableMapping[str, Any], body: bytes, asked: AskedSecrets | None = None
 ) -> tuple[int, Sequence[ReceivedDelivery]]:
     """The status of the answer, and what was recorded."""
     recorded: list[ReceivedDelivery] = []
@@ -84,7 +91,7 @@ def answered(
             adapters=build_adapters(settings),
             settings=settings,
             recorder=Recorder(record),
-            asked=AskedSecrets(Database(), None),
+            asked=asked or AskedSecrets(Database(), None),
             bodies=Bodies(),
             proxies=networks("127.0.0.0/8"),
         )
@@ -208,3 +215,23 @@ async def test_the_bodies_of_one_source_leave_room_for_others() -> None:
     for each in held:
         bodies.release(each)
     assert not bodies._of_sources  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_secret_that_was_in_use_is_good_while_nobody_can_be_asked() -> None:
+    """Another signature may be of a newer one, so it is to come again, and is not refused."""
+    secret, body = "of-a-shop-by-hand-0123456789abcdef", b'{"id": 1}'
+    nobody = Database("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1")
+    for age, by, expected in (
+        (KEPT_SECONDS + 1, secret, 200),
+        (KEPT_SECONDS + 1, "another", 503),
+        (USED_WITHOUT_ANSWER_SECONDS + 1, secret, 503),
+    ):
+        kept = {"woocommerce/shop.example.com": (time.monotonic() - age, secret)}
+        asked = AskedSecrets(nobody, TokenService("http://127.0.0.1:1"), OrderedDict(kept))
+        headers = {
+            b"content-type": b"application/json",
+            b"x-wc-webhook-topic": b"product.updated",
+            b"x-wc-webhook-signature": signed(body, by).encode(),
+        }
+        status, _ = answered(scope("/woocommerce/shop.example.com", headers), body, asked)
+        assert status == expected
