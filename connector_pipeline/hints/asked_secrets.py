@@ -24,6 +24,9 @@ from connector_pipeline.state.deliveries import registered_shop
 
 KEPT_SECONDS: Final = 900.0
 """Then a secret is asked for again before it is used."""
+USED_WITHOUT_ANSWER_SECONDS: Final = 4 * 3600.0
+"""So long it is used while the Token Service cannot be asked. A platform that does not deliver
+again ends a webhook after some refusals in a row, which an outage must not bring about."""
 ASKED_AGAIN_AFTER_SECONDS: Final = 30.0
 """A shop whose deliveries no secret signed is asked about no more often: its secret may be new."""
 FAILED_AGAIN_AFTER_SECONDS: Final = 5.0
@@ -64,11 +67,15 @@ class AskedSecrets:
 
     def kept(self, partition_key: str) -> Sequence[str]:
         """The secret of the shop that is in memory, if any."""
+        return self._younger_than(KEPT_SECONDS, partition_key)
+
+    def outdated(self, partition_key: str) -> Sequence[str]:
+        """The secret that was in use, for a time in which nobody can be asked for a newer one."""
+        return self._younger_than(USED_WITHOUT_ANSWER_SECONDS, partition_key)
+
+    def _younger_than(self, seconds: float, partition_key: str) -> Sequence[str]:
         at, secret = self._kept.get(partition_key, (0.0, ""))
-        if not secret or time.monotonic() - at > KEPT_SECONDS:
-            self._kept.pop(partition_key, None)
-            return []
-        return [secret]
+        return [secret] if secret and time.monotonic() - at <= seconds else []
 
     async def ask(self, platform_name: str, domain: str) -> Sequence[str]:
         """The secret that the Token Service has now; none if it was asked lately and has none.
@@ -106,6 +113,7 @@ class AskedSecrets:
             self._kept.pop(key, None)
             return []
         self._kept[key] = (time.monotonic(), secret)
+        self._kept.move_to_end(key)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
         return [secret]

@@ -68,10 +68,15 @@ def pooled_connection(url: str) -> Generator[BoundedConnection]:
             with outages_of(connection.driver, url):
                 try:
                     yield connection.driver
-                except BaseException:
+                except BaseException as error:
                     # A connection that cannot be rolled back is not kept.
                     with suppress(psycopg.Error):
                         connection.driver.rollback()
+                    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                        # A session of a former primary, or of a database that took no writes when
+                        # the session began, stays one for ever; a new one may be another.
+                        connection.driver.close()
+                        _pool.close_idle(url)
                     raise
                 connection.driver.commit()
         finally:

@@ -237,7 +237,7 @@ def _trouble(key: str, state: SubscriptionState) -> str | None:
             f"meant, `connector-pipeline webhooks subscribe {key}` restores them."
         )
     return (
-        f"{lacks}: the platform ends a webhook that fails. "
+        f"{lacks}: the platform ends a webhook that fails, or WEBHOOKS_URL has changed. "
         f"`connector-pipeline webhooks subscribe {key}` restores them."
     )
 

@@ -3,17 +3,34 @@
 import asyncio
 import json
 import string
+import time
+from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.credentials.webhook_secrets import shop_secret
-from connector_pipeline.hints.asked_secrets import AskedSecrets
-from connector_pipeline.hints.body import Bodies
+from connector_pipeline.hints.asked_secrets import (
+    KEPT_SECONDS,
+    USED_WITHOUT_ANSWER_SECONDS,
+    AskedSecrets,
+)
+from connector_pipeline.hints.body import (
+    MOST_BYTES,
+    MOST_BYTES_AT_ONCE,
+    Bodies,
+    Held,
+    Receive,
+    TooMany,
+)
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder
+from connector_pipeline.hints.shop_rates import MOST_KEPT as MOST_KEPT_OF_SHOPS
+from connector_pipeline.hints.shop_rates import ShopRates
 from connector_pipeline.hints.sources import LINES_AT_ONCE, MOST_KEPT, Refusals, networks, source_of
 from connector_pipeline.model.hint import LONGEST_TOKEN
 from connector_pipeline.platforms.adapters import build_adapters
@@ -51,7 +68,7 @@ odd_values = st.one_of(
 
 
 def answered(
-    scope: MutableMapping[str, Any], body: bytes
+    scope: MutableMapping[str, Any], body: bytes, asked: AskedSecrets | None = None
 ) -> tuple[int, Sequence[ReceivedDelivery]]:
     """The status of the answer, and what was recorded."""
     recorded: list[ReceivedDelivery] = []
@@ -74,7 +91,7 @@ def answered(
             adapters=build_adapters(settings),
             settings=settings,
             recorder=Recorder(record),
-            asked=AskedSecrets(Database(), None),
+            asked=asked or AskedSecrets(Database(), None),
             bodies=Bodies(),
             proxies=networks("127.0.0.0/8"),
         )
@@ -152,6 +169,69 @@ def test_a_flood_of_sources_fills_no_memory() -> None:
     for number in range(3 * MOST_KEPT):
         assert refusals.count(str(number), now=0.0)
     assert len(refusals._left) == MOST_KEPT  # pyright: ignore[reportPrivateUsage]
+    rates = ShopRates()
+    for number in range(3 * MOST_KEPT):
+        assert not rates.is_over(str(number), now=0.0)
+    assert len(rates._left) == MOST_KEPT_OF_SHOPS  # pyright: ignore[reportPrivateUsage]
     lines = [refusals.may_log(now=0.0) for _ in range(2 * LINES_AT_ONCE)]
     assert sum(lines) == LINES_AT_ONCE
     assert refusals.may_log(now=1.0)
+
+
+async def test_the_bodies_of_one_source_leave_room_for_others() -> None:
+    """Eight connections that send the most bytes but one, and then wait, filled all that there was:
+    every shop's delivery was refused while they did."""
+    bodies, waits = Bodies(), asyncio.Event()
+
+    def sending(body: bytes) -> Receive:
+        messages = [{"type": "http.request", "body": body, "more_body": True}]
+
+        async def receive() -> MutableMapping[str, Any]:
+            if messages:
+                return messages.pop()
+            waits.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        return receive
+
+    async def whole() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    held = [Held("198.51.100.7") for _ in range(MOST_BYTES_AT_ONCE // MOST_BYTES)]
+    slow = [
+        asyncio.create_task(bodies.read(sending(b"x" * (MOST_BYTES - 1)), None, each))
+        for each in held
+    ]
+    await waits.wait()
+    other = Held("198.51.100.8")
+    assert await bodies.read(whole, None, other) == b"{}"
+    bodies.release(other)
+    with pytest.raises(TooMany):
+        await slow[-1]
+    for each in slow:
+        each.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    for each in held:
+        bodies.release(each)
+    assert not bodies._of_sources  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_secret_that_was_in_use_is_good_while_nobody_can_be_asked() -> None:
+    """Another signature may be of a newer one, so it is to come again, and is not refused."""
+    secret, body = "of-a-shop-by-hand-0123456789abcdef", b'{"id": 1}'
+    nobody = Database("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1")
+    for age, by, expected in (
+        (KEPT_SECONDS + 1, secret, 200),
+        (KEPT_SECONDS + 1, "another", 503),
+        (USED_WITHOUT_ANSWER_SECONDS + 1, secret, 503),
+    ):
+        kept = {"woocommerce/shop.example.com": (time.monotonic() - age, secret)}
+        asked = AskedSecrets(nobody, TokenService("http://127.0.0.1:1"), OrderedDict(kept))
+        headers = {
+            b"content-type": b"application/json",
+            b"x-wc-webhook-topic": b"product.updated",
+            b"x-wc-webhook-signature": signed(body, by).encode(),
+        }
+        status, _ = answered(scope("/woocommerce/shop.example.com", headers), body, asked)
+        assert status == expected

@@ -207,6 +207,17 @@ async def test_a_new_product_of_woocommerce_is_no_deletion(sandbox: SandboxServe
     assert await looking.seen() == listed
 
 
+async def test_the_clock_of_a_woocommerce_may_be_behind(sandbox: SandboxServer) -> None:
+    """What is known of our own syncs is by our clock. An hour behind it, a change would be older
+    than that, and no look would see it for an hour."""
+    looking = Looking(sandbox, WOO)
+    await looking.seen()
+    product = looking.published()[10]
+    looking.held.edit_product(product, {}, at=at(-55))
+    assert await looking.seen() == {str(product)}
+    assert await looking.seen() == set()
+
+
 @BOTH
 async def test_more_changes_than_a_look_lists_are_too_many_once(
     sandbox: SandboxServer, spec: ShopSpec

@@ -171,6 +171,18 @@ def test_a_connection_that_is_lost_in_use_is_unavailable_and_not_used_again(
     assert server_process(database_url) > 0
 
 
+def test_a_session_that_takes_no_writes_is_not_used_again(database_url: str) -> None:
+    """After a failover, or an administrator's pause, the server takes them in a new session."""
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+        with pytest.raises(DatabaseUnavailable), pooled_connection(database_url) as connection:
+            connection.execute("CREATE TABLE public.t ()")
+        admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only".encode())
+    with pooled_connection(database_url) as connection:
+        connection.execute("CREATE TABLE public.t ()")
+
+
 def test_a_commit_that_cannot_be_sent_is_not_taken_for_one(database_url: str) -> None:
     """The block did its work, and its work is lost."""
 

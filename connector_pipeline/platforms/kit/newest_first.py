@@ -13,9 +13,9 @@ from typing import Final
 from pydantic import AwareDatetime, BaseModel
 
 MOST_REMEMBERED: Final = 500
-_AHEAD: Final = timedelta(days=1)
+_AHEAD: Final = timedelta(minutes=5)
 """A change that is dated later than this from now does not count as the newest, or it would hide
-the changes until then."""
+the changes until then: one of a year ahead, or of a clock that is set right later."""
 
 Row = tuple[str, datetime]
 """An object's id, and when it changed by the platform's clock (with its zone)."""

@@ -59,6 +59,17 @@ def test_an_object_dated_in_the_future_hides_no_change() -> None:
     assert second.changed == [("2", at(3))]
 
 
+def test_a_clock_that_is_an_hour_ahead_hides_no_change() -> None:
+    """Neither when it is set right, nor while it is ahead."""
+    before = Remembered(newest=BEGIN)
+    ahead = news([("1", at(70))], more=False, before=before, overlap=OVERLAP, now=at(10))
+    again = news([("1", at(70))], more=False, before=ahead.after, overlap=OVERLAP, now=at(11))
+    assert (ahead.changed, again.changed) == ([("1", at(70))], [])
+    rows = [("1", at(70)), ("2", at(20))]
+    right = news(rows, more=False, before=again.after, overlap=OVERLAP, now=at(21))
+    assert right.changed == [("2", at(20))]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 240), st.integers(0, 9)), max_size=30),
     st.integers(2, 6),

@@ -8,7 +8,7 @@ has no length to compare with, so it asks for an increment, too. Variations have
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -162,6 +162,11 @@ async def _list(session: Asks, path: str, params: Mapping[str, str], known: _Kno
     added = sum(
         1 for each in page.objects if (made := _time(each, "date_created_gmt")) and made > since
     )
+    if known.length is None and rows:
+        # Until now `newest` was a time of ours, and the shop's clock may be behind it.
+        newest = min(found.after.newest, max(time for _, time in rows))
+        seen_then = {own_id: time for own_id, time in rows if time >= newest - OVERLAP}
+        found = replace(found, after=Remembered(newest=newest, seen=seen_then))
     return _Seen(
         news=found,
         length=page.total,
