@@ -37,7 +37,7 @@ def test_the_changelog_has_this_version_with_its_date_at_the_top() -> None:
 
 
 def test_the_page_of_an_index_has_no_link_that_leads_nowhere() -> None:
-    """It is the text alone: no file and no image stands beside it. Its extras are those there are."""
+    """It is the text alone, without the files beside it. It names the extras that there are."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     page = (PROJECT / project["readme"]).read_text()
     assert re.findall(r"!\[|\]\((?!https://)[^)]*\)|<img", page) == []

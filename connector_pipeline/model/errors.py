@@ -111,7 +111,10 @@ class AccessRefused(ConnectorError):
     A sync takes the place of a ShopDisconnected by this error until the refusal is confirmed.
     """
 
-    default_remedy = "The next sync asks again. `connector-pipeline shops show SHOP` says where to look meanwhile."
+    default_remedy = (
+        "The next sync asks again. Meanwhile `connector-pipeline shops show SHOP` says where to "
+        "look."
+    )
 
 
 class ShopDisconnected(ConnectorError):

@@ -37,8 +37,8 @@ _ABOUT_THE_KEY: Final = {
 _KEYS_PAGE: Final = "WooCommerce > Settings > Advanced > REST API"
 _KEY: Final = (
     f"The merchant sees the keys under {_KEYS_PAGE}: it must be there with the permission Read or "
-    "Read/Write, and its user under Users. If it is not, ask for a new one and give it to the Token "
-    "Service."
+    "Read/Write, and its user under Users. If it is not, ask for a new one and give it to the "
+    "Token Service."
 )
 _ROLE: Final = (
     f"The merchant sees the key's user under {_KEYS_PAGE}, and the user's role under Users: it "
@@ -120,8 +120,8 @@ def _closed_api(seen: str) -> ShopDisconnected:
     return ShopDisconnected(
         f"{seen}: that is no code of WooCommerce's. A plugin of the shop, for security or for "
         "maintenance, closes its REST API.",
-        look_at="Ask the merchant to allow /wp-json/wc/ in that plugin, which WordPress lists under "
-        "Plugins; the key itself was not refused.",
+        look_at="Ask the merchant to allow /wp-json/wc/ in that plugin, which WordPress lists "
+        "under Plugins; the key itself was not refused.",
         about_credentials=False,
     )
 
