@@ -36,6 +36,16 @@ def test_the_changelog_has_this_version_with_its_date_at_the_top() -> None:
     assert re.fullmatch(rf"\[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d", released[0])
 
 
+def test_the_page_of_an_index_has_no_link_that_leads_nowhere() -> None:
+    """It is the text alone, without the files beside it. It names the extras that there are."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    page = (PROJECT / project["readme"]).read_text()
+    assert re.findall(r"!\[|\]\((?!https://)[^)]*\)|<img", page) == []
+    named = {name for row in re.findall(r"(?m)^\| (`.*?) \|", page) for name in row.split(", ")}
+    extras = set(project["optional-dependencies"]) - {"dev", "docs", "e2e"}
+    assert named == {f"`{extra}`" for extra in extras}
+
+
 def test_the_command_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     """Also where no setting is made and no database answers."""
     with pytest.raises(SystemExit) as ended:

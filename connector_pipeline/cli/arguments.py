@@ -1,12 +1,14 @@
 """The arguments and options that several commands share."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from connector_pipeline.model.errors import InvalidShop
 
 _KEY = "Partition key: PLATFORM/DOMAIN"
+MOST_HOURS: Final = 876_000
+"""A hundred years: times before them are none to Postgres or to Python sooner or later."""
 
 
 class MistypedShop(InvalidShop):
@@ -43,6 +45,18 @@ def _registered(incomplete: str) -> list[str]:
     return beginning_with(incomplete)
 
 
+def _known_platform(name: str | None) -> str | None:
+    if name is not None:
+        # Imported here: it brings the adapters, and most commands name no platform.
+        from connector_pipeline.platforms.adapters import adapter_class
+
+        try:
+            adapter_class(name)
+        except InvalidShop as error:
+            raise typer.BadParameter(f"{error}.") from None
+    return name
+
+
 NewShopArgument = Annotated[str, typer.Argument(metavar="SHOP", help=_KEY)]
 ShopArgument = Annotated[
     str,
@@ -60,6 +74,9 @@ ShopsArgument = Annotated[
         callback=_checked_keys,
         autocompletion=_registered,
     ),
+]
+PlatformOption = Annotated[
+    str | None, typer.Option(callback=_known_platform, help="Only shops of this platform.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")]
 YesFlag = Annotated[bool, typer.Option("--yes", help="Confirm it; ask nobody.")]

@@ -3,6 +3,7 @@
 A command imports what it works with when it is called: its help needs no database.
 """
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final
@@ -24,7 +25,10 @@ _REJECT_COLUMNS: Final = ("rejected_at", "product_id", "variant_id", "reason", "
 def show(
     shop: ShopArgument,
     deleted: Annotated[bool, typer.Option("--deleted", help="Tombstones too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Rows of the table; --json has all.")] = 100,
+    limit: Annotated[
+        int,
+        typer.Option(min=1, max=sys.maxsize, help="Rows of the table; --json has all."),
+    ] = 100,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a shop's catalog items."""

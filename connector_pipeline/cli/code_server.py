@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import typer
+
 from connector_pipeline.cli.dagster_home import refuse_without_dagster_home
 from connector_pipeline.engine.code_server import code_server_command, serves
 from connector_pipeline.model.code_server_address import CodeServerAddress, parse_code_server
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.private_files import make_private_folder
-from connector_pipeline.settings import SettingsError, load_settings
+from connector_pipeline.settings import load_settings
 
 _CHECKED_SECONDS: Final = 5.0
 
@@ -30,7 +32,7 @@ def run_code_server(*, listen: str | None, check: bool) -> None:
     """Become the code server, which ends by SIGTERM once its runs have ended; or look for one.
 
     It listens at CONNECTOR_CODE_SERVER, or at `listen` where that is the address by which others
-    reach it. Raises SettingsError and CodeServerUnusable.
+    reach it. Raises SettingsError, CodeServerUnusable, and typer.BadParameter for `listen`.
     """
     address = load_settings().code_server if listen is None else _written(listen)
     if check:
@@ -123,4 +125,6 @@ def _written(listen: str) -> CodeServerAddress:
     try:
         return parse_code_server(listen)
     except ValueError as error:
-        raise SettingsError([f"--listen: {error}. Example: --listen 0.0.0.0:4266"]) from None
+        raise typer.BadParameter(
+            f"{error}. Example: --listen 0.0.0.0:4266", param_hint="--listen"
+        ) from None

@@ -1,6 +1,7 @@
 """The errors of commands, each as a line with what to do about it, and the exit status."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -14,6 +15,8 @@ from connector_pipeline.model.storable import clipped
 from connector_pipeline.settings import SettingsError
 
 _LONGEST: Final = 2_000
+_PYDANTICS: Final = "Value error, "
+"""What Pydantic, by which Typer reads arguments, writes before the text of a ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,13 @@ def failure_of(error: Exception) -> Failure:
             if session is not None:
                 where = f" at {session.ui_url} (pid {session.pid})"
             return Failure((f"connector-pipeline dev is already running{where}.",))
+        case FileNotFoundError(filename=None) if not _folder_exists():
+            return Failure(
+                (
+                    "The working directory was removed: change to one that is there, or name the "
+                    "place of everything local by CONNECTOR_HOME=/absolute/path.",
+                )
+            )
         case OSError():
             # Of files that the operator named: its text has the name.
             return Failure((f"{type(error).__name__}: {clipped(str(error), most_bytes=_LONGEST)}",))
@@ -60,9 +70,18 @@ def failure_of(error: Exception) -> Failure:
             )
 
 
+def _folder_exists() -> bool:
+    """Whether the working directory is there: nothing relative can be found without it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _wrong_usage(error: typer.TyperException) -> Failure:
     """The line that Typer has for it, the command whose help says more, and what may be meant."""
-    message = error.format_message()
+    message = clipped(error.format_message().replace(_PYDANTICS, ""), most_bytes=_LONGEST)
     # Typer publishes neither the class of the error nor its members.
     found: Any = error
     if possible := getattr(found, "possibilities", None):

@@ -1,7 +1,6 @@
 """`connector-pipeline init DIR`: writes the folder of a deployment."""
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 from connector_pipeline.cli.env_file import env_file
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import instance_config
+from connector_pipeline.cli.output import out
 from connector_pipeline.engine.code_server import workspace_file
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.postgres.roles import roles_sql
@@ -63,7 +63,8 @@ def run_init(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(folder), "files": list(files)})
     else:
-        sys.stdout.write(f"Wrote {', '.join(files)} to {folder}. README.md says what comes next.\n")
+        line = f"Wrote {', '.join(files)} to {folder}. README.md says what comes next."
+        out.print(line, soft_wrap=True)
 
 
 def deployment_files(folder: Path, settings: Settings) -> Mapping[str, str]:

@@ -21,10 +21,17 @@ from connector_pipeline.cli import (
     shops_commands,
     webhooks_commands,
 )
-from connector_pipeline.cli.arguments import JsonFlag, ShopArgument, YesFlag
+from connector_pipeline.cli.arguments import (
+    MOST_HOURS,
+    JsonFlag,
+    PlatformOption,
+    ShopArgument,
+    YesFlag,
+)
 from connector_pipeline.cli.debug import DebugFlag, debug_first
 from connector_pipeline.cli.examples import PLATFORM, SHOP, examples
 from connector_pipeline.cli.ports import METRICS_PORT, SANDBOX_PORT, UI_PORT
+from connector_pipeline.cli.terminal import settle
 from connector_pipeline.cli.version import VersionFlag
 from connector_pipeline.engine.unused_imports import leave_out_unused_imports
 from connector_pipeline.model.process_output import guard_output, traceback_text
@@ -35,6 +42,7 @@ app = typer.Typer(
     help="Keep a Postgres catalog true to thousands of merchants' shops.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     epilog=examples("dev", f"sync {SHOP}", "doctor", "shops --help", "--install-completion"),
 )
 app.add_typer(shops_commands.app, name="shops")
@@ -54,6 +62,13 @@ def _prefix(path: str) -> str:
     return path
 
 
+def _folder(path: str) -> str:
+    # As a Path it would be the working directory, which a variable that is not set does not mean.
+    if not path:
+        raise typer.BadParameter("it must not be empty.")
+    return path
+
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
@@ -68,7 +83,9 @@ WorkspaceOption = Annotated[
 
 @app.command(epilog=examples("dev", "dev --port 3100"))
 def dev(
-    port: Annotated[int, typer.Option(help="The UI's port; the next free one if taken.")] = UI_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="The UI's port; the next free one if taken.")
+    ] = UI_PORT,
     as_json: JsonFlag = False,
 ) -> None:
     """Run everything here: Postgres, sandbox, Dagster's UI and daemon, until Ctrl-C."""
@@ -128,14 +145,14 @@ def daemon(
 @app.command(epilog=examples("init /etc/connector"))
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", file_okay=False, help="A new folder, or an empty one.")
+        str, typer.Argument(metavar="DIR", callback=_folder, help="A new folder, or an empty one.")
     ],
     as_json: JsonFlag = False,
 ) -> None:
     """Write the folder of a deployment: dagster.yaml, settings, roles and what to do with them."""
     from connector_pipeline.cli.init import run_init
 
-    run_init(folder, as_json=as_json)
+    run_init(Path(folder), as_json=as_json)
 
 
 @app.command(epilog=examples("metrics --host 127.0.0.1 --port 9464"))
@@ -169,7 +186,9 @@ def demo(as_json: JsonFlag = False) -> None:
 
 @app.command(epilog=examples("sandbox", "sandbox --port 4020"))
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port; the next free one if taken.")] = SANDBOX_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="The port; the next free one if taken.")
+    ] = SANDBOX_PORT,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve the sandbox alone (Token Service and platforms on loopback) until Ctrl-C."""
@@ -264,33 +283,23 @@ def sync(
     _exit_unless(run_sync(shop, sync_type=sync_type, allow_shrink=allow_shrink, as_json=as_json))
 
 
-def _known_platform(name: str | None) -> str | None:
-    if name is not None:
-        from connector_pipeline.model.errors import InvalidShop
-        from connector_pipeline.platforms.adapters import adapter_class
-
-        try:
-            adapter_class(name)
-        except InvalidShop as error:
-            raise typer.BadParameter(f"{error}.") from None
-    return name
-
-
 @app.command(
     epilog=examples("backfill", "backfill --failed", f"backfill --platform {PLATFORM} --stale 24")
 )
 def backfill(
-    platform: Annotated[
-        str | None,
-        typer.Option(callback=_known_platform, help="Only shops of this platform."),
-    ] = None,
+    platform: PlatformOption = None,
     merchant_id: Annotated[str | None, typer.Option(help="Only this merchant's shops.")] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only shops whose last sync failed.")
     ] = False,
     stale: Annotated[
         float | None,
-        typer.Option(metavar="HOURS", min=0, help="Only shops not synced for so many hours."),
+        typer.Option(
+            metavar="HOURS",
+            min=0,
+            max=MOST_HOURS,
+            help="Only shops not synced for so many hours.",
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -322,6 +331,7 @@ def schema(
 
 def main() -> None:
     """Run the command line. An error is printed on a line, with the remedy; see `--debug`."""
+    settle()
     guard_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -334,7 +344,7 @@ def main() -> None:
         from connector_pipeline.cli.failures import failure_of
         from connector_pipeline.cli.output import err
 
-        if debug:
+        if debug and not isinstance(error, typer.TyperException):
             # Printed here: Python's own traceback quotes URLs and credentials.
             sys.stderr.write(traceback_text(error))
         failure = failure_of(error)

@@ -16,6 +16,7 @@ from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import Limits
+from connector_pipeline.settings import load_settings
 from connector_pipeline.state import metrics
 
 SCRAPING: Final = Limits(
@@ -45,11 +46,12 @@ class _Handler(WSGIRequestHandler):
 
 
 def run_metrics(*, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ExtraMissing, MetricsUnserved.
+    """Serve until SIGINT or SIGTERM. Raises ExtraMissing, SettingsError, MetricsUnserved.
 
     Port 0 is any free one. A database that does not answer is a number, and no error.
     """
     require(Extra.METRICS)
+    load_settings()
     # Imported here: its packages are an extra.
     from prometheus_client import (
         CollectorRegistry,

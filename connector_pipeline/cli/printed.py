@@ -46,6 +46,7 @@ class SyncEnded(_Row):
     items_read: Annotated[Count, Field(description="Items that this sync read.")]
     inserted: Count
     updated: Count
+    revived: Annotated[Count, Field(description="Tombstones whose variant returned.")]
     unchanged: Count
     deleted: Count
     rejected: Count

@@ -14,6 +14,7 @@ from connector_pipeline.cli.arguments import (
     JsonFlag,
     NewShopArgument,
     OptionalShopArgument,
+    PlatformOption,
     ShopArgument,
     ShopsArgument,
     YesFlag,
@@ -34,7 +35,6 @@ app = typer.Typer(
 )
 
 StateOption = Annotated[ShopState | None, typer.Option(help="Only shops of this state.")]
-PlatformOption = Annotated[str | None, typer.Option(help="Only shops of this platform.")]
 FileOption = Annotated[
     typer.FileText | None,
     typer.Option(

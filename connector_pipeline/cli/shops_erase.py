@@ -11,7 +11,7 @@ from connector_pipeline.automation.erasing import (
     refuse_without_rights,
     shops_of_merchant,
 )
-from connector_pipeline.cli.asked_first import confirm
+from connector_pipeline.cli.asked_first import confirm, refuse_unasked
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, dagster_services, database_services
 from connector_pipeline.cli.output import err, out
@@ -45,10 +45,11 @@ def run_erase(
             nothing = (
                 "No platform demands that a shop is erased."
                 if demanded
-                else f"Nothing is stored of the merchant {merchant_id}."
+                else f"Nothing is stored of the merchant {merchant_id!r}."
             )
             err.print(nothing, soft_wrap=True)
             return
+        refuse_unasked(yes=yes, as_json=as_json)
         _say_what_goes(keys)
         confirm(shop or merchant_id or "demanded", yes=yes, as_json=as_json)
         with dagster_services(settings), DagsterInstance.get() as instance:
@@ -83,7 +84,8 @@ def _keys(database: Database, shop: str | None, merchant_id: str | None) -> Sequ
 def _say_what_goes(keys: Sequence[str]) -> None:
     for key in keys:
         err.print(
-            f"All that is stored of {key} is deleted: catalog, raw pages, history.", soft_wrap=True
+            f"To be deleted is all that is stored of {key}: catalog, raw pages, history.",
+            soft_wrap=True,
         )
 
 

@@ -33,7 +33,7 @@ def run_export(shop: str, *, to: Path | None, as_json: bool) -> None:
     platform_name, domain = parse_partition_key(shop)
     target = Path(f"{platform_name}-{domain}") if to is None else to
     if target.exists():
-        raise typer.BadParameter(f"{target} exists already; name another one by --to.")
+        raise typer.BadParameter(f"{target} exists already; name a new one.", param_hint="--to")
     with database_services(SchemaUse.ROWS) as settings:
         archive = RawArchive(url=settings.archive_url)
         with connect(database_url(settings)) as connection:
@@ -62,7 +62,11 @@ def _write(
     }
     counts["raw_pages"] = 0 if snapshot is None else _pages(files, snapshot)
     if not any(counts.values()):
-        raise UnknownShop("nothing is stored of it.", partition_key=shop)
+        raise UnknownShop(
+            "nothing is stored of it.",
+            partition_key=shop,
+            remedy="`connector-pipeline shops list` has the shops that are registered.",
+        )
     with files.file("export.json") as file:
         described = {"format": FORMAT, "shop": shop, "made_at": datetime.now(UTC)}
         file.write(_line({**described, "counts": counts}))

@@ -18,7 +18,7 @@ from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry, registered_shop
 
-_COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
+_COUNTS: Final = ("inserted", "updated", "revived", "unchanged", "deleted", "rejected")
 _FRESHNESS: Final = ("freshness_seconds", "freshness_worst_seconds")
 
 

@@ -67,6 +67,7 @@ def run_webhooks(*, host: str, port: int) -> None:
 
 def _look(host: str, port: int) -> None:
     # Imported here: every command imports this module for its help.
+    from http.client import InvalidURL
     from urllib.request import ProxyHandler, build_opener
 
     shown = f"[{host}]" if ":" in host else host
@@ -75,7 +76,7 @@ def _look(host: str, port: int) -> None:
         # Not by a proxy of the environment: it is this machine that is looked at.
         with build_opener(ProxyHandler({})).open(url, timeout=_CHECKED_SECONDS):
             return
-    except OSError:
+    except (OSError, InvalidURL):
         raise NoReceiver(f"no receiver answers at {shown} port {port}.") from None
 
 

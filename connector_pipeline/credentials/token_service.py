@@ -90,7 +90,10 @@ class TokenServiceClient:
             await _judged(self._guard, refuse_answer)
         if answer.status == 404:
             raise ShopDisconnected(
-                "the Token Service has no credentials for this shop.", partition_key=key
+                "the Token Service has no credentials for this shop.",
+                partition_key=key,
+                look_at="Look whether the merchant has connected the shop, and whether the Token "
+                "Service keeps its credentials under this very domain.",
             )
         if answer.status in (401, 403):
             raise TokenServiceUnavailable(

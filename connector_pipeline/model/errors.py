@@ -111,30 +111,40 @@ class AccessRefused(ConnectorError):
     A sync takes the place of a ShopDisconnected by this error until the refusal is confirmed.
     """
 
-    default_remedy = "The next sync asks again."
+    default_remedy = (
+        "The next sync asks again. Meanwhile `connector-pipeline shops show SHOP` says where to "
+        "look."
+    )
 
 
 class ShopDisconnected(ConnectorError):
     """Token unknown or revoked, shop closed or frozen, or a key of too low a role.
 
     `about_credentials` is whether other credentials may help. They do not help a shop that is
-    closed, frozen or locked: such a shop has to be asked again with the same ones.
+    closed, frozen or locked: such a shop has to be asked again with the same ones. `look_at` says
+    where an operator or the merchant sees the cause, also while the refusal is not believed yet;
+    the remedy begins with it.
     """
 
-    default_remedy = (
-        "Ask the merchant to reconnect. The connector asks a disconnected shop again at growing "
-        "distance; `connector-pipeline shops resume SHOP` has it synced at once."
+    default_look_at: ClassVar[str] = "Ask the merchant to reconnect."
+    asked_again: ClassVar[str] = (
+        "A disconnected shop is asked again at growing distances; `connector-pipeline shops resume "
+        "SHOP` has it synced at once."
     )
+    default_remedy = f"{default_look_at} {asked_again}"
 
     def __init__(
         self,
         message: str,
         *,
         partition_key: str | None = None,
-        remedy: str | None = None,
+        look_at: str | None = None,
         about_credentials: bool = True,
     ):
-        super().__init__(message, partition_key=partition_key, remedy=remedy)
+        self.look_at = look_at or self.default_look_at
+        super().__init__(
+            message, partition_key=partition_key, remedy=f"{self.look_at} {self.asked_again}"
+        )
         self.about_credentials = about_credentials
 
 

@@ -65,7 +65,7 @@ def _steps_back(now: str | None, revision: str) -> Sequence[Step]:
     known = known_revisions()
     if revision not in known:
         raise NoWayBack(
-            f"this version knows no revision {revision[:80]}.",
+            f"this version knows no revision {revision[:80]!r}.",
             remedy=f"It knows {', '.join(known)}.",
         )
     if now is None or known.index(now) < known.index(revision):

@@ -198,7 +198,7 @@ def _unconfirmed(error: ShopDisconnected, refused_at: datetime) -> AccessRefused
         f"we are not let in, which is not believed yet: {error.message}",
         partition_key=error.partition_key,
         remedy=(
-            "The next sync asks again. If it is not let in either, at or after "
+            f"{error.look_at} The next sync asks again. If it is not let in either, at or after "
             f"{believed_at:%H:%M} UTC, the shop is marked disconnected."
         ),
     )

@@ -136,10 +136,11 @@ class ShopRegistry:
         The header is merchant_id,platform_name,platform_shop_id,domain, perhaps with path. Raises
         InvalidShop, which names every bad line, and OSError for a file that cannot be read.
         """
-        from connector_pipeline.state.shop_csv import parse_shops
+        from connector_pipeline.state.shop_csv import LONGEST_FILE, parse_shops
 
         try:
-            shops = parse_shops(path.read_bytes())
+            with path.open("rb") as file:
+                shops = parse_shops(file.read(LONGEST_FILE + 1))
         except InvalidShop as error:
             raise InvalidShop(f"{path}: no shop was imported.\n{error}") from None
         with self.database.connect() as connection:
@@ -270,7 +271,12 @@ def shop_on_record(connection: psycopg.Connection, key: str) -> RegisteredShop:
     try:
         return _shop(connection, key)
     except InvalidShop as error:
-        raise UnknownShop(f"{error}.", partition_key=key) from None
+        raise UnknownShop(
+            f"{error}.",
+            partition_key=key,
+            remedy="No shop can have this key. `connector-pipeline shops list` has those that are "
+            "registered.",
+        ) from None
 
 
 def _shop(connection: psycopg.Connection, key: str) -> RegisteredShop:

@@ -10,6 +10,8 @@ from connector_pipeline.platforms.adapters import adapter_class, valid_domain
 
 HEADER: Final = ("merchant_id", "platform_name", "platform_shop_id", "domain")
 WITH_PATH: Final = (*HEADER, "path")
+LONGEST_FILE: Final = 100_000_000
+"""Bytes: a million shops. A longer one, or a device without an end, would fill the memory."""
 
 
 def parse_shops(content: bytes) -> list[Shop]:
@@ -20,6 +22,8 @@ def parse_shops(content: bytes) -> list[Shop]:
     with the reason: fields out of place, unknown platforms, bad domains and repeated shops among
     others.
     """
+    if len(content) > LONGEST_FILE:
+        raise InvalidShop(f"the file is longer than {LONGEST_FILE:,} bytes: import it in parts")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
 """The error for a shop that is not in the registry, with the registered ones of a similar name."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Final
@@ -9,6 +10,7 @@ import psycopg
 from connector_pipeline.model.errors import UnknownShop
 from connector_pipeline.model.shop import parse_partition_key
 
+_BETWEEN: Final = re.compile(r"""[/?#:@'"\s]+""")
 _NAMED: Final = 3
 _ALIKE: Final = 0.8
 _COMPARED: Final = 2_000
@@ -49,7 +51,7 @@ def shops_like(connection: psycopg.Connection, typed: str) -> Sequence[str]:
 
     This is a name, a domain or a key with a slip, of any platform. The likest is first.
     """
-    domain = typed.lower().rpartition("/")[2]
+    domain = _typed_domain(typed)
     found = _similar(connection, domain)
     meant = [key for key in found if key.partition("/")[2] in _same(domain)]
     names = {key: (_own_name(key), _label(key)) for key in found}
@@ -57,6 +59,13 @@ def shops_like(connection: psycopg.Connection, typed: str) -> Sequence[str]:
     close = get_close_matches(_own_name(f"/{domain}"), every, n=_NAMED, cutoff=_ALIKE)
     meant += [key for name in close for key, each in names.items() if name in each]
     return list(dict.fromkeys(meant))[:_NAMED]
+
+
+def _typed_domain(typed: str) -> str:
+    """The part of a mistyped key, or of the URL of a page of the shop, that may be its domain."""
+    parts = [each for each in _BETWEEN.split(typed.lower()) if each]
+    with_dot = (each for each in parts if "." in each)
+    return next(with_dot, parts[-1] if parts else "")
 
 
 def _same(domain: str) -> list[str]:

@@ -44,8 +44,8 @@ def test_an_address_that_is_none_is_one_line(
 ) -> None:
     """The line names the variable, or the option."""
     ended = command("code-server", "--listen", address)
-    assert ended.status == 1
-    assert only_line(ended.err).startswith("--listen: must be ")
+    assert ended.status == 2
+    assert only_line(ended.err).startswith("Invalid value for --listen: must be ")
     monkeypatch.setenv("CONNECTOR_CODE_SERVER", address)
     assert only_line(command("code-server").err).startswith("CONNECTOR_CODE_SERVER: must be ")
 

@@ -58,7 +58,9 @@ class Refusals:
         self, key: str, in_run: Share | None = ALONE, *, about_credentials: bool = True
     ) -> ConnectorError:
         """A sync of the shop is refused. Returns the error as recorded."""
-        error = ShopDisconnected("it said no.", about_credentials=about_credentials)
+        error = ShopDisconnected(
+            "it said no.", look_at="Look there.", about_credentials=about_credentials
+        )
         return self.fails(key, error, in_run)
 
     def fails(
@@ -102,10 +104,11 @@ KEY = keys(1)[0]
 
 
 def test_a_revoked_token_is_believed_by_the_second_sync_minutes_later(refusals: Refusals) -> None:
-    """The first error says until when it is doubted."""
+    """The first error says where to look meanwhile, and until when it is doubted."""
     first = refusals.refused(KEY)
     assert isinstance(first, AccessRefused)
     assert "it said no." in first.message
+    assert first.remedy.startswith("Look there. The next sync asks again.")
     assert "is marked disconnected" in first.remedy
     assert refusals.state(KEY) is ShopState.ACTIVE
     assert refusals.registry.get(KEY).refused_at is not None

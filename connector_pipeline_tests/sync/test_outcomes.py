@@ -43,7 +43,7 @@ def test_a_thousand_failures_can_be_read() -> None:
     }
     for number in range(100):
         key = f"woocommerce/shop-{number}.example"
-        failed[key] = ShopDisconnected("no.", remedy=f"Ask the merchant of {key}.")
+        failed[key] = ShopDisconnected("no.", look_at=f"Ask the merchant of {key}.")
     text = summarize(failed, of=1000)
     lines = text.splitlines()
     assert lines[0].startswith("shopify/shop-0.myshopify.com, ")

@@ -17,9 +17,15 @@ _SOMEBODY_BETWEEN: Final = (
     "It will be retried with the next sync. A firewall or a proxy between the connector and "
     "Shopify answers in Shopify's place: let requests to *.myshopify.com through there."
 )
-_ASKED_AGAIN: Final = (
-    "The shop is asked again later, and read as soon as Shopify has opened it; another token does "
-    "not help. Only the merchant can settle it with Shopify."
+# Sources of these: docs/facts/shopify.md, Where a merchant sees it.
+_INSTALLED: Final = (
+    "The merchant sees in the shop's admin, under Settings > Apps, whether the app is still "
+    "installed. If it is not, it has to be installed again. If it is, the Token Service has the "
+    "token of an earlier installation: connect the shop again there."
+)
+_OPENED: Final = (
+    "Only the merchant can settle it with Shopify, by logging in to the shop's admin; another "
+    "token does not help. The shop is read as soon as Shopify has opened it."
 )
 
 
@@ -29,20 +35,20 @@ def disconnected(
     """The error for a second refusal, of `credentials`, after one of the credentials `refused`."""
     said = reason(judged)
     if not judged.about_credentials:
-        return ShopDisconnected(said, remedy=_ASKED_AGAIN, about_credentials=False)
-    remedy = None
+        return ShopDisconnected(said, look_at=_OPENED, about_credentials=False)
+    look_at = _INSTALLED
     if judged.scopes:
         scopes = f"scope{'s' if len(judged.scopes) > 1 else ''} {', '.join(judged.scopes)}"
-        remedy = (
-            f"Give the app the {scopes} and have the merchant approve it. The connector asks the "
-            "shop again; `connector-pipeline shops resume SHOP` has it synced at once."
+        look_at = (
+            f"Give the app the {scopes} and have the merchant approve it: the app's page under "
+            "Settings > Apps in the shop's admin shows the permissions that it has."
         )
     confirmed = (
         "The Token Service gave the same token again."
         if same_token(refused, credentials)
         else "A fresh token changed nothing."
     )
-    return ShopDisconnected(f"{said} {confirmed}", remedy=remedy)
+    return ShopDisconnected(f"{said} {confirmed}", look_at=look_at)
 
 
 def failure(judged: JudgedAnswer) -> ConnectorError:

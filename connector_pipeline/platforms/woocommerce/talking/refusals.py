@@ -33,6 +33,18 @@ _ABOUT_THE_KEY: Final = {
     "invalid_username": _UNKNOWN_KEY,
     "incorrect_password": _UNKNOWN_KEY,
 }
+# Source of these: docs/facts/woocommerce.md, Where a merchant sees it.
+_KEYS_PAGE: Final = "WooCommerce > Settings > Advanced > REST API"
+_KEY: Final = (
+    f"The merchant sees the keys under {_KEYS_PAGE}: it must be there with the permission Read or "
+    "Read/Write, and its user under Users. If it is not, ask for a new one and give it to the "
+    "Token Service."
+)
+_ROLE: Final = (
+    f"The merchant sees the key's user under {_KEYS_PAGE}, and the user's role under Users: it "
+    "must be Shop manager or Administrator. Where it was lowered, raise it or ask for a key of "
+    "another user."
+)
 
 
 def error_of(answer: Answer, path: str, *, same_key: bool = False) -> ConnectorError:
@@ -48,9 +60,7 @@ def error_of(answer: Answer, path: str, *, same_key: bool = False) -> ConnectorE
         if answer.status == 403:
             return ShopDisconnected(
                 f"{seen} {code}: the role of the key's user is too low.",
-                remedy="Ask the merchant for a key of a shop manager or administrator. The "
-                "connector asks the shop again when the Token Service has it; `connector-pipeline "
-                "shops resume SHOP` has it synced at once.",
+                look_at=_ROLE,
             )
         asked_again = (
             "and the Token Service gave the same key again"
@@ -58,7 +68,7 @@ def error_of(answer: Answer, path: str, *, same_key: bool = False) -> ConnectorE
             else "with freshly fetched credentials too"
         )
         hint = _ABOUT_THE_KEY.get(code, "the shop refuses the key")
-        return ShopDisconnected(f"{seen} {code}, {asked_again}: {hint}.")
+        return ShopDisconnected(f"{seen} {code}, {asked_again}: {hint}.", look_at=_KEY)
     if 400 < answer.status < 500 and code is None:
         return trouble_page(answer, path) or _page_of_others(answer, seen)
     return InvalidResponse(f"{seen} {code or 'without a WooCommerce error code'}.")
@@ -110,8 +120,8 @@ def _closed_api(seen: str) -> ShopDisconnected:
     return ShopDisconnected(
         f"{seen}: that is no code of WooCommerce's. A plugin of the shop, for security or for "
         "maintenance, closes its REST API.",
-        remedy="The shop is asked again at growing distances. Ask the merchant to allow "
-        "/wp-json/wc/ in that plugin; the key itself was not refused.",
+        look_at="Ask the merchant to allow /wp-json/wc/ in that plugin, which WordPress lists "
+        "under Plugins; the key itself was not refused.",
         about_credentials=False,
     )
 
