@@ -183,7 +183,8 @@ def test_a_failed_partition_has_its_error_the_remedy_and_since_when(pipeline: Pi
     assert of_raw[BAD]["remedy"]
     assert of_raw[BAD]["failing_since"] < of_raw[BAD]["next_try"]
     assert of_raw[unknown]["error_code"] == "UnknownShop"
-    assert "shops add" in of_raw[unknown]["remedy"]
+    # A command that can be copied as it is.
+    assert f"`connector-pipeline shops add {unknown} --merchant-id M`" in of_raw[unknown]["remedy"]
     assert observed(pipeline, CATALOG_ITEMS)[GOOD]["error_code"] == "SnapshotMissing"
 
 
