@@ -214,7 +214,7 @@ def shops_of(launch: Launch) -> list[ShopToSync]:
 def tags_of(launch: Launch) -> dict[str, str]:
     """The tags of a run: its shops, its launch_id, its lane, why its shops are synced.
 
-    The list of runs shows three, sorted by name.
+    The list of runs shows them by name, and cuts long ones: the shops are first.
     """
     first, *others = [shop.partition_key for shop in launch.shops]
     tags = {
