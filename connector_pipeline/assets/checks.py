@@ -25,7 +25,7 @@ One op makes all checks with one query, after its shops were published. The reas
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 from dagster import (
     AssetCheckEvaluation,
@@ -36,17 +36,25 @@ from dagster import (
     AssetCheckSpec,
     AssetKey,
     DagsterInstance,
+    IntMetadataValue,
     MetadataValue,
     ResourceParam,
+    TableColumn,
+    TableMetadataValue,
+    TableRecord,
+    TableSchema,
     multi_asset_check,
 )
 
 from connector_pipeline.catalog.expectations import EXPECTATIONS, Expectation, Judgement, judge
 from connector_pipeline.catalog.shop_facts import facts_of_all_shops, shop_facts
 from connector_pipeline.engine.check_history import last_evaluation
+from connector_pipeline.model.counted import counted
 from connector_pipeline.postgres.database import Database
 
 CATALOG_ITEMS: Final = AssetKey("catalog_items")
+_NAMED: Final = "failing_shops"
+_NOT_NAMED: Final = "failing_shops_not_named"
 
 MOST_SHOPS_NAMED: Final = 20
 """Failing shops that an evaluation names, the worst first: thousands would swell the event log."""
@@ -66,16 +74,21 @@ def severity(expectation: Expectation) -> AssetCheckSeverity:
         AssetCheckSpec(expectation.name, asset=CATALOG_ITEMS, description=expectation.description)
         for expectation in EXPECTATIONS
     ],
+    # Without it the UI's *Execute* is grey: each check must be able to run alone.
+    can_subset=True,
 )
 def catalog_checks(
     context: AssetCheckExecutionContext, database: ResourceParam[Database]
 ) -> Iterator[AssetCheckResult]:
-    """Yield one result per check."""
+    """Yield one result per check of the run."""
+    wanted = {key.name for key in context.selected_asset_check_keys}
     if context.has_partition_key or context.has_partition_key_range:
         found = judgements(database, context.partition_keys, fell_short(context.instance))
     else:
         found = judgements_of_all(database)
     for judgement in found:
+        if judgement.expectation.name not in wanted:
+            continue
         yield AssetCheckResult(
             check_name=judgement.expectation.name,
             passed=judgement.passed,
@@ -103,11 +116,13 @@ def fell_short(instance: DagsterInstance) -> dict[str, FellShort]:
         last = last_evaluation(instance, AssetCheckKey(CATALOG_ITEMS, expectation.name))
         if last is None or last.passed:
             continue
-        metadata = {name: value.value for name, value in last.metadata.items()}
-        named, others = metadata.get("failing_shops"), metadata.get("failing_shops_not_named")
+        named, others = last.metadata.get(_NAMED), last.metadata.get(_NOT_NAMED)
         found[expectation.name] = FellShort(
-            frozenset(cast("dict[str, str]", named) if isinstance(named, dict) else ()),
-            others if isinstance(others, int) else 0,
+            frozenset(
+                str(record.data["shop"])
+                for record in (named.records if isinstance(named, TableMetadataValue) else ())
+            ),
+            others.value or 0 if isinstance(others, IntMetadataValue) else 0,
         )
     return found
 
@@ -166,13 +181,26 @@ def judgements_of_all(database: Database) -> list[Judgement]:
 
 
 def judgement_metadata(judgement: Judgement) -> Mapping[str, MetadataValue]:
-    """The numbers of shops that were judged and that fall short, and the worst of them by name."""
+    """How many shops were judged and fall short, and the worst of these by name.
+
+    Only the number of those that fall short is plotted: a run judges its own shops and no others.
+    """
     named = judgement.failing[:MOST_SHOPS_NAMED]
+    not_named = len(judgement.failing) - len(named) + judgement.others_failing
     return {
-        "shops_judged": MetadataValue.int(judgement.judged),
+        "shops_judged": MetadataValue.text(counted(judgement.judged, "shop")),
         "shops_failing": MetadataValue.int(len(judgement.failing) + judgement.others_failing),
-        "failing_shops": MetadataValue.json({key: found.words for key, found in named}),
-        "failing_shops_not_named": MetadataValue.int(
-            len(judgement.failing) - len(named) + judgement.others_failing
+        **(
+            {
+                _NAMED: MetadataValue.table(
+                    records=[
+                        TableRecord({"shop": key, "finding": found.words}) for key, found in named
+                    ],
+                    schema=TableSchema(columns=[TableColumn("shop"), TableColumn("finding")]),
+                )
+            }
+            if named
+            else {}
         ),
+        **({_NOT_NAMED: MetadataValue.int(not_named)} if not_named else {}),
     }

@@ -21,6 +21,7 @@ from connector_pipeline.assets.columns import (
 from connector_pipeline.model.redaction import redacted
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.platforms.kit.source import PlatformSource
+from connector_pipeline.postgres.grants import READER_ROLE
 from connector_pipeline.settings import Settings
 
 CATALOG_ITEMS: Final = AssetKey("catalog_items")
@@ -29,11 +30,16 @@ AVAILABLE_ITEMS: Final = AssetKey("available_items")
 SYNC_EVENTS: Final = AssetKey("sync_events")
 
 _LAYER: Final = "connector/layer"
+_READABLE: Final = {"readable_by_role": MetadataValue.text(READER_ROLE)}
 
 
 def platform_key(platform_name: str) -> AssetKey:
     """The key of the external asset of a platform's shops. The graph shows a key's last part."""
     return AssetKey(f"{platform_name}_shops")
+
+
+def _place(adapter: type[Adapter]) -> str:
+    return f"{adapter.__module__}.{adapter.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,11 @@ class Graph:
                 owners=self.settings.owners,
                 tags={_LAYER: "raw"},
                 kinds=spec.kinds,
-                metadata={"dagster/uri": MetadataValue.text(redacted(self.settings.archive_url))},
+                metadata={
+                    "dagster/uri": MetadataValue.text(redacted(self.settings.archive_url)),
+                    "snapshots_kept_per_shop": MetadataValue.int(self.settings.raw_archive_keep),
+                    "most_shops_per_run": MetadataValue.int(self.settings.shops_per_run),
+                },
             )
         )
 
@@ -80,6 +90,7 @@ class Graph:
                 kinds=spec.kinds,
                 metadata={
                     "dagster/table_name": MetadataValue.text(TABLE_NAME),
+                    **_READABLE,
                     "dagster/column_schema": MetadataValue.table_schema(
                         catalog_schema(self._sources())
                     ),
@@ -103,6 +114,9 @@ class Graph:
             layer="source",
             kinds={"http"},
             description=words.token_service(self.settings),
+            metadata={
+                "url": MetadataValue.text(redacted(self.settings.token_service_url or "unset"))
+            },
         )
 
     def _platforms(self) -> Iterable[AssetSpec]:
@@ -123,9 +137,14 @@ class Graph:
                 layer="source",
                 kinds={name},
                 description=words.platform(self.settings, source),
-                metadata={"dagster/column_schema": MetadataValue.table_schema(schema)}
-                if columns_of
-                else {},
+                metadata={
+                    "adapter": MetadataValue.text(_place(self.adapters[name])),
+                    **(
+                        {"dagster/column_schema": MetadataValue.table_schema(schema)}
+                        if columns_of
+                        else {}
+                    ),
+                },
             )
 
     def _available_items(self) -> AssetSpec:
@@ -138,6 +157,7 @@ class Graph:
             description=words.available_items(self.settings),
             metadata={
                 "dagster/table_name": MetadataValue.text("catalog.available_items"),
+                **_READABLE,
                 "dagster/column_lineage": MetadataValue.column_lineage(view_lineage(CATALOG_ITEMS)),
             },
         )
@@ -150,7 +170,14 @@ class Graph:
             kinds={"postgres"} if self.settings.nats_url is None else {"postgres", "nats"},
             deps=[CATALOG_ITEMS],
             description=words.sync_events(self.settings),
-            metadata={"dagster/table_name": MetadataValue.text("connector.outbox")},
+            metadata={
+                "dagster/table_name": MetadataValue.text("connector.outbox"),
+                "sent_to": MetadataValue.text(
+                    "nowhere: NATS_URL is unset"
+                    if self.settings.nats_url is None
+                    else f"the stream {self.settings.nats_stream} of NATS"
+                ),
+            },
         )
 
     def _spec(

@@ -7,6 +7,8 @@ and fails the step: exactly the former are then materialized, and exactly the la
 other way loses or doubles events.
 """
 
+import re
+import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -46,6 +48,7 @@ Troubles = Mapping[str, TroubledShop]
 Evaluate = Callable[[Sequence[str]], Sequence[AssetCheckEvaluation]]
 
 _LONGEST_TEXT = 2_000
+_PLACEHOLDER = re.compile(r"\bSHOP\b")
 
 
 def report_partitions(
@@ -106,16 +109,22 @@ def explain_failures(
                 asset_key,
                 partition=key,
                 description=f"{key}: {clipped(error.message, most_bytes=_LONGEST_TEXT)}",
-                metadata=_explanation(error, troubles.get(key)),
+                metadata=_explanation(key, error, troubles.get(key)),
             )
         )
 
 
-def _explanation(error: ConnectorError, trouble: TroubledShop | None) -> PartitionMetadata:
-    """Text, not Markdown: platforms and merchants have their words in an error."""
+def _explanation(
+    key: str, error: ConnectorError, trouble: TroubledShop | None
+) -> PartitionMetadata:
+    """Text, not Markdown: platforms and merchants have their words in an error.
+
+    A command of the remedy can be copied as it is: it names the shop, and not SHOP.
+    """
+    remedy = clipped(error.remedy, most_bytes=_LONGEST_TEXT)
     explained: dict[str, MetadataValue] = {
         "error": MetadataValue.text(clipped(error.message, most_bytes=_LONGEST_TEXT)),
-        "remedy": MetadataValue.text(clipped(error.remedy, most_bytes=_LONGEST_TEXT)),
+        "remedy": MetadataValue.text(_PLACEHOLDER.sub(lambda _: shlex.quote(key), remedy)),
     }
     if trouble is not None:
         explained["failing_since"] = MetadataValue.timestamp(trouble.since)

@@ -28,6 +28,9 @@ from connector_pipeline.sync.services import SyncServices
 SERVICES: Final = "services"
 """The name of the resource that assets, sensors and the IO manager use: all the others in one."""
 
+_FROM_THE_ENVIRONMENT: Final = (
+    "Its settings are variables of the environment (`docs/settings.md`); no run config changes it."
+)
 _NEIGHBOURS: Final = ("database", "registry", "token_service", "raw_archive")
 
 
@@ -37,7 +40,11 @@ def fixed(value: object, description: str) -> ResourceDefinition:
     def the_value(_: InitResourceContext) -> object:
         return value
 
-    return ResourceDefinition(the_value, config_schema={}, description=description)
+    # The page of the resource shows the function's name as what it is.
+    the_value.__name__ = the_value.__qualname__ = type(value).__name__
+    return ResourceDefinition(
+        the_value, config_schema={}, description=f"{description} {_FROM_THE_ENVIRONMENT}"
+    )
 
 
 def adapter_resources(

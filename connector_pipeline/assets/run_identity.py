@@ -11,6 +11,7 @@ from connector_pipeline.sync.run_identity import RunIdentity
 
 SYNC_ID_TAG: Final = "connector/sync_id"
 CORRELATION_ID_TAG: Final = "connector/correlation_id"
+SHOPS_TAG: Final = "connector/for"
 LAUNCH_TAG: Final = "connector/launch"
 LANE_TAG: Final = "connector/lane"
 REASON_TAG: Final = "connector/reason"

@@ -137,10 +137,10 @@ def health_metadata(health: ShopHealth, *, next_sweep: datetime) -> Mapping[str,
             bar_chart(
                 counted(health.shops, "shop"),
                 [
-                    Bar("active and well", health.well, str(health.well), "#2e7d32"),
-                    Bar("not synced yet", waiting, str(waiting), "#757575"),
-                    Bar("active and failing", health.failing, str(health.failing), "#c62828"),
-                    Bar("disconnected", health.disconnected, str(health.disconnected), "#e65100"),
+                    Bar("active and well", health.well, str(health.well), "#2a4"),
+                    Bar("not synced yet", waiting, str(waiting), "#999"),
+                    Bar("active and failing", health.failing, str(health.failing), "#c33"),
+                    Bar("disconnected", health.disconnected, str(health.disconnected), "#d80"),
                     *_other_states(health),
                 ],
             )
@@ -195,7 +195,7 @@ def _judged(number: int, what: str, shops: list[TroubledShop]) -> str:
 def _other_states(health: ShopHealth) -> list[Bar]:
     known = (ShopState.ACTIVE, ShopState.DISCONNECTED)
     return [
-        Bar(state, number, str(number), "#757575")
+        Bar(state, number, str(number), "#999")
         for state, number in health.states.items()
         if state not in known
     ]

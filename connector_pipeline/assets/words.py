@@ -25,7 +25,7 @@ def _doc(settings: Settings, page: str, heading: str) -> str:
     """A section of the documents: a link where they are served, else where to find it."""
     words = heading.replace("`", "")
     if settings.connector_docs_url is None:
-        return f"the section *{words}* of `docs/{page}.md` in the project"
+        return f"*{words}* in `docs/{page}.md`"
     return f"[{words}]({settings.connector_docs_url}/docs/{page}.html#{anchor(heading)})"
 
 

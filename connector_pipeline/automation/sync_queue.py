@@ -34,6 +34,7 @@ from connector_pipeline.assets.run_identity import (
     LANE_TAG,
     LAUNCH_TAG,
     REASON_TAG,
+    SHOPS_TAG,
 )
 from connector_pipeline.assets.sync_shops import JOB, run_config
 from connector_pipeline.automation.busy_shops import busy_shops
@@ -211,8 +212,13 @@ def shops_of(launch: Launch) -> list[ShopToSync]:
 
 
 def tags_of(launch: Launch) -> dict[str, str]:
-    """The tags of a run: its launch_id, its lane, why its shops are synced."""
+    """The tags of a run: its shops, its launch_id, its lane, why its shops are synced.
+
+    The list of runs shows them by name, and cuts long ones: the shops are first.
+    """
+    first, *others = [shop.partition_key for shop in launch.shops]
     tags = {
+        SHOPS_TAG: f"{first} and {len(others)} more" if others else first,
         LAUNCH_TAG: launch.launch_id,
         LANE_TAG: launch.lane.value,
         REASON_TAG: ", ".join(sorted({shop.reason for shop in launch.shops})),

@@ -195,10 +195,10 @@ def _unconfirmed(error: ShopDisconnected, refused_at: datetime) -> AccessRefused
     # Rounded up to the minute that the message shows.
     believed_at = (refused_at + CONFIRMED_AFTER).astimezone(UTC) + timedelta(seconds=59)
     return AccessRefused(
-        f"we are not let in, which is not believed yet: {error.message}",
+        f"no access, which a later sync has to confirm: {error.message}",
         partition_key=error.partition_key,
         remedy=(
-            f"{error.look_at} The next sync asks again. If it is not let in either, at or after "
+            f"{error.look_at} The next sync asks again. If it has no access either, at or after "
             f"{believed_at:%H:%M} UTC, the shop is marked disconnected."
         ),
     )
@@ -206,7 +206,7 @@ def _unconfirmed(error: ShopDisconnected, refused_at: datetime) -> AccessRefused
 
 def _of_many(error: ShopDisconnected, many: Share, platform_name: str) -> AccessRefused:
     return AccessRefused(
-        f"we are not let in, as into {many.refused} of {many.of} {platform_name} shops at once: "
+        f"no access, as to {many.refused} of {many.of} {platform_name} shops at once: "
         f"{error.message}",
         partition_key=error.partition_key,
         remedy=(

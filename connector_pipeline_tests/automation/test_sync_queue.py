@@ -95,6 +95,8 @@ def test_a_request_becomes_a_run_with_its_ids_in_the_config(
     ]
     assert (run.tags["connector/lane"], run.tags["connector/reason"]) == ("foreground", "request")
     assert run.tags["connector/launch"] == run.run_key
+    # The list of runs shows this and no run config.
+    assert run.tags["connector/for"] == ACME
     assert "dagster/priority" not in run.tags
     assert instance.get_dynamic_partitions("shops") == [ACME]
     assert queue.registry.active_partition_keys() == [ACME]

@@ -16,6 +16,10 @@ from connector_pipeline_tests.e2e.dagster_ui import PATIENCE, DagsterUi
 
 SCREENSHOTS: Final = "CONNECTOR_SCREENSHOTS"
 """Names the folder in which screenshots are kept. Where it is not set, none is."""
+SWEEPS: Final = "CONNECTOR_E2E_SYNC_CRON"
+"""When `dev` sweeps, for pictures that show it. Where it is not set, no story meets a sweep."""
+_LOG_LINES: Final = 60
+"""Of each log of `dev`, what a story that failed prints."""
 
 _HERE: Final = "127.0.0.1"
 _VIEWPORT: Final[ViewportSize] = {"width": 1440, "height": 900}
@@ -28,7 +32,8 @@ def running_dev() -> Generator[Dev]:
     """`connector-pipeline dev` over a home of its own, with the sandbox's six shops."""
     home = Path(tempfile.mkdtemp(prefix="connector-e2e-"))
     try:
-        with dev(home, "--port", "3960") as running:
+        sweeps = os.environ.get(SWEEPS)
+        with dev(home, "--port", "3960", **({"SYNC_CRON": sweeps} if sweeps else {})) as running:
             yield running
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -91,10 +96,14 @@ def ui(running_dev: Dev, page: Page) -> DagsterUi:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the page know whether its story failed: then it is worth a screenshot."""
+    """A story that failed leaves a screenshot of its page, and the ends of the logs of `dev`."""
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        running: Dev | None = getattr(item, "funcargs", {}).get("running_dev")
+        for log in sorted((running.home / "logs").glob("*.log")) if running else ():
+            lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            report.sections.append((f"the end of {log.name}", "\n".join(lines)))
     return report
 
 

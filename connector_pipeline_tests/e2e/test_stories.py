@@ -258,7 +258,8 @@ def test_a_failed_shop_is_understood_and_put_right(
     keep(ui.page, "failed-partition")
     with ui.at_most(2):
         events = ui.open_last_event(BIKES)
-        expect(events.get_by_text(remedy)).to_be_in_viewport()
+        # There its commands name the shop.
+        expect(events.get_by_text(remedy.replace("SHOP", BIKES))).to_be_in_viewport()
     keep(ui.page, "failed-shop", only=events)
     ui.close_dialog()
     ui.failed_run().click()
