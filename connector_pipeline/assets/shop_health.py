@@ -27,7 +27,7 @@ from dagster import (
 from connector_pipeline.assets.chart import Bar, bar_chart
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.remedies import remedy_of
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database

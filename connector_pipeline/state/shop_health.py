@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 
 LONG: Final = timedelta(days=1)
 """A shop that fails for so long was tried by many sweeps, and readers see yesterday's catalog."""

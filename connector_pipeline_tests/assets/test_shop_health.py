@@ -18,7 +18,7 @@ from dagster import (
 from connector_pipeline.assets.chart import Bar, bar_chart
 from connector_pipeline.automation.shop_health import shop_health_report
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state.shop_health import troubles_of
