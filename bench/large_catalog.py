@@ -26,7 +26,8 @@ from reader_queries import FILL, VARIANTS, documented_queries
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate

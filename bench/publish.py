@@ -29,7 +29,8 @@ from psycopg import sql
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS, CatalogRow, RejectedVariant
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import RawPage
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.postgres.database import Database

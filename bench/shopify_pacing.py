@@ -30,7 +30,8 @@ import httpx
 
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.platforms.shopify.adapter import ShopifyAdapter
 from connector_pipeline.platforms.shopify.queries import PRODUCTS, SHOP

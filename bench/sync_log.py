@@ -19,7 +19,8 @@ import psycopg
 from connector_pipeline.catalog.staging import stage
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.postgres.migrate import migrate

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 
 
 class PageEntry(BaseModel):

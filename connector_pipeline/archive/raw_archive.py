@@ -24,7 +24,8 @@ from connector_pipeline.archive.retention import (
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.model.errors import SnapshotMissing
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 
 
 @lru_cache(maxsize=4)

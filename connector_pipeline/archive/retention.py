@@ -19,7 +19,8 @@ from connector_pipeline.archive.manifest import (
 from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import InvalidShop
 from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 
 MOST_INCREMENTS: Final = 100
 """Increments since the newest full snapshot. There is none to end them while full syncs fail."""

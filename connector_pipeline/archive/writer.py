@@ -26,7 +26,8 @@ from connector_pipeline.archive.storage import ArchiveStorage
 from connector_pipeline.model.errors import CurrencyUnknown, SnapshotTooLarge
 from connector_pipeline.model.excerpt import bounded_lines, excerpt
 from connector_pipeline.model.storable import clipped
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import LOOKUP, FetchReport, RawPage
 
 

@@ -32,7 +32,7 @@ from connector_pipeline.engine.asset_events import (
 )
 from connector_pipeline.engine.plain_failure import PlainFailure
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database

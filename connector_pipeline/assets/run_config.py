@@ -8,7 +8,7 @@ Dagster's plain ones: they refuse such a value before the run starts.
 
 from dagster import Enum, EnumValue, Field
 
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.sync_type import RequestedSyncType
 
 
 def sync_type_field() -> Field:

@@ -6,7 +6,8 @@ from typing import Final
 from dagster import DagsterRun
 
 from connector_pipeline.engine import run_tags
-from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
+from connector_pipeline.model.sync import ShopToSync
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.sync.run_identity import RunIdentity
 
 SYNC_ID_TAG: Final = "connector/sync_id"

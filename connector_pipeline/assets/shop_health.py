@@ -28,7 +28,7 @@ from connector_pipeline.assets.chart import Bar, bar_chart
 from connector_pipeline.model.counted import counted
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.remedies import remedy_of
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.storable import clipped
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database

@@ -15,7 +15,7 @@ from connector_pipeline.catalog.examples import ChangedItem, Rejected, title
 from connector_pipeline.model.counted import counted
 from connector_pipeline.model.duration import in_words
 from connector_pipeline.model.storable import clipped
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.sync.publishing import Published
 
 SHOWN_AT_ONCE: Final = 999

@@ -4,7 +4,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from connector_pipeline.automation.alert import DisconnectedShop
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state import shop_health
 
 

@@ -21,7 +21,7 @@ from connector_pipeline.assets.checks import CATALOG_ITEMS
 from connector_pipeline.assets.shop_health import SHOP_HEALTH
 from connector_pipeline.automation.own_storage import StorageOfAnother, refuse_storage_of_another
 from connector_pipeline.engine.run_tags import BEHIND_OTHERS
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.limits import PRUNING

@@ -47,7 +47,8 @@ from connector_pipeline.messaging.arrivals import Source
 from connector_pipeline.model.counted import counted
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.queue import Lane
-from connector_pipeline.model.sync import RequestedSyncType, ShopToSync
+from connector_pipeline.model.sync import ShopToSync
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import inbox, queued_runs, sync_queue

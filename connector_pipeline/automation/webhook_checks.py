@@ -20,7 +20,8 @@ from dagster import (
 
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError
-from connector_pipeline.model.shop import RegisteredShop, ShopState
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import SettingsError, load_settings

@@ -8,7 +8,7 @@ from typing import Final
 from connector_pipeline.catalog.shop_facts import ShopFacts
 from connector_pipeline.catalog.staging import MOST_REJECTS_KEPT
 from connector_pipeline.model.currency import ACTIVE_CURRENCIES
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 
 REJECTED_IN_HUNDRED: Final = 1
 """From this share on, rejected variants are more than the odd broken product."""

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 
 LAGS_FOR: Final = timedelta(minutes=10)
 """So long after a deletion an unchanged answer counts as one from before it."""

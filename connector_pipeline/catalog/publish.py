@@ -39,7 +39,8 @@ from connector_pipeline.catalog.writing import insert, update
 from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.model.tracing import span
 from connector_pipeline.postgres.bounded_connection import under
 from connector_pipeline.state import full_sync_failures, sync_success

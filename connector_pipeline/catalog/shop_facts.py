@@ -8,7 +8,8 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
-from connector_pipeline.model.shop import ShopState, parse_partition_key
+from connector_pipeline.model.shop import parse_partition_key
+from connector_pipeline.model.shop_state import ShopState
 
 
 @dataclass(frozen=True, slots=True)

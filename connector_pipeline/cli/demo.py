@@ -19,8 +19,9 @@ from connector_pipeline.cli.real_or_sandbox import refuse_all_but_sandbox
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.model.extra import require
-from connector_pipeline.model.shop import Shop, ShopState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state.registry import ShopRegistry

@@ -37,7 +37,7 @@ from connector_pipeline.cli.working import working
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.extra import Extra, ExtraMissing, require
 from connector_pipeline.model.finding import Finding
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.http.connecting import reach_proxy
 from connector_pipeline.platforms.http.proxy import Proxy
 from connector_pipeline.postgres.database import Database

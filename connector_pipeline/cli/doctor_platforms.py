@@ -9,7 +9,8 @@ from connector_pipeline.cli.doctor_looks import LONGEST_LOOK, no_answer
 from connector_pipeline.cli.real_or_sandbox import token_service_to_look_at
 from connector_pipeline.model.errors import ConnectorError, Defect
 from connector_pipeline.model.finding import Finding
-from connector_pipeline.model.shop import RegisteredShop, ShopState
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.adapters import adapter_classes, build_adapters, found_adapters
 from connector_pipeline.platforms.kit.contract import Adapter
 from connector_pipeline.postgres.database import Database

@@ -8,7 +8,8 @@ from connector_pipeline.cli.webhooks_of_shops import token_service_of
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.finding import Finding
-from connector_pipeline.model.shop import RegisteredShop, ShopState
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.platforms.kit.webhooks import WebhookReader
 from connector_pipeline.postgres.database import Database

@@ -35,7 +35,7 @@ from connector_pipeline.cli.terminal import settle
 from connector_pipeline.cli.version import VersionFlag
 from connector_pipeline.engine.unused_imports import leave_out_unused_imports
 from connector_pipeline.model.process_output import guard_output, traceback_text
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.sync_type import RequestedSyncType
 
 app = typer.Typer(
     name="connector-pipeline",

@@ -10,8 +10,8 @@ from types import FrameType
 from typing import Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from connector_pipeline.cli.listening import host_in_url, unusable
 from connector_pipeline.cli.output import err
-from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.postgres.connections import connect
 from connector_pipeline.postgres.database import Database
@@ -22,12 +22,6 @@ from connector_pipeline.state import metrics
 SCRAPING: Final = Limits(
     statement=timedelta(seconds=5), lock=timedelta(seconds=2), margin=timedelta(seconds=2)
 )
-
-
-class MetricsUnserved(ConnectorError):
-    """The metrics cannot be served where that was asked for."""
-
-    default_remedy = "End the process that listens there, or choose another --host or --port."
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -46,7 +40,7 @@ class _Handler(WSGIRequestHandler):
 
 
 def run_metrics(*, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ExtraMissing, SettingsError, MetricsUnserved.
+    """Serve until SIGINT or SIGTERM. Raises ExtraMissing, SettingsError, AddressUnusable.
 
     Port 0 is any free one. A database that does not answer is a number, and no error.
     """
@@ -71,9 +65,7 @@ def run_metrics(*, host: str, port: int) -> None:
             handler_class=_Handler,
         )
     except OSError as error:
-        raise MetricsUnserved(
-            f"the metrics cannot be served on {host} port {port}: {error.strerror}."
-        ) from None
+        raise unusable(host, port, error, server="the metrics' server") from None
 
     def end(number: int, frame: FrameType | None) -> None:
         # `shutdown` waits for the loop, which this handler interrupts.
@@ -81,8 +73,7 @@ def run_metrics(*, host: str, port: int) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    shown = f"[{host}]" if ":" in host else host
-    err.print(f"Metrics: http://{shown}:{server.server_port}/metrics", soft_wrap=True)
+    err.print(f"Metrics: http://{host_in_url(host)}:{server.server_port}/metrics", soft_wrap=True)
     with server:
         server.serve_forever()
 

@@ -15,7 +15,8 @@ from dagster import (
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
 from connector_pipeline.model.errors import Defect
-from connector_pipeline.model.sync import RequestedSyncType, SyncStatus
+from connector_pipeline.model.sync import SyncStatus
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.settings import load_settings
 
 _RAW_PRODUCTS: Final = AssetKey("raw_products")

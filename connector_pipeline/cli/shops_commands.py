@@ -20,12 +20,7 @@ from connector_pipeline.cli.arguments import (
     YesFlag,
 )
 from connector_pipeline.cli.examples import PLATFORM, SHOP, SHOP_IN_A_FOLDER, examples
-from connector_pipeline.model.shop import (
-    Shop,
-    ShopState,
-    parse_partition_key,
-    valid_currency,
-)
+from connector_pipeline.model.shop_state import ShopState
 
 if TYPE_CHECKING:
     from connector_pipeline.state.registry import ShopRegistry
@@ -71,6 +66,7 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Register a shop, or change its registration."""
+    from connector_pipeline.model.shop import Shop, valid_currency
     from connector_pipeline.platforms.adapters import parse_shop_key
 
     platform_name, domain = parse_shop_key(shop)
@@ -173,6 +169,8 @@ def resume(
 @app.command(epilog=examples(f"shops remove {SHOP}"))
 def remove(shop: ShopArgument, as_json: JsonFlag = False) -> None:
     """Remove a shop from the registry; its catalog rows and its history stay: see `erase`."""
+    from connector_pipeline.model.shop import parse_partition_key
+
     parse_partition_key(shop)
     with _registry() as registry:
         registry.remove(shop)
@@ -233,6 +231,7 @@ def _set_states(
 ) -> None:
     """Set the state of the shops that meet all conditions. Unknown shops end it with status 1."""
     from connector_pipeline.cli.output import err, out
+    from connector_pipeline.model.shop import parse_partition_key
 
     keys = _named(shops, file)
     if keys is None and now_in is None:

@@ -13,8 +13,8 @@ from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.cli.working import may_be_terminal
 from connector_pipeline.model.errors import NotActive
-from connector_pipeline.model.shop import ShopState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry, registered_shop
 

@@ -6,9 +6,9 @@ from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import out
 from connector_pipeline.model.errors import NotActive
-from connector_pipeline.model.shop import ShopState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox
 from connector_pipeline.state.registry import ShopRegistry, registered_shop

@@ -2,9 +2,11 @@
 
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from connector_pipeline.cli.dagster_home import refuse_without_dagster_home
+from connector_pipeline.cli.listening import listening_socket
 from connector_pipeline.model.extra import Extra, require
 from connector_pipeline.settings import load_settings
 
@@ -28,8 +30,8 @@ def run_ui(
     with suppress(KeyboardInterrupt):
         serve(
             settings,
+            partial(listening_socket, host, port, server="the UI"),
             host=host,
-            port=port,
             workspace=workspace,
             read_only=read_only,
             path_prefix=path_prefix,

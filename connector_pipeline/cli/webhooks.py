@@ -3,6 +3,7 @@
 import logging
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -44,10 +45,11 @@ def serve(
 def run_webhooks(*, host: str, port: int) -> None:
     """Take deliveries until Ctrl-C or SIGTERM.
 
-    Raises ExtraMissing, SettingsError, ReceiverUnserved.
+    Raises ExtraMissing, SettingsError, AddressUnusable.
     """
     require(Extra.WEBHOOKS)
     # Imported here: its packages are an extra, and the help of commands needs no settings.
+    from connector_pipeline.cli.listening import listening_socket
     from connector_pipeline.cli.output import err
     from connector_pipeline.hints.server import serve as serve_receiver
     from connector_pipeline.settings import load_settings
@@ -62,7 +64,7 @@ def run_webhooks(*, host: str, port: int) -> None:
     # Uvicorn sends itself the signal that ended it once more. A supervisor's stop is no failure.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        serve_receiver(settings, host=host, port=port)
+        serve_receiver(settings, partial(listening_socket, host, port, server="the receiver"))
 
 
 def _look(host: str, port: int) -> None:
@@ -70,7 +72,9 @@ def _look(host: str, port: int) -> None:
     from http.client import InvalidURL
     from urllib.request import ProxyHandler, build_opener
 
-    shown = f"[{host}]" if ":" in host else host
+    from connector_pipeline.cli.listening import host_in_url
+
+    shown = host_in_url(host)
     url = f"http://{shown}:{port}/health"
     try:
         # Not by a proxy of the environment: it is this machine that is looked at.

@@ -12,7 +12,8 @@ from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import NotActive
-from connector_pipeline.model.shop import RegisteredShop, ShopState
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings

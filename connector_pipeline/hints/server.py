@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,12 +16,10 @@ from connector_pipeline.hints.bounded_protocol import BoundedProtocol
 from connector_pipeline.hints.receiver import Receiver
 from connector_pipeline.hints.recording import Recorder, record_in
 from connector_pipeline.hints.sources import networks
-from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
 
-_BACKLOG: Final = 2_048
 _MOST_CONNECTIONS: Final = 2_000
 _KEPT_ALIVE_SECONDS: Final = 30
 _GRACE_SECONDS: Final = 10
@@ -28,12 +27,6 @@ _GRACE_SECONDS: Final = 10
 _TOKEN_SERVICE_SECONDS: Final = 2.0
 """The platform waits for five for our answer, and delivers again."""
 _log: Final = logging.getLogger(__name__)
-
-
-class ReceiverUnserved(ConnectorError):
-    """The receiver cannot listen where it was asked to."""
-
-    default_remedy = "End the process that listens there, or choose another --host or --port."
 
 
 def receiver(settings: Settings, database: Database) -> Receiver:
@@ -58,16 +51,14 @@ def receiver(settings: Settings, database: Database) -> Receiver:
     )
 
 
-def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Take deliveries on `host` and `port` until SIGINT or SIGTERM; port 0 is any free one.
+def serve(settings: Settings, listen: Callable[[], socket.socket]) -> None:
+    """Take deliveries on the socket that `listen` opens, until SIGINT or SIGTERM.
 
-    Those that were accepted by then are committed and answered. Raises ReceiverUnserved and
-    SettingsError.
+    Those that were accepted by then are committed and answered. Raises SettingsError, and what
+    `listen` raises.
     """
     config = uvicorn.Config(
         receiver(settings, Database()),
-        host=host,
-        port=port,
         http=BoundedProtocol,
         ws="none",
         lifespan="off",
@@ -82,18 +73,8 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         timeout_keep_alive=_KEPT_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    with _listening(host, port) as listening:
+    with listen() as listening:
+        host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        _log.info("webhooks are taken at http://%s:%d", shown, listening.getsockname()[1])
+        _log.info("webhooks are taken at http://%s:%d", shown, port)
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    # uvicorn would end the process by itself, with a status that no other command has.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ReceiverUnserved(
-            f"the receiver cannot listen on {host} port {port}: {error.strerror}."
-        ) from None

@@ -11,7 +11,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from connector_pipeline.model.shop import parse_partition_key
-from connector_pipeline.model.sync import SyncId, SyncType
+from connector_pipeline.model.sync import SyncId
+from connector_pipeline.model.sync_type import SyncType
 
 _Count = Annotated[int, Field(ge=0)]
 

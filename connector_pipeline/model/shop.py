@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Final, Self
 from urllib.parse import unquote
 
@@ -19,16 +18,8 @@ from pydantic import (
 )
 
 from connector_pipeline.model.errors import InvalidShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.storable import shows
-
-
-class ShopState(StrEnum):
-    """The states of a shop. Only active shops are swept; paused ones are no partitions."""
-
-    ACTIVE = "active"
-    PAUSED = "paused"
-    DISCONNECTED = "disconnected"
-
 
 # Used with fullmatch: `$` would accept a trailing newline, and we build URLs from both.
 _PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")

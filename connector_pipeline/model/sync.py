@@ -2,36 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from connector_pipeline.model.shop import RegisteredShop
-
-
-class SyncType(StrEnum):
-    """In a `full` sync an absent variant was deleted; in an `incremental` one it means nothing.
-
-    A `hinted` sync asks by id for the products that hints named. It says nothing of others.
-    """
-
-    FULL = "full"
-    INCREMENTAL = "incremental"
-    HINTED = "hinted"
-
-
-class RequestedSyncType(Enum):
-    """The sync type that a requester asks for; `auto` lets the connector choose.
-
-    Names and values are the same on purpose: Dagster's run config takes names, the command line
-    and sync requests take values.
-    """
-
-    auto = "auto"
-    full = "full"
-    incremental = "incremental"
+from connector_pipeline.model.sync_type import RequestedSyncType, SyncType
 
 
 class SyncStatus(StrEnum):

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Final, cast
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
-from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState, Text
+from connector_pipeline.model.shop import RegisteredShop, Shop, Text
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.storable import clipped, escaped
-from connector_pipeline.model.sync import RequestedSyncType, SyncId
+from connector_pipeline.model.sync import SyncId
+from connector_pipeline.model.sync_type import RequestedSyncType
 
 SUBJECT: Final = "evt.catalog.sync.requested"
 

@@ -22,8 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from connector_pipeline.model.shop import ShopState
-from connector_pipeline.model.sync import SyncStatus, SyncType
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync import SyncStatus
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CONNECTOR
 

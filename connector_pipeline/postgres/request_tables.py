@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from connector_pipeline.model.queue import Lane, QueueOutcome, QueueReason, QueueState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.schema import Id, Time, metadata, one_of
 from connector_pipeline.postgres.schema_names import CONNECTOR
 

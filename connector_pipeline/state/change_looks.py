@@ -14,7 +14,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import RateLimited
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state.look_distances import FIRST_RATE, wanted_rate
 from connector_pipeline.state.sweeps import RUNNING_FOR
 

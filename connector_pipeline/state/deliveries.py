@@ -7,7 +7,8 @@ from typing import Final
 import psycopg
 
 from connector_pipeline.model.hint import HintSource
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.kit.webhooks import Delivery
 from connector_pipeline.state import disconnected, erase_demands, hints
 from connector_pipeline.state.hints import ReceivedHint

@@ -15,7 +15,8 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import ShopDisconnected
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state import queue_intake
 from connector_pipeline.state.refusals import DISTANCES, NEXT_DISTANCE, NOT_REFUSED, RefusedAbout
 

@@ -10,7 +10,8 @@ from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.events import DEAD_LETTERS, SHOP_ERASED, ErasedShop, ShopErased
 from connector_pipeline.model.name_in_texts import pattern
-from connector_pipeline.model.shop import ShopState, parse_partition_key
+from connector_pipeline.model.shop import parse_partition_key
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.refusals import NOT_REFUSED
 

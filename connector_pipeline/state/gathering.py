@@ -20,8 +20,8 @@ from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.hint import FINISHED_WORK, MOST_HINTED, HintedToken, HintSource
 from connector_pipeline.model.queue import PRIORITIES, QueueReason
-from connector_pipeline.model.shop import ShopState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.state import sync_queue
 from connector_pipeline.state.asked_again import read_tokens, stored_tokens
 

@@ -12,7 +12,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import InvalidSyncRequest
-from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
+from connector_pipeline.model.shop import RegisteredShop, Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_request import (
     LONGEST_FIELD,
     SyncRequest,

@@ -14,7 +14,7 @@ import psycopg
 
 from connector_pipeline.model.queue import PRIORITIES, QueueReason
 from connector_pipeline.model.shop import columns_of
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.state import sync_queue
 
 # A full sync does what any other would; one of its own choice does what an increment would.

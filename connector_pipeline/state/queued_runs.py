@@ -16,7 +16,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from connector_pipeline.model.queue import LAST_OF_FOREGROUND, Lane
-from connector_pipeline.model.shop import ShopState, columns_of
+from connector_pipeline.model.shop import columns_of
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state import sync_queue
 
 ONE_CLASS_UP_AFTER: Final = timedelta(minutes=10)

@@ -15,7 +15,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from connector_pipeline.model.errors import AccessRefused, ShopDisconnected
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 
 CONFIRMED_AFTER: Final = timedelta(seconds=90)
 """A refusal that a later sync meets again after so long is no trouble of a minute.

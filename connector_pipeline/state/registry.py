@@ -12,13 +12,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from connector_pipeline.model.errors import InvalidShop, UnknownShop
-from connector_pipeline.model.shop import (
-    RegisteredShop,
-    Shop,
-    ShopState,
-    columns_of,
-    parse_partition_key,
-)
+from connector_pipeline.model.shop import RegisteredShop, Shop, columns_of, parse_partition_key
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.refusals import NOT_REFUSED
 from connector_pipeline.state.registration import Added, add_shop

@@ -12,8 +12,8 @@ from typing import Final, Self
 from connector_pipeline.model.errors import InvalidSyncRequest
 from connector_pipeline.model.shop import LONGEST_TEXT, Shop
 from connector_pipeline.model.storable import clipped
-from connector_pipeline.model.sync import RequestedSyncType
 from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.platforms.adapters import valid_domain
 
 _AT_THE_DATABASE: Final = (

@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 
 LONG: Final = timedelta(days=1)
 """A shop that fails for so long was tried by many sweeps, and readers see yesterday's catalog."""
@@ -153,8 +153,8 @@ _NAMED_TROUBLED: Final = """
     ORDER BY since, shop LIMIT %(named)s
 """.replace("{troubled}", _TROUBLED)
 
-# A sync that another run published waited for that run, for hours in a backfill of Dagster's own, or
-# until somebody published its snapshot once more. So of those the reading alone counts.
+# A sync that another run published waited for that run, for hours in a backfill of Dagster's own,
+# or until somebody published its snapshot once more. So of those the reading alone counts.
 _SLOWEST: Final = """
     SELECT platform_name || '/' || domain AS shop, max(CASE
         WHEN published_by = run_id THEN seconds

@@ -8,7 +8,8 @@ from typing import LiteralString
 
 import psycopg
 
-from connector_pipeline.model.shop import ShopState, columns_of
+from connector_pipeline.model.shop import columns_of
+from connector_pipeline.model.shop_state import ShopState
 
 
 def due(connection: psycopg.Connection, *, every: timedelta, limit: int) -> list[str]:

@@ -13,7 +13,8 @@ from psycopg.rows import class_row
 
 from connector_pipeline.model.errors import AccessRefused, NotActive, ShopDisconnected
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.shop import ShopState, columns_of
+from connector_pipeline.model.shop import columns_of
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state import queue_intake
 
 RUNNING_FOR: Final = timedelta(minutes=10)

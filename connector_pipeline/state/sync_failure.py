@@ -20,7 +20,8 @@ from connector_pipeline.model.errors import (
 from connector_pipeline.model.events import Envelope, FetchFailed
 from connector_pipeline.model.queue import QueueOutcome
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state import full_sync_failures, refusals, sync_log, sync_queue
 from connector_pipeline.state.asked_again import ask_again_all
 from connector_pipeline.state.error_text import stored_text

@@ -20,7 +20,7 @@ from connector_pipeline.model.queue import (
     QueueReason,
     QueueState,
 )
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres import named_locks
 
 MOST_RELAUNCHES: Final = 2

@@ -17,7 +17,8 @@ from connector_pipeline.model.errors import SnapshotIncomplete, UnknownShop
 from connector_pipeline.model.events import Envelope, FetchCompleted
 from connector_pipeline.model.queue import QueueOutcome
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state import full_sync_failures, sync_queue
 from connector_pipeline.state.freshness import ChangeTimes
 from connector_pipeline.state.outbox import put_outcome

@@ -19,7 +19,7 @@ from connector_pipeline.model.errors import (
     ShopBusy,
     ShopDisconnected,
 )
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state.refusals import FEWEST_AT_ONCE, Share
 
 NO_TROUBLE_OF_MANY: Final = tuple(

@@ -1,7 +1,8 @@
 """Notices in an increment that the shop charges in another currency than the catalog has."""
 
 from connector_pipeline.model.shop import RegisteredShop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport
 
 

@@ -11,16 +11,17 @@ from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.archive.writer import SnapshotWriter
 from connector_pipeline.model.errors import ArchiveUnavailable, NotActive
 from connector_pipeline.model.hint import HintedToken
-from connector_pipeline.model.shop import RegisteredShop, ShopState
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync import (
     ShopToSync,
     Sync,
     SyncPlan,
     SyncStatus,
-    SyncType,
     own_sync_id,
     planned_sync,
 )
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import Credentials
 from connector_pipeline.state.asked_again import tokens_of
 from connector_pipeline.state.registry import shop_on_record

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connector_pipeline.model.shop import RegisteredShop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport
 from connector_pipeline.sync.absence import Confirmed
 

@@ -16,7 +16,8 @@ from connector_pipeline.catalog.publish import publish
 from connector_pipeline.catalog.read import live_count, preview
 from connector_pipeline.model import tracing
 from connector_pipeline.model.errors import ConnectorError, DatabaseUnavailable, SnapshotMissing
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.remarks import Remarks
 from connector_pipeline.state import freshness

@@ -13,7 +13,8 @@ from pydantic import JsonValue
 from connector_pipeline.archive.manifest import SnapshotManifest
 from connector_pipeline.catalog.read import live_products
 from connector_pipeline.model import tracing
-from connector_pipeline.model.sync import SyncPlan, SyncType, increment_of
+from connector_pipeline.model.sync import SyncPlan, increment_of
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.adapters import adapter_of
 from connector_pipeline.platforms.kit.contract import (
     Adapter,

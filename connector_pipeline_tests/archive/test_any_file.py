@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from connector_pipeline.archive.manifest import manifests_folder, pages_folder, sync_file
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.errors import SnapshotMissing
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline_tests.any_json import near_json
 

@@ -10,7 +10,8 @@ import pytest
 
 from connector_pipeline.archive.masking import Mask
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from connector_pipeline.archive.page_file import decode_page, encode_page
 from connector_pipeline.archive.raw_archive import Erased, RawArchive
 from connector_pipeline.model.errors import CurrencyUnknown, SnapshotMissing
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 
 SHOP = "shopify/acme.myshopify.com"

@@ -11,7 +11,8 @@ import pytest
 from connector_pipeline.archive import retention
 from connector_pipeline.archive.raw_archive import RawArchive
 from connector_pipeline.model.errors import ArchiveUnavailable, SnapshotTooLarge
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.platforms.kit.contract import FetchReport, RawPage
 from connector_pipeline_tests.full_disk import fill, small_disk
 

@@ -16,7 +16,7 @@ from psycopg import sql
 from connector_pipeline.assets.checks import MOST_SHOPS_NAMED, judgement_metadata
 from connector_pipeline.catalog.expectations import EXPECTATIONS, judge
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline

@@ -24,7 +24,8 @@ from connector_pipeline.assets.sync_report import (
 from connector_pipeline.assets.time_chart import time_chart
 from connector_pipeline.catalog.examples import ChangedItem, Examples, Rejected
 from connector_pipeline.catalog.read import PREVIEW_COLUMNS
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.sync.publishing import Published
 

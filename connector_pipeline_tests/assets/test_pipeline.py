@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector_pipeline.assets.run_identity import CORRELATION_ID_TAG
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.adapters import BUILT_IN
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.sandbox.shops.edits import now

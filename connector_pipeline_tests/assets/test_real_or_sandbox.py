@@ -4,7 +4,7 @@ import pytest
 
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.model.errors import SandboxMixedWithReal
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.serves import Serves, mark, serves
 from connector_pipeline_tests.assets.conftest import Pipeline

@@ -3,7 +3,7 @@
 from dagster import SensorResult, build_sensor_context
 
 from connector_pipeline.automation.shop_partitions import shop_partitions
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline_tests.assets.conftest import Pipeline
 from connector_pipeline_tests.passing_time import minutes_pass

@@ -23,7 +23,7 @@ from connector_pipeline.assets.shop_health import health_metadata
 from connector_pipeline.assets.sync_report import SHOWN_AT_ONCE
 from connector_pipeline.automation.shop_health import shop_health_report
 from connector_pipeline.definitions import build_definitions
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state.shop_health import ShopHealth, shop_health, troubles_of

@@ -32,7 +32,8 @@ from connector_pipeline.catalog.expectations import EXPECTATIONS
 from connector_pipeline.definitions import build_definitions
 from connector_pipeline.engine.run_tags import RETRY_NUMBER, ROOT_RUN_ID
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.sync import RequestedSyncType, ShopToSync, own_sync_id
+from connector_pipeline.model.sync import ShopToSync, own_sync_id
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.sandbox.controls.faults import FaultRule
 from connector_pipeline.sandbox.shops.spec import ShopSpec

@@ -15,7 +15,8 @@ from dagster import DagsterInstance, SensorResult, build_sensor_context
 from connector_pipeline.automation.alert_targets import targets
 from connector_pipeline.automation.alerts import alerts, failing
 from connector_pipeline.model.queue import QueueOutcome
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import load_settings
 from connector_pipeline.state import sweeps, sync_queue

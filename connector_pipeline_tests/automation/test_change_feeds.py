@@ -12,7 +12,8 @@ from dagster import DagsterInstance, SkipReason, build_sensor_context
 
 from connector_pipeline.automation.change_feeds import change_feeds
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.shop import SandboxShop

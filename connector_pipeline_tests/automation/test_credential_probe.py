@@ -14,7 +14,7 @@ from connector_pipeline.automation.credential_probe import are_new, credential_p
 from connector_pipeline.credentials.refused import credential_digest
 from connector_pipeline.credentials.token_service import TokenService
 from connector_pipeline.model.errors import ShopDisconnected
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.shopify.credentials import ShopifyCredentials
 from connector_pipeline.platforms.woocommerce.talking.authentication import (
     WooCommerceCredentials,

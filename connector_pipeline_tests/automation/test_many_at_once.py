@@ -11,7 +11,7 @@ import pytest
 
 from connector_pipeline.automation.sync_queue import shops_of
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state import queue_intake, queued_runs
 from connector_pipeline.state.queued_runs import Capacity
 from connector_pipeline_tests.assets.conftest import Pipeline, pipeline

@@ -22,7 +22,8 @@ from connector_pipeline.automation.shop_partitions import (
     partition_changes,
     shop_partitions,
 )
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.registry import ShopRegistry
 

@@ -12,9 +12,11 @@ from connector_pipeline.automation.cron_times import CronTimes
 from connector_pipeline.automation.sweep import EVERY_SECONDS, due_shops, last_due, sweep
 from connector_pipeline.model.errors import PlatformUnavailable, ShopDisconnected
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.shop import Shop, ShopState
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync import Sync
 from connector_pipeline.model.sync_request import SyncRequest
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import inbox, queue_intake, queued_runs, sweeps
 from connector_pipeline.state.queued_runs import Capacity

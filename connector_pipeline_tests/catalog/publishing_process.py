@@ -10,7 +10,8 @@ import time
 
 from connector_pipeline.catalog.publish import publish
 from connector_pipeline.model.catalog_item import CatalogItem
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline_tests.catalog.snapshots import ACME, LONG_AGO, item, rows
 

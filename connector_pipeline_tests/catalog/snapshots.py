@@ -19,7 +19,8 @@ from connector_pipeline.model.catalog_item import (
     row_of,
 )
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.sync_log import PublishCounts
 

@@ -8,7 +8,7 @@ import pytest
 from connector_pipeline.catalog.read import rejects
 from connector_pipeline.catalog.staging import LARGEST_RAW, MOST_REJECTS_KEPT
 from connector_pipeline.model.catalog_item import RejectedVariant
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline_tests.catalog.snapshots import ACME, Publisher, item, rejected
 
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector_pipeline.model.shop import ShopState
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state import freshness
 from connector_pipeline.state.freshness import Freshness
 from connector_pipeline.state.registry import ShopRegistry

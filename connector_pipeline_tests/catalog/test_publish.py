@@ -18,7 +18,7 @@ from connector_pipeline.catalog.read import rejects, shop_items
 from connector_pipeline.model.catalog_item import CatalogRow, RejectedVariant, row_of
 from connector_pipeline.model.errors import ConnectorError, PublishTooSlow, UnknownShop
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline.state.sync_records import SyncRecords

@@ -4,7 +4,7 @@ import pytest
 
 from connector_pipeline.catalog.read import rejects
 from connector_pipeline.model.errors import SnapshotShrank
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline_tests.catalog.snapshots import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connector_pipeline.catalog.guard import refusal
 from connector_pipeline.model.catalog_item import CatalogItem, ProductStatus, RejectedVariant
 from connector_pipeline.model.errors import SnapshotShrank
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import PublishCounts
 from connector_pipeline_tests.catalog.snapshots import Publisher, item, rejected

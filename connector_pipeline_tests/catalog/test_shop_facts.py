@@ -7,7 +7,7 @@ import pytest
 
 from connector_pipeline.catalog.shop_facts import ShopFacts, shop_facts
 from connector_pipeline.model.errors import InvalidShop
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline_tests.catalog.snapshots import (
     ACME,
     LONG_AGO,

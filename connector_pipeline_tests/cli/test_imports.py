@@ -73,5 +73,5 @@ def test_a_command_over_rows_imports_neither_migrations_nor_adapters(
 
 def test_help_imports_no_database() -> None:
     """It is printed from the commands' names and options."""
-    packages = ("psycopg", "httpx", "connector_pipeline.settings", "connector_pipeline.postgres")
-    assert not imported_by_command("--help", packages=packages)
+    ours = ("connector_pipeline.settings", "connector_pipeline.postgres")
+    assert not imported_by_command("--help", packages=("psycopg", "httpx", "pydantic", *ours))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.postgres.downgrade import downgrade
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from connector_pipeline.archive.raw_archive import RawArchive
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.sandbox.shopify.bulk_operations import BulkOperations
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import Platform

@@ -26,7 +26,8 @@ from connector_pipeline.hints.shop_rates import BURST as MOST_OF_A_SHOP
 from connector_pipeline.hints.shop_rates import ShopRates
 from connector_pipeline.hints.sources import BURST
 from connector_pipeline.model.hint import Hint
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.kit.webhooks import Delivery
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state.deliveries import ReceivedDelivery

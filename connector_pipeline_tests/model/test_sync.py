@@ -5,12 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector_pipeline.model.shop import RegisteredShop
-from connector_pipeline.model.sync import (
-    RequestedSyncType,
-    SyncPlan,
-    SyncType,
-    planned_sync,
-)
+from connector_pipeline.model.sync import SyncPlan, planned_sync
+from connector_pipeline.model.sync_type import RequestedSyncType, SyncType
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

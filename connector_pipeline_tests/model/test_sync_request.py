@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_pipeline.model.errors import InvalidShop, InvalidSyncRequest
-from connector_pipeline.model.shop import RegisteredShop, ShopState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.shop import RegisteredShop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_request import (
     MalformedRequest,
     SyncRequest,
     parse_sync_request,
     registration,
 )
+from connector_pipeline.model.sync_type import RequestedSyncType
 
 PAYLOAD = {
     "merchant_id": "m-1",

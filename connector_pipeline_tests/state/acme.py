@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 
 ACME = Shop(
     merchant_id="m1",

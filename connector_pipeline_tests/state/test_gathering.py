@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from connector_pipeline.model.errors import PlatformUnavailable, SyncInterrupted
 from connector_pipeline.model.hint import MOST_HINTED, Hint, HintedToken, HintSource
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.shop import Shop, ShopState
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import (
     gathering,

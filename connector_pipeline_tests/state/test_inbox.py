@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import PlatformUnavailable
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.platforms.adapters import BUILT_IN, valid_domain
 from connector_pipeline.postgres.database import Database

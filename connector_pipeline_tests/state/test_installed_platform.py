@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from connector_pipeline.model.errors import InvalidShop, UnknownShop
-from connector_pipeline.model.shop import Shop, ShopState
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.platforms.adapters import BUILT_IN, found_adapters
 from connector_pipeline.postgres.database import Database

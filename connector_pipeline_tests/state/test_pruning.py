@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.shop import Shop
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import queue_intake, sync_failure, sync_log, sync_success
 from connector_pipeline.state.pruning import prune

@@ -13,8 +13,10 @@ from connector_pipeline.model.errors import (
     PlatformUnavailable,
     ShopDisconnected,
 )
-from connector_pipeline.model.shop import Shop, ShopState
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.state.refusals import FEWEST_AT_ONCE, Refusal, Share
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_records import SyncRecords

@@ -14,7 +14,8 @@ from connector_pipeline.model.errors import (
     ShopDisconnected,
     UnknownShop,
 )
-from connector_pipeline.model.shop import RegisteredShop, Shop, ShopState
+from connector_pipeline.model.shop import RegisteredShop, Shop
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync import Sync
 from connector_pipeline.state import full_sync_failures, sync_success
 from connector_pipeline.state.refusals import Refusal, Share

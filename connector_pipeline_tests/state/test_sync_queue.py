@@ -12,8 +12,9 @@ from psycopg.rows import dict_row
 
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.queue import QueueOutcome, QueueReason
-from connector_pipeline.model.shop import Shop, ShopState
-from connector_pipeline.model.sync import RequestedSyncType
+from connector_pipeline.model.shop import Shop
+from connector_pipeline.model.shop_state import ShopState
+from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import (
     backfills,

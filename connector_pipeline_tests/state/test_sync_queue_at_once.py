@@ -12,7 +12,8 @@ import pytest
 
 from connector_pipeline.model.errors import PlatformUnavailable
 from connector_pipeline.model.queue import QueueReason
-from connector_pipeline.model.sync import Sync, SyncType
+from connector_pipeline.model.sync import Sync
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.state import (
     inbox,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from connector_pipeline.model.errors import ConnectorError, PlatformUnavailable
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.state.sync_log import SyncProgress
 from connector_pipeline.state.sync_records import SyncRecords

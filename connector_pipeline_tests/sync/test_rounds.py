@@ -24,7 +24,7 @@ from connector_pipeline.model.errors import (
     TokenServiceUnavailable,
     UnknownShop,
 )
-from connector_pipeline.model.shop import ShopState
+from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync import own_sync_id
 from connector_pipeline.postgres import named_locks
 from connector_pipeline.sandbox.controls.faults import rule_from_json

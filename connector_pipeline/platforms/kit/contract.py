@@ -22,7 +22,7 @@ from connector_pipeline.model.catalog_item import CatalogItem, CatalogRow, Rejec
 from connector_pipeline.model.finding import Finding
 from connector_pipeline.model.hint import MOST_HINTED
 from connector_pipeline.model.shop import Shop, valid_host_name
-from connector_pipeline.model.sync import SyncType
+from connector_pipeline.model.sync_type import SyncType
 from connector_pipeline.model.url_secrets import with_logins
 from connector_pipeline.platforms.http.challenge import TroublePages
 from connector_pipeline.platforms.kit.listed_ids import ListedIds
