@@ -4,6 +4,7 @@ They hold merchants' catalogs, logs and addresses of servers. Everything here is
 this machine.
 """
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -25,7 +26,7 @@ def make_private_folder(folder: Path, *, passable: bool = False) -> None:
 
     `passable`: others may pass through to a folder below whose name they know. Leaves a folder as
     it is that is not ours, that everybody may write to, e.g. /tmp, or whose file system keeps no
-    rights. Raises OSError.
+    rights. Raises NotADirectoryError for what is no folder, which stays as it is, and OSError.
     """
     wanted = _FOLDER | (stat.S_IXOTH if passable else 0)
     try:
@@ -40,6 +41,8 @@ def make_private_folder(folder: Path, *, passable: bool = False) -> None:
         except FileExistsError:
             pass
         found = folder.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     mode = stat.S_IMODE(found.st_mode)
     if mode != wanted and found.st_uid == os.geteuid() and not mode & stat.S_ISVTX:
         with suppress(OSError):
@@ -75,7 +78,9 @@ def open_private(path: Path, flags: int) -> BinaryIO:
     """Open a file to write bytes, which its owner alone may read, also if it was there before."""
     descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE)
     try:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) != _FILE:
+        found = os.fstat(descriptor)
+        # A device, e.g. /dev/null, is everybody's.
+        if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != _FILE:
             with suppress(OSError):
                 os.fchmod(descriptor, _FILE)
         return os.fdopen(descriptor, "wb")

@@ -45,6 +45,21 @@ def test_the_umask_decides_nothing(tmp_path: Path, value: int) -> None:
     assert mode(below / "a" / "page") == 0o600
 
 
+def test_what_is_no_folder_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    """A setting that names /dev/null would take it away from the whole machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pipe.chmod(0o666)
+    with pytest.raises(NotADirectoryError):
+        make_private_folder(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        open_private(pipe, os.O_WRONLY).close()
+    finally:
+        os.close(reader)
+    assert mode(pipe) == 0o666
+
+
 def test_what_was_there_with_wider_rights_is_tightened(tmp_path: Path) -> None:
     """An earlier version made it."""
     folder = tmp_path / "logs"
