@@ -149,8 +149,8 @@ _NAMED_TROUBLED: Final = """
     ORDER BY since, shop LIMIT %(named)s
 """.replace("{troubled}", _TROUBLED)
 
-# A sync that another run published waited for that run, for hours in a backfill of Dagster's own, or
-# until somebody published its snapshot once more. So of those the reading alone counts.
+# A sync that another run published waited for that run: for hours in a backfill of Dagster's own,
+# or until somebody published its snapshot once more. So of those the reading alone counts.
 _SLOWEST: Final = """
     SELECT platform_name || '/' || domain AS shop, max(CASE
         WHEN published_by = run_id THEN seconds

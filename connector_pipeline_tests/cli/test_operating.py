@@ -205,7 +205,9 @@ class Deployment:
         until = time.monotonic() + LONG
         while self.run("connector-pipeline daemon --check").returncode != 0:
             assert time.monotonic() < until, (self.folder / "daemon.log").read_text()
-            assert all(process.poll() is None for process in self.processes)
+            assert all(process.poll() is None for process in self.processes), "\n".join(
+                log.read_text() for log in self.folder.glob("*.log")
+            )
             time.sleep(0.5)
 
     def stop(self) -> None:
