@@ -41,13 +41,14 @@ def stop(
     with _instance() as instance:
         _switch(instance, on=False)
         until = time.monotonic() + timedelta(minutes=most_minutes).total_seconds()
-        left = len(runs_under_way(instance))
-        while wait and (left or is_ticking(instance, _SENSOR)) and time.monotonic() < until:
+        # The tick before the runs: it may have launched one as its last.
+        ticking, left = is_ticking(instance, _SENSOR), len(runs_under_way(instance))
+        while wait and (ticking or left) and time.monotonic() < until:
             with working(f"{left} runs are under way"):
                 time.sleep(_LOOKED_EVERY)
-            left = len(runs_under_way(instance))
+            ticking, left = is_ticking(instance, _SENSOR), len(runs_under_way(instance))
     _say("stopped", left, as_json=as_json)
-    if wait and left:
+    if wait and (ticking or left):
         raise typer.Exit(1)
 
 

@@ -5,7 +5,8 @@ ticks. Whoever changes a part of it reads the object and writes it back whole: t
 tick begins and ends, the UI and commands when somebody switches. So a switch between a tick's
 reading and its writing is lost, and a switch made of an old reading puts back an old cursor. Here
 each update changes only what it is about, in one statement that writes nothing if the stored object
-is not the one that it was combined with.
+is not the one that it was combined with. And no tick begins after a switch: one that waits for a
+thread looks at the status no more.
 
 Needs: `PostgresScheduleStorage.update_instigator_state`, the tables `instigators` and `jobs`, and
 what its callers change: a tick that begins, `last_tick_start_timestamp`; one that ends,
@@ -49,6 +50,13 @@ _WRITE: Final = text("""
 """)
 
 
+class SwitchedOff(Exception):
+    """A tick does not begin, because its sensor was switched off since the daemon read its state.
+
+    Dagster's daemon drops what the thread of a tick raises before the tick is created.
+    """
+
+
 class MergingScheduleStorage(PostgresScheduleStorage):
     """Writes of a sensor's or schedule's state what the update is about, and keeps the rest."""
 
@@ -77,7 +85,8 @@ class MergingScheduleStorage(PostgresScheduleStorage):
     def update_instigator_state(self, state: InstigatorState) -> InstigatorState:
         """Store what the state changes. Returns what is stored then.
 
-        Raises DagsterInvariantViolationError if there is none to update.
+        Raises DagsterInvariantViolationError if there is none to update, SwitchedOff if a tick of
+        a sensor begins that was switched off.
         """
         if not (self.has_instigators_table() and self.has_built_index(SCHEDULE_JOBS_SELECTOR_ID)):
             return super().update_instigator_state(state)
@@ -90,7 +99,10 @@ class MergingScheduleStorage(PostgresScheduleStorage):
                     raise DagsterInvariantViolationError(
                         f"InstigatorState {state.instigator_origin_id} is not present in storage"
                     )
-                stored = merged(deserialize_value(read, InstigatorState), state)
+                old = deserialize_value(read, InstigatorState)
+                if old.status is InstigatorStatus.STOPPED and _begins(old, state):
+                    raise SwitchedOff(f"{state.instigator_name} was switched off")
+                stored = merged(old, state)
                 values = {
                     "selector": selector,
                     "origin": state.instigator_origin_id,
@@ -170,6 +182,16 @@ def _of_sensor(
             edited if old_data.last_tick_success_timestamp is None else edited.with_status(stored)
         )
     return new.with_data(old_data._replace(last_sensor_start_timestamp=switched_on))
+
+
+def _begins(stored: InstigatorState, new: InstigatorState) -> bool:
+    old_data, new_data = stored.sensor_instigator_data, new.sensor_instigator_data
+    return (
+        old_data is not None
+        and new_data is not None
+        and _later(new_data.last_tick_start_timestamp, old_data.last_tick_start_timestamp)
+        and not _later(new_data.last_tick_timestamp, old_data.last_tick_timestamp)
+    )
 
 
 def _edits_the_cursor(old: SensorInstigatorData, new: SensorInstigatorData) -> bool:

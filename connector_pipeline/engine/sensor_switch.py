@@ -5,16 +5,21 @@ is being replaced, neither need be at hand. Dagster stores a sensor's state as s
 come by it for the first time. A tick that goes on meanwhile leaves the switch where it is
 (engine/schedule_storage.py).
 
-Needs: `DagsterInstance.all_instigator_state`, `update_instigator_state` and `get_ticks`, and the
-states and types of `dagster._core`. Tried with Dagster 1.13.27. A public function that stops a
-sensor by its name would replace this module.
+Needs: `DagsterInstance.all_instigator_state` and `update_instigator_state`, the states and types of
+`dagster._core`, and the times that a tick writes (engine/schedule_storage.py). Tried with Dagster
+1.13.27. A public function that stops a sensor by its name would replace this module.
 """
 
+import time
 from collections.abc import Sequence
+from typing import Final
 
 from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
+
+_LONGEST_TICK: Final = 600.0
+"""Seconds. Dagster gives up a sensor's evaluation after 60 s, and then launches its runs."""
 
 
 def switch(instance: DagsterInstance, name: str, *, on: bool) -> bool:
@@ -28,11 +33,18 @@ def switch(instance: DagsterInstance, name: str, *, on: bool) -> bool:
 
 
 def is_ticking(instance: DagsterInstance, name: str) -> bool:
-    """Whether the sensor's newest tick goes on: one that began before it was switched off."""
+    """Whether a tick of the sensor goes on: one that began before it was switched off.
+
+    A tick whose daemon died ten minutes ago does not: nobody else notes its end while the sensor is
+    switched off.
+    """
     return any(
-        not tick.is_completed
+        data.last_tick_start_timestamp is not None
+        and data.last_tick_start_timestamp > (data.last_tick_timestamp or 0)
+        and data.last_tick_success_timestamp is None
+        and time.time() - data.last_tick_start_timestamp < _LONGEST_TICK
         for state in _states(instance, name)
-        for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        if (data := state.sensor_instigator_data) is not None
     )
 
 

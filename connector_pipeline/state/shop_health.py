@@ -153,7 +153,7 @@ _NAMED_TROUBLED: Final = """
     ORDER BY since, shop LIMIT %(named)s
 """.replace("{troubled}", _TROUBLED)
 
-# A sync that another run published waited for that run, for hours in a backfill of Dagster's own,
+# A sync that another run published waited for that run: for hours in a backfill of Dagster's own,
 # or until somebody published its snapshot once more. So of those the reading alone counts.
 _SLOWEST: Final = """
     SELECT platform_name || '/' || domain AS shop, max(CASE

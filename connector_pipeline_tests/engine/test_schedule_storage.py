@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -111,8 +112,8 @@ class Process:
     def tick(self) -> None:
         """Tick the sensor a minute later, if it is switched on, as the daemon does."""
         log = logging.getLogger(__name__)
-        with freeze_time(float(next(MINUTES))):
-            for _ in execute_sensor_iteration(self._context, log, None, None):
+        with freeze_time(float(next(MINUTES))), ThreadPoolExecutor() as threads:
+            for _ in execute_sensor_iteration(self._context, log, threads, None, {}):
                 pass
 
     def state(self) -> InstigatorState:
@@ -191,11 +192,11 @@ def here() -> InProcessWorkspaceLoadTarget:
     return InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target, location_name="here"))
 
 
-@pytest.mark.parametrize("moment", [BEGINS, ENDS])
+@pytest.mark.parametrize(("moment", "cursor"), [(BEGINS, "1"), (ENDS, "2")])
 def test_a_switch_while_a_tick_writes_is_not_lost(
-    daemon: Process, server: Process, moment: int
+    daemon: Process, server: Process, moment: int, cursor: str
 ) -> None:
-    """The command switched it off, and the tick's cursor is kept."""
+    """A tick that was to begin does not, and the cursor of one that ends is kept."""
     daemon.tick()
     assert daemon.found() == (DECLARED, "1")
 
@@ -204,9 +205,13 @@ def test_a_switch_while_a_tick_writes_is_not_lost(
 
     before_its_write(daemon.instance, moment, stop)
     daemon.tick()
-    assert daemon.found() == (STOPPED, "2")
+    assert daemon.found() == (STOPPED, cursor)
+    ticks = daemon.instance.get_ticks(
+        daemon.sensor.get_remote_origin_id(), daemon.sensor.selector_id
+    )
+    assert [tick.is_completed for tick in ticks] == [True] * int(cursor)
     daemon.tick()
-    assert daemon.found() == (STOPPED, "2")
+    assert daemon.found() == (STOPPED, cursor)
 
 
 def test_a_switch_of_an_old_reading_puts_back_no_cursor(daemon: Process, server: Process) -> None:

@@ -1,5 +1,6 @@
 """A sensor is switched by its name alone, without a code server."""
 
+import time
 from pathlib import Path
 
 from dagster import DagsterInstance
@@ -9,9 +10,13 @@ from dagster._core.remote_origin import (
     RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+)
 
-from connector_pipeline.engine.sensor_switch import switch
+from connector_pipeline.engine.sensor_switch import is_ticking, switch
 
 
 def test_a_sensor_is_switched_off_and_on_once_a_daemon_has_come_by_it(tmp_path: Path) -> None:
@@ -37,3 +42,29 @@ def test_a_sensor_is_switched_off_and_on_once_a_daemon_has_come_by_it(tmp_path: 
         assert statuses() == {"a_sensor": "STOPPED", "another": "DECLARED_IN_CODE"}
         assert switch(instance, "a_sensor", on=True)
         assert statuses() == {"a_sensor": "RUNNING", "another": "DECLARED_IN_CODE"}
+
+
+def test_a_tick_goes_on_from_its_first_write_to_its_last(tmp_path: Path) -> None:
+    """Also before Dagster has created it; and not for ever, if its daemon was killed."""
+    location = GrpcServerCodeLocationOrigin("127.0.0.1", 1)
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "a_repository"), "a_sensor")
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED)
+    now = time.time()
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.add_instigator_state(state)
+
+        def after(**times: float) -> bool:
+            data = SensorInstigatorData(**times)
+            instance.update_instigator_state(state.with_data(data))
+            return is_ticking(instance, "a_sensor")
+
+        assert not is_ticking(instance, "a_sensor")
+        assert after(last_tick_start_timestamp=now)
+        assert after(last_tick_start_timestamp=now, last_tick_timestamp=now - 5)
+        assert not after(last_tick_start_timestamp=now, last_tick_timestamp=now)
+        assert not after(
+            last_tick_start_timestamp=now,
+            last_tick_timestamp=now - 5,
+            last_tick_success_timestamp=now,
+        )
+        assert not after(last_tick_start_timestamp=now - 3600, last_tick_timestamp=now - 3605)
