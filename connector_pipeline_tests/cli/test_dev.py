@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -342,9 +342,11 @@ def own_home() -> Generator[Path]:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see processes")
 def test_a_newcomers_session_syncs_stops_and_starts_again(own_home: Path) -> None:
     """The UI's API leads to rows, an edit of a shop to newer ones; Ctrl-C leaves no process."""
-    with socket.create_server(("127.0.0.1", 3900)), dev(own_home, "--port", "3900") as first:
-        # The next free port is 3901, unless another process has that, too.
-        assert urlsplit(first.session["ui_url"]).port in range(3901, 4000)
+    with ExitStack() as opened:
+        # A port that another process has. The next one is free, unless one has that, too.
+        taken = opened.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        first = opened.enter_context(dev(own_home, "--port", str(taken)))
+        assert urlsplit(first.session["ui_url"]).port in range(taken + 1, taken + 100)
         keys = first.graphql(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
         shops = first.sandbox("GET", "/sandbox/shops")
         assert set(keys) == {f"{shop['platform_name']}/{shop['domain']}" for shop in shops}

@@ -33,6 +33,7 @@ from connector_pipeline_tests.engine.celery_world import (
     wait_for,
 )
 from connector_pipeline_tests.engine.redis_server import PASSWORD, RedisServer
+from connector_pipeline_tests.process_logs import shown_if_failed
 
 SUCCESS, FAILURE = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
 STARTING, CANCELED = DagsterRunStatus.STARTING, DagsterRunStatus.CANCELED
@@ -64,7 +65,10 @@ def world(new_database: Callable[[str | None], str], migrated_template: str) -> 
         }
         for name, value in variables.items():
             environment.setenv(name, value)
-        with DagsterInstance.get() as instance:
+        with (
+            shown_if_failed(lambda: sorted(folder.glob("*.log"))),
+            DagsterInstance.get() as instance,
+        ):
             world = World(folder, instance, Database(url=connector), sandbox, redis)
             yield world
         for worker in world.workers:

@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 from uuid import uuid4
 
 from connector_pipeline.credentials.webhook_secrets import shop_secret
+from connector_pipeline_tests.process_logs import shown_if_failed
 
 NEW_SECRET: Final = "of-the-app-now-0123456789abcdef"
 OLD_SECRET: Final = "of-the-app-before-0123456789abcd"
@@ -111,7 +112,7 @@ def receiving(database_url: str, folder: Path, **settings: str) -> Generator[Rec
             stderr=written,
         )
     try:
-        with log.open() as read:
+        with shown_if_failed(lambda: [log]), log.open() as read:
             yield Receiving(process, _port(process, read), log)
     finally:
         process.kill()
