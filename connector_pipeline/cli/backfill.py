@@ -27,7 +27,6 @@ from connector_pipeline.model.errors import ConnectorError
 from connector_pipeline.model.queue import QueueReason
 from connector_pipeline.model.sync import BackfillStatus
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.settings import load_settings
 from connector_pipeline.state import backfills, queue_intake
 from connector_pipeline.state.queued_runs import Launch
 from connector_pipeline.state.registry import ShopRegistry
@@ -193,7 +192,10 @@ class _Followed:
 
     def _execute(self, launch: Launch, run_id: str) -> None:
         if self._job is None:
-            self._job = _sync_shops_job()
+            # Imported here: beside a daemon the command executes no run.
+            from connector_pipeline.cli.runs import command_definitions
+
+            self._job = command_definitions().resolve_job_def(JOB)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         self._job.execute_in_process(
             instance=self._instance,
@@ -208,13 +210,6 @@ class _Followed:
         ):
             # Dagster turns Ctrl-C into the end of this run alone.
             raise KeyboardInterrupt
-
-
-def _sync_shops_job() -> JobDefinition:
-    # Imported here: the module reads the environment, which local_services completes first.
-    from connector_pipeline.definitions import build_definitions
-
-    return build_definitions(load_settings()).resolve_job_def(JOB)
 
 
 def _note(counts: Counter[str], total: int) -> str:

@@ -8,12 +8,17 @@ from dagster import (
     AssetKey,
     DagsterEvent,
     DagsterInstance,
+    Definitions,
     JobDefinition,
     JsonMetadataValue,
     TableMetadataValue,
 )
 
 from connector_pipeline.assets.run_identity import SYNC_ID_TAG
+from connector_pipeline.assets.syncing import syncing_definitions
+from connector_pipeline.engine.guarded_output import guard_dagsters_output
+from connector_pipeline.engine.unused_imports import making_definitions
+from connector_pipeline.garbage_collection import spare_what_is_there
 from connector_pipeline.model.errors import Defect
 from connector_pipeline.model.sync import SyncStatus
 from connector_pipeline.model.sync_type import RequestedSyncType
@@ -54,13 +59,17 @@ class SyncOutcome:
 
 def sync_job() -> JobDefinition:
     """The job that materializes both assets, with the settings that the environment has now."""
-    # Imported here: the module reads the environment, which local_services completes first.
-    from connector_pipeline import definitions
+    return command_definitions().resolve_implicit_global_asset_job_def()
 
-    settings = load_settings()
-    if settings is definitions.settings_of_defs:
-        return definitions.defs.resolve_implicit_global_asset_job_def()
-    return definitions.build_definitions(settings).resolve_implicit_global_asset_job_def()
+
+def command_definitions() -> Definitions:
+    """What a command that executes its own runs needs, with the settings of the environment."""
+    guard_dagsters_output()
+    with making_definitions():
+        definitions = syncing_definitions(load_settings())
+    # Its imports end here.
+    spare_what_is_there()
+    return definitions
 
 
 def sync_shop(

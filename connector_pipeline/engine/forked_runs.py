@@ -34,6 +34,7 @@ from typing import Final
 
 from connector_pipeline.engine.code_server import DEFINITIONS_MODULE
 from connector_pipeline.engine.guarded_output import guard_dagsters_output
+from connector_pipeline.platforms.http.connecting import tls
 
 WARM_NAME: Final = "connector-warm"
 RUN_NAME: Final = "connector-run"
@@ -119,6 +120,8 @@ def become_warm() -> None:
         importlib.import_module(DEFINITIONS_MODULE).defs.get_repository_def().get_all_jobs()
         for module in USED_BY_RUNS:
             importlib.import_module(module)
+        # Reading the authorities' certificates takes as long as a request.
+        tls()
     except Exception:
         _log.exception("What runs need could not all be loaded before; each run loads the rest.")
     # Else a run's garbage collector would write to pages that are shared with it.

@@ -18,7 +18,7 @@ components. Tried with Dagster 1.13.27, dagster-postgres 0.29.27, SQLAlchemy 2.0
 import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -45,13 +45,12 @@ _EXECUTED_WHEN_USED: Final = frozenset(
 )
 """Importers bind the module itself, or want a module below it."""
 
+_COMPONENTS: Final = "dagster.components"
 _BACKFILL: Final = "dagster._core.execution.backfill"
 _STOOD_IN_FOR: Final[Mapping[str, Sequence[str]]] = {
-    # Whatever checks the arguments of the first Definitions of a process asks for a type of them.
-    "connector_pipeline.definitions": ["dagster.components"],
-    "dagster": ["dagster.components"],
-    "dagster._core.definitions.definitions_load_context": ["dagster.components"],
-    "dagster._core.remote_representation.external_data": ["dagster.components"],
+    "dagster": [_COMPONENTS],
+    "dagster._core.definitions.definitions_load_context": [_COMPONENTS],
+    "dagster._core.remote_representation.external_data": [_COMPONENTS],
     "dagster._core.storage.event_log.migration": ["tqdm"],
     "dagster._core.storage.runs.base": [_BACKFILL],
     "dagster._core.storage.runs.migration": [_BACKFILL, "tqdm"],
@@ -72,8 +71,23 @@ def leave_out_unused_imports() -> None:
 
     For a command that runs syncs and ends; one that lives long imports as ever.
     """
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+    if not _leaves_out():
         sys.meta_path.insert(0, _Finder())
+
+
+@contextmanager
+def making_definitions() -> Generator[None]:
+    """Leave components out while the block makes the first Definitions of a process.
+
+    Whatever checks their arguments asks for a type of components. Does nothing in a process that
+    leaves nothing out.
+    """
+    with _standing_in_for([_COMPONENTS]) if _leaves_out() else nullcontext():
+        yield
+
+
+def _leaves_out() -> bool:
+    return any(isinstance(finder, _Finder) for finder in sys.meta_path)
 
 
 class _Finder(MetaPathFinder):

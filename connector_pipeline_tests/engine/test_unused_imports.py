@@ -17,12 +17,14 @@ from connector_pipeline.engine.unused_imports import leave_out_unused_imports
 leave_out_unused_imports()
 """
 SYNC: Final = """
-import connector_pipeline.cli.sync, connector_pipeline.definitions
+import connector_pipeline.cli.sync
+from connector_pipeline.cli.runs import sync_job
 from connector_pipeline.engine.storage import ConnectorStorage
-connector_pipeline.definitions.defs.resolve_implicit_global_asset_job_def()
+job = sync_job()
 """
 LEFT_OUT: Final = (
-    "alembic", "dagster.components", "dagster._core.execution.backfill",
+    "alembic", "connector_pipeline.automation.sweep", "connector_pipeline.definitions",
+    "dagster.components", "dagster._core.execution.backfill",
     "dagster._daemon.controller", "httpx._main", "mako", "pygments", "rich",
     "structlog", "tqdm",
 )  # fmt: skip
@@ -48,6 +50,24 @@ def test_a_sync_imports_nothing_that_it_does_not_use() -> None:
     [imported, used] = printed_by(f"{SYNC}\nprint(*{executed})\nprint({daemon})")
     assert not [name for name in LEFT_OUT if name in imported.split()]
     assert used == "False"
+
+
+def test_a_commands_runs_are_of_the_jobs_that_the_ui_has() -> None:
+    """Without sensors and schedules the same definitions: Dagster stores a job once, by its id."""
+    assert (
+        len(
+            set(
+                printed_by(f"""{SYNC}
+from connector_pipeline.cli.runs import command_definitions
+from connector_pipeline.definitions import defs
+for each in (defs, command_definitions()):
+    found = each.resolve_implicit_global_asset_job_def(), each.resolve_job_def("sync_shops")
+    print(*(job.get_job_index().job_snapshot_id for job in found))
+""")
+            )
+        )
+        == 1
+    )
 
 
 def test_what_was_left_out_is_the_real_thing_when_it_is_used() -> None:
