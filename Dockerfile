@@ -12,7 +12,7 @@ RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --no-deps --only-binary :all: \
         -r constraints-build.txt \
     && python -m venv --without-pip /opt/connector
-COPY pyproject.toml README.md LICENSE dagster.yaml ./
+COPY pyproject.toml PACKAGE.md LICENSE dagster.yaml ./
 COPY connector_pipeline connector_pipeline
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /src/wheel .
 # `gcs` and `azure` may be added. The sandbox's packages come with `ui`. `embedded` brings a Postgres and `dev` compilers' kin: neither may.

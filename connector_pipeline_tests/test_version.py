@@ -44,6 +44,9 @@ def test_the_page_of_an_index_has_no_link_that_leads_nowhere() -> None:
     named = {name for row in re.findall(r"(?m)^\| (`.*?) \|", page) for name in row.split(", ")}
     extras = set(project["optional-dependencies"]) - {"dev", "docs", "e2e"}
     assert named == {f"`{extra}`" for extra in extras}
+    # Without it the image builds no wheel.
+    for file in ("Dockerfile", ".dockerignore"):
+        assert project["readme"] in (PROJECT / file).read_text()
 
 
 def test_the_command_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = ["*.md", "docs/**.md"]
 # The description on the page of a package index: README.md says it at more length.
-exclude_patterns = ["docs/package.md"]
+exclude_patterns = ["PACKAGE.md"]
 # The sidebar lists the pages: a table of contents within README.md would be noise elsewhere.
 suppress_warnings = ["toc.not_included"]
 nitpicky = True
