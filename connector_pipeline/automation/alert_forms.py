@@ -50,7 +50,7 @@ def _plain(alert: Alert, target: Target) -> dict[str, Any]:
 def _slack(alert: Alert, target: Target) -> dict[str, Any]:
     sections = [alert.message, *_details(alert)]
     return {
-        # What a notification shows; Slack reads markup in it.
+        # A notification shows this, and Slack reads markup in it.
         "text": _without_markup(_cut(f"{_title(alert)}: {alert.message}")),
         "blocks": [
             {

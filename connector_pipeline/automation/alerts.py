@@ -70,7 +70,7 @@ class Reported(BaseModel):
 
 
 class Cursor(BaseModel):
-    """What has been reported to the log and to each target, by its digest."""
+    """The digests of all that has been reported, to the log and to each target."""
 
     log: Reported = Reported()
     targets: dict[str, Reported] = {}
@@ -89,7 +89,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a tick found: `sweeps` that fail, and those of them that fail by `troubles` alone."""
+    """A tick's findings: `sweeps` that fail, and those of them that fail by `troubles` alone."""
 
     disconnected: Sequence[DisconnectedShop]
     without_webhooks: Sequence[DisconnectedShop]

@@ -24,7 +24,7 @@ from connector_pipeline.state.look_distances import (
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """What decides the distances of looks at the time of a tick; see `state/look_distances.py`."""
+    """It decides the distances of looks at a tick; see `state/look_distances.py`."""
 
     price: float
     every: timedelta
@@ -47,7 +47,7 @@ class Pacing:
 
 
 def after_its_sync(due: DueShop, pacing: Pacing) -> Look | None:
-    """What a shop's newer sync leaves to remember, as it counts as a look; None without one."""
+    """The look as which a shop's newer sync counts; None without such a sync."""
     if due.looked_at is not None and due.synced_at <= due.looked_at:
         return None
     before = due.synced_at if due.looked_at is None else due.looked_at
@@ -62,7 +62,7 @@ def after_its_sync(due: DueShop, pacing: Pacing) -> Look | None:
 def after_a_look(
     due: DueShop, changes: Changes, left: Sequence[Hint], pacing: Pacing, began: datetime
 ) -> Look:
-    """What a look leaves to remember; `left` are those of its hints that are to be put."""
+    """The look to remember; `left` are those of its hints that are to be put."""
     before = due.looked_at or due.synced_at
     times = [hint.changed_at for hint in left]
     # The catalog may hold a change already, from a webhook: the shop has changed all the same.
@@ -76,7 +76,7 @@ def after_a_look(
 
 
 def after_a_failure(due: DueShop, pacing: Pacing, began: datetime) -> Look:
-    """What a look that failed leaves to remember."""
+    """The look to remember where it failed."""
     usual = pacing.distance(due, due.changes_an_hour)
     look_at = began + distance_after_failures(due.failures + 1, usual)
     seen = due.looked_at or due.synced_at

@@ -19,7 +19,7 @@ _COMPARE: Final = f"""
     SELECT
         count(staged_id) AS items,
         count(*) FILTER (WHERE item_id IS NULL) AS new,
-        count(*) FILTER (WHERE staged_id IS NOT NULL AND deleted) AS returned,
+        count(*) FILTER (WHERE staged_id IS NOT NULL AND deleted) AS revived,
         count(*) FILTER (WHERE different AND NOT deleted) AS different,
         count(item_id) FILTER (WHERE NOT deleted) AS live,
         count(item_id) FILTER (WHERE NOT deleted AND staged_id IS NULL) AS missing,
@@ -44,15 +44,15 @@ _COMPARE: Final = f"""
 class Comparison:
     """How the staged items and the shop's rows compare.
 
-    `items` are staged, and of them `new` have no row, `returned` have a tombstone and `different`
+    `items` are staged, and of them `new` have no row, `revived` have a tombstone and `different`
     have a live row with other content. Of the shop's `live` rows `missing` have no staged item.
-    `few_to_update` has the ids of those that returned or differ, unless there are none or many.
+    `few_to_update` has the ids of those that are revived or differ, unless there are none or many.
     `middle_change` and `first_change` are the platform's times of the rows that freshness counts.
     """
 
     items: int
     new: int
-    returned: int
+    revived: int
     different: int
     live: int
     missing: int

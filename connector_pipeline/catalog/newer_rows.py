@@ -59,7 +59,7 @@ class NewerRows:
     products: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
     def warnings(self, left: Collection[str]) -> list[str]:
-        """What an operator should know. `left` are what is not asked for again."""
+        """Sentences for an operator. `left` are the rows that are not asked for again."""
         said: list[str] = []
         if self.rows:
             said.append(

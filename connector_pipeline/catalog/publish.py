@@ -146,7 +146,7 @@ def publish(
                     f"only if somebody allows it. {shrank.remedy}"
                 )
 
-        different = compared.different + compared.returned
+        different = compared.different + compared.revived
         few = compared.few_to_update
         shown = note is not None
         changed = changed_items(connection, values, few) if shown and different else ()
@@ -163,13 +163,13 @@ def publish(
                 f"not kept: `catalog rejects` shows at most {MOST_REJECTS_KEPT} of a shop."
             )
 
-        live = compared.live + compared.new + compared.returned - deleted
+        live = compared.live + compared.new + compared.revived - deleted
         counts = PublishCounts(
             items=compared.items,
             inserted=compared.new,
             updated=compared.different + withdrawn,
             unchanged=compared.items - compared.new - different,
-            revived=compared.returned,
+            revived=compared.revived,
             deleted=deleted,
             rejected=staged.rejected,
             duplicates=staged.duplicates,

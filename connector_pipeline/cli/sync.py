@@ -7,16 +7,15 @@ from uuid import uuid4
 from dagster import DagsterInstance
 
 from connector_pipeline.automation.shop_partitions import add_active_partitions
+from connector_pipeline.cli.active_shop import active_shop
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.runs import SyncOutcome, sync_job, sync_shop
 from connector_pipeline.cli.working import may_be_terminal
-from connector_pipeline.model.errors import NotActive
-from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_type import RequestedSyncType
 from connector_pipeline.postgres.database import Database
-from connector_pipeline.state.registry import ShopRegistry, registered_shop
+from connector_pipeline.state.registry import ShopRegistry
 
 _COUNTS: Final = ("inserted", "updated", "revived", "unchanged", "deleted", "rejected")
 _FRESHNESS: Final = ("freshness_seconds", "freshness_worst_seconds")
@@ -30,13 +29,7 @@ def run_sync(shop: str, *, sync_type: RequestedSyncType, allow_shrink: bool, as_
     with local_services(SchemaUse.ROWS) as services, DagsterInstance.get() as instance:
         registry = ShopRegistry(database=Database())
         register_sandbox_shops(registry, services.sandbox_shops())
-        registered = registered_shop(registry, shop)
-        if registered.state is not ShopState.ACTIVE:
-            raise NotActive(
-                f"the shop is {registered.state.value}.",
-                partition_key=shop,
-                remedy=f"`connector-pipeline shops resume {shop}` first.",
-            )
+        active_shop(registry, shop)
         add_active_partitions(instance, registry)
         sync_id = str(uuid4())
         with _progress(registry, shop, sync_id):

@@ -2,10 +2,10 @@
 
 from uuid import uuid4
 
+from connector_pipeline.cli.active_shop import not_active
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services
 from connector_pipeline.cli.output import out
-from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.model.sync_request import SyncRequest
 from connector_pipeline.model.sync_type import RequestedSyncType
@@ -24,11 +24,7 @@ def request_sync(shop: str, *, sync_type: RequestedSyncType, as_json: bool) -> N
         registered = registered_shop(ShopRegistry(database=database), shop)
         if registered.state is ShopState.PAUSED:
             # The daemon would refuse it where nobody looks. A disconnected shop is tried.
-            raise NotActive(
-                f"the shop is {registered.state.value}.",
-                partition_key=shop,
-                remedy=f"`connector-pipeline shops resume {shop}` first.",
-            )
+            raise not_active(registered)
         request = SyncRequest(
             merchant_id=registered.merchant_id,
             platform_name=registered.platform_name,

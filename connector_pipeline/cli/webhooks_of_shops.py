@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from connector_pipeline.cli.active_shop import active_shop
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, local_services
 from connector_pipeline.cli.output import err, out
@@ -11,13 +12,12 @@ from connector_pipeline.cli.registration import register_sandbox_shops
 from connector_pipeline.cli.working import working
 from connector_pipeline.credentials.real_or_sandbox import SandboxGuard
 from connector_pipeline.credentials.token_service import TokenService
-from connector_pipeline.model.errors import NotActive
 from connector_pipeline.model.shop import RegisteredShop
 from connector_pipeline.model.shop_state import ShopState
 from connector_pipeline.platforms.adapters import build_adapters
 from connector_pipeline.postgres.database import Database
 from connector_pipeline.settings import Settings
-from connector_pipeline.state.registry import ShopRegistry, registered_shop
+from connector_pipeline.state.registry import ShopRegistry
 from connector_pipeline.sync.subscriptions import Care, Cared, Subscriptions
 
 _DONE: Final = {
@@ -53,14 +53,7 @@ def run_care(care: Care, shop: str | None, *, as_json: bool) -> bool:
 def _chosen(registry: ShopRegistry, shop: str | None) -> Sequence[RegisteredShop]:
     if shop is None:
         return registry.list(ShopState.ACTIVE)
-    registered = registered_shop(registry, shop)
-    if registered.state is not ShopState.ACTIVE:
-        raise NotActive(
-            f"the shop is {registered.state.value}.",
-            partition_key=shop,
-            remedy=f"`connector-pipeline shops resume {shop}` first.",
-        )
-    return [registered]
+    return [active_shop(registry, shop)]
 
 
 def token_service_of(settings: Settings, database: Database) -> TokenService:

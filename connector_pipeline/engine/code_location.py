@@ -42,7 +42,7 @@ class _CodeServerTarget(WorkspaceLoadTarget):
 
 
 def workspace_target(workspace: Path | None, address: CodeServerAddress) -> WorkspaceLoadTarget:
-    """What a web server or a daemon loads: this workspace file's locations, or the code server."""
+    """A web server or a daemon loads this: the workspace file's locations, or the code server."""
     if workspace is not None:
         return WorkspaceFileTarget([str(workspace)])
     return _CodeServerTarget(address)

@@ -62,9 +62,9 @@ def code_server_command(address: CodeServerAddress) -> tuple[str, ...]:
 
 
 def reloading_code_server_command(socket: Path) -> tuple[str, ...]:
-    """The command of a code server that can be told to load the definitions anew.
+    """The command of a code server that can be asked to load the definitions anew.
 
-    It starts a second server of `code_server_command` behind itself, each time that it is told to.
+    It starts a second server of `code_server_command` behind itself, each time that it is asked to.
     """
     return (
         *(sys.executable, "-m", SERVING_MODULE, "code-server", "start"),

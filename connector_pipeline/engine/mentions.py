@@ -167,7 +167,7 @@ def _erase_events(engine: sa.Engine, names: dict[str, Any], erased: Erased) -> s
         with engine.begin() as connection:
             values = {**names, "ids": ids}
             erased.rewritten += connection.execute(_REWRITE_EVENTS, values).rowcount
-    # What a sensor reports has no run, and its empty id would stand for the output of all runs.
+    # A sensor's report has no run, and its empty id would stand for the output of all runs.
     return {str(row.run_id) for row in naming if row.run_id}
 
 

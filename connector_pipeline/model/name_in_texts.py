@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 PLACEHOLDER: Final = "erased.invalid"
-"""What stands where an erased shop's domain stood: a host name that nobody can have (RFC 2606)."""
+"""It stands where an erased shop's domain stood: a host name that nobody can have (RFC 2606)."""
 
 _READ_AT_ONCE: Final = 1024 * 1024
 _LOOKED_AT_AGAIN: Final = 1024
@@ -43,7 +43,7 @@ def replace_in_file(path: Path, domain: str) -> int:
                     file.seek(start + each.start())
                     file.write(b"x" * len(domain))
                 file.seek(end_of_read)
-                # What is cut at the end of this read is looked at once more, with what precedes it.
+                # A name that this read's end cuts is looked at once more, with what precedes it.
                 kept = text[-_LOOKED_AT_AGAIN:]
                 start += len(text) - len(kept)
     except FileNotFoundError:

@@ -61,7 +61,7 @@ _STRUCTURES: Final = (
     (re.compile(r"\beyJ[\w-]{8,999}\.[\w-]{8,4000}\.[\w-]{20,}"), MARK),
 )
 _MAY_HAVE_STRUCTURE: Final = re.compile("[:=]|%3d|eyJ|authorization", re.IGNORECASE)
-"""What any text has in which one of _STRUCTURES is found."""
+"""Any text in which one of _STRUCTURES is found has one of these."""
 
 
 class Secrets:

@@ -6,7 +6,7 @@ from connector_pipeline.model.errors import ConnectorError
 
 
 def remedy_of(code: str) -> str:
-    """What the error of this code advises by default; the advice of an unknown code is general."""
+    """The default advice of the error of this code; that of an unknown code is general."""
     named = (each for each in _errors(ConnectorError) if each.__name__ == code)
     return next(named, ConnectorError).default_remedy
 

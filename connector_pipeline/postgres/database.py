@@ -40,7 +40,7 @@ class Database:
         So one statement is one round trip and not three.
         """
         with self.connect() as connection:
-            # What has compared the revision may have begun one.
+            # The comparison of the revision may have begun one.
             connection.commit()
             connection.autocommit = True
             try:

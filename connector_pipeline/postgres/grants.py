@@ -38,7 +38,7 @@ PIPELINE_RIGHTS: Final[dict[tuple[str, str], LiteralString]] = {
     (CONNECTOR, "sync_totals"): "SELECT, INSERT, UPDATE",
     (CONNECTOR, "syncs"): _ROWS,
 }
-"""What the code does with each table, and nothing more."""
+"""The rights that the code needs on each table, and no more."""
 
 _GRANTS: Final[dict[str, tuple[LiteralString, ...]]] = {
     READER_ROLE: (

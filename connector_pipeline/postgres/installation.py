@@ -1,4 +1,4 @@
-"""What a database is for: invented shops or merchants' shops."""
+"""The table that says for which shops a database is: invented ones or merchants' own."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What tells one database of ours from all others."""
+"""The id that distinguishes one database of ours from all others."""
 
 from datetime import UTC
 

@@ -61,7 +61,7 @@ PRUNING: Final = Limits(statement=timedelta(minutes=10), lock=timedelta(seconds=
 """Deletes of days or months of history, in the background."""
 
 DAGSTER_STORAGE: Final = Limits(statement=timedelta(minutes=30), lock=timedelta(minutes=1))
-"""What Dagster asks of its own tables. `dagster instance migrate` uses the same connections."""
+"""For Dagster's own tables. `dagster instance migrate` uses the same connections."""
 
 DAGSTER_PAGES: Final = Limits(statement=timedelta(seconds=15), lock=timedelta(seconds=15))
-"""What Dagster's web server asks for a page of its UI: `dagster-webserver` gives it 15 s, too."""
+"""For the pages of Dagster's UI: `dagster-webserver` gives a statement 15 s, too."""

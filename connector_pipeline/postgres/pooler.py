@@ -21,7 +21,7 @@ client may be faster, but hardly so often."""
 _PROCESS: Final = "SELECT pg_catalog.pg_backend_pid()"
 
 _found: Final[dict[Hashable, Pooling]] = {}
-"""What this process has found, by where it connected."""
+"""The poolers that this process has found, by where it connected."""
 
 
 def server_process(connection: psycopg.Connection) -> int:

@@ -1,4 +1,4 @@
-"""What each migration states of itself: which older code it suits, and what its undoing loses.
+"""Each migration's statements on itself: which older code it suits, and what its undoing loses.
 
 compatible_from     the oldest revision whose code works on with a database at this one; where
                     it is left out, no older code does

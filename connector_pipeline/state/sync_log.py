@@ -121,7 +121,7 @@ def progress(connection: psycopg.Connection, sync_id: str) -> SyncProgress | Non
     return None if row is None else SyncProgress(*row)
 
 
-def failures(connection: psycopg.Connection, sync_ids: Sequence[str]) -> dict[str, str]:
+def failure_texts(connection: psycopg.Connection, sync_ids: Sequence[str]) -> dict[str, str]:
     """The errors of those of these syncs that have failed for good, in words, by sync_id.
 
     An interrupted sync has not: a retry of its run goes on with it, and the relay holds its event
@@ -135,7 +135,7 @@ def failures(connection: psycopg.Connection, sync_ids: Sequence[str]) -> dict[st
     return dict(rows.fetchall())
 
 
-def published(
+def publish_counts(
     connection: psycopg.Connection, sync_id: str, published_by: str
 ) -> PublishCounts | None:
     """The counts of a sync's publish, if it succeeded and this run did it."""

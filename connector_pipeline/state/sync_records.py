@@ -54,10 +54,10 @@ class SyncRecords:
         with self.database.connect() as connection:
             return sync_log.progress(connection, sync_id)
 
-    def published(self, sync_id: str, published_by: str) -> PublishCounts | None:
-        """The counts of a sync's publish, if this run did it. See sync_log.published."""
+    def publish_counts(self, sync_id: str, published_by: str) -> PublishCounts | None:
+        """The counts of a sync's publish, if this run did it. See sync_log.publish_counts."""
         with self.database.connect() as connection:
-            return sync_log.published(connection, sync_id, published_by)
+            return sync_log.publish_counts(connection, sync_id, published_by)
 
     def refuse(
         self, sync: Sync, shop: Shop, error: ConnectorError, run_id: str | None = None

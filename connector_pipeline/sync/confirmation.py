@@ -171,7 +171,7 @@ async def confirmed(
         )
         return Confirmed()
     gone: list[str] = []
-    # What the platform has and cannot give is absent for good, and neither gone nor unread.
+    # A variant that the platform has and cannot give is absent for good, neither gone nor unread.
     kept = {
         variant_id
         for variant_id, product_id in missing.absent.items()

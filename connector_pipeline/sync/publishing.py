@@ -43,7 +43,7 @@ class Published:
     """A published snapshot: its manifest, the counts of its changes, and a few rows of the shop.
 
     `warnings` are those of normalizing, and of deletions that an increment does not make. The
-    warnings of the fetch are in the manifest. `freshness` is None where nothing told it. `live` is
+    warnings of the fetch are in the manifest. `freshness` is None if nothing states it. `live` is
     the number of the shop's live rows, and `seconds` is how long normalizing and publishing took.
     """
 
@@ -108,7 +108,7 @@ class ShopPublisher:
                 counts = None
                 if self.run.is_retry:
                     # Published once more, all items would be counted as unchanged.
-                    counts = self.services.sync_records.published(
+                    counts = self.services.sync_records.publish_counts(
                         sync.sync_id, self.run.root_run_id
                     )
                 remarks, refused, after = Remarks(), list[str](), list[ShopAfter]()

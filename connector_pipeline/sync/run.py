@@ -103,7 +103,7 @@ def sync_shops(
 
 def _failed_before(services: SyncServices, shops: Sequence[ShopToSync]) -> dict[str, FailedBefore]:
     with services.database.connect() as connection:
-        errors = sync_log.failures(
+        errors = sync_log.failure_texts(
             connection, [shop.sync_id for shop in shops if shop.sync_id is not None]
         )
     return {

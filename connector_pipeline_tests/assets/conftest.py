@@ -118,6 +118,15 @@ class Pipeline:
             raise_on_error=False,
         )
 
+    def sync(self, key: str, sync_type: str = "auto") -> tuple[dict[str, Any], dict[str, Any]]:
+        """Sync a shop, which must succeed. Returns the metadata of both its partitions."""
+        result = self.materialize(key, sync_type=sync_type)
+        assert result.success, self.failure(result)
+        return (
+            self.materialized(RAW_PRODUCTS, result.run_id)[key],
+            self.materialized(CATALOG_ITEMS, result.run_id)[key],
+        )
+
     def materialized(self, asset: str, run_id: str) -> dict[str, dict[str, Any]]:
         """The partitions that a run materialized, with their metadata.
 

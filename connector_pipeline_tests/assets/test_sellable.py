@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, Pipeline
-from connector_pipeline_tests.assets.test_verification import SHOPIFY, WOO, put, sync
+from connector_pipeline_tests.assets.test_verification import SHOPIFY, WOO, put
 
 
 def columns(pipeline: Pipeline, key: str, *names: str) -> dict[str, tuple[Any, ...]]:
@@ -54,14 +54,14 @@ def test_a_variant_of_a_status_that_we_do_not_know_leaves_the_view(pipeline: Pip
     numbers = {str(one.id) for one in product.variants}  # type: ignore[union-attr]
     before = columns(pipeline, key, "price", "inventory")
     shop.edit_product(product.id, {"status": "SUSPENDED"})
-    _, items = sync(pipeline, key)
+    _, items = pipeline.sync(key, "full")
     assert (items["rejected"], items["deleted"]) == (len(numbers), 0)
     assert available(pipeline, key) == sold - numbers
     statuses = columns(pipeline, key, "product_status")
     assert {statuses[number] for number in numbers} == {("unknown",)}
     assert columns(pipeline, key, "price", "inventory") == before
     shop.edit_product(product.id, {"status": "ACTIVE"})
-    sync(pipeline, key)
+    pipeline.sync(key, "full")
     assert available(pipeline, key) == sold
 
 
@@ -73,7 +73,7 @@ def test_prices_of_floats_and_goods_by_weight_are_items(pipeline: Pipeline) -> N
         simple.id,
         {"price": 3746.1360000000004, "manage_stock": True, "stock_quantity": 2.5},
     )
-    _, items = sync(pipeline, key)
+    _, items = pipeline.sync(key, "full")
     assert items["rejected"] == 0
     row = columns(pipeline, key, "price", "inventory")[f"{simple.id}_default"]
     assert row == (Decimal("3746.136"), 2)

@@ -43,19 +43,9 @@ def put(pipeline: Pipeline, spec: ShopSpec) -> tuple[str, SandboxShop]:
     shop = pipeline.sandbox.store.put(spec)
     key = f"{spec.platform}/{spec.domain}"
     pipeline.register(key)
-    sync(pipeline, key)
+    pipeline.sync(key, "full")
     assert live(pipeline, key) == set(pipeline.served(key))
     return key, shop
-
-
-def sync(pipeline: Pipeline, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sync the shop in full. Returns the metadata of both partitions."""
-    result = pipeline.materialize(key, sync_type="full")
-    assert result.success, pipeline.failure(result)
-    return (
-        pipeline.materialized(RAW_PRODUCTS, result.run_id)[key],
-        pipeline.materialized(CATALOG_ITEMS, result.run_id)[key],
-    )
 
 
 def read_in_full_last(pipeline: Pipeline, key: str) -> bool:
@@ -83,7 +73,7 @@ def test_a_shop_whose_counts_are_always_wrong_still_loses_what_it_deleted(
     shop.edit_product(variable[3].id, {"type": "simple"})
     shop.remove_variant(variable[4].variations[0].id)
     shop.remove_product(simple[0].id)
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     # What it counts and no product lists is missing to nobody.
     assert raw["complete"] is True
     assert "readings" not in raw["details"]
@@ -92,7 +82,7 @@ def test_a_shop_whose_counts_are_always_wrong_still_loses_what_it_deleted(
     assert read_in_full_last(pipeline, key)
     shop.restore_product(variable[0].id)
     shop.edit_product(variable[2].id, {"status": "publish"})
-    _, items = sync(pipeline, key)
+    _, items = pipeline.sync(key, "full")
     assert items["revived"] > 0
     assert live(pipeline, key) == set(pipeline.served(key))
 
@@ -123,7 +113,7 @@ def test_an_empty_page_in_mid_listing_deletes_nothing(
     pages = -(-products // 10)
     # A rule counts the requests that reach it; the first rule's request never reaches the second.
     pipeline.sandbox.faults.set([{**page, "skip": 2}, {**page, "skip": 2 + pages - 1}])
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     assert raw["complete"] is False
     assert live(pipeline, key) >= listed
     assert live(pipeline, key) == before - {f"{gone.id}_default"} - {
@@ -148,7 +138,7 @@ def test_what_was_on_a_page_that_was_empty_once_is_read_by_id(pipeline: Pipeline
             }
         ]
     )
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     assert (raw["complete"], raw["warnings"]) == (False, [])
     assert "readings" not in raw["details"]
     assert raw["details"]["read_by_id"] == 10
@@ -185,7 +175,7 @@ def test_if_asking_by_id_fails_the_sync_deletes_nothing_and_says_so(
     pipeline.sandbox.requests.clear()
     # The products come on one page; the request that follows is the question by ids.
     pipeline.sandbox.faults.set([{"match": {"path_contains": "/v3/products"}, "skip": 2, **fault}])
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     assert items["deleted"] == 0
     assert items["inserted"] > 0
     assert live(pipeline, key) == before | set(pipeline.served(key))
@@ -193,7 +183,7 @@ def test_if_asking_by_id_fails_the_sync_deletes_nothing_and_says_so(
         assert any("asking for them by id failed" in each for each in metadata["warnings"])
     assert not read_in_full_last(pipeline, key)
     pipeline.sandbox.faults.clear()
-    sync(pipeline, key)
+    pipeline.sync(key, "full")
     assert live(pipeline, key) == set(pipeline.served(key))
 
 
@@ -233,7 +223,7 @@ def test_a_shopify_count_that_is_always_wrong_hides_no_deletion(pipeline: Pipeli
         next(each for each in products[30:] if len(each.variants) > 1).variants[0].id
     )
     miscounted(pipeline.sandbox.faults)
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     assert raw["complete"] is False
     assert raw["details"]["absent"] == raw["details"]["gone"] == items["deleted"] > 30
     assert live(pipeline, key) == set(pipeline.served(key))
@@ -257,7 +247,7 @@ def test_an_empty_page_of_shopify_deletes_nothing(pipeline: Pipeline, times: int
         "skip": 2,
     }
     pipeline.sandbox.faults.set([page])
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     assert raw["complete"] is (times == 1)
     assert raw["details"].get("readings", 1) == (1 if times == 1 else 2)
     assert items["deleted"] == 0
@@ -283,7 +273,7 @@ def test_if_shopify_cannot_be_asked_by_id_the_sync_deletes_nothing(
     before = live(pipeline, key)
     shop.remove_product(next(each.id for each in shop.products() if len(each.variants) == 1))
     miscounted(pipeline.sandbox.faults, **rule)
-    raw, items = sync(pipeline, key)
+    raw, items = pipeline.sync(key, "full")
     assert items["deleted"] == 0
     assert live(pipeline, key) == before
     assert any("asking for them by id failed" in each for each in raw["warnings"])
@@ -315,11 +305,11 @@ def test_edits_behind_the_reader_never_cost_a_live_variant(
     merchant = threading.Thread(target=edit)
     merchant.start()
     try:
-        sync(pipeline, key)
+        pipeline.sync(key, "full")
     finally:
         done.set()
         merchant.join()
     assert len(removed) > 1
     assert live(pipeline, key) >= before & set(pipeline.served(key))
-    sync(pipeline, key)
+    pipeline.sync(key, "full")
     assert live(pipeline, key) == set(pipeline.served(key))

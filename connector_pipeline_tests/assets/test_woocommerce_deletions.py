@@ -8,7 +8,6 @@ to be gone.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +17,7 @@ from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline.sandbox.woocommerce.mishaps import Mishaps
-from connector_pipeline_tests.assets.conftest import CATALOG_ITEMS, RAW_PRODUCTS, Pipeline
+from connector_pipeline_tests.assets.conftest import Pipeline
 
 SPEC = ShopSpec(
     platform="woocommerce",
@@ -44,20 +43,10 @@ def begin(pipeline: Pipeline, spec: ShopSpec = SPEC) -> SandboxShop:
     shop = pipeline.sandbox.store.put(spec)
     shop.edit_product(of_status(shop, "publish")[-3].id, {"status": "draft"})
     pipeline.register(KEY)
-    raw, _ = sync(pipeline)
+    raw, _ = pipeline.sync(KEY)
     assert (raw["sync_type"], raw["complete"]) == ("full", True)
     assert live(pipeline) == set(pipeline.served(KEY))
     return shop
-
-
-def sync(pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sync the shop as `auto` chooses. Returns the metadata of both partitions."""
-    result = pipeline.materialize(KEY)
-    assert result.success, pipeline.failure(result)
-    return (
-        pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY],
-        pipeline.materialized(CATALOG_ITEMS, result.run_id)[KEY],
-    )
 
 
 def live(pipeline: Pipeline) -> set[str]:
@@ -150,13 +139,13 @@ def test_what_is_deleted_is_gone_with_the_next_increment(
     """The shop is asked by id before, and everything else stays."""
     shop = begin(pipeline, replace(SPEC, root_variations=not analytics))
     edit(shop)
-    raw, items = sync(pipeline)
+    raw, items = pipeline.sync(KEY)
     assert (raw["sync_type"], raw["complete"], raw["warnings"]) == ("incremental", True, [])
     assert live(pipeline) == set(pipeline.served(KEY))
     assert items["deleted"] > 0
     # The next one knows what was found, and asks for the lengths of the lists alone.
     pipeline.sandbox.requests.clear()
-    raw, items = sync(pipeline)
+    raw, items = pipeline.sync(KEY)
     assert (items["deleted"], raw["complete"]) == (0, True)
     assert live(pipeline) == set(pipeline.served(KEY))
 
@@ -165,11 +154,11 @@ def test_a_shop_in_which_nothing_is_gone_costs_two_requests_more(pipeline: Pipel
     """Of a thousand products the lengths of the two lists are asked for, and no ids."""
     shop = begin(pipeline, replace(SPEC, products=1000))
     pipeline.sandbox.requests.clear()
-    raw, _ = sync(pipeline)
+    raw, _ = pipeline.sync(KEY)
     unchanged = raw["requests"]
     assert unchanged <= 3 + 1 + 2
     delete_for_good(shop)
-    raw, items = sync(pipeline)
+    raw, items = pipeline.sync(KEY)
     assert items["deleted"] > 0
     lists = (len(of_status(shop, "publish")) + 1_000) // 99 + sum(
         len(each.variations) for each in shop.products() if isinstance(each, WooProduct)
@@ -182,7 +171,7 @@ def test_additions_alone_cost_no_pass_over_the_ids(pipeline: Pipeline) -> None:
     shop = begin(pipeline)
     (added,) = shop.append_products(1, at=now())
     shop.edit_product(added, {"status": "publish"}, at=now())
-    sync(pipeline)
+    pipeline.sync(KEY)
     asked = pipeline.sandbox.requests.requests(service="woocommerce", domain=SPEC.domain)
     ids_alone = [each for each in asked if "_fields=id&" in each.query]
     assert ids_alone
@@ -198,12 +187,12 @@ def test_what_cannot_be_confirmed_stays_and_is_asked_for_again(pipeline: Pipelin
     match = {"domain": SPEC.domain, "path_contains": "/v3/products"}
     # The questions before: where the shop answers, changes, a length, and two pages of ids.
     pipeline.sandbox.faults.set([{"match": match, "kind": "status", "status": 503, "skip": 4}])
-    raw, _ = sync(pipeline)
+    raw, _ = pipeline.sync(KEY)
     assert not raw["complete"]
     assert "asking for them by id failed" in raw["warnings"][0]
     assert live(pipeline) == before
     pipeline.sandbox.faults.clear()
-    sync(pipeline)
+    pipeline.sync(KEY)
     assert live(pipeline) == set(pipeline.served(KEY))
 
 
@@ -214,7 +203,7 @@ def test_a_list_that_lacks_live_products_deletes_none(pipeline: Pipeline) -> Non
     left_out = tuple(each.id for each in of_status(shop, "publish")[3:6])
     shop.mishaps = Mishaps(left_out=left_out)
     delete_for_good(shop)
-    raw, _ = sync(pipeline)
+    raw, _ = pipeline.sync(KEY)
     assert raw["details"]["suspected"] > raw["details"]["gone"] > 0
     assert live(pipeline) == set(pipeline.served(KEY))
     assert live(pipeline) < before
@@ -230,10 +219,10 @@ def test_a_look_at_all_ids_comes_once_in_a_while(pipeline: Pipeline) -> None:
     shop.edit_product(hidden.id, {"status": "publish"})
     # The variations of drafts are counted, too.
     look(pipeline, variations=-len(dead.variations))
-    sync(pipeline)
+    pipeline.sync(KEY)
     assert {str(each.id) for each in dead.variations} <= live(pipeline)
     look(pipeline, at=datetime.now(UTC) - timedelta(hours=2))
-    sync(pipeline)
+    pipeline.sync(KEY)
     assert not {str(each.id) for each in dead.variations} & live(pipeline)
 
 
@@ -257,16 +246,16 @@ def test_a_rejected_product_that_keeps_changing_costs_one_look(pipeline: Pipelin
     rejected, *_ = without_variations(shop)
     shop.edit_product(rejected.id, {"price": "11.3456789"})
     pipeline.register(KEY)
-    sync(pipeline)
+    pipeline.sync(KEY)
     shop.edit_product(rejected.id, {"price": "12.3456789"}, at=now())
-    sync(pipeline)
+    pipeline.sync(KEY)
     ids_asked(pipeline)
     for price in ("13.3456789", "14.3456789"):
         shop.edit_product(rejected.id, {"price": price}, at=now())
-        sync(pipeline)
+        pipeline.sync(KEY)
         assert ids_asked(pipeline) == 0
     delete_for_good(shop)
-    sync(pipeline)
+    pipeline.sync(KEY)
     assert ids_asked(pipeline) > 0
     assert live(pipeline) == set(pipeline.served(KEY)) - {f"{rejected.id}_default"}
 
@@ -282,7 +271,7 @@ def test_a_shop_that_fails_with_its_ids_is_not_asked_for_them_in_every_increment
     if orphans:
         # The newest of all, so the length of the list is asked for twice.
         shop.orphan_variations_of(variable[-1].id)
-        sync(pipeline)
+        pipeline.sync(KEY)
         shop.remove_variant(variable[0].variations[0].id, at=now())
     else:
         shop.broken[variable[-2].id] = None
@@ -290,7 +279,7 @@ def test_a_shop_that_fails_with_its_ids_is_not_asked_for_them_in_every_increment
     passes: list[int] = []
     for _ in range(4):
         ids_asked(pipeline)
-        raw, items = sync(pipeline)
+        raw, items = pipeline.sync(KEY)
         assert (raw["complete"], items["deleted"]) == (True, 0)
         passes.append(ids_asked(pipeline))
     assert passes[0] == passes[1] > 0
@@ -298,7 +287,7 @@ def test_a_shop_that_fails_with_its_ids_is_not_asked_for_them_in_every_increment
     look(pipeline, at=datetime.now(UTC) - timedelta(hours=2), failed_for=timedelta(hours=2))
     shop.broken.clear()
     with_orphans = len(shop.orphans()) > 0
-    sync(pipeline)
+    pipeline.sync(KEY)
     assert ids_asked(pipeline) > 0
     assert with_orphans or live(pipeline) == set(pipeline.served(KEY))
 

@@ -12,7 +12,6 @@ from connector_pipeline.sandbox.shops.records import WooProduct
 from connector_pipeline.sandbox.shops.shop import SandboxShop
 from connector_pipeline.sandbox.shops.spec import ShopSpec
 from connector_pipeline_tests.assets.conftest import (
-    CATALOG_ITEMS,
     RAW_PRODUCTS,
     Pipeline,
     sync_id_tag,
@@ -36,16 +35,6 @@ KEY = "woocommerce/changing.example"
 def full_once_a_day(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `auto` choose an increment for a second sync."""
     monkeypatch.setenv("FULL_SYNC_EVERY", "24h")
-
-
-def sync(pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sync the shop as `auto` chooses. Returns the metadata of both partitions."""
-    result = pipeline.materialize(KEY)
-    assert result.success, pipeline.failure(result)
-    return (
-        pipeline.materialized(RAW_PRODUCTS, result.run_id)[KEY],
-        pipeline.materialized(CATALOG_ITEMS, result.run_id)[KEY],
-    )
 
 
 def served_rows(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
@@ -77,7 +66,7 @@ def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
     """It has one variation's stock, a price, a name, a new product and one in the trash."""
     shop = pipeline.sandbox.store.put(SPEC)
     pipeline.register(KEY)
-    raw, _ = sync(pipeline)
+    raw, _ = pipeline.sync(KEY)
     assert (raw["sync_type"], raw["complete"]) == ("full", True)
     before = served_rows(pipeline)
     stocked, repriced, renamed, trashed, *_ = variables(shop)
@@ -92,7 +81,7 @@ def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
     new = {row for row in pipeline.served(KEY) if row not in before}
 
     pipeline.sandbox.requests.clear()
-    raw, items = sync(pipeline)
+    raw, items = pipeline.sync(KEY)
     assert (raw["sync_type"], raw["complete"], raw["warnings"]) == ("incremental", True, [])
     # Products, variations, currency, one parent, and the variations of the changed products. Then
     # the lengths of both lists, the ids of both, and the product in the trash by its id.
@@ -109,7 +98,7 @@ def test_an_increment_publishes_exactly_the_changes(pipeline: Pipeline) -> None:
     }
     assert served_rows(pipeline) == pipeline.served(KEY)
 
-    raw, items = sync(pipeline)
+    raw, items = pipeline.sync(KEY)
     # Changes within the overlap come again, and change no row.
     assert (raw["sync_type"], items["updated"], items["inserted"]) == ("incremental", 0, 0)
     result = pipeline.materialize(KEY, sync_type="full")
@@ -158,9 +147,9 @@ def test_a_shop_that_cannot_tell_changes_is_synced_in_full(
     """The sync also finds deletions, as it reads the whole shop. The partition says why."""
     shop = pipeline.sandbox.store.put(spec)
     pipeline.register(KEY)
-    sync(pipeline)
+    pipeline.sync(KEY)
     shop.trash_product(variables(shop)[0].id, at=now())
-    raw, items = sync(pipeline)
+    raw, items = pipeline.sync(KEY)
     assert (raw["sync_type"], raw["complete"]) == ("full", True)
     assert "so all was read" in raw["details"]["read_in_full"]
     assert items["deleted"] > 0

@@ -28,6 +28,7 @@ from connector_pipeline.engine.forked_runs import RUN_NAME, WARM_NAME
 from connector_pipeline.model.catalog_item import ITEM_COLUMNS
 from connector_pipeline.postgres.embedded.postmaster import running_server
 from connector_pipeline.sandbox.server import SandboxServer
+from connector_pipeline_tests import dagster_graphql
 from connector_pipeline_tests.process_logs import shown_if_failed
 
 LAUNCH = """
@@ -94,15 +95,7 @@ class Dev:
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """Send a query as the UI does."""
-        request = urllib.request.Request(
-            f"{self.session['ui_url']}/graphql",
-            data=json.dumps({"query": query, "variables": variables}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=LONG) as answer:
-            found: dict[str, Any] = json.load(answer)
-        assert "errors" not in found, found
-        return found["data"]
+        return dagster_graphql.ask(self.session["ui_url"], query, variables, timeout=LONG)
 
     def materialize(self, key: str) -> str:
         """Materialize both assets as the UI's button does. Returns the run's id."""

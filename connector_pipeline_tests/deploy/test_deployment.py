@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from connector_pipeline.cli.ports import free_port
 from connector_pipeline.postgres.embedded.server import EmbeddedPostgres
 from connector_pipeline.sandbox.server import SandboxServer
 from connector_pipeline.sandbox.shops.default_shops import DEFAULT_SHOPS
+from connector_pipeline_tests import dagster_graphql
 from connector_pipeline_tests.conftest import enterable_directory
 from connector_pipeline_tests.process_logs import shown_if_failed
 
@@ -111,15 +111,9 @@ class Deployment:
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """Send a query as the UI does."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ui_port}/graphql",
-            data=json.dumps({"query": query, "variables": variables}).encode(),
-            headers={"Content-Type": "application/json"},
+        return dagster_graphql.ask(
+            f"http://127.0.0.1:{self.ui_port}", query, variables, timeout=LONG
         )
-        with urllib.request.urlopen(request, timeout=LONG) as answer:
-            found: dict[str, Any] = json.load(answer)
-        assert "errors" not in found, found
-        return found["data"]
 
     def knows_the_location(self) -> bool:
         """Whether the UI has loaded the code location, under its one name."""

@@ -1,6 +1,5 @@
 """Looks at change feeds, kept against the sandbox: each change is seen once, and nothing else."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -99,19 +98,6 @@ class Looking:
             for each in self.held.products()
             if not isinstance(each, WooProduct) or each.status == "publish"
         ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer([]) as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
-    server.requests.clear()
-    yield server
-    server.faults.clear()
 
 
 def fault(looking: Looking, **how: Any) -> None:

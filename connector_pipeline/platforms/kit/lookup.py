@@ -73,7 +73,7 @@ async def look_up(
         left_open = [each for each in asked if each in pending]
         if len(left_open) > 1:
             questions.extend(_batches(left_open, (len(left_open) + 1) // 2))
-        # What stays open when it is asked for alone is not asked for again.
+        # An id that stays open when it is asked for alone is not asked for again.
         alone = pending.pop(left_open[0], []) if len(left_open) == 1 else []
         yield Lookup(answer.page, tuple(gone), tuple(alone))
 

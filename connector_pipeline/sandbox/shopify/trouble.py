@@ -67,7 +67,7 @@ class FailingField:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with the shop. `answers_as` is the domain that it says it has.
+    """The shop's troubles. `answers_as` is the domain that it says it has.
 
     `more_variants` is by how many the count of the shop's variants is too large.
     """

@@ -49,22 +49,22 @@ class SandboxShop(ShopContents):
         self.bulk = BulkOperations(spec.domain)
         self.trouble = Trouble()
         self.subscriptions = ShopifySubscriptions(spec.domain)
-        """What an app has subscribed to at Shopify."""
+        """An app's subscriptions at Shopify."""
         self.webhooks = WooWebhooks()
-        """What a WooCommerce shop has on record."""
+        """The webhooks that a WooCommerce shop has on record."""
         self.listener: Listener | None = None
         """Hears of each edit that a platform may send webhooks of."""
         self.broken: dict[int, str | None] = {}
         """Objects whose pages fail: by id, the field that cannot be made, or None if none of the
         object's fields can (docs/facts/woocommerce.md, Pages that fail)."""
         self.mishaps = NONE
-        """What goes wrong with the lists of a WooCommerce shop."""
+        """The mishaps of a WooCommerce shop's lists."""
         self.script: Script | None = None
         """The edits that a WooCommerce merchant makes while the shop is read."""
         self.forms: dict[str, str] = {}
         """Fields that come in another JSON type than documented: by field, the form's name."""
         self.events: list[ShopEvent] = []
-        """What was created and deleted, oldest first (docs/facts/shopify.md, Deletions)."""
+        """Creations and deletions, oldest first (docs/facts/shopify.md, Deletions)."""
         self.short = ShortLists()
         """How Shopify's lists leave objects out."""
         self._replica: Replica[SandboxShop] = Replica()

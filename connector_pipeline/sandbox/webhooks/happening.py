@@ -1,4 +1,4 @@
-"""What happens in a shop that a platform may send webhooks of."""
+"""The happenings in a shop of which a platform may send webhooks."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -47,7 +47,7 @@ _WOO_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AppWebhooks:
-    """What every shop sends without having been asked, as an app's configuration has it.
+    """The webhooks that every shop sends unasked, as an app's configuration has them.
 
     `shopify_url` gets the topics of all Shopify shops, and their privacy topics. `woo_url`, a
     template with {domain}, is in the webhooks that every new WooCommerce shop has on record; their

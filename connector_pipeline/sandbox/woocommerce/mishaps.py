@@ -19,7 +19,7 @@ class InvalidMishaps(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mishaps:
-    """What goes wrong with the lists whose path ends with `lists`; with all, if it is empty.
+    """The mishaps of the lists whose path ends with `lists`; of all, if it is empty.
 
     - `ignored`: parameters that do not reach WooCommerce; `*` is every one, as behind an nginx
       without `$args`, and `page` alone is a cache that answers page 1 for every page

@@ -1,7 +1,6 @@
 """Promises of a fetch of changes, kept against the sandbox's WooCommerce."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,21 +30,6 @@ SINCE = datetime(2026, 11, 20, 12, 0, 0, 250_000, tzinfo=UTC)
 SAME_SECOND = SINCE.replace(microsecond=0)
 LATER = SAME_SECOND + timedelta(hours=1)
 CURRENCY = "/wc/v3/data/currencies/current"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    """One sandbox for the module."""
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
-    """The sandbox without faults and with an empty log."""
-    server.requests.clear()
-    yield server
-    server.faults.clear()
 
 
 def put(sandbox: SandboxServer, **spec: Any) -> tuple[ShopSpec, SandboxShop]:

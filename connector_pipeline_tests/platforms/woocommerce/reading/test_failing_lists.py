@@ -3,7 +3,6 @@
 The lists by product never meet an orphan, so they are read in its place.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,21 +34,6 @@ OLD = replace(
     orphans_break_analytics=True,
 )
 """A shop of WooCommerce 8.4.0: its wc-analytics answers 500 for pages with orphans."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    """One sandbox for the module."""
-    with SandboxServer(()) as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
-    """The sandbox without faults and with an empty log."""
-    server.requests.clear()
-    yield server
-    server.faults.clear()
 
 
 def put(sandbox: SandboxServer, orphaned: int, *, step: int = 4, **spec: Any) -> tuple[Any, Any]:

@@ -1,6 +1,5 @@
 """Promises of a fetch that resumes from the pages of an interrupted attempt."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,21 +20,6 @@ from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
 SINCE = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = SINCE + timedelta(hours=1)
 SPEC = replace(SMALL, products=24)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    """One sandbox for the module."""
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> Iterator[SandboxServer]:
-    """The sandbox without faults and with an empty log."""
-    server.requests.clear()
-    yield server
-    server.faults.clear()
 
 
 def asked(sandbox: SandboxServer) -> list[str]:
