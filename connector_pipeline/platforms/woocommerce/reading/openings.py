@@ -56,9 +56,14 @@ class Openings:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def near_the_end(self, page: ListPage) -> bool:
-        """Whether all pages after this one are under way or wait for their turn."""
-        return page.end - page.stop <= self._reader.ahead * page.per_page
+    def is_time(self, page: ListPage) -> bool:
+        """Whether the list ends soon enough after this page for the next lists to be asked for.
+
+        Not after the first of several pages: the others are not asked for yet, and by their answers
+        the pace learns how many requests the shop can answer at once.
+        """
+        left = page.end - page.stop
+        return left <= 0 or (page.number > 1 and left <= 2 * self._reader.ahead * page.per_page)
 
     def ask(self, statuses: Iterable[str], *, with_variations: bool) -> None:
         """Ask for the products of these statuses, and for variations, unless that was done."""

@@ -119,7 +119,7 @@ class CatalogWalk:
                 count.add(page, began=self._began)
                 for product in page.objects:
                     self._families.add(product)
-                if self._openings.near_the_end(page):
+                if self._openings.is_time(page):
                     self._openings.ask(following, with_variations=bool(self._families))
                 yield RawPage(PRODUCTS, page.body, page.facts | began)
         lacking = self._completion.products(status, count, self._families)

@@ -14,7 +14,7 @@ from connector_pipeline_tests.platforms.woocommerce.shop_reading import (
     Reading,
 )
 
-SPEC = replace(SMALL, domain="openings.example", products=80, variants=(1, 3), awkward=False)
+SPEC = replace(SMALL, domain="openings.example", products=250, variants=(1, 1), awkward=False)
 STATUSES = "publish,draft"
 
 
@@ -26,7 +26,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 async def test_the_next_lists_are_asked_for_before_the_list_ends(sandbox: SandboxServer) -> None:
-    """A shop is asked two things at once, in turn: their first pages come before the last one."""
+    """Requests take their turns in order, and eight pages are asked for after these."""
     reading = Reading(sandbox, SPEC, batch_size=10, statuses=STATUSES)
     sandbox.requests.clear()
     await reading.read()
@@ -50,4 +50,4 @@ async def test_what_was_asked_for_early_fails_in_its_place(sandbox: SandboxServe
         await reading.fails(PlatformUnavailable)
     finally:
         sandbox.faults.clear()
-    assert len(reading.pages) == 8
+    assert len(reading.pages) == 22
