@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from connector_pipeline.cli.asked_first import confirm, refuse_unasked
+from connector_pipeline.cli.asked_first import confirm
 from connector_pipeline.cli.json_output import print_json
 from connector_pipeline.cli.local_services import SchemaUse, database_services, database_url
 from connector_pipeline.cli.output import err, out
@@ -30,7 +30,6 @@ def run_downgrade(revision: str, *, yes: bool, as_json: bool) -> None:
         url = database_url(settings)
         undone = steps_back(url, revision)
         if undone:
-            refuse_unasked(yes=yes, as_json=as_json)
             for step in undone:
                 _warn(f"{step.revision} is undone. Lost: {step.lost_by_downgrade}")
             _warn("First stop every process of a version that needs a later revision.")

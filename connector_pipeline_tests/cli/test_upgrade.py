@@ -121,6 +121,6 @@ def test_where_there_is_no_way_back_nothing_is_changed(
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE connector.alembic_version SET version_num = %s", (old,))
     assert "0004_installation cannot be undone" in command("migrate", "--to", "0003_bad_days").err
-    assert "knows no revision 17" in command("migrate", "--to", "17").err
+    assert "knows no revision '17'" in command("migrate", "--to", "17").err
     assert command("migrate", "--to", old).out == f"The database is at revision {old} already.\n"
     assert command("migrate", "--to", old, "--check").status == 2

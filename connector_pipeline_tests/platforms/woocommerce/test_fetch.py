@@ -331,7 +331,7 @@ async def test_a_role_too_low_disconnects_with_a_hint(sandbox: SandboxServer) ->
     """WooCommerce itself answers 403."""
     body = {"code": "woocommerce_rest_cannot_view", "message": "x", "data": {"status": 403}}
     fault(sandbox, "status", status=403, body=body)
-    assert "shop manager" in await Reading(sandbox, SMALL).fails(ShopDisconnected)
+    assert "Shop manager" in await Reading(sandbox, SMALL).fails(ShopDisconnected)
 
 
 async def test_a_firewalls_page_does_not_disconnect_a_shop(sandbox: SandboxServer) -> None:
