@@ -38,9 +38,10 @@ class Transport(httpx.AsyncHTTPTransport):
         # Imported when they are used: they take 20 ms, and most commands make no client.
         import httpcore
 
-        from connector_pipeline.platforms.http.connections import Connections
+        from connector_pipeline.platforms.http.connections import Connections, came_unasked
 
         super().__init__(verify=tls())
+        self._came_unasked = came_unasked
         self._connections = Connections(
             proxy_of(policy),
             tls(),
@@ -56,6 +57,15 @@ class Transport(httpx.AsyncHTTPTransport):
             keepalive_expiry=5.0,
             network_backend=self._connections,
         )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request. An answer to no request is a RemoteProtocolError."""
+        response = await super().handle_async_request(request)
+        if self._came_unasked(response.extensions.get("network_stream")):
+            # Closed before its body is read, it takes the connection along.
+            await response.aclose()
+            raise httpx.RemoteProtocolError("an answer came before its request", request=request)
+        return response
 
     async def aclose(self) -> None:
         """Close the pool, and every connection that the pool has lost."""

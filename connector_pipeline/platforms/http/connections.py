@@ -150,11 +150,14 @@ class _Connection(httpcore.AsyncNetworkStream):
         self._connection = connection
         self._still_open = still_open
         self._socket: Any = None
+        self.read_since_write = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self.read_since_write = True
         return await self._stream.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.read_since_write = False
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -182,6 +185,15 @@ class _Connection(httpcore.AsyncNetworkStream):
         if self._socket is None:
             self._socket = self._stream.get_extra_info("socket")
         return self._socket is None or _is_readable(self._socket)
+
+
+def came_unasked(stream: object) -> bool:
+    """Whether the answer on this stream of ours was there before its request.
+
+    A host, or a proxy before it, sent an answer too many, and httpcore had read both at once: it
+    would take each later answer for the one before.
+    """
+    return isinstance(stream, _Connection) and not stream.read_since_write
 
 
 def _is_readable(its_socket: Any) -> bool:

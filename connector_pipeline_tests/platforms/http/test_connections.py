@@ -4,7 +4,7 @@ import asyncio
 import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import httpx
@@ -34,6 +34,36 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass
     finally:
         writer.close()
+
+
+async def test_an_answer_too_many_is_not_the_next_request_s() -> None:
+    """A host, or a proxy before it, may send two at once: the shop's pages would be mixed up."""
+    one, other = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + body for body in (b"[1]", b"[2]")
+    )
+    answers = [one + other, one, one]
+    connections: list[asyncio.Task[Any] | None] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answers.pop(0))
+                await writer.drain()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    policy = HttpPolicy(allow_private_hosts=True, max_retries=1, retry_delay=0.01)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with (
+        server,
+        OriginHttp(f"http://127.0.0.1:{port}", policy=policy, report=FetchReport()) as http,
+    ):
+        assert [(await http.request("GET", "/")).json for _ in range(2)] == [[1], [1]]
+    assert len(connections) == 2
+    await asyncio.gather(*filter(None, connections))
 
 
 @asynccontextmanager
