@@ -49,7 +49,7 @@ SHOP_HEALTH: Final = AssetKey("shop_health")
 NO_DISCONNECTED: Final = "no_shop_disconnected"
 NO_LONG_FAILURE: Final = "no_shop_fails_for_a_day"
 
-_LONGEST_CELL: Final = 400
+_LONGEST_CELL: Final = 800
 _CHECKS: Final = {
     NO_DISCONNECTED: "No shop refuses us. The alert `shops_disconnected` is of the same shops.",
     NO_LONG_FAILURE: "No active shop has failed for a day or longer. The alert `shops_failing` is "
