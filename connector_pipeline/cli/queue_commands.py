@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from connector_pipeline.cli.arguments import JsonFlag
+from connector_pipeline.cli.arguments import MOST_HOURS, JsonFlag
 from connector_pipeline.cli.examples import examples
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ def stop(
         bool, typer.Option("--wait", help="Wait until every run under way has ended.")
     ] = False,
     most_minutes: Annotated[
-        float, typer.Option(metavar="MINUTES", min=0, help="Wait for so long at most.")
+        float,
+        typer.Option(
+            metavar="MINUTES", min=0, max=60 * MOST_HOURS, help="Wait for so long at most."
+        ),
     ] = 240,
     as_json: JsonFlag = False,
 ) -> None:

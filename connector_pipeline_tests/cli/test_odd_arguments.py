@@ -20,6 +20,7 @@ IMPOSSIBLE = [
     (("sandbox", "--port", "65536"), "'--port'"),
     (("backfill", "--stale", "inf"), "'--stale'"),
     (("backfill", "--stale", "1e9"), "'--stale'"),
+    (("queue", "stop", "--wait", "--most-minutes", "1e300"), "'--most-minutes'"),
     (("catalog", "show", TEA, "--limit", "9" * 30), "'--limit'"),
     (("code-server", "--listen", "x"), "--listen"),
     (("shops", "pause", "--platform", "magento", "--state", "active"), "shopify, woocommerce"),
